@@ -1,0 +1,69 @@
+# The front door. `make help` lists the targets; what each does is in harness/.
+SHELL := /bin/sh
+HARNESS := .venv/bin/harness
+export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT IMAGE
+
+.DEFAULT_GOAL := help
+.PHONY: help up down clean console totp logs doctor test-local lint test bench dist-dev lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The copy of the lock inside .venv is the stamp: a changed lock makes the environment anew.
+.venv/requirements.lock: requirements.lock pyproject.toml
+	@sh harness/prepare.sh
+
+## -- local stack ---------------------------------------------------------------------------------
+up: .venv/requirements.lock ## a running, installed Matomo on this machine: prints URL, login, 2FA
+	@$(HARNESS) up
+
+down: .venv/requirements.lock ## stop the local stack, keep its data
+	@$(HARNESS) down
+
+clean: .venv/requirements.lock ## remove everything that the harness made on this machine
+	@$(HARNESS) clean
+
+console: .venv/requirements.lock ## Matomo's console in the local stack: CMD="core:version"
+	@$(HARNESS) console -- $(CMD)
+
+totp: .venv/requirements.lock ## the current 2FA code of the local stack's superuser
+	@$(HARNESS) totp
+
+logs: .venv/requirements.lock ## follow the local stack's logs
+	@$(HARNESS) logs
+
+doctor: .venv/requirements.lock ## what this machine has and lacks
+	@$(HARNESS) doctor
+
+## -- tests ---------------------------------------------------------------------------------------
+test-local: lint test ## everything: lint, unit, integration, e2e; T=path narrows, IMAGE=ref tests that image
+
+test: .venv/requirements.lock
+	@$(HARNESS) prepare --browser
+	@.venv/bin/pytest --junitxml=reports/junit.xml $(T)
+
+lint: .venv/requirements.lock ## ruff, mypy, shellcheck, hadolint, yamllint, workflow schema
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --quiet --check .
+	@.venv/bin/mypy --no-error-summary
+	@.venv/bin/shellcheck harness/prepare.sh .ci/run $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
+	@.venv/bin/hadolint image/Dockerfile image/bases/*/Dockerfile
+	@.venv/bin/yamllint --strict compose .github
+	@.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@echo "lint: clean"
+
+bench: .venv/requirements.lock ## the figures, into reports/bench.json
+	@$(HARNESS) prepare
+	@$(HARNESS) bench
+
+## -- images --------------------------------------------------------------------------------------
+dist-dev: .venv/requirements.lock ## build image/ as matomo:latest
+	@$(HARNESS) prepare
+	@$(HARNESS) dist matomo:latest
+
+## -- upkeep --------------------------------------------------------------------------------------
+UV := 0.13.9
+lock: .venv/requirements.lock ## take the newest versions that pyproject.toml allows into requirements.lock
+	@.venv/bin/pip install --quiet uv==$(UV)
+	@.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
+	    --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock

@@ -1,0 +1,174 @@
+"""The command line: each verb calls one module and prints what it says."""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from harness import __version__, progress
+from harness.errors import ExitCode, HarnessError
+from harness.settings import REPORTS, Settings
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Proves that a containerised Matomo keeps its promises.",
+)
+out = Console(highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.", envvar="HARNESS_DEBUG")] = False,
+) -> None:
+    """Proves that a containerised Matomo keeps its promises."""
+    if debug:
+        os.environ["HARNESS_DEBUG"] = "1"
+
+
+@app.command()
+def prepare(
+    browser: Annotated[bool, typer.Option("--browser", help="A Chromium as well.")] = False,
+) -> None:
+    """Make sure that an engine and Compose are here, installing them where that is possible."""
+    from harness.operate.prepare import prepare as run
+
+    run(browser=browser)
+
+
+@app.command()
+def up(json_output: Json = False) -> None:
+    """From whatever this machine is to a running, installed local stack."""
+    from harness.operate import local
+    from harness.operate.prepare import prepare as run
+
+    settings = Settings.from_environment()
+    run()
+    report = local.up(settings)
+    progress.write_timings(REPORTS / "up.json")
+    if json_output:
+        out.print_json(json.dumps(asdict(report)))
+        return
+    out.print(f"\nMatomo {report.matomo_version} is up: [bold]{report.url}[/bold]")
+    out.print(f"  login     {report.login}")
+    out.print(f"  password  SUPERUSER_PASSWORD in {os.path.relpath(local.SECRETS_FILE)}")
+    out.print("  2FA code  make totp")
+    out.print(f"  image     {report.image}")
+    out.print(f"  database  {report.database_image}")
+    out.print("Next: make down stops it and keeps the data; make logs follows its logs.")
+
+
+@app.command()
+def down() -> None:
+    """Stop the local stack; its data is kept."""
+    from harness.operate import local
+
+    local.down()
+    out.print("The local stack is down, its data is kept. Next: make up, or make clean.")
+
+
+@app.command()
+def clean() -> None:
+    """Remove everything that the harness made on this machine, and nothing else."""
+    from harness.operate import local
+
+    removed = local.clean()
+    for thing in removed:
+        out.print(f"removed {thing}")
+    out.print(f"{len(removed)} things removed. Next: make up makes them anew.")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def console(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Run Matomo's console in the local stack."""
+    from harness.operate import local
+
+    raise typer.Exit(local.console(arguments or ["list"]))
+
+
+@app.command()
+def logs() -> None:
+    """Follow the local stack's logs."""
+    from harness.operate import local
+
+    raise typer.Exit(local.logs())
+
+
+@app.command()
+def totp(json_output: Json = False) -> None:
+    """Print the superuser's current 2FA code; Matomo takes each code once."""
+    from harness.operate import local
+
+    code, seconds = local.totp()
+    if json_output:
+        out.print_json(json.dumps({"code": code, "seconds_left": seconds}))
+        return
+    out.print(code)
+    progress.console.print(f"the next one comes in {seconds} s; Matomo takes each code once")
+
+
+@app.command()
+def doctor(json_output: Json = False) -> None:
+    """Say what this machine has and lacks."""
+    from harness.operate.doctor import examine
+
+    findings = examine()
+    if json_output:
+        out.print_json(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        table = Table("need", "seen", "next")
+        for finding in findings:
+            table.add_row(finding.name, finding.seen, finding.lacking or "")
+        out.print(table)
+    if any(finding.lacking for finding in findings):
+        raise typer.Exit(ExitCode.MACHINE_CANNOT)
+
+
+@app.command()
+def dist(tag: Annotated[str, typer.Argument(help="Name of the image.")]) -> None:
+    """Build image/ on its base, under a name of your choice."""
+    from harness.stack import images
+
+    settings = Settings.from_environment()
+    built = images.build_deployed(images.matomo_base(settings), tag)
+    out.print(f"{built.reference} {built.digest}\nNext: make up, or IMAGE={tag} make test-local")
+
+
+@app.command()
+def bench() -> None:
+    """Measure what the figures in the README promise, into reports/bench.json."""
+    from harness.operate.bench import run
+
+    run(Settings.from_environment(), REPORTS / "bench.json", out)
+
+
+@app.command()
+def version() -> None:
+    """Print this harness's version."""
+    out.print(__version__)
+
+
+def main() -> None:
+    """Run the command line; a person's mistake ends in one clear line, not in a traceback."""
+    try:
+        app()
+    except HarnessError as error:
+        if os.environ.get("HARNESS_DEBUG"):
+            raise
+        progress.console.print(f"harness: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        progress.console.print("\nharness: interrupted. Next: the same command again completes it.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""What can go wrong, said in three parts: expected, seen, next command."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every verb, a contract with scripts and CI."""
+
+    OK = 0
+    BROKEN_PROMISE = 1
+    WRONG_INPUT = 2
+    MACHINE_CANNOT = 3
+
+
+class HarnessError(Exception):
+    """Base of every error that a person is meant to read.
+
+    Args:
+        expected: what should have been the case.
+        seen: what was the case instead.
+        next_command: the one thing to do now.
+    """
+
+    exit_code = ExitCode.BROKEN_PROMISE
+
+    def __init__(self, *, expected: str, seen: str, next_command: str) -> None:
+        self.expected = expected
+        self.seen = seen
+        self.next_command = next_command
+        super().__init__(f"expected {expected}\n  seen: {seen}\n  next: {next_command}")
+
+
+class BrokenPromiseError(HarnessError):
+    """Matomo does not do what it should (exit code 1)."""
+
+
+class WrongInputError(HarnessError):
+    """The person's input cannot be worked with (exit code 2)."""
+
+    exit_code = ExitCode.WRONG_INPUT
+
+
+class MachineCannotError(HarnessError):
+    """Something is lacking on this machine: an engine, disk, a registry (exit code 3)."""
+
+    exit_code = ExitCode.MACHINE_CANNOT

@@ -1,0 +1,1 @@
+"""Talk to one Matomo. Knows nothing of Docker."""

@@ -1,0 +1,78 @@
+"""Matomo's database, read as it is stored."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pymysql
+from pymysql.cursors import DictCursor
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where Matomo's tables are, and as whom to read them.
+
+    Args:
+        host: as seen from here.
+        port: as seen from here.
+        user: a user of the server.
+        password: that user's.
+        name: the schema.
+        prefix: of every table's name.
+    """
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    name: str
+    prefix: str = "matomo_"
+
+    @contextmanager
+    def connection(self) -> Iterator["pymysql.Connection[DictCursor]"]:
+        """Yield a connection that commits every statement; closed at the end."""
+        connection = pymysql.connect(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            database=self.name,
+            charset="utf8mb4",
+            connect_timeout=10,
+            read_timeout=120,
+            autocommit=True,
+            cursorclass=DictCursor,
+        )
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
+        """Run `statement` and return its rows; `{prefix}` in it becomes the tables' prefix.
+
+        Args:
+            statement: SQL with %s for each of `values`.
+            values: quoted by the driver.
+        """
+        with self.connection() as connection, connection.cursor() as cursor:
+            cursor.execute(statement.replace("{prefix}", self.prefix), values or None)
+            return list(cursor.fetchall())
+
+    def tables(self) -> set[str]:
+        """Names of Matomo's tables, without the prefix."""
+        rows = self.query(
+            "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = %s",
+            self.name,
+        )
+        return {
+            row["name"].removeprefix(self.prefix)
+            for row in rows
+            if row["name"].startswith(self.prefix)
+        }
+
+    def second_factor_secret(self, login: str) -> str | None:
+        """Return the user's enrolled secret; None for somebody unknown or without one."""
+        rows = self.query("SELECT twofactor_secret FROM {prefix}user WHERE login = %s", login)
+        return (rows[0]["twofactor_secret"] or None) if rows else None

@@ -1,0 +1,143 @@
+"""HTTP to one Matomo, with time limits everywhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import requests
+from bs4 import BeautifulSoup
+
+from harness.errors import BrokenPromiseError, MachineCannotError
+
+TIME_LIMIT: Final = (5.0, 120.0)
+"""Seconds to connect, seconds between two bytes of the answer."""
+
+Parameters = Mapping[str, str | int]
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    # A proxy of this machine's environment has no part in a conversation over loopback.
+    session.trust_env = False
+    return session
+
+
+@dataclass
+class Web:
+    """One visitor's or one user's conversation with Matomo: its cookies are kept.
+
+    Args:
+        url: address of the instance, without a slash at its end.
+    """
+
+    url: str
+    session: requests.Session = field(default_factory=_session)
+
+    def get(self, query: Parameters | None = None, path: str = "index.php") -> requests.Response:
+        """GET `path` with `query`; redirects are followed.
+
+        Raises:
+            MachineCannotError: no answer within TIME_LIMIT.
+        """
+        return self._request("GET", path, params=query)
+
+    def post(self, query: Parameters, form: Parameters) -> requests.Response:
+        """POST `form` to index.php; a redirect is returned, not followed: Matomo says "yes" by it.
+
+        Raises:
+            MachineCannotError: no answer within TIME_LIMIT.
+        """
+        return self._request("POST", "index.php", params=query, data=form, allow_redirects=False)
+
+    def post_json(self, path: str, document: object) -> requests.Response:
+        """POST `document` as JSON.
+
+        Raises:
+            MachineCannotError: no answer within TIME_LIMIT.
+        """
+        return self._request("POST", path, json=document)
+
+    def _request(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        try:
+            return self.session.request(
+                method, f"{self.url}/{path}", timeout=TIME_LIMIT, **arguments
+            )
+        except requests.RequestException as error:
+            raise MachineCannotError(
+                expected=f"an answer from {self.url}",
+                seen=_cause(error),
+                next_command=f"curl -v {self.url}/",
+            ) from error
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of Matomo's, read for what the interface's scripts are handed.
+
+    Args:
+        response: the answer that holds it.
+    """
+
+    response: requests.Response
+
+    @property
+    def document(self) -> BeautifulSoup:
+        """The parsed page."""
+        return BeautifulSoup(self.response.text, "html.parser")
+
+    @property
+    def gist(self) -> str:
+        """The page's visible text, shortened: what a person would read of it."""
+        document = self.document
+        for unseen in document(["script", "style", "head"]):
+            unseen.decompose()
+        return " ".join(document.get_text(" ").split())[:300]
+
+    @property
+    def component(self) -> str | None:
+        """Name of the first Vue component, such as `TwoFactorAuth.SetupTwoFactorAuth`.
+
+        Titles and status codes do not tell Matomo's pages apart; the component does.
+        """
+        found = self.document.select_one("[vue-entry]")
+        return str(found["vue-entry"]) if found else None
+
+    def attribute(self, component: str, name: str) -> str:
+        """Return the attribute `name` of `component`, as the page carries it.
+
+        Raises:
+            BrokenPromiseError: the page does not hold that component.
+        """
+        found = self.document.select_one(f'[vue-entry="{component}"]')
+        if not found or not found.has_attr(name):
+            raise BrokenPromiseError(
+                expected=f"the page {component} with its {name}",
+                seen=f"status {self.response.status_code}: {self.gist}",
+                next_command=f"open {self.response.url}",
+            )
+        return str(found[name])
+
+    def form_value(self, name: str) -> str:
+        """Return the value of the input field `name`, a form's nonce for instance.
+
+        Raises:
+            BrokenPromiseError: the page has no such field.
+        """
+        found = self.document.select_one(f'input[name="{name}"]')
+        if not found:
+            raise BrokenPromiseError(
+                expected=f"a form with the field {name}",
+                seen=f"status {self.response.status_code}: {self.gist}",
+                next_command=f"open {self.response.url}",
+            )
+        return str(found.get("value", ""))
+
+
+def _cause(error: requests.RequestException) -> str:
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no connection for {TIME_LIMIT[0]:.0f} s"
+    if isinstance(error, requests.Timeout):
+        return f"a connection, and nothing on it for {TIME_LIMIT[1]:.0f} s"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection: nothing listens there, or it hung up"
+    return str(error)

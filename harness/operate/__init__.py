@@ -1,0 +1,1 @@
+"""Do one operation: each module is a verb of the command line."""

@@ -1,0 +1,76 @@
+"""What a person may choose, read once from the environment."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import WrongInputError
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout that this harness runs from."""
+
+REPORTS = ROOT / "reports"
+
+OWNER_LABEL = "org.matomo-harness.owner"
+"""On every container, network, volume and image that the harness makes; nothing else is touched."""
+
+MATOMO_VERSIONS = ("5.3.1", "next")
+"""`next` is whatever Debian's unstable carries today, or the newest official image."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices of one run.
+
+    Args:
+        matomo_base: `auto` (local image, then registry, then stand-in), `stand-in`, or a reference.
+        mariadb_base: the same for the database.
+        matomo_version: one of MATOMO_VERSIONS; only `auto` and `stand-in` look at it.
+        image: a deployed image built elsewhere; None builds image/ on the base.
+        port: the local stack's HTTP port on 127.0.0.1.
+    """
+
+    matomo_base: str = "auto"
+    mariadb_base: str = "auto"
+    matomo_version: str = "5.3.1"
+    image: str | None = None
+    port: int = 8080
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Read MATOMO_BASE, MARIADB_BASE, MATOMO_VERSION, IMAGE and MATOMO_PORT.
+
+        Raises:
+            WrongInputError: a value that cannot be meant.
+        """
+        version = environment.get("MATOMO_VERSION") or cls.matomo_version
+        if version not in MATOMO_VERSIONS:
+            raise WrongInputError(
+                expected=f"MATOMO_VERSION to be one of {', '.join(MATOMO_VERSIONS)}",
+                seen=f"MATOMO_VERSION={version}",
+                next_command=f"MATOMO_BASE=matomo:{version}-apache make up   (an official image)",
+            )
+        return cls(
+            matomo_base=environment.get("MATOMO_BASE") or cls.matomo_base,
+            mariadb_base=environment.get("MARIADB_BASE") or cls.mariadb_base,
+            matomo_version=version,
+            image=environment.get("IMAGE") or None,
+            port=_port(environment.get("MATOMO_PORT") or str(cls.port)),
+        )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise WrongInputError(
+            expected="MATOMO_PORT to be a port number, 1 to 65535",
+            seen=f"MATOMO_PORT={text}",
+            next_command="MATOMO_PORT=8081 make up",
+        )
+    return int(text)
+
+
+def project_name(root: Path = ROOT) -> str:
+    """Compose project name of this checkout alone: two checkouts never share a container."""
+    return f"matomo-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"

@@ -1,0 +1,1 @@
+"""Make one run: engine, images, containers. The only layer that knows Docker."""

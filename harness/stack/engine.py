@@ -1,0 +1,66 @@
+"""The container engine: reaching it, and saying plainly why it cannot be reached."""
+
+import functools
+from typing import Final
+
+import docker
+import requests
+from docker.errors import DockerException
+from testcontainers.core.config import ConnectionMode, testcontainers_config
+from testcontainers.core.docker_client import get_docker_host
+
+from harness.errors import MachineCannotError
+
+# Testcontainers' own reaper is an image from a registry and needs the engine's socket inside a
+# container; ours is a process on the host (reaper.py). The other two keep it from taking a
+# virtual machine that carries a /.dockerenv for the inside of a container, where every wait
+# would time out.
+testcontainers_config.ryuk_disabled = True
+testcontainers_config.connection_mode_override = ConnectionMode.docker_host
+testcontainers_config.tc_host_override = "127.0.0.1"
+
+PING_SECONDS: Final = 10
+
+
+class EngineSilentError(MachineCannotError):
+    """No engine answers at the address; it may not be installed or not be running."""
+
+
+def connect() -> docker.DockerClient:
+    """Return a client of the engine that answers.
+
+    The address is DOCKER_HOST, else the current Docker context, else the platform's default.
+
+    Raises:
+        EngineSilentError: nothing answers.
+        MachineCannotError: an engine is there and this user may not talk to it.
+    """
+    host = get_docker_host()
+    try:
+        client = docker.DockerClient(base_url=host, timeout=PING_SECONDS)
+        client.ping()
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise _unreachable(host or "the default socket", error) from error
+    # Builds and commits are silent for minutes; the short limit was for the first answer only.
+    client.api.timeout = 600
+    return client
+
+
+@functools.cache
+def engine() -> docker.DockerClient:
+    """Return this process's one client (see `connect`)."""
+    return connect()
+
+
+def _unreachable(host: str, error: Exception) -> MachineCannotError:
+    if "Permission denied" in str(error) or "PermissionError" in str(error):
+        return MachineCannotError(
+            expected=f"to be allowed to talk to the container engine at {host}",
+            seen="permission denied on its socket",
+            next_command='sudo usermod -aG docker "$USER" && newgrp docker',
+        )
+    return EngineSilentError(
+        expected=f"a container engine to answer at {host}",
+        seen="no answer",
+        next_command="start Docker (Docker Desktop, or: sudo systemctl start docker)",
+    )

@@ -1,0 +1,350 @@
+"""Which images a run uses, and building those that are missing.
+
+Every image that is built here carries a tag made of what went into it, so that nothing is built
+twice and a change of any input builds anew.
+"""
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import requests
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+
+from harness import process
+from harness.errors import HarnessError, MachineCannotError, WrongInputError
+from harness.progress import Step, step
+from harness.settings import OWNER_LABEL, ROOT, Settings
+from harness.stack.engine import engine
+
+IMAGE_DIRECTORY: Final = ROOT / "image"
+BASES_DIRECTORY: Final = IMAGE_DIRECTORY / "bases"
+REPOSITORY: Final = "matomo-harness"
+"""Prefix of every image that is built here."""
+
+OFFICIAL_MATOMO: Final = {"5.3.1": "matomo:5.3.1-apache", "next": "matomo:apache"}
+OFFICIAL_MARIADB: Final = "mariadb:11.8"
+OFFICIAL_DEBIAN: Final = "debian:trixie-slim"
+
+Origin = Literal["given", "local", "registry", "stand-in"]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image on this engine.
+
+    Args:
+        reference: name and tag to start it by.
+        id: the engine's content digest, `sha256:…`.
+        origin: how it came here; goes into every report.
+    """
+
+    reference: str
+    id: str
+    origin: Origin
+
+    @property
+    def digest(self) -> str:
+        """The first 12 hex digits of the id, as people read them."""
+        return self.id.removeprefix("sha256:")[:12]
+
+    def __str__(self) -> str:
+        return f"{self.reference} ({self.origin}, {self.digest})"
+
+
+class BaseUnavailableError(MachineCannotError):
+    """A base image can neither be had nor built on this machine today."""
+
+
+def matomo_base(settings: Settings) -> Image:
+    """Return the Matomo base that `settings` ask for, built if it is a stand-in.
+
+    Raises:
+        WrongInputError: a given reference does not exist.
+        BaseUnavailableError: the stand-in cannot be built, for instance because Debian moved on.
+    """
+    version = settings.matomo_version
+    return _base(
+        settings.matomo_base,
+        "MATOMO_BASE",
+        OFFICIAL_MATOMO[version],
+        lambda: _stand_in("matomo", version, {"MATOMO_VERSION": version}),
+    )
+
+
+def mariadb_base(settings: Settings) -> Image:
+    """Return the MariaDB image that `settings` ask for, built if it is a stand-in.
+
+    Raises:
+        WrongInputError: a given reference does not exist.
+        BaseUnavailableError: the stand-in cannot be built.
+    """
+    return _base(
+        settings.mariadb_base,
+        "MARIADB_BASE",
+        OFFICIAL_MARIADB,
+        lambda: _stand_in("mariadb", "11.8", {}),
+    )
+
+
+def deployed_image(settings: Settings) -> Image:
+    """Return the image under test: the given one, or image/ built on its base.
+
+    Raises:
+        WrongInputError: a given reference does not exist, or image/ holds a mistake.
+        MachineCannotError: no disk, no base.
+    """
+    if settings.image:
+        return _given(settings.image, "IMAGE")
+    base = matomo_base(settings)
+    tag = f"{REPOSITORY}/matomo:{_hash(_tree(IMAGE_DIRECTORY, BASES_DIRECTORY), base.id)}"
+    return _local(tag, "local") or build_deployed(base, tag)
+
+
+def build_deployed(base: Image, *tags: str) -> Image:
+    """Build image/ on `base` under all of `tags`, with OCI labels that say what it is.
+
+    Raises:
+        WrongInputError: image/ holds a mistake (a broken config.ini.php, a missing plugin).
+        MachineCannotError: no disk.
+    """
+    arguments = {"MATOMO_BASE": base.reference}
+    built = _build(IMAGE_DIRECTORY, tags[0], arguments, _oci_labels(base))
+    for tag in tags[1:]:
+        engine().images.get(built.id).tag(tag)
+    return built
+
+
+def code_version(reference: str) -> str:
+    """Return the Matomo version of an image's code, from core/Version.php in it.
+
+    A base image's own MATOMO_VERSION may be absent (a stand-in) or stale (a derived image).
+    """
+    code = 'require "/usr/src/matomo/core/Version.php"; echo Piwik\\Version::VERSION;'
+    return run_once(reference, ["php", "-r", code])
+
+
+def run_once(reference: str, command: list[str], *, entrypoint: list[str] | None = None) -> str:
+    """Run `command` in a throw-away container without network and return its output.
+
+    Args:
+        reference: the image.
+        command: program and arguments.
+        entrypoint: [] by default: the command alone, nothing is copied or started.
+
+    Raises:
+        MachineCannotError: the command failed.
+    """
+    try:
+        output = engine().containers.run(
+            reference,
+            command,
+            entrypoint=entrypoint or [],
+            remove=True,
+            network_mode="none",
+            labels={OWNER_LABEL: "throw-away"},
+            stderr=True,
+        )
+    except DockerException as error:
+        raise MachineCannotError(
+            expected=f"{command[0]} to run in {reference}",
+            seen=_last_line(str(error)),
+            next_command=f"docker run --rm -it --entrypoint sh {reference}",
+        ) from error
+    return output.decode(errors="replace")
+
+
+# -- where a base comes from ----------------------------------------------------------------------
+
+
+def _base(choice: str, variable: str, official: str, stand_in: Any) -> Image:
+    if choice == "stand-in":
+        image: Image = stand_in()
+    elif choice == "auto":
+        image = _local(official, "local") or _pulled(official) or stand_in()
+    else:
+        image = _given(choice, variable)
+    return image
+
+
+def _given(reference: str, variable: str) -> Image:
+    image = _local(reference, "given") or _pulled(reference)
+    if image is None:
+        raise WrongInputError(
+            expected=f"{variable} to name an image that is on this machine or in a registry",
+            seen=f"{variable}={reference}, which is neither",
+            next_command=f"docker pull {reference}   (or unset {variable})",
+        )
+    return image
+
+
+def _local(reference: str, origin: Origin) -> Image | None:
+    try:
+        found = engine().images.get(reference)
+    except ImageNotFound:
+        return None
+    except APIError as error:
+        if error.status_code == 400:  # not a valid reference at all
+            return None
+        raise
+    return Image(reference, str(found.id), origin)
+
+
+def _pulled(reference: str) -> Image | None:
+    """Pull `reference`; None where there is no registry or no such image in it."""
+    try:
+        with step(f"Looking for {reference} in the registry"):
+            engine().images.pull(reference)
+    except (APIError, requests.RequestException, ValueError):
+        return None
+    return _local(reference, "registry")
+
+
+# -- stand-ins ------------------------------------------------------------------------------------
+
+
+def _stand_in(name: str, version: str, arguments: dict[str, str]) -> Image:
+    debian = _debian()
+    directory = BASES_DIRECTORY / name
+    key = _hash(_tree(directory), debian.id, *arguments.values())
+    tag = f"{REPOSITORY}/{name}-base:{version}-{key}"
+    if local := _local(tag, "stand-in"):
+        return local
+    try:
+        built = _build(directory, tag, {"DEBIAN_BASE": debian.reference, **arguments}, {})
+    except WrongInputError as error:
+        raise BaseUnavailableError(
+            expected=f"to build the stand-in {name} {version} from Debian's packages",
+            seen=error.seen,
+            next_command=f"docker build image/bases/{name}   (to see the whole log)",
+        ) from error
+    return Image(tag, built.id, "stand-in")
+
+
+def _debian() -> Image:
+    """Return a plain Debian, by mmdebstrap where no registry has one."""
+    tag = f"{REPOSITORY}/debian:trixie"
+    image = _local(tag, "stand-in") or _local(OFFICIAL_DEBIAN, "local") or _pulled(OFFICIAL_DEBIAN)
+    return image or _debootstrap(tag)
+
+
+def _debootstrap(tag: str) -> Image:
+    process.install_packages("mmdebstrap")
+    with (
+        step("Making a Debian base with mmdebstrap") as running,
+        tempfile.TemporaryDirectory() as directory,
+    ):
+        archive = Path(directory) / "debian.tar"
+        process.run(["mmdebstrap", "--variant=minbase", "trixie", str(archive)], running)
+        repository, _, version = tag.partition(":")
+        engine().api.import_image_from_file(
+            str(archive),
+            repository=repository,
+            tag=version,
+            changes=[f"LABEL {OWNER_LABEL}={REPOSITORY}"],
+        )
+    image = _local(tag, "stand-in")
+    assert image is not None  # noqa: S101  the import above did not fail
+    return image
+
+
+# -- building -------------------------------------------------------------------------------------
+
+
+def _build(
+    directory: Path, tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]
+) -> Image:
+    with step(f"Building {tag}") as running:
+        try:
+            stream = engine().api.build(
+                path=str(directory),
+                tag=tag,
+                buildargs=dict(arguments),
+                labels={OWNER_LABEL: REPOSITORY, **labels},
+                rm=True,
+                forcerm=True,  # an interrupted build leaves no container
+                decode=True,
+            )
+            _follow(stream, running)
+        except BuildError as error:
+            raise _build_failure(tag, str(error)) from error
+        except APIError as error:
+            raise _build_failure(tag, error.explanation or str(error)) from error
+    image = _local(tag, "local")
+    assert image is not None  # noqa: S101  _follow raised otherwise
+    return image
+
+
+def _follow(stream: Iterable[dict[str, Any]], running: Step) -> None:
+    said = ""
+    for event in stream:
+        if "error" in event:
+            # The command's own last words say more than "returned a non-zero code".
+            raise BuildError(f"{said}\n{event['error']}" if said else event["error"], iter(()))
+        if line := str(event.get("stream", "")).strip():
+            running.say(line)
+            if not line.startswith(("--->", "Removing", "Step")):
+                said = line.splitlines()[-1]
+
+
+def _build_failure(tag: str, message: str) -> HarnessError:
+    if "no space left on device" in message.lower():
+        return MachineCannotError(
+            expected=f"disk space to build {tag}",
+            seen=_last_line(message),
+            next_command="docker system df   (then make clean, or free some disk)",
+        )
+    first = message.strip().splitlines()[0]
+    return WrongInputError(
+        expected=f"{tag} to build", seen=first, next_command="mend what is named, then again"
+    )
+
+
+def _oci_labels(base: Image) -> dict[str, str]:
+    """Labels of the image-spec's pre-defined annotation keys."""
+    return {
+        "org.opencontainers.image.title": "Matomo as deployed",
+        "org.opencontainers.image.version": code_version(base.reference),
+        "org.opencontainers.image.revision": revision(),
+        "org.opencontainers.image.base.name": base.reference,
+        "org.opencontainers.image.base.digest": base.id,
+    }
+
+
+def revision() -> str:
+    """Return the checkout's commit as `git describe` says it; `unknown` outside git."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or "unknown"
+
+
+# -- content hashes -------------------------------------------------------------------------------
+
+
+def _tree(directory: Path, *without: Path) -> str:
+    """Hash of every file's path, execute bit and content below `directory`."""
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and not any(path.is_relative_to(left_out) for left_out in without):
+            executable = os.access(path, os.X_OK)
+            digest.update(f"{path.relative_to(directory)}\0{executable}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def _last_line(text: str) -> str:
+    return text.strip().splitlines()[-1] if text.strip() else text

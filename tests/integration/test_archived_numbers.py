@@ -1,0 +1,94 @@
+"""The first true test: what the archiver reports is what the visitors did, to the last one."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any, Final
+
+import pytest
+
+from harness.matomo import tracker, traffic
+from harness.matomo.api import Api
+from harness.matomo.traffic import Figures, PageFigures, Period, Site, Visit
+from harness.matomo.web import Parameters
+from harness.stack.pair import Pair
+
+FIRST_DAY: Final = date(2025, 5, 26)  # a Monday; the ten days go over the end of a month
+DAYS: Final = 10
+TIMEZONES: Final = ("UTC", "America/New_York", "Pacific/Auckland")
+WEEKS: Final = (FIRST_DAY, FIRST_DAY + timedelta(days=7))
+MONTHS: Final = (date(2025, 5, 1), date(2025, 6, 1))
+
+
+@pytest.fixture(scope="module")
+def sites(matomo_pair: Pair) -> list[Site]:
+    made = []
+    for zone in TIMEZONES:
+        url = f"https://{zone.replace('/', '-').lower()}.example"
+        number = matomo_pair.api.add_site(zone, url, zone, since="2025-05-01")
+        made.append(Site(number, url, zone))
+    return made
+
+
+@pytest.fixture(scope="module")
+def visits(sites: list[Site]) -> list[Visit]:
+    return traffic.visits(sites, FIRST_DAY, DAYS)
+
+
+@pytest.fixture(scope="module")
+def tracked(matomo_pair: Pair, visits: list[Visit]) -> list[Visit]:
+    hits = list(traffic.hits(visits))
+    assert tracker.send(matomo_pair.api, hits) == len(hits)
+    return visits
+
+
+def moments() -> Iterable[tuple[Period, date]]:
+    yield from (("day", FIRST_DAY + timedelta(days=offset)) for offset in range(DAYS))
+    yield from (("week", monday) for monday in WEEKS)
+    yield from (("month", first) for first in MONTHS)
+
+
+def figures(summary: Any, rows: Any) -> Figures:
+    """Read from Matomo's two reports what the generator computes."""
+    if not summary:
+        return Figures(0, 0, 0, 0, "0%", 0, ())
+    pages = (PageFigures(row["url"], row["nb_hits"], row["nb_visits"]) for row in rows)
+    return Figures(
+        visits=summary["nb_visits"],
+        unique_visitors=summary["nb_uniq_visitors"],
+        actions=summary["nb_actions"],
+        bounces=summary["bounce_count"],
+        bounce_rate=summary["bounce_rate"],
+        average_seconds=summary["avg_time_on_site"],
+        pages=tuple(sorted(pages, key=lambda page: page.url)),
+    )
+
+
+def reported(api: Api, sites: list[Site]) -> dict[tuple[str, Period, date], Figures]:
+    keys = [(site, period, day) for site in sites for period, day in moments()]
+    calls: list[Parameters] = []
+    for site, period, day in keys:
+        where = {"idSite": site.id, "period": period, "date": day.isoformat()}
+        calls.append({"method": "VisitsSummary.get", **where})
+        calls.append({"method": "Actions.getPageUrls", "flat": 1, "filter_limit": -1, **where})
+    answers = iter(api.call_many(calls))
+    pairs = zip(answers, answers, strict=True)
+    return {
+        (site.timezone, period, day): figures(summary, rows)
+        for (site, period, day), (summary, rows) in zip(keys, pairs, strict=True)
+    }
+
+
+def test_reports_are_empty_before_archiving_and_exact_after(
+    matomo_pair: Pair, sites: list[Site], tracked: list[Visit]
+) -> None:
+    api = matomo_pair.api
+    nothing = Figures(0, 0, 0, 0, "0%", 0, ())
+    assert set(reported(api, sites).values()) == {nothing}, "a request archived by itself"
+
+    matomo_pair.matomo.shell.console("core:archive")
+
+    assert reported(api, sites) == {
+        (site.timezone, period, day): traffic.expected(tracked, site, period, day)
+        for site in sites
+        for period, day in moments()
+    }

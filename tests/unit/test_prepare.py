@@ -1,0 +1,46 @@
+"""A pid file that a killed engine left is in nobody's way; a living engine's is kept."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.operate.prepare import remove_stale_pid_file
+
+
+@pytest.fixture
+def ended() -> int:
+    """The number of a process that is no more."""
+    program = subprocess.Popen(["true"])
+    program.wait()
+    return program.pid
+
+
+def test_a_dead_process_s_file_is_removed(tmp_path: Path, ended: int) -> None:
+    pid_file = tmp_path / "docker.pid"
+    pid_file.write_text(str(ended))
+    remove_stale_pid_file(pid_file, "dockerd")
+    assert not pid_file.exists()
+
+
+def test_a_number_that_another_program_has_now_is_stale(tmp_path: Path) -> None:
+    pid_file = tmp_path / "docker.pid"
+    pid_file.write_text(str(os.getpid()))
+    remove_stale_pid_file(pid_file, "dockerd")
+    assert not pid_file.exists()
+
+
+def test_a_living_engine_s_file_is_kept(tmp_path: Path) -> None:
+    pid_file = tmp_path / "docker.pid"
+    pid_file.write_text(f"{os.getpid()}\n")
+    this_program = Path("/proc/self/comm").read_text().strip()
+    remove_stale_pid_file(pid_file, this_program)
+    assert pid_file.exists()
+
+
+def test_a_file_without_a_number_is_removed(tmp_path: Path) -> None:
+    pid_file = tmp_path / "docker.pid"
+    pid_file.write_text("")
+    remove_stale_pid_file(pid_file, "dockerd")
+    assert not pid_file.exists()

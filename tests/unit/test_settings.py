@@ -1,0 +1,37 @@
+"""The environment's choices, right and wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import WrongInputError
+from harness.settings import Settings, project_name
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert Settings.from_environment({}) == Settings()
+
+
+def test_an_exported_empty_variable_is_no_choice() -> None:
+    # make exports the variables that nobody set.
+    assert (
+        Settings.from_environment({"MATOMO_BASE": "", "MATOMO_PORT": "", "IMAGE": ""}) == Settings()
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MATOMO_PORT", "http"),
+        ("MATOMO_PORT", "0"),
+        ("MATOMO_PORT", "65536"),
+        ("MATOMO_VERSION", "4"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_named(variable: str, value: str) -> None:
+    with pytest.raises(WrongInputError, match=f"{variable}={value}"):
+        Settings.from_environment({variable: value})
+
+
+def test_two_checkouts_have_two_projects() -> None:
+    assert project_name(Path("/one")) != project_name(Path("/two"))

@@ -68,7 +68,8 @@ def install(web: Web, superuser: Superuser, site: FirstSite, *, restart: bool = 
         web: the instance, whose config.ini.php carries the mark of this module.
         superuser: the first account.
         site: the first site.
-        restart: drop the tables of an installation that broke off before.
+        restart: drop the tables of an installation that broke off before; Matomo answers 500
+            where there are none.
 
     Raises:
         WrongInputError: the wizard refused a step; it does so with HTTP 200 and the form again,

@@ -19,6 +19,9 @@ def _session() -> requests.Session:
     session = requests.Session()
     # A proxy of this machine's environment has no part in a conversation over loopback.
     session.trust_env = False
+    # A connection that is kept alive may be closed by the server just as it is used again, and
+    # holds up the server's graceful stop for 5 s.
+    session.headers["Connection"] = "close"
     return session
 
 

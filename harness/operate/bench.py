@@ -18,7 +18,7 @@ from harness.operate import local
 from harness.settings import Settings
 from harness.stack import images
 from harness.stack.engine import engine
-from harness.stack.pair import pair
+from harness.stack.pair import started
 
 SAMPLES: Final = 5
 MIB: Final = 2**20
@@ -91,8 +91,8 @@ def _clock(samples: list[float]) -> Iterator[None]:
 
 
 def _once(settings: Settings) -> None:
-    with pair(images.deployed_image(settings), images.mariadb_base(settings)):
-        pass
+    with started(images.deployed_image(settings), images.mariadb_base(settings)) as both:
+        both.install()
 
 
 def _own_layers(settings: Settings) -> Figure:

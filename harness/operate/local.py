@@ -1,6 +1,5 @@
 """The local stack: up, down, clean, and what a person needs while it runs."""
 
-import contextlib
 import os
 import secrets
 import socket
@@ -80,7 +79,6 @@ def up(settings: Settings) -> Report:
     kept = _secrets()
     _require_free_port(settings.port)
     with step("Starting the containers"):
-        _drop_old_code(image)
         variables = {
             "MATOMO_IMAGE": image.reference,
             "MARIADB_IMAGE": database_image.reference,
@@ -111,7 +109,6 @@ def down() -> None:
     """Stop and remove the stack's containers and network; its volumes and secrets are kept."""
     with step("Stopping the local stack"):
         for container in _containers():
-            # With its anonymous volumes: the web root is one, a copy of the image's code.
             container.stop(timeout=10)
             container.remove(v=True)
         for network in engine().networks.list(filters=_of_this_project()):
@@ -219,17 +216,6 @@ def _published_ports(container: Container) -> set[int]:
         for binding in choices or []
         if binding["HostPort"].isdecimal() and container.status == "running"
     }
-
-
-def _drop_old_code(image: images.Image) -> None:
-    """Remove a web container of another image together with its web root, a copy of the old code.
-
-    Compose would start the new image on the old copy, and the old code would run on.
-    """
-    with contextlib.suppress(WrongInputError):
-        container = _container("matomo")
-        if container.attrs["Image"] != image.id:
-            container.remove(force=True, v=True)
 
 
 def _compose(arguments: list[str], variables: Mapping[str, str]) -> None:

@@ -6,18 +6,9 @@ from typing import Final
 import docker
 import requests
 from docker.errors import DockerException
-from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.docker_client import get_docker_host
 
 from harness.errors import MachineCannotError
-
-# Testcontainers' own reaper is an image from a registry and needs the engine's socket inside a
-# container; ours is a process on the host (reaper.py). The other two keep it from taking a
-# virtual machine that carries a /.dockerenv for the inside of a container, where every wait
-# would time out.
-testcontainers_config.ryuk_disabled = True
-testcontainers_config.connection_mode_override = ConnectionMode.docker_host
-testcontainers_config.tc_host_override = "127.0.0.1"
 
 PING_SECONDS: Final = 10
 

@@ -106,18 +106,20 @@ def deployed_image(settings: Settings) -> Image:
     return _local(tag, "local") or build_deployed(base, tag)
 
 
-def build_deployed(base: Image, *tags: str) -> Image:
-    """Build image/ on `base` under all of `tags`, with OCI labels that say what it is.
+def build_deployed(base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY) -> Image:
+    """Build `directory` on `base`, with OCI labels that say what it is.
+
+    Args:
+        base: what it starts from.
+        tag: the name of the result.
+        directory: image/, or a copy of it with a change to try.
 
     Raises:
         WrongInputError: image/ holds a mistake (a broken config.ini.php, a missing plugin).
         MachineCannotError: no disk.
     """
     arguments = {"MATOMO_BASE": base.reference}
-    built = _build(IMAGE_DIRECTORY, tags[0], arguments, _oci_labels(base))
-    for tag in tags[1:]:
-        engine().images.get(built.id).tag(tag)
-    return built
+    return _build(directory, tag, arguments, _oci_labels(base))
 
 
 def code_version(reference: str) -> str:

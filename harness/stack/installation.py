@@ -33,7 +33,8 @@ def ensure_installed(
     if not is_in_progress(config):
         _require_empty(database, health)
         shell.write(CONFIG, with_installation_in_progress(config))
-    install(web, superuser, site, restart=is_in_progress(config))
+    # By now the tables, if there are any, are those of an installation that broke off.
+    install(web, superuser, site, restart=bool(database.tables()))
     if reason := shell.health():
         raise BrokenPromiseError(
             expected="the login page once Matomo is installed",

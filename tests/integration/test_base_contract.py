@@ -1,0 +1,189 @@
+"""What the Dockerfile relies on holds for the base at hand, official or stand-in."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from docker.models.containers import Container
+
+from harness.stack import images, reaper
+from harness.stack.containers import WEB_ROOT, MatomoContainer, network
+from harness.stack.engine import engine
+from harness.stack.images import BASES_DIRECTORY, Image
+from harness.stack.shell import CONFIG
+
+SOURCE = "/usr/src/matomo"
+FILES = (
+    "index.php matomo.php piwik.php matomo.js piwik.js console core/Version.php "
+    "config/global.ini.php config/global.php js misc lang plugins/CoreHome tmp"
+)
+EXTENSIONS = "apcu bcmath curl gd ldap mbstring mysqli pdo_mysql redis xml zip"
+
+
+@pytest.fixture(scope="module")
+def running(base: Image) -> Iterator[MatomoContainer]:
+    """The bare base, started by its own entrypoint."""
+    with network() as own_network, MatomoContainer(base.reference, own_network, {}) as matomo:
+        yield matomo
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a container ended."""
+
+    code: int
+    output: str
+
+
+@pytest.fixture
+def run(base: Image) -> Iterator["Runner"]:
+    runner = Runner(base)
+    yield runner
+    for container in runner.made:
+        container.remove(force=True, v=True)
+
+
+class Runner:
+    """Runs the base with its own entrypoint to its end."""
+
+    def __init__(self, base: Image) -> None:
+        self.base = base
+        self.made: list[Container] = []
+
+    def __call__(self, script: str, *, user: int = 0, **environment: str) -> Ended:
+        """Run `script` as `user`, who owns the web root."""
+        container = engine().containers.run(
+            self.base.reference,
+            ["sh", "-c", script],
+            detach=True,
+            user=f"{user}:{user}",
+            environment=environment,
+            network_mode="none",
+            tmpfs={WEB_ROOT: f"exec,uid={user},gid={user}"},
+            labels=reaper.labels(),
+        )
+        self.made.append(container)
+        code = container.wait(timeout=60)["StatusCode"]
+        return Ended(code, container.logs().decode(errors="replace"))
+
+
+def test_the_code_lies_flat_in_usr_src_matomo(base: Image) -> None:
+    images.run_once(base.reference, ["sh", "-c", f"cd {SOURCE} && ls -d {FILES}"])
+
+
+def test_no_configuration_is_baked_in(base: Image) -> None:
+    assert (
+        "config.ini.php" not in images.run_once(base.reference, ["ls", f"{SOURCE}/config"]).split()
+    )
+
+
+def test_the_image_says_how_to_run_it(base: Image) -> None:
+    config = engine().images.get(base.id).attrs["Config"]
+    assert config["Entrypoint"] == ["/entrypoint.sh"]
+    assert config["Cmd"] == ["apache2-foreground"]
+    assert config["WorkingDir"] == "/var/www/html"
+    assert "80/tcp" in config["ExposedPorts"]
+    assert "/var/www/html" in config["Volumes"]
+
+
+def test_the_entrypoint_copies_the_code_for_the_web_server_s_user(run: Runner) -> None:
+    ended = run(
+        "cmp matomo.php /usr/src/matomo/matomo.php && stat -c %U:%G index.php plugins config"
+    )
+    assert ended == Ended(0, "www-data:www-data\n" * 3)
+
+
+def test_the_entrypoint_leaves_code_that_is_there_alone(base: Image) -> None:
+    script = "echo old > matomo.php && /entrypoint.sh sh -c 'cat matomo.php; ls | wc -l'"
+    said = images.run_once(base.reference, ["sh", "-c", f"cd $(mktemp -d) && {script}"])
+    assert said.split() == ["old", "1"]
+
+
+def test_the_entrypoint_copies_as_the_user_it_is(run: Runner) -> None:
+    ended = run("stat -c %u:%g matomo.php", user=1000)
+    assert ended == Ended(0, "1000:1000\n")
+
+
+def test_a_database_password_can_be_in_a_file(run: Runner) -> None:
+    script = 'echo "$MATOMO_DATABASE_DBNAME:${MATOMO_DATABASE_DBNAME_FILE-unset}"'
+    ended = run(script, MATOMO_DATABASE_DBNAME_FILE="/etc/debian_version")
+    assert ended.code == 0
+    assert ended.output.endswith(":unset\n")
+    assert len(ended.output) > len(":unset\n")
+
+
+def test_a_password_and_its_file_exclude_each_other(run: Runner) -> None:
+    ended = run("true", MATOMO_DATABASE_PASSWORD="a", MATOMO_DATABASE_PASSWORD_FILE="/etc/hostname")
+    assert ended.code == 1
+    assert "MATOMO_DATABASE_PASSWORD_FILE" in ended.output
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS.split())
+def test_the_extension_is_there(running: MatomoContainer, extension: str) -> None:
+    assert extension in running.shell.run("php", "-m").lower().split()
+
+
+def test_the_memory_limit_comes_from_the_environment(running: MatomoContainer) -> None:
+    limit = "echo ini_get('memory_limit');"
+    assert running.shell.run("php", "-r", limit) == "256M"
+    assert running.shell.run("env", "PHP_MEMORY_LIMIT=77M", "php", "-r", limit) == "77M"
+
+
+def test_requests_run_as_the_web_server_s_user(running: MatomoContainer) -> None:
+    running.shell.write("whoami.php", "<?php echo posix_getpwuid(posix_geteuid())['name'];")
+    assert running.web.get(path="whoami.php").text == "www-data"
+
+
+def test_every_plugin_class_loads(running: MatomoContainer) -> None:
+    script = (BASES_DIRECTORY / "matomo/check-classes").read_text()
+    running.shell.write("tmp/check-classes", script)
+    said = running.shell.run("php", "tmp/check-classes", ".")
+    assert int(said.split()[1]) > 1000, said
+
+
+def test_a_plugin_of_several_classes_loads(running: MatomoContainer) -> None:
+    running.shell.run("mkdir", "-p", "plugins/Dropin/Deep")
+    running.shell.write("plugins/Dropin/Deep/Thing.php", THING)
+    assert evaluate(running, "class_exists('Piwik\\Plugins\\Dropin\\Deep\\Thing')") == "true"
+
+
+@pytest.mark.parametrize(("switch", "enabled"), [(1, "true"), (0, "false")])
+def test_internet_features_are_switched_by_configuration_alone(
+    running: MatomoContainer, switch: int, enabled: str
+) -> None:
+    running.shell.write(CONFIG, f"[General]\nenable_internet_features = {switch}\n")
+    try:
+        start = "(new Piwik\\Application\\Environment('cli'))->init()"
+        assert evaluate(running, "Piwik\\SettingsPiwik::isInternetEnabled()", start) == enabled
+    finally:
+        running.shell.run("rm", CONFIG)
+
+
+def test_the_security_files_close_the_private_directories(running: MatomoContainer) -> None:
+    running.shell.console("core:create-security-files")
+    web = running.web
+    for path in ("config/global.ini.php", "lang/en.json", "core/Version.php", "tmp/check-classes"):
+        assert web.get(path=path).status_code == 403, path
+    for path in ("plugins/CoreHome/CoreHome.php", "misc/user/index.html.php", "plugins/", "core/"):
+        assert web.get(path=path).status_code in (403, 404), path
+    for path in ("matomo.js", "js/index.php", "plugins/CoreHome/images/favicon.png"):
+        assert web.get(path=path).status_code == 200, path
+
+
+def test_directories_are_not_listed(running: MatomoContainer) -> None:
+    assert running.web.get(path="plugins/CoreHome/").status_code == 403
+
+
+THING = "<?php namespace Piwik\\Plugins\\Dropin\\Deep; class Thing {}"
+
+
+def evaluate(running: MatomoContainer, expression: str, first: str = "null") -> str:
+    """Evaluate a PHP expression where Matomo's classes can be loaded."""
+    code = f"""
+        define('PIWIK_DOCUMENT_ROOT', getcwd());
+        if (is_file('vendor_config.php')) {{ require 'vendor_config.php'; }}
+        defined('PIWIK_INCLUDE_PATH') || define('PIWIK_INCLUDE_PATH', PIWIK_DOCUMENT_ROOT);
+        require 'core/bootstrap.php';
+        {first};
+        var_export({expression});"""
+    return running.shell.run("php", "-r", code)

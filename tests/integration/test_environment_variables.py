@@ -1,0 +1,108 @@
+"""The EnvironmentVariables plugin: what the environment says, holds, and stays out of the file."""
+
+import pytest
+
+from harness.errors import BrokenPromiseError
+from harness.stack.pair import Pair
+from harness.stack.shell import CONFIG, MatomoShell
+
+
+@pytest.fixture
+def shell(matomo_pair: Pair) -> MatomoShell:
+    return matomo_pair.matomo.shell
+
+
+def effective(shell: MatomoShell, section: str, key: str, *environment: str) -> str:
+    """Read one value as Matomo sees it, with further variables in its environment."""
+    command = ["php", "console", "config:get", f"--section={section}", f"--key={key}"]
+    return shell.run("env", *environment, *command).strip()
+
+
+def complaints(shell: MatomoShell, *environment: str) -> str:
+    """Run the plugin's own check, which must fail, and return what it says."""
+    with pytest.raises(BrokenPromiseError) as error:
+        shell.run("env", *environment, "php", "console", "environmentvariables:check")
+    return error.value.seen
+
+
+def test_a_list_that_no_file_names_holds_in_the_web_server(matomo_pair: Pair) -> None:
+    web = matomo_pair.matomo.web
+    web.session.headers["Origin"] = "https://two.example"
+    answer = web.get({"module": "API", "method": "API.getMatomoVersion"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://two.example"
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        ('["HTTP_A", "HTTP_B"]', '["HTTP_A","HTTP_B"]'),
+        ("HTTP_A, HTTP_B", '["HTTP_A","HTTP_B"]'),
+        ("HTTP_A", '["HTTP_A"]'),
+        ("", "Nothing found"),
+    ],
+)
+def test_a_list_is_json_or_words_between_commas(shell: MatomoShell, value: str, seen: str) -> None:
+    variable = f"MATOMO_GENERAL_PROXY_CLIENT_HEADERS={value}"
+    assert effective(shell, "General", "proxy_client_headers", variable) == seen
+
+
+def test_a_key_that_holds_text_takes_a_json_list_as_text(shell: MatomoShell) -> None:
+    assert effective(shell, "mail", "host", 'MATOMO_MAIL_HOST=["a"]') == '"[\\"a\\"]"'
+
+
+def test_a_camel_case_key_is_taken_as_it_is_written(shell: MatomoShell) -> None:
+    variable = "MATOMO_TwoFactorAuth_twoFactorAuthName=Library"
+    assert effective(shell, "TwoFactorAuth", "twoFactorAuthName", variable) == '"Library"'
+
+
+def test_a_value_can_be_in_a_file(shell: MatomoShell) -> None:
+    shell.write("tmp/secret", "from a file\n")
+    variable = "MATOMO_MAIL_USERNAME_FILE=/var/www/html/tmp/secret"
+    assert effective(shell, "mail", "username", variable) == '"from a file"'
+
+
+def test_a_file_that_cannot_be_read_is_named(shell: MatomoShell) -> None:
+    said = complaints(shell, "MATOMO_MAIL_USERNAME_FILE=/nowhere")
+    assert "MATOMO_MAIL_USERNAME_FILE sets nothing: the file that it names, /nowhere" in said
+
+
+def test_a_variable_that_sets_nothing_is_named(shell: MatomoShell) -> None:
+    said = complaints(shell)
+    assert "MATOMO_NOSUCHSECTION_KEY sets nothing" in said
+    assert "MATOMO_GENERAL_FORSE_SSL sets [General] forse_ssl" in said
+    assert "is force_ssl meant?" in said
+
+
+def test_the_plugin_list_cannot_come_from_the_environment_and_that_is_said(
+    shell: MatomoShell,
+) -> None:
+    assert "MATOMO_PLUGINS_PLUGINS sets nothing" in complaints(shell, "MATOMO_PLUGINS_PLUGINS=Live")
+
+
+def test_the_container_s_log_names_it_once(matomo_pair: Pair) -> None:
+    matomo_pair.matomo.web.get()
+    assert matomo_pair.matomo.log.count("MATOMO_NOSUCHSECTION_KEY sets nothing") == 1
+
+
+def test_a_password_of_every_kind_of_character_opens_the_database(matomo_pair: Pair) -> None:
+    # The pair came up, so the web server connected with it; here the console does.
+    assert set("'\"\\$;# ") <= set(matomo_pair.mariadb.password)
+    assert matomo_pair.matomo.shell.console("config:get", "--section=database", "--key=username")
+
+
+def test_no_save_writes_the_environment_into_the_file(matomo_pair: Pair) -> None:
+    shell = matomo_pair.matomo.shell
+    saves = (
+        ("config:set", "--section=General", "--key=enable_trusted_host_check", "--value=1"),
+        ("plugin:deactivate", "Tour"),
+        ("plugin:activate", "Tour"),
+    )
+    for save in saves:
+        shell.console(*save)
+    written = shell.read(CONFIG)
+    assert 'Plugins[] = "Tour"' in written, "the plugin was saved"
+    assert 'salt = ""' in written, "the file's own value of an overridden key stays"
+    secrets = [matomo_pair.mariadb.password, matomo_pair.mariadb.password[:12], "nary;"]
+    assert not [secret for secret in secrets if secret in written]
+    assert "[database]" not in written
+    assert "cors_domains" not in written

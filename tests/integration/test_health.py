@@ -1,0 +1,51 @@
+"""The image's health check reads the page: Matomo's errors come with status 200."""
+
+import dataclasses
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.matomo.install import FirstSite, with_installation_in_progress
+from harness.stack.images import Image
+from harness.stack.installation import ensure_installed
+from harness.stack.pair import Pair, started
+from harness.stack.shell import CONFIG
+
+
+def test_an_installed_matomo_is_healthy(matomo_pair: Pair) -> None:
+    assert matomo_pair.matomo.shell.health() is None
+
+
+def test_a_wrong_database_password_is_unhealthy_and_named(
+    image: Image, mariadb_image: Image
+) -> None:
+    with started(image, mariadb_image, {"MATOMO_DATABASE_PASSWORD": "wrong"}) as both:
+        assert "access denied" in str(both.matomo.shell.health())
+        with pytest.raises(HarnessError, match="access denied"):
+            both.install()
+
+
+def test_an_empty_matomo_is_unhealthy_until_it_is_installed(
+    image: Image, mariadb_image: Image
+) -> None:
+    with started(image, mariadb_image) as both:
+        shell, web = both.matomo.shell, both.matomo.web
+        assert web.get().status_code == 200, "a check of the status alone would be content"
+        assert "already installed" in str(shell.health())
+
+        # The installer is no login either.
+        shell.write(CONFIG, with_installation_in_progress(shell.read(CONFIG)))
+        assert "no login" in str(shell.health())
+
+        # The wizard's complaint comes with status 200 and is read from the page.
+        short = dataclasses.replace(both.superuser, password="12345")
+        with pytest.raises(HarnessError, match="setupSuperUser") as error:
+            ensure_installed(shell, web, both.mariadb.database, short, FirstSite())
+        assert "password" in error.value.seen.lower()
+
+        # What broke off is begun again.
+        both.install()
+        assert shell.health() is None
+
+        both.mariadb.get_wrapped_container().stop(timeout=5)
+        assert "database" in str(shell.health())

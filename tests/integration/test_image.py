@@ -1,0 +1,127 @@
+"""The deployed image: what it carries, how it stops, and what its build refuses."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.errors import WrongInputError
+from harness.stack import images
+from harness.stack.containers import MatomoContainer, network
+from harness.stack.engine import engine
+from harness.stack.images import IMAGE_DIRECTORY, Image
+from harness.stack.pair import Pair
+
+MIB = 2**20
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of image/ to change."""
+    copy = tmp_path / "image"
+    shutil.copytree(IMAGE_DIRECTORY, copy, ignore=shutil.ignore_patterns("bases"))
+    return copy
+
+
+@pytest.fixture
+def tag() -> Iterator[str]:
+    """A tag for a build of this test, gone afterwards."""
+    name = "matomo-harness/test-build:latest"
+    yield name
+    for found in engine().images.list(name):
+        engine().images.remove(str(found.id), force=True)
+
+
+def test_the_labels_say_what_it_is(image: Image, base: Image) -> None:
+    labels = engine().images.get(image.id).labels
+    prefix = "org.opencontainers.image"
+    assert labels[f"{prefix}.version"] == images.code_version(image.reference)
+    assert labels[f"{prefix}.base.name"] == base.reference
+    assert labels[f"{prefix}.base.digest"] == base.id
+    assert labels[f"{prefix}.revision"]
+
+
+def test_own_layers_are_under_five_mebibytes(image: Image, base: Image) -> None:
+    of_image, of_base = (engine().images.get(it.id).attrs["Size"] for it in (image, base))
+    assert of_image - of_base < 5 * MIB
+
+
+def test_a_plugin_folder_is_in_the_next_build(base: Image, tree: Path, tag: str) -> None:
+    plugin = tree / "plugins" / "Licensed"
+    plugin.mkdir()
+    (plugin / "plugin.json").write_text('{"name": "Licensed", "version": "1.0.0"}')
+    config = tree / "config" / "config.ini.php"
+    config.write_text(config.read_text() + 'Plugins[] = "Licensed"\n')
+    built = images.build_deployed(base, tag, directory=tree)
+    assert '"1.0.0"' in images.run_once(
+        built.reference, ["cat", "/usr/src/matomo/plugins/Licensed/plugin.json"]
+    )
+
+
+def test_a_listed_plugin_that_is_nowhere_fails_the_build(base: Image, tree: Path, tag: str) -> None:
+    config = tree / "config" / "config.ini.php"
+    config.write_text(config.read_text() + 'Plugins[] = "Licensed"\n')
+    with pytest.raises(WrongInputError, match="lists the plugin Licensed"):
+        images.build_deployed(base, tag, directory=tree)
+
+
+def test_an_optional_plugin_is_listed_where_the_image_has_it(image: Image) -> None:
+    present = images.run_once(image.reference, ["ls", "/usr/src/matomo/plugins"]).split()
+    config = images.run_once(image.reference, ["cat", "/usr/src/matomo-config/config.ini.php"])
+    listed = re.findall(r'(?m)^Plugins\[\] = "(\w+)"$', config)
+    for plugin in ("TagManager", "CustomVariables"):
+        assert (plugin in listed) == (plugin in present)
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("redefining them in this file.", "is no comment, no [section] and no key = value"),
+        ('force_ssl = "1', "config.ini.php: syntax error"),
+    ],
+)
+def test_a_broken_line_of_the_configuration_fails_the_build(
+    base: Image, tree: Path, tag: str, line: str, complaint: str
+) -> None:
+    config = tree / "config" / "config.ini.php"
+    config.write_text(config.read_text() + line + "\n")
+    with pytest.raises(WrongInputError, match=re.escape(complaint)):
+        images.build_deployed(base, tag, directory=tree)
+
+
+def test_the_backup_holds_what_an_image_cannot_bring_back(matomo_pair: Pair) -> None:
+    shell = matomo_pair.matomo.shell
+    for _ in range(2):  # the second replaces the first
+        shell.run("backup-data.sh", "/tmp", user="root")
+    listing = shell.run(
+        "sh", "-c", "cd /tmp && ls -d config misc js matomo.js piwik.js config/config.ini.php"
+    )
+    assert len(listing.split()) == 6
+    assert not shell.run("find", "/tmp", "-name", "*.new", "-o", "-name", "*.old")
+
+
+def test_a_backup_to_nowhere_says_what_to_do(matomo_pair: Pair) -> None:
+    with pytest.raises(Exception, match="mount EFS there"):
+        matomo_pair.matomo.shell.run("backup-data.sh", "/nowhere", user="root")
+
+
+def test_private_directories_are_closed_over_http(matomo_pair: Pair) -> None:
+    web = matomo_pair.matomo.web
+    for path in (
+        "config/config.ini.php",
+        "config/global.ini.php",
+        "tmp/",
+        "lang/en.json",
+        "core/Version.php",
+    ):
+        assert web.get(path=path).status_code == 403, path
+
+
+@pytest.mark.parametrize("signal", ["SIGTERM", "SIGWINCH"])
+def test_it_stops_cleanly(image: Image, signal: str) -> None:
+    with network() as own_network, MatomoContainer(image.reference, own_network, {}) as matomo:
+        container = matomo.get_wrapped_container()
+        container.kill(signal)
+        assert container.wait(timeout=10)["StatusCode"] == 0

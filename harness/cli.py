@@ -22,6 +22,9 @@ app = typer.Typer(
 )
 out = Console(highlight=False)
 
+INTERRUPTED = 130
+"""What Typer exits with after Ctrl-C, without a word: 128 and SIGINT's number, by convention."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
@@ -165,9 +168,10 @@ def main() -> None:
             raise
         progress.console.print(f"harness: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        progress.console.print("\nharness: interrupted. Next: the same command again completes it.")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            progress.console.print("harness: interrupted. Next: the same command completes it.")
+        raise
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from typing import Any
 import pymysql
 from pymysql.cursors import DictCursor
 
+from harness.errors import WrongInputError
+
 
 @dataclass(frozen=True)
 class Database:
@@ -31,19 +33,30 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator["pymysql.Connection[DictCursor]"]:
-        """Yield a connection that commits every statement; closed at the end."""
-        connection = pymysql.connect(
-            host=self.host,
-            port=self.port,
-            user=self.user,
-            password=self.password,
-            database=self.name,
-            charset="utf8mb4",
-            connect_timeout=10,
-            read_timeout=120,
-            autocommit=True,
-            cursorclass=DictCursor,
-        )
+        """Yield a connection that commits every statement; closed at the end.
+
+        Raises:
+            WrongInputError: the server refuses this user, or there is none.
+        """
+        try:
+            connection = pymysql.connect(
+                host=self.host,
+                port=self.port,
+                user=self.user,
+                password=self.password,
+                database=self.name,
+                charset="utf8mb4",
+                connect_timeout=10,
+                read_timeout=120,
+                autocommit=True,
+                cursorclass=DictCursor,
+            )
+        except pymysql.OperationalError as error:
+            raise WrongInputError(
+                expected=f"the database at {self.host}:{self.port} to let {self.user} in",
+                seen=str(error.args[-1]),
+                next_command="check the database's password, and that it runs: docker ps",
+            ) from error
         try:
             yield connection
         finally:

@@ -173,8 +173,13 @@ def totp() -> tuple[str, int]:
 
 
 def _secrets() -> Secrets:
-    """Read the secrets, or make them on the first call; the file appears whole or not at all."""
+    """Read the secrets, or make them on the first call; the file appears whole or not at all.
+
+    Raises:
+        WrongInputError: the file is gone, and data that only it opens is still there.
+    """
     if not SECRETS_FILE.exists():
+        _require_no_data()
         SECRETS_FILE.parent.mkdir(mode=0o700, exist_ok=True)
         made = SECRETS_FILE.with_suffix(".new")
         made.unlink(missing_ok=True)
@@ -186,6 +191,16 @@ def _secrets() -> Secrets:
         made.rename(SECRETS_FILE)
     lines = dict(line.split("=", 1) for line in SECRETS_FILE.read_text().splitlines())
     return Secrets(lines["DATABASE_PASSWORD"], lines["SALT"], lines["SUPERUSER_PASSWORD"])
+
+
+def _require_no_data() -> None:
+    volumes = engine().volumes.list(filters=_of_this_project())
+    if volumes:
+        raise WrongInputError(
+            expected=f"{SECRETS_FILE}, which holds the password of the stack's data",
+            seen=f"no such file, and the volume {volumes[0].name}",
+            next_command="put the file back, or give the data up: make clean",
+        )
 
 
 def _require_free_port(port: int) -> None:

@@ -76,7 +76,7 @@ def _start_engine() -> None:
                 start_new_session=True,
             )
     try:
-        _wait_for_engine()
+        wait_for_engine()
     except EngineSilentError as error:
         raise MachineCannotError(
             expected="dockerd to answer within 30 s of its start",
@@ -91,8 +91,13 @@ def _start_engine() -> None:
     stop=stop_after_delay(30),
     reraise=True,
 )
-def _wait_for_engine() -> None:
-    connect()
+def wait_for_engine(address: str | None = None) -> None:
+    """Wait up to 30 s until an engine answers (see `connect`).
+
+    Raises:
+        EngineSilentError: none did.
+    """
+    connect(address).close()
 
 
 def remove_stale_pid_file(pid_file: Path, program: str) -> None:

@@ -17,16 +17,17 @@ class EngineSilentError(MachineCannotError):
     """No engine answers at the address; it may not be installed or not be running."""
 
 
-def connect() -> docker.DockerClient:
+def connect(address: str | None = None) -> docker.DockerClient:
     """Return a client of the engine that answers.
 
-    The address is DOCKER_HOST, else the current Docker context, else the platform's default.
+    Args:
+        address: DOCKER_HOST by default, else the current Docker context's, else the platform's.
 
     Raises:
         EngineSilentError: nothing answers.
         MachineCannotError: an engine is there and this user may not talk to it.
     """
-    host = get_docker_host()
+    host = address or get_docker_host()
     try:
         client = docker.DockerClient(base_url=host, timeout=PING_SECONDS)
         client.ping()

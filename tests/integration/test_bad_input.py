@@ -1,0 +1,274 @@
+"""Wrong input and poor machines: one clear line, the right exit code, nothing half-made."""
+
+import dataclasses
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from harness.errors import ExitCode
+from harness.operate.prepare import wait_for_engine
+from harness.settings import OWNER_LABEL, ROOT, Settings, project_name
+from harness.stack.engine import engine
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said."""
+
+    code: int
+    text: str
+
+    def refuses(self, code: ExitCode, *words: str) -> None:
+        """Assert an error of the house: its parts, `words` in it, no traceback."""
+        assert self.code == code, self.text
+        assert "Traceback" not in self.text
+        for part in ("expected", "seen:", "next:", *words):
+            assert part in self.text, self.text
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of this checkout, and so a local stack of its own."""
+
+    root: Path
+    settings: Settings
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """Return what leads a command to this copy."""
+        own = {
+            "PYTHONPATH": str(self.root),
+            "MATOMO_PORT": str(self.settings.port),
+            "MATOMO_BASE": self.settings.matomo_base,
+            "MATOMO_VERSION": self.settings.matomo_version,
+            "IMAGE": self.settings.image or "",
+        }
+        return {**os.environ, **own, **changes}
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the harness's command line."""
+        return [sys.executable, "-m", "harness.cli", *arguments]
+
+    def harness(self, *arguments: str, prefix: tuple[str, ...] = (), **changes: str) -> Answer:
+        """Run it to its end."""
+        ended = subprocess.run(
+            [*prefix, *self.command(*arguments)],
+            cwd=self.root,
+            env=self.environment(**changes),
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        return Answer(ended.returncode, ended.stdout + ended.stderr)
+
+    @property
+    def containers(self) -> list[str]:
+        """Names of this copy's containers."""
+        label = f"{OWNER_LABEL}={project_name(self.root)}"
+        return [str(it.name) for it in engine().containers.list(all=True, filters={"label": label})]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, settings: Settings) -> Iterator[Checkout]:
+    root = tmp_path / "checkout"
+    left_out = shutil.ignore_patterns(
+        ".git", ".venv", ".local", "reports", ".*_cache", "__pycache__"
+    )
+    shutil.copytree(ROOT, root, ignore=left_out)
+    copy = Checkout(root, dataclasses.replace(settings, port=free_port()))
+    yield copy
+    filters: Any = {"label": f"{OWNER_LABEL}={project_name(root)}"}
+    for container in engine().containers.list(all=True, filters=filters):
+        container.remove(force=True, v=True)
+    for network in engine().networks.list(filters=filters):
+        network.remove()
+    for volume in engine().volumes.list(filters=filters):
+        volume.remove(force=True)
+
+
+def test_a_base_that_does_not_exist(checkout: Checkout) -> None:
+    answer = checkout.harness("up", MATOMO_BASE="no-such-image:1", IMAGE="")
+    answer.refuses(ExitCode.WRONG_INPUT, "MATOMO_BASE=no-such-image:1")
+    assert not checkout.containers
+
+
+def test_an_image_that_does_not_exist(checkout: Checkout) -> None:
+    answer = checkout.harness("up", IMAGE="Not A Reference")
+    answer.refuses(ExitCode.WRONG_INPUT, "IMAGE=Not A Reference")
+
+
+def test_a_port_that_is_taken(checkout: Checkout) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", checkout.settings.port))
+        other.listen()
+        answer = checkout.harness("up")
+    port = checkout.settings.port
+    answer.refuses(ExitCode.MACHINE_CANNOT, f"port {port}", f"MATOMO_PORT={port + 1}")
+    assert not checkout.containers
+
+
+def test_no_permission_on_the_engine_s_socket(checkout: Checkout) -> None:
+    path = checkout.root / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        path.chmod(0)
+        # Root passes by every permission while it has these capabilities.
+        capabilities = "-dac_override,-dac_read_search"
+        dropped = ("setpriv", f"--bounding-set={capabilities}", f"--inh-caps={capabilities}")
+        prefix = dropped if os.geteuid() == 0 else ()
+        answer = checkout.harness("up", prefix=prefix, DOCKER_HOST=f"unix://{path}")
+    answer.refuses(ExitCode.MACHINE_CANNOT, "permission denied", "usermod -aG docker")
+
+
+def test_no_engine_at_the_given_address(checkout: Checkout) -> None:
+    answer = checkout.harness("up", DOCKER_HOST=f"unix://{checkout.root}/none.sock")
+    answer.refuses(ExitCode.MACHINE_CANNOT, "container engine", "no answer")
+
+
+def test_a_broken_line_in_the_configuration(checkout: Checkout) -> None:
+    config = checkout.root / "image/config/config.ini.php"
+    config.write_text(config.read_text() + "redefining them in this file.\n")
+    answer = checkout.harness("up", IMAGE="")
+    number = len(config.read_text().splitlines())
+    answer.refuses(ExitCode.WRONG_INPUT, f"config.ini.php line {number}")
+    assert not checkout.containers
+
+
+def test_ctrl_c_in_the_middle_of_up_is_completed_by_the_next(checkout: Checkout) -> None:
+    with subprocess.Popen(
+        checkout.command("up"),
+        cwd=checkout.root,
+        env=checkout.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as first:
+        assert first.stderr is not None
+        for line in first.stderr:
+            if line.startswith("Installing Matomo"):
+                first.send_signal(signal.SIGINT)
+                break
+        assert "interrupted" in first.stderr.read()
+    assert first.returncode == 130
+
+    answer = checkout.harness("up")
+    assert answer.code == 0, answer.text
+    url = f"http://localhost:{checkout.settings.port}/"
+    assert url in answer.text
+
+    # A stack that is up: what a person mistypes or loses from here on.
+    code = checkout.harness("totp")
+    assert code.code == 0
+    assert code.text.split()[0].isdecimal()
+    assert checkout.harness("console", "core:version").text.strip().startswith("5.")
+
+    secrets = checkout.root / ".local/stack.env"
+    assert secrets.stat().st_mode & 0o777 == 0o600
+    for secret in secrets.read_text().splitlines():
+        assert secret.partition("=")[2] not in answer.text
+
+    kept = secrets.read_text()
+    secrets.unlink()
+    lost = checkout.harness("up")
+    lost.refuses(ExitCode.WRONG_INPUT, "password", "make clean")
+
+    secrets.write_text(kept)
+    down = checkout.harness("down")
+    assert down.code == 0
+    assert not checkout.containers
+    again = checkout.harness("up", "--json")
+    assert '"installed_now": false' in again.text, "down keeps the data"
+
+
+def test_a_verb_of_the_local_stack_while_it_is_down(checkout: Checkout) -> None:
+    for verb in ("totp", "logs", "console"):
+        checkout.harness(verb).refuses(ExitCode.WRONG_INPUT, "local stack to be up", "make up")
+
+
+def test_a_full_disk_while_building(small_engine: str, checkout: Checkout) -> None:
+    # The stand-in is built on an image of this name; one of the files that it copies is too big.
+    with closing(docker.DockerClient(base_url=small_engine)) as client:
+        client.images.get("tiny:base").tag("matomo-harness/debian:trixie")
+    with (checkout.root / "image/bases/matomo/install").open("ab") as file:
+        file.write(os.urandom(16 * MIB))
+    answer = checkout.harness("up", DOCKER_HOST=small_engine, MATOMO_BASE="stand-in", IMAGE="")
+    answer.refuses(ExitCode.MACHINE_CANNOT, "disk space", "no space left on device")
+
+
+def test_clean_removes_what_the_harness_made_and_nothing_else(
+    small_engine: str, checkout: Checkout
+) -> None:
+    with closing(docker.DockerClient(base_url=small_engine)) as client:
+        label = {OWNER_LABEL: "somebody"}
+        client.containers.create("tiny:base", "x", name="ours", labels=label)
+        client.containers.create("tiny:base", "x", name="theirs")
+        client.volumes.create("ours", labels=label)
+        client.volumes.create("theirs")
+        client.images.get("tiny:base").tag("matomo-harness/theirs-by-name-only")
+
+        answer = checkout.harness("clean", DOCKER_HOST=small_engine)
+
+        assert answer.code == 0, answer.text
+        assert [it.name for it in client.containers.list(all=True)] == ["theirs"]
+        assert [it.name for it in client.volumes.list()] == ["theirs"]
+        tags = {"tiny:base", "matomo-harness/theirs-by-name-only:latest"}
+        assert set(client.images.get("tiny:base").tags) == tags
+
+
+@pytest.fixture
+def small_engine(tmp_path: Path) -> Iterator[str]:
+    """Start a second, real engine on a disk of 24 MiB, without a network; yield its address.
+
+    In a network namespace of its own: it would destroy the first engine's bridge otherwise.
+    """
+    if os.geteuid() != 0 or not shutil.which("dockerd") or not shutil.which("unshare"):
+        pytest.skip("a second engine on a small disk needs root, dockerd and unshare")
+    disk, run = tmp_path / "disk", tmp_path / "run"
+    disk.mkdir()
+    run.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], check=True)
+    address = f"unix://{run}/engine.sock"
+    command = ["unshare", "--net", "dockerd", "--host", address, "--data-root", str(disk)]
+    command += ["--exec-root", str(run / "exec"), "--pidfile", str(run / "pid")]
+    command += ["--bridge=none", "--iptables=false"]
+    with (run / "log").open("wb") as log:
+        program = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for_engine(address)
+        filler = tmp_path / "filler.tar"
+        _archive(filler, 6 * MIB)
+        with closing(docker.DockerClient(base_url=address)) as client:
+            client.api.import_image_from_file(str(filler), repository="tiny", tag="base")
+        yield address
+    finally:
+        program.terminate()
+        program.wait(timeout=20)
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def _archive(path: Path, size: int) -> None:
+    with tarfile.open(path, "w") as archive:
+        entry = tarfile.TarInfo("filler")
+        entry.size = size
+        archive.addfile(entry, io.BytesIO(os.urandom(size)))

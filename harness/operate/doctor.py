@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.errors import HarnessError
-from harness.operate.prepare import browser_path, compose_version
+from harness.operate.prepare import compose_version, playwrights_chromium, system_chromium
 from harness.settings import ROOT
 from harness.stack.engine import connect
 
@@ -53,7 +53,7 @@ def _compose() -> Finding:
 
 
 def _browser() -> Finding:
-    path = browser_path()
+    path = playwrights_chromium() or system_chromium()
     if path is None:
         return Finding("browser", "none", "make test-local   (installs one)")
     return Finding("browser", str(path))

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,7 @@ PID_FILES: Final = (
     (Path("/var/run/docker/containerd/containerd.pid"), "containerd"),
 )
 PLUGINS: Final = Path.home() / ".docker/cli-plugins"
+PLAYWRIGHT: Final = str(Path(sys.executable).with_name("playwright"))
 COMPOSE_PLUGIN: Final = Path("usr/libexec/docker/cli-plugins/docker-compose")
 
 
@@ -232,19 +234,17 @@ def _debian_mirror() -> str:
 # -- browser --------------------------------------------------------------------------------------
 
 
-def browser_path() -> Path | None:
-    """Return the Chromium to drive: Playwright's own if it is there, else the system's."""
-    # Playwright takes 0.3 s to import, and only the browser's users need it.
-    from playwright.sync_api import sync_playwright
+def playwrights_chromium() -> Path | None:
+    """Return where Playwright's own Chromium lies, None where it was not installed."""
+    plan = process.run([PLAYWRIGHT, "install", "--dry-run", "chromium"])
+    place = re.search(r"Install location:\s+(.+)", plan)
+    return Path(place[1]) if place and Path(place[1]).exists() else None
 
-    with sync_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-    if own.exists():
-        return own
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return Path(found)
-    return None
+
+def system_chromium() -> Path | None:
+    """Return the machine's own Chromium, or a browser of its family."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((Path(found) for name in names if (found := shutil.which(name))), None)
 
 
 def ensure_browser() -> None:
@@ -253,10 +253,10 @@ def ensure_browser() -> None:
     Raises:
         MachineCannotError: none is here and none can be had.
     """
-    if browser_path():
+    if playwrights_chromium() or system_chromium():
         return
     if process.is_root_on_debian():
         process.install_packages("chromium")
         return
     with step("Fetching Playwright's Chromium") as running:
-        process.run(["playwright", "install", "chromium"], running)
+        process.run([PLAYWRIGHT, "install", "chromium"], running)

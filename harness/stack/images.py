@@ -30,6 +30,7 @@ REPOSITORY: Final = "matomo-harness"
 OFFICIAL_MATOMO: Final = {"5.3.1": "matomo:5.3.1-apache", "next": "matomo:apache"}
 OFFICIAL_MARIADB: Final = "mariadb:11.8"
 OFFICIAL_DEBIAN: Final = "debian:trixie-slim"
+DEBIAN: Final = f"{REPOSITORY}/debian:trixie"
 
 Origin = Literal["given", "local", "registry", "stand-in"]
 
@@ -69,12 +70,8 @@ def matomo_base(settings: Settings) -> Image:
         BaseUnavailableError: the stand-in cannot be built, for instance because Debian moved on.
     """
     version = settings.matomo_version
-    return _base(
-        settings.matomo_base,
-        "MATOMO_BASE",
-        OFFICIAL_MATOMO[version],
-        lambda: _stand_in("matomo", version, {"MATOMO_VERSION": version}),
-    )
+    stand_in = _StandIn("matomo", version, {"MATOMO_VERSION": version})
+    return _base(settings.matomo_base, "MATOMO_BASE", OFFICIAL_MATOMO[version], stand_in)
 
 
 def mariadb_base(settings: Settings) -> Image:
@@ -84,12 +81,8 @@ def mariadb_base(settings: Settings) -> Image:
         WrongInputError: a given reference does not exist.
         BaseUnavailableError: the stand-in cannot be built.
     """
-    return _base(
-        settings.mariadb_base,
-        "MARIADB_BASE",
-        OFFICIAL_MARIADB,
-        lambda: _stand_in("mariadb", "11.8", {}),
-    )
+    stand_in = _StandIn("mariadb", "11.8", {})
+    return _base(settings.mariadb_base, "MARIADB_BASE", OFFICIAL_MARIADB, stand_in)
 
 
 def deployed_image(settings: Settings) -> Image:
@@ -164,14 +157,28 @@ def run_once(reference: str, command: list[str], *, entrypoint: list[str] | None
 # -- where a base comes from ----------------------------------------------------------------------
 
 
-def _base(choice: str, variable: str, official: str, stand_in: Any) -> Image:
+@dataclass(frozen=True)
+class _StandIn:
+    """A stand-in of image/bases/.
+
+    Args:
+        name: its directory.
+        version: of what it stands in for.
+        arguments: of its build.
+    """
+
+    name: str
+    version: str
+    arguments: Mapping[str, str]
+
+
+def _base(choice: str, variable: str, official: str, stand_in: _StandIn) -> Image:
     if choice == "stand-in":
-        image: Image = stand_in()
-    elif choice == "auto":
-        image = _local(official, "local") or _pulled(official) or stand_in()
-    else:
-        image = _given(choice, variable)
-    return image
+        return _build_stand_in(stand_in)
+    if choice == "auto":
+        local = _local(official, "local") or _local_stand_in(stand_in)
+        return local or _pulled(official) or _build_stand_in(stand_in)
+    return _given(choice, variable)
 
 
 def _given(reference: str, variable: str) -> Image:
@@ -210,47 +217,67 @@ def _pulled(reference: str) -> Image | None:
 # -- stand-ins ------------------------------------------------------------------------------------
 
 
-def _stand_in(name: str, version: str, arguments: dict[str, str]) -> Image:
+def _local_stand_in(stand_in: _StandIn) -> Image | None:
+    debian = _local_debian()
+    return _local(_stand_in_tag(stand_in, debian), "stand-in") if debian else None
+
+
+def _build_stand_in(stand_in: _StandIn) -> Image:
     debian = _debian()
-    directory = BASES_DIRECTORY / name
-    key = _hash(_tree(directory), debian.id, *arguments.values())
-    tag = f"{REPOSITORY}/{name}-base:{version}-{key}"
+    tag = _stand_in_tag(stand_in, debian)
     if local := _local(tag, "stand-in"):
         return local
+    directory = BASES_DIRECTORY / stand_in.name
     try:
-        built = _build(directory, tag, {"DEBIAN_BASE": debian.reference, **arguments}, {})
+        built = _build(directory, tag, {"DEBIAN_BASE": debian.reference, **stand_in.arguments}, {})
     except WrongInputError as error:
         raise BaseUnavailableError(
-            expected=f"to build the stand-in {name} {version} from Debian's packages",
+            expected=f"to build the stand-in {stand_in.name} {stand_in.version} from Debian",
             seen=error.seen,
-            next_command=f"docker build image/bases/{name}   (to see the whole log)",
+            next_command=f"docker build {directory.relative_to(ROOT)}   (to see the whole log)",
         ) from error
     return Image(tag, built.id, "stand-in")
 
 
+def _stand_in_tag(stand_in: _StandIn, debian: Image) -> str:
+    tree = _tree(BASES_DIRECTORY / stand_in.name)
+    key = _hash(tree, debian.id, *stand_in.arguments.values())
+    return f"{REPOSITORY}/{stand_in.name}-base:{stand_in.version}-{key}"
+
+
+def _local_debian() -> Image | None:
+    return _local(DEBIAN, "stand-in") or _local(OFFICIAL_DEBIAN, "local")
+
+
 def _debian() -> Image:
     """Return a plain Debian, by mmdebstrap where no registry has one."""
-    tag = f"{REPOSITORY}/debian:trixie"
-    image = _local(tag, "stand-in") or _local(OFFICIAL_DEBIAN, "local") or _pulled(OFFICIAL_DEBIAN)
-    return image or _debootstrap(tag)
+    return _local_debian() or _pulled(OFFICIAL_DEBIAN) or _debootstrap()
 
 
-def _debootstrap(tag: str) -> Image:
+_LEFT_OUT: Final = tuple(
+    f"--dpkgopt=path-exclude=/usr/share/{directory}/*" for directory in ("doc", "man", "locale")
+)
+"""40 MB that nobody reads in a container."""
+
+
+def _debootstrap() -> Image:
     process.install_packages("mmdebstrap")
     with (
         step("Making a Debian base with mmdebstrap") as running,
         tempfile.TemporaryDirectory() as directory,
     ):
         archive = Path(directory) / "debian.tar"
-        process.run(["mmdebstrap", "--variant=minbase", "trixie", str(archive)], running)
-        repository, _, version = tag.partition(":")
+        process.run(
+            ["mmdebstrap", "--variant=minbase", *_LEFT_OUT, "trixie", str(archive)], running
+        )
+        repository, _, version = DEBIAN.partition(":")
         engine().api.import_image_from_file(
             str(archive),
             repository=repository,
             tag=version,
             changes=[f"LABEL {OWNER_LABEL}={REPOSITORY}"],
         )
-    image = _local(tag, "stand-in")
+    image = _local(DEBIAN, "stand-in")
     assert image is not None  # noqa: S101  the import above did not fail
     return image
 

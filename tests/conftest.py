@@ -38,6 +38,15 @@ def _name(settings: Settings) -> str:
     return settings.matomo_version
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each Matomo version to one worker: what a session shares is then started once."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        version = callspec.params.get("settings") if callspec else None
+        item.add_marker(pytest.mark.xdist_group(_name(version) if version else "no version"))
+
+
 @pytest.fixture(scope="session", params=_versions(), ids=_name)
 def settings(request: pytest.FixtureRequest) -> Settings:
     """The choices of this run, once for each Matomo version."""

@@ -8,18 +8,20 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import requests
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from filelock import FileLock
 
 from harness import process
 from harness.errors import HarnessError, MachineCannotError, WrongInputError
 from harness.progress import Step, step
 from harness.settings import OWNER_LABEL, ROOT, Settings
+from harness.stack import reaper
 from harness.stack.engine import engine
 
 IMAGE_DIRECTORY: Final = ROOT / "image"
@@ -96,7 +98,7 @@ def deployed_image(settings: Settings) -> Image:
         return _given(settings.image, "IMAGE")
     base = matomo_base(settings)
     tag = f"{REPOSITORY}/matomo:{_hash(_tree(IMAGE_DIRECTORY, BASES_DIRECTORY), base.id)}"
-    return _local(tag, "local") or build_deployed(base, tag)
+    return _built_once(tag, "local", lambda: build_deployed(base, tag))
 
 
 def build_deployed(base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY) -> Image:
@@ -124,34 +126,40 @@ def code_version(reference: str) -> str:
     return run_once(reference, ["php", "-r", code])
 
 
-def run_once(reference: str, command: list[str], *, entrypoint: list[str] | None = None) -> str:
+def run_once(reference: str, command: list[str]) -> str:
     """Run `command` in a throw-away container without network and return its output.
 
     Args:
         reference: the image.
-        command: program and arguments.
-        entrypoint: [] by default: the command alone, nothing is copied or started.
+        command: program and arguments; the image's entrypoint has no part in it.
 
     Raises:
         MachineCannotError: the command failed.
     """
     try:
-        output = engine().containers.run(
-            reference,
-            command,
-            entrypoint=entrypoint or [],
-            remove=True,
-            network_mode="none",
-            labels={OWNER_LABEL: "throw-away"},
-            stderr=True,
+        container = engine().containers.create(
+            reference, command, entrypoint=[], network_mode="none", labels=reaper.labels()
         )
+        try:
+            container.start()
+            code = container.wait()["StatusCode"]
+            # Not followed while it runs: of a short life that log may come empty.
+            output = bytes(container.logs()).decode(errors="replace")
+        finally:
+            container.remove(force=True, v=True)
     except DockerException as error:
-        raise MachineCannotError(
-            expected=f"{command[0]} to run in {reference}",
-            seen=_last_line(str(error)),
-            next_command=f"docker run --rm -it --entrypoint sh {reference}",
-        ) from error
-    return output.decode(errors="replace")
+        raise _cannot_run(command, reference, str(error)) from error
+    if code != 0:
+        raise _cannot_run(command, reference, f"exit {code}: {_last_line(output)}")
+    return output
+
+
+def _cannot_run(command: list[str], reference: str, seen: str) -> MachineCannotError:
+    return MachineCannotError(
+        expected=f"{command[0]} to run in {reference}",
+        seen=_last_line(seen),
+        next_command=f"docker run --rm -it --entrypoint sh {reference}",
+    )
 
 
 # -- where a base comes from ----------------------------------------------------------------------
@@ -225,8 +233,10 @@ def _local_stand_in(stand_in: _StandIn) -> Image | None:
 def _build_stand_in(stand_in: _StandIn) -> Image:
     debian = _debian()
     tag = _stand_in_tag(stand_in, debian)
-    if local := _local(tag, "stand-in"):
-        return local
+    return _built_once(tag, "stand-in", lambda: _build_on_debian(stand_in, debian, tag))
+
+
+def _build_on_debian(stand_in: _StandIn, debian: Image, tag: str) -> Image:
     directory = BASES_DIRECTORY / stand_in.name
     try:
         built = _build(directory, tag, {"DEBIAN_BASE": debian.reference, **stand_in.arguments}, {})
@@ -251,7 +261,9 @@ def _local_debian() -> Image | None:
 
 def _debian() -> Image:
     """Return a plain Debian, by mmdebstrap where no registry has one."""
-    return _local_debian() or _pulled(OFFICIAL_DEBIAN) or _debootstrap()
+    return _built_once(
+        DEBIAN, "stand-in", lambda: _local_debian() or _pulled(OFFICIAL_DEBIAN) or _debootstrap()
+    )
 
 
 _LEFT_OUT: Final = tuple(
@@ -283,6 +295,15 @@ def _debootstrap() -> Image:
 
 
 # -- building -------------------------------------------------------------------------------------
+
+
+def _built_once(tag: str, origin: Origin, build: Callable[[], Image]) -> Image:
+    """Return the image `tag`; of several processes that miss it, one builds and the others wait."""
+    if local := _local(tag, origin):
+        return local
+    lock = Path(tempfile.gettempdir()) / f"{tag.replace('/', '-')}.lock"
+    with FileLock(lock):
+        return _local(tag, origin) or build()
 
 
 def _build(

@@ -4,6 +4,7 @@ It holds the other end of a pipe: the kernel closes ours at the end of the proce
 too. Testcontainers' own reaper does the same from a container, whose image needs a registry.
 """
 
+import atexit
 import functools
 import os
 import signal
@@ -25,9 +26,6 @@ def labels() -> dict[str, str]:
     return {OWNER_LABEL: f"pid-{os.getpid()}", RUN_LABEL: run}
 
 
-_watchers: list[subprocess.Popen[bytes]] = []
-
-
 def _watch(run: str) -> None:
     watcher = subprocess.Popen(
         [sys.executable, "-m", "harness.stack.reaper", run],
@@ -38,7 +36,8 @@ def _watch(run: str) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    _watchers.append(watcher)
+    # A run that ends by itself ends when nothing of it is left.
+    atexit.register(watcher.communicate)
 
 
 def sweep(run: str) -> None:

@@ -12,10 +12,10 @@ from harness.matomo.traffic import Figures, PageFigures, Period, Site, Visit
 from harness.matomo.web import Parameters
 from harness.stack.pair import Pair
 
-FIRST_DAY: Final = date(2025, 5, 26)  # a Monday; the ten days go over the end of a month
-DAYS: Final = 10
+FIRST_DAY: Final = date(2025, 5, 31)  # a Saturday: four days over the end of a month and a week
+DAYS: Final = 4
 TIMEZONES: Final = ("UTC", "America/New_York", "Pacific/Auckland")
-WEEKS: Final = (FIRST_DAY, FIRST_DAY + timedelta(days=7))
+WEEKS: Final = (date(2025, 5, 26), date(2025, 6, 2))
 MONTHS: Final = (date(2025, 5, 1), date(2025, 6, 1))
 
 

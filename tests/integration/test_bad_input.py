@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -90,13 +91,13 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, settings: Settings) -> Iterator[Checkout]:
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
     root = tmp_path / "checkout"
     left_out = shutil.ignore_patterns(
         ".git", ".venv", ".local", "reports", ".*_cache", "__pycache__"
     )
     shutil.copytree(ROOT, root, ignore=left_out)
-    copy = Checkout(root, dataclasses.replace(settings, port=free_port()))
+    copy = Checkout(root, dataclasses.replace(Settings.from_environment(), port=free_port()))
     yield copy
     filters: Any = {"label": f"{OWNER_LABEL}={project_name(root)}"}
     for container in engine().containers.list(all=True, filters=filters):
@@ -244,9 +245,9 @@ def small_engine(tmp_path: Path) -> Iterator[str]:
     """
     if os.geteuid() != 0 or not shutil.which("dockerd") or not shutil.which("unshare"):
         pytest.skip("a second engine on a small disk needs root, dockerd and unshare")
-    disk, run = tmp_path / "disk", tmp_path / "run"
+    disk = tmp_path / "disk"
     disk.mkdir()
-    run.mkdir()
+    run = Path(tempfile.mkdtemp(prefix="engine-"))  # a socket's path has at most 107 characters
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], check=True)
     address = f"unix://{run}/engine.sock"
     command = ["unshare", "--net", "dockerd", "--host", address, "--data-root", str(disk)]
@@ -265,6 +266,7 @@ def small_engine(tmp_path: Path) -> Iterator[str]:
         program.terminate()
         program.wait(timeout=20)
         subprocess.run(["umount", "--lazy", disk], check=True)
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def _archive(path: Path, size: int) -> None:

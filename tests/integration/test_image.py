@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def tree(tmp_path: Path) -> Path:
 @pytest.fixture
 def tag() -> Iterator[str]:
     """A tag for a build of this test, gone afterwards."""
-    name = "matomo-harness/test-build:latest"
+    name = f"matomo-harness/test-build:{uuid.uuid4().hex}"
     yield name
     for found in engine().images.list(name):
         engine().images.remove(str(found.id), force=True)

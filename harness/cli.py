@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Proves that a containerised Matomo keeps its promises.",
 )
-out = Console(highlight=False)
+out = Console(highlight=False, soft_wrap=True)
 
 INTERRUPTED = 130
 """What Typer exits with after Ctrl-C, without a word: 128 and SIGINT's number, by convention."""

@@ -53,7 +53,10 @@ def _compose() -> Finding:
 
 
 def _browser() -> Finding:
-    path = playwrights_chromium() or system_chromium()
+    try:
+        path = playwrights_chromium() or system_chromium()
+    except HarnessError as error:
+        return Finding("browser", error.seen, "make test-local   (installs what it needs)")
     if path is None:
         return Finding("browser", "none", "make test-local   (installs one)")
     return Finding("browser", str(path))

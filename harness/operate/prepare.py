@@ -253,6 +253,8 @@ def ensure_browser() -> None:
     Raises:
         MachineCannotError: none is here and none can be had.
     """
+    if process.is_root_on_debian():
+        process.install_packages("libatomic1")  # of Playwright's own Node; a bare Debian lacks it
     if playwrights_chromium() or system_chromium():
         return
     if process.is_root_on_debian():

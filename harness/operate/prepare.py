@@ -116,10 +116,13 @@ def remove_stale_pid_file(pid_file: Path, program: str) -> None:
 
 
 def _program_of(pid: int) -> str | None:
+    """Name of the running process `pid`; None for a zombie, which a container's init may keep."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return None
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    return None if fields["State"].startswith("Z") else fields["Name"]
 
 
 def _runs(program: str) -> bool:

@@ -24,6 +24,16 @@ def test_a_dead_process_s_file_is_removed(tmp_path: Path, ended: int) -> None:
     assert not pid_file.exists()
 
 
+def test_a_killed_engine_that_nobody_reaped_is_no_engine(tmp_path: Path) -> None:
+    pid_file = tmp_path / "docker.pid"
+    with subprocess.Popen(["sleep", "60"]) as program:
+        program.kill()
+        os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)  # dead, and left a zombie
+        pid_file.write_text(str(program.pid))
+        remove_stale_pid_file(pid_file, "sleep")
+    assert not pid_file.exists()
+
+
 def test_a_number_that_another_program_has_now_is_stale(tmp_path: Path) -> None:
     pid_file = tmp_path / "docker.pid"
     pid_file.write_text(str(os.getpid()))

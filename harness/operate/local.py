@@ -130,10 +130,11 @@ def clean() -> list[str]:
             removed.append(f"volume {volume.name}")
             volume.remove(force=True)
         for image in client.images.list(all=False, **chosen):
-            # An image that somebody built on one of ours carries our label, not our name.
-            for tag in filter(_is_ours, image.tags):
-                removed.append(f"image {tag}")
-                client.images.remove(tag)
+            # An image that somebody built on one of ours carries our label, not our name. One
+            # without a name is what a build that failed left.
+            for name in filter(_is_ours, image.tags) if image.tags else [str(image.id)]:
+                removed.append(f"image {name}")
+                client.images.remove(name)
         SECRETS_FILE.unlink(missing_ok=True)
     return removed
 

@@ -25,6 +25,7 @@ from harness.settings import OWNER_LABEL, ROOT, Settings, project_name
 from harness.stack.engine import engine
 
 MIB = 2**20
+EMPTY_ARCHIVE = bytes(1024)
 
 
 @dataclass(frozen=True)
@@ -227,12 +228,16 @@ def test_clean_removes_what_the_harness_made_and_nothing_else(
         client.volumes.create("ours", labels=label)
         client.volumes.create("theirs")
         client.images.get("tiny:base").tag("matomo-harness/theirs-by-name-only")
+        # Without a name, as a build that failed leaves it.
+        client.api.import_image_from_data(EMPTY_ARCHIVE, changes=[f"LABEL {OWNER_LABEL}=x"])
+        assert len(client.images.list()) == 2
 
         answer = checkout.harness("clean", DOCKER_HOST=small_engine)
 
         assert answer.code == 0, answer.text
         assert [it.name for it in client.containers.list(all=True)] == ["theirs"]
         assert [it.name for it in client.volumes.list()] == ["theirs"]
+        assert len(client.images.list()) == 1
         tags = {"tiny:base", "matomo-harness/theirs-by-name-only:latest"}
         assert set(client.images.get("tiny:base").tags) == tags
 

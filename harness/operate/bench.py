@@ -5,8 +5,6 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -51,9 +49,14 @@ def run(settings: Settings, path: Path, out: Console) -> None:
     """
     local.up(settings)
     figures = [
-        _seconds("second `make up`", lambda: local.up(settings), target=5),
-        _seconds("built images to an installed pair", lambda: _once(settings), target=6),
-        _own_layers(settings),
+        _figure("second `make up`", [_second_up(settings) for _ in range(SAMPLES)], "s", 5),
+        _figure(
+            "built images to an installed pair",
+            [_installed_pair(settings) for _ in range(SAMPLES)],
+            "s",
+            6,
+        ),
+        _figure("own layers on top of the base", [_own_layers(settings)], "MiB", 5),
     ]
     machine = (
         f"{platform.machine()}, {os.cpu_count()} cores, engine {engine().version()['Version']}"
@@ -74,31 +77,27 @@ def run(settings: Settings, path: Path, out: Console) -> None:
     out.print(f"Written to {path}")
 
 
-def _seconds(name: str, act: Callable[[], object], *, target: float) -> Figure:
-    samples: list[float] = []
-    for _ in range(SAMPLES):
-        with _clock(samples):
-            act()
-    spread = (min(samples), max(samples))
-    return Figure(name, statistics.median(samples), spread, "s", target)
+def _figure(name: str, samples: list[float], unit: str, target: float) -> Figure:
+    return Figure(name, statistics.median(samples), (min(samples), max(samples)), unit, target)
 
 
-@contextmanager
-def _clock(samples: list[float]) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    samples.append(round(time.monotonic() - started, 3))
+def _second_up(settings: Settings) -> float:
+    begun = time.monotonic()
+    local.up(settings)
+    return round(time.monotonic() - begun, 3)
 
 
-def _once(settings: Settings) -> None:
-    with started(images.deployed_image(settings), images.mariadb_base(settings)) as both:
+def _installed_pair(settings: Settings) -> float:
+    image, database_image = images.deployed_image(settings), images.mariadb_base(settings)
+    begun = time.monotonic()
+    with started(image, database_image) as both:
         both.install()
+        return round(time.monotonic() - begun, 3)
 
 
-def _own_layers(settings: Settings) -> Figure:
+def _own_layers(settings: Settings) -> float:
     base, deployed = images.matomo_base(settings), images.deployed_image(settings)
-    size = (
-        engine().images.get(deployed.id).attrs["Size"] - engine().images.get(base.id).attrs["Size"]
+    of_deployed, of_base = (
+        int(engine().images.get(it.id).attrs["Size"]) for it in (deployed, base)
     )
-    mib = round(size / MIB, 3)
-    return Figure("own layers on top of the base", mib, (mib, mib), "MiB", 5)
+    return float(round((of_deployed - of_base) / MIB, 3))

@@ -22,25 +22,20 @@ def ensure_installed(
     An installation that broke off is begun again: its mark is in config.ini.php until the end.
 
     Raises:
-        WrongInputError: the wizard refused a step.
-        MachineCannotError: the database cannot be reached.
-        BrokenPromiseError: Matomo is there and not healthy, for another reason than being empty.
+        WrongInputError: the wizard refused a step, or the database this user.
+        BrokenPromiseError: Matomo is there and not healthy.
     """
-    health = shell.health()
-    if health is None:
-        return False
     config = shell.read(CONFIG)
-    if not is_in_progress(config):
-        _require_empty(database, health)
+    in_progress = is_in_progress(config)
+    tables = database.tables()
+    if tables and not in_progress:
+        _require_healthy(shell, "the login page: the database has tables")
+        return False
+    if not in_progress:
         shell.write(CONFIG, with_installation_in_progress(config))
-    # By now the tables, if there are any, are those of an installation that broke off.
-    install(web, superuser, site, restart=bool(database.tables()))
-    if reason := shell.health():
-        raise BrokenPromiseError(
-            expected="the login page once Matomo is installed",
-            seen=reason,
-            next_command=f"docker logs {shell.container.name}",
-        )
+    # Tables that are there now are those of an installation that broke off.
+    install(web, superuser, site, restart=bool(tables))
+    _require_healthy(shell, "the login page once Matomo is installed")
     return True
 
 
@@ -56,11 +51,8 @@ def ensure_second_factor(web: Web, database: Database, superuser: Superuser) -> 
     return enrol(web, superuser.login, superuser.password)
 
 
-def _require_empty(database: Database, health: str) -> None:
-    """Refuse to install over anything: tables that are there belong to somebody."""
-    if tables := database.tables():
+def _require_healthy(shell: MatomoShell, expected: str) -> None:
+    if reason := shell.health():
         raise BrokenPromiseError(
-            expected="a healthy Matomo, or an empty database to install one in",
-            seen=f"{len(tables)} tables, and {health}",
-            next_command="make logs",
+            expected=expected, seen=reason, next_command=f"docker logs {shell.container.name}"
         )

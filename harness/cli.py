@@ -146,11 +146,18 @@ def dist(tag: Annotated[str, typer.Argument(help="Name of the image.")]) -> None
 
 
 @app.command()
-def bench() -> None:
+def bench(json_output: Json = False) -> None:
     """Measure what the figures in the README promise, into reports/bench.json."""
-    from harness.operate.bench import run
+    from harness.operate import bench as measuring
 
-    run(Settings.from_environment(), REPORTS / "bench.json", out)
+    record = measuring.run(Settings.from_environment())
+    path = REPORTS / "bench.json"
+    measuring.write(record, path)
+    if json_output:
+        out.print_json(path.read_text())
+    else:
+        out.print(measuring.table(record))
+        out.print(f"Written to {os.path.relpath(path)}. Next: make down stops the stack it used.")
 
 
 @app.command()

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 
 from harness.operate import local
@@ -41,8 +40,23 @@ class Figure:
     target: float
 
 
-def run(settings: Settings, path: Path, out: Console) -> None:
-    """Measure, write `path` and print a table.
+@dataclass(frozen=True)
+class Record:
+    """What one run measured.
+
+    Args:
+        machine: processor, cores, engine.
+        samples: of each figure that is a time.
+        figures: in the order of measuring.
+    """
+
+    machine: str
+    samples: int
+    figures: tuple[Figure, ...]
+
+
+def run(settings: Settings) -> Record:
+    """Measure; the local stack is up afterwards.
 
     Raises:
         HarnessError: something that is measured did not come up.
@@ -58,23 +72,29 @@ def run(settings: Settings, path: Path, out: Console) -> None:
         ),
         _figure("own layers on top of the base", [_own_layers(settings)], "MiB", 5),
     ]
-    machine = (
-        f"{platform.machine()}, {os.cpu_count()} cores, engine {engine().version()['Version']}"
-    )
-    record = {"machine": machine, "samples": SAMPLES, "figures": [asdict(f) for f in figures]}
+    engine_version = engine().version()["Version"]
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, engine {engine_version}"
+    return Record(machine, SAMPLES, tuple(figures))
+
+
+def write(record: Record, path: Path) -> None:
+    """Write `record` to `path` as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    table = Table("figure", "median", "lowest to highest", "target", title=machine)
-    for figure in figures:
+    path.write_text(json.dumps(asdict(record), indent=2) + "\n")
+
+
+def table(record: Record) -> Table:
+    """Return `record` for people."""
+    rows = Table("figure", "median", "lowest to highest", "asked for", title=record.machine)
+    for figure in record.figures:
         low, high = figure.spread
-        table.add_row(
+        rows.add_row(
             figure.name,
             f"{figure.median:.2f} {figure.unit}",
             f"{low:.2f} to {high:.2f}",
             f"{figure.target:g} {figure.unit}",
         )
-    out.print(table)
-    out.print(f"Written to {path}")
+    return rows
 
 
 def _figure(name: str, samples: list[float], unit: str, target: float) -> Figure:

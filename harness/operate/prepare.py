@@ -58,6 +58,8 @@ def ensure_engine() -> None:
     if os.environ.get("DOCKER_HOST") or not process.is_root_on_debian():
         connect()  # says what is wrong
     process.install_packages("docker.io", "iptables", "ca-certificates")
+    if not shutil.which("docker"):  # since trixie a package of its own
+        process.install_packages("docker-cli")
     with step("Starting the container engine"):
         _start_engine()
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import docker
 import pytest
+import requests
 
 from harness.errors import ExitCode
 from harness.operate.prepare import wait_for_engine
@@ -178,6 +179,7 @@ def test_ctrl_c_in_the_middle_of_up_is_completed_by_the_next(checkout: Checkout)
     assert answer.code == 0, answer.text
     url = f"http://localhost:{checkout.settings.port}/"
     assert url in answer.text
+    assert 'name="form_login"' in requests.get(url, timeout=30).text
 
     # A stack that is up: what a person mistypes or loses from here on.
     code = checkout.harness("totp")

@@ -24,8 +24,9 @@ def test_a_person_logs_in_with_a_second_factor(page: Page, matomo_pair: Pair) ->
     page.locator("#login_form_password").fill(account.password)
     page.locator("#login_form_submit").click()
 
-    # The enrolment took the code of now, the API's token the next: a step that neither used.
-    page.locator("input[name=form_authcode]").fill(twofactor.code(account.secret, steps=-1))
+    # Enrolment took its moment's code, the API's token the one after its own: the second after
+    # this moment is later than both, however long all that took.
+    page.locator("input[name=form_authcode]").fill(twofactor.code(account.secret, steps=2))
     page.locator("#login_form_submit").click()
 
     expect(page.locator("#dashboardWidgetsArea .widget").first).to_be_visible(timeout=30_000)

@@ -8,6 +8,17 @@ use Piwik\Application\Kernel\GlobalSettingsProvider;
 use Piwik\Plugins\EnvironmentVariables\Diagnostic\EnvironmentCheck;
 use Piwik\Plugins\EnvironmentVariables\Environment;
 
+// Where Matomo finds its classes by a static map, as in Debian's package, it finds no added plugin's.
+spl_autoload_register(function (string $class): void {
+    $namespace = 'Piwik\\Plugins\\EnvironmentVariables\\';
+    if (str_starts_with($class, $namespace)) {
+        $file = dirname(__DIR__) . '/' . strtr(substr($class, strlen($namespace)), '\\', '/') . '.php';
+        if (is_file($file)) {
+            require_once $file;
+        }
+    }
+});
+
 return [
     'Piwik\Config' => Piwik\DI::decorate(function ($config, $container) {
         $environment = Environment::read($container->get(GlobalSettingsProvider::class));

@@ -77,6 +77,21 @@ def image(settings: Settings, request: pytest.FixtureRequest) -> Image:
 
 
 @pytest.fixture(scope="session")
+def any_base() -> Image:
+    """One Matomo base image, for tests that no version makes a difference to."""
+    settings = Settings.from_environment()
+    if settings.image:
+        pytest.skip(f"{settings.image} was built elsewhere: base and build are not under test")
+    return images.matomo_base(settings)
+
+
+@pytest.fixture(scope="session")
+def any_image() -> Image:
+    """One deployed image, for tests that no version makes a difference to."""
+    return images.deployed_image(Settings.from_environment())
+
+
+@pytest.fixture(scope="session")
 def mariadb_image(settings: Settings) -> Image:
     """The database's image."""
     return images.mariadb_base(settings)

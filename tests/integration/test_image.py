@@ -50,23 +50,25 @@ def test_own_layers_are_under_five_mebibytes(image: Image, base: Image) -> None:
     assert of_image - of_base < 5 * MIB
 
 
-def test_a_plugin_folder_is_in_the_next_build(base: Image, tree: Path, tag: str) -> None:
+def test_a_plugin_folder_is_in_the_next_build(any_base: Image, tree: Path, tag: str) -> None:
     plugin = tree / "plugins" / "Licensed"
     plugin.mkdir()
     (plugin / "plugin.json").write_text('{"name": "Licensed", "version": "1.0.0"}')
     config = tree / "config" / "config.ini.php"
     config.write_text(config.read_text() + 'Plugins[] = "Licensed"\n')
-    built = images.build_deployed(base, tag, directory=tree)
+    built = images.build_deployed(any_base, tag, directory=tree)
     assert '"1.0.0"' in images.run_once(
         built.reference, ["cat", "/usr/src/matomo/plugins/Licensed/plugin.json"]
     )
 
 
-def test_a_listed_plugin_that_is_nowhere_fails_the_build(base: Image, tree: Path, tag: str) -> None:
+def test_a_listed_plugin_that_is_nowhere_fails_the_build(
+    any_base: Image, tree: Path, tag: str
+) -> None:
     config = tree / "config" / "config.ini.php"
     config.write_text(config.read_text() + 'Plugins[] = "Licensed"\n')
     with pytest.raises(WrongInputError, match="lists the plugin Licensed"):
-        images.build_deployed(base, tag, directory=tree)
+        images.build_deployed(any_base, tag, directory=tree)
 
 
 def test_an_optional_plugin_is_listed_where_the_image_has_it(image: Image) -> None:
@@ -85,12 +87,12 @@ def test_an_optional_plugin_is_listed_where_the_image_has_it(image: Image) -> No
     ],
 )
 def test_a_broken_line_of_the_configuration_fails_the_build(
-    base: Image, tree: Path, tag: str, line: str, complaint: str
+    any_base: Image, tree: Path, tag: str, line: str, complaint: str
 ) -> None:
     config = tree / "config" / "config.ini.php"
     config.write_text(config.read_text() + line + "\n")
     with pytest.raises(WrongInputError, match=re.escape(complaint)):
-        images.build_deployed(base, tag, directory=tree)
+        images.build_deployed(any_base, tag, directory=tree)
 
 
 def test_the_backup_holds_what_an_image_cannot_bring_back(matomo_pair: Pair) -> None:
@@ -109,9 +111,9 @@ def test_a_backup_to_nowhere_says_what_to_do(matomo_pair: Pair) -> None:
         matomo_pair.matomo.shell.run("backup-data.sh", "/nowhere", user="root")
 
 
-def test_private_directories_are_closed_before_anything_is_installed(image: Image) -> None:
+def test_private_directories_are_closed_before_anything_is_installed(any_image: Image) -> None:
     # Matomo writes rules of its own at the end of an installation; a restored one never gets there.
-    with network() as own_network, MatomoContainer(image.reference, own_network, {}) as matomo:
+    with network() as own_network, MatomoContainer(any_image.reference, own_network, {}) as matomo:
         for path in ("config/config.ini.php", "config/global.ini.php", "tmp/", "lang/en.json"):
             assert matomo.web.get(path=path).status_code == 403, path
 
@@ -129,10 +131,10 @@ def volume() -> Iterator[str]:
     made.remove(force=True)
 
 
-def test_a_live_configuration_outlives_the_container(image: Image, volume: str) -> None:
+def test_a_live_configuration_outlives_the_container(any_image: Image, volume: str) -> None:
     for expected in ("; <?php exit;", "; a person was here"):
         with network() as own_network:
-            matomo = MatomoContainer(image.reference, own_network, {})
+            matomo = MatomoContainer(any_image.reference, own_network, {})
             matomo.with_volume_mapping(volume, f"{WEB_ROOT}/config", "rw")
             with matomo:
                 shell = matomo.shell
@@ -141,10 +143,10 @@ def test_a_live_configuration_outlives_the_container(image: Image, volume: str) 
                 shell.write(CONFIG, "; a person was here\n" + shell.read(CONFIG))
 
 
-def test_code_of_another_version_on_a_volume_is_named(image: Image, volume: str) -> None:
+def test_code_of_another_version_on_a_volume_is_named(any_image: Image, volume: str) -> None:
     with network() as own_network:
         for expected in (False, True):
-            matomo = MatomoContainer(image.reference, own_network, {})
+            matomo = MatomoContainer(any_image.reference, own_network, {})
             del matomo.tmpfs[WEB_ROOT]
             matomo.with_volume_mapping(volume, WEB_ROOT, "rw")
             with matomo:
@@ -153,8 +155,8 @@ def test_code_of_another_version_on_a_volume_is_named(image: Image, volume: str)
 
 
 @pytest.mark.parametrize("signal", ["SIGTERM", "SIGWINCH"])
-def test_it_stops_cleanly(image: Image, signal: str) -> None:
-    with network() as own_network, MatomoContainer(image.reference, own_network, {}) as matomo:
+def test_it_stops_cleanly(any_image: Image, signal: str) -> None:
+    with network() as own_network, MatomoContainer(any_image.reference, own_network, {}) as matomo:
         container = matomo.get_wrapped_container()
         container.kill(signal)
         assert container.wait(timeout=10)["StatusCode"] == 0

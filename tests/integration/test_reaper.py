@@ -34,8 +34,8 @@ def nothing_is_left_of(run: str) -> None:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_run_leaves_nothing(image: Image, ending: signal.Signals) -> None:
-    command = [sys.executable, "-c", PROGRAM, image.reference]
+def test_a_killed_run_leaves_nothing(any_image: Image, ending: signal.Signals) -> None:
+    command = [sys.executable, "-c", PROGRAM, any_image.reference]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as program:
         assert program.stdout is not None

@@ -255,11 +255,12 @@ def small_engine(tmp_path: Path) -> Iterator[str]:
     disk = tmp_path / "disk"
     disk.mkdir()
     run = Path(tempfile.mkdtemp(prefix="engine-"))  # a socket's path has at most 107 characters
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], check=True)
     address = f"unix://{run}/engine.sock"
-    command = ["unshare", "--net", "dockerd", "--host", address, "--data-root", str(disk)]
+    # Whatever kills this run ends the engine, and with its namespaces the disk.
+    command = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net", "--mount"]
+    command += ["sh", "-c", 'mount -t tmpfs -o size=24m disk "$0" && exec dockerd "$@"', str(disk)]
+    command += ["--host", address, "--data-root", str(disk), "--bridge=none", "--iptables=false"]
     command += ["--exec-root", str(run / "exec"), "--pidfile", str(run / "pid")]
-    command += ["--bridge=none", "--iptables=false"]
     with (run / "log").open("wb") as log:
         program = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
@@ -272,7 +273,6 @@ def small_engine(tmp_path: Path) -> Iterator[str]:
     finally:
         program.terminate()
         program.wait(timeout=20)
-        subprocess.run(["umount", "--lazy", disk], check=True)
         shutil.rmtree(run, ignore_errors=True)
 
 

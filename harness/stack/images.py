@@ -321,10 +321,10 @@ def _build(
                 decode=True,
             )
             _follow(stream, running)
-        except BuildError as error:
-            raise _build_failure(tag, str(error)) from error
         except APIError as error:
             raise _build_failure(tag, error.explanation or str(error)) from error
+        except DockerException as error:  # the build's own failure, or a name that cannot be
+            raise _build_failure(tag, str(error)) from error
     image = _local(tag, "local")
     assert image is not None  # noqa: S101  _follow raised otherwise
     return image

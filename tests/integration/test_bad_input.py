@@ -121,6 +121,11 @@ def test_an_image_that_does_not_exist(checkout: Checkout) -> None:
     answer.refuses(ExitCode.WRONG_INPUT, "IMAGE=Not A Reference")
 
 
+def test_a_name_that_no_image_can_have(checkout: Checkout) -> None:
+    answer = checkout.harness("dist", "Not A Reference", IMAGE="")
+    answer.refuses(ExitCode.WRONG_INPUT, "invalid tag 'Not A Reference'")
+
+
 def test_a_port_that_is_taken(checkout: Checkout) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", checkout.settings.port))

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import requests
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 from filelock import FileLock
+from rich.text import Text
 
 from harness import process
 from harness.errors import HarnessError, MachineCannotError, WrongInputError
@@ -336,7 +337,8 @@ def _follow(stream: Iterable[dict[str, Any]], running: Step) -> None:
         if "error" in event:
             # The command's own last words say more than "returned a non-zero code".
             raise BuildError(f"{said}\n{event['error']}" if said else event["error"], iter(()))
-        if line := str(event.get("stream", "")).strip():
+        # The legacy builder colours what a command writes to its error stream.
+        if line := Text.from_ansi(str(event.get("stream", ""))).plain.strip():
             running.say(line)
             if not line.startswith(("--->", "Removing", "Step")):
                 said = line.splitlines()[-1]

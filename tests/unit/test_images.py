@@ -1,0 +1,24 @@
+"""What a build says of itself is read as a person would read it."""
+
+import pytest
+from docker.errors import BuildError
+
+from harness.progress import Step
+from harness.stack.images import _follow
+
+
+def test_a_command_s_last_words_lead_the_build_s_error() -> None:
+    stream = [
+        {"stream": "Step 3/4 : RUN install\n"},
+        {"stream": "\x1b[91mmatomo stand-in: apt cannot install matomo (next) today\n\x1b[0m"},
+        {"error": "The command '/bin/sh -c install' returned a non-zero code: 1"},
+    ]
+    with pytest.raises(BuildError) as error:
+        _follow(stream, Step("Building"))
+    assert str(error.value).startswith("matomo stand-in: apt cannot install matomo (next) today\n")
+
+
+def test_a_colour_is_no_word() -> None:
+    stream = [{"stream": "the reason\n"}, {"stream": "\x1b[0m"}, {"error": "code 1"}]
+    with pytest.raises(BuildError, match="the reason"):
+        _follow(stream, Step("Building"))

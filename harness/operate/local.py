@@ -19,7 +19,7 @@ from harness.matomo.install import FirstSite, Superuser
 from harness.matomo.web import Web
 from harness.progress import step
 from harness.settings import OWNER_LABEL, ROOT, Settings, project_name
-from harness.stack import images
+from harness.stack import images, reaper
 from harness.stack.engine import engine
 from harness.stack.installation import ensure_installed, ensure_second_factor
 from harness.stack.shell import MatomoShell, wait_for_web
@@ -117,19 +117,10 @@ def down() -> None:
 
 def clean() -> list[str]:
     """Remove all that the harness made on this machine, of any checkout; return what it was."""
-    chosen: Any = {"filters": {"label": OWNER_LABEL}}
-    client, removed = engine(), []
+    client = engine()
     with step("Removing what the harness made"):
-        for container in client.containers.list(all=True, **chosen):
-            removed.append(f"container {container.name}")
-            container.remove(force=True, v=True)
-        for network in client.networks.list(**chosen):
-            removed.append(f"network {network.name}")
-            network.remove()
-        for volume in client.volumes.list(**chosen):
-            removed.append(f"volume {volume.name}")
-            volume.remove(force=True)
-        for image in client.images.list(all=False, **chosen):
+        removed = reaper.remove_labelled(client, OWNER_LABEL)
+        for image in client.images.list(filters={"label": OWNER_LABEL}):
             # An image that somebody built on one of ours carries our label, not our name. One
             # without a name is what a build that failed left.
             for name in filter(_is_ours, image.tags) if image.tags else [str(image.id)]:

@@ -13,7 +13,12 @@ import sys
 import uuid
 from typing import Any, Final
 
+import docker
+from docker.errors import APIError
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from harness.settings import OWNER_LABEL
+from harness.stack.engine import connect
 
 RUN_LABEL: Final = "org.matomo-harness.run"
 
@@ -40,18 +45,35 @@ def _watch(run: str) -> None:
     atexit.register(watcher.communicate)
 
 
-def sweep(run: str) -> None:
-    """Remove the containers (with their anonymous volumes), networks and volumes of `run`."""
-    from harness.stack.engine import connect
+def remove_labelled(client: docker.DockerClient, label: str) -> list[str]:
+    """Remove the containers, networks and volumes that carry `label`; return what they were.
 
-    client = connect()
-    chosen: dict[str, Any] = {"filters": {"label": f"{RUN_LABEL}={run}"}}
-    for container in client.containers.list(all=True, **chosen):
+    Args:
+        client: of the engine that has them.
+        label: `name` or `name=value`.
+
+    Raises:
+        APIError: the engine refused one; what came before it is gone.
+    """
+    removed = []
+    filters: Any = {"label": label}
+    for container in client.containers.list(all=True, filters=filters):
         container.remove(force=True, v=True)
-    for network in client.networks.list(**chosen):
+        removed.append(f"container {container.name}")
+    for network in client.networks.list(filters=filters):
         network.remove()
-    for volume in client.volumes.list(**chosen):
+        removed.append(f"network {network.name}")
+    for volume in client.volumes.list(filters=filters):
         volume.remove(force=True)
+        removed.append(f"volume {volume.name}")
+    return removed
+
+
+# The engine may still be at a removal that the dying run had asked for, and refuses a second one.
+@retry(retry=retry_if_exception_type(APIError), wait=wait_fixed(0.2), stop=stop_after_delay(60))
+def sweep(run: str) -> None:
+    """Remove what `run` made."""
+    remove_labelled(connect(), f"{RUN_LABEL}={run}")
 
 
 def main() -> None:

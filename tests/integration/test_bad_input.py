@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import docker
 import pytest
@@ -23,6 +22,7 @@ import requests
 from harness.errors import ExitCode
 from harness.operate.prepare import wait_for_engine
 from harness.settings import OWNER_LABEL, ROOT, Settings, project_name
+from harness.stack import reaper
 from harness.stack.engine import engine
 
 MIB = 2**20
@@ -101,13 +101,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     shutil.copytree(ROOT, root, ignore=left_out)
     copy = Checkout(root, dataclasses.replace(Settings.from_environment(), port=free_port()))
     yield copy
-    filters: Any = {"label": f"{OWNER_LABEL}={project_name(root)}"}
-    for container in engine().containers.list(all=True, filters=filters):
-        container.remove(force=True, v=True)
-    for network in engine().networks.list(filters=filters):
-        network.remove()
-    for volume in engine().volumes.list(filters=filters):
-        volume.remove(force=True)
+    reaper.remove_labelled(engine(), f"{OWNER_LABEL}={project_name(root)}")
 
 
 def test_a_base_that_does_not_exist(checkout: Checkout) -> None:

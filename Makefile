@@ -40,7 +40,7 @@ test-local: lint test ## everything: lint, unit, integration, e2e; T=path narrow
 
 test: .venv/requirements.lock
 	@$(HARNESS) prepare --browser
-	@.venv/bin/pytest -n 3 --dist loadgroup --junitxml=reports/junit.xml $(T)
+	@.venv/bin/pytest -n 3 --dist worksteal --junitxml=reports/junit.xml $(T)
 
 lint: .venv/requirements.lock ## ruff, mypy, shellcheck, hadolint, yamllint, workflow schema
 	@.venv/bin/ruff check --quiet .

@@ -1,26 +1,16 @@
-"""What all tests share: the images under test, and one installed pair for each of them."""
+"""What all tests share: the images under test. Instances come from the harness's own plugin."""
 
 import dataclasses
 import os
-from collections.abc import Iterator
 
 import pytest
 
 from harness.settings import MATOMO_VERSIONS, Settings
 from harness.stack import images
+from harness.stack.golden import Golden, golden
 from harness.stack.images import BaseUnavailableError, Image
-from harness.stack.pair import Pair, pair
 
-MAIL_PASSWORD = 'ca$nary;"quoted"\\ü'
-ENVIRONMENT = {
-    # A list, and a key that neither global.ini.php nor the image's config.ini.php sets.
-    "MATOMO_GENERAL_CORS_DOMAINS": '["https://one.example", "https://two.example"]',
-    "MATOMO_MAIL_TRANSPORT": "smtp",
-    "MATOMO_MAIL_PASSWORD": MAIL_PASSWORD,
-    # One misspelt, one of a section that does not exist.
-    "MATOMO_GENERAL_FORSE_SSL": "0",
-    "MATOMO_NOSUCHSECTION_KEY": "1",
-}
+pytest_plugins = ["pytester"]
 
 
 def _versions() -> list[Settings]:
@@ -38,42 +28,35 @@ def _name(settings: Settings) -> str:
     return settings.matomo_version
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each Matomo version to one worker: what a session shares is then started once."""
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        version = callspec.params.get("settings") if callspec else None
-        item.add_marker(pytest.mark.xdist_group(_name(version) if version else "no version"))
-
-
 @pytest.fixture(scope="session", params=_versions(), ids=_name)
-def settings(request: pytest.FixtureRequest) -> Settings:
+def matomo_settings(request: pytest.FixtureRequest) -> Settings:
     """The choices of this run, once for each Matomo version."""
     chosen: Settings = request.param
     return chosen
 
 
 @pytest.fixture(scope="session")
-def base(settings: Settings) -> Image:
-    """The Matomo base image of `settings`."""
-    if settings.image:
-        pytest.skip(f"{settings.image} was built elsewhere: base and build are not under test")
+def base(matomo_settings: Settings) -> Image:
+    """The Matomo base image of `matomo_settings`."""
+    if matomo_settings.image:
+        pytest.skip(
+            f"{matomo_settings.image} was built elsewhere: base and build are not under test"
+        )
     try:
-        return images.matomo_base(settings)
+        return images.matomo_base(matomo_settings)
     except BaseUnavailableError as error:
         # Debian's unstable moves: that is no fault of the change under test.
-        if settings.matomo_version == "next":
+        if matomo_settings.matomo_version == "next":
             pytest.skip(f"no base for Matomo `next` today: {error.seen}")
         raise
 
 
 @pytest.fixture(scope="session")
-def image(settings: Settings, request: pytest.FixtureRequest) -> Image:
+def matomo_image(matomo_settings: Settings, request: pytest.FixtureRequest) -> Image:
     """The deployed image under test."""
-    if not settings.image:
+    if not matomo_settings.image:
         request.getfixturevalue("base")  # skips where there is none
-    return images.deployed_image(settings)
+    return images.deployed_image(matomo_settings)
 
 
 @pytest.fixture(scope="session")
@@ -92,13 +75,6 @@ def any_image() -> Image:
 
 
 @pytest.fixture(scope="session")
-def mariadb_image(settings: Settings) -> Image:
-    """The database's image."""
-    return images.mariadb_base(settings)
-
-
-@pytest.fixture(scope="session")
-def matomo_pair(image: Image, mariadb_image: Image) -> Iterator[Pair]:
-    """An installed Matomo with every door open, shared by the tests of one version."""
-    with pair(image, mariadb_image, ENVIRONMENT) as started:
-        yield started
+def any_golden(any_image: Image) -> Golden:
+    """One installed state, for tests that no version makes a difference to."""
+    return golden(any_image, images.mariadb_base(Settings.from_environment()))

@@ -74,19 +74,21 @@ def create_token(web: Web, account: Account, *, steps: int = 1) -> Api:
 
     Args:
         web: the instance; no login is needed.
-        account: somebody with an enrolled second factor: without one Matomo gives no token.
+        account: somebody with an enrolled second factor: where one is enforced, Matomo gives no
+            token without.
         steps: half minutes from now whose code is used; a used one is not taken again.
 
     Raises:
         ApiError: password or code refused.
     """
+    second_factor = {"authCode": code(account.secret, steps=steps)} if account.secret else {}
     answer = _call(
         web,
         "UsersManager.createAppSpecificTokenAuth",
         userLogin=account.login,
         passwordConfirmation=account.password,
         description=MADE_BY,
-        authCode=code(account.secret, steps=steps),
+        **second_factor,
     )
     return Api(web, str(answer["value"]))
 

@@ -5,16 +5,16 @@ must not run: the system check deletes that file, the database step writes the p
 With `installation_in_progress` in the file the wizard starts at the tables.
 """
 
-import re
 from dataclasses import dataclass, field
 from typing import Final
 
 import requests
 
 from harness.errors import WrongInputError
+from harness.matomo import config
 from harness.matomo.web import Page, Parameters, Web
 
-IN_PROGRESS: Final = "installation_in_progress = 1\n"
+IN_PROGRESS: Final = "installation_in_progress"
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,14 @@ class FirstSite:
     timezone: str = "America/New_York"
 
 
-def with_installation_in_progress(config: str) -> str:
+def with_installation_in_progress(text: str) -> str:
     """Return the text of a config.ini.php with the mark that opens the wizard."""
-    if is_in_progress(config):
-        return config
-    return re.sub(
-        r"(?m)^\[General\][^\n]*\n", lambda section: section[0] + IN_PROGRESS, config, count=1
-    )
+    return config.with_key(text, "General", IN_PROGRESS, 1)
 
 
-def is_in_progress(config: str) -> bool:
+def is_in_progress(text: str) -> bool:
     """Whether an installation was begun and not finished, by the text of a config.ini.php."""
-    return re.search(r"(?m)^installation_in_progress\s*=\s*\"?1", config) is not None
+    return config.get(text, "General", IN_PROGRESS) == "1"
 
 
 def install(web: Web, superuser: Superuser, site: FirstSite, *, restart: bool = False) -> None:

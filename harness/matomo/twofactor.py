@@ -24,7 +24,8 @@ class Account:
     Args:
         login: the user's name.
         password: the user's password.
-        secret: base32, 16 characters (80 bits, Matomo's own length).
+        secret: base32, 16 characters (80 bits, Matomo's own length); empty where there is no
+            second factor.
     """
 
     login: str
@@ -71,13 +72,58 @@ def log_in(web: Web, login: str, password: str) -> Page:
     return Page(web.get())
 
 
+def sign_in(web: Web, account: Account, *, steps: int = 2) -> Page:
+    """Log in with password and code; return the page behind.
+
+    Args:
+        web: the conversation that is logged in afterwards.
+        account: somebody with an enrolled second factor, or without any.
+        steps: half minutes from now whose code is used; each is taken once.
+
+    Raises:
+        BrokenPromiseError: password or code refused.
+    """
+    page = log_in(web, account.login, account.password)
+    if page.component != ASK:
+        return page
+    form = {
+        "form_authcode": code(account.secret, steps=steps),
+        "form_nonce": page.attribute(ASK, "form-nonce").strip('"'),
+    }
+    answer = web.post({"module": "TwoFactorAuth", "action": "loginTwoFactorAuth"}, form)
+    if answer.status_code != 302:
+        raise BrokenPromiseError(
+            expected=f"the code of {account.login} to be taken",
+            seen=f"HTTP {answer.status_code}: {Page(answer).gist}",
+            next_command="each code is taken once: wait for the next",
+        )
+    return Page(web.get())
+
+
+def first_login(web: Web, login: str, password: str) -> Account:
+    """Log in for the first time and enrol a second factor where that is enforced.
+
+    Raises:
+        BrokenPromiseError: the password or the code is refused.
+    """
+    page = log_in(web, login, password)
+    return (
+        _enrol(web, page, login, password)
+        if page.component == SETUP
+        else Account(login, password, "")
+    )
+
+
 def enrol(web: Web, login: str, password: str) -> Account:
     """Log in as somebody without a second factor and walk the enforced enrolment.
 
     Raises:
         BrokenPromiseError: no enrolment is asked for, or the code is refused.
     """
-    page = log_in(web, login, password)
+    return _enrol(web, log_in(web, login, password), login, password)
+
+
+def _enrol(web: Web, page: Page, login: str, password: str) -> Account:
     secret = page.attribute(SETUP, "new-secret").strip('"')
     form = {
         "authCode": code(secret),

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import requests
 from bs4 import BeautifulSoup
+from requests import PreparedRequest
+from requests.adapters import HTTPAdapter
 
 from harness.errors import BrokenPromiseError, MachineCannotError
 
@@ -15,6 +18,23 @@ TIME_LIMIT: Final = (5.0, 120.0)
 Parameters = Mapping[str, str | int]
 
 
+class _Loopback(HTTPAdapter):
+    """Leads *.localhost to this machine, as browsers do (RFC 6761) and glibc does not."""
+
+    def build_connection_pool_key_attributes(
+        self, request: PreparedRequest, *arguments: Any
+    ) -> tuple[Any, Any]:
+        host, pool = super().build_connection_pool_key_attributes(request, *arguments)
+        if str(host["host"]).endswith(".localhost"):
+            host["host"] = "127.0.0.1"
+        return host, pool
+
+    def add_headers(self, request: PreparedRequest, **_: Any) -> None:
+        netloc = urlsplit(request.url or "").netloc
+        if ".localhost" in netloc:
+            request.headers["Host"] = netloc
+
+
 def _session() -> requests.Session:
     session = requests.Session()
     # A proxy of this machine's environment has no part in a conversation over loopback.
@@ -22,7 +42,19 @@ def _session() -> requests.Session:
     # A connection that is kept alive may be closed by the server just as it is used again, and
     # holds up the server's graceful stop for 5 s.
     session.headers["Connection"] = "close"
+    session.mount("http://", _Loopback())
     return session
+
+
+@dataclass
+class Exchanges:
+    """What an instance was asked last and what it answered, for the report of a failed test.
+
+    Args:
+        last: the answer, with its request.
+    """
+
+    last: requests.Response | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -31,10 +63,13 @@ class Web:
 
     Args:
         url: address of the instance, without a slash at its end.
+        session: cookies and headers.
+        exchanges: remembers the last of all conversations with one instance.
     """
 
     url: str
-    session: requests.Session = field(default_factory=_session)
+    session: requests.Session = field(default_factory=_session, repr=False)
+    exchanges: Exchanges = field(default_factory=Exchanges)
 
     def get(self, query: Parameters | None = None, path: str = "index.php") -> requests.Response:
         """GET `path` with `query`; redirects are followed.
@@ -62,7 +97,7 @@ class Web:
 
     def _request(self, method: str, path: str, **arguments: Any) -> requests.Response:
         try:
-            return self.session.request(
+            answer = self.session.request(
                 method, f"{self.url}/{path}", timeout=TIME_LIMIT, **arguments
             )
         except requests.RequestException as error:
@@ -71,6 +106,8 @@ class Web:
                 seen=_cause(error),
                 next_command=f"curl -v {self.url}/",
             ) from error
+        self.exchanges.last = answer
+        return answer
 
 
 @dataclass(frozen=True)

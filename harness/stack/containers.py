@@ -4,22 +4,28 @@ Each is a context manager; whatever kills this process, the reaper removes what 
 """
 
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Self
 
+from docker.models.containers import Container
+from tenacity import RetryError, Retrying, stop_after_delay, wait_fixed
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
-from testcontainers.core.wait_strategies import ExecWaitStrategy
 
-from harness.errors import HarnessError, MachineCannotError
+from harness.errors import HarnessError, MachineCannotError, WrongInputError
 from harness.matomo.database import Database
 from harness.matomo.web import Web
-from harness.stack import reaper
-from harness.stack.shell import MatomoShell, wait_for_web
+from harness.stack.reaper import Run, this_process
+from harness.stack.shell import MatomoShell, is_alive, log_end, wait_for_web
 
 LOOPBACK: Final = "127.0.0.1"
 START_SECONDS: Final = 60
-POLL_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.02
 DATABASE_ALIAS: Final = "db"
+DATABASE_USER: Final = "matomo"
+SCHEMA: Final = "matomo"
 
 WEB_ROOT: Final = "/var/www/html"
 DATA_DIRECTORY: Final = "/var/lib/mysql"
@@ -36,10 +42,50 @@ FAST_DATABASE: Final = (
 )
 """Durability given up for speed: for tests only, never where a person's data is."""
 
+SMALL_DATABASE: Final = (
+    *FAST_DATABASE,
+    # Without TLS: the server makes itself a certificate at each start, 0.2 s.
+    "--skip-ssl",
+    # Small files and caches: a start copies and fills them, and they count as memory.
+    "--innodb-undo-tablespaces=0",
+    "--innodb-log-file-size=8M",
+    "--innodb-log-buffer-size=2M",
+    "--innodb-buffer-pool-size=32M",
+    "--innodb-temp-data-file-path=ibtmp1:1M:autoextend",
+    "--innodb-autoextend-increment=1",
+    "--key-buffer-size=1M",
+    "--aria-pagecache-buffer-size=4M",
+    # Which tables were written to, for the reset of an instance.
+    "--userstat=1",
+)
+"""For a database that starts installed: quick to start, cheap to keep."""
 
-def network() -> Network:
-    """Return a network of this run's own, to be used as a context manager."""
-    return Network(docker_network_kw={"labels": reaper.labels()})
+
+@dataclass(frozen=True)
+class Passwords:
+    """Of a test's database.
+
+    Args:
+        root: may do everything.
+        matomo: of the user that Matomo connects as.
+    """
+
+    root: str = field(repr=False)
+    matomo: str = field(repr=False)
+
+    @classmethod
+    def new(cls) -> "Passwords":
+        """Make both up, one with every character that shell, SQL, PHP or ini could stumble over."""
+        return cls(secrets.token_urlsafe(18), secrets.token_urlsafe(12) + """ '"\\$;#""")
+
+
+def network(run: Run | None = None) -> Network:
+    """Return a network of `run`, to be used as a context manager.
+
+    Args:
+        run: this process's own by default.
+    """
+    return Network(docker_network_kw={"labels": (run or this_process()).labels})
 
 
 class _HarnessContainer(DockerContainer):
@@ -47,8 +93,11 @@ class _HarnessContainer(DockerContainer):
 
     port: int
 
-    def __init__(self, image: str, network: Network, alias: str) -> None:
-        super().__init__(image, network=network, network_aliases=[alias], labels=reaper.labels())
+    def __init__(
+        self, image: str, network: Network, alias: str, run: Run | None, **options: Any
+    ) -> None:
+        labels = (run or this_process()).labels
+        super().__init__(image, network=network, network_aliases=[alias], labels=labels, **options)
         # Testcontainers' with_exposed_ports would publish on every interface.
         self.ports: dict[str, Any] = {f"{self.port}/tcp": (LOOPBACK, None)}
 
@@ -78,48 +127,66 @@ class _HarnessContainer(DockerContainer):
 
 
 class MariaDBContainer(_HarnessContainer):
-    """A MariaDB with one schema for Matomo, empty, ready when the context is entered.
+    """A MariaDB with one schema for Matomo, ready when the context is entered.
 
     Args:
-        image: official `mariadb`, or the stand-in.
-        network: where Matomo will look for it, as `db`.
+        image: official `mariadb`, the stand-in, or a golden one, which has its own passwords.
+        network: where Matomo will look for it.
+        alias: the name under which it will.
+        passwords: of root and of the user matomo; made up by default.
+        run: whose container it is; this process's own by default.
         arguments: of mariadbd; FAST_DATABASE unless a test is about durability.
     """
 
     port = 3306
 
     def __init__(
-        self, image: str, network: Network, *, arguments: tuple[str, ...] = FAST_DATABASE
+        self,
+        image: str,
+        network: Network,
+        *,
+        alias: str = DATABASE_ALIAS,
+        passwords: Passwords | None = None,
+        run: Run | None = None,
+        arguments: tuple[str, ...] = FAST_DATABASE,
     ) -> None:
-        super().__init__(image, network, DATABASE_ALIAS)
-        # With every character that a shell, SQL, PHP or an ini file could stumble over.
-        self.password = secrets.token_urlsafe(12) + """ '"\\$;#"""
+        super().__init__(image, network, alias, run)
+        self.alias = alias
+        self.passwords = passwords or Passwords.new()
         self.with_envs(
-            MARIADB_RANDOM_ROOT_PASSWORD="1",  # noqa: S106  a switch
-            MARIADB_DATABASE="matomo",
-            MARIADB_USER="matomo",
-            MARIADB_PASSWORD=self.password,
+            MARIADB_ROOT_PASSWORD=self.passwords.root,
+            MARIADB_DATABASE=SCHEMA,
+            MARIADB_USER=DATABASE_USER,
+            MARIADB_PASSWORD=self.passwords.matomo,
         )
         self.with_command(list(arguments))
         self.with_tmpfs_mount(DATA_DIRECTORY)
-        self.waiting_for(
-            ExecWaitStrategy(["healthcheck.sh", "--connect", "--innodb_initialized"])
-            .with_startup_timeout(START_SECONDS)
-            .with_poll_interval(POLL_SECONDS)
-        )
+
+    def start(self) -> Self:
+        """Start, and wait until it lets Matomo's user in."""
+        super().start()
+        wait_for_database(self.database, self.get_wrapped_container())
+        return self
 
     @property
     def database(self) -> Database:
         """Matomo's schema, as seen from this machine."""
-        return Database(LOOPBACK, self.published_port, "matomo", self.password, "matomo")
+        password = self.passwords.matomo
+        return Database(LOOPBACK, self.published_port, DATABASE_USER, password, SCHEMA)
 
     def matomo_environment(self) -> dict[str, str]:
         """Return the variables that lead a Matomo on the same network here."""
+        return {**self.server_environment(), "MATOMO_DATABASE_DBNAME": SCHEMA}
+
+    def server_environment(self) -> dict[str, str]:
+        """Return the variables that lead a Matomo to this server, to no schema yet.
+
+        An image-wide MATOMO_DATABASE_DBNAME would win over each instance's own file.
+        """
         return {
-            "MATOMO_DATABASE_HOST": DATABASE_ALIAS,
-            "MATOMO_DATABASE_USERNAME": "matomo",
-            "MATOMO_DATABASE_PASSWORD": self.password,
-            "MATOMO_DATABASE_DBNAME": "matomo",
+            "MATOMO_DATABASE_HOST": self.alias,
+            "MATOMO_DATABASE_USERNAME": DATABASE_USER,
+            "MATOMO_DATABASE_PASSWORD": self.passwords.matomo,
             "MATOMO_DATABASE_TABLES_PREFIX": "matomo_",
             "MATOMO_DATABASE_SCHEMA": "Mariadb",
         }
@@ -129,19 +196,32 @@ class MatomoContainer(_HarnessContainer):
     """The deployed image, answering HTTP when the context is entered, not yet installed.
 
     Args:
-        image: the image under test.
+        image: the image under test, or a golden one.
         network: where its database is.
-        environment: MATOMO_* variables; salt and the switch for outbound calls are added.
+        environment: MATOMO_* variables; the switch for outbound calls is added.
+        run: whose container it is; this process's own by default.
+        arguments: of apache2-foreground.
+        options: further ones of the engine's create call.
     """
 
     port = 80
 
-    def __init__(self, image: str, network: Network, environment: dict[str, str]) -> None:
-        super().__init__(image, network, "matomo")
+    def __init__(
+        self,
+        image: str,
+        network: Network,
+        environment: Mapping[str, str],
+        *,
+        run: Run | None = None,
+        arguments: tuple[str, ...] = (),
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(image, network, "matomo", run, **options)
         self.with_tmpfs_mount(WEB_ROOT, "exec")
+        if arguments:
+            self.with_command(["apache2-foreground", *arguments])
         self.with_envs(
             **{
-                "MATOMO_GENERAL_SALT": secrets.token_hex(16),
                 # Marketplace, update check, licences: nothing in a test calls the world.
                 "MATOMO_GENERAL_ENABLE_INTERNET_FEATURES": "0",
                 **environment,
@@ -163,6 +243,29 @@ class MatomoContainer(_HarnessContainer):
     def shell(self) -> MatomoShell:
         """Its console and its files."""
         return MatomoShell(self.get_wrapped_container())
+
+
+def wait_for_database(database: Database, container: Container) -> None:
+    """Wait until the server in `container` lets `database`'s user in.
+
+    Raises:
+        MachineCannotError: it stopped, or refused for START_SECONDS; `seen` has its log's end.
+    """
+    attempts = Retrying(
+        stop=stop_after_delay(START_SECONDS),
+        wait=wait_fixed(POLL_SECONDS),
+        retry=lambda state: (
+            state.outcome is not None and state.outcome.failed and is_alive(container)
+        ),
+    )
+    try:
+        attempts(database.query, "SELECT 1")
+    except (RetryError, WrongInputError) as error:
+        raise MachineCannotError(
+            expected=f"the database in {container.name} to answer within {START_SECONDS} s",
+            seen=log_end(container),
+            next_command=f"docker logs {container.name}",
+        ) from error
 
 
 def _last_words(error: BaseException) -> str:

@@ -98,7 +98,7 @@ def deployed_image(settings: Settings) -> Image:
     if settings.image:
         return _given(settings.image, "IMAGE")
     base = matomo_base(settings)
-    tag = f"{REPOSITORY}/matomo:{_hash(_tree(IMAGE_DIRECTORY, BASES_DIRECTORY), base.id)}"
+    tag = f"{REPOSITORY}/matomo:{content_hash(tree(IMAGE_DIRECTORY, BASES_DIRECTORY), base.id)}"
     return _built_once(tag, "local", lambda: build_deployed(base, tag))
 
 
@@ -115,7 +115,7 @@ def build_deployed(base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY) 
         MachineCannotError: no disk.
     """
     arguments = {"MATOMO_BASE": base.reference}
-    return _build(directory, tag, arguments, _oci_labels(base))
+    return build(directory, tag, arguments, _oci_labels(base))
 
 
 def code_version(reference: str) -> str:
@@ -139,7 +139,11 @@ def run_once(reference: str, command: list[str]) -> str:
     """
     try:
         container = engine().containers.create(
-            reference, command, entrypoint=[], network_mode="none", labels=reaper.labels()
+            reference,
+            command,
+            entrypoint=[],
+            network_mode="none",
+            labels=reaper.this_process().labels,
         )
         try:
             container.start()
@@ -185,13 +189,13 @@ def _base(choice: str, variable: str, official: str, stand_in: _StandIn) -> Imag
     if choice == "stand-in":
         return _build_stand_in(stand_in)
     if choice == "auto":
-        local = _local(official, "local") or _local_stand_in(stand_in)
-        return local or _pulled(official) or _build_stand_in(stand_in)
+        here = local(official, "local") or _local_stand_in(stand_in)
+        return here or _pulled(official) or _build_stand_in(stand_in)
     return _given(choice, variable)
 
 
 def _given(reference: str, variable: str) -> Image:
-    image = _local(reference, "given") or _pulled(reference)
+    image = local(reference, "given") or _pulled(reference)
     if image is None:
         raise WrongInputError(
             expected=f"{variable} to name an image that is on this machine or in a registry",
@@ -201,7 +205,13 @@ def _given(reference: str, variable: str) -> Image:
     return image
 
 
-def _local(reference: str, origin: Origin) -> Image | None:
+def local(reference: str, origin: Origin) -> Image | None:
+    """Return the image of this name on the engine; None where there is none.
+
+    Args:
+        reference: name and tag.
+        origin: what to say of how it came here.
+    """
     try:
         found = engine().images.get(reference)
     except ImageNotFound:
@@ -220,7 +230,7 @@ def _pulled(reference: str) -> Image | None:
             engine().images.pull(reference)
     except (APIError, requests.RequestException, ValueError):
         return None
-    return _local(reference, "registry")
+    return local(reference, "registry")
 
 
 # -- stand-ins ------------------------------------------------------------------------------------
@@ -228,7 +238,7 @@ def _pulled(reference: str) -> Image | None:
 
 def _local_stand_in(stand_in: _StandIn) -> Image | None:
     debian = _local_debian()
-    return _local(_stand_in_tag(stand_in, debian), "stand-in") if debian else None
+    return local(_stand_in_tag(stand_in, debian), "stand-in") if debian else None
 
 
 def _build_stand_in(stand_in: _StandIn) -> Image:
@@ -240,7 +250,7 @@ def _build_stand_in(stand_in: _StandIn) -> Image:
 def _build_on_debian(stand_in: _StandIn, debian: Image, tag: str) -> Image:
     directory = BASES_DIRECTORY / stand_in.name
     try:
-        built = _build(directory, tag, {"DEBIAN_BASE": debian.reference, **stand_in.arguments}, {})
+        built = build(directory, tag, {"DEBIAN_BASE": debian.reference, **stand_in.arguments}, {})
     except WrongInputError as error:
         raise BaseUnavailableError(
             expected=f"to build the stand-in {stand_in.name} {stand_in.version} from Debian",
@@ -251,13 +261,13 @@ def _build_on_debian(stand_in: _StandIn, debian: Image, tag: str) -> Image:
 
 
 def _stand_in_tag(stand_in: _StandIn, debian: Image) -> str:
-    tree = _tree(BASES_DIRECTORY / stand_in.name)
-    key = _hash(tree, debian.id, *stand_in.arguments.values())
+    files = tree(BASES_DIRECTORY / stand_in.name)
+    key = content_hash(files, debian.id, *stand_in.arguments.values())
     return f"{REPOSITORY}/{stand_in.name}-base:{stand_in.version}-{key}"
 
 
 def _local_debian() -> Image | None:
-    return _local(DEBIAN, "stand-in") or _local(OFFICIAL_DEBIAN, "local")
+    return local(DEBIAN, "stand-in") or local(OFFICIAL_DEBIAN, "local")
 
 
 def _debian() -> Image:
@@ -290,7 +300,7 @@ def _debootstrap() -> Image:
             tag=version,
             changes=[f"LABEL {OWNER_LABEL}={REPOSITORY}"],
         )
-    image = _local(DEBIAN, "stand-in")
+    image = local(DEBIAN, "stand-in")
     assert image is not None  # noqa: S101  the import above did not fail
     return image
 
@@ -298,18 +308,34 @@ def _debootstrap() -> Image:
 # -- building -------------------------------------------------------------------------------------
 
 
-def _built_once(tag: str, origin: Origin, build: Callable[[], Image]) -> Image:
+def build_lock(name: str) -> FileLock:
+    """Return what one process holds while it builds `name` and the others wait for."""
+    return FileLock(Path(tempfile.gettempdir()) / f"{name.replace('/', '-')}.lock")
+
+
+def _built_once(tag: str, origin: Origin, make: Callable[[], Image]) -> Image:
     """Return the image `tag`; of several processes that miss it, one builds and the others wait."""
-    if local := _local(tag, origin):
-        return local
-    lock = Path(tempfile.gettempdir()) / f"{tag.replace('/', '-')}.lock"
-    with FileLock(lock):
-        return _local(tag, origin) or build()
+    if here := local(tag, origin):
+        return here
+    with build_lock(tag):
+        return local(tag, origin) or make()
 
 
-def _build(
+def build(
     directory: Path, tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]
 ) -> Image:
+    """Build the Dockerfile in `directory` as `tag`.
+
+    Args:
+        directory: the context.
+        tag: name of the result.
+        arguments: of the build.
+        labels: of the result, besides the harness's own.
+
+    Raises:
+        WrongInputError: the Dockerfile or what it copies holds a mistake.
+        MachineCannotError: no disk.
+    """
     with step(f"Building {tag}") as running:
         try:
             stream = engine().api.build(
@@ -326,7 +352,7 @@ def _build(
             raise _build_failure(tag, error.explanation or str(error)) from error
         except DockerException as error:  # the build's own failure, or a name that cannot be
             raise _build_failure(tag, str(error)) from error
-    image = _local(tag, "local")
+    image = local(tag, "local")
     assert image is not None  # noqa: S101  _follow raised otherwise
     return image
 
@@ -383,7 +409,7 @@ def revision() -> str:
 # -- content hashes -------------------------------------------------------------------------------
 
 
-def _tree(directory: Path, *without: Path) -> str:
+def tree(directory: Path, *without: Path) -> str:
     """Hash of every file's path, execute bit and content below `directory`."""
     digest = hashlib.sha256()
     for path in sorted(directory.rglob("*")):
@@ -394,7 +420,8 @@ def _tree(directory: Path, *without: Path) -> str:
     return digest.hexdigest()
 
 
-def _hash(*parts: str) -> str:
+def content_hash(*parts: str) -> str:
+    """Return 12 hex digits that change with every one of `parts`."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 

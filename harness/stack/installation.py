@@ -11,7 +11,7 @@ from harness.matomo.install import (
 )
 from harness.matomo.twofactor import Account, enrol
 from harness.matomo.web import Web
-from harness.stack.shell import CONFIG, MatomoShell
+from harness.stack.shell import MatomoShell
 
 
 def ensure_installed(
@@ -25,14 +25,14 @@ def ensure_installed(
         WrongInputError: the wizard refused a step, or the database this user.
         BrokenPromiseError: Matomo is there and not healthy.
     """
-    config = shell.read(CONFIG)
+    config = shell.read(shell.config)
     in_progress = is_in_progress(config)
     tables = database.tables()
     if tables and not in_progress:
         _require_healthy(shell, "the login page: the database has tables")
         return False
     if not in_progress:
-        shell.write(CONFIG, with_installation_in_progress(config))
+        shell.write(shell.config, with_installation_in_progress(config))
     # Tables that are there now are those of an installation that broke off.
     install(web, superuser, site, restart=bool(tables))
     _require_healthy(shell, "the login page once Matomo is installed")

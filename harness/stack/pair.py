@@ -1,18 +1,25 @@
-"""An installed Matomo in containers of its own: the slowest kind of instance, and the most real."""
+"""An installed Matomo in containers of its own: for tests about environment, volumes, restarts."""
 
+import functools
 import secrets
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
-from harness.matomo.api import Api, create_token
+from testcontainers.core.network import Network
+
 from harness.matomo.install import FirstSite, Superuser
-from harness.matomo.twofactor import Account
-from harness.stack.containers import MariaDBContainer, MatomoContainer, network
+from harness.stack.containers import (
+    SMALL_DATABASE,
+    MariaDBContainer,
+    MatomoContainer,
+    network,
+)
+from harness.stack.golden import Golden
 from harness.stack.images import Image
-from harness.stack.installation import ensure_installed, ensure_second_factor
+from harness.stack.installation import ensure_installed
+from harness.stack.instance import Instance
 
 
 @dataclass(frozen=True)
@@ -39,31 +46,24 @@ class Started:
         ensure_installed(matomo.shell, matomo.web, database, self.superuser, FirstSite())
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A running, installed Matomo and its database, with every door open.
+@dataclass(frozen=True, kw_only=True)
+class Pair(Instance):
+    """An instance with its two containers: to be stopped, started, looked into.
 
     Args:
-        matomo: HTTP (`matomo.web`), console and files (`matomo.shell`).
-        mariadb: the database (`mariadb.database`).
-        account: the superuser, with an enrolled second factor.
+        matomo: the web container.
+        mariadb: the database's container.
     """
 
     matomo: MatomoContainer
     mariadb: MariaDBContainer
-    account: Account = field(repr=False)
-
-    @cached_property
-    def api(self) -> Api:
-        """The API with the superuser's token; made on first use."""
-        return create_token(self.matomo.web, self.account)
 
 
 @contextmanager
 def started(
     image: Image, database_image: Image, environment: Mapping[str, str] | None = None
 ) -> Iterator[Started]:
-    """Start Matomo and a database side by side on a network of their own.
+    """Start Matomo and an empty database side by side on a network of their own.
 
     Args:
         image: the deployed image.
@@ -75,24 +75,63 @@ def started(
     """
     with network() as own_network, ExitStack() as running:
         mariadb = MariaDBContainer(database_image.reference, own_network)
-        variables = {**mariadb.matomo_environment(), **(environment or {})}
+        variables = {
+            **mariadb.matomo_environment(),
+            "MATOMO_GENERAL_SALT": secrets.token_hex(16),
+            **(environment or {}),
+        }
         matomo = MatomoContainer(image.reference, own_network, variables)
-        with ThreadPoolExecutor() as side_by_side:
-            list(side_by_side.map(running.enter_context, (mariadb, matomo)))
+        _start(running, mariadb, matomo)
         yield Started(matomo, mariadb, Superuser("admin", secrets.token_urlsafe(12)))
 
 
 @contextmanager
-def pair(
-    image: Image, database_image: Image, environment: Mapping[str, str] | None = None
-) -> Iterator[Pair]:
-    """Start Matomo and a database, install, and enrol the superuser; the arguments of `started`.
+def pair(golden: Golden, environment: Mapping[str, str] | None = None) -> Iterator[Pair]:
+    """Start an installed Matomo and its database.
+
+    All pairs of a process share a network, as making one takes a tenth of a second, and know each
+    other by names that are made up.
+
+    Args:
+        golden: the images to start from.
+        environment: MATOMO_* variables; they win over the harness's.
 
     Raises:
-        HarnessError: one of them did not come up.
+        HarnessError: one of the two did not come up.
     """
-    with started(image, database_image, environment) as both:
-        both.install()
-        matomo, mariadb = both.matomo, both.mariadb
-        account = ensure_second_factor(matomo.web, mariadb.database, both.superuser)
-        yield Pair(matomo, mariadb, account)
+    with ExitStack() as running:
+        passwords = golden.installed.passwords
+        alias = f"db-{secrets.token_hex(4)}"
+        mariadb = MariaDBContainer(
+            golden.database.reference,
+            _network(),
+            passwords=passwords,
+            alias=alias,
+            arguments=SMALL_DATABASE,
+        )
+        variables = {
+            **mariadb.matomo_environment(),
+            **golden.environment,
+            **(environment or {}),
+        }
+        matomo = MatomoContainer(golden.web.reference, _network(), variables)
+        _start(running, mariadb, matomo)
+        yield Pair(
+            url=matomo.web.url,
+            shell=matomo.shell,
+            database=mariadb.database,
+            account=golden.installed.account,
+            token=golden.installed.token,
+            matomo=matomo,
+            mariadb=mariadb,
+        )
+
+
+@functools.cache
+def _network() -> Network:
+    return network().create()
+
+
+def _start(running: ExitStack, mariadb: MariaDBContainer, matomo: MatomoContainer) -> None:
+    with ThreadPoolExecutor() as side_by_side:
+        list(side_by_side.map(running.enter_context, (mariadb, matomo)))

@@ -1,48 +1,141 @@
-"""A process on the host that removes what a run made once the run is gone, however it ended.
+"""Nothing of a run outlives it, however it ends.
 
-It holds the other end of a pipe: the kernel closes ours at the end of the process, after SIGKILL
-too. Testcontainers' own reaper does the same from a container, whose image needs a registry.
+A run is whoever holds its lock file: the kernel takes the lock away at the end of the process,
+after SIGKILL too. A watcher process on this machine waits for that moment and removes everything
+that carries the run's label; it first removes what earlier runs left whose watchers died as well
+(a reboot). Testcontainers' own reaper does the same from a container, whose image needs a registry.
 """
 
 import atexit
 import functools
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import docker
 from docker.errors import APIError
+from filelock import FileLock, Timeout
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from harness.settings import OWNER_LABEL
 from harness.stack.engine import connect
 
 RUN_LABEL: Final = "org.matomo-harness.run"
+PLACE_LABEL: Final = "org.matomo-harness.place"
+"""Where the run's lock file is. Whoever cannot see that file cannot tell whether the run lives:
+another machine or another person on the same engine is never swept from here."""
+
+RUNS: Final = Path(tempfile.gettempdir()) / f"matomo-harness-{os.getuid()}"
+"""Lock files and what the processes of a run tell each other; for this user's eyes only."""
+
+POLL_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Run:
+    """One test process, or several that share containers, and all that they make.
+
+    Args:
+        id: value of RUN_LABEL.
+    """
+
+    id: str
+
+    @property
+    def lock(self) -> Path:
+        """Held for as long as the run lives."""
+        return RUNS / f"{self.id}.lock"
+
+    @property
+    def kept(self) -> Path:
+        """There when a person wants the run's containers to stay."""
+        return RUNS / f"{self.id}.kept"
+
+    def state(self, name: str) -> Path:
+        """Return the file by which the processes of the run share `name`."""
+        return RUNS / f"{self.id}-{name}.json"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """For everything that is made for this run."""
+        return {OWNER_LABEL: f"run-{self.id}", RUN_LABEL: self.id, PLACE_LABEL: _place()}
+
+    def keep(self, name: str, facts: Mapping[str, str]) -> Path:
+        """Leave everything of this run where it is, until `harness clean`.
+
+        Args:
+            name: of what a person wants to look at.
+            facts: how to reach it, secrets among them.
+
+        Returns:
+            The file of mode 0600 that has them.
+        """
+        self.kept.touch(mode=0o600)
+        path = RUNS / f"{self.id}-{name}.env"
+        path.touch(mode=0o600)
+        path.write_text("".join(f"{key}={value}\n" for key, value in facts.items()))
+        return path
+
+    def let_go(self) -> None:
+        """Keep it no longer."""
+        self.kept.unlink(missing_ok=True)
+
+
+def begin() -> Run:
+    """Return a new run that lives as long as this process, or until `end`."""
+    run = Run(uuid.uuid4().hex[:12])
+    RUNS.mkdir(mode=0o700, exist_ok=True)
+    # Not the thread's: whoever ends the process may be another one.
+    _held[run.id] = FileLock(run.lock, thread_local=False)
+    _held[run.id].acquire()
+    return run
+
+
+_held: dict[str, FileLock] = {}
+
+
+def end(run: Run) -> None:
+    """End `run` before this process ends, and remove what it made."""
+    if any(RUNS.glob(f"{run.id}-*")):
+        sweep(run)
+    _held.pop(run.id).release()
+    if not run.kept.exists():
+        run.lock.unlink(missing_ok=True)
 
 
 @functools.cache
-def labels() -> dict[str, str]:
-    """Labels for all that this process makes; the first call starts the process's watcher."""
-    run = uuid.uuid4().hex
-    _watch(run)
-    return {OWNER_LABEL: f"pid-{os.getpid()}", RUN_LABEL: run}
+def this_process() -> Run:
+    """Return the run that is this process alone; the first call starts its watcher."""
+    run = begin()
+    watcher = watch_once(run)
+
+    def end_with_nothing_left() -> None:
+        _held.pop(run.id).release()
+        watcher.wait()
+
+    atexit.register(end_with_nothing_left)
+    return run
 
 
-def _watch(run: str) -> None:
-    watcher = subprocess.Popen(
-        [sys.executable, "-m", "harness.stack.reaper", run],
-        # Our end of this pipe stays open for as long as this process lives, and no longer.
-        stdin=subprocess.PIPE,
+@functools.cache
+def watch_once(run: Run) -> subprocess.Popen[bytes]:
+    """Start the process that removes what `run` made once it has ended; one is enough."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness.stack.reaper", run.id],
         # A session of its own: Ctrl-C and a killed process group reach the run, not the watcher.
         start_new_session=True,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    # A run that ends by itself ends when nothing of it is left.
-    atexit.register(watcher.communicate)
 
 
 def remove_labelled(client: docker.DockerClient, label: str) -> list[str]:
@@ -71,17 +164,47 @@ def remove_labelled(client: docker.DockerClient, label: str) -> list[str]:
 
 # The engine may still be at a removal that the dying run had asked for, and refuses a second one.
 @retry(retry=retry_if_exception_type(APIError), wait=wait_fixed(0.2), stop=stop_after_delay(60))
-def sweep(run: str) -> None:
-    """Remove what `run` made."""
-    remove_labelled(connect(), f"{RUN_LABEL}={run}")
+def sweep(run: Run) -> list[str]:
+    """Remove what `run` made, unless it is to be kept; return what it was."""
+    if run.kept.exists():
+        return []
+    removed = remove_labelled(connect(), f"{RUN_LABEL}={run.id}")
+    for file in RUNS.glob(f"{run.id}*"):
+        file.unlink(missing_ok=True)
+    return removed
+
+
+def sweep_the_dead() -> list[str]:
+    """Remove what runs of this place left whose process and watcher are both gone."""
+    removed = []
+    client = connect()
+    filters: Any = {"label": f"{PLACE_LABEL}={_place()}"}
+    things: list[Any] = [
+        *(container.labels for container in client.containers.list(all=True, filters=filters)),
+        *(network.attrs["Labels"] for network in client.networks.list(filters=filters)),
+        *(volume.attrs["Labels"] for volume in client.volumes.list(filters=filters)),
+    ]
+    for run in {Run(labels[RUN_LABEL]) for labels in things}:
+        try:
+            with FileLock(run.lock, blocking=False):
+                removed += sweep(run)
+        except Timeout:
+            continue  # it lives
+    return removed
+
+
+def _place() -> str:
+    return f"{socket.gethostname()}:{RUNS}"
 
 
 def main() -> None:
-    """Wait for the end of the watched process, then sweep."""
+    """Sweep what died before, wait for the end of the watched run, then sweep that."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    sys.stdin.buffer.read()
-    sweep(sys.argv[1])
+    run = Run(sys.argv[1])
+    sweep_the_dead()
+    with FileLock(run.lock, poll_interval=POLL_SECONDS):
+        sweep(run)
 
 
 if __name__ == "__main__":

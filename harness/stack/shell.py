@@ -1,28 +1,54 @@
 """The doors that need the container itself: console, files, health; and the wait for its web."""
 
 import base64
+import posixpath
+import secrets
+import threading
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from docker.models.containers import Container
+from docker.utils.socket import frames_iter
 from tenacity import RetryError, Retrying, stop_after_delay, wait_fixed
 
-from harness.errors import BrokenPromiseError, MachineCannotError
+from harness.errors import BrokenPromiseError, MachineCannotError, WrongInputError
 from harness.matomo.web import Web
+from harness.stack.engine import engine
 
-CONFIG: Final = "config/config.ini.php"
+WEB_ROOT: Final = "/var/www/html"
 WEB_SECONDS: Final = 60
+ARGUMENT_BYTES: Final = 96 * 1024
+"""Of one argument of a command; Linux takes 128 KiB (MAX_ARG_STRLEN). A multiple of four, so that
+each part is base64 by itself."""
 
 
 @dataclass(frozen=True)
 class MatomoShell:
-    """A running Matomo container from the inside.
+    """A running Matomo from the inside of its container.
 
     Args:
         container: started, with /var/www/html as its working directory.
+        instance: instance_id of one of several that share the container; None where Matomo has
+            the container to itself.
     """
 
     container: Container
+    instance: str | None = None
+
+    @property
+    def config(self) -> str:
+        """Its config.ini.php: Matomo takes the one that has the request's host in its name."""
+        return f"config/{host_of(self.instance)}.config.ini.php" if self.instance else OWN_CONFIG
+
+    @property
+    def tmp(self) -> str:
+        """Where its caches, assets and templates are (`path.tmp` in Matomo's config/global.php)."""
+        return f"tmp/{self.instance}" if self.instance else "tmp"
+
+    @property
+    def uploads(self) -> str:
+        """Where what a person uploads is (SettingsPiwik::rewriteMiscUserPathWithInstanceId)."""
+        return f"misc/user/{self.instance}" if self.instance else "misc/user"
 
     def run(self, *command: str, user: str = "www-data") -> str:
         """Run `command` in the container and return its standard output.
@@ -49,10 +75,16 @@ class MatomoShell:
         Raises:
             BrokenPromiseError: it exits non-zero.
         """
-        return self.run("php", "console", *arguments)
+        domain = [f"--matomo-domain={host_of(self.instance)}"] if self.instance else []
+        return self.run("php", "console", *domain, *arguments)
 
     def health(self) -> str | None:
-        """Return None when the image's own health check is content, else its reason."""
+        """Return None when the image's own health check is content, else its reason.
+
+        Raises:
+            WrongInputError: the container is shared, and its health check is nobody's.
+        """
+        self._refuse_where_shared("the container's health check")
         code, (out, _) = self.container.exec_run(["matomo-health"], demux=True)
         return None if code == 0 else bytes(out or b"").decode(errors="replace").strip()
 
@@ -71,9 +103,93 @@ class MatomoShell:
 
         Raises:
             BrokenPromiseError: the web server's user may not write there.
+            WrongInputError: the file is not this instance's alone.
         """
+        own = (self.config, f"{self.tmp}/", f"{self.uploads}/")
+        if not posixpath.normpath(posixpath.join(WEB_ROOT, path)).startswith(
+            tuple(posixpath.join(WEB_ROOT, it) for it in own)
+        ):
+            self._refuse_where_shared(f"{path}, which every instance in it runs on")
         encoded = base64.b64encode(text.encode()).decode()
-        self.run("sh", "-c", 'printf %s "$1" | base64 -d > "$2"', "sh", encoded, path)
+        self.run("sh", "-c", ': > "$1"', "sh", path)
+        for start in range(0, len(encoded), ARGUMENT_BYTES):
+            part = encoded[start : start + ARGUMENT_BYTES]
+            self.run("sh", "-c", 'printf %s "$1" | base64 -d >> "$2"', "sh", part, path)
+
+    def _refuse_where_shared(self, what: str) -> None:
+        if self.instance:
+            raise WrongInputError(
+                expected="something that an instance in the shared container has to itself",
+                seen=what,
+                next_command="take the fixture matomo_pair, which has containers of its own",
+            )
+
+
+OWN_CONFIG: Final = "config/config.ini.php"
+
+
+def host_of(instance: str) -> str:
+    """Name by which a request says which of the instances in a container it is for."""
+    return f"{instance}.localhost"
+
+
+class LastingShell:
+    """One shell in a container for many short commands: 2 ms each, where an exec takes 60 ms.
+
+    It ends with this process, as the end of its input is the end of a shell.
+
+    Args:
+        container: a running one.
+        user: whom the commands run as.
+    """
+
+    def __init__(self, container: Container, user: str = "www-data") -> None:
+        self._container = container
+        self._one_at_a_time = threading.Lock()
+        api = engine().api
+        made = api.exec_create(container.id, ["sh"], stdin=True, user=user, workdir=WEB_ROOT)
+        self._socket: Any = api.exec_start(made["Id"], socket=True)
+        self._frames = frames_iter(self._socket, tty=False)  # type: ignore[no-untyped-call]
+
+    def run(self, script: str) -> str:
+        """Run `script` and return what it says, on both streams.
+
+        Raises:
+            BrokenPromiseError: its last command exits non-zero.
+            MachineCannotError: the container is gone.
+        """
+        with self._one_at_a_time:
+            output, code = self._exchange(script)
+        if code != 0:
+            raise BrokenPromiseError(
+                expected=f"`{script.splitlines()[0]}` to succeed in {self._container.name}",
+                seen=f"exit {code}: {' | '.join(output.strip().splitlines()[-4:])}",
+                next_command=f"docker logs {self._container.name}",
+            )
+        return output
+
+    def _exchange(self, script: str) -> tuple[str, int]:
+        mark = secrets.token_hex(8)
+        # The subshell's input is not ours, or a command in it could eat the next script.
+        line = f"( {script}\n) </dev/null 2>&1; echo {mark} $?\n"
+        try:
+            getattr(self._socket, "_sock", self._socket).sendall(line.encode())
+            output = b""
+            for _, frame in self._frames:
+                output += frame
+                said, found, code = output.partition(mark.encode())
+                if found and code.endswith(b"\n"):
+                    return said.decode(errors="replace"), int(code)
+        except OSError as error:
+            raise self._gone() from error
+        raise self._gone()
+
+    def _gone(self) -> MachineCannotError:
+        return MachineCannotError(
+            expected=f"the container {self._container.name} to be there",
+            seen="it is gone, or the engine was restarted",
+            next_command="docker ps -a; then the same command again",
+        )
 
 
 def wait_for_web(web: Web, container: Container) -> None:
@@ -84,23 +200,29 @@ def wait_for_web(web: Web, container: Container) -> None:
     """
     attempts = Retrying(
         stop=stop_after_delay(WEB_SECONDS),
-        wait=wait_fixed(0.05),
+        wait=wait_fixed(0.02),
         retry=lambda state: (
-            state.outcome is not None and state.outcome.failed and _alive(container)
+            state.outcome is not None and state.outcome.failed and is_alive(container)
         ),
     )
     try:
         # A static file: the first page of Matomo takes long, and its database may not be there.
         attempts(web.get, path="matomo.js")
     except (RetryError, MachineCannotError) as error:
-        lines = container.logs(tail=4).decode(errors="replace").strip().splitlines()
         raise MachineCannotError(
             expected=f"the web server of {container.name} to answer within {WEB_SECONDS} s",
-            seen=" | ".join(lines) or "it stopped without a word",
+            seen=log_end(container),
             next_command=f"docker logs {container.name}",
         ) from error
 
 
-def _alive(container: Container) -> bool:
+def is_alive(container: Container) -> bool:
+    """Whether it runs, as the engine says now."""
     container.reload()
     return bool(container.status == "running")
+
+
+def log_end(container: Container) -> str:
+    """Return the last words of its log, for an error."""
+    lines = container.logs(tail=4).decode(errors="replace").strip().splitlines()
+    return " | ".join(lines) or "not a word in its log"

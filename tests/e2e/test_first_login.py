@@ -7,18 +7,18 @@ from playwright.sync_api import Page, expect
 
 from harness.matomo import tracker, traffic, twofactor
 from harness.matomo.traffic import Site
-from harness.stack.pair import Pair
+from harness.stack.instance import Instance
 
 
-def test_a_person_logs_in_with_a_second_factor(page: Page, matomo_pair: Pair) -> None:
-    account = matomo_pair.account
+def test_a_person_logs_in_with_a_second_factor(page: Page, fresh_matomo: Instance) -> None:
+    account = fresh_matomo.account
     # Without a single visit Matomo shows how to install the tracking code instead.
     visit = traffic.visits([Site(1, "https://discovery.example", "UTC")], date(2026, 1, 5), 1)[0]
-    tracker.send(matomo_pair.api, visit.hits)
+    tracker.send(fresh_matomo.api, visit.hits)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
 
-    page.goto(matomo_pair.matomo.web.url)
+    page.goto(fresh_matomo.url)
     expect(page).to_have_title(re.compile("Sign in"))
     page.locator("#login_form_login").fill(account.login)
     page.locator("#login_form_password").fill(account.password)

@@ -10,7 +10,7 @@ from harness.matomo import tracker, traffic
 from harness.matomo.api import Api
 from harness.matomo.traffic import Figures, PageFigures, Period, Site, Visit
 from harness.matomo.web import Parameters
-from harness.stack.pair import Pair
+from harness.stack.instance import Instance
 
 FIRST_DAY: Final = date(2025, 5, 31)  # a Saturday: three days over the end of a month and a week
 DAYS: Final = 3
@@ -19,25 +19,25 @@ WEEKS: Final = (date(2025, 5, 26), date(2025, 6, 2))
 MONTHS: Final = (date(2025, 5, 1), date(2025, 6, 1))
 
 
-@pytest.fixture(scope="module")
-def sites(matomo_pair: Pair) -> list[Site]:
+@pytest.fixture
+def sites(fresh_matomo: Instance) -> list[Site]:
     made = []
     for zone in TIMEZONES:
         url = f"https://{zone.replace('/', '-').lower()}.example"
-        number = matomo_pair.api.add_site(zone, url, zone, since="2025-05-01")
+        number = fresh_matomo.api.add_site(zone, url, zone, since="2025-05-01")
         made.append(Site(number, url, zone))
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def visits(sites: list[Site]) -> list[Visit]:
     return traffic.visits(sites, FIRST_DAY, DAYS)
 
 
-@pytest.fixture(scope="module")
-def tracked(matomo_pair: Pair, visits: list[Visit]) -> list[Visit]:
+@pytest.fixture
+def tracked(fresh_matomo: Instance, visits: list[Visit]) -> list[Visit]:
     hits = list(traffic.hits(visits))
-    assert tracker.send(matomo_pair.api, hits) == len(hits)
+    assert tracker.send(fresh_matomo.api, hits) == len(hits)
     return visits
 
 
@@ -79,13 +79,13 @@ def reported(api: Api, sites: list[Site]) -> dict[tuple[str, Period, date], Figu
 
 
 def test_reports_are_empty_before_archiving_and_exact_after(
-    matomo_pair: Pair, sites: list[Site], tracked: list[Visit]
+    fresh_matomo: Instance, sites: list[Site], tracked: list[Visit]
 ) -> None:
-    api = matomo_pair.api
+    api = fresh_matomo.api
     nothing = Figures(0, 0, 0, 0, "0%", 0, ())
     assert set(reported(api, sites).values()) == {nothing}, "a request archived by itself"
 
-    matomo_pair.matomo.shell.console("core:archive")
+    fresh_matomo.shell.console("core:archive")
 
     assert reported(api, sites) == {
         (site.timezone, period, day): traffic.expected(tracked, site, period, day)

@@ -10,7 +10,7 @@ from harness.stack import images, reaper
 from harness.stack.containers import WEB_ROOT, MatomoContainer, network
 from harness.stack.engine import engine
 from harness.stack.images import BASES_DIRECTORY, Image
-from harness.stack.shell import CONFIG
+from harness.stack.shell import OWN_CONFIG as CONFIG
 
 SOURCE = "/usr/src/matomo"
 FILES = (
@@ -60,7 +60,7 @@ class Runner:
             environment=environment,
             network_mode="none",
             tmpfs={WEB_ROOT: f"exec,uid={user},gid={user}"},
-            labels=reaper.labels(),
+            labels=reaper.this_process().labels,
         )
         self.made.append(container)
         code = container.wait(timeout=60)["StatusCode"]

@@ -1,15 +1,37 @@
 """The EnvironmentVariables plugin: what the environment says, holds, and stays out of the file."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from harness.errors import BrokenPromiseError
-from harness.stack.pair import Pair
-from harness.stack.shell import CONFIG, MatomoShell
+from harness.stack.golden import Golden
+from harness.stack.pair import Pair, pair
+from harness.stack.shell import OWN_CONFIG as CONFIG
+from harness.stack.shell import MatomoShell
+
+MAIL_PASSWORD = 'ca$nary;"quoted"\\ü'
+ENVIRONMENT = {
+    # A list, and a key that neither global.ini.php nor the image's config.ini.php sets.
+    "MATOMO_GENERAL_CORS_DOMAINS": '["https://one.example", "https://two.example"]',
+    "MATOMO_MAIL_TRANSPORT": "smtp",
+    "MATOMO_MAIL_PASSWORD": MAIL_PASSWORD,
+    # One misspelt, one of a section that does not exist.
+    "MATOMO_GENERAL_FORSE_SSL": "0",
+    "MATOMO_NOSUCHSECTION_KEY": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def injected(matomo_golden: Golden) -> Iterator[Pair]:
+    """A pair with these variables, for all tests here."""
+    with pair(matomo_golden, ENVIRONMENT) as started:
+        yield started
 
 
 @pytest.fixture
-def shell(matomo_pair: Pair) -> MatomoShell:
-    return matomo_pair.matomo.shell
+def shell(injected: Pair) -> MatomoShell:
+    return injected.shell
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +57,8 @@ def complaints(shell: MatomoShell, *environment: str) -> str:
     return error.value.seen
 
 
-def test_a_list_that_no_file_names_holds_in_the_web_server(matomo_pair: Pair) -> None:
-    web = matomo_pair.matomo.web
+def test_a_list_that_no_file_names_holds_in_the_web_server(injected: Pair) -> None:
+    web = injected.web
     web.session.headers["Origin"] = "https://two.example"
     answer = web.get({"module": "API", "method": "API.getMatomoVersion"})
     assert answer.headers["Access-Control-Allow-Origin"] == "https://two.example"
@@ -89,20 +111,20 @@ def test_the_plugin_list_cannot_come_from_the_environment_and_that_is_said(
     assert "MATOMO_PLUGINS_PLUGINS sets nothing" in complaints(shell, "MATOMO_PLUGINS_PLUGINS=Live")
 
 
-def test_the_container_s_log_names_it_once(matomo_pair: Pair) -> None:
-    matomo_pair.matomo.web.get()
-    assert matomo_pair.matomo.log.count("MATOMO_NOSUCHSECTION_KEY sets nothing") == 1
+def test_the_container_s_log_names_it_once(injected: Pair) -> None:
+    injected.web.get()
+    assert injected.matomo.log.count("MATOMO_NOSUCHSECTION_KEY sets nothing") == 1
 
 
 @pytest.mark.any_plugin
-def test_a_password_of_every_kind_of_character_opens_the_database(matomo_pair: Pair) -> None:
+def test_a_password_of_every_kind_of_character_opens_the_database(injected: Pair) -> None:
     # The pair came up, so the web server connected with it; here the console does.
-    assert set("'\"\\$;# ") <= set(matomo_pair.mariadb.password)
-    assert matomo_pair.matomo.shell.console("config:get", "--section=database", "--key=username")
+    assert set("'\"\\$;# ") <= set(injected.mariadb.passwords.matomo)
+    assert injected.shell.console("config:get", "--section=database", "--key=username")
 
 
-def test_no_save_writes_the_environment_into_the_file(matomo_pair: Pair) -> None:
-    shell = matomo_pair.matomo.shell
+def test_no_save_writes_the_environment_into_the_file(injected: Pair) -> None:
+    shell = injected.shell
     saves = (
         ("config:set", "--section=General", "--key=enable_trusted_host_check", "--value=1"),
         ("plugin:deactivate", "Tour"),
@@ -113,7 +135,7 @@ def test_no_save_writes_the_environment_into_the_file(matomo_pair: Pair) -> None
     written = shell.read(CONFIG)
     assert 'Plugins[] = "Tour"' in written, "the plugin was saved"
     assert 'salt = ""' in written, "the file's own value of an overridden key stays"
-    secrets = [matomo_pair.mariadb.password, matomo_pair.mariadb.password[:12], "nary;"]
+    secrets = [injected.mariadb.passwords.matomo, injected.mariadb.passwords.matomo[:12], "nary;"]
     assert not [secret for secret in secrets if secret in written]
     assert "[database]" not in written
     assert "cors_domains" not in written

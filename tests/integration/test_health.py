@@ -9,17 +9,17 @@ from harness.matomo.install import FirstSite, with_installation_in_progress
 from harness.stack.images import Image
 from harness.stack.installation import ensure_installed
 from harness.stack.pair import Pair, started
-from harness.stack.shell import CONFIG
+from harness.stack.shell import OWN_CONFIG as CONFIG
 
 
 def test_an_installed_matomo_is_healthy(matomo_pair: Pair) -> None:
-    assert matomo_pair.matomo.shell.health() is None
+    assert matomo_pair.shell.health() is None
 
 
 def test_an_empty_matomo_is_unhealthy_until_it_is_installed(
-    image: Image, mariadb_image: Image
+    matomo_image: Image, matomo_mariadb_image: Image
 ) -> None:
-    with started(image, mariadb_image) as both:
+    with started(matomo_image, matomo_mariadb_image) as both:
         shell, web = both.matomo.shell, both.matomo.web
         assert web.get().status_code == 200, "a check of the status alone would be content"
         assert "already installed" in str(shell.health())

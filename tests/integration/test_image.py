@@ -13,8 +13,9 @@ from harness.stack import images, reaper
 from harness.stack.containers import WEB_ROOT, MatomoContainer, network
 from harness.stack.engine import engine
 from harness.stack.images import IMAGE_DIRECTORY, Image
+from harness.stack.instance import Instance
 from harness.stack.pair import Pair
-from harness.stack.shell import CONFIG
+from harness.stack.shell import OWN_CONFIG as CONFIG
 
 MIB = 2**20
 
@@ -36,17 +37,17 @@ def tag() -> Iterator[str]:
         engine().images.remove(str(found.id), force=True)
 
 
-def test_the_labels_say_what_it_is(image: Image, base: Image) -> None:
-    labels = engine().images.get(image.id).labels
+def test_the_labels_say_what_it_is(matomo_image: Image, base: Image) -> None:
+    labels = engine().images.get(matomo_image.id).labels
     prefix = "org.opencontainers.image"
-    assert labels[f"{prefix}.version"] == images.code_version(image.reference)
+    assert labels[f"{prefix}.version"] == images.code_version(matomo_image.reference)
     assert labels[f"{prefix}.base.name"] == base.reference
     assert labels[f"{prefix}.base.digest"] == base.id
     assert labels[f"{prefix}.revision"]
 
 
-def test_own_layers_are_under_five_mebibytes(image: Image, base: Image) -> None:
-    of_image, of_base = (engine().images.get(it.id).attrs["Size"] for it in (image, base))
+def test_own_layers_are_under_five_mebibytes(matomo_image: Image, base: Image) -> None:
+    of_image, of_base = (engine().images.get(it.id).attrs["Size"] for it in (matomo_image, base))
     assert of_image - of_base < 5 * MIB
 
 
@@ -71,9 +72,11 @@ def test_a_listed_plugin_that_is_nowhere_fails_the_build(
         images.build_deployed(any_base, tag, directory=tree)
 
 
-def test_an_optional_plugin_is_listed_where_the_image_has_it(image: Image) -> None:
-    present = images.run_once(image.reference, ["ls", "/usr/src/matomo/plugins"]).split()
-    config = images.run_once(image.reference, ["cat", "/usr/src/matomo-config/config.ini.php"])
+def test_an_optional_plugin_is_listed_where_the_image_has_it(matomo_image: Image) -> None:
+    present = images.run_once(matomo_image.reference, ["ls", "/usr/src/matomo/plugins"]).split()
+    config = images.run_once(
+        matomo_image.reference, ["cat", "/usr/src/matomo-config/config.ini.php"]
+    )
     listed = re.findall(r'(?m)^Plugins\[\] = "(\w+)"$', config)
     for plugin in ("TagManager", "CustomVariables"):
         assert (plugin in listed) == (plugin in present)
@@ -96,7 +99,7 @@ def test_a_broken_line_of_the_configuration_fails_the_build(
 
 
 def test_the_backup_holds_what_an_image_cannot_bring_back(matomo_pair: Pair) -> None:
-    shell = matomo_pair.matomo.shell
+    shell = matomo_pair.shell
     for _ in range(2):  # the second replaces the first
         shell.run("backup-data.sh", "/tmp", user="root")
     listing = shell.run(
@@ -108,7 +111,7 @@ def test_the_backup_holds_what_an_image_cannot_bring_back(matomo_pair: Pair) -> 
 
 def test_a_backup_to_nowhere_says_what_to_do(matomo_pair: Pair) -> None:
     with pytest.raises(Exception, match="mount EFS there"):
-        matomo_pair.matomo.shell.run("backup-data.sh", "/nowhere", user="root")
+        matomo_pair.shell.run("backup-data.sh", "/nowhere", user="root")
 
 
 def test_private_directories_are_closed_before_anything_is_installed(any_image: Image) -> None:
@@ -118,15 +121,15 @@ def test_private_directories_are_closed_before_anything_is_installed(any_image: 
             assert matomo.web.get(path=path).status_code == 403, path
 
 
-def test_private_directories_are_closed_afterwards(matomo_pair: Pair) -> None:
+def test_private_directories_are_closed_afterwards(matomo: Instance) -> None:
     for path in ("config/config.ini.php", "tmp/", "lang/en.json", "core/Version.php"):
-        assert matomo_pair.matomo.web.get(path=path).status_code == 403, path
+        assert matomo.web.get(path=path).status_code == 403, path
 
 
 @pytest.fixture
 def volume() -> Iterator[str]:
     """A volume of this test's own, as EFS outlives every container."""
-    made = engine().volumes.create(labels=reaper.labels())
+    made = engine().volumes.create(labels=reaper.this_process().labels)
     yield str(made.name)
     made.remove(force=True)
 

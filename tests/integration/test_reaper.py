@@ -16,7 +16,7 @@ import sys
 from harness.stack import reaper
 from harness.stack.containers import MatomoContainer, network
 with network() as own_network, MatomoContainer(sys.argv[1], own_network, {}):
-    print(reaper.labels()[reaper.RUN_LABEL], flush=True)
+    print(reaper.this_process().labels[reaper.RUN_LABEL], flush=True)
     sys.stdin.read()
 """
 

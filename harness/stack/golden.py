@@ -1,0 +1,336 @@
+"""The installed state, baked into a pair of images: a new pair starts installed and warm.
+
+The images' tag is a hash of all that made them: the image under test, the database's, and the
+code here that installs. A change of any builds them anew; `harness images` lists and prunes them.
+"""
+
+import dataclasses
+import functools
+import html
+import io
+import json
+import re
+import secrets
+import shutil
+import tarfile
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from docker.models.containers import Container
+
+from harness.errors import MachineCannotError, WrongInputError
+from harness.matomo import config, twofactor
+from harness.matomo.api import create_token
+from harness.matomo.install import FirstSite, Superuser
+from harness.matomo.twofactor import Account
+from harness.progress import step
+from harness.stack import images
+from harness.stack.containers import (
+    DATA_DIRECTORY,
+    DATABASE_ALIAS,
+    DATABASE_USER,
+    SCHEMA,
+    SMALL_DATABASE,
+    MariaDBContainer,
+    MatomoContainer,
+    Passwords,
+    network,
+)
+from harness.stack.engine import engine
+from harness.stack.images import Image
+from harness.stack.installation import ensure_installed
+from harness.stack.instance import Instance
+from harness.stack.reaper import this_process
+from harness.stack.servers import WARM_FILES, Installed, Servers
+from harness.stack.shell import WEB_ROOT, MatomoShell
+
+FILES: Final = Path(__file__).parent / "golden_image"
+GOLDEN_LABEL: Final = "org.matomo-harness.golden"
+"""The key; on both images of a pair."""
+MADE_FROM_LABEL: Final = "org.matomo-harness.made-from"
+"""Ids of the image under test and the database's, for `harness images`."""
+FACTS: Final = "/golden/facts.json"
+CACHE_AT_ONCE: Final = ("-c", "php_admin_value opcache.file_update_protection 0")
+"""While the golden state is made every file is seconds old, and none changes twice."""
+WARM: Final = ("assets", "cache", "templates_c")
+PHP_SETTINGS: Final = {"PHP_INI_SCAN_DIR": ":/golden"}
+"""The image's own settings, then golden_image/php.ini (PHP's manual, "scan directories")."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A pair of images that start installed.
+
+    Args:
+        web: the image under test, with the installed state.
+        database: MariaDB, with the installed schema.
+        installed: account, token, settings, passwords.
+        salt: of the installation; without it no token holds.
+    """
+
+    web: Image
+    database: Image
+    installed: Installed
+    salt: str = field(repr=False)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every container of `web` needs, besides the way to its database."""
+        return {"MATOMO_GENERAL_SALT": self.salt, **PHP_SETTINGS}
+
+
+@functools.cache
+def golden(image: Image, database_image: Image) -> Golden:
+    """Return the golden pair of these two images, built if it is not here.
+
+    Of several processes that need it at once, one builds it and the others wait.
+
+    Raises:
+        WrongInputError: there is no Matomo in `image`, or it cannot be installed.
+        MachineCannotError: no disk, no engine.
+    """
+    key = key_of(image.id, database_image.id)
+    if not _is_built(key):
+        with images.build_lock(f"golden-{key}"):
+            if not _is_built(key):
+                _require_matomo(image)
+                with step(f"Installing {image.reference} once, for all tests to start from"):
+                    _build(image, database_image, key)
+    return _load(key)
+
+
+def key_of(image_id: str, database_id: str) -> str:
+    """Return the tag of the golden pair of these two images, made with this harness's code."""
+    return images.content_hash(_code_hash(), image_id, database_id)
+
+
+def web_tag(key: str) -> str:
+    """Name of the web image of a golden pair."""
+    return f"{images.REPOSITORY}/golden-matomo:{key}"
+
+
+def database_tag(key: str) -> str:
+    """Name of the database image of a golden pair."""
+    return f"{images.REPOSITORY}/golden-mariadb:{key}"
+
+
+@functools.cache
+def _code_hash() -> str:
+    """Hash of the code that decides what the golden images hold."""
+    harness = Path(__file__).parents[1]
+    stack = ("golden.py", "installation.py", "containers.py", "servers.py")
+    files = [*sorted((harness / "matomo").glob("*.py")), *(harness / "stack" / it for it in stack)]
+    return images.content_hash(images.tree(FILES), *(file.read_text() for file in files))
+
+
+def _is_built(key: str) -> bool:
+    return all(images.local(tag, "local") for tag in (web_tag(key), database_tag(key)))
+
+
+def _require_matomo(image: Image) -> None:
+    try:
+        images.code_version(image.reference)
+    except MachineCannotError as error:
+        raise WrongInputError(
+            expected=f"{image.reference} to have Matomo's code in /usr/src/matomo",
+            seen=error.seen,
+            next_command="give an image made from the official matomo image",
+        ) from error
+
+
+# -- building -------------------------------------------------------------------------------------
+
+
+def _build(image: Image, database_image: Image, key: str) -> None:
+    labels = {GOLDEN_LABEL: key, MADE_FROM_LABEL: f"{image.id} {database_image.id}"}
+    with tempfile.TemporaryDirectory() as directory:
+        context = Path(directory)
+        shutil.copytree(FILES, context, dirs_exist_ok=True)
+        stage = f"{images.REPOSITORY}/golden-stage:{key}"
+        _dockerfile(
+            context,
+            f"FROM {image.reference}",
+            "COPY start-matomo php.ini /golden/",
+            "RUN mkdir /golden/opcache && chown www-data:www-data /golden/opcache",
+        )
+        images.build(context, stage, {}, labels)
+        facts = _install(stage, database_image, context)
+        (context / "facts.json").write_text(json.dumps(facts))
+        (context / "facts.json").chmod(0o600)
+
+        # The database first: the pair is complete, and found, once the web image is there too.
+        _dockerfile(
+            context,
+            f"FROM {database_image.reference}",
+            "COPY start-mariadb mysql.tar /golden/",
+            'ENTRYPOINT ["/golden/start-mariadb"]',
+        )
+        images.build(context, database_tag(key), {}, labels)
+        settings = engine().images.get(image.id).attrs["Config"]
+        entrypoint = ["/golden/start-matomo", *(settings["Entrypoint"] or [])]
+        _dockerfile(
+            context,
+            f"FROM {stage}",
+            # ADD unpacks; in the last one is the tar that start-matomo unpacks.
+            "ADD tmp.tar opcache.tar html.tar.tar /golden/",
+            "COPY facts.json /golden/",
+            f"ENTRYPOINT {json.dumps(entrypoint)}",
+            f"CMD {json.dumps(settings['Cmd'])}",
+        )
+        images.build(context, web_tag(key), {}, labels)
+        engine().images.remove(stage, noprune=True)  # its name only
+
+
+def _dockerfile(context: Path, *lines: str) -> None:
+    (context / "Dockerfile").write_text("\n".join(lines) + "\n")
+
+
+def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]:
+    """Install with `stage`, put what is to be baked into `context`, return the facts about it."""
+    passwords, salt = Passwords.new(), secrets.token_hex(16)
+    superuser = Superuser("admin", secrets.token_urlsafe(12))
+    with network() as own_network:
+        mariadb = MariaDBContainer(
+            database_image.reference, own_network, passwords=passwords, arguments=SMALL_DATABASE
+        )
+        mariadb.tmpfs.clear()  # what is in memory ends with the container, before it can be copied
+        environment = {**mariadb.server_environment(), "MATOMO_GENERAL_SALT": salt, **PHP_SETTINGS}
+        matomo = MatomoContainer(stage, own_network, environment, arguments=CACHE_AT_ONCE)
+        with mariadb, matomo:
+            shell, web, database = matomo.shell, matomo.web, mariadb.database
+            shell.write(shell.config, _first_settings(shell, passwords, salt))
+            ensure_installed(shell, web, database, superuser, FirstSite())
+            account = twofactor.first_login(web, superuser.login, superuser.password)
+            token = create_token(web, account).token
+            settings = _settings(shell)
+            shell.write(shell.config, settings)
+            root = dataclasses.replace(database, user="root", password=passwords.root)
+            # In a grant the name is a pattern, where a bare _ would match any letter.
+            root.query(f"GRANT ALL ON `{SCHEMA}\\_%`.* TO {DATABASE_USER}@'%'")
+            servers = Servers(
+                matomo.get_wrapped_container(),
+                matomo.published_port,
+                mariadb.get_wrapped_container(),
+                root,
+                Installed(account, token, settings, passwords),
+            )
+            _warm_up(servers, matomo)
+            shell.run("tar", "cf", "/golden/html.tar", "-C", WEB_ROOT, ".", user="root")
+            for path in (WARM_FILES, "/golden/opcache", "/golden/html.tar"):
+                _copy_out(matomo.get_wrapped_container(), path, context)
+            mariadb.get_wrapped_container().stop(timeout=60)
+            _copy_out(mariadb.get_wrapped_container(), DATA_DIRECTORY, context)
+    return {
+        "salt": salt,
+        "settings": settings,
+        "token": token,
+        "account": dataclasses.asdict(account),
+        "passwords": dataclasses.asdict(passwords),
+    }
+
+
+def _first_settings(shell: MatomoShell, passwords: Passwords, salt: str) -> str:
+    """Return the config.ini.php to install with.
+
+    An image that brings none, or none that reads the environment, gets all of it by the file. The
+    schema's name is always there: of the environment it would hold for every instance.
+    """
+    text = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true") or config.HEADER
+    text = config.with_key(text, "database", "dbname", SCHEMA)
+    if _reads_environment(text):
+        return text
+    connection = {
+        "host": DATABASE_ALIAS,
+        "username": DATABASE_USER,
+        "password": passwords.matomo,
+        "tables_prefix": "matomo_",
+        "schema": "Mariadb",
+    }
+    for key, value in connection.items():
+        text = config.with_key(text, "database", key, value)
+    return config.with_key(text, "General", "salt", salt)
+
+
+def _settings(shell: MatomoShell) -> str:
+    """Return the installed config.ini.php without what was true of the installation alone."""
+    text = config.without_key(shell.read(shell.config), "General", "trusted_hosts[]")
+    return config.without_section(text, "database") if _reads_environment(text) else text
+
+
+def _reads_environment(text: str) -> bool:
+    return 'Plugins[] = "EnvironmentVariables"' in text
+
+
+def _warm_up(servers: Servers, matomo: MatomoContainer) -> None:
+    """Have the first pages rendered: for instances, and for a pair, which has tmp/ to itself."""
+    shell = matomo.shell
+    own = shell.read(shell.config)
+    shell.run("mkdir", WARM_FILES, user="root")
+    # An instance's schema for both: the installed one stays as it is.
+    instance = servers.fresh()
+    _look_around(instance, steps=2)
+    shell.write(shell.config, config.with_key(own, "database", "dbname", instance.database.name))
+    _look_around(dataclasses.replace(instance, url=matomo.web.url, shell=shell), steps=-1)
+    shell.write(shell.config, own)
+    tmp = instance.shell.tmp
+    # Root's: an instance has links to these files, and may replace its link, not change the file.
+    copy = f"cp -rp {' '.join(f'{tmp}/{it}' for it in WARM)} {WARM_FILES}/"
+    tidy = f"rm -rf tmp/sessions/sess_* /golden/opcache/*{WEB_ROOT}/{tmp}"
+    own = f"chown -R root:root {WARM_FILES} && chmod -R a+rX {WARM_FILES}"
+    shell.run("sh", "-c", f"{copy} && {own} && {tidy}", user="root")
+    servers.drop(instance)
+
+
+def _look_around(instance: Instance, *, steps: int) -> None:
+    web = instance.web
+    twofactor.sign_in(web, instance.account, steps=steps)
+    day = {"idSite": "1", "period": "day", "date": "yesterday"}
+    page = web.get({"module": "CoreHome", "action": "index", **day}).text
+    for address in set(re.findall(r'"(index\.php\?module=Proxy[^"]+)"', page)):
+        web.get(path=html.unescape(address))
+    web.get({"idsite": 1, "rec": 1}, path="matomo.php")
+    instance.api.call("VisitsSummary.get", **day)
+    instance.shell.console("core:archive")
+
+
+def _copy_out(container: Container, path: str, context: Path) -> None:
+    """Write what is at `path` in `container` to a tar in `context`, named after its last part."""
+    chunks, _ = container.get_archive(path)
+    with (context / f"{Path(path).name}.tar").open("wb") as file:
+        file.writelines(chunks)
+
+
+# -- loading --------------------------------------------------------------------------------------
+
+
+def _load(key: str) -> Golden:
+    web, database = (images.local(tag, "local") for tag in (web_tag(key), database_tag(key)))
+    assert web is not None  # noqa: S101  just built, or seen
+    assert database is not None  # noqa: S101
+    facts = json.loads(_file_in(web, FACTS))
+    return Golden(
+        web=web,
+        database=database,
+        installed=Installed(
+            account=Account(**facts["account"]),
+            token=facts["token"],
+            settings=facts["settings"],
+            passwords=Passwords(**facts["passwords"]),
+        ),
+        salt=facts["salt"],
+    )
+
+
+def _file_in(image: Image, path: str) -> str:
+    """Read a file of an image, without running anything."""
+    container = engine().containers.create(image.reference, labels=this_process().labels)
+    try:
+        chunks, _ = container.get_archive(path)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            member = archive.extractfile(Path(path).name)
+            assert member is not None  # noqa: S101  a file, not a directory
+            return member.read().decode()
+    finally:
+        container.remove(force=True, v=True)

@@ -1,0 +1,40 @@
+"""One running, installed Matomo and the doors to it, whatever it runs in."""
+
+from dataclasses import dataclass, field
+
+from harness.matomo.api import Api
+from harness.matomo.database import Database
+from harness.matomo.twofactor import Account
+from harness.matomo.web import Exchanges, Web
+from harness.stack.shell import MatomoShell
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An installed Matomo with every door open.
+
+    Args:
+        url: where it is, without a slash at its end.
+        shell: its console and its files.
+        database: its schema, as Matomo's own user sees it.
+        account: the superuser, with an enrolled second factor.
+        token: a token_auth of the superuser.
+        exchanges: the last of all conversations with it.
+    """
+
+    url: str
+    shell: MatomoShell
+    database: Database
+    account: Account
+    token: str = field(repr=False)
+    exchanges: Exchanges = field(default_factory=Exchanges, repr=False)
+
+    @property
+    def web(self) -> Web:
+        """A new conversation with it, without cookies."""
+        return Web(self.url, exchanges=self.exchanges)
+
+    @property
+    def api(self) -> Api:
+        """The API with the superuser's token."""
+        return Api(self.web, self.token)

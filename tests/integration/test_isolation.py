@@ -1,0 +1,227 @@
+"""What one fresh instance does, no other sees: in both directions, for each thing there is to do.
+
+Each probe is also held against a twin that shares what an instance has to itself (schema,
+configuration, caches, uploads): there it must see the other's doing, or it would prove nothing.
+"""
+
+import dataclasses
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from harness.errors import WrongInputError
+from harness.matomo import twofactor
+from harness.matomo.web import Page, Parameters
+from harness.pytest_plugin import SharedServers
+from harness.stack.instance import Instance
+from harness.stack.shell import host_of
+
+HIT: Parameters = {"idsite": 1, "rec": 1, "url": "https://discovery.example/canary"}
+SETTING = ("--section=General", "--key=login_session_not_remembered_idle_timeout")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Something to do, and where it would show.
+
+    Args:
+        act: done to one instance.
+        seen: what of it is to be seen in an instance.
+    """
+
+    act: Callable[[Instance], object]
+    seen: Callable[[Instance], object]
+
+
+def rows(statement: str) -> Callable[[Instance], object]:
+    return lambda instance: instance.database.query(statement)
+
+
+def add_user(instance: Instance) -> Any:
+    return instance.api.call(
+        "UsersManager.addUser", userLogin="bob", password="secret-bob", email="bob@matomo.example"
+    )
+
+
+def users(instance: Instance) -> object:
+    return instance.api.call("UsersManager.getUsersLogin")
+
+
+def add_token(instance: Instance) -> None:
+    instance.database.query(
+        "INSERT INTO {prefix}user_token_auth (login, description, password, hash_algo,"
+        " system_token, date_created) VALUES ('admin', 'canary', 'x', 'sha512', 0, NOW())"
+    )
+
+
+def set_option(instance: Instance) -> Any:
+    return instance.api.call(
+        "PrivacyManager.setAnonymizeIpSettings",
+        anonymizeIPEnable=1,
+        maskLength=3,
+        useAnonymizedIpForVisitEnrichment=0,
+    )
+
+
+def option(instance: Instance) -> object:
+    """How many bytes of a new visitor's address are kept: the option as it is meant."""
+    web = instance.web
+    web.session.headers["User-Agent"] = secrets.token_hex(8)
+    web.get(HIT, path="matomo.php")
+    return instance.database.query(
+        "SELECT LENGTH(TRIM(TRAILING 0x00 FROM location_ip)) AS bytes FROM {prefix}log_visit"
+        " ORDER BY idvisit DESC LIMIT 1"
+    )
+
+
+def set_setting(instance: Instance) -> str:
+    return instance.shell.console("config:set", *SETTING, "--value=1234")
+
+
+def setting(instance: Instance) -> object:
+    return instance.shell.console("config:get", *SETTING)
+
+
+def write_cache(instance: Instance) -> None:
+    """Change what Matomo has cached of its translations, as long as it was: it is serialized."""
+    directory = f"{instance.shell.tmp}/cache/tracker"
+    for name in instance.shell.run("ls", directory).split():
+        text = instance.shell.read(f"{directory}/{name}") if "Translations-en" in name else ""
+        if "Sign in" in text:
+            instance.shell.run("rm", f"{directory}/{name}")
+            instance.shell.write(f"{directory}/{name}", text.replace("Sign in", "Canary!"))
+
+
+def login_page(instance: Instance) -> object:
+    return "Canary!" in instance.web.get({"module": "Login"}).text
+
+
+def fail_to_log_in(instance: Instance) -> None:
+    """Log in wrongly once, and have it counted 32 times: from 21 on the address is blocked."""
+    web = instance.web
+    form = {
+        "form_login": "admin",
+        "form_password": "wrong-password",
+        "form_nonce": Page(web.get({"module": "Login"})).form_value("form_nonce"),
+    }
+    assert web.post({"module": "Login"}, form).status_code == 403
+    for _ in range(5):
+        instance.database.query(
+            "INSERT INTO {prefix}brute_force_log (ip_address, attempted_at, login)"
+            " SELECT ip_address, attempted_at, login FROM {prefix}brute_force_log"
+        )
+
+
+def is_let_in(instance: Instance) -> object:
+    return instance.web.get({"module": "Login"}).status_code
+
+
+def upload(instance: Instance) -> None:
+    instance.shell.run("mkdir", "-p", instance.shell.uploads)
+    instance.shell.write(f"{instance.shell.uploads}/logo.png", "a picture")
+
+
+def logo(instance: Instance) -> object:
+    return instance.web.get(path=f"{instance.shell.uploads}/logo.png").status_code
+
+
+def archive(instance: Instance) -> str:
+    instance.web.get(HIT, path="matomo.php")
+    return instance.shell.console("core:archive", "--force-idsites=1")
+
+
+def archive_tables(instance: Instance) -> object:
+    return sorted(name for name in instance.database.tables() if name.startswith("archive_numeric"))
+
+
+def plugin_is_active(instance: Instance) -> object:
+    return instance.api.call("API.isPluginActivated", pluginName="Tour")
+
+
+PROBES = {
+    "sites": Probe(
+        lambda it: it.api.add_site("Canary", "https://canary.example", "UTC", since="2026-01-01"),
+        lambda it: it.api.call("SitesManager.getAllSitesId"),
+    ),
+    "hits": Probe(
+        lambda it: it.web.get(HIT, path="matomo.php"), rows("SELECT idvisit FROM {prefix}log_visit")
+    ),
+    "users": Probe(add_user, users),
+    "tokens": Probe(add_token, rows("SELECT description FROM {prefix}user_token_auth")),
+    "option rows": Probe(set_option, option),
+    "plugin activation": Probe(
+        lambda it: it.shell.console("plugin:deactivate", "Tour"), plugin_is_active
+    ),
+    "config.ini.php": Probe(set_setting, setting),
+    "caches": Probe(write_cache, login_page),
+    "brute-force counters": Probe(fail_to_log_in, is_let_in),
+    "uploaded files": Probe(upload, logo),
+    "archive tables": Probe(archive, archive_tables),
+}
+EXPECTED_ERRORS = pytest.mark.matomo_log(
+    'module=Login HTTP/1.1" 500', reason="Matomo answers a blocked address with status 500"
+)
+
+
+@pytest.fixture
+def second(matomo_servers: SharedServers) -> Iterator[Instance]:
+    servers, instance = matomo_servers.fresh()
+    yield instance
+    servers.drop(instance)
+
+
+@pytest.fixture
+def twin(fresh_matomo: Instance) -> Iterator[Instance]:
+    """The same instance under another host: nothing of its own but the name."""
+    shell = fresh_matomo.shell
+    name = f"{shell.instance}-twin"
+    link = f"config/{host_of(name)}.config.ini.php"
+    shell.run("ln", "-s", f"{host_of(str(shell.instance))}.config.ini.php", link)
+    host, twin_host = host_of(str(shell.instance)), host_of(name)
+    yield dataclasses.replace(fresh_matomo, url=fresh_matomo.url.replace(host, twin_host))
+    shell.run("rm", link)
+
+
+def is_apart(probe: Probe, one: Instance, other: Instance) -> bool:
+    """Do it to each in turn; return whether the other stayed as it was."""
+    untouched = probe.seen(other)
+    probe.act(one)
+    touched = probe.seen(one)
+    assert touched != untouched, "the probe shows nothing"
+    if probe.seen(other) != untouched:
+        return False
+    probe.act(other)
+    return probe.seen(one) == touched
+
+
+@EXPECTED_ERRORS
+@pytest.mark.parametrize("name", PROBES)
+def test_one_instance_does_not_see_another_s(
+    name: str, fresh_matomo: Instance, second: Instance
+) -> None:
+    assert is_apart(PROBES[name], fresh_matomo, second)
+
+
+@EXPECTED_ERRORS
+@pytest.mark.parametrize("name", PROBES)
+def test_it_would_be_seen_without_isolation(
+    name: str, fresh_matomo: Instance, twin: Instance
+) -> None:
+    assert not is_apart(PROBES[name], fresh_matomo, twin)
+
+
+@pytest.mark.parametrize("path", ["core/Version.php", "matomo.js", "config/config.ini.php"])
+def test_the_code_is_shared_and_changing_it_names_the_fixture_to_take(
+    fresh_matomo: Instance, path: str
+) -> None:
+    with pytest.raises(WrongInputError, match="take the fixture matomo_pair"):
+        fresh_matomo.shell.write(path, "changed")
+
+
+def test_two_sessions_log_in_to_two_instances(fresh_matomo: Instance, second: Instance) -> None:
+    # The same account, the same moment's code: each instance has its own list of used ones.
+    for instance in (fresh_matomo, second):
+        assert twofactor.sign_in(instance.web, instance.account).component != twofactor.ASK

@@ -79,11 +79,13 @@ def down() -> None:
 
 
 @app.command()
-def clean() -> None:
+def clean(
+    run: Annotated[str, typer.Option(help="Only what --matomo-keep left of this run.")] = "",
+) -> None:
     """Remove everything that the harness made on this machine, and nothing else."""
     from harness.operate import local
 
-    removed = local.clean()
+    removed = local.clean_run(run) if run else local.clean()
     for thing in removed:
         out.print(f"removed {thing}")
     out.print(f"{len(removed)} things removed. Next: make up makes them anew.")
@@ -133,6 +135,31 @@ def doctor(json_output: Json = False) -> None:
         out.print(table)
     if any(finding.lacking for finding in findings):
         raise typer.Exit(ExitCode.MACHINE_CANNOT)
+
+
+@app.command()
+def images(
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove golden images that nothing can use any more.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """List the images that the harness made, the golden ones among them."""
+    from harness.operate import images as stock
+
+    removed = stock.prune() if prune else []
+    held = stock.held()
+    if json_output:
+        out.print_json(json.dumps({"removed": removed, "held": [asdict(it) for it in held]}))
+        return
+    for name in removed:
+        out.print(f"removed {name}")
+    table = Table("image", "MiB", "made", "state")
+    for image in held:
+        table.add_row(image.name, str(image.mebibytes), image.made, image.state)
+    out.print(table)
+    if any(image.state.startswith("stale") for image in held):
+        out.print("Next: harness images --prune removes the stale ones.")
 
 
 @app.command()

@@ -6,7 +6,6 @@ environment, volumes and restarts.
 
 import re
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -264,20 +263,21 @@ def matomo_pair(matomo_golden: "Golden", request: pytest.FixtureRequest) -> Iter
 
     The marker matomo_environment sets variables of its web container.
     """
-    from harness.stack.pair import pair
+    from harness.stack.pair import start_pair
     from harness.stack.reaper import this_process
 
     variables: dict[str, str] = {}
     for marker in request.node.iter_markers(ENVIRONMENT_MARKER):
         variables = {**marker.kwargs, **variables}
-    with ExitStack() as running:
-        started = running.enter_context(pair(matomo_golden, variables))
+    started = start_pair(matomo_golden, variables)
+    try:
         web = started.matomo.get_wrapped_container()
         database = started.mariadb.get_wrapped_container()
         _watch(request.node, started, web, database, this_process())
         yield started
-        if _is_kept(request):
-            running.pop_all()
+    finally:
+        if not _is_kept(request):
+            started.stop()
 
 
 def _refuse_environment(item: pytest.Item) -> None:

@@ -11,6 +11,9 @@ from harness.errors import WrongInputError
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout that this harness runs from."""
 
+IMAGE_DIRECTORY = next(it for it in (ROOT / "image", ROOT / "harness/image") if it.exists())
+"""What is deployed, and the bases; a wheel carries it inside the package."""
+
 REPORTS = ROOT / "reports"
 
 OWNER_LABEL = "org.matomo-harness.owner"

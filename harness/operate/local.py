@@ -127,7 +127,26 @@ def clean() -> list[str]:
                 removed.append(f"image {name}")
                 client.images.remove(name)
         SECRETS_FILE.unlink(missing_ok=True)
+        for kept in reaper.RUNS.glob("*.kept"):
+            reaper.sweep(reaper.Run(kept.stem).let_go())
     return removed
+
+
+def clean_run(run_id: str) -> list[str]:
+    """Remove what was kept of a run; return what it was.
+
+    Raises:
+        WrongInputError: nothing of such a run is kept.
+    """
+    run = reaper.Run(run_id)
+    if not run.kept.exists():
+        kept = ", ".join(sorted(it.stem for it in reaper.RUNS.glob("*.kept")))
+        raise WrongInputError(
+            expected="a run of which something was kept (--matomo-keep)",
+            seen=f"{run_id}; there is {kept or 'none'}",
+            next_command="harness clean   (removes everything that the harness made)",
+        )
+    return reaper.sweep(run.let_go())
 
 
 def console(arguments: list[str]) -> int:

@@ -76,6 +76,11 @@ class Golden:
     salt: str = field(repr=False)
 
     @property
+    def reads_environment(self) -> bool:
+        """Whether the way to the database comes from the environment, and not from the file."""
+        return config.get(self.installed.settings, "database", "host") is None
+
+    @property
     def environment(self) -> dict[str, str]:
         """What every container of `web` needs, besides the way to its database."""
         return {"MATOMO_GENERAL_SALT": self.salt, **PHP_SETTINGS}
@@ -189,7 +194,12 @@ def _dockerfile(context: Path, *lines: str) -> None:
 
 def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]:
     """Install with `stage`, put what is to be baked into `context`, return the facts about it."""
-    passwords, salt = Passwords.new(), secrets.token_hex(16)
+    plugins = images.run_once(stage, ["ls", "/usr/src/matomo/plugins"]).split()
+    # Where no plugin reads the environment the password is in config.ini.php, which has no room
+    # for every character.
+    plain = Passwords(secrets.token_urlsafe(18), secrets.token_urlsafe(18))
+    passwords = Passwords.new() if "EnvironmentVariables" in plugins else plain
+    salt = secrets.token_hex(16)
     superuser = Superuser("admin", secrets.token_urlsafe(12))
     with network() as own_network:
         mariadb = MariaDBContainer(

@@ -21,11 +21,10 @@ from rich.text import Text
 from harness import process
 from harness.errors import HarnessError, MachineCannotError, WrongInputError
 from harness.progress import Step, step
-from harness.settings import OWNER_LABEL, ROOT, Settings
+from harness.settings import IMAGE_DIRECTORY, OWNER_LABEL, ROOT, Settings
 from harness.stack import reaper
 from harness.stack.engine import engine
 
-IMAGE_DIRECTORY: Final = ROOT / "image"
 BASES_DIRECTORY: Final = IMAGE_DIRECTORY / "bases"
 REPOSITORY: Final = "matomo-harness"
 """Prefix of every image that is built here."""

@@ -10,7 +10,7 @@ from harness.matomo.install import (
     with_installation_in_progress,
 )
 from harness.matomo.twofactor import Account, enrol
-from harness.matomo.web import Web
+from harness.matomo.web import Page, Web
 from harness.stack.shell import MatomoShell
 
 
@@ -29,13 +29,13 @@ def ensure_installed(
     in_progress = is_in_progress(config)
     tables = database.tables()
     if tables and not in_progress:
-        _require_healthy(shell, "the login page: the database has tables")
+        _require_healthy(shell, web, "the login page: the database has tables")
         return False
     if not in_progress:
         shell.write(shell.config, with_installation_in_progress(config))
     # Tables that are there now are those of an installation that broke off.
     install(web, superuser, site, restart=bool(tables))
-    _require_healthy(shell, "the login page once Matomo is installed")
+    _require_healthy(shell, web, "the login page once Matomo is installed")
     return True
 
 
@@ -51,8 +51,15 @@ def ensure_second_factor(web: Web, database: Database, superuser: Superuser) -> 
     return enrol(web, superuser.login, superuser.password)
 
 
-def _require_healthy(shell: MatomoShell, expected: str) -> None:
-    if reason := shell.health():
+def _require_healthy(shell: MatomoShell, web: Web, expected: str) -> None:
+    # The public image has no health check of ours.
+    has_own = shell.run("sh", "-c", "command -v matomo-health || true")
+    if reason := shell.health() if has_own else _no_login(web):
         raise BrokenPromiseError(
             expected=expected, seen=reason, next_command=f"docker logs {shell.container.name}"
         )
+
+
+def _no_login(web: Web) -> str | None:
+    page = Page(web.get({"module": "Login"}))
+    return None if page.document.select_one('input[name="form_login"]') else page.gist

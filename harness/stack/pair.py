@@ -11,6 +11,7 @@ from testcontainers.core.network import Network
 
 from harness.matomo.install import FirstSite, Superuser
 from harness.stack.containers import (
+    DATABASE_ALIAS,
     SMALL_DATABASE,
     MariaDBContainer,
     MatomoContainer,
@@ -58,6 +59,11 @@ class Pair(Instance):
     matomo: MatomoContainer
     mariadb: MariaDBContainer
 
+    def stop(self) -> None:
+        """Remove both containers."""
+        with ThreadPoolExecutor() as side_by_side:
+            list(side_by_side.map(lambda it: it.stop(), (self.matomo, self.mariadb)))
+
 
 @contextmanager
 def started(
@@ -87,10 +93,23 @@ def started(
 
 @contextmanager
 def pair(golden: Golden, environment: Mapping[str, str] | None = None) -> Iterator[Pair]:
+    """Start an installed Matomo and its database; the arguments of `start_pair`.
+
+    Raises:
+        HarnessError: one of the two did not come up.
+    """
+    started = start_pair(golden, environment)
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+def start_pair(golden: Golden, environment: Mapping[str, str] | None = None) -> Pair:
     """Start an installed Matomo and its database.
 
-    All pairs of a process share a network, as making one takes a tenth of a second, and know each
-    other by names that are made up.
+    All pairs of a process share a network, as making one takes a tenth of a second, and know their
+    databases by names that are made up; where the name is in a file, a pair has one of its own.
 
     Args:
         golden: the images to start from.
@@ -101,10 +120,12 @@ def pair(golden: Golden, environment: Mapping[str, str] | None = None) -> Iterat
     """
     with ExitStack() as running:
         passwords = golden.installed.passwords
-        alias = f"db-{secrets.token_hex(4)}"
+        alias, own_network = f"db-{secrets.token_hex(4)}", _network()
+        if not golden.reads_environment:
+            alias, own_network = DATABASE_ALIAS, network().create()
         mariadb = MariaDBContainer(
             golden.database.reference,
-            _network(),
+            own_network,
             passwords=passwords,
             alias=alias,
             arguments=SMALL_DATABASE,
@@ -114,17 +135,18 @@ def pair(golden: Golden, environment: Mapping[str, str] | None = None) -> Iterat
             **golden.environment,
             **(environment or {}),
         }
-        matomo = MatomoContainer(golden.web.reference, _network(), variables)
+        matomo = MatomoContainer(golden.web.reference, own_network, variables)
         _start(running, mariadb, matomo)
-        yield Pair(
-            url=matomo.web.url,
-            shell=matomo.shell,
-            database=mariadb.database,
-            account=golden.installed.account,
-            token=golden.installed.token,
-            matomo=matomo,
-            mariadb=mariadb,
-        )
+        running.pop_all()  # both are up: theirs is the caller's to end
+    return Pair(
+        url=matomo.web.url,
+        shell=matomo.shell,
+        database=mariadb.database,
+        account=golden.installed.account,
+        token=golden.installed.token,
+        matomo=matomo,
+        mariadb=mariadb,
+    )
 
 
 @functools.cache

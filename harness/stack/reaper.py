@@ -7,6 +7,7 @@ that carries the run's label; it first removes what earlier runs left whose watc
 """
 
 import atexit
+import contextlib
 import functools
 import os
 import signal
@@ -25,6 +26,7 @@ from docker.errors import APIError
 from filelock import FileLock, Timeout
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from harness.errors import MachineCannotError
 from harness.settings import OWNER_LABEL
 from harness.stack.engine import connect
 
@@ -84,9 +86,10 @@ class Run:
         path.write_text("".join(f"{key}={value}\n" for key, value in facts.items()))
         return path
 
-    def let_go(self) -> None:
-        """Keep it no longer."""
+    def let_go(self) -> "Run":
+        """Keep it no longer; return it, to be swept."""
         self.kept.unlink(missing_ok=True)
+        return self
 
 
 def begin() -> Run:
@@ -202,7 +205,9 @@ def main() -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     run = Run(sys.argv[1])
-    sweep_the_dead()
+    # Others may be at the same things just now; this run is what we are here for.
+    with contextlib.suppress(APIError, MachineCannotError):
+        sweep_the_dead()
     with FileLock(run.lock, poll_interval=POLL_SECONDS):
         sweep(run)
 

@@ -226,19 +226,21 @@ class Servers:
         )
 
     def _dirty(self, instance: Instance) -> set[str]:
-        """Tables whose rows were changed, by userstat, or whose definition was, by comparison."""
-        schema = _schema(instance)
-        untouched, now = self._untouched[schema], self._rows_changed(schema)
-        by_rows = {
+        """Tables that are others than when the instance was made.
+
+        By userstat where rows were changed, by comparison where the definition was, and by count
+        where neither sees it: TRUNCATE.
+        """
+        schema, original = _schema(instance), self._original
+        before, now = self._untouched[schema], self._rows_changed(schema)
+        definitions = self._definitions(schema)
+        rows = self._count(schema, definitions)
+        return {
             table
-            for table in untouched.keys() | now
-            if untouched.get(table, 0) != now.get(table, 0)
-        }
-        original, definitions = self._original.definitions, self._definitions(schema)
-        return by_rows | {
-            table
-            for table in original.keys() | definitions
-            if original.get(table) != definitions.get(table)
+            for table in original.definitions.keys() | definitions
+            if before.get(table, 0) != now.get(table, 0)
+            or original.definitions.get(table) != definitions.get(table)
+            or original.rows.get(table) != rows.get(table)
         }
 
     def _rows_changed(self, schema: str) -> dict[str, int]:
@@ -267,13 +269,15 @@ class Servers:
         )
         return {str(name): str(definition) for name, definition in columns}
 
+    def _count(self, schema: str, tables: Iterable[str]) -> dict[str, int]:
+        """Rows of each table."""
+        counts = (f"SELECT '{table}', COUNT(*) FROM `{schema}`.`{table}`" for table in tables)
+        return {str(name): int(count) for name, count in self._sql(" UNION ALL ".join(counts))}
+
     @cached_property
     def _original(self) -> _Schema:
         definitions = self._definitions(SCHEMA)
-        counts = " UNION ALL ".join(
-            f"SELECT '{table}', COUNT(*) FROM `{SCHEMA}`.`{table}`" for table in definitions
-        )
-        return _Schema(definitions, {str(name): int(count) for name, count in self._sql(counts)})
+        return _Schema(definitions, self._count(SCHEMA, definitions))
 
     @cached_property
     def _charset(self) -> str:
@@ -309,6 +313,8 @@ class Servers:
 
     def _sql(self, script: str) -> list[tuple[Any, ...]]:
         """Run statements as root; return the rows of the first."""
+        if not script:
+            return []
         with self._one_at_a_time, self._connection.cursor() as cursor:
             cursor.execute(script)
             rows = list(cursor.fetchall())

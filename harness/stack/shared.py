@@ -1,7 +1,6 @@
 """The one pair of servers of a run: whichever of its processes needs it first starts it."""
 
 import json
-import secrets
 from typing import Any, Final
 
 from docker.errors import NotFound
@@ -73,7 +72,6 @@ def _start(golden: Golden, run: Run, memory: str) -> dict[str, Any]:
         mariadb = MariaDBContainer(
             golden.database.reference,
             own_network,
-            alias=f"db-{secrets.token_hex(4)}",
             passwords=golden.installed.passwords,
             run=run,
             arguments=SMALL_DATABASE,

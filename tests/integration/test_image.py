@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import WrongInputError
+from harness.settings import IMAGE_DIRECTORY
 from harness.stack import images, reaper
 from harness.stack.containers import WEB_ROOT, MatomoContainer, network
 from harness.stack.engine import engine
-from harness.stack.images import IMAGE_DIRECTORY, Image
+from harness.stack.images import Image
 from harness.stack.instance import Instance
 from harness.stack.pair import Pair
 from harness.stack.shell import OWN_CONFIG as CONFIG

@@ -61,7 +61,8 @@ def set_option(instance: Instance) -> Any:
     return instance.api.call(
         "PrivacyManager.setAnonymizeIpSettings",
         anonymizeIPEnable=1,
-        maskLength=3,
+        maskLength=3,  # up to 5.7
+        ipAddressMaskLength=3,  # since then
         useAnonymizedIpForVisitEnrichment=0,
     )
 
@@ -69,7 +70,8 @@ def set_option(instance: Instance) -> Any:
 def option(instance: Instance) -> object:
     """How many bytes of a new visitor's address are kept: the option as it is meant."""
     web = instance.web
-    web.session.headers["User-Agent"] = secrets.token_hex(8)
+    version = 1 + secrets.randbelow(10_000)  # another browser is another visitor
+    web.session.headers["User-Agent"] = f"Mozilla/5.0 (X11; Linux) Gecko/20100101 Firefox/{version}"
     web.get(HIT, path="matomo.php")
     return instance.database.query(
         "SELECT LENGTH(TRIM(TRAILING 0x00 FROM location_ip)) AS bytes FROM {prefix}log_visit"

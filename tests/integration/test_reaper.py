@@ -1,8 +1,12 @@
-"""Whatever ends a run, nothing of it is left."""
+"""Whatever ends a run, nothing of it is left, and nothing of another's is touched."""
 
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
@@ -15,31 +19,100 @@ PROGRAM = """
 import sys
 from harness.stack import reaper
 from harness.stack.containers import MatomoContainer, network
+from harness.stack.engine import engine
+run = reaper.this_process()
+engine().volumes.create(labels=run.labels)
 with network() as own_network, MatomoContainer(sys.argv[1], own_network, {}):
-    print(reaper.this_process().labels[reaper.RUN_LABEL], flush=True)
+    print(run.id, reaper.watch_once(run).pid, flush=True)
     sys.stdin.read()
 """
+SUITE = """
+import os, time, pytest
+
+@pytest.mark.parametrize("number", range(2))
+def test_waits_to_be_killed(fresh_matomo, matomo_pair, number, request):
+    from harness.stack.reaper import this_process
+    directory = request.config.rootpath
+    runs = [this_process().id, request.config.workerinput["matomo_run"]]
+    (directory / f"{number}.new").write_text(f"{os.getpid()} {' '.join(runs)}")
+    (directory / f"{number}.new").rename(directory / f"{number}.up")
+    signal.sigwait([signal.SIGUSR1])
+""".replace("import os, time", "import os, signal")
 
 
 def left_of(run: str) -> list[str]:
     chosen = {"label": f"{RUN_LABEL}={run}"}
-    containers = engine().containers.list(all=True, filters={**chosen})
+    containers = engine().containers.list(all=True, filters={**chosen}, ignore_removed=True)
     networks = engine().networks.list(filters={**chosen})
-    return [str(it.name) for it in containers] + [str(it.name) for it in networks]
+    volumes = engine().volumes.list(filters={**chosen})
+    return [str(it.id) for it in (*containers, *networks, *volumes)]
 
 
-@retry(stop=stop_after_delay(15), wait=wait_fixed(0.1), reraise=True)
+@retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
 def nothing_is_left_of(run: str) -> None:
     assert left_of(run) == []
 
 
+@contextmanager
+def program(image: Image) -> Iterator[tuple["subprocess.Popen[str]", str, int]]:
+    """A run with a container, a network and a volume: its process, its id, its watcher's pid."""
+    command = [sys.executable, "-c", PROGRAM, image.reference]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        run, watcher = process.stdout.readline().split()
+        assert len(left_of(run)) == 3
+        yield process, run, int(watcher)
+        process.kill()
+
+
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_run_leaves_nothing(any_image: Image, ending: signal.Signals) -> None:
-    command = [sys.executable, "-c", PROGRAM, any_image.reference]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as program:
-        assert program.stdout is not None
-        run = program.stdout.readline().strip()
-        assert len(left_of(run)) == 2, "a container and a network were there"
-        program.send_signal(ending)
-    nothing_is_left_of(run)
+    with program(any_image) as (process, run, _):
+        process.send_signal(ending)
+        nothing_is_left_of(run)
+
+
+def test_the_next_start_sweeps_what_the_dead_left_and_not_the_living(any_image: Image) -> None:
+    with program(any_image) as (_, living, _), program(any_image) as (process, dead, watcher):
+        os.kill(watcher, signal.SIGKILL)
+        process.kill()
+        process.wait()
+        assert len(left_of(dead)) == 3, "nobody was there to sweep"
+        with program(any_image):
+            nothing_is_left_of(dead)
+        assert len(left_of(living)) == 3
+
+
+@pytest.mark.usefixtures("any_golden")  # built before, or the suite would build it
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_suite_of_two_workers_leaves_nothing(
+    any_image: Image, ending: signal.Signals, tmp_path: Path
+) -> None:
+    (tmp_path / "test_suite.py").write_text(SUITE)
+    command = [sys.executable, "-m", "pytest", "-n", "2", f"--matomo-image={any_image.reference}"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as suite:
+        try:
+            (one, *runs), (other, *more) = (wait_until_up(tmp_path / f"{it}.up") for it in (0, 1))
+            assert one != other, "one test for each worker"
+            shared = runs[1]
+            assert more[1] == shared
+            assert len(left_of(shared)) == 3, "the servers and their network, once"
+            assert all(len(left_of(own)) == 3 for own in (runs[0], more[0])), "a pair for each"
+
+            os.kill(int(one), signal.SIGKILL)
+            nothing_is_left_of(runs[0])
+            assert len(left_of(shared)) == 3, "a worker's end is not the run's"
+
+            suite.send_signal(ending)
+            for run in (more[0], shared):
+                nothing_is_left_of(run)
+        finally:
+            suite.kill()
+
+
+@retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
+def wait_until_up(path: Path) -> list[str]:
+    return path.read_text().split()

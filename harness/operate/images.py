@@ -1,0 +1,81 @@
+"""What images the harness has made on this engine, and which of them nothing can use any more."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from docker.errors import APIError
+from docker.models.images import Image as EngineImage
+
+from harness.progress import step
+from harness.settings import OWNER_LABEL
+from harness.stack.engine import engine
+from harness.stack.golden import GOLDEN_LABEL, MADE_FROM_LABEL, key_of
+
+MIB: Final = 2**20
+
+
+@dataclass(frozen=True)
+class Held:
+    """An image that the harness made.
+
+    Args:
+        name: with its tag; the id of one without a name.
+        mebibytes: with the layers that it shares with others.
+        made: when, UTC.
+        state: `in use` (by a container), `ready`, or `stale` and why.
+    """
+
+    name: str
+    mebibytes: int
+    made: str
+    state: str
+
+
+def held() -> list[Held]:
+    """Return all images that the harness made, by name."""
+    used = {str(it.attrs["ImageID"]) for it in engine().containers.list(all=True, sparse=True)}
+    found = [
+        Held(
+            name,
+            int(image.attrs["Size"]) // MIB,
+            str(image.attrs["Created"])[:16].replace("T", " "),
+            "in use" if image.id in used else _stale(image) or "ready",
+        )
+        for image in engine().images.list(filters={"label": OWNER_LABEL})
+        for name in image.tags or [str(image.id)]
+    ]
+    return sorted(found, key=lambda it: it.name)
+
+
+def prune() -> list[str]:
+    """Remove golden images whose makings have gone or changed; return their names.
+
+    What a container uses stays: another run may be at it.
+    """
+    removed = []
+    with step("Removing golden images that nothing can use any more"):
+        for image in engine().images.list(filters={"label": GOLDEN_LABEL}):
+            if not _stale(image):
+                continue
+            for name in image.tags or [str(image.id)]:
+                try:
+                    engine().images.remove(name)
+                except APIError as error:
+                    if error.status_code != 409:  # a container uses it, or another image
+                        raise
+                else:
+                    removed.append(name)
+    return removed
+
+
+def _stale(image: EngineImage) -> str:
+    """Return why nothing can use `image` any more; empty where something can, or it is no golden."""
+    if not (key := image.labels.get(GOLDEN_LABEL)):
+        return ""
+    if not image.tags:
+        return "stale: a build broke off, or another took its name"
+    here = {str(it.id) for it in engine().images.list()}
+    made_from = image.labels[MADE_FROM_LABEL].split()
+    if not here.issuperset(made_from):
+        return "stale: what it was made from has gone"
+    return "" if key == key_of(*made_from) else "stale: the code that installs has changed"

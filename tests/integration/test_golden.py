@@ -1,0 +1,119 @@
+"""The installed state is built once, whole, and anew when an input changes."""
+
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.errors import MachineCannotError
+from harness.stack import images
+from harness.stack.engine import engine
+from harness.stack.golden import Golden, database_tag, key_of, web_tag
+from harness.stack.images import Image
+from harness.stack.reaper import RUN_LABEL, Run, begin, end
+from harness.stack.shared import shared_servers
+
+PROGRAM = """
+import sys
+from harness.stack import images, reaper
+from harness.stack.golden import golden
+print(reaper.this_process().id, flush=True)
+both = (images.local(reference, "given") for reference in sys.argv[1:])
+print(golden(*both).web.id)
+"""
+
+
+@pytest.fixture
+def changed(any_image: Image, tmp_path: Path) -> Iterator[Image]:
+    """The image under test with one label more: another image, whose golden state is not there."""
+    (tmp_path / "Dockerfile").write_text(f"FROM {any_image.reference}\nLABEL canary={uuid.uuid4()}")
+    tag = f"{images.REPOSITORY}/changed:{uuid.uuid4().hex[:8]}"
+    yield images.build(tmp_path, tag, {}, {})
+    engine().images.remove(tag, force=True)
+
+
+def test_it_is_built_whole_or_not_at_all_and_once(changed: Image, any_golden: Golden) -> None:
+    database = engine().images.get(any_golden.database.id)
+    made_from = database.labels["org.matomo-harness.made-from"].split()[1]
+    key = key_of(changed.id, made_from)
+    assert key != key_of(
+        engine().images.get(any_golden.web.id).labels["org.matomo-harness.made-from"].split()[0],
+        made_from,
+    ), "another image, another key"
+    tags = (web_tag(key), database_tag(key))
+    command = [sys.executable, "-c", PROGRAM, changed.reference, made_from]
+
+    def start() -> "subprocess.Popen[str]":
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+
+    try:
+        with start() as first:
+            assert first.stdout is not None
+            run = first.stdout.readline().strip()
+            until_it_installs(run)
+            first.send_signal(signal.SIGKILL)
+        until_nothing_is_left_of(run)
+        assert not any(images.local(tag, "local") for tag in tags)
+
+        with start() as one, start() as other:
+            (said_one, log_one), (said_other, log_other) = one.communicate(), other.communicate()
+        assert said_one.split()[1] == said_other.split()[1], log_one + log_other
+        assert (log_one + log_other).count("for all tests to start from ...") == 1
+    finally:
+        for tag in tags:
+            if images.local(tag, "local"):
+                engine().images.remove(tag, force=True)
+
+
+def containers_of(run: str) -> list[str]:
+    label = {"label": f"{RUN_LABEL}={run}"}
+    found = engine().containers.list(all=True, filters={**label}, ignore_removed=True)
+    return [str(it.name) for it in found]
+
+
+def until_it_installs(run: str) -> None:
+    deadline = time.monotonic() + 60
+    while len(containers_of(run)) < 2:
+        assert time.monotonic() < deadline
+
+
+def until_nothing_is_left_of(run: str) -> None:
+    deadline = time.monotonic() + 20
+    while containers_of(run):
+        assert time.monotonic() < deadline
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    started = begin()
+    yield started
+    end(started)
+
+
+def test_a_full_database_is_said_to_be_full_and_leaves_nothing_half_made(
+    any_golden: Golden, run: Run
+) -> None:
+    servers = shared_servers(any_golden, run, memory="60m")
+    made = [servers.fresh()]
+
+    def schemas() -> set[str]:
+        rows = made[0].database.query("SHOW DATABASES LIKE 'matomo\\_m%%'", *())
+        return {str(value) for row in rows for value in row.values()}
+
+    with pytest.raises(MachineCannotError, match="room for another instance") as error:
+        made.extend(servers.fresh() for _ in range(60))
+    assert "No more room" in error.value.seen or "full" in error.value.seen
+    assert len(made) > 1
+    assert schemas() == {instance.database.name for instance in made}
+
+    # The others are as they were, and where one goes another has room.
+    assert made[0].api.call("SitesManager.getAllSitesId") == [1]
+    for instance in made[1:]:
+        servers.drop(instance)
+    assert servers.fresh().api.call("SitesManager.getAllSitesId") == [1]

@@ -1,0 +1,346 @@
+"""The fixtures as another project uses them: installed by pip, nothing imported."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.matomo.web import Web
+from harness.settings import ROOT
+from harness.stack.engine import engine
+from harness.stack.golden import Golden
+from harness.stack.images import Image
+from harness.stack.reaper import RUN_LABEL
+
+USES_ALL_THREE = """
+    import pytest
+
+    def test_looks(matomo):
+        assert matomo.api.call("SitesManager.getAllSitesId") == [1]
+        assert 'form_login' in matomo.web.get({"module": "Login"}).text
+
+    def test_changes(fresh_matomo):
+        fresh_matomo.api.add_site("Another", "https://a.example", "UTC", since="2026-01-01")
+        assert fresh_matomo.api.call("SitesManager.getAllSitesId") == [1, 2]
+
+    @pytest.mark.matomo_environment(MATOMO_GENERAL_CORS_DOMAINS='["https://one.example"]')
+    def test_has_its_own_environment(matomo_pair):
+        web = matomo_pair.web
+        web.session.headers["Origin"] = "https://one.example"
+        answer = web.get({"module": "API", "method": "API.getMatomoVersion"})
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://one.example"
+        assert matomo_pair.api.call("SitesManager.getAllSitesId") == [1]
+"""
+
+
+@pytest.fixture
+def options(any_image: Image) -> tuple[str, ...]:
+    return (
+        f"--matomo-image={any_image.reference}",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:playwright",
+    )
+
+
+def test_a_foreign_project_uses_all_three(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(USES_ALL_THREE)
+    pytester.runpytest_subprocess(*options, "--strict-markers").assert_outcomes(passed=3)
+
+
+def test_a_wheel_alone_is_enough(
+    pytester: pytest.Pytester,
+    options: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet"]
+    site = str(tmp_path / "site")
+    subprocess.run([*install, "--target", site, str(wheel)], check=True, capture_output=True)
+    monkeypatch.setenv("PYTHONPATH", site)
+    pytester.makepyfile(
+        """
+        import harness
+
+        def test_it(fresh_matomo):
+            assert "/site/harness/" in harness.__file__
+            assert fresh_matomo.api.call("SitesManager.getAllSitesId") == [1]
+        """
+    )
+    pytester.runpytest_subprocess(*options).assert_outcomes(passed=1)
+
+
+def test_a_change_of_the_shared_instance_is_noticed_and_undone(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def add_site(matomo):
+            matomo.api.add_site("Another", "https://a.example", "UTC", since="2026-01-01")
+
+        def test_changes_a_row(matomo):
+            add_site(matomo)
+
+        def test_fails_and_changes_a_row(matomo):
+            add_site(matomo)
+            assert False
+
+        def test_changes_the_settings(matomo):
+            matomo.shell.console("config:set", "--section=General", "--key=a", "--value=1")
+
+        def test_uploads(matomo):
+            matomo.shell.run("mkdir", "-p", matomo.shell.uploads)
+            matomo.shell.write(f"{matomo.shell.uploads}/logo.png", "x")
+
+        def test_adds_a_table(matomo):
+            matomo.database.query("CREATE TABLE matomo_canary (a INT)")
+
+        def test_adds_a_column(matomo):
+            matomo.database.query("ALTER TABLE matomo_site ADD canary INT")
+
+        def test_empties_a_table(matomo):
+            matomo.database.query("TRUNCATE matomo_site")
+
+        def test_drops_its_schema(matomo):
+            matomo.database.query(f"DROP DATABASE {matomo.database.name}")
+
+        @pytest.mark.parametrize("time", range(2))
+        def test_finds_it_as_it_was(matomo, time):
+            assert matomo.api.call("SitesManager.getAllSitesId") == [1]
+            assert "canary" not in matomo.database.tables()
+            assert not matomo.database.query("SHOW COLUMNS FROM matomo_site LIKE 'canary'")
+            assert "a = 1" not in matomo.shell.read(matomo.shell.config)
+            assert matomo.web.get(path=f"{matomo.shell.uploads}/logo.png").status_code != 200
+        """
+    )
+    result = pytester.runpytest_subprocess(*options)
+    result.assert_outcomes(passed=2, failed=8)
+    for seen in (
+        "*this test changed table matomo_option, table matomo_site",
+        "*this test changed config/m*.localhost.config.ini.php",
+        "*this test changed files in misc/user/m*",
+        "*this test changed table matomo_canary",
+        "*this test changed its schema is gone",
+        "*next: take the fixture fresh_matomo, which is the test's own",
+    ):
+        result.stdout.fnmatch_lines(seen)
+
+
+def test_an_error_in_the_log_fails_a_test_that_does_not_expect_it(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        EXPECTED = pytest.mark.matomo_log("module=NoSuch", reason="such a plugin there is not")
+
+        def test_takes_500_for_an_answer(fresh_matomo):
+            fresh_matomo.web.get({"module": "NoSuch"})
+
+        @EXPECTED
+        def test_expects_it(fresh_matomo):
+            fresh_matomo.web.get({"module": "NoSuch"})
+
+        def test_is_not_told_of_another_s(fresh_matomo):
+            fresh_matomo.web.get({"module": "Login"})
+
+        def test_leaves_a_warning(matomo_pair):
+            matomo_pair.shell.write("warns.php", "<?php echo $nothing;")
+            matomo_pair.web.get(path="warns.php")
+        """
+    )
+    result = pytester.runpytest_subprocess(*options)
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines("*GET /index.php?module=NoSuch HTTP/1.1* 500*")
+    result.stdout.fnmatch_lines("*PHP Warning:  Undefined variable $nothing*")
+    result.stdout.fnmatch_lines('*mark the test: @pytest.mark.matomo_log("pattern", reason="…")')
+
+
+def test_what_only_a_pair_has_is_refused_by_name(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.matomo_environment(MATOMO_GENERAL_FORCE_SSL="1")
+        @pytest.mark.parametrize("fixture", ["matomo", "fresh_matomo"])
+        def test_wants_an_environment(fixture, request):
+            request.getfixturevalue(fixture)
+
+        def test_wants_the_container_s_health(fresh_matomo):
+            fresh_matomo.shell.health()
+        """
+    )
+    result = pytester.runpytest_subprocess(*options)
+    result.stdout.fnmatch_lines("*MATOMO_GENERAL_FORCE_SSL for an instance in a web server that*")
+    assert str(result.stdout).count("next: take the fixture matomo_pair") >= 3
+
+
+def test_a_failure_leaves_its_evidence_and_no_secret(
+    pytester: pytest.Pytester, options: tuple[str, ...], any_golden: Golden
+) -> None:
+    pytester.makepyfile(
+        """
+        def test_fails(fresh_matomo):
+            fresh_matomo.api.call("UsersManager.addUser", userLogin="bob",
+                                  password="canary-password", email="bob@matomo.example")
+            assert False
+        """
+    )
+    result = pytester.runpytest_subprocess(*options, "--matomo-reports=out")
+    result.assert_outcomes(failed=1)
+    (directory,) = (pytester.path / "out/failures").iterdir()
+    result.stdout.fnmatch_lines(f"*logs, settings, options: out/failures/{directory.name}")
+    files = {file.name: file.read_text() for file in directory.iterdir()}
+    assert set(files) == {
+        "web.log",
+        "database.log",
+        "config.json",
+        "options.txt",
+        "last-exchange.txt",
+    }
+    assert '"POST /index.php HTTP/1.1" 200' in files["web.log"]
+    assert '"instance_id": "m' in files["config.json"]
+    assert "PrivacyManager" in files["options.txt"]
+    assert "method=UsersManager.addUser" in files["last-exchange.txt"]
+    installed = any_golden.installed
+    secrets = (
+        installed.token,
+        installed.passwords.matomo,
+        installed.account.password,
+        installed.account.secret,
+        any_golden.salt,
+        "canary-password",
+    )
+    assert not [name for name, text in files.items() for secret in secrets if secret in text]
+
+
+def test_the_instance_of_a_failed_test_is_kept_when_asked_for(
+    pytester: pytest.Pytester, options: tuple[str, ...], any_golden: Golden
+) -> None:
+    pytester.makepyfile(
+        """
+        def test_passes(fresh_matomo):
+            pass
+
+        def test_fails(fresh_matomo):
+            assert False
+
+        def test_fails_too(matomo_pair):
+            assert False
+        """
+    )
+    result = pytester.runpytest_subprocess(*options, "--matomo-keep")
+    said = str(result.stdout)
+    addresses = re.findall(r"open +http://(\S+):(\d+)/", said)
+    assert len(addresses) == 2, said
+    for host, port in addresses:
+        assert 'name="form_login"' in Web(f"http://{host}:{port}").get().text
+    (file, *_) = re.findall(r"login +the first lines of (\S+)", said)
+    assert Path(file).stat().st_mode & 0o777 == 0o600
+    assert any_golden.installed.account.password in Path(file).read_text()
+    assert any_golden.installed.account.password not in said
+    assert re.search(r"console  docker exec -u www-data \S+ php console --matomo-domain=m", said)
+
+    # Another run sweeps what the dead left, and leaves this.
+    pytester.makepyfile("def test_passes(fresh_matomo): pass")
+    pytester.runpytest_subprocess(*options).assert_outcomes(passed=1)
+    runs = set(re.findall(r"remove +harness clean --run (\w+)", said))
+    assert len(runs) == 1
+    for run in runs:
+        label = {"label": f"{RUN_LABEL}={run}"}
+        assert len(engine().containers.list(filters={**label})) == 4
+        command = [sys.executable, "-m", "harness.cli", "clean", "--run", run]
+        ended = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "things removed" in ended.stdout
+        assert not engine().containers.list(all=True, filters={**label})
+        assert not Path(file).exists()
+
+
+def test_two_workers_share_one_pair_of_servers(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(
+        """
+        import os, pathlib, pytest
+
+        @pytest.mark.parametrize("number", range(8))
+        def test_it(fresh_matomo, matomo, number, request):
+            assert fresh_matomo.api.call("SitesManager.getAllSitesId") == [1]
+            line = f"{os.getpid()} {fresh_matomo.shell.container.id} {matomo.url}\\n"
+            with (request.config.rootpath / "seen.txt").open("a") as file:
+                file.write(line)
+        """
+    )
+    pytester.runpytest_subprocess(*options, "-n", "2").assert_outcomes(passed=8)
+    lines = [line.split() for line in (pytester.path / "seen.txt").read_text().splitlines()]
+    workers, containers, shared = (set(column) for column in zip(*lines, strict=True))
+    assert (len(workers), len(containers), len(shared)) == (2, 1, 2)
+    assert not engine().containers.list(all=True, filters={"id": containers.pop()})
+
+
+def test_the_next_test_gets_new_servers_when_these_have_gone(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(
+        """
+        from harness.stack.engine import engine
+
+        def test_passes(fresh_matomo, matomo):
+            pass
+
+        def test_sees_them_stop(fresh_matomo, matomo_servers):
+            servers = matomo_servers._current()
+            servers.web.stop(timeout=0)
+            servers.database.stop(timeout=0)
+            fresh_matomo.web.get()
+
+        def test_passes_again(fresh_matomo):
+            assert fresh_matomo.api.call("SitesManager.getAllSitesId") == [1]
+
+        def test_looks_again(matomo):
+            assert matomo.api.call("SitesManager.getAllSitesId") == [1]
+        """
+    )
+    result = pytester.runpytest_subprocess(*options)
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines("*expected an answer from http://m*")
+
+
+def test_an_image_without_matomo_is_named(pytester: pytest.Pytester, any_golden: Golden) -> None:
+    pytester.makepyfile("def test_it(fresh_matomo): pass")
+    reference = any_golden.database.reference
+    result = pytester.runpytest_subprocess(f"--matomo-image={reference}")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(f"*expected {reference} to have Matomo's code in /usr/src/matomo")
+    assert "Traceback" not in str(result.stdout)
+    assert os.environ.get("HARNESS_DEBUG") or "servers.py" not in str(result.stdout)
+
+
+def test_an_image_as_the_world_has_it(pytester: pytest.Pytester, any_base: Image) -> None:
+    # No configuration, no plugin that reads the environment: the official image has neither.
+    pytester.makepyfile(
+        """
+        def test_it(fresh_matomo, matomo):
+            fresh_matomo.api.add_site("Another", "https://a.example", "UTC", since="2026-01-01")
+            assert matomo.api.call("SitesManager.getAllSitesId") == [1]
+
+        def test_pair(matomo_pair):
+            assert matomo_pair.api.call("SitesManager.getAllSitesId") == [1]
+        """
+    )
+    result = pytester.runpytest_subprocess(f"--matomo-image={any_base.reference}")
+    result.assert_outcomes(passed=2)

@@ -178,13 +178,15 @@ def bench(json_output: Json = False) -> None:
     from harness.operate import bench as measuring
 
     record = measuring.run(Settings.from_environment())
+    measuring.write(record, REPORTS)
     path = REPORTS / "bench.json"
-    measuring.write(record, path)
     if json_output:
         out.print_json(path.read_text())
     else:
         out.print(measuring.table(record))
-        out.print(f"Written to {os.path.relpath(path)}. Next: make down stops the stack it used.")
+        out.print(
+            f"Written to {os.path.relpath(path)} and bench.svg. Next: make down stops the stack."
+        )
 
 
 @app.command()

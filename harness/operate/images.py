@@ -10,6 +10,7 @@ from harness.progress import step
 from harness.settings import OWNER_LABEL
 from harness.stack.engine import engine
 from harness.stack.golden import GOLDEN_LABEL, MADE_FROM_LABEL, key_of
+from harness.stack.images import REPOSITORY
 
 MIB: Final = 2**20
 
@@ -57,7 +58,9 @@ def prune() -> list[str]:
         for image in engine().images.list(filters={"label": GOLDEN_LABEL}):
             if not _stale(image):
                 continue
-            for name in image.tags or [str(image.id)]:
+            # Whoever built something on a golden image has the label too, and another name.
+            ours = [name for name in image.tags if name.startswith(f"{REPOSITORY}/")]
+            for name in ours if image.tags else [str(image.id)]:
                 try:
                     engine().images.remove(name)
                 except APIError as error:
@@ -69,7 +72,7 @@ def prune() -> list[str]:
 
 
 def _stale(image: EngineImage) -> str:
-    """Return why nothing can use `image` any more; empty where something can, or it is no golden."""
+    """Return why nothing can use a golden image any more; empty where something can."""
     if not (key := image.labels.get(GOLDEN_LABEL)):
         return ""
     if not image.tags:

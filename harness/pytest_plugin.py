@@ -175,7 +175,7 @@ class SharedServers:
         self.run = run
         self._golden = golden
         self._servers: Servers | None = None
-        self._looked_at: Instance | None = None
+        self._lasting: dict[str, Instance] = {}
 
     def fresh(self) -> "tuple[Servers, Instance]":
         """Make an instance; where the servers have gone, as after an engine's restart, on new ones.
@@ -183,28 +183,31 @@ class SharedServers:
         Raises:
             MachineCannotError: the servers are there and have no room, or none can be started.
         """
-        servers = self._current()
+        servers = self.servers()
         try:
             return servers, servers.fresh()
         except MachineCannotError:
             if servers.alive():
                 raise
             self.forget()
-            servers = self._current()
+            servers = self.servers()
             return servers, servers.fresh()
 
-    def looked_at(self) -> "tuple[Servers, Instance]":
-        """Return the instance that tests look at and do not change; made at first use."""
-        if self._looked_at is None or not self._current().alive():
-            servers, self._looked_at = self.fresh()
-            return servers, self._looked_at
-        return self._current(), self._looked_at
+    def lasting(self, purpose: str) -> "tuple[Servers, Instance]":
+        """Return the instance that this process has for `purpose`; made at first use."""
+        if self._lasting and not self.servers().alive():
+            self.forget()
+        if purpose not in self._lasting:
+            _, self._lasting[purpose] = self.fresh()
+        return self.servers(), self._lasting[purpose]
 
     def forget(self) -> None:
-        """Have new servers, and a new instance to look at, at the next use."""
-        self._servers = self._looked_at = None
+        """Have new servers, and new lasting instances, at the next use."""
+        self._servers = None
+        self._lasting.clear()
 
-    def _current(self) -> "Servers":
+    def servers(self) -> "Servers":
+        """Return the servers, started at first use."""
         from harness.stack.shared import shared_servers
 
         if self._servers is None:
@@ -247,13 +250,32 @@ def matomo(matomo_servers: SharedServers, request: pytest.FixtureRequest) -> Ite
         WrongInputError: the test asks for an environment, which only matomo_pair has.
     """
     _refuse_environment(request.node)
-    servers, instance = matomo_servers.looked_at()
+    servers, instance = matomo_servers.lasting("to be looked at")
     _watch(request.node, instance, servers.web, servers.database, matomo_servers.run)
     request.node.stash[_GUARD] = lambda: servers.changes(instance)
     yield instance
     if _is_kept(request):
         matomo_servers.forget()
     elif servers.alive() and servers.changes(instance):
+        servers.reset(instance)
+
+
+@pytest.fixture
+def reset_matomo(
+    matomo_servers: SharedServers, request: pytest.FixtureRequest
+) -> Iterator["Instance"]:
+    """An installed Matomo that tests change in turn: taken back after each, in a few milliseconds.
+
+    Raises:
+        WrongInputError: the test asks for an environment, which only matomo_pair has.
+    """
+    _refuse_environment(request.node)
+    servers, instance = matomo_servers.lasting("to be changed")
+    _watch(request.node, instance, servers.web, servers.database, matomo_servers.run)
+    yield instance
+    if _is_kept(request):
+        matomo_servers.forget()
+    elif servers.alive():
         servers.reset(instance)
 
 

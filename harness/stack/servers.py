@@ -19,8 +19,9 @@ import pymysql
 from docker.errors import DockerException
 from docker.models.containers import Container
 from pymysql.constants import CLIENT
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from harness.errors import HarnessError, MachineCannotError
+from harness.errors import BrokenPromiseError, HarnessError, MachineCannotError
 from harness.matomo import config
 from harness.matomo.database import Database
 from harness.matomo.twofactor import Account
@@ -127,16 +128,14 @@ class Servers:
 
     def drop(self, instance: Instance) -> None:
         """Remove everything of `instance`, whatever is left of it."""
+        self._remove_files(instance)
         self._sql(f"DROP DATABASE IF EXISTS `{_schema(instance)}`")
-        self._shell.run(_remove_files(instance))
         self._untouched.pop(_schema(instance), None)
 
     def reset(self, instance: Instance) -> None:
         """Take `instance` back to how it was made; quick where little was changed."""
         schema = _schema(instance)
-        cleaning = self._beside.submit(
-            self._shell.run, f"{_remove_files(instance)}; {self._make_files(instance)}"
-        )
+        cleaning = self._beside.submit(self._renew_files, instance)
         if not self._exists(schema):
             self._clone(schema)
         else:
@@ -205,6 +204,21 @@ class Servers:
         files = instance.shell
         settings = self._settings_of(instance)
         return f"cp -rs {WARM_FILES} {files.tmp} && cat > {files.config} <<'END'\n{settings}END"
+
+    # A browser that is still open may ask, and Matomo write, while this goes on.
+    @retry(
+        retry=retry_if_exception_type(BrokenPromiseError),
+        wait=wait_fixed(0.05),
+        stop=stop_after_delay(10),
+        reraise=True,
+    )
+    def _remove_files(self, instance: Instance) -> None:
+        files = instance.shell
+        self._shell.run(f"rm -rf {files.config} {files.tmp} {files.uploads}")
+
+    def _renew_files(self, instance: Instance) -> None:
+        self._remove_files(instance)
+        self._shell.run(self._make_files(instance))
 
     # -- schema ------------------------------------------------------------------------------------
 
@@ -325,8 +339,3 @@ class Servers:
 
 def _schema(instance: Instance) -> str:
     return instance.database.name
-
-
-def _remove_files(instance: Instance) -> str:
-    files = instance.shell
-    return f"rm -rf {files.config} {files.tmp} {files.uploads}"

@@ -215,6 +215,25 @@ def test_it_would_be_seen_without_isolation(
     assert not is_apart(PROBES[name], fresh_matomo, twin)
 
 
+@EXPECTED_ERRORS
+@pytest.mark.parametrize("name", PROBES)
+def test_a_reset_takes_it_back(
+    name: str, fresh_matomo: Instance, matomo_servers: SharedServers
+) -> None:
+    probe, servers = PROBES[name], matomo_servers.servers()
+    untouched = probe.seen(fresh_matomo)
+    probe.act(fresh_matomo)
+    touched = probe.seen(fresh_matomo)
+    assert touched != untouched, "the probe shows nothing"
+    servers.reset(fresh_matomo)
+    assert servers.changes(fresh_matomo) == []
+    assert probe.seen(fresh_matomo) == untouched
+    # Numbers that the database gives out begin again as well.
+    servers.reset(fresh_matomo)
+    probe.act(fresh_matomo)
+    assert probe.seen(fresh_matomo) == touched
+
+
 @pytest.mark.parametrize("path", ["core/Version.php", "matomo.js", "config/config.ini.php"])
 def test_the_code_is_shared_and_changing_it_names_the_fixture_to_take(
     fresh_matomo: Instance, path: str

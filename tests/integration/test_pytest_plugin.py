@@ -15,26 +15,6 @@ from harness.stack.golden import Golden
 from harness.stack.images import Image
 from harness.stack.reaper import RUN_LABEL
 
-USES_ALL_THREE = """
-    import pytest
-
-    def test_looks(matomo):
-        assert matomo.api.call("SitesManager.getAllSitesId") == [1]
-        assert 'form_login' in matomo.web.get({"module": "Login"}).text
-
-    def test_changes(fresh_matomo):
-        fresh_matomo.api.add_site("Another", "https://a.example", "UTC", since="2026-01-01")
-        assert fresh_matomo.api.call("SitesManager.getAllSitesId") == [1, 2]
-
-    @pytest.mark.matomo_environment(MATOMO_GENERAL_CORS_DOMAINS='["https://one.example"]')
-    def test_has_its_own_environment(matomo_pair):
-        web = matomo_pair.web
-        web.session.headers["Origin"] = "https://one.example"
-        answer = web.get({"module": "API", "method": "API.getMatomoVersion"})
-        assert answer.headers["Access-Control-Allow-Origin"] == "https://one.example"
-        assert matomo_pair.api.call("SitesManager.getAllSitesId") == [1]
-"""
-
 
 @pytest.fixture
 def options(any_image: Image) -> tuple[str, ...]:
@@ -47,11 +27,13 @@ def options(any_image: Image) -> tuple[str, ...]:
     )
 
 
-def test_a_foreign_project_uses_all_three(
+def test_another_project_does_what_the_documentation_shows(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
-    pytester.makepyfile(USES_ALL_THREE)
-    pytester.runpytest_subprocess(*options, "--strict-markers").assert_outcomes(passed=3)
+    page = (ROOT / "docs/fixtures.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    pytester.makepyfile(example)
+    pytester.runpytest_subprocess(*options, "--strict-markers").assert_outcomes(passed=6)
 
 
 def test_a_wheel_alone_is_enough(
@@ -303,7 +285,7 @@ def test_the_next_test_gets_new_servers_when_these_have_gone(
             pass
 
         def test_sees_them_stop(fresh_matomo, matomo_servers):
-            servers = matomo_servers._current()
+            servers = matomo_servers.servers()
             servers.web.stop(timeout=0)
             servers.database.stop(timeout=0)
             fresh_matomo.web.get()

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,10 +36,16 @@ PLACE_LABEL: Final = "org.matomo-harness.place"
 """Where the run's lock file is. Whoever cannot see that file cannot tell whether the run lives:
 another machine or another person on the same engine is never swept from here."""
 
+PARENT_LABEL: Final = "org.matomo-harness.parent"
+PARENT_VARIABLE: Final = "HARNESS_PARENT_RUN"
+"""A run inside a run, as our own tests have them, ends with the outer one at the latest."""
+
 RUNS: Final = Path(tempfile.gettempdir()) / f"matomo-harness-{os.getuid()}"
 """Lock files and what the processes of a run tell each other; for this user's eyes only."""
 
 POLL_SECONDS: Final = 0.2
+ORPHANS_SECONDS: Final = (3, 7, 20)
+"""How long after a kill what its orphans made is looked for again."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,11 @@ class Run:
         """There when a person wants the run's containers to stay."""
         return RUNS / f"{self.id}.kept"
 
+    @property
+    def ended(self) -> Path:
+        """There when the run ended by itself, with all its programs."""
+        return RUNS / f"{self.id}.ended"
+
     def state(self, name: str) -> Path:
         """Return the file by which the processes of the run share `name`."""
         return RUNS / f"{self.id}-{name}.json"
@@ -68,7 +80,12 @@ class Run:
     @property
     def labels(self) -> dict[str, str]:
         """For everything that is made for this run."""
-        return {OWNER_LABEL: f"run-{self.id}", RUN_LABEL: self.id, PLACE_LABEL: _place()}
+        return {
+            OWNER_LABEL: f"run-{self.id}",
+            RUN_LABEL: self.id,
+            PLACE_LABEL: _place(),
+            PARENT_LABEL: os.environ.get(PARENT_VARIABLE, ""),
+        }
 
     def keep(self, name: str, facts: Mapping[str, str]) -> Path:
         """Leave everything of this run where it is, until `harness clean`.
@@ -121,6 +138,7 @@ def this_process() -> Run:
     watcher = watch_once(run)
 
     def end_with_nothing_left() -> None:
+        run.ended.touch(mode=0o600)
         _held.pop(run.id).release()
         watcher.wait()
 
@@ -171,7 +189,9 @@ def sweep(run: Run) -> list[str]:
     """Remove what `run` made, unless it is to be kept; return what it was."""
     if run.kept.exists():
         return []
-    removed = remove_labelled(connect(), f"{RUN_LABEL}={run.id}")
+    client = connect()
+    removed = remove_labelled(client, f"{RUN_LABEL}={run.id}")
+    removed += remove_labelled(client, f"{PARENT_LABEL}={run.id}")
     for file in RUNS.glob(f"{run.id}*"):
         file.unlink(missing_ok=True)
     return removed
@@ -209,6 +229,11 @@ def main() -> None:
     with contextlib.suppress(APIError, MachineCannotError):
         sweep_the_dead()
     with FileLock(run.lock, poll_interval=POLL_SECONDS):
+        killed = not run.ended.exists()
+        sweep(run)
+    # A program that the run had started may be at it still, and make more.
+    for seconds in ORPHANS_SECONDS if killed else ():
+        time.sleep(seconds)
         sweep(run)
 
 

@@ -25,7 +25,7 @@ from harness.errors import BrokenPromiseError, HarnessError, MachineCannotError
 from harness.matomo import config
 from harness.matomo.database import Database
 from harness.matomo.twofactor import Account
-from harness.stack.containers import LOOPBACK, SCHEMA, Passwords
+from harness.stack.containers import DATABASE_USER, LOOPBACK, SCHEMA, Passwords
 from harness.stack.instance import Instance
 from harness.stack.shell import LastingShell, MatomoShell, host_of, is_alive
 
@@ -63,7 +63,7 @@ class _Schema:
     """The installed schema, which is never changed.
 
     Args:
-        definitions: of each table, as SHOW CREATE TABLE has it.
+        definitions: of each table: its columns, their types and keys.
         rows: of each table.
     """
 
@@ -116,12 +116,12 @@ class Servers:
                 self._shell.run(self._make_files(instance))
             finally:
                 cloning.result()
-        except pymysql.Error as error:
+        except (pymysql.Error, BrokenPromiseError) as error:
             with contextlib.suppress(pymysql.Error, HarnessError):
                 self.drop(instance)
             raise MachineCannotError(
-                expected=f"room for another instance in {self.database.name}",
-                seen=str(error.args[-1]),
+                expected=f"room for another instance in {self.database.name} and {self.web.name}",
+                seen=error.seen if isinstance(error, HarnessError) else str(error.args[-1]),
                 next_command="fewer instances at a time, or more memory: docker stats",
             ) from error
         return instance
@@ -179,7 +179,7 @@ class Servers:
             database=Database(
                 LOOPBACK,
                 self._template.port,
-                "matomo",
+                DATABASE_USER,
                 self._installed.passwords.matomo,
                 f"{SCHEMA}_{name}",
             ),

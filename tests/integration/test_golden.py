@@ -1,5 +1,6 @@
 """The installed state is built once, whole, and anew when an input changes."""
 
+import json
 import re
 import signal
 import subprocess
@@ -11,10 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import MachineCannotError
+from harness.errors import ExitCode, MachineCannotError
 from harness.stack import images
 from harness.stack.engine import engine
-from harness.stack.golden import Golden, database_tag, key_of, web_tag
+from harness.stack.golden import (
+    GOLDEN_LABEL,
+    MADE_FROM_LABEL,
+    Golden,
+    database_tag,
+    key_of,
+    web_tag,
+)
 from harness.stack.images import Image
 from harness.stack.reaper import RUN_LABEL, Run, begin, end
 from harness.stack.shared import shared_servers
@@ -40,10 +48,10 @@ def changed(any_image: Image, tmp_path: Path) -> Iterator[Image]:
 
 def test_it_is_built_whole_or_not_at_all_and_once(changed: Image, any_golden: Golden) -> None:
     database = engine().images.get(any_golden.database.id)
-    made_from = database.labels["org.matomo-harness.made-from"].split()[1]
+    made_from = database.labels[MADE_FROM_LABEL].split()[1]
     key = key_of(changed.id, made_from)
     assert key != key_of(
-        engine().images.get(any_golden.web.id).labels["org.matomo-harness.made-from"].split()[0],
+        engine().images.get(any_golden.web.id).labels[MADE_FROM_LABEL].split()[0],
         made_from,
     ), "another image, another key"
     tags = (web_tag(key), database_tag(key))
@@ -118,3 +126,33 @@ def test_a_full_database_is_said_to_be_full_and_leaves_nothing_half_made(
     for instance in made[1:]:
         servers.drop(instance)
     assert servers.fresh().api.call("SitesManager.getAllSitesId") == [1]
+
+
+def harness(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "harness.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_stale_images_are_listed_and_pruned_and_good_ones_stay(
+    any_golden: Golden, tmp_path: Path
+) -> None:
+    # As a golden image whose makings are gone: another key, made from what is not here.
+    tag = f"{images.REPOSITORY}/golden-matomo:{uuid.uuid4().hex[:12]}"
+    (tmp_path / "Dockerfile").write_text(f"FROM {any_golden.database.reference}\nLABEL a=b")
+    labels = {GOLDEN_LABEL: "stale", MADE_FROM_LABEL: "sha256:0 sha256:1"}
+    images.build(tmp_path, tag, {}, labels)
+
+    listed = json.loads(harness("images", "--json").stdout)["held"]
+    states = {image["name"]: image["state"] for image in listed}
+    assert states[tag] == "stale: what it was made from has gone"
+    assert states[any_golden.web.reference] in ("ready", "in use")
+
+    assert tag in json.loads(harness("images", "--prune", "--json").stdout)["removed"]
+    assert images.local(tag, "local") is None
+    assert images.local(any_golden.web.reference, "local")
+
+
+def test_a_run_of_which_nothing_is_kept_is_wrong_input() -> None:
+    ended = harness("clean", "--run", "nonsense")
+    assert ended.returncode == ExitCode.WRONG_INPUT
+    assert "seen: nonsense; there is" in ended.stderr

@@ -1,0 +1,39 @@
+"""What is written about a failed test holds no secret."""
+
+import pytest
+
+from harness.stack.evidence import DATABASE_ERRORS, WEB_ERRORS, redact
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("x canary y", "x (redacted) y"),
+        ("token_auth=abc&method=x", "token_auth=(redacted)&method=x"),
+        ("userLogin=bob&password=a%20b", "userLogin=bob&password=(redacted)"),
+        ("Set-Cookie: MATOMO_SESSID=abc; path=/", "Set-Cookie: (redacted) path=/"),
+        ("module=Login&form_nonce=abc", "module=Login&form_nonce=(redacted)"),
+    ],
+)
+def test_known_secrets_and_secret_fields_are_taken_out(text: str, redacted: str) -> None:
+    assert redact(text, ["canary"]) == redacted
+
+
+@pytest.mark.parametrize(
+    ("line", "is_error"),
+    [
+        ("[h] [warn] PHP Warning:  Undefined variable $x in /var/www/html/x.php on line 1", True),
+        ("[h] [error] PHP Fatal error:  Uncaught Exception: boom", True),
+        ('[h] 172.31.0.1 [24/Nov/2026:00:21:31 +0000] "GET /y.php HTTP/1.1" 500 -', True),
+        ('[h] 172.31.0.1 [24/Nov/2026:00:21:31 +0000] "GET /y.php HTTP/1.1" 403 500', False),
+        ('172.31.0.1 - - [24/Nov/2026] "GET / HTTP/1.1" 503 299 "-" "curl"', True),
+        ("[h] [notice] MATOMO_GENERAL_X sets nothing", False),
+    ],
+)
+def test_an_error_of_the_web_server_is_told_from_the_rest(line: str, is_error: bool) -> None:
+    assert bool(WEB_ERRORS.search(line)) == is_error
+
+
+def test_an_error_of_the_database_is_told_from_a_warning() -> None:
+    assert DATABASE_ERRORS.search("2026-11-24  0:21:31 0 [ERROR] InnoDB: Unable to lock")
+    assert not DATABASE_ERRORS.search("2026-11-24  0:21:31 3 [Warning] Aborted connection 3")

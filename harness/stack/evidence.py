@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import pymysql
 import requests
 from docker.errors import DockerException
 from docker.models.containers import Container
@@ -144,7 +145,7 @@ def write(watched: Watched, directory: Path) -> None:
     for name, text in texts.items():
         try:
             said = text()
-        except (HarnessError, DockerException) as error:
+        except (HarnessError, DockerException, pymysql.Error, ValueError) as error:
             said = f"could not be had: {error}"  # the failure may be just that
         (directory / name).write_text(redact(said, known) + "\n")
 

@@ -148,6 +148,10 @@ PROBES = {
         lambda it: it.api.add_site("Canary", "https://canary.example", "UTC", since="2026-01-01"),
         lambda it: it.api.call("SitesManager.getAllSitesId"),
     ),
+    "a row that was there": Probe(
+        lambda it: it.api.call("SitesManager.updateSite", idSite=1, siteName="Canary"),
+        lambda it: it.api.call("SitesManager.getSiteFromId", idSite=1)["name"],
+    ),
     "hits": Probe(
         lambda it: it.web.get(HIT, path="matomo.php"), rows("SELECT idvisit FROM {prefix}log_visit")
     ),

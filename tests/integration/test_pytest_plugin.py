@@ -210,6 +210,25 @@ def test_a_failure_leaves_its_evidence_and_no_secret(
     assert not [name for name, text in files.items() for secret in secrets if secret in text]
 
 
+def test_evidence_that_cannot_be_had_does_not_hide_the_failure(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(
+        """
+        def test_breaks_everything(matomo_pair):
+            matomo_pair.shell.write("core/bootstrap.php", "no php")
+            matomo_pair.database.query("DROP DATABASE matomo")
+            assert False, "this is what is to be read"
+        """
+    )
+    result = pytester.runpytest_subprocess(*options)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines("*this is what is to be read*")
+    (directory,) = (pytester.path / "reports/failures").iterdir()
+    for name in ("config.json", "options.txt"):
+        assert "could not be had" in (directory / name).read_text()
+
+
 def test_the_instance_of_a_failed_test_is_kept_when_asked_for(
     pytester: pytest.Pytester, options: tuple[str, ...], any_golden: Golden
 ) -> None:

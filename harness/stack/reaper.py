@@ -12,7 +12,6 @@ import functools
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -140,22 +139,23 @@ def this_process() -> Run:
     def end_with_nothing_left() -> None:
         run.ended.touch(mode=0o600)
         _held.pop(run.id).release()
-        watcher.wait()
+        os.waitpid(watcher, 0)
 
     atexit.register(end_with_nothing_left)
     return run
 
 
 @functools.cache
-def watch_once(run: Run) -> subprocess.Popen[bytes]:
-    """Start the process that removes what `run` made once it has ended; one is enough."""
-    return subprocess.Popen(
+def watch_once(run: Run) -> int:
+    """Start the process that removes what `run` made once it has ended; return its pid."""
+    nothing = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in range(3)]
+    return os.posix_spawn(
+        sys.executable,
         [sys.executable, "-m", "harness.stack.reaper", run.id],
+        os.environ,
+        file_actions=nothing,
         # A session of its own: Ctrl-C and a killed process group reach the run, not the watcher.
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        setsid=True,
     )
 
 

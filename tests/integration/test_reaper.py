@@ -23,7 +23,7 @@ from harness.stack.engine import engine
 run = reaper.this_process()
 engine().volumes.create(labels=run.labels)
 with network() as own_network, MatomoContainer(sys.argv[1], own_network, {}):
-    print(run.id, reaper.watch_once(run).pid, flush=True)
+    print(run.id, reaper.watch_once(run), flush=True)
     sys.stdin.read()
 """
 SUITE = """

@@ -40,7 +40,8 @@ test-local: lint test ## everything: lint, unit, integration, e2e; T=path narrow
 
 test: .venv/requirements.lock
 	@$(HARNESS) prepare --browser
-	@.venv/bin/pytest -n 3 --dist worksteal --junitxml=reports/junit.xml $(T)
+	@.venv/bin/pytest -n 3 --dist worksteal --junitxml=reports/junit.xml \
+	    --tracing=retain-on-failure --screenshot=only-on-failure --output=reports/e2e $(T)
 
 lint: .venv/requirements.lock ## ruff, mypy, shellcheck, hadolint, yamllint, workflow schema
 	@.venv/bin/ruff check --quiet .

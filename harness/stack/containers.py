@@ -18,7 +18,7 @@ from harness.errors import HarnessError, MachineCannotError, WrongInputError
 from harness.matomo.database import Database
 from harness.matomo.web import Web
 from harness.stack.reaper import Run, this_process
-from harness.stack.shell import MatomoShell, is_alive, log_end, wait_for_web
+from harness.stack.shell import MatomoShell, log_end, wait_for_web, while_alive
 
 LOOPBACK: Final = "127.0.0.1"
 START_SECONDS: Final = 60
@@ -256,9 +256,7 @@ def wait_for_database(database: Database, container: Container) -> None:
     attempts = Retrying(
         stop=stop_after_delay(START_SECONDS),
         wait=wait_fixed(POLL_SECONDS),
-        retry=lambda state: (
-            state.outcome is not None and state.outcome.failed and is_alive(container)
-        ),
+        retry=while_alive(container),
     )
     try:
         attempts(database.query, "SELECT 1")

@@ -4,12 +4,13 @@ import base64
 import posixpath
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from docker.models.containers import Container
 from docker.utils.socket import frames_iter
-from tenacity import RetryError, Retrying, stop_after_delay, wait_fixed
+from tenacity import RetryCallState, RetryError, Retrying, stop_after_delay, wait_fixed
 
 from harness.errors import BrokenPromiseError, MachineCannotError, WrongInputError
 from harness.matomo.web import Web
@@ -201,9 +202,7 @@ def wait_for_web(web: Web, container: Container) -> None:
     attempts = Retrying(
         stop=stop_after_delay(WEB_SECONDS),
         wait=wait_fixed(0.02),
-        retry=lambda state: (
-            state.outcome is not None and state.outcome.failed and is_alive(container)
-        ),
+        retry=while_alive(container),
     )
     try:
         # A static file: the first page of Matomo takes long, and its database may not be there.
@@ -214,6 +213,19 @@ def wait_for_web(web: Web, container: Container) -> None:
             seen=log_end(container),
             next_command=f"docker logs {container.name}",
         ) from error
+
+
+def while_alive(container: Container) -> Callable[[RetryCallState], bool]:
+    """Return a condition to try again: it failed, and the container has not stopped.
+
+    The engine is asked at every tenth attempt: more would take from the start what it waits for.
+    """
+
+    def again(state: RetryCallState) -> bool:
+        failed = state.outcome is not None and state.outcome.failed
+        return failed and (state.attempt_number % 10 != 0 or is_alive(container))
+
+    return again
 
 
 def is_alive(container: Container) -> bool:

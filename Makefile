@@ -1,10 +1,10 @@
 # The front door. `make help` lists the targets; what each does is in harness/.
 SHELL := /bin/sh
 HARNESS := .venv/bin/harness
-export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT IMAGE
+export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console totp logs doctor test-local lint test bench dist-dev lock
+.PHONY: help up down clean console archive fault totp logs doctor test-local lint test bench dist-dev lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,12 @@ clean: .venv/requirements.lock ## remove everything that the harness made on thi
 
 console: .venv/requirements.lock ## Matomo's console in the local stack: CMD="core:version"
 	@$(HARNESS) console -- $(CMD)
+
+archive: .venv/requirements.lock ## run the local stack's archiver now, as the schedule does hourly
+	@$(HARNESS) archive
+
+fault: .venv/requirements.lock ## have something go wrong for a while: F="cut db --seconds 5"
+	@$(HARNESS) fault $(F)
 
 totp: .venv/requirements.lock ## the current 2FA code of the local stack's superuser
 	@$(HARNESS) totp

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from harness import __version__, progress
-from harness.errors import ExitCode, HarnessError
+from harness.errors import BrokenPromiseError, ExitCode, HarnessError
+from harness.operate.fault import Kind, Service
 from harness.settings import REPORTS, Settings
 
 app = typer.Typer(
@@ -50,7 +51,7 @@ def prepare(
 @app.command()
 def up(json_output: Json = False) -> None:
     """From whatever this machine is to a running, installed local stack."""
-    from harness.operate import local
+    from harness.operate import kept, local
     from harness.operate.prepare import prepare as run
 
     settings = Settings.from_environment()
@@ -62,8 +63,13 @@ def up(json_output: Json = False) -> None:
         return
     out.print(f"\nMatomo {report.matomo_version} is up: [bold]{report.url}[/bold]")
     out.print(f"  login     {report.login}")
-    out.print(f"  password  SUPERUSER_PASSWORD in {os.path.relpath(local.SECRETS_FILE)}")
+    out.print(f"  password  SUPERUSER_PASSWORD in {os.path.relpath(kept.SECRETS_FILE)}")
     out.print("  2FA code  make totp")
+    out.print(f"  mail      {report.mail}")
+    out.print(
+        f"  trust     {os.path.relpath(kept.AUTHORITY_FILE)}   (curl --cacert, or your browser)"
+    )
+    out.print("  archiver  every full hour; make archive starts it now")
     out.print(f"  image     {report.image}")
     out.print(f"  database  {report.database_image}")
     out.print("Next: make down stops it and keeps the data; make logs follows its logs.")
@@ -105,6 +111,64 @@ def logs() -> None:
     from harness.operate import local
 
     raise typer.Exit(local.logs())
+
+
+@app.command()
+def archive(
+    past: Annotated[bool, typer.Option("--list", help="Only tell of the runs so far.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Run the local stack's scheduled archiver now, in a container of its own."""
+    from harness.operate import schedule
+
+    if past:
+        _print_runs(json_output)
+        return
+    container = schedule.start_now()
+    for said in container.logs(stream=True, follow=True):
+        sys.stdout.write(said.decode(errors="replace"))
+        sys.stdout.flush()
+    if code := container.wait()["StatusCode"]:
+        raise BrokenPromiseError(
+            expected="the archiver to end with exit code 0",
+            seen=f"exit {code}",
+            next_command=f"docker logs {container.name}",
+        )
+
+
+def _print_runs(json_output: bool) -> None:
+    from harness.operate import schedule
+
+    runs = schedule.runs()
+    if json_output:
+        out.print_json(json.dumps([asdict(run) for run in runs]))
+        return
+    table = Table(Column("container", overflow="fold"), "started (UTC)", "exit code")
+    for run in runs:
+        table.add_row(
+            run.container, run.started, "runs" if run.exit_code is None else f"{run.exit_code}"
+        )
+    out.print(table)
+    out.print("Next: docker logs CONTAINER says what it said.")
+
+
+@app.command()
+def fault(
+    kind: Annotated[Kind, typer.Argument(help="What goes wrong.")],
+    service: Annotated[Service, typer.Argument(help="Where.")],
+    seconds: Annotated[float, typer.Option(help="How long, unless Ctrl-C ends it.")] = 60.0,
+    cpus: Annotated[float, typer.Option(help="slow: what is left of the processor.")] = 0.05,
+    path: Annotated[str, typer.Option(help="full-disk: a directory in memory.")] = "/var/www/html",
+    by: Annotated[int, typer.Option(help="clock-skew: seconds that the clock is ahead.")] = 90,
+) -> None:
+    """Have something go wrong in the local stack for a while, then heal it."""
+    from harness.operate.fault import inject
+
+    def begun() -> None:
+        out.print(f"{service}: {kind}, for {seconds:.0f} s or until Ctrl-C.")
+
+    inject(kind, service, seconds, cpus=cpus, path=path, skew=by, begun=begun)
+    out.print(f"{service}: healed. (Were this killed, make down and make up would heal it.)")
 
 
 @app.command()

@@ -1,15 +1,14 @@
 """image/policy.toml: what a deployment promises, read strictly."""
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Final
 
-from harness.errors import WrongInputError
-from harness.settings import ROOT
+from harness import tables
+from harness.settings import IMAGE_DIRECTORY
 
-POLICY_FILE: Final = ROOT / "image" / "policy.toml"
+POLICY_FILE: Final = IMAGE_DIRECTORY / "policy.toml"
 
 
 @dataclass(frozen=True)
@@ -87,53 +86,8 @@ def read(path: Path = POLICY_FILE) -> Policy:
     Raises:
         WrongInputError: not TOML, a key that is unknown or missing, or a value that cannot be.
     """
-    try:
-        document = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise _mistake(path, "a readable TOML file", str(error)) from error
-    policy: Policy = _table(path, "", Policy, document)
+    policy = tables.read(path, Policy)
     if not 0 <= policy.privacy.masked_bytes <= 4:
         seen = f"[privacy] masked_bytes = {policy.privacy.masked_bytes}"
-        raise _mistake(path, "[privacy] masked_bytes from 0 to 4", seen)
+        raise tables.mistake(path, "[privacy] masked_bytes from 0 to 4", seen)
     return policy
-
-
-def _table(path: Path, name: str, kind: type[Any], table: object) -> Any:
-    if not isinstance(table, dict):
-        raise _mistake(path, f"[{name}] to be a table", repr(table))
-    known = {field.name for field in fields(kind)}
-    prefix = f"[{name}] " if name else ""
-    if unknown := sorted(table.keys() - known):
-        raise _mistake(path, f"{prefix}only {', '.join(sorted(known))}", f"unknown: {unknown[0]}")
-    if missing := sorted(known - table.keys()):
-        raise _mistake(path, f"{prefix}{missing[0]}", "no such key")
-    hints = get_type_hints(kind)
-    values = {
-        key: _value(path, f"{name}.{key}".strip("."), hints[key], table[key]) for key in known
-    }
-    return kind(**values)
-
-
-def _value(path: Path, name: str, hint: Any, value: object) -> Any:
-    if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__"):
-        return _table(path, name, hint, value)
-    if hint is bool or hint is int:
-        if type(value) is not hint:
-            raise _mistake(path, f"{name} to be {_WORDS[hint]}", repr(value))
-        return value
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    if isinstance(value, dict) and all(type(item) is int and item > 0 for item in value.values()):
-        return value
-    raise _mistake(
-        path, f"{name} to be a list of names, or a table of positive numbers", repr(value)
-    )
-
-
-_WORDS: Final = {bool: "true or false", int: "a whole number"}
-
-
-def _mistake(path: Path, expected: str, seen: str) -> WrongInputError:
-    return WrongInputError(
-        expected=f"{expected} in {path.name}", seen=seen, next_command=f"edit {path}"
-    )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.stack.images import Image
     from harness.stack.instance import Instance
     from harness.stack.pair import Pair
+    from harness.stack.production import Production
     from harness.stack.reaper import Run
     from harness.stack.servers import Servers
 
@@ -288,10 +289,7 @@ def matomo_pair(matomo_golden: "Golden", request: pytest.FixtureRequest) -> Iter
     from harness.stack.pair import start_pair
     from harness.stack.reaper import this_process
 
-    variables: dict[str, str] = {}
-    for marker in request.node.iter_markers(ENVIRONMENT_MARKER):
-        variables = {**marker.kwargs, **variables}
-    started = start_pair(matomo_golden, variables)
+    started = start_pair(matomo_golden, _environment(request.node))
     try:
         web = started.matomo.get_wrapped_container()
         database = started.mariadb.get_wrapped_container()
@@ -300,6 +298,35 @@ def matomo_pair(matomo_golden: "Golden", request: pytest.FixtureRequest) -> Iter
     finally:
         if not _is_kept(request):
             started.stop()
+
+
+@pytest.fixture
+def matomo_production(
+    matomo_golden: "Golden", request: pytest.FixtureRequest
+) -> Iterator["Production"]:
+    """An installed Matomo in the shape of production, in about four seconds.
+
+    Behind a load balancer that ends TLS, with TLS to its database and to a mail relay. The marker
+    matomo_environment sets variables of its web container.
+    """
+    from harness.stack.production import Production
+    from harness.stack.reaper import this_process
+
+    production = Production(matomo_golden, environment=_environment(request.node))
+    with production:
+        web = production.matomo.get_wrapped_container()
+        database = production.mariadb.get_wrapped_container()
+        _watch(request.node, production.instance, web, database, this_process())
+        yield production
+        if _is_kept(request):
+            production.keep()
+
+
+def _environment(item: pytest.Item) -> dict[str, str]:
+    variables: dict[str, str] = {}
+    for marker in item.iter_markers(ENVIRONMENT_MARKER):
+        variables = {**marker.kwargs, **variables}
+    return variables
 
 
 def _refuse_environment(item: pytest.Item) -> None:

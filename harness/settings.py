@@ -32,18 +32,22 @@ class Settings:
         mariadb_base: the same for the database.
         matomo_version: one of MATOMO_VERSIONS; only `auto` and `stand-in` look at it.
         image: a deployed image built elsewhere; None builds image/ on the base.
-        port: the local stack's HTTP port on 127.0.0.1.
+        port: the local stack's HTTPS port on 127.0.0.1.
+        http_port: its HTTP port, which redirects there.
+        archive_seconds: its archiver starts at every full period of so many seconds.
     """
 
     matomo_base: str = "auto"
     mariadb_base: str = "auto"
     matomo_version: str = "5.3.1"
     image: str | None = None
-    port: int = 8080
+    port: int = 8443
+    http_port: int = 8080
+    archive_seconds: int = 3600
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read MATOMO_BASE, MARIADB_BASE, MATOMO_VERSION, IMAGE and MATOMO_PORT.
+        """Read MATOMO_BASE, MARIADB_BASE, MATOMO_VERSION, IMAGE, MATOMO_PORT, and so on.
 
         Raises:
             WrongInputError: a value that cannot be meant.
@@ -60,16 +64,23 @@ class Settings:
             mariadb_base=environment.get("MARIADB_BASE") or cls.mariadb_base,
             matomo_version=version,
             image=environment.get("IMAGE") or None,
-            port=_port(environment.get("MATOMO_PORT") or str(cls.port)),
+            port=_number(environment, "MATOMO_PORT", cls.port, PORTS),
+            http_port=_number(environment, "MATOMO_HTTP_PORT", cls.http_port, PORTS),
+            archive_seconds=_number(environment, "ARCHIVE_SECONDS", cls.archive_seconds, PERIODS),
         )
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+PORTS = range(1, 65536)
+PERIODS = range(10, 86401)
+
+
+def _number(environment: Mapping[str, str], variable: str, default: int, choice: range) -> int:
+    text = environment.get(variable) or str(default)
+    if not text.isdecimal() or int(text) not in choice:
         raise WrongInputError(
-            expected="MATOMO_PORT to be a port number, 1 to 65535",
-            seen=f"MATOMO_PORT={text}",
-            next_command="MATOMO_PORT=8081 make up",
+            expected=f"{variable} to be a number from {choice[0]} to {choice[-1]}",
+            seen=f"{variable}={text}",
+            next_command=f"{variable}={default} make up",
         )
     return int(text)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -9,6 +10,7 @@ from harness.settings import MATOMO_VERSIONS, Settings
 from harness.stack import images
 from harness.stack.golden import Golden, golden
 from harness.stack.images import BaseUnavailableError, Image
+from harness.stack.production import Production
 
 pytest_plugins = ["pytester"]
 
@@ -78,3 +80,33 @@ def any_image() -> Image:
 def any_golden(any_image: Image) -> Golden:
     """One installed state, for tests that no version makes a difference to."""
     return golden(any_image, images.mariadb_base(Settings.from_environment()))
+
+
+@pytest.fixture(scope="session")
+def production(matomo_golden: Golden) -> Iterator[Production]:
+    """The shape of production, for tests that leave it as it is."""
+    with Production(matomo_golden) as started:
+        yield started
+
+
+FIGURE = "figure"
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Print what was measured at the end of the run, and keep it in junit.xml."""
+    return lambda text: record_property(FIGURE, text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures of all tests."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    figures = [
+        f"{report.nodeid.rpartition('::')[2]}: {value}"
+        for report in reports
+        for name, value in report.user_properties
+        if name == FIGURE and report.when == "call"
+    ]
+    if figures:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(figures))

@@ -1,5 +1,6 @@
 """Matomo's database, read as it is stored."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ class Database:
         password: that user's.
         name: the schema.
         prefix: of every table's name.
+        tls: how to speak TLS with the server; clear text where None.
     """
 
     host: str
@@ -30,6 +32,7 @@ class Database:
     password: str = field(repr=False)
     name: str
     prefix: str = "matomo_"
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
 
     @contextmanager
     def connection(self) -> Iterator["pymysql.Connection[DictCursor]"]:
@@ -49,8 +52,9 @@ class Database:
                 connect_timeout=10,
                 read_timeout=120,
                 autocommit=True,
-                # Over loopback; preparing for TLS reads all of the system's certificates, 25 ms.
-                ssl_disabled=True,
+                # Unless asked for: preparing for TLS reads all of the system's certificates, 25 ms.
+                ssl_disabled=self.tls is None,
+                ssl=self.tls,
                 cursorclass=DictCursor,
             )
         except pymysql.OperationalError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -65,11 +66,18 @@ class Web:
         url: address of the instance, without a slash at its end.
         session: cookies and headers.
         exchanges: remembers the last of all conversations with one instance.
+        authority: file with whoever signed the server's certificate; the public ones where None.
     """
 
     url: str
     session: requests.Session = field(default_factory=_session, repr=False)
     exchanges: Exchanges = field(default_factory=Exchanges)
+    authority: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Have the server's certificate checked, where it comes with one."""
+        if self.authority:
+            self.session.verify = str(self.authority)
 
     def get(self, query: Parameters | None = None, path: str = "index.php") -> requests.Response:
         """GET `path` with `query`; redirects are followed.
@@ -78,6 +86,14 @@ class Web:
             MachineCannotError: no answer within TIME_LIMIT.
         """
         return self._request("GET", path, params=query)
+
+    def ask(self, path: str) -> requests.Response:
+        """GET `path`; a redirect is returned, not followed.
+
+        Raises:
+            MachineCannotError: no answer within TIME_LIMIT.
+        """
+        return self._request("GET", path, allow_redirects=False)
 
     def post(self, query: Parameters, form: Parameters) -> requests.Response:
         """POST `form` to index.php; a redirect is returned, not followed: Matomo says "yes" by it.

@@ -1,48 +1,31 @@
 """The local stack: up, down, clean, and what a person needs while it runs."""
 
 import os
-import secrets
 import socket
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
 
-from docker.errors import APIError
 from docker.models.containers import Container
 
-from harness import process
+from harness import task
 from harness.errors import MachineCannotError, WrongInputError
 from harness.matomo import twofactor
 from harness.matomo.database import Database
 from harness.matomo.install import FirstSite, Superuser
 from harness.matomo.web import Web
+from harness.operate import compose, kept, schedule
+from harness.operate.compose import LOOPBACK
 from harness.progress import step
-from harness.settings import OWNER_LABEL, ROOT, Settings, project_name
+from harness.settings import OWNER_LABEL, Settings
 from harness.stack import images, reaper
+from harness.stack.certificates import loopback_tls
 from harness.stack.engine import engine
 from harness.stack.installation import ensure_installed, ensure_second_factor
 from harness.stack.shell import MatomoShell, wait_for_web
 
-COMPOSE_FILE: Final = ROOT / "compose" / "compose.yml"
-SECRETS_FILE: Final = ROOT / ".local" / "stack.env"
-SUPERUSER: Final = "admin"
-LOOPBACK: Final = "127.0.0.1"
-
-
-@dataclass(frozen=True)
-class Secrets:
-    """What the local stack's parts know of each other; made once, kept beside the volumes.
-
-    Args:
-        database_password: of Matomo's database user.
-        salt: MATOMO_GENERAL_SALT: tokens and sessions hang on it.
-        superuser_password: of the account `admin`.
-    """
-
-    database_password: str = field(repr=False)
-    salt: str = field(repr=False)
-    superuser_password: str = field(repr=False)
+SUPERUSER = "admin"
+MAIL_PAGE = 1080
+DATABASE = 3306
 
 
 @dataclass(frozen=True)
@@ -52,6 +35,7 @@ class Report:
     Args:
         url: where to go.
         login: whom to log in as.
+        mail: page with the mails that Matomo sent.
         matomo_version: of the code that runs.
         image: the image that runs, and where its base came from.
         database_image: likewise.
@@ -60,6 +44,7 @@ class Report:
 
     url: str
     login: str
+    mail: str
     matomo_version: str
     image: str
     database_image: str
@@ -76,28 +61,25 @@ def up(settings: Settings) -> Report:
     """
     image = images.deployed_image(settings)
     database_image = images.mariadb_base(settings)
-    kept = _secrets()
-    _require_free_port(settings.port)
+    variables = _variables(settings, image.reference, database_image.reference)
+    ports = {"MATOMO_PORT": settings.port, "MATOMO_HTTP_PORT": settings.http_port}
+    for variable, port in ports.items():
+        _require_free_port(variable, port)
     with step("Starting the containers"):
-        variables = {
-            "MATOMO_IMAGE": image.reference,
-            "MARIADB_IMAGE": database_image.reference,
-            "MATOMO_PORT": str(settings.port),
-            "DATABASE_PASSWORD": kept.database_password,
-            "SALT": kept.salt,
-        }
-        _compose(["up", "--detach", "--remove-orphans"], variables)
-        # By the name that people use: Matomo trusts the first host that a superuser comes by.
-        web = Web(f"http://localhost:{settings.port}")
-        wait_for_web(web, _container("matomo"))
-    shell, database = MatomoShell(_container("matomo")), _database(kept)
-    superuser = Superuser(SUPERUSER, kept.superuser_password)
+        _start(variables, ports)
+        web = _web(settings)
+        wait_for_web(web, compose.container("matomo"))
+    secrets = kept.read()
+    shell, database = MatomoShell(compose.container("matomo")), _database()
+    superuser = Superuser(SUPERUSER, secrets.superuser_password)
     with step("Installing Matomo where it is not"):
         installed_now = ensure_installed(shell, web, database, superuser, FirstSite())
-        ensure_second_factor(Web(web.url), database, superuser)
+        ensure_second_factor(_web(settings), database, superuser)
+    schedule.begin(settings.archive_seconds)
     return Report(
         url=f"{web.url}/",
         login=SUPERUSER,
+        mail=f"http://{LOOPBACK}:{compose.port('mail', MAIL_PAGE)}/",
         matomo_version=shell.console("core:version").strip(),
         image=str(image),
         database_image=str(database_image),
@@ -108,10 +90,10 @@ def up(settings: Settings) -> Report:
 def down() -> None:
     """Stop and remove the stack's containers and network; its volumes and secrets are kept."""
     with step("Stopping the local stack"):
-        for container in _containers():
+        for container in compose.containers():
             container.stop(timeout=10)
             container.remove(v=True)
-        for network in engine().networks.list(filters=_of_this_project()):
+        for network in engine().networks.list(filters=compose.of_this_project()):
             network.remove()
 
 
@@ -126,9 +108,9 @@ def clean() -> list[str]:
             for name in filter(_is_ours, image.tags) if image.tags else [str(image.id)]:
                 removed.append(f"image {name}")
                 client.images.remove(name)
-        SECRETS_FILE.unlink(missing_ok=True)
-        for kept in reaper.RUNS.glob("*.kept"):
-            reaper.sweep(reaper.Run(kept.stem).let_go())
+        kept.remove()
+        for mark in reaper.RUNS.glob("*.kept"):
+            reaper.sweep(reaper.Run(mark.stem).let_go())
     return removed
 
 
@@ -140,10 +122,10 @@ def clean_run(run_id: str) -> list[str]:
     """
     run = reaper.Run(run_id)
     if not run.kept.exists():
-        kept = ", ".join(sorted(it.stem for it in reaper.RUNS.glob("*.kept")))
+        others = ", ".join(sorted(it.stem for it in reaper.RUNS.glob("*.kept")))
         raise WrongInputError(
             expected="a run of which something was kept (--matomo-keep)",
-            seen=f"{run_id}; there is {kept or 'none'}",
+            seen=f"{run_id}; there is {others or 'none'}",
             next_command="harness clean   (removes everything that the harness made)",
         )
     return reaper.sweep(run.let_go())
@@ -151,7 +133,7 @@ def clean_run(run_id: str) -> list[str]:
 
 def console(arguments: list[str]) -> int:
     """Run Matomo's console in the local stack, on this terminal; return its exit code."""
-    name = str(_running("matomo").name)
+    name = str(compose.running("matomo").name)
     terminal = ["--tty", "--interactive"] if os.isatty(0) and os.isatty(1) else []
     command = ["docker", "exec", *terminal, "--user", "www-data", name, "php", "console"]
     return subprocess.call([*command, *arguments])
@@ -159,8 +141,10 @@ def console(arguments: list[str]) -> int:
 
 def logs() -> int:
     """Follow the local stack's logs on this terminal; return the exit code."""
-    _running("matomo")
-    return subprocess.call([*_compose_command(), "logs", "--follow", "--tail", "100"], env=_plain())
+    compose.running("matomo")
+    return subprocess.call(
+        [*compose.command(), "logs", "--follow", "--tail", "100"], env=compose.plain_environment()
+    )
 
 
 def totp() -> tuple[str, int]:
@@ -169,8 +153,8 @@ def totp() -> tuple[str, int]:
     Raises:
         WrongInputError: the local stack is not up, or the superuser has no second factor.
     """
-    _running("db")
-    secret = _database(_secrets()).second_factor_secret(SUPERUSER)
+    compose.running("db")
+    secret = _database().second_factor_secret(SUPERUSER)
     if not secret:
         raise WrongInputError(
             expected=f"a second factor of {SUPERUSER}",
@@ -183,39 +167,34 @@ def totp() -> tuple[str, int]:
 # -- pieces ---------------------------------------------------------------------------------------
 
 
-def _secrets() -> Secrets:
-    """Read the secrets, or make them on the first call; the file appears whole or not at all.
-
-    Raises:
-        WrongInputError: the file is gone, and data that only it opens is still there.
-    """
-    if not SECRETS_FILE.exists():
-        _require_no_data()
-        SECRETS_FILE.parent.mkdir(mode=0o700, exist_ok=True)
-        made = SECRETS_FILE.with_suffix(".new")
-        made.unlink(missing_ok=True)
-        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"DATABASE_PASSWORD={secrets.token_urlsafe(18)}\n")
-            file.write(f"SALT={secrets.token_hex(16)}\n")
-            file.write(f"SUPERUSER_PASSWORD={secrets.token_urlsafe(12)}\n")
-        made.rename(SECRETS_FILE)
-    lines = dict(line.split("=", 1) for line in SECRETS_FILE.read_text().splitlines())
-    return Secrets(lines["DATABASE_PASSWORD"], lines["SALT"], lines["SUPERUSER_PASSWORD"])
-
-
-def _require_no_data() -> None:
-    volumes = engine().volumes.list(filters=_of_this_project())
-    if volumes:
-        raise WrongInputError(
-            expected=f"{SECRETS_FILE}, which holds the password of the stack's data",
-            seen=f"no such file, and the volume {volumes[0].name}",
-            next_command="put the file back, or give the data up: make clean",
-        )
+def _variables(settings: Settings, image: str, database_image: str) -> dict[str, str]:
+    """Return what compose.yml asks for."""
+    secrets, web = kept.read(), task.read().web
+    kept.make_certificates()
+    return {
+        "MATOMO_IMAGE": image,
+        "MARIADB_IMAGE": database_image,
+        "MAIL_IMAGE": images.stand("mail").reference,
+        "LOAD_BALANCER_IMAGE": images.stand("load-balancer").reference,
+        "MATOMO_PORT": str(settings.port),
+        "MATOMO_HTTP_PORT": str(settings.http_port),
+        "DATABASE_PASSWORD": secrets.database_password,
+        "SALT": secrets.salt,
+        "MAIL_PASSWORD": secrets.mail_password,
+        "TLS_DIRECTORY": str(kept.TLS_DIRECTORY),
+        "WEB_MEMORY": f"{web.memory_mib}m",
+        "WEB_CPUS": str(web.cpu_units / task.CPU),
+        "WEB_STOP": f"{web.stop_seconds}s",
+    }
 
 
-def _require_free_port(port: int) -> None:
-    if any(port in _published_ports(container) for container in _containers()):
+def _web(settings: Settings) -> Web:
+    # By the name that people use: Matomo trusts the first host that a superuser comes by.
+    return Web(f"https://localhost:{settings.port}", authority=kept.AUTHORITY_FILE)
+
+
+def _require_free_port(variable: str, port: int) -> None:
+    if any(port in _published_ports(container) for container in compose.containers()):
         return
     with socket.socket() as probe:
         # As the engine binds: a port in TIME_WAIT is free.
@@ -223,14 +202,14 @@ def _require_free_port(port: int) -> None:
         try:
             probe.bind((LOOPBACK, port))
         except OSError as error:
-            raise _port_taken(port) from error
+            raise _port_taken(variable, port) from error
 
 
-def _port_taken(port: int) -> MachineCannotError:
+def _port_taken(variable: str, port: int) -> MachineCannotError:
     return MachineCannotError(
         expected=f"port {port} on {LOOPBACK} to be free for the local stack",
         seen="another program listens there",
-        next_command=f"MATOMO_PORT={port + 1} make up",
+        next_command=f"{variable}={port + 1} make up",
     )
 
 
@@ -244,15 +223,14 @@ def _published_ports(container: Container) -> set[int]:
     }
 
 
-def _compose(arguments: list[str], variables: Mapping[str, str]) -> None:
+def _start(variables: dict[str, str], ports: dict[str, int]) -> None:
     try:
-        process.run(
-            [*_compose_command(), "--progress", "plain", *arguments],
-            environment={**_plain(), **variables},
-        )
+        compose.up(variables)
     except MachineCannotError as error:
         if "port is already allocated" in error.seen or "address already in use" in error.seen:
-            raise _port_taken(int(variables["MATOMO_PORT"])) from error
+            named = [variable for variable, port in ports.items() if str(port) in error.seen]
+            variable = named[0] if named else "MATOMO_PORT"
+            raise _port_taken(variable, ports[variable]) from error
         raise MachineCannotError(
             expected="docker compose to start the local stack",
             seen=error.seen,
@@ -260,57 +238,9 @@ def _compose(arguments: list[str], variables: Mapping[str, str]) -> None:
         ) from error
 
 
-def _compose_command() -> list[str]:
-    return ["docker", "compose", "--file", str(COMPOSE_FILE), "--project-name", project_name()]
-
-
-def _plain() -> dict[str, str]:
-    """Return the environment with a value for each variable that compose.yml would warn of."""
-    absent = ("MATOMO_IMAGE", "MARIADB_IMAGE", "DATABASE_PASSWORD", "SALT")
-    return {**dict.fromkeys(absent, "none"), "MATOMO_PORT": "0", **os.environ}
-
-
-def _of_this_project() -> dict[str, Any]:
-    return {"label": f"{OWNER_LABEL}={project_name()}"}
-
-
-def _containers() -> list[Container]:
-    return list(engine().containers.list(all=True, filters=_of_this_project()))
-
-
-def _container(service: str) -> Container:
-    for container in _containers():
-        if container.labels.get("com.docker.compose.service") == service:
-            return container
-    raise WrongInputError(
-        expected="the local stack to be up",
-        seen=f"no container of {service}",
-        next_command="make up",
-    )
-
-
-def _running(service: str) -> Container:
-    container = _container(service)
-    if container.status != "running":
-        raise WrongInputError(
-            expected="the local stack to be up",
-            seen=f"{container.name} is {container.status}",
-            next_command="make up",
-        )
-    return container
-
-
-def _database(kept: Secrets) -> Database:
-    try:
-        bindings = engine().api.port(str(_container("db").id), 3306)
-        port = int(bindings[0]["HostPort"])
-    except (APIError, TypeError, IndexError) as error:
-        raise MachineCannotError(
-            expected="the local stack's database to be published on loopback",
-            seen="no port",
-            next_command="make up",
-        ) from error
-    return Database(LOOPBACK, port, "matomo", kept.database_password, "matomo")
+def _database() -> Database:
+    port, password = compose.port("db", DATABASE), kept.read().database_password
+    return Database(LOOPBACK, port, "matomo", password, "matomo", tls=loopback_tls())
 
 
 def _is_ours(tag: str) -> bool:

@@ -1,28 +1,30 @@
-"""The two containers of a run, on Testcontainers, and the network between them.
+"""Matomo's container and its database's, on Testcontainers, and the network between them.
 
 Each is a context manager; whatever kills this process, the reaper removes what it made.
 """
 
+import contextlib
+import dataclasses
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+from docker.errors import NotFound
 from docker.models.containers import Container
-from tenacity import RetryError, Retrying, stop_after_delay, wait_fixed
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from harness.errors import HarnessError, MachineCannotError, WrongInputError
+from harness.errors import HarnessError, MachineCannotError
 from harness.matomo.database import Database
 from harness.matomo.web import Web
+from harness.stack.certificates import Certificate, loopback_tls
 from harness.stack.reaper import Run, this_process
-from harness.stack.shell import MatomoShell, log_end, wait_for_web, while_alive
+from harness.stack.shell import ANSWER_SECONDS, MatomoShell, wait_for_answer, wait_for_web
 
 LOOPBACK: Final = "127.0.0.1"
-START_SECONDS: Final = 60
-POLL_SECONDS: Final = 0.02
 DATABASE_ALIAS: Final = "db"
 DATABASE_USER: Final = "matomo"
 SCHEMA: Final = "matomo"
@@ -90,18 +92,39 @@ def network(run: Run | None = None) -> Network:
     return Network(docker_network_kw={"labels": (run or this_process()).labels})
 
 
-class _HarnessContainer(DockerContainer):
-    """What both containers share: one published port, on loopback; our label; errors of ours."""
+class HarnessContainer(DockerContainer):
+    """What all containers share: published ports, on loopback; our label; errors of ours.
+
+    Args:
+        image: name and tag.
+        network: what it is in.
+        alias: its name there.
+        run: whose container it is; this process's own by default.
+        files: put into the container before it starts, by path; nothing in a tmpfs.
+        options: further ones of the engine's create call.
+    """
 
     port: int
+    more_ports: tuple[int, ...] = ()
 
     def __init__(
-        self, image: str, network: Network, alias: str, run: Run | None, **options: Any
+        self,
+        image: str,
+        network: Network,
+        alias: str,
+        run: Run | None,
+        *,
+        files: Mapping[str, bytes] = MappingProxyType({}),
+        **options: Any,
     ) -> None:
         labels = (run or this_process()).labels
         super().__init__(image, network=network, network_aliases=[alias], labels=labels, **options)
+        self.alias = alias
         # Testcontainers' with_exposed_ports would publish on every interface.
-        self.ports: dict[str, Any] = {f"{self.port}/tcp": (LOOPBACK, None)}
+        ports = (self.port, *self.more_ports)
+        self.ports: dict[str, Any] = {f"{port}/tcp": (LOOPBACK, None) for port in ports}
+        for path, content in files.items():
+            self.with_copy_into_container(content, path)
 
     def __enter__(self) -> Self:
         try:
@@ -110,11 +133,16 @@ class _HarnessContainer(DockerContainer):
             raise
         except Exception as error:
             raise MachineCannotError(
-                expected=f"{self.image} to start within {START_SECONDS} s",
+                expected=f"{self.image} to start within {ANSWER_SECONDS} s",
                 seen=_last_words(error),
                 next_command=f"docker run --rm {self.image}",
             ) from error
         return started
+
+    def stop(self, force: bool = True, delete_volume: bool = True) -> None:
+        """Remove it, unless it is gone already."""
+        with contextlib.suppress(NotFound):
+            super().stop(force, delete_volume)
 
     @property
     def published_port(self) -> int:
@@ -128,7 +156,23 @@ class _HarnessContainer(DockerContainer):
         return output.decode(errors="replace")
 
 
-class MariaDBContainer(_HarnessContainer):
+TLS_DIRECTORY: Final = "/etc/mysql/tls"
+TLS_ARGUMENTS: Final = (
+    f"--ssl-cert={TLS_DIRECTORY}/cert.pem",
+    f"--ssl-key={TLS_DIRECTORY}/key.pem",
+    "--require-secure-transport=ON",
+)
+
+
+def tls_files(certificate: Certificate) -> dict[str, bytes]:
+    """Return what the server of TLS_ARGUMENTS reads, by path."""
+    return {
+        f"{TLS_DIRECTORY}/cert.pem": certificate.chain,
+        f"{TLS_DIRECTORY}/key.pem": certificate.key,
+    }
+
+
+class MariaDBContainer(HarnessContainer):
     """A MariaDB with one schema for Matomo, ready when the context is entered.
 
     Args:
@@ -138,6 +182,9 @@ class MariaDBContainer(_HarnessContainer):
         passwords: of root and of the user matomo; made up by default.
         run: whose container it is; this process's own by default.
         arguments: of mariadbd; FAST_DATABASE unless a test is about durability.
+        certificate: with one it takes nobody in without TLS, as RDS does where
+            `require_secure_transport` is on.
+        memory: of its data, in bytes; half of the machine's by default.
     """
 
     port = 3306
@@ -151,10 +198,16 @@ class MariaDBContainer(_HarnessContainer):
         passwords: Passwords | None = None,
         run: Run | None = None,
         arguments: tuple[str, ...] = FAST_DATABASE,
+        certificate: Certificate | None = None,
+        memory: int | None = None,
     ) -> None:
-        super().__init__(image, network, alias, run)
-        self.alias = alias
+        files = tls_files(certificate) if certificate else {}
+        super().__init__(image, network, alias, run, files=files)
         self.passwords = passwords or Passwords.new()
+        self._certificate = certificate
+        if certificate:
+            without = (it for it in arguments if it != "--skip-ssl")
+            arguments = (*without, *TLS_ARGUMENTS)
         self.with_envs(
             MARIADB_ROOT_PASSWORD=self.passwords.root,
             MARIADB_DATABASE=SCHEMA,
@@ -162,19 +215,27 @@ class MariaDBContainer(_HarnessContainer):
             MARIADB_PASSWORD=self.passwords.matomo,
         )
         self.with_command(list(arguments))
-        self.with_tmpfs_mount(DATA_DIRECTORY)
+        self.with_tmpfs_mount(DATA_DIRECTORY, f"size={memory}" if memory else None)
 
     def start(self) -> Self:
         """Start, and wait until it lets Matomo's user in."""
         super().start()
         wait_for_database(self.database, self.get_wrapped_container())
+        if self._certificate:
+            self.root.query(f"ALTER USER {DATABASE_USER}@'%' REQUIRE SSL")
         return self
 
     @property
     def database(self) -> Database:
         """Matomo's schema, as seen from this machine."""
         password = self.passwords.matomo
-        return Database(LOOPBACK, self.published_port, DATABASE_USER, password, SCHEMA)
+        tls = loopback_tls() if self._certificate else None
+        return Database(LOOPBACK, self.published_port, DATABASE_USER, password, SCHEMA, tls=tls)
+
+    @property
+    def root(self) -> Database:
+        """The same, as somebody who may do everything."""
+        return dataclasses.replace(self.database, user="root", password=self.passwords.root)
 
     def matomo_environment(self) -> dict[str, str]:
         """Return the variables that lead a Matomo on the same network here."""
@@ -191,18 +252,30 @@ class MariaDBContainer(_HarnessContainer):
             "MATOMO_DATABASE_PASSWORD": self.passwords.matomo,
             "MATOMO_DATABASE_TABLES_PREFIX": "matomo_",
             "MATOMO_DATABASE_SCHEMA": "Mariadb",
+            **(DATABASE_TLS if self._certificate else {}),
         }
 
 
-class MatomoContainer(_HarnessContainer):
+AUTHORITY_FILE: Final = "/etc/matomo-harness/authority.pem"
+"""In a Matomo's container: whom it trusts. RDS's bundle of authorities is such a file."""
+DATABASE_TLS: Final[Mapping[str, str]] = {
+    "MATOMO_DATABASE_ENABLE_SSL": "1",
+    "MATOMO_DATABASE_SSL_CA": AUTHORITY_FILE,
+}
+"""Both are needed: without an authority Matomo connects in clear text, and says nothing."""
+
+
+class MatomoContainer(HarnessContainer):
     """The deployed image, answering HTTP when the context is entered, not yet installed.
 
     Args:
         image: the image under test, or a golden one.
         network: where its database is.
         environment: MATOMO_* variables; the switch for outbound calls is added.
+        alias: its name in the network.
         run: whose container it is; this process's own by default.
         arguments: of apache2-foreground.
+        authority: file with whom it trusts: database, mail relay; the public ones where None.
         options: further ones of the engine's create call.
     """
 
@@ -214,12 +287,18 @@ class MatomoContainer(_HarnessContainer):
         network: Network,
         environment: Mapping[str, str],
         *,
+        alias: str = "matomo",
         run: Run | None = None,
         arguments: tuple[str, ...] = (),
+        authority: Path | None = None,
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        super().__init__(image, network, "matomo", run, **options)
+        super().__init__(image, network, alias, run, **options)
         self.with_tmpfs_mount(WEB_ROOT, "exec")
+        if authority:
+            # Mounted and not copied in: an archiver has the same mounts.
+            self.with_volume_mapping(str(authority), AUTHORITY_FILE, "ro")
+            self.with_envs(SSL_CERT_FILE=AUTHORITY_FILE)
         if arguments:
             self.with_command(["apache2-foreground", *arguments])
         self.with_envs(
@@ -251,21 +330,9 @@ def wait_for_database(database: Database, container: Container) -> None:
     """Wait until the server in `container` lets `database`'s user in.
 
     Raises:
-        MachineCannotError: it stopped, or refused for START_SECONDS; `seen` has its log's end.
+        MachineCannotError: it stopped, or refused for ANSWER_SECONDS.
     """
-    attempts = Retrying(
-        stop=stop_after_delay(START_SECONDS),
-        wait=wait_fixed(POLL_SECONDS),
-        retry=while_alive(container),
-    )
-    try:
-        attempts(database.query, "SELECT 1")
-    except (RetryError, WrongInputError) as error:
-        raise MachineCannotError(
-            expected=f"the database in {container.name} to answer within {START_SECONDS} s",
-            seen=log_end(container),
-            next_command=f"docker logs {container.name}",
-        ) from error
+    wait_for_answer(container, "the database", lambda: database.query("SELECT 1"))
 
 
 def _last_words(error: BaseException) -> str:

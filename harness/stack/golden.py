@@ -7,12 +7,10 @@ code here that installs. A change of any builds them anew; `harness images` list
 import dataclasses
 import functools
 import html
-import io
 import json
 import re
 import secrets
 import shutil
-import tarfile
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +40,6 @@ from harness.stack.engine import engine
 from harness.stack.images import Image
 from harness.stack.installation import ensure_installed
 from harness.stack.instance import Instance
-from harness.stack.reaper import this_process
 from harness.stack.servers import WARM_FILES, Installed, Servers
 from harness.stack.shell import WEB_ROOT, MatomoShell
 
@@ -319,7 +316,7 @@ def _load(key: str) -> Golden:
     web, database = (images.local(tag, "local") for tag in (web_tag(key), database_tag(key)))
     assert web is not None  # noqa: S101  just built, or seen
     assert database is not None  # noqa: S101
-    facts = json.loads(_file_in(web, FACTS))
+    facts = json.loads(images.file_in(web.reference, FACTS))
     return Golden(
         web=web,
         database=database,
@@ -331,16 +328,3 @@ def _load(key: str) -> Golden:
         ),
         salt=facts["salt"],
     )
-
-
-def _file_in(image: Image, path: str) -> str:
-    """Read a file of an image, without running anything."""
-    container = engine().containers.create(image.reference, labels=this_process().labels)
-    try:
-        chunks, _ = container.get_archive(path)
-        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-            member = archive.extractfile(Path(path).name)
-            assert member is not None  # noqa: S101  a file, not a directory
-            return member.read().decode()
-    finally:
-        container.remove(force=True, v=True)

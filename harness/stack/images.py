@@ -5,8 +5,12 @@ twice and a change of any input builds anew.
 """
 
 import hashlib
+import io
 import os
+import shutil
+import ssl
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +30,10 @@ from harness.stack import reaper
 from harness.stack.engine import engine
 
 BASES_DIRECTORY: Final = IMAGE_DIRECTORY / "bases"
+STANDS_DIRECTORY: Final = Path(__file__).parent / "stands"
+"""Load balancer, mail and what else production has around Matomo, each built on Debian."""
+MACHINE_AUTHORITIES: Final = "machine-authorities.crt"
+"""In a stand's build context: whom this machine trusts, for package managers behind its proxy."""
 REPOSITORY: Final = "matomo-harness"
 """Prefix of every image that is built here."""
 
@@ -166,6 +174,25 @@ def _cannot_run(command: list[str], reference: str, seen: str) -> MachineCannotE
     )
 
 
+def file_in(reference: str, path: str) -> bytes:
+    """Return a file of an image, without running anything.
+
+    Args:
+        reference: the image.
+        path: of a file that is there.
+    """
+    labels = reaper.this_process().labels
+    container = engine().containers.create(reference, ["never", "started"], labels=labels)
+    try:
+        chunks, _ = container.get_archive(path)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            member = archive.extractfile(Path(path).name)
+            assert member is not None  # noqa: S101  a file, not a directory
+            return member.read()
+    finally:
+        container.remove(force=True, v=True)
+
+
 # -- where a base comes from ----------------------------------------------------------------------
 
 
@@ -257,6 +284,38 @@ def _build_on_debian(stand_in: _StandIn, debian: Image, tag: str) -> Image:
             next_command=f"docker build {directory.relative_to(ROOT)}   (to see the whole log)",
         ) from error
     return Image(tag, built.id, "stand-in")
+
+
+def stand(name: str) -> Image:
+    """Return the image of the stand in stands/`name`, built if it is not here.
+
+    Raises:
+        BaseUnavailableError: Debian's or the package registry cannot be reached.
+    """
+    directory, debian = STANDS_DIRECTORY / name, _debian()
+    tag = f"{REPOSITORY}/{name}:{content_hash(tree(directory), debian.id)}"
+    return _built_once(tag, "local", lambda: _build_stand(directory, debian, tag))
+
+
+def _build_stand(directory: Path, debian: Image, tag: str) -> Image:
+    with tempfile.TemporaryDirectory() as temporary:
+        context = Path(temporary) / directory.name
+        shutil.copytree(directory, context)
+        shutil.copyfile(_machine_authorities(), context / MACHINE_AUTHORITIES)
+        try:
+            return build(context, tag, {"DEBIAN_BASE": debian.reference}, {})
+        except WrongInputError as error:
+            raise BaseUnavailableError(
+                expected=f"to build {directory.name} from Debian's packages",
+                seen=error.seen,
+                next_command="the same command again, once the network or registry is back",
+            ) from error
+
+
+def _machine_authorities() -> Path:
+    candidates = (ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt")
+    found = [Path(it) for it in candidates if it and Path(it).is_file()]
+    return found[0] if found else Path(requests.utils.DEFAULT_CA_BUNDLE_PATH)
 
 
 def _stand_in_tag(stand_in: _StandIn, debian: Image) -> str:

@@ -1,6 +1,7 @@
 """One running, installed Matomo and the doors to it, whatever it runs in."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.matomo.api import Api
 from harness.matomo.database import Database
@@ -20,6 +21,7 @@ class Instance:
         account: the superuser, with an enrolled second factor.
         token: a token_auth of the superuser.
         exchanges: the last of all conversations with it.
+        authority: file with whoever signed its certificate, where it is reached by TLS.
     """
 
     url: str
@@ -28,11 +30,12 @@ class Instance:
     account: Account
     token: str = field(repr=False)
     exchanges: Exchanges = field(default_factory=Exchanges, repr=False)
+    authority: Path | None = None
 
     @property
     def web(self) -> Web:
         """A new conversation with it, without cookies."""
-        return Web(self.url, exchanges=self.exchanges)
+        return Web(self.url, exchanges=self.exchanges, authority=self.authority)
 
     @property
     def api(self) -> Api:

@@ -72,9 +72,9 @@ class Run:
         """There when the run ended by itself, with all its programs."""
         return RUNS / f"{self.id}.ended"
 
-    def state(self, name: str) -> Path:
-        """Return the file by which the processes of the run share `name`."""
-        return RUNS / f"{self.id}-{name}.json"
+    def file(self, name: str) -> Path:
+        """Return the path of a file that ends with the run."""
+        return RUNS / f"{self.id}-{name}"
 
     @property
     def labels(self) -> dict[str, str]:

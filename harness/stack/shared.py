@@ -53,8 +53,8 @@ def shared_servers(golden: Golden, run: Run, *, memory: str = DATABASE_MEMORY) -
         MachineCannotError: one of the two does not come up.
     """
     name = f"servers-{golden.web.digest}"
-    with FileLock(run.state(name).with_suffix(".lock")):
-        state = run.state(name)
+    with FileLock(run.file(f"{name}.lock")):
+        state = run.file(f"{name}.json")
         if state.exists() and (servers := _attach(golden, json.loads(state.read_text()))):
             return servers
         started = _start(golden, run, memory)

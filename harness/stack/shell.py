@@ -12,12 +12,13 @@ from docker.models.containers import Container
 from docker.utils.socket import frames_iter
 from tenacity import RetryCallState, RetryError, Retrying, stop_after_delay, wait_fixed
 
-from harness.errors import BrokenPromiseError, MachineCannotError, WrongInputError
+from harness.errors import BrokenPromiseError, HarnessError, MachineCannotError, WrongInputError
 from harness.matomo.web import Web
 from harness.stack.engine import engine
 
 WEB_ROOT: Final = "/var/www/html"
-WEB_SECONDS: Final = 60
+ANSWER_SECONDS: Final = 60
+POLL_SECONDS: Final = 0.02
 ARGUMENT_BYTES: Final = 96 * 1024
 """Of one argument of a command; Linux takes 128 KiB (MAX_ARG_STRLEN). A multiple of four, so that
 each part is base64 by itself."""
@@ -193,26 +194,44 @@ class LastingShell:
         )
 
 
-def wait_for_web(web: Web, container: Container) -> None:
-    """Wait until the web server of `container` answers, whatever it answers.
+def wait_for_answer(container: Container, what: str, ask: Callable[[], object]) -> None:
+    """Call `ask` until it raises nothing.
+
+    Args:
+        container: where it runs; no more is waited for when it stops.
+        what: runs there, for the error.
+        ask: fails where there is no answer yet.
 
     Raises:
-        MachineCannotError: it stopped, or said nothing for WEB_SECONDS; `seen` has its log's end.
+        MachineCannotError: it stopped, or was silent for ANSWER_SECONDS; `seen` is its log's end.
     """
     attempts = Retrying(
-        stop=stop_after_delay(WEB_SECONDS),
-        wait=wait_fixed(0.02),
+        stop=stop_after_delay(ANSWER_SECONDS),
+        wait=wait_fixed(POLL_SECONDS),
         retry=while_alive(container),
     )
     try:
-        # A static file: the first page of Matomo takes long, and its database may not be there.
-        attempts(web.get, path="matomo.js")
-    except (RetryError, MachineCannotError) as error:
+        attempts(ask)
+    except (RetryError, HarnessError, OSError) as error:  # OSError: of requests, of Testcontainers
         raise MachineCannotError(
-            expected=f"the web server of {container.name} to answer within {WEB_SECONDS} s",
+            expected=f"{what} in {container.name} to answer within {ANSWER_SECONDS} s",
             seen=log_end(container),
             next_command=f"docker logs {container.name}",
         ) from error
+
+
+def wait_for_web(web: Web, container: Container) -> None:
+    """Wait until the web server of `container` answers, and not a load balancer in its place.
+
+    Raises:
+        MachineCannotError: it stopped, or said nothing for ANSWER_SECONDS.
+    """
+
+    def ask() -> None:
+        # A static file: the first page of Matomo takes long, and its database may not be there.
+        web.ask("matomo.js").raise_for_status()
+
+    wait_for_answer(container, "the web server", ask)
 
 
 def while_alive(container: Container) -> Callable[[RetryCallState], bool]:

@@ -15,6 +15,9 @@ enable_browser_archiving_triggering = 0
 browser_archiving_disabled_enforce = 1
 enable_general_settings_admin = 0
 time_before_today_archive_considered_outdated = 1800
+; What an archiver had begun that was killed (no memory, a lost host) is taken up again after this
+; many seconds, and not after a day. No single archive may take longer.
+archive_failure_recovery_timeout = 7200
 
 ; The load balancer appends the visitor's address as the last entry.
 proxy_client_headers[] = "HTTP_X_FORWARDED_FOR"

@@ -1,107 +1,27 @@
 """Wrong input and poor machines: one clear line, the right exit code, nothing half-made."""
 
-import dataclasses
 import io
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import docker
 import pytest
-import requests
 
 from harness.errors import ExitCode
 from harness.operate.prepare import wait_for_engine
-from harness.settings import OWNER_LABEL, ROOT, Settings, project_name
-from harness.stack import reaper
-from harness.stack.engine import engine
+from harness.settings import OWNER_LABEL
+from tests.checkout import Checkout
 
 MIB = 2**20
 EMPTY_ARCHIVE = bytes(1024)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command said."""
-
-    code: int
-    text: str
-
-    def refuses(self, code: ExitCode, *words: str) -> None:
-        """Assert an error of the house: its parts, `words` in it, no traceback."""
-        assert self.code == code, self.text
-        assert "Traceback" not in self.text
-        for part in ("expected", "seen:", "next:", *words):
-            assert part in self.text, self.text
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass(frozen=True)
-class Checkout:
-    """A copy of this checkout, and so a local stack of its own."""
-
-    root: Path
-    settings: Settings
-
-    def environment(self, **changes: str) -> dict[str, str]:
-        """Return what leads a command to this copy."""
-        own = {
-            "PYTHONPATH": str(self.root),
-            "MATOMO_PORT": str(self.settings.port),
-            "MATOMO_BASE": self.settings.matomo_base,
-            "MATOMO_VERSION": self.settings.matomo_version,
-            "IMAGE": self.settings.image or "",
-        }
-        return {**os.environ, **own, **changes}
-
-    def command(self, *arguments: str) -> list[str]:
-        """Return the harness's command line."""
-        return [sys.executable, "-m", "harness.cli", *arguments]
-
-    def harness(self, *arguments: str, prefix: tuple[str, ...] = (), **changes: str) -> Answer:
-        """Run it to its end."""
-        ended = subprocess.run(
-            [*prefix, *self.command(*arguments)],
-            cwd=self.root,
-            env=self.environment(**changes),
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        return Answer(ended.returncode, ended.stdout + ended.stderr)
-
-    @property
-    def containers(self) -> list[str]:
-        """Names of this copy's containers."""
-        label = f"{OWNER_LABEL}={project_name(self.root)}"
-        return [str(it.name) for it in engine().containers.list(all=True, filters={"label": label})]
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    root = tmp_path / "checkout"
-    left_out = shutil.ignore_patterns(
-        ".git", ".venv", ".local", "reports", ".*_cache", "__pycache__"
-    )
-    shutil.copytree(ROOT, root, ignore=left_out)
-    copy = Checkout(root, dataclasses.replace(Settings.from_environment(), port=free_port()))
-    yield copy
-    reaper.remove_labelled(engine(), f"{OWNER_LABEL}={project_name(root)}")
 
 
 def test_a_base_that_does_not_exist(checkout: Checkout) -> None:
@@ -176,9 +96,8 @@ def test_ctrl_c_in_the_middle_of_up_is_completed_by_the_next(checkout: Checkout)
 
     answer = checkout.harness("up")
     assert answer.code == 0, answer.text
-    url = f"http://localhost:{checkout.settings.port}/"
-    assert url in answer.text
-    assert 'name="form_login"' in requests.get(url, timeout=30).text
+    assert checkout.web.url in answer.text
+    assert 'name="form_login"' in checkout.web.get().text
 
     # A stack that is up: what a person mistypes or loses from here on.
     code = checkout.harness("totp")

@@ -60,8 +60,36 @@ final class Environment
                 $warnings[$variable] = 'sets nothing: ' . $reason->getMessage();
             }
         }
+        foreach (['database', 'database_reader'] as $section) {
+            if ($this->wouldSpeakClearText($section, $overrides)) {
+                $variable = 'MATOMO_' . strtoupper($section) . '_ENABLE_SSL';
+                $authorities = openssl_get_cert_locations()['default_cert_dir'];
+                $inFile = array_key_exists('ssl_ca_path', $this->fileSettings[$section] ?? []);
+                $overrides[] = new Override($variable, $section, 'ssl_ca_path', $authorities, $inFile);
+                $warnings[$variable] = "names no authority (" . strtoupper("MATOMO_{$section}_SSL_CA") . "), and Matomo would speak"
+                    . " clear text: the server's certificate is checked by the system's, $authorities";
+            }
+        }
         $this->overrides = $overrides;
         $this->warnings = $warnings;
+    }
+
+    /**
+     * Whether TLS is asked for and would not happen: Matomo's database drivers begin it for one of
+     * these keys only, and say nothing without (core/Db/Adapter/Pdo/Mysql.php).
+     *
+     * @param Override[] $overrides
+     */
+    private function wouldSpeakClearText(string $section, array $overrides): bool
+    {
+        $effective = $this->settings[$section] ?? [];
+        foreach ($overrides as $override) {
+            if ($override->section === $section) {
+                $effective[$override->key] = $override->value;
+            }
+        }
+        $begins = ['ssl_ca', 'ssl_ca_path', 'ssl_cert', 'ssl_key', 'ssl_cipher'];
+        return !empty($effective['enable_ssl']) && !array_filter(array_intersect_key($effective, array_flip($begins)));
     }
 
     public static function ofThisProcess(): self

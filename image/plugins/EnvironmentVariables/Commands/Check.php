@@ -7,6 +7,7 @@
 namespace Piwik\Plugins\EnvironmentVariables\Commands;
 
 use Piwik\Plugin\ConsoleCommand;
+use Piwik\Plugins\EnvironmentVariables\Diagnostic\DatabaseTlsCheck;
 use Piwik\Plugins\EnvironmentVariables\Environment;
 
 /** Names what each MATOMO_ variable sets, never its value; fails when one sets nothing sensible. */
@@ -28,6 +29,8 @@ class Check extends ConsoleCommand
         foreach ($environment->warnings as $variable => $warning) {
             $this->getOutput()->writeln("WARNING $variable $warning");
         }
+        $cipher = DatabaseTlsCheck::cipher();
+        $this->getOutput()->writeln('The database is spoken to ' . ($cipher ? "by TLS, $cipher" : 'in clear text'));
         return $environment->warnings ? self::FAILURE : self::SUCCESS;
     }
 }

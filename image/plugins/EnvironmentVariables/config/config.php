@@ -5,6 +5,7 @@
  */
 
 use Piwik\Application\Kernel\GlobalSettingsProvider;
+use Piwik\Plugins\EnvironmentVariables\Diagnostic\DatabaseTlsCheck;
 use Piwik\Plugins\EnvironmentVariables\Diagnostic\EnvironmentCheck;
 use Piwik\Plugins\EnvironmentVariables\Environment;
 
@@ -39,5 +40,8 @@ return [
         return $config;
     }),
 
-    'diagnostics.optional' => Piwik\DI::add([Piwik\DI::get(EnvironmentCheck::class)]),
+    'diagnostics.optional' => Piwik\DI::add([
+        Piwik\DI::get(EnvironmentCheck::class),
+        Piwik\DI::get(DatabaseTlsCheck::class),
+    ]),
 ];

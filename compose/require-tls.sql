@@ -1,0 +1,1 @@
+ALTER USER 'matomo'@'%' REQUIRE SSL;

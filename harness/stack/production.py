@@ -1,0 +1,187 @@
+"""The shape of production on one machine: docs/production-shape.md maps its parts.
+
+A browser comes by TLS to the load balancer, that by plain HTTP to Matomo, that by TLS to its
+database and, with STARTTLS and a password, to the mail relay; config/, misc/ and js/ are on EFS;
+an archiver is a second container. Starts installed, from golden images.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from types import MappingProxyType, TracebackType
+from typing import Final, Self
+
+from testcontainers.core.network import Network
+
+from harness import task
+from harness.matomo.api import Api
+from harness.matomo.web import Web
+from harness.stack import archiver
+from harness.stack.archiver import Archived
+from harness.stack.certificates import Authority, Certificate, authority
+from harness.stack.containers import (
+    LOOPBACK,
+    SMALL_DATABASE,
+    MariaDBContainer,
+    MatomoContainer,
+    network,
+)
+from harness.stack.efs import Efs
+from harness.stack.golden import Golden
+from harness.stack.images import Image
+from harness.stack.instance import Instance
+from harness.stack.load_balancer import LoadBalancer
+from harness.stack.mail import MailContainer
+from harness.stack.reaper import this_process
+from harness.stack.shell import wait_for_web
+
+BEHIND_TLS: Final = {"MATOMO_GENERAL_FORCE_SSL": "1"}
+"""What a Matomo is told that stands behind a load balancer which ends TLS."""
+ALL_NAMES: Final = ("localhost", LOOPBACK, "db", "mail", "load-balancer")
+
+
+class Production:
+    """All stands and a Matomo, installed; a context manager.
+
+    Args:
+        golden: the images to start from.
+        image: for the web container; the golden one by default, which starts installed and warm.
+            A deployed one starts as on its first day, on what is on `efs`.
+        environment: MATOMO_* variables; they win over the harness's.
+        efs: what is mounted on config, misc and js; by default they end with the web container.
+        certificate: the database's.
+        trusted: whom Matomo trusts; the authority that signed everything here by default.
+        database_memory: of the database's data, in bytes.
+    """
+
+    def __init__(
+        self,
+        golden: Golden,
+        *,
+        image: Image | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        efs: Efs | None = None,
+        certificate: Certificate | None = None,
+        trusted: Authority | None = None,
+        database_memory: int | None = None,
+    ) -> None:
+        self._golden = golden
+        self._image = image or golden.web
+        self._environment = environment
+        self._efs = efs
+        self._trusted = trusted or authority()
+        self._certificate = certificate or authority().issue(*ALL_NAMES)
+        self._database_memory = database_memory
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start everything, side by side."""
+        with self._running as running:
+            self.network: Network = running.enter_context(network())
+            certificate = authority().issue(*ALL_NAMES)
+            self.mariadb = MariaDBContainer(
+                self._golden.database.reference,
+                self.network,
+                passwords=self._golden.installed.passwords,
+                arguments=SMALL_DATABASE,
+                certificate=self._certificate,
+                memory=self._database_memory,
+            )
+            self.mail = MailContainer(self.network, certificate=certificate)
+            self.load_balancer = LoadBalancer(self.network, certificate)
+            self.matomo = self.task()
+            # By its name, as it may be another one by then.
+            running.callback(lambda: self.matomo.stop())
+            with ThreadPoolExecutor() as side_by_side:
+                task = side_by_side.submit(self.matomo.start)
+                stands = (self.mariadb, self.mail, self.load_balancer)
+                list(side_by_side.map(running.enter_context, stands))
+                task.result()
+            self.wait_for_a_target()
+            self._running = running.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove everything."""
+        self._running.close()
+
+    def keep(self) -> None:
+        """Have the end of the context remove nothing."""
+        self._running.pop_all()
+
+    def task(
+        self, environment: Mapping[str, str] = MappingProxyType({}), *, image: Image | None = None
+    ) -> MatomoContainer:
+        """Return another web container of this deployment, not started.
+
+        Args:
+            environment: variables that are other than the first one's.
+            image: of another version than the first one's.
+        """
+        variables = {
+            **self.mariadb.matomo_environment(),
+            **self.mail.environment,
+            **self._golden.environment,
+            **BEHIND_TLS,
+            **self._environment,
+            **environment,
+        }
+        options = {**task.read().web.limits, "mounts": self._efs.mounts() if self._efs else []}
+        return MatomoContainer(
+            (image or self._image).reference,
+            self.network,
+            variables,
+            authority=self._trusted.file,
+            options=options,
+        )
+
+    def replace_task(
+        self, environment: Mapping[str, str] = MappingProxyType({}), *, image: Image | None = None
+    ) -> None:
+        """Kill the web container, as a host fails, and start another in its place; see `task`."""
+        self.matomo.stop()
+        self.matomo = self.task(environment, image=image)
+        self.matomo.start()
+        self.wait_for_a_target()
+
+    def wait_for_a_target(self) -> None:
+        """Wait until the load balancer passes on what comes.
+
+        Raises:
+            MachineCannotError: it answers for its target still.
+        """
+        wait_for_web(self.load_balancer.web, self.matomo.get_wrapped_container())
+
+    def archive(self, *options: str) -> Archived:
+        """Run the scheduled task once, to its end; `options` are core:archive's."""
+        web = self.matomo.get_wrapped_container()
+        return archiver.archive(web, this_process().labels, *options)
+
+    # -- doors: made anew each time, as a container that was started again has other ports ---------
+
+    @property
+    def instance(self) -> Instance:
+        """The Matomo, with every door open; HTTP by way of the load balancer."""
+        return Instance(
+            url=self.load_balancer.url,
+            shell=self.matomo.shell,
+            database=self.mariadb.database,
+            account=self._golden.installed.account,
+            token=self._golden.installed.token,
+            authority=authority().file,
+        )
+
+    @property
+    def web(self) -> Web:
+        """A new conversation by way of the load balancer, without cookies."""
+        return self.instance.web
+
+    @property
+    def api(self) -> Api:
+        """The API with the superuser's token, by way of the load balancer."""
+        return self.instance.api

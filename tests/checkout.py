@@ -1,0 +1,103 @@
+"""A copy of this checkout, to run the command line in: a local stack of its own."""
+
+import dataclasses
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import ExitCode
+from harness.matomo.web import Web
+from harness.settings import OWNER_LABEL, ROOT, Settings, project_name
+from harness.stack import reaper
+from harness.stack.engine import engine
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said."""
+
+    code: int
+    text: str
+
+    def refuses(self, code: ExitCode, *words: str) -> None:
+        """Assert an error of the house: its parts, `words` in it, no traceback."""
+        assert self.code == code, self.text
+        assert "Traceback" not in self.text
+        for part in ("expected", "seen:", "next:", *words):
+            assert part in self.text, self.text
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of this checkout, and so a local stack of its own."""
+
+    root: Path
+    settings: Settings
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """Return what leads a command to this copy."""
+        own = {
+            "PYTHONPATH": str(self.root),
+            "MATOMO_PORT": str(self.settings.port),
+            "MATOMO_HTTP_PORT": str(self.settings.http_port),
+            "MATOMO_BASE": self.settings.matomo_base,
+            "MATOMO_VERSION": self.settings.matomo_version,
+            "IMAGE": self.settings.image or "",
+        }
+        return {**os.environ, **own, **changes}
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the harness's command line."""
+        return [sys.executable, "-m", "harness.cli", *arguments]
+
+    def harness(self, *arguments: str, prefix: tuple[str, ...] = (), **changes: str) -> Answer:
+        """Run it to its end."""
+        ended = subprocess.run(
+            [*prefix, *self.command(*arguments)],
+            cwd=self.root,
+            env=self.environment(**changes),
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        return Answer(ended.returncode, ended.stdout + ended.stderr)
+
+    @property
+    def web(self) -> Web:
+        """A new conversation with this copy's Matomo, by TLS."""
+        authority = self.root / ".local/tls/authority.pem"
+        return Web(f"https://localhost:{self.settings.port}", authority=authority)
+
+    @property
+    def containers(self) -> list[str]:
+        """Names of this copy's containers."""
+        label = f"{OWNER_LABEL}={project_name(self.root)}"
+        return [str(it.name) for it in engine().containers.list(all=True, filters={"label": label})]
+
+
+@contextmanager
+def copied(directory: Path) -> Iterator[Checkout]:
+    """Copy this checkout into `directory`; what its stack made is removed at the end."""
+    root = directory / "checkout"
+    left_out = shutil.ignore_patterns(
+        ".git", ".venv", ".local", "reports", ".*_cache", "__pycache__"
+    )
+    shutil.copytree(ROOT, root, ignore=left_out)
+    settings = dataclasses.replace(
+        Settings.from_environment(), port=free_port(), http_port=free_port()
+    )
+    yield Checkout(root, settings)
+    reaper.remove_labelled(engine(), f"{OWNER_LABEL}={project_name(root)}")

@@ -1,0 +1,151 @@
+"""The scheduled archiver: a container of its own that ends, says how, and may be killed."""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import pytest
+from docker.models.containers import Container
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from harness import task
+from harness.matomo import tracker, traffic
+from harness.matomo.traffic import Site
+from harness.stack import archiver, faults
+from harness.stack.production import Production
+from harness.stack.reaper import this_process
+
+DAY = date(2025, 5, 31)
+SECONDS = 180
+
+
+@pytest.fixture
+def visits(matomo_production: Production) -> int:
+    """How many visits of DAY there are to be archived."""
+    made = traffic.visits([Site(1, "https://discovery.example", "America/New_York")], DAY, 2)
+    assert tracker.send(matomo_production.api, traffic.hits(made))
+    return sum(visit.day == DAY for visit in made)
+
+
+def reported(production: Production) -> int:
+    answer = production.api.call("VisitsSummary.getVisits", idSite=1, period="day", date=str(DAY))
+    return int(answer["value"])
+
+
+def invalidations(production: Production, condition: str = "1") -> int:
+    (row,) = production.instance.database.query(
+        "SELECT COUNT(*) AS number FROM {prefix}archive_invalidations WHERE " + condition  # noqa: S608
+    )
+    return int(row["number"])
+
+
+Start = Callable[[], Container]
+
+
+@pytest.fixture
+def start(matomo_production: Production) -> Iterator[Start]:
+    """Starts archivers; whatever becomes of them, they are removed."""
+    web = matomo_production.matomo.get_wrapped_container()
+    made: list[Container] = []
+
+    def start() -> Container:
+        made.append(archiver.start(web, this_process().labels))
+        return made[-1]
+
+    yield start
+    for container in made:
+        container.remove(force=True, v=True)
+
+
+def test_it_has_what_the_web_container_has_and_nothing_else(
+    matomo_production: Production, start: Start
+) -> None:
+    web, second = matomo_production.matomo.get_wrapped_container(), start()
+    second.reload()
+    for part in ("Image", "Mounts"):
+        assert second.attrs[part] == web.attrs[part], part
+    assert sorted(second.attrs["Config"]["Env"]) == sorted(web.attrs["Config"]["Env"])
+    assert not second.attrs["HostConfig"]["VolumesFrom"]
+    limits = task.read().archiver
+    assert second.attrs["HostConfig"]["Memory"] == limits.memory_mib * 2**20
+
+
+def test_its_reports_are_exact_and_it_ends_with_zero(
+    matomo_production: Production, visits: int
+) -> None:
+    assert reported(matomo_production) == 0
+    archived = matomo_production.archive()
+    assert archived.exit_code == 0, archived.log
+    assert reported(matomo_production) == visits
+
+
+@pytest.mark.matomo_log("log_link_visit_action", reason="this test takes that table away")
+def test_an_archive_that_failed_is_not_zero_and_the_last_line_says_so(
+    matomo_production: Production, visits: int
+) -> None:
+    assert visits
+    matomo_production.instance.database.query(
+        "RENAME TABLE {prefix}log_link_visit_action TO {prefix}gone"
+    )
+    archived = matomo_production.archive()
+    assert archived.exit_code != 0
+    assert "ARCHIVING FAILED" in archived.log.splitlines()[-1]
+
+
+def test_a_database_that_is_gone_is_not_zero(matomo_production: Production, start: Start) -> None:
+    with faults.cut(matomo_production.mariadb.get_wrapped_container()):
+        archived = archiver.ended(start(), SECONDS)
+    assert archived.exit_code != 0
+    assert "ARCHIVING FAILED" in archived.log.splitlines()[-1]
+
+
+def test_two_at_once_count_nothing_twice(
+    matomo_production: Production, start: Start, visits: int
+) -> None:
+    both = [start(), start()]
+    for container in both:
+        archived = archiver.ended(container, SECONDS)
+        assert archived.exit_code == 0, archived.log
+    assert reported(matomo_production) == visits
+    assert invalidations(matomo_production) == 0
+
+
+def test_what_a_stopped_task_had_begun_the_next_run_finishes(
+    matomo_production: Production, start: Start, visits: int
+) -> None:
+    ended = interrupted(matomo_production, start, "SIGTERM")
+    assert ended.exit_code == 143
+    assert "stopped by a signal" in ended.log.splitlines()[-1]
+    assert reported(matomo_production) == 0
+    archived = matomo_production.archive()
+    assert archived.exit_code == 0, archived.log
+    assert reported(matomo_production) == visits
+
+
+def test_what_a_killed_task_had_begun_is_taken_up_after_the_recovery_timeout(
+    matomo_production: Production, start: Start, visits: int
+) -> None:
+    assert interrupted(matomo_production, start, "SIGKILL").exit_code == 137
+    assert matomo_production.archive().exit_code == 0
+    assert reported(matomo_production) == 0  # a run may be at it still, for all that Matomo knows
+    matomo_production.instance.database.query(
+        "UPDATE {prefix}archive_invalidations SET ts_started = ts_started - INTERVAL 2 HOUR"
+    )
+    assert matomo_production.archive().exit_code == 0
+    assert reported(matomo_production) == visits
+
+
+def interrupted(production: Production, start: Start, signal: str) -> archiver.Archived:
+    with faults.slow(production.mariadb.get_wrapped_container(), cpus=0.05):
+        first = start()
+        wait_until_it_archives(production)
+        first.kill(signal)
+        return archiver.ended(first, task.read().archiver.stop_seconds)
+
+
+def wait_until_it_archives(production: Production) -> None:
+    attempts = Retrying(
+        stop=stop_after_delay(SECONDS),
+        wait=wait_fixed(0.1),
+        retry=retry_if_result(lambda begun: not begun),
+    )
+    attempts(invalidations, production, "status = 1")

@@ -1,0 +1,170 @@
+"""TLS between Matomo and its database: spoken in every session, and never silently not."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from harness.errors import WrongInputError
+from harness.matomo import sessions
+from harness.matomo.sessions import Sessions
+from harness.stack.certificates import Certificate, authority
+from harness.stack.containers import (
+    DATABASE_USER,
+    SMALL_DATABASE,
+    MariaDBContainer,
+    MatomoContainer,
+)
+from harness.stack.golden import Golden
+from harness.stack.production import Production
+
+SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+
+def test_every_session_of_matomo_s_speaks_tls(
+    production: Production, figure: Callable[[str], None]
+) -> None:
+    doors: dict[str, Callable[[], object]] = {
+        "page": lambda: production.web.get({"module": "Login"}),
+        "hit": lambda: production.web.ask("matomo.php?idsite=1&rec=1"),
+        "console": lambda: production.matomo.shell.console("environmentvariables:check"),
+        "archiver": lambda: production.archive("--skip-all-segments"),
+    }
+    seen = {door: sessions_of(production, use) for door, use in doors.items()}
+    assert all(it.all for it in seen.values()), seen
+    assert not any(it.in_clear_text for it in seen.values()), seen
+    figure(
+        ", ".join(f"{door}: {it.by_tls} of {it.all} sessions by TLS" for door, it in seen.items())
+    )
+
+
+def sessions_of(production: Production, use: Callable[[], object]) -> Sessions:
+    root = production.mariadb.root
+    before = sessions.count(root, DATABASE_USER)
+    use()
+    return sessions.count(root, DATABASE_USER).since(before)
+
+
+def test_matomo_tells_the_cipher_of_its_session(production: Production) -> None:
+    said = production.matomo.shell.console("environmentvariables:check")
+    assert re.search("The database is spoken to by TLS, TLS_[A-Z0-9_]+", said), said
+
+
+@pytest.fixture
+def lenient(any_golden: Golden, request: pytest.FixtureRequest) -> Iterator[Production]:
+    """With a server and a user that would not mind clear text."""
+    with Production(any_golden, environment=request.param) as started:
+        root = started.mariadb.root
+        root.query("SET GLOBAL require_secure_transport = OFF")
+        root.query(f"ALTER USER {DATABASE_USER}@'%' REQUIRE NONE")
+        yield started
+
+
+@pytest.mark.parametrize("lenient", [{"MATOMO_DATABASE_ENABLE_SSL": "0"}], indirect=True)
+def test_a_session_in_clear_text_is_seen(lenient: Production) -> None:
+    seen = sessions_of(lenient, lambda: lenient.web.get({"module": "Login"}))
+    assert seen.all
+    assert seen.in_clear_text == seen.all
+    said = lenient.matomo.shell.console("environmentvariables:check")
+    assert "The database is spoken to in clear text" in said
+
+
+@pytest.mark.parametrize("lenient", [{"MATOMO_DATABASE_SSL_CA": ""}], indirect=True)
+def test_without_an_authority_clear_text_is_not_spoken_and_the_log_says_so(
+    lenient: Production,
+) -> None:
+    seen = sessions_of(lenient, lambda: lenient.web.get({"module": "Login"}))
+    assert not seen.in_clear_text
+    assert "MATOMO_DATABASE_ENABLE_SSL names no authority" in lenient.matomo.log
+
+
+def test_the_server_takes_nobody_in_without_tls(production: Production) -> None:
+    clear = dataclasses.replace(production.mariadb.database, tls=None)
+    with pytest.raises(WrongInputError, match="require_secure_transport"):
+        clear.query("SELECT 1")
+
+
+def test_matomo_s_user_must_speak_tls_wherever_the_server_would_not_mind(
+    production: Production,
+) -> None:
+    root = production.mariadb.root
+    root.query("SET GLOBAL require_secure_transport = OFF")
+    try:
+        with pytest.raises(WrongInputError, match="Access denied"):
+            dataclasses.replace(production.mariadb.database, tls=None).query("SELECT 1")
+    finally:
+        root.query("SET GLOBAL require_secure_transport = ON")
+
+
+@contextmanager
+def task(production: Production, **environment: str) -> Iterator[MatomoContainer]:
+    with production.task({f"MATOMO_DATABASE_{key}": it for key, it in environment.items()}) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"SSL_CA": SYSTEM_AUTHORITIES}, "refused"),
+        ({"SSL_CA": "/no/such/file.pem"}, "refused"),
+        ({"HOST": "{address}"}, "refused"),
+        ({"SSL_CA": SYSTEM_AUTHORITIES, "SSL_NO_VERIFY": "1"}, None),
+        ({"ENABLE_SSL": "0"}, "refused"),
+        ({"SSL_CA": ""}, "refused"),
+        ({"SSL_CA": "", "ADAPTER": "MYSQLI"}, "refused"),
+    ],
+    ids=[
+        "all right",
+        "wrong authority",
+        "no such file",
+        "wrong host name",
+        "wrong authority, not verified",
+        "no TLS",
+        "no authority",
+        "no authority, the other driver",
+    ],
+)
+def test_what_is_wrong_with_tls_is_refused_and_named(
+    production: Production, environment: dict[str, str], expected: str | None
+) -> None:
+    # A server and a user that would not mind clear text: whatever is refused, Matomo refuses.
+    address = production.mariadb.get_docker_client().bridge_ip(
+        production.mariadb.get_container_id()
+    )
+    environment = {key: value.format(address=address) for key, value in environment.items()}
+    with task(production, **environment) as matomo:
+        reason = matomo.shell.health()
+        assert (reason is not None) == (expected == "refused"), reason
+        if reason:
+            assert "status 500" in reason
+
+
+@pytest.mark.parametrize("wrong", ["expired", "another name"])
+def test_a_bad_certificate_of_the_server_s_is_refused(
+    production: Production, any_golden: Golden, wrong: str
+) -> None:
+    certificate = bad_certificate(wrong)
+    alias = f"db-{wrong.replace(' ', '-')}"
+    with ExitStack() as running:
+        mariadb = MariaDBContainer(
+            any_golden.database.reference,
+            production.network,
+            alias=alias,
+            passwords=any_golden.installed.passwords,
+            arguments=SMALL_DATABASE,
+            certificate=certificate,
+        )
+        running.enter_context(mariadb)
+        matomo = running.enter_context(task(production, HOST=alias))
+        reason = matomo.shell.health()
+        assert reason
+        assert "status 500" in reason
+
+
+def bad_certificate(wrong: str) -> Certificate:
+    if wrong == "expired":
+        return authority().issue("db-expired", expired=True)
+    return authority().issue("somebody-else")

@@ -1,0 +1,194 @@
+"""config, misc and js on a file system that outlives the tasks, whoever its files belong to."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from harness.errors import BrokenPromiseError, MachineCannotError
+from harness.matomo import config
+from harness.stack import images
+from harness.stack.containers import MatomoContainer, network
+from harness.stack.efs import FOREIGN_UID, Efs
+from harness.stack.golden import Golden
+from harness.stack.images import Image
+from harness.stack.production import Production
+from harness.stack.shell import OWN_CONFIG, MatomoShell
+
+NO_CHOWN = {"cap_drop": ["CHOWN"]}
+A_PERSON_S = ("General", "all_websites_website_per_page", "17")
+"""A setting that somebody made, and no image."""
+
+
+@pytest.fixture
+def efs(matomo_image: Image) -> Iterator[Efs]:
+    """Behind an access point: everybody may write, everything is a foreign uid's."""
+    with Efs(matomo_image.reference) as made:
+        yield made
+
+
+@pytest.fixture
+def production(matomo_golden: Golden, matomo_image: Image, efs: Efs) -> Iterator[Production]:
+    """Production on an empty file system, with the database that it had before."""
+    with Production(matomo_golden, image=matomo_image, efs=efs) as started:
+        yield started
+
+
+def test_the_first_boot_on_an_empty_file_system_is_healthy(
+    production: Production, efs: Efs
+) -> None:
+    shell = production.matomo.shell
+    assert production.api.call("SitesManager.getAllSitesId") == [1]
+    assert shell.health() is None
+    owners = efs.shell("stat -c '%u' config misc js").split()
+    assert owners == [str(FOREIGN_UID)] * 3  # nobody chowned the access point's
+    assert shell.run("stat", "-c", "%U", OWN_CONFIG).strip() == "www-data"
+    assert "Operation not permitted" not in production.matomo.log
+
+
+def test_what_was_there_is_there_after_the_task_was_killed(production: Production) -> None:
+    shell = production.matomo.shell
+    shell.write("js/container_abc123.js", "/* a tag manager's container */")
+    shell.write("misc/user/logo.png", "a logo")
+    shell.write(OWN_CONFIG, config.with_key(shell.read(OWN_CONFIG), *A_PERSON_S))
+    kept = {path: shell.read(path) for path in ("js/container_abc123.js", "misc/user/logo.png")}
+    production.replace_task()
+    shell = production.matomo.shell
+    assert {path: shell.read(path) for path in kept} == kept
+    assert production.api.call("SitesManager.getAllSitesId") == [1]
+    assert config.get(shell.read(OWN_CONFIG), *A_PERSON_S[:2]) == A_PERSON_S[2]
+
+
+def test_what_root_left_there_the_next_task_may_write(production: Production, efs: Efs) -> None:
+    # An archiver that ran as root, a restore by hand.
+    efs.shell("chown -R 0:0 config/config.ini.php misc/user && chmod 644 config/config.ini.php")
+    production.replace_task()
+    unwritable = production.matomo.shell.run("find", "config", "misc", "js", "!", "-writable")
+    assert unwritable == ""
+
+
+@pytest.mark.parametrize("part", ["web", "archiver"])
+def test_no_part_of_a_task_writes_there_as_root(
+    production: Production, efs: Efs, part: str
+) -> None:
+    if part == "archiver":
+        assert production.archive().exit_code == 0
+    production.api.call("API.getMatomoVersion")
+    assert efs.shell("find config misc js -mindepth 1 -user root") == ""
+
+
+def test_it_boots_where_chown_is_refused(matomo_image: Image, efs: Efs) -> None:
+    with network() as own_network:
+        options = {"mounts": efs.mounts(), **NO_CHOWN}
+        for _ in range(2):  # on an empty one, then on a full one
+            with MatomoContainer(
+                matomo_image.reference, own_network, {}, options=options
+            ) as matomo:
+                assert "form" in matomo.web.get().text
+                shell = matomo.shell
+                assert shell.run("find", "config", "misc", "js", "!", "-writable") == ""
+        assert set(efs.shell("stat -c %u config misc js").split()) == {str(FOREIGN_UID)}
+
+
+def test_an_access_point_that_lets_nobody_write_is_named(any_image: Image) -> None:
+    with Efs(any_image.reference, mode="0755") as efs, network() as own_network:
+        options = {"mounts": efs.mounts(), **NO_CHOWN}
+        matomo = MatomoContainer(any_image.reference, own_network, {}, options=options)
+        with ExitStack() as running, pytest.raises(MachineCannotError) as error:
+            running.enter_context(matomo)
+    assert "expected to write /var/www/html/config/config.ini.php" in error.value.seen
+
+
+def test_a_file_system_that_turned_read_only_for_matomo_is_named(any_image: Image) -> None:
+    with Efs(any_image.reference) as efs, network() as own_network:
+        options = {"mounts": efs.mounts(), **NO_CHOWN}
+        with MatomoContainer(any_image.reference, own_network, {}, options=options):
+            pass
+        efs.shell("chown -R 0:0 misc && chmod -R go-w misc")
+        matomo = MatomoContainer(any_image.reference, own_network, {}, options=options)
+        with ExitStack() as running, pytest.raises(MachineCannotError) as error:
+            running.enter_context(matomo)
+    assert "image's code" in error.value.seen
+
+
+def test_where_chown_is_allowed_it_helps_itself(any_image: Image) -> None:
+    with Efs(any_image.reference, mode="0755", uid=0) as efs, network() as own_network:
+        options = {"mounts": efs.mounts()}
+        with MatomoContainer(any_image.reference, own_network, {}, options=options) as matomo:
+            assert matomo.shell.run("find", "config", "misc", "js", "!", "-writable") == ""
+
+
+def test_the_image_s_own_files_there_are_the_new_image_s(
+    any_image: Image, efs: Efs, matomo_image: Image
+) -> None:
+    # Booted by one version, then by another: the code's part of config/ must follow the code.
+    with network() as own_network:
+        options = {"mounts": efs.mounts()}
+        with MatomoContainer(any_image.reference, own_network, {}, options=options):
+            pass
+        efs.shell("echo '; older' > config/global.ini.php; echo '; mine' >> config/config.ini.php")
+        with MatomoContainer(matomo_image.reference, own_network, {}, options=options) as matomo:
+            of_the_code = images.file_in(
+                matomo_image.reference, "/usr/src/matomo/config/global.ini.php"
+            ).decode()
+            assert matomo.shell.read("config/global.ini.php") == of_the_code
+            assert matomo.shell.read(OWN_CONFIG).endswith("; mine\n")
+
+
+def test_a_new_image_on_an_old_file_system_tracks_and_is_updated(
+    any_golden: Golden, any_image: Image, matomo_image: Image
+) -> None:
+    if any_image.id == matomo_image.id:
+        pytest.skip("one version only: there is no newer image to boot on its file system")
+    with (
+        Efs(any_image.reference) as efs,
+        Production(any_golden, image=any_image, efs=efs) as production,
+    ):
+        production.replace_task(image=matomo_image)
+        shell = production.matomo.shell
+        assert shell.console("core:version").strip() == images.code_version(matomo_image.reference)
+        # With enable_auto_update = 0 no page says so: the update is a step of the deployment.
+        assert "Database Upgrade Required" in update(shell, answer="n")
+        assert production.web.ask("matomo.php?idsite=1&rec=1").ok
+        assert "successfully updated" in update(shell, answer="y")
+        assert "already up to date" in update(shell, answer="y")
+        assert "form_login" in production.web.get().text
+        assert shell.health() is None
+
+
+def update(shell: MatomoShell, *, answer: str) -> str:
+    return shell.run("sh", "-c", f"echo {answer} | php console core:update")
+
+
+def test_a_backup_brings_back_what_was_lost(production: Production, efs: Efs) -> None:
+    shell = production.matomo.shell
+    shell.write("js/container_abc123.js", "/* a tag manager's container */")
+    shell.write("misc/user/logo.png", "a logo")
+    shell.write(OWN_CONFIG, config.with_key(shell.read(OWN_CONFIG), *A_PERSON_S))
+    kept = ("js/container_abc123.js", "misc/user/logo.png", OWN_CONFIG, "matomo.js")
+    before = {path: shell.read(path) for path in kept}
+    shell.run("backup-data.sh", user="root")
+    production.matomo.stop()  # or a request that it is at could save what it has read before
+    efs.shell("rm -rf config/* js/* misc/*")
+    production.replace_task()
+    shell = production.matomo.shell
+    assert config.get(shell.read(OWN_CONFIG), *A_PERSON_S[:2]) is None
+
+    shell.run("restore-data.sh", user="root")
+    assert {path: shell.read(path) for path in kept} == before
+    assert production.api.call("SitesManager.getAllSitesId") == [1]
+    assert shell.health() is None
+
+
+def test_a_restore_leaves_the_code_s_files_alone(production: Production, efs: Efs) -> None:
+    shell = production.matomo.shell
+    shell.run("backup-data.sh", user="root")
+    of_the_code = shell.read("config/global.ini.php")
+    efs.shell("echo '; older' > backup/config/global.ini.php")
+    shell.run("restore-data.sh", user="root")
+    assert shell.read("config/global.ini.php") == of_the_code
+
+
+def test_a_restore_from_nowhere_says_what_to_do(production: Production) -> None:
+    with pytest.raises(BrokenPromiseError, match="name the directory"):
+        production.matomo.shell.run("restore-data.sh", "/tmp", user="root")

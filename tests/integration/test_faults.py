@@ -1,0 +1,195 @@
+"""What production's faults do to Matomo, and that each heals."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+import pytest
+import requests
+from docker.models.containers import Container
+
+from harness.errors import BrokenPromiseError, MachineCannotError, WrongInputError
+from harness.matomo import twofactor
+from harness.matomo.web import Parameters, Web
+from harness.stack import faults, memory
+from harness.stack.containers import WEB_ROOT
+from harness.stack.golden import Golden
+from harness.stack.production import Production
+
+HITS = 200
+GONE_SECONDS = 5
+DATABASE_MIB = 200
+
+
+def stored_hits(production: Production) -> int:
+    (row,) = production.instance.database.query(
+        "SELECT COUNT(*) AS number FROM {prefix}log_link_visit_action"
+    )
+    return int(row["number"])
+
+
+def hit(web: Web, number: int = 0) -> int:
+    """Send a hit and return the answer's status; 0 where there is none."""
+    query: Parameters = {"idsite": 1, "rec": 1, "url": f"https://discovery.example/{number}"}
+    try:
+        return web.get(query, path="matomo.php").status_code
+    except MachineCannotError:
+        return 0
+
+
+@pytest.mark.matomo_log(".", reason="the database is gone while visitors come")
+def test_a_database_that_is_gone_for_five_seconds_loses_its_hits_and_no_more(
+    matomo_production: Production, figure: Callable[[str], None]
+) -> None:
+    web, database = matomo_production.web, matomo_production.mariadb.get_wrapped_container()
+    before = stored_hits(matomo_production)
+    came_back = Event()
+    with ThreadPoolExecutor(4) as visitors, ThreadPoolExecutor(1) as elsewhere:
+        sent = [visitors.submit(hit, web, number) for number in range(HITS // 2)]
+        with faults.cut(database):
+            # As many as come in that time, and the half of all that is left comes afterwards.
+            gone = elsewhere.submit(came_back.wait, GONE_SECONDS)
+            sent += [visitors.submit(hit, web, HITS + number) for number in range(HITS // 4)]
+            gone.result()
+        sent += [visitors.submit(hit, web, 2 * HITS + number) for number in range(HITS // 4)]
+        statuses = [it.result() for it in sent]
+    refused = sum(status != requests.codes.ok for status in statuses)
+    lost = HITS - (stored_hits(matomo_production) - before)
+    figure(f"{lost} of {HITS} hits lost, {refused} refused, database gone for {GONE_SECONDS} s")
+    assert 0 < lost <= refused  # whoever was told that it was taken, is there
+    assert hit(web) == requests.codes.ok
+    assert matomo_production.matomo.shell.health() is None
+    assert len(statuses) == HITS
+
+
+def test_a_killed_task_s_sessions_tokens_salt_and_tracker_are_the_next_one_s(
+    matomo_production: Production,
+) -> None:
+    person = matomo_production.web
+    twofactor.sign_in(person, matomo_production.instance.account)
+    tracker = matomo_production.web.ask("matomo.js").content
+    matomo_production.replace_task()
+    assert "form_login" not in person.get().text  # still logged in
+    assert matomo_production.api.call("SitesManager.getAllSitesId") == [1]  # the token holds
+    assert matomo_production.web.ask("matomo.js").content == tracker
+
+
+def test_a_killed_task_is_a_502_until_it_is_back(matomo_production: Production) -> None:
+    with faults.kill(matomo_production.matomo.get_wrapped_container()):
+        assert matomo_production.web.ask("matomo.js").status_code == requests.codes.bad_gateway
+    matomo_production.wait_for_a_target()
+
+
+def test_a_slow_database_is_throttled_and_then_is_not(production: Production) -> None:
+    container = production.mariadb.get_wrapped_container()
+
+    def throttled() -> int:
+        statistics: Any = container.stats(stream=False)
+        return int(statistics["cpu_stats"]["throttling_data"]["throttled_periods"])
+
+    before = throttled()
+    with faults.slow(container, cpus=0.02):
+        production.api.call("SitesManager.getAllSitesId")
+        during = throttled()
+    production.api.call("SitesManager.getAllSitesId")
+    assert before < during
+
+
+@pytest.fixture
+def small_disk(any_golden: Golden) -> Iterator[Production]:
+    """With a database whose disk is small enough to be filled."""
+    with Production(any_golden, database_memory=DATABASE_MIB * 2**20) as started:
+        yield started
+
+
+def test_a_full_disk_of_the_database_refuses_hits_and_then_takes_them(
+    small_disk: Production,
+) -> None:
+    web = small_disk.web
+    assert hit(web) == requests.codes.ok
+    with faults.full_disk(small_disk.mariadb.get_wrapped_container(), "/var/lib/mysql"):
+        big = "x" * 200_000
+        with pytest.raises(Exception, match=r"is full|No space left"):
+            fill(small_disk, big)
+    before = stored_hits(small_disk)
+    assert hit(web) == requests.codes.ok
+    assert stored_hits(small_disk) == before + 1
+
+
+def fill(production: Production, text: str) -> None:
+    """Write until the database has no room for it."""
+    root = production.mariadb.root
+    root.query("CREATE TABLE filler (text LONGTEXT)")
+    for _ in range(DATABASE_MIB * 5):
+        root.query("INSERT INTO filler VALUES (%s)", text)
+
+
+@pytest.mark.parametrize("path", ["/etc", "/no/such/directory", WEB_ROOT])
+def test_no_disk_of_this_machine_s_is_filled(production: Production, path: str) -> None:
+    # The web root is in memory, and as large as half of it.
+    refusal = pytest.raises(WrongInputError, match="could fill this machine")
+    with refusal, faults.full_disk(production.matomo.get_wrapped_container(), path):
+        pass
+
+
+def test_a_clock_that_is_two_minutes_ahead_takes_no_code(matomo_production: Production) -> None:
+    account = matomo_production.instance.account
+    with faults.clock_skew(matomo_production.matomo.get_wrapped_container(), 120):
+        matomo_production.wait_for_a_target()
+        ahead = int(matomo_production.matomo.shell.run("date", "+%s"))
+        here = int(matomo_production.mariadb.root.query("SELECT UNIX_TIMESTAMP() AS now")[0]["now"])
+        assert 115 < ahead - here < 125
+        with pytest.raises(BrokenPromiseError):
+            twofactor.sign_in(matomo_production.web, account, steps=0)
+    matomo_production.wait_for_a_target()
+    twofactor.sign_in(matomo_production.web, account, steps=-1)
+
+
+def test_a_fault_heals_where_a_test_fails_in_its_midst(matomo_production: Production) -> None:
+    container = matomo_production.mariadb.get_wrapped_container()
+    with pytest.raises(ZeroDivisionError), faults.cut(container), faults.slow(container):
+        raise ZeroDivisionError
+    container.reload()
+    assert container.attrs["NetworkSettings"]["Networks"]
+    assert matomo_production.api.call("SitesManager.getAllSitesId") == [1]
+
+
+# -- memory ---------------------------------------------------------------------------------------
+
+
+def burst(production: Production) -> None:
+    """As much at once as an hour may bring: hits, pages, reports."""
+    web, api = production.web, production.api
+    with ThreadPoolExecutor(16) as visitors:
+        asked: list[Future[Any]] = [visitors.submit(hit, web, number) for number in range(300)]
+        asked += [visitors.submit(web.get, {"module": "Login"}) for _ in range(30)]
+        asked += [
+            visitors.submit(api.call, "API.get", idSite=1, period="day", date="today")
+            for _ in range(30)
+        ]
+        for it in asked:
+            it.result()
+
+
+def test_a_burst_stays_within_the_task_s_memory(
+    matomo_production: Production, figure: Callable[[str], None]
+) -> None:
+    container = matomo_production.matomo.get_wrapped_container()
+    burst(matomo_production)
+    assert memory.out_of_memory_kills(container) == 0
+    limit = container.attrs["HostConfig"]["Memory"] // 2**20
+    figure(f"peak {memory.peak_mib(container)} MiB of {limit}, the code in memory included")
+
+
+@pytest.mark.matomo_log(".", reason="the kernel kills Apache's children")
+def test_a_task_without_enough_memory_is_seen_to_be_killed(matomo_production: Production) -> None:
+    container = matomo_production.matomo.get_wrapped_container()
+    shrink(container, memory.peak_mib(container) + 16)
+    with ThreadPoolExecutor(16) as visitors:
+        list(visitors.map(lambda number: hit(matomo_production.web, number), range(100)))
+    assert memory.out_of_memory_kills(container) > 0
+
+
+def shrink(container: Container, mebibytes: int) -> None:
+    container.update(mem_limit=f"{mebibytes}m", memswap_limit=f"{mebibytes}m")

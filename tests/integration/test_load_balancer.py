@@ -1,0 +1,256 @@
+"""TLS ends at the load balancer: what it passes on, whom Matomo sees, and the redirect loop."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+import requests
+
+from harness.errors import MachineCannotError
+from harness.matomo import config, twofactor
+from harness.matomo.web import Page, Web
+from harness.stack import images
+from harness.stack.certificates import Authority, authority
+from harness.stack.containers import HarnessContainer, network
+from harness.stack.images import Image
+from harness.stack.load_balancer import LoadBalancer
+from harness.stack.production import ALL_NAMES, Production
+
+FORGED: Final = "203.0.113.7"
+
+
+# -- what it passes on ----------------------------------------------------------------------------
+
+
+class Echo(HarnessContainer):
+    """Answers every request with the headers that it came with."""
+
+    port = 80
+
+
+@pytest.fixture(scope="module")
+def balancer(any_image: Image) -> Iterator[LoadBalancer]:
+    """A load balancer in front of a target that tells what it gets; idle for 2 s at most."""
+    page = b"<?php isset($_GET['slow']) && sleep(4); echo json_encode(getallheaders());"
+    with network() as own_network, ExitStack() as running:
+        echo = Echo(any_image.reference, own_network, "matomo", None, files={"/echo/i.php": page})
+        echo.with_kwargs(entrypoint=["php", "-S", "0.0.0.0:80", "/echo/i.php"])
+        running.enter_context(echo)
+        certificate = authority().issue("localhost")
+        balancer = LoadBalancer(own_network, certificate).with_envs(IDLE_SECONDS="2")
+        yield running.enter_context(balancer)
+
+
+def passed_on(balancer: LoadBalancer, **sent: str) -> dict[str, str]:
+    web = balancer.web
+    web.session.headers.clear()
+    web.session.headers.update({**sent, "Connection": "close"})
+    headers: dict[str, str] = json.loads(web.ask("").text)
+    return {name.title(): value for name, value in headers.items()}  # haproxy writes them small
+
+
+def test_it_adds_exactly_the_headers_of_aws(balancer: LoadBalancer) -> None:
+    headers = passed_on(balancer, **{"User-Agent": "test", "Accept-Encoding": "identity"})
+    client = headers.pop("X-Forwarded-For")
+    assert len(client.split(".")) == 4
+    assert headers == {
+        "Host": balancer.url.removeprefix("https://"),
+        "User-Agent": "test",
+        "Accept-Encoding": "identity",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Port": "443",
+    }
+
+
+def test_a_client_s_own_forwarded_for_comes_first(balancer: LoadBalancer) -> None:
+    seen = passed_on(balancer, **{"X-Forwarded-For": f"{FORGED}, 198.51.100.1"})["X-Forwarded-For"]
+    assert seen.split(", ")[:2] == [FORGED, "198.51.100.1"]
+    assert len(seen.split(", ")) == 3
+
+
+def test_a_client_s_own_scheme_and_port_are_replaced(balancer: LoadBalancer) -> None:
+    headers = passed_on(balancer, **{"X-Forwarded-Proto": "http", "X-Forwarded-Port": "80"})
+    assert (headers["X-Forwarded-Proto"], headers["X-Forwarded-Port"]) == ("https", "443")
+
+
+def test_clear_text_is_redirected_to_tls(balancer: LoadBalancer) -> None:
+    answer = balancer.http.ask("index.php?module=Login")
+    assert answer.status_code == 301
+    assert answer.headers["Location"] == "https://localhost:443/index.php?module=Login"
+
+
+def test_who_does_not_know_the_authority_is_refused(
+    balancer: LoadBalancer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    stranger = Authority(tmp_path_factory.mktemp("tls") / "stranger.pem")
+    with pytest.raises(MachineCannotError):
+        Web(balancer.url, authority=stranger.file).ask("")
+
+
+def test_a_target_that_is_too_slow_is_a_504(balancer: LoadBalancer) -> None:
+    assert balancer.web.ask("?slow=1").status_code == requests.codes.gateway_timeout
+
+
+def test_a_target_that_is_gone_is_a_502() -> None:
+    certificate = authority().issue("localhost")
+    with network() as own_network, LoadBalancer(own_network, certificate) as balancer:
+        assert balancer.web.ask("").status_code == requests.codes.bad_gateway
+
+
+# -- Matomo behind it -----------------------------------------------------------------------------
+
+
+def test_login_takes_two_redirects_at_most_and_its_cookie_is_secure(
+    production: Production,
+) -> None:
+    web = production.web
+    page = web.get()
+    assert len(page.history) <= 2
+    assert "form_login" in page.text
+    twofactor.sign_in(web, production.instance.account)
+    cookies = {cookie.name: cookie.secure for cookie in web.session.cookies}
+    assert cookies["MATOMO_SESSID"]
+    assert all(cookies.values()), cookies
+
+
+def test_no_page_links_to_clear_text(production: Production) -> None:
+    host = production.load_balancer.url.removeprefix("https://")
+    assert f"http://{host}" not in Page(production.web.get()).response.text
+
+
+def without_scheme_headers(production: Production) -> str:
+    shell = production.matomo.shell
+    healthy = shell.read(shell.config)
+    shell.write(shell.config, config.without_key(healthy, "General", "proxy_scheme_headers[]"))
+    return healthy
+
+
+def test_the_redirect_loop_of_5_7_is_seen_and_named(
+    production: Production, matomo_image: Image
+) -> None:
+    version = tuple(map(int, images.code_version(matomo_image.reference).split(".")[:2]))
+    shell = production.matomo.shell
+    healthy = without_scheme_headers(production)
+    try:
+        if version < (5, 7):  # every scheme header is believed
+            assert production.web.get().status_code == requests.codes.ok
+            assert shell.health() is None
+            return
+        with pytest.raises(MachineCannotError, match="redirects"):
+            production.web.get()
+        reason = shell.health()
+        assert reason
+        assert "a loop for everybody; see proxy_scheme_headers" in reason
+    finally:
+        shell.write(shell.config, healthy)
+    assert shell.health() is None
+
+
+# -- whom Matomo sees -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a hit comes to Matomo, and whose address is stored.
+
+    Args:
+        proxies: between the visitor and Matomo.
+        forged: an X-Forwarded-For that the visitor sends.
+        stored: `visitor`, `forged`, or `outer proxy`.
+    """
+
+    proxies: int
+    forged: str | None
+    stored: str
+
+    def __str__(self) -> str:
+        forged = "forged header" if self.forged else "no header"
+        return f"{self.proxies} proxies, {forged}: {self.stored}"
+
+
+WAYS: Final = (
+    Way(0, None, "visitor"),
+    # Who reaches the task past the load balancer is believed: its port is nobody else's to reach.
+    Way(0, FORGED, "forged"),
+    Way(1, None, "visitor"),
+    Way(1, FORGED, "visitor"),
+    Way(1, f"{FORGED}, 198.51.100.1", "visitor"),
+    # Matomo takes the last entry: a CDN in front hides every visitor behind its own address.
+    Way(2, None, "outer proxy"),
+    Way(2, FORGED, "outer proxy"),
+)
+
+
+@pytest.fixture(scope="session")
+def outer(production: Production) -> Iterator[LoadBalancer]:
+    """A second proxy, in front of the first."""
+    with LoadBalancer(
+        production.network,
+        authority().issue(*ALL_NAMES),
+        target="load-balancer:443",
+        target_tls=True,
+        alias="outer",
+    ) as started:
+        yield started
+
+
+@pytest.fixture
+def unmasked(production: Production) -> Iterator[None]:
+    """Whole addresses, for they tell the ways apart."""
+    mask(production, on=0)
+    yield
+    mask(production, on=1)
+
+
+def mask(production: Production, *, on: int) -> None:
+    production.api.call(
+        "PrivacyManager.setAnonymizeIpSettings",
+        anonymizeIPEnable=on,
+        maskLength=2,
+        ipAddressMaskLength=2,
+        useAnonymizedIpForVisitEnrichment=1,
+    )
+
+
+@pytest.mark.usefixtures("unmasked")
+def test_the_visitor_s_address_by_every_way(
+    production: Production, outer: LoadBalancer, figure: Callable[[str], None]
+) -> None:
+    addresses = addresses_of(outer)
+    seen = {}
+    for number, way in enumerate(WAYS):
+        doors = (production.matomo.web, production.load_balancer.web, outer.web)
+        web = doors[way.proxies]
+        # Another browser each time: Matomo makes a new visit for it.
+        web.session.headers["User-Agent"] = f"Mozilla/5.0 (X11; Linux) Firefox/{100 + number}.0"
+        if way.forged:
+            web.session.headers["X-Forwarded-For"] = way.forged
+        scheme = {} if way.proxies else {"X-Forwarded-Proto": "https"}
+        web.session.headers.update(scheme)
+        assert web.ask("matomo.php?idsite=1&rec=1&url=https://discovery.example/").ok
+        seen[way] = stored_address(production)
+    table = [f"{way}, seen {addresses.get(seen[way], seen[way])}" for way in WAYS]
+    figure("; ".join(table))
+    assert [addresses.get(address) for address in seen.values()] == [it.stored for it in WAYS], (
+        table
+    )
+
+
+def addresses_of(outer: LoadBalancer) -> dict[str, str]:
+    """Who has which address in the network."""
+    container = outer.get_wrapped_container()
+    container.reload()
+    (joined,) = container.attrs["NetworkSettings"]["Networks"].values()
+    # This machine comes in by the network's gateway.
+    return {joined["Gateway"]: "visitor", joined["IPAddress"]: "outer proxy", FORGED: "forged"}
+
+
+def stored_address(production: Production) -> str:
+    (row,) = production.instance.database.query(
+        "SELECT INET6_NTOA(location_ip) AS address FROM {prefix}log_visit"
+        " ORDER BY idvisit DESC LIMIT 1"
+    )
+    return str(row["address"])

@@ -1,0 +1,156 @@
+"""`make up` serves the whole shape of production, to a person."""
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import requests
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from harness.errors import ExitCode
+from harness.matomo.web import Web
+from harness.settings import OWNER_LABEL, project_name
+from harness.stack.engine import engine
+from harness.stack.mail import Mailbox
+from tests.checkout import Checkout, copied
+
+ARCHIVE_SECONDS = "15"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A local stack that is up, with an archiver every quarter of a minute."""
+    with copied(tmp_path_factory.mktemp("local")) as made:
+        answer = made.harness("up", ARCHIVE_SECONDS=ARCHIVE_SECONDS)
+        assert answer.code == 0, answer.text
+        yield made
+        assert made.harness("down").code == 0
+
+
+def report(stack: Checkout) -> dict[str, Any]:
+    """What `up` tells; it changes nothing in a stack that is up."""
+    said = stack.harness("up", "--json", ARCHIVE_SECONDS=ARCHIVE_SECONDS).text
+    found: dict[str, Any] = json.loads(said[said.index("{") : said.rindex("}") + 1])
+    return found
+
+
+def runs(stack: Checkout) -> list[dict[str, Any]]:
+    said = stack.harness("archive", "--list", "--json").text
+    found: list[dict[str, Any]] = json.loads(said)
+    return found
+
+
+def test_a_person_comes_in_by_https_and_by_http(stack: Checkout) -> None:
+    page = stack.web.get()
+    assert "form_login" in page.text
+    assert len(page.history) <= 2
+    answer = requests.get(
+        f"http://localhost:{stack.settings.http_port}/x?y=1", allow_redirects=False, timeout=10
+    )
+    assert answer.status_code == requests.codes.moved_permanently
+    assert answer.headers["Location"] == f"{stack.web.url}/x?y=1"
+
+
+def test_a_second_up_changes_nothing(stack: Checkout) -> None:
+    before = ids(stack)
+    assert report(stack)["installed_now"] is False
+    assert ids(stack) == before
+
+
+def ids(stack: Checkout) -> set[str]:
+    """Containers that run, but for those that end by themselves."""
+    label = f"{OWNER_LABEL}={project_name(stack.root)}"
+    containers = engine().containers.list(filters={"label": label})
+    return {str(it.id) for it in containers if "archiver" not in str(it.name)}
+
+
+def test_all_of_it_is_on_loopback_only(stack: Checkout) -> None:
+    bound = [
+        binding["HostIp"]
+        for identity in ids(stack)
+        for bindings in engine().containers.get(identity).ports.values()
+        for binding in bindings or []
+    ]
+    assert len(bound) >= 4
+    assert set(bound) == {"127.0.0.1"}
+
+
+def test_the_database_is_spoken_to_by_tls(stack: Checkout) -> None:
+    said = stack.harness("console", "environmentvariables:check").text
+    assert re.search("The database is spoken to by TLS, TLS_[A-Z0-9_]+", said), said
+
+
+def test_a_mail_of_matomo_s_is_on_the_page_that_up_names(stack: Checkout) -> None:
+    stack.harness("console", "core:test-email", "somebody@discovery.example")
+    mailbox = Mailbox(report(stack)["mail"].rstrip("/"))
+    assert mailbox.wait_for("somebody@discovery.example", "")
+
+
+def test_the_archiver_runs_by_schedule_and_its_exit_code_is_kept(stack: Checkout) -> None:
+    before = {it["container"] for it in runs(stack)}
+    attempts = Retrying(
+        stop=stop_after_delay(2 * int(ARCHIVE_SECONDS) + 30),
+        wait=wait_fixed(0.5),
+        retry=retry_if_result(lambda ended: not ended),
+    )
+    ended = attempts(
+        lambda: [it for it in runs(stack) if it["container"] not in before and it["exit_code"] == 0]
+    )
+    log = engine().containers.get(ended[0]["container"]).logs().decode()
+    assert "Done archiving!" in log
+
+
+def test_the_archiver_runs_at_once_on_demand(stack: Checkout) -> None:
+    answer = stack.harness("archive")
+    assert answer.code == 0, answer.text
+    assert "Done archiving!" in answer.text
+
+
+@contextmanager
+def during(stack: Checkout, *fault: str) -> Iterator[None]:
+    """Have a fault that Ctrl-C ends."""
+    command = stack.command("fault", *fault)
+    with subprocess.Popen(
+        command, cwd=stack.root, env=stack.environment(), stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        assert "until Ctrl-C" in program.stdout.readline()
+        yield
+        program.send_signal(signal.SIGINT)
+        assert "healed" in program.stdout.read()
+    assert program.returncode == 0
+
+
+def test_an_archiver_that_fails_is_a_broken_promise(stack: Checkout) -> None:
+    with during(stack, "cut", "db"):
+        answer = stack.harness("archive")
+    answer.refuses(ExitCode.BROKEN_PROMISE, "the archiver to end with exit code 0")
+
+
+def test_a_fault_is_there_and_then_it_is_healed(stack: Checkout) -> None:
+    with during(stack, "kill", "matomo"):
+        assert stack.web.ask("matomo.js").status_code == requests.codes.bad_gateway
+    wait_for(stack.web)
+
+
+def wait_for(web: Web) -> None:
+    attempts = Retrying(
+        stop=stop_after_delay(60),
+        wait=wait_fixed(0.1),
+        retry=retry_if_result(lambda status: status != requests.codes.ok),
+    )
+    attempts(lambda: web.ask("matomo.js").status_code)
+
+
+def test_a_fault_of_another_disk_is_refused(stack: Checkout) -> None:
+    answer = stack.harness("fault", "full-disk", "db", "--path", "/var/lib/mysql")
+    answer.refuses(ExitCode.WRONG_INPUT, "could fill this machine")
+
+
+def test_a_fault_that_there_is_not_is_refused(stack: Checkout) -> None:
+    assert stack.harness("fault", "earthquake", "db").code == ExitCode.WRONG_INPUT

@@ -1,5 +1,6 @@
 """Measuring what the README promises, on this machine, in one run, side by side."""
 
+import functools
 import json
 import os
 import platform
@@ -13,23 +14,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from docker.models.containers import Container
 from rich.table import Table
 
 from harness.errors import BrokenPromiseError
-from harness.operate import local
+from harness.matomo.web import Parameters
+from harness.operate import compose, local
 from harness.progress import step
 from harness.settings import Settings
 from harness.stack import images, reaper
 from harness.stack.engine import engine
-from harness.stack.golden import golden
+from harness.stack.golden import Golden, golden
 from harness.stack.instance import Instance
 from harness.stack.pair import pair, started
+from harness.stack.production import Production
 from harness.stack.servers import Servers
 from harness.stack.shared import shared_servers
 
 SAMPLES: Final = 20
 GROWTH: Final = 200
 TRIVIAL_TESTS: Final = 100
+HITS: Final = 200
 MIB: Final = 2**20
 
 
@@ -100,9 +105,14 @@ def run(settings: Settings) -> Record:
     memory = _memory(ways.servers)
     with step(f"{TRIVIAL_TESTS} tests with a fresh instance each"):
         hundred = _trivial_tests(image.reference, database_image.reference)
-    with step("The local stack, up again"):
+    with step(f"{HITS} hits by way of the load balancer, and as many straight to the task"):
+        through, straight = _hits(state)
+    with step("The local stack, down and up again"):
         local.up(settings)
+        local.down()
+        first = _timed(lambda: local.up(settings))
         second = [_timed(lambda: local.up(settings)) for _ in range(5)]
+    stack = sum(_used(it) for it in compose.containers() if it.status == "running")
 
     ratios = {
         name: round(statistics.median(times["from_scratch"]) / statistics.median(times[name]), 1)
@@ -120,7 +130,17 @@ def run(settings: Settings) -> Record:
             _figure(f"the last of {GROWTH} instances against the first", [growth], "x", 1.2),
             _figure("all containers together", [memory], "MiB", 400),
             _figure(f"{TRIVIAL_TESTS} tests with a fresh instance each", [hundred], "s", 25),
+            _figure("a hit by way of the load balancer, by TLS", through, "s", None),
+            _figure("a hit straight to the task", straight, "s", None),
+            _figure(
+                "hits by way of the load balancer against hits without",
+                [statistics.median(through) / statistics.median(straight)],
+                "x",
+                1.15,
+            ),
+            _figure("`make up` of all stands, images built", [first], "s", 60),
             _figure("second `make up`", second, "s", 5),
+            _figure("the local stack, idle", [stack], "MiB", 700),
             _figure("own layers on top of the base", [_own_layers(settings)], "MiB", 5),
         ),
         ratios=ratios,
@@ -255,16 +275,35 @@ def _memory(servers: Servers) -> float:
     """MiB of both servers with one instance, without what the kernel can take back."""
     instance = servers.fresh()
     _require_service(instance)
-    total = 0
-    for container in (servers.web, servers.database):
-        now: Any = container.stats(stream=False)
-        memory = now["memory_stats"]
-        counted = memory["stats"]
-        total += memory["usage"] - counted.get(
-            "total_inactive_file", counted.get("inactive_file", 0)
-        )
+    total = _used(servers.web) + _used(servers.database)
     servers.drop(instance)
-    return total / MIB
+    return total
+
+
+def _used(container: Container) -> float:
+    """MiB of `container`, without what the kernel can take back."""
+    now: Any = container.stats(stream=False)
+    memory = now["memory_stats"]
+    counted = memory["stats"]
+    inactive = counted.get("total_inactive_file", counted.get("inactive_file", 0))
+    return float(memory["usage"] - inactive) / MIB
+
+
+def _hits(state: Golden) -> tuple[list[float], list[float]]:
+    """Seconds of single hits through the load balancer and past it, in turns.
+
+    On connections that are kept, as a browser keeps them.
+    """
+    with Production(state) as production:
+        ways = (production.load_balancer.web, production.matomo.web)
+        times: tuple[list[float], list[float]] = ([], [])
+        for web in ways:
+            web.session.headers.update({"Connection": "keep-alive", "X-Forwarded-Proto": "https"})
+        for number in range(HITS + 10):
+            for web, taken in zip(ways, times, strict=True):
+                query: Parameters = {"idsite": 1, "rec": 1, "action_name": f"{number}"}
+                taken.append(_timed(functools.partial(web.get, query, "matomo.php")))
+    return times[0][10:], times[1][10:]
 
 
 def _trivial_tests(image: str, database_image: str) -> float:

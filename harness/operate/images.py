@@ -1,15 +1,17 @@
 """What images the harness has made on this engine, and which of them nothing can use any more."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Final
 
 from docker.errors import APIError
 from docker.models.images import Image as EngineImage
+from filelock import Timeout
 
 from harness.progress import step
 from harness.settings import OWNER_LABEL
 from harness.stack.engine import engine
-from harness.stack.golden import GOLDEN_LABEL, MADE_FROM_LABEL, key_of
+from harness.stack.golden import GOLDEN_LABEL, MADE_FROM_LABEL, golden_lock, key_of
 from harness.stack.images import REPOSITORY
 
 MIB: Final = 2**20
@@ -51,23 +53,32 @@ def held() -> list[Held]:
 def prune() -> list[str]:
     """Remove golden images whose makings have gone or changed; return their names.
 
-    What a container uses stays: another run may be at it.
+    What a container uses or another process is building stays.
     """
     removed = []
     with step("Removing golden images that nothing can use any more"):
         for image in engine().images.list(filters={"label": GOLDEN_LABEL}):
-            if not _stale(image):
-                continue
-            # Whoever built something on a golden image has the label too, and another name.
-            ours = [name for name in image.tags if name.startswith(f"{REPOSITORY}/")]
-            for name in ours if image.tags else [str(image.id)]:
-                try:
-                    engine().images.remove(name)
-                except APIError as error:
-                    if error.status_code != 409:  # a container uses it, or another image
-                        raise
-                else:
-                    removed.append(name)
+            # An image has no name yet in the moment between the end of its build and its tag.
+            with (
+                contextlib.suppress(Timeout),
+                golden_lock(image.labels[GOLDEN_LABEL]).acquire(timeout=0),
+            ):
+                removed += _remove(image) if _stale(image) else []
+    return removed
+
+
+def _remove(image: EngineImage) -> list[str]:
+    # Whoever built something on a golden image has the label too, and another name.
+    ours = [name for name in image.tags if name.startswith(f"{REPOSITORY}/")]
+    removed = []
+    for name in ours if image.tags else [str(image.id)]:
+        try:
+            engine().images.remove(name)
+        except APIError as error:
+            if error.status_code not in (404, 409):  # gone; a container uses it, or another image
+                raise
+        else:
+            removed.append(name)
     return removed
 
 

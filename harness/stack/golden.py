@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from docker.models.containers import Container
+from filelock import FileLock
 
 from harness.errors import MachineCannotError, WrongInputError
 from harness.matomo import config, twofactor
@@ -95,7 +96,7 @@ def golden(image: Image, database_image: Image) -> Golden:
     """
     key = key_of(image.id, database_image.id)
     if not _is_built(key):
-        with images.build_lock(f"golden-{key}"):
+        with golden_lock(key):
             if not _is_built(key):
                 _require_matomo(image)
                 with step(f"Installing {image.reference} once, for all tests to start from"):
@@ -106,6 +107,11 @@ def golden(image: Image, database_image: Image) -> Golden:
 def key_of(image_id: str, database_id: str) -> str:
     """Return the tag of the golden pair of these two images, made with this harness's code."""
     return images.content_hash(_code_hash(), image_id, database_id)
+
+
+def golden_lock(key: str) -> FileLock:
+    """Return what a process holds while it builds the golden pair of `key`."""
+    return images.build_lock(f"golden-{key}")
 
 
 def web_tag(key: str) -> str:

@@ -72,7 +72,8 @@ def test_it_is_built_whole_or_not_at_all_and_once(changed: Image, any_golden: Go
 
         with start() as one, start() as other:
             (said_one, log_one), (said_other, log_other) = one.communicate(), other.communicate()
-        assert said_one.split()[1] == said_other.split()[1], log_one + log_other
+        assert (one.returncode, other.returncode) == (0, 0), log_one + log_other
+        assert said_one.split()[1] == said_other.split()[1]
         assert (log_one + log_other).count("for all tests to start from ...") == 1
     finally:
         for tag in tags:

@@ -1,5 +1,6 @@
 """Mail from Matomo, by MATOMO_MAIL_* alone: it comes, in TLS, or an error says why not."""
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,7 +54,8 @@ def ask_for_reset(web: Web, login: str) -> None:
         "action": "resetPassword",
     }
     answer = web.post({"module": "Login", "action": "resetPassword"}, form)
-    assert "confirmation link" in answer.text, answer.text
+    # 5.8 does not tell any more whether there is such a user.
+    assert re.search("confirmation link|you will receive an email", answer.text), answer.text
 
 
 def test_a_test_mail_of_the_console_comes(production: Production) -> None:

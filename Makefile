@@ -4,7 +4,7 @@ HARNESS := .venv/bin/harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console archive fault totp logs doctor test-local lint test bench dist-dev lock
+.PHONY: help up down clean console archive fault token totp logs doctor test-local lint test gate bench dist-dev lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ archive: .venv/requirements.lock ## run the local stack's archiver now, as the s
 fault: .venv/requirements.lock ## have something go wrong for a while: F="cut db --seconds 5"
 	@$(HARNESS) fault $(F)
 
+token: .venv/requirements.lock ## an API token of the local stack's superuser, for HARNESS_TOKEN
+	@$(HARNESS) token
+
 totp: .venv/requirements.lock ## the current 2FA code of the local stack's superuser
 	@$(HARNESS) totp
 
@@ -58,6 +61,9 @@ lint: .venv/requirements.lock ## ruff, mypy, shellcheck, hadolint, yamllint, wor
 	@.venv/bin/yamllint --strict compose .github
 	@.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@echo "lint: clean"
+
+gate: .venv/requirements.lock ## prove every promise: of image/, of IMAGE=ref, or of a running instance, URL=https://…
+	@$(HARNESS) gate $(if $(URL),--url $(URL)) $(if $(AUTHORITY),--authority $(AUTHORITY)) $(if $(ALLOW_HITS),--allow-hits)
 
 bench: .venv/requirements.lock ## the figures, into reports/bench.json
 	@$(HARNESS) prepare

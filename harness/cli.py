@@ -1,19 +1,26 @@
 """The command line: each verb calls one module and prints what it says."""
 
+import dataclasses
 import json
 import os
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from harness import __version__, progress
 from harness.errors import BrokenPromiseError, ExitCode, HarnessError
 from harness.operate.fault import Kind, Service
+from harness.policy import POLICY_FILE
 from harness.settings import REPORTS, Settings
+
+if TYPE_CHECKING:
+    from harness.gate.run import Result
 
 app = typer.Typer(
     add_completion=False,
@@ -169,6 +176,67 @@ def fault(
 
     inject(kind, service, seconds, cpus=cpus, path=path, skew=by, begun=begun)
     out.print(f"{service}: healed. (Were this killed, make down and make up would heal it.)")
+
+
+@app.command()
+def gate(
+    image: Annotated[str, typer.Option(help="A built image; image/ by default.")] = "",
+    url: Annotated[str, typer.Option(help="A running Matomo instead; it is only looked at.")] = "",
+    allow_hits: Annotated[
+        bool, typer.Option("--allow-hits", help="At --url: store hits on a test site.")
+    ] = False,
+    authority: Annotated[
+        Path | None, typer.Option(help="At --url: who signed its certificate, a PEM file.")
+    ] = None,
+    policy: Annotated[Path, typer.Option(help="What is promised.")] = POLICY_FILE,
+    json_output: Json = False,
+) -> None:
+    """Prove every promise of the policy, on a built image or on a running instance.
+
+    A running instance's doors come by environment: HARNESS_TOKEN, and HARNESS_LOGIN,
+    HARNESS_PASSWORD, HARNESS_TOTP_SECRET for what only a person sees.
+    """
+    from harness.gate import report
+    from harness.operate import gate as gates
+    from harness.operate.prepare import prepare as run
+
+    if url:
+        document = gates.of_address(
+            url, policy, _print_result, authority=authority, allow_hits=allow_hits
+        )
+    else:
+        run()
+        settings = Settings.from_environment()
+        chosen = dataclasses.replace(settings, image=image or settings.image)
+        document = gates.of_image(chosen, policy, _print_result)
+    if json_output:
+        out.print_json(json.dumps(document))
+    counts = document["counts"]
+    progress.console.print(
+        f"{len(document['checks'])} checks: {counts['pass']} kept, {counts['fail']} broken,"
+        f" {counts['error']} not decided, {counts['skip']} not looked at."
+        f" Next: open {os.path.relpath(gates.DIRECTORY / 'index.html')}"
+    )
+    report.require_kept(document, gates.DIRECTORY)
+
+
+def _print_result(result: "Result") -> None:
+    if result.status in ("fail", "error"):
+        progress.console.print(
+            f"[red]{result.status:5}[/red] {result.check.id}: expected {escape(result.expected)};"
+            f" seen: {escape(result.seen)}"
+        )
+    elif progress.console.is_terminal or result.status == "skip":
+        reason = f": {result.seen}" if result.status == "skip" else ""
+        progress.console.print(f"{result.status:5} {result.check.id}[dim]{escape(reason)}[/dim]")
+
+
+@app.command()
+def token() -> None:
+    """Make an API token of the local stack's superuser, for HARNESS_TOKEN; print it."""
+    from harness.operate import local
+
+    out.print(local.token(Settings.from_environment()))
 
 
 @app.command()

@@ -64,6 +64,34 @@ class Archiving:
 
 
 @dataclass(frozen=True)
+class Exposure:
+    """The `[exposure]` table.
+
+    Args:
+        version_banners: whether a header may tell the version of the web server or of PHP.
+        security_headers: names of headers that every page has.
+        closed_paths: below the address of Matomo; none is answered with 200.
+    """
+
+    version_banners: bool
+    security_headers: tuple[str, ...]
+    closed_paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    """The `[settings]` table: what the database may hold of what people can change by a click.
+
+    Args:
+        options: `name=value` rows of the table option, where they are there at all.
+        plugin_settings: likewise, `plugin.name=value`.
+    """
+
+    options: tuple[str, ...]
+    plugin_settings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Policy:
     """Everything that is promised.
 
@@ -72,12 +100,16 @@ class Policy:
         privacy: what is stored of a visitor.
         login: how people come in.
         archiving: when reports are made, and how long they are.
+        exposure: what is told and shown over HTTP.
+        settings: what the database may hold of settings.
     """
 
     plugins: Plugins
     privacy: Privacy
     login: Login
     archiving: Archiving
+    exposure: Exposure
+    settings: DatabaseSettings
 
 
 def read(path: Path = POLICY_FILE) -> Policy:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from harness.matomo.tracker import Hit
 
-Period = Literal["day", "week", "month"]
+Period = Literal["day", "week", "month", "year"]
 
 _WEBKIT: Final = "AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6"
 USER_AGENTS: Final = (
@@ -139,7 +139,11 @@ def hits(made: Iterable[Visit]) -> Iterator[Hit]:
 
 def expected(made: Iterable[Visit], site: Site, period: Period, day: date) -> Figures:
     """Compute what Matomo must report for the `period` that holds `day`."""
-    first, last = bounds(period, day)
+    return expected_between(made, site, *bounds(period, day))
+
+
+def expected_between(made: Iterable[Visit], site: Site, first: date, last: date) -> Figures:
+    """Compute what Matomo must report from `first` to `last`, both included."""
     counted = [visit for visit in made if visit.site == site and first <= visit.day <= last]
     number = len(counted)
     bounces = sum(len(visit.hits) == 1 for visit in counted)
@@ -165,6 +169,8 @@ def bounds(period: Period, day: date) -> tuple[date, date]:
     if period == "week":
         monday = day - timedelta(days=day.weekday())
         return monday, monday + timedelta(days=6)
+    if period == "year":
+        return day.replace(month=1, day=1), day.replace(month=12, day=31)
     first = day.replace(day=1)
     return first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 

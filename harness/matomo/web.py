@@ -67,12 +67,14 @@ class Web:
         session: cookies and headers.
         exchanges: remembers the last of all conversations with one instance.
         authority: file with whoever signed the server's certificate; the public ones where None.
+        time_limit: seconds to connect, seconds between two bytes of the answer.
     """
 
     url: str
     session: requests.Session = field(default_factory=_session, repr=False)
     exchanges: Exchanges = field(default_factory=Exchanges)
     authority: Path | None = None
+    time_limit: tuple[float, float] = TIME_LIMIT
 
     def __post_init__(self) -> None:
         """Have the server's certificate checked, where it comes with one."""
@@ -95,6 +97,14 @@ class Web:
         """
         return self._request("GET", path, allow_redirects=False)
 
+    def request(self, method: str, path: str) -> requests.Response:
+        """Send a request of another method; a redirect is returned, not followed.
+
+        Raises:
+            MachineCannotError: no answer within the time limit.
+        """
+        return self._request(method, path, allow_redirects=False)
+
     def post(self, query: Parameters, form: Parameters) -> requests.Response:
         """POST `form` to index.php; a redirect is returned, not followed: Matomo says "yes" by it.
 
@@ -102,6 +112,14 @@ class Web:
             MachineCannotError: no answer within TIME_LIMIT.
         """
         return self._request("POST", "index.php", params=query, data=form, allow_redirects=False)
+
+    def post_form(self, path: str, form: Parameters) -> requests.Response:
+        """POST `form` to `path`.
+
+        Raises:
+            MachineCannotError: no answer within the time limit.
+        """
+        return self._request("POST", path, data=form)
 
     def post_json(self, path: str, document: object) -> requests.Response:
         """POST `document` as JSON.
@@ -114,12 +132,12 @@ class Web:
     def _request(self, method: str, path: str, **arguments: Any) -> requests.Response:
         try:
             answer = self.session.request(
-                method, f"{self.url}/{path}", timeout=TIME_LIMIT, **arguments
+                method, f"{self.url}/{path}", timeout=self.time_limit, **arguments
             )
         except requests.RequestException as error:
             raise MachineCannotError(
                 expected=f"an answer from {self.url}",
-                seen=_cause(error),
+                seen=_cause(error, self.time_limit),
                 next_command=f"curl -v {self.url}/",
             ) from error
         self.exchanges.last = answer
@@ -189,11 +207,11 @@ class Page:
         return str(found.get("value", ""))
 
 
-def _cause(error: requests.RequestException) -> str:
+def _cause(error: requests.RequestException, limit: tuple[float, float]) -> str:
     if isinstance(error, requests.ConnectTimeout):
-        return f"no connection for {TIME_LIMIT[0]:.0f} s"
+        return f"no connection for {limit[0]:.0f} s"
     if isinstance(error, requests.Timeout):
-        return f"a connection, and nothing on it for {TIME_LIMIT[1]:.0f} s"
+        return f"a connection, and nothing on it for {limit[1]:.0f} s"
     if isinstance(error, requests.ConnectionError):
         return "no connection: nothing listens there, or it hung up"
     return str(error)

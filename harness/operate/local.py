@@ -10,6 +10,7 @@ from docker.models.containers import Container
 from harness import task
 from harness.errors import MachineCannotError, WrongInputError
 from harness.matomo import twofactor
+from harness.matomo.api import create_token
 from harness.matomo.database import Database
 from harness.matomo.install import FirstSite, Superuser
 from harness.matomo.web import Web
@@ -162,6 +163,18 @@ def totp() -> tuple[str, int]:
             next_command="make up   (enrols one)",
         )
     return twofactor.code(secret), twofactor.seconds_left()
+
+
+def token(settings: Settings) -> str:
+    """Make an API token of the superuser and return it.
+
+    Raises:
+        WrongInputError: the local stack is not up, or the superuser has no second factor.
+    """
+    compose.running("db")
+    secret, password = _database().second_factor_secret(SUPERUSER), kept.read().superuser_password
+    account = twofactor.Account(SUPERUSER, password, secret or "")
+    return create_token(_web(settings), account, steps=0).token
 
 
 # -- pieces ---------------------------------------------------------------------------------------

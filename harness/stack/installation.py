@@ -1,6 +1,8 @@
 """From a started pair of containers to an installed Matomo, wherever the last attempt broke off."""
 
-from harness.errors import BrokenPromiseError
+import contextlib
+
+from harness.errors import BrokenPromiseError, HarnessError
 from harness.matomo.database import Database
 from harness.matomo.install import (
     FirstSite,
@@ -52,6 +54,9 @@ def ensure_second_factor(web: Web, database: Database, superuser: Superuser) -> 
 
 
 def _require_healthy(shell: MatomoShell, web: Web, expected: str) -> None:
+    # The first page of a new container takes longer than a health check waits for it.
+    with contextlib.suppress(HarnessError):
+        web.get({"module": "Login"})
     # The public image has no health check of ours.
     has_own = shell.run("sh", "-c", "command -v matomo-health || true")
     if reason := shell.health() if has_own else _no_login(web):

@@ -35,7 +35,12 @@ from harness.stack.mail import MailContainer
 from harness.stack.reaper import this_process
 from harness.stack.shell import wait_for_web
 
-BEHIND_TLS: Final = {"MATOMO_GENERAL_FORCE_SSL": "1"}
+BEHIND_TLS: Final = {
+    "MATOMO_GENERAL_FORCE_SSL": "1",
+    # Matomo's own sender is noreply@ and the host that a superuser came by: here with a port, and so
+    # no address.
+    "MATOMO_GENERAL_NOREPLY_EMAIL_ADDRESS": "noreply@matomo.example",
+}
 """What a Matomo is told that stands behind a load balancer which ends TLS."""
 ALL_NAMES: Final = ("localhost", LOOPBACK, "db", "mail", "load-balancer")
 
@@ -161,6 +166,11 @@ class Production:
         """Run the scheduled task once, to its end; `options` are core:archive's."""
         web = self.matomo.get_wrapped_container()
         return archiver.archive(web, this_process().labels, *options)
+
+    @property
+    def salt(self) -> str:
+        """Of the installation."""
+        return self._golden.salt
 
     # -- doors: made anew each time, as a container that was started again has other ports ---------
 

@@ -108,6 +108,7 @@ Plugins[] = "CustomDimensions"
 Plugins[] = "JsTrackerInstallCheck"
 Plugins[] = "FeatureFlags"
 Plugins[] = "EnvironmentVariables"
+Plugins[] = "NoUserIds"
 ; Where the image has it: the build drops the line of an optional plugin that is absent.
 Plugins[] = "TagManager" ; optional
 Plugins[] = "CustomVariables" ; optional

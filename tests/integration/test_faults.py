@@ -141,7 +141,8 @@ def test_a_clock_that_is_two_minutes_ahead_takes_no_code(matomo_production: Prod
         with pytest.raises(BrokenPromiseError):
             twofactor.sign_in(matomo_production.web, account, steps=0)
     matomo_production.wait_for_a_target()
-    twofactor.sign_in(matomo_production.web, account, steps=-1)
+    # Later than the refused one, however long the restart took: it counts as used.
+    twofactor.sign_in(matomo_production.web, account, steps=2)
 
 
 def test_a_fault_heals_where_a_test_fails_in_its_midst(matomo_production: Production) -> None:

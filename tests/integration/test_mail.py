@@ -18,7 +18,10 @@ PUBLIC_HOST = "analytics.discovery.example"
 NEW_PASSWORD = "another-password-1"
 
 
-@pytest.mark.matomo_environment(MATOMO_GENERAL_TRUSTED_HOSTS=f'["{PUBLIC_HOST}"]')
+@pytest.mark.matomo_environment(
+    MATOMO_GENERAL_TRUSTED_HOSTS=f'["{PUBLIC_HOST}"]',
+    MATOMO_GENERAL_NOREPLY_EMAIL_ADDRESS="noreply@{DOMAIN}",  # Matomo's own
+)
 def test_a_password_reset_mail_links_to_the_public_https_address(
     matomo_production: Production,
 ) -> None:

@@ -1,0 +1,298 @@
+"""Accounts: a new one sees and does nothing more, and nobody makes one for himself."""
+
+import re
+from typing import Final
+
+import requests
+
+from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing
+from harness.gate.look import Look
+from harness.matomo import twofactor
+from harness.matomo.api import Api, ApiError
+from harness.matomo.web import Page, Parameters
+
+AREA: Final = Area("accounts")
+
+ADMINISTRATION: Final = (
+    ("CoreAdminHome", "generalSettings"),
+    ("UsersManager", "index"),
+    ("SitesManager", "index"),
+    ("CorePluginsAdmin", "plugins"),
+    ("PrivacyManager", "privacySettings"),
+    ("Installation", "systemCheckPage"),
+)
+TOKENS: Final = (
+    *(
+        "anonymous",
+        "33dc3f2536d3025974cccb4b4d2d98f4",
+        "0" * 32,
+        "d41d8cd98f00b204e9800998ecf8427e",
+    ),
+    *("098f6bcd4621d373cade4e832627b4f6", "changeme"),
+)
+"""Of documentation, of examples, of empty and trivial passwords' hashes."""
+
+
+@AREA.check(Door.CHANGE)
+def new_user_may_view(look: Look) -> Finding:
+    """A new user sees the site that he was given."""
+    _, web = look.people.enrolled
+    page = web.get(
+        {"module": "CoreHome", "action": "index", "idSite": 1, "period": "day", "date": "today"}
+    )
+    kept = page.ok and "form_login" not in page.text and "TwoFactorAuth.Setup" not in page.text
+    return holds(kept, "the dashboard", f"HTTP {page.status_code}: {Page(page).gist[:150]}")
+
+
+@AREA.check(Door.CHANGE)
+def new_user_finds_no_administration(look: Look) -> Finding:
+    """No page of the administration opens to a new user."""
+    _, web = look.people.enrolled
+    opened = [
+        f"{module}.{action}"
+        for module, action in ADMINISTRATION
+        if web.get({"module": module, "action": action}).status_code == requests.codes.ok
+        and Page(web.get({"module": module, "action": action})).component is not None
+        and not _refused(Page(web.get({"module": module, "action": action})))
+    ]
+    return nothing("page of the administration", opened)
+
+
+def _refused(page: Page) -> bool:
+    return bool(
+        re.search(
+            r"can't access|Super User|does not have|privilege|an error occurred|access",
+            page.gist,
+            re.I,
+        )
+    )
+
+
+@AREA.check(Door.CHANGE)
+def new_user_changes_nothing(look: Look) -> Finding:
+    """Every change that a new user asks of the API is refused."""
+    account, web = look.people.enrolled
+    page = web.get(
+        {"module": "CoreHome", "action": "index", "idSite": 1, "period": "day", "date": "today"}
+    )
+    found = re.search(r'piwik\.token_auth = "(\w+)"', page.text)
+    token = found[1] if found else ""
+    asked: tuple[tuple[str, Parameters], ...] = (
+        ("SitesManager.addSite", {"siteName": "mine", "urls": "https://a.example"}),
+        (
+            "UsersManager.setUserAccess",
+            {"userLogin": account.login, "access": "admin", "idSites": 1},
+        ),
+        (
+            "UsersManager.addUser",
+            {"userLogin": "mate", "password": "a-long-one-1", "email": "m@a.example"},
+        ),
+        (
+            "PrivacyManager.setAnonymizeIpSettings",
+            {
+                "anonymizeIPEnable": 0,
+                "maskLength": 0,
+                "ipAddressMaskLength": 0,
+                "useAnonymizedIpForVisitEnrichment": 0,
+            },
+        ),
+        (
+            "Goals.addGoal",
+            {
+                "idSite": 1,
+                "name": "g",
+                "matchAttribute": "url",
+                "pattern": "x",
+                "patternType": "contains",
+            },
+        ),
+    )
+    done = []
+    for method, more in asked:
+        form = {
+            "module": "API",
+            "method": method,
+            "format": "JSON",
+            "token_auth": token,
+            "force_api_session": 1,
+            **more,
+        }
+        answer = web.post({}, form).text
+        if '"result":"error"' not in answer and "<" not in answer[:1]:
+            done.append(f"{method}: {answer[:80]}")
+    return nothing("change that was made", done)
+
+
+@AREA.check(Door.CHANGE)
+def new_user_has_view_alone(look: Look) -> Finding:
+    """A new user's access is View on his site, and no other."""
+    account, _ = look.people.enrolled
+    access = look.api.call("UsersManager.getSitesAccessFromUser", userLogin=account.login)
+    seen = sorted(f"{it['access']} on {it['site']}" for it in access)
+    return holds(seen == ["view on 1"], "view on 1", seen)
+
+
+@AREA.check(Door.STANDS)
+def password_reset_comes_by_mail(look: Look) -> Finding:
+    """Who lost his password gets a mail whose link leads back here, and the new one opens."""
+    person, web = look.people.new("view"), look.web
+    web.session.headers["Host"] = "localhost"
+    page = Page(web.get({"module": "Login"}))
+    new = person.password[::-1]
+    form: Parameters = {
+        **{"form_login": person.login, "form_password": new, "form_password_bis": new},
+        **{"form_nonce": page.form_value("form_nonce")},
+        **{"module": "Login", "action": "resetPassword"},
+    }
+    web.post({"module": "Login", "action": "resetPassword"}, form)
+    mail = look.stands.mail.wait_for(person.email, "", seconds=15)
+    links = [it for it in mail.links if "confirmResetPassword" in it]
+    if not links:
+        return holds(False, "a link to a new password", mail.subject)
+    opened = web.ask(links[0].split("/", 3)[3])
+    confirm = Page(opened)
+    more: Parameters = {
+        "nonce": confirm.form_value("nonce"),
+        "mtmpasswordconfirm": new,
+    }
+    query = dict(part.split("=", 1) for part in links[0].partition("?")[2].split("&"))
+    web.post(query, more)
+    try:
+        twofactor.log_in(look.web, person.login, new)
+    except Exception as error:  # noqa: BLE001  whatever it is, the password does not open
+        return holds(False, "the new password to open", error)
+    return holds(links[0].startswith("https://"), "a link by https", links[0].split("?")[0])
+
+
+@AREA.check()
+def anonymous_sees_nothing(look: Look) -> Finding:
+    """Without login and token the API tells nothing."""
+    told = []
+    for method in (
+        "API.getMatomoVersion",
+        "SitesManager.getSitesWithAtLeastViewAccess",
+        "VisitsSummary.get",
+        "Live.getLastVisitsDetails",
+        "UsersManager.getUsers",
+    ):
+        more: Parameters = {"idSite": 1, "period": "day", "date": "today"}
+        answer = look.web.get({"module": "API", "method": method, "format": "JSON", **more})
+        if (
+            '"result":"error"' not in answer.text
+            and answer.status_code == requests.codes.ok
+            and answer.text.strip() not in ("[]", '[{"idsite":1}]')
+        ):
+            told.append(f"{method}: {answer.text[:80]}")
+    return nothing("answer", told)
+
+
+@AREA.check()
+def anonymous_opens_nothing(look: Look) -> Finding:
+    """Without login every page is the login form."""
+    opened = [
+        f"{module}.{action}"
+        for module, action in (*ADMINISTRATION, ("CoreHome", "index"), ("Live", "getVisitorLog"))
+        if "form_login"
+        not in (
+            text := look.web.get(
+                {"module": module, "action": action, "idSite": 1, "period": "day", "date": "today"}
+            ).text
+        )
+        and "vue-entry" in text
+    ]
+    return nothing("page without login", opened)
+
+
+@AREA.check()
+def nobody_signs_up(look: Look) -> Finding:
+    """There is no page on which somebody could make an account for himself."""
+    found = []
+    for action in ("signup", "register", "signUp"):
+        answer = look.web.get({"module": "Login", "action": action})
+        if (
+            answer.ok
+            and "password_bis" in answer.text.lower()
+            and "reset" not in answer.text.lower()
+        ):
+            found.append(action)
+    return nothing("sign-up page", found)
+
+
+@AREA.check()
+def installer_is_closed(look: Look) -> Finding:
+    """The installer is closed: none of its steps shows a form."""
+    opened = []
+    for action in ("welcome", "databaseSetup", "setupSuperUser", "firstWebsiteSetup"):
+        answer = look.web.get({"module": "Installation", "action": action})
+        page = Page(answer)
+        if page.document.select_one(
+            'input[name="password_bis"], input[name="siteName"], input[name="dbname"]'
+        ) or ("action=systemCheck" in answer.text and answer.ok):
+            opened.append(action)
+    return nothing("open step of the installer", opened)
+
+
+@AREA.check()
+def updater_is_closed(look: Look) -> Finding:
+    """The updater shows nothing to somebody who is not logged in."""
+    answers = {
+        action: look.web.get({"module": "CoreUpdater", "action": action}).text
+        for action in ("newVersionAvailable", "oneClickUpdate")
+    }
+    return nothing(
+        "page of the updater",
+        [
+            it
+            for it, text in answers.items()
+            if "updateAutomatically" in text or "oneClickUpdate" in text
+        ],
+    )
+
+
+@AREA.check(Door.LOGIN)
+def nobody_logs_in_by_address(look: Look) -> Finding:
+    """Name and password in an address open nothing (login_allow_logme)."""
+    import hashlib
+
+    account, web = look.target.account, look.web
+    assert account  # noqa: S101  Door.LOGIN
+    # A name that is nobody's: a right one would put a secret into an address.
+    hashed = hashlib.md5(b"wrong").hexdigest()  # noqa: S324
+    answer = web.get({"module": "Login", "action": "logme", "login": "nobody", "password": hashed})
+    kept = (
+        "logme" in answer.text.lower()
+        or "disabled" in answer.text.lower()
+        or answer.status_code in (403, 404, 500)
+    )
+    if "form_login" in answer.text and not kept:
+        return holds(False, "a refusal of the way itself", Page(answer).gist[:150])
+    return holds(kept, "a refusal of the way itself", Page(answer).gist[:150])
+
+
+@AREA.check()
+def well_known_tokens_open_nothing(look: Look) -> Finding:
+    """No token of documentation and examples opens the API."""
+    opened = []
+    for token in TOKENS:
+        try:
+            Api(look.web, token).call("API.getMatomoVersion")
+        except ApiError:
+            continue
+        opened.append(token)
+    return nothing("well-known token that opens", opened)
+
+
+@AREA.check(Door.API)
+def addresses_are_real(look: Look) -> Finding:
+    """Every account has an address that a password reset could reach."""
+    users = look.api.call("UsersManager.getUsers")
+    if not users:
+        raise CannotTellError("no account is told")
+    return nothing(
+        "account without an address",
+        [
+            it["login"]
+            for it in users
+            if it["login"] != "anonymous" and "@" not in str(it.get("email", ""))
+        ],
+    )

@@ -1,0 +1,188 @@
+"""Archiving: by schedule only, and to the last visit."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
+from harness.gate.day import OPEN_SEGMENT, SEGMENT, ZONES, Figures
+from harness.gate.look import Look
+from harness.matomo.web import Parameters
+
+AREA: Final = Area("archiving")
+
+Reports = Mapping[tuple[str, str, str], Figures]
+
+
+def _empty(reports: Reports, *periods: str) -> Finding:
+    found = [
+        f"{zone} {period} {moment}: {it['visits']} visits"
+        for (zone, period, moment), it in reports.items()
+        if period in periods and it["visits"]
+    ]
+    return nothing("visit in a report", found)
+
+
+@AREA.check(Door.CHANGE)
+def no_request_archives_a_day(look: Look) -> Finding:
+    """Before the archiver ran, a request for a day finds nothing, and archives nothing."""
+    return _empty(look.day.before[""], "day")
+
+
+@AREA.check(Door.CHANGE)
+def no_request_archives_a_period(look: Look) -> Finding:
+    """Before the archiver ran, a request for a week, month or year finds nothing."""
+    return _empty(look.day.before[""], "week", "month", "year")
+
+
+@AREA.check(Door.CHANGE)
+def no_request_archives_a_range(look: Look) -> Finding:
+    """Before the archiver ran, a request for a range of dates finds nothing."""
+    return _empty(look.day.before[""], "range")
+
+
+@AREA.check(Door.CHANGE)
+def no_request_archives_a_segment(look: Look) -> Finding:
+    """Before the archiver ran, a request for a segment finds nothing, whoever made it."""
+    both = [
+        _empty(look.day.before[it], "day", "week", "month", "year")
+        for it in (SEGMENT, OPEN_SEGMENT)
+    ]
+    return next((it for it in both if not it.kept), both[0])
+
+
+@AREA.check(Door.CHANGE)
+def archiver_ends_well(look: Look) -> Finding:
+    """The archiver ends with exit code 0."""
+    return same(0, look.day.archived)
+
+
+def _exact(look: Look, *periods: str, zone: str = "", firefox: bool = False) -> Finding:
+    reports = look.day.after[SEGMENT if firefox else ""]
+    zones = {it.timezone: it for it in look.day.counted}
+    wrong = [
+        f"{where} {period} {moment}: {seen}, wanted {wanted}"
+        for (where, period, moment), seen in reports.items()
+        if period in periods
+        and (not zone or where == zone)
+        and seen != (wanted := look.day.expected(zones[where], period, moment, firefox=firefox))
+    ]
+    return nothing("wrong number", wrong)
+
+
+@AREA.check(Door.CHANGE)
+def days_are_exact(look: Look) -> Finding:
+    """After it ran, visits, unique visitors and actions of each day are exact."""
+    return _exact(look, "day")
+
+
+@AREA.check(Door.CHANGE)
+def weeks_are_exact(look: Look) -> Finding:
+    """After it ran, visits, unique visitors and actions of the week are exact."""
+    return _exact(look, "week")
+
+
+@AREA.check(Door.CHANGE)
+def months_are_exact(look: Look) -> Finding:
+    """After it ran, the numbers of the months are exact, of the last day of the one and the first of the next."""
+    return _exact(look, "month")
+
+
+@AREA.check(Door.CHANGE)
+def years_are_exact(look: Look) -> Finding:
+    """After it ran, visits and actions of the year are exact."""
+    return _exact(look, "year")
+
+
+@AREA.check(Door.CHANGE)
+def day_ends_where_the_site_s_does(look: Look) -> Finding:
+    """A visit in the last second of a site's day counts for that day, in its own time zone."""
+    both = [_exact(look, "day", zone=zone) for zone in ZONES]
+    return next((it for it in both if not it.kept), both[0])
+
+
+@AREA.check(Door.CHANGE)
+def segments_are_exact(look: Look) -> Finding:
+    """After it ran, a segment that was made for the archiver has exact numbers."""
+    return _exact(look, "day", "week", "month", zone=ZONES[0], firefox=True)
+
+
+@AREA.check(Door.CHANGE)
+def ranges_sum_up_days(look: Look) -> Finding:
+    """A range that nobody had asked for before sums up the archived days, or is empty: never wrong."""
+    zones = {it.timezone: it for it in look.day.counted}
+    wrong = [
+        f"{zone} {moment}: {seen}"
+        for (zone, period, moment), seen in look.day.after[""].items()
+        if period == "range"
+        and seen["visits"] not in (0, look.day.expected(zones[zone], period, moment)["visits"])
+    ]
+    return nothing("wrong number", wrong)
+
+
+@AREA.check(Door.CHANGE)
+def second_run_changes_nothing(look: Look) -> Finding:
+    """A second run of the archiver changes no number."""
+    before = dict(look.day.after[""])
+    if code := look.day.archived_again:
+        return same(0, code)
+    now = look.day.reported()
+    changed = [
+        f"{key}: {before[key]} to {now[key]}"
+        for key in now
+        if key[1] != "range" and now[key] != before[key]
+    ]
+    return nothing("changed number", changed)
+
+
+@AREA.check(Door.INSIDE)
+def row_limits_are_the_policy_s(look: Look) -> Finding:
+    """As many rows of a report are kept as the policy says; the rest is summed up."""
+    general = look.settings["General"]
+    wrong = [
+        f"{report}: {seen}, wanted {rows}"
+        for report, rows in look.policy.archiving.maximum_rows.items()
+        if (seen := str(general.get(f"datatable_archiving_maximum_rows_{report}"))) != str(rows)
+    ]
+    return nothing("other limit", wrong)
+
+
+@AREA.check(Door.INSIDE)
+def today_is_archived_anew(look: Look) -> Finding:
+    """Today's archive is outdated after as many seconds as the policy says."""
+    wanted = look.policy.archiving.today_outdated_after_seconds
+    return same(
+        str(wanted),
+        str(look.settings["General"].get("time_before_today_archive_considered_outdated")),
+    )
+
+
+@AREA.check(Door.LOGIN)
+def nobody_can_click_it_on(look: Look) -> Finding:
+    """Administration, General settings has no switch that would have the browser archive."""
+    page = look.page("CoreAdminHome", "generalSettings")
+    return holds(
+        page.document.select_one('[vue-entry="CoreAdminHome.ArchivingSettings"]') is None,
+        "no archiving settings on the page",
+        "archiving settings"
+        if page.document.select_one('[vue-entry="CoreAdminHome.ArchivingSettings"]')
+        else "none",
+    )
+
+
+@AREA.check(Door.API)
+def no_request_archives_an_open_segment(look: Look) -> Finding:
+    """A segment that nobody made before is not archived by the request for it."""
+    if look.policy.archiving.from_browser:
+        raise CannotTellError("the policy lets requests archive")
+    where: Parameters = {"idSite": 1, "period": "day", "date": "yesterday"}
+    every, some = look.api.call_many(
+        [
+            {"method": "VisitsSummary.getVisits", **where},
+            {"method": "VisitsSummary.getVisits", **where, "segment": "visitCount>=1"},
+        ]
+    )
+    if look.target.may_change:
+        some = {"value": sum(it["visits"] for it in look.day.before[OPEN_SEGMENT].values())}
+    elif not every.get("value"):
+        raise CannotTellError("site 1 had no visits yesterday to tell by")
+    return same(0, int(some.get("value", 0)))

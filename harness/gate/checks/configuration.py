@@ -1,0 +1,260 @@
+"""Configuration: what the environment says holds everywhere, and no secret is written down."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from harness.errors import BrokenPromiseError
+from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
+from harness.gate.look import FACTS, Look
+
+AREA: Final = Area("configuration")
+
+NOT_SETTINGS: Final = ("MATOMO_VERSION",)
+"""Of the official image; no key of the configuration is meant."""
+TOLERATED: Final = ("file integrity", "last successful archiv", "update", "geolocation", "datab")
+"""Parts of labels, lower case: what System check says of a package without a manifest and of an
+archiver that has not run yet is not for this check."""
+
+
+def _injected(facts: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
+    """Return section, key and value of every MATOMO_ variable that names a key there is."""
+    found = {}
+    for name, value in facts["environment"].items():
+        if not name.startswith("MATOMO_") or name in NOT_SETTINGS:
+            continue
+        for section, keys in facts["settings"].items():
+            prefix = f"MATOMO_{section}_".upper()
+            rest = name.upper().removeprefix(prefix)
+            for key in keys or ():
+                if name.upper().startswith(prefix) and rest == key.upper():
+                    found[name] = (section, key, value)
+    return found
+
+
+def _shown(value: object, injected: str) -> str:
+    """A list is compared as the JSON or the words that it was given as."""
+    if not isinstance(value, list):
+        return str(value)
+    return json.dumps(value) if injected.startswith("[") else ",".join(map(str, value))
+
+
+def _differing(facts: Mapping[str, Any]) -> list[str]:
+    """Names of variables whose value is not the effective one; never the values."""
+    return [
+        name
+        for name, (section, key, value) in _injected(facts).items()
+        if _shown(facts["settings"][section][key], value).replace(" ", "") != value.replace(" ", "")
+    ]
+
+
+@AREA.check(Door.INSIDE)
+def environment_wins(look: Look) -> Finding:
+    """Every MATOMO_ variable is the effective value on the command line, whatever the file says."""
+    if not _injected(look.facts):
+        raise CannotTellError("no MATOMO_ variable is set")
+    return nothing("variable without effect", _differing(look.facts))
+
+
+@AREA.check(Door.STANDS, Door.INSIDE)
+def environment_wins_in_web(look: Look) -> Finding:
+    """Every MATOMO_ variable is the effective value in the web server and in the tracker."""
+    wrong = []
+    for mode in ("web", "tracker"):
+        differing = _differing(_facts_over_http(look, mode))
+        wrong += [f"{name} in the {mode}" for name in differing]
+    return nothing("variable without effect", wrong)
+
+
+def _facts_over_http(look: Look, mode: str) -> dict[str, Any]:
+    """Have the web server itself tell its configuration, by a page that is gone afterwards."""
+    word, name = secrets.token_hex(16), f"gate-{secrets.token_hex(8)}.php"
+    tracker = 'define("PIWIK_TRACKER_MODE", true);' if mode == "tracker" else ""
+    guard = f"if (($_POST['word'] ?? '') !== '{word}') {{ http_response_code(404); exit; }}"
+    look.shell.write(name, f"<?php {guard} {tracker} {FACTS.read_text()}")
+    try:
+        text = look.web.post_form(name, {"word": word}).text
+    finally:
+        look.shell.run("rm", "-f", name)
+    _, found, document = text.partition("FACTS")
+    if not found:
+        raise BrokenPromiseError(
+            expected=f"Matomo to start in the {mode}", seen=text[:300], next_command="make logs"
+        )
+    facts: dict[str, Any] = json.loads(document)
+    return facts
+
+
+@AREA.check(Door.INSIDE)
+def no_useless_variable(look: Look) -> Finding:
+    """Every MATOMO_ variable sets something that Matomo knows: none is misspelt."""
+    if look.facts["warnings"] is not None:
+        useless = [f"{name} {why}" for name, why in dict(look.facts["warnings"] or {}).items()]
+        return nothing("useless variable", useless)
+    known = _injected(look.facts)
+    names = [it for it in look.facts["environment"] if it.startswith("MATOMO_")]
+    return nothing("useless variable", [it for it in names if it not in (*known, *NOT_SETTINGS)])
+
+
+@AREA.check(Door.INSIDE)
+def file_is_well_formed(look: Look) -> Finding:
+    """Every line of config.ini.php is what it looks like."""
+    said = look.shell.run("sh", "-c", f"check-config {look.shell.config} || true")
+    return nothing("broken line", said.splitlines())
+
+
+@AREA.check(Door.INSIDE)
+def salt_is_there(look: Look) -> Finding:
+    """There is a salt: without one no token survives a restart."""
+    there = bool(look.settings["General"].get("salt"))
+    return holds(there, "a salt", "one" if there else "none")
+
+
+@AREA.check(Door.INSIDE)
+def database_is_spoken_to_by_tls(look: Look) -> Finding:
+    """Where TLS to the database is asked for, the session is encrypted."""
+    if str(look.settings["database"].get("enable_ssl", "0")) in ("", "0"):
+        raise CannotTellError("TLS to the database is not asked for")
+    return holds(look.facts["cipher"], "a cipher", look.facts["cipher"] or "clear text")
+
+
+@AREA.check(Door.INSIDE)
+def no_update_waits(look: Look) -> Finding:
+    """The database is this code's: no update of it waits."""
+    return nothing("waiting update", look.facts["updates"])
+
+
+@AREA.check(Door.INSIDE, Door.API)
+def code_is_the_image_s(look: Look) -> Finding:
+    """The code that runs is the image's own, and not an older one's from a volume."""
+    of_image = look.shell.run(
+        "php", "-r", 'require "/usr/src/matomo/core/Version.php"; echo Piwik\\Version::VERSION;'
+    )
+    return same(of_image.strip(), look.version)
+
+
+@AREA.check(Door.INSIDE)
+def code_comes_from_the_image_alone(look: Look) -> Finding:
+    """Nobody updates Matomo from a browser: such code would be gone with the container."""
+    return same("0", str(look.settings["General"].get("enable_auto_update")))
+
+
+@AREA.check(Door.STANDS, Door.INSIDE)
+def no_secret_in_a_file(look: Look) -> Finding:
+    """After Matomo saved its configuration, no secret of the environment is in a file, or a backup."""
+    shell = look.shell
+    shell.console("config:set", "--section=General", "--key=gate_canary", "--value=1")
+    shell.console("config:delete", "--section=General", "--key=gate_canary")
+    shell.run(
+        "sh", "-c", "command -v backup-data.sh >/dev/null && backup-data.sh || true", user="root"
+    )
+    places = "config misc js tmp /mnt/efs"
+    return nothing("secret in a file", _grep(look, look.stands.secrets, places))
+
+
+def _grep(look: Look, needles: Mapping[str, str], places: str) -> list[str]:
+    """Return where `needles` are, by name; they go in by a file, never by an argument."""
+    found = []
+    for name, needle in needles.items():
+        path = f"tmp/gate-{secrets.token_hex(6)}"
+        look.shell.write(path, needle)
+        files = look.shell.run(
+            *("sh", "-c", f"grep -rlaF -f {path} {places} 2>/dev/null | grep -v {path} || true"),
+            user="root",
+        )
+        look.shell.run("rm", "-f", path)
+        found += [f"{name} in {file}" for file in files.split()]
+    return found
+
+
+@AREA.check(Door.STANDS)
+def no_secret_in_a_log(look: Look) -> Finding:
+    """No secret of the environment is in any container's log."""
+    logs = look.stands.logs()
+    found = [
+        f"{name} in the log of {service}"
+        for name, secret in look.stands.secrets.items()
+        for service, text in logs.items()
+        if secret in text
+    ]
+    return nothing("secret in a log", found)
+
+
+@AREA.check(Door.STANDS, Door.INSIDE)
+def no_secret_in_the_process_list(look: Look) -> Finding:
+    """No secret of the environment is an argument of a process."""
+    lines = look.shell.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '", user="root")
+    return nothing(
+        "secret as an argument", [it for it, text in look.stands.secrets.items() if text in lines]
+    )
+
+
+@AREA.check(Door.LOGIN)
+def system_check_has_no_error(look: Look) -> Finding:
+    """Matomo's own system check shows no error beyond what a package cannot have."""
+    errors = [
+        result["label"]
+        for result in look.system_check
+        for item in result["items"]
+        if item["status"] == "error" and not any(it in result["label"].lower() for it in TOLERATED)
+    ]
+    return nothing("error in System check", errors)
+
+
+@AREA.check()
+def login_is_near(look: Look) -> Finding:
+    """From the address alone somebody comes to the login form, in two redirects at most."""
+    answer = look.login_page
+    kept = len(answer.history) <= 2 and 'name="form_login"' in answer.text
+    return holds(
+        kept,
+        "the login form in 2 redirects at most",
+        f"HTTP {answer.status_code}, {len(answer.history)} redirects, {'a form' if 'form_login' in answer.text else 'no login form'}",
+    )
+
+
+@AREA.check()
+def cookies_are_secure(look: Look) -> Finding:
+    """By https every cookie is Secure and HttpOnly."""
+    if urlsplit(look.target.url).scheme != "https":
+        raise CannotTellError("it is reached by http")
+    web = look.web
+    answer = web.get({"module": "Login"})
+    insecure = [
+        cookie.name
+        for cookie in web.session.cookies
+        if not cookie.secure
+        or (
+            not cookie.has_nonstandard_attr("HttpOnly")
+            and not cookie.has_nonstandard_attr("httponly")
+        )
+    ]
+    if not answer.cookies and not web.session.cookies:
+        return holds(False, "a session cookie", "none")
+    return nothing("cookie that is not Secure and HttpOnly", insecure)
+
+
+@AREA.check()
+def nothing_links_to_clear_text(look: Look) -> Finding:
+    """By https no page leads back to http."""
+    parts = urlsplit(look.target.url)
+    if parts.scheme != "https":
+        raise CannotTellError("it is reached by http")
+    return holds(
+        f"http://{parts.netloc}" not in look.login_page.text,
+        "no link to http",
+        f"http://{parts.netloc} in the login page"
+        if f"http://{parts.netloc}" in look.login_page.text
+        else "none",
+    )
+
+
+@AREA.check(Door.STANDS, Door.INSIDE)
+def mail_comes(look: Look) -> Finding:
+    """A mail of Matomo's comes to the relay, by what the environment says."""
+    address = f"{secrets.token_hex(4)}@people.example"
+    look.shell.console("core:test-email", address)
+    mail = look.stands.mail.wait_for(address, "", seconds=15)
+    return holds(True, "a mail", f"'{mail.subject}' from {mail.sender}")

@@ -1,0 +1,82 @@
+"""Drift: what runs against what the repository says, file and database."""
+
+from typing import Any, Final
+
+from harness.gate.check import Area, CannotTellError, Door, Finding, nothing
+from harness.gate.ini import Ini, differences, parse, pasteable
+from harness.gate.look import Look
+
+AREA: Final = Area("drift")
+
+OF_THE_ENVIRONMENT: Final = ("database", "database_reader", "Tracker", "mail", "PluginsInstalled")
+"""Sections that differ from one deployment to the next, or that Matomo writes itself."""
+OF_THE_INSTALLATION: Final = (
+    ("General", "salt"),
+    ("General", "trusted_hosts"),
+    ("General", "installation_first_accessed"),
+    ("General", "installation_in_progress"),
+    ("General", "instance_id"),
+)
+SEED: Final = "/usr/src/matomo-config/config.ini.php"
+SETTINGS: Final = (
+    *("PrivacyManager.", "delete_", "enableBrowserTriggerArchiving", "todayArchiveTimeToLive"),
+    *("SitesManager_ExcludedIps", "SitesManager_ExcludedQueryParameters", "SitesManager_Keep"),
+    *("branding_", "MobileMessaging", "usersmanager.", "SitesManager_ExcludedUserAgents"),
+)
+"""Beginnings of the names of options that are settings; the rest is Matomo's own bookkeeping."""
+BOOKKEEPING: Final = ("PrivacyManager.userIdSalt", "delete_logs_lastRun", "delete_reports_lastRun")
+
+
+@AREA.check(Door.INSIDE)
+def file_is_the_image_s(look: Look) -> Finding:
+    """config.ini.php says what the image's own says, comments and order aside."""
+    seed = look.shell.run("sh", "-c", f"cat {SEED} 2>/dev/null || true")
+    if not seed:
+        raise CannotTellError(f"the image has no {SEED} to compare with")
+    here = _compared(parse(look.shell.read(look.shell.config)))
+    # Matomo drops what equals its own defaults when it saves.
+    defaults = parse(look.shell.read("config/global.ini.php"))
+    found = differences(_compared(parse(seed)), here, defaults)
+    finding = nothing("difference", found)
+    if finding.kept:
+        return finding
+    return Finding(False, finding.expected, finding.seen, {"drift.ini": pasteable(here, found)})
+
+
+def _compared(ini: Ini) -> Ini:
+    return {
+        section: {key: it for key, it in keys.items() if (section, key) not in OF_THE_INSTALLATION}
+        for section, keys in ini.items()
+        if section not in OF_THE_ENVIRONMENT
+    }
+
+
+@AREA.check(Door.DATABASE)
+def options_are_the_policy_s(look: Look) -> Finding:
+    """No setting in the table option is other than the policy says."""
+    rows = look.database.query(
+        "SELECT option_name AS name, option_value AS value FROM {prefix}option"
+    )
+    return nothing("setting beyond the policy", _beyond(rows, look.policy.settings.options))
+
+
+@AREA.check(Door.DATABASE)
+def plugin_settings_are_the_policy_s(look: Look) -> Finding:
+    """No plugin setting in the database is other than the policy says."""
+    rows = look.database.query(
+        "SELECT CONCAT(plugin_name, '.', setting_name) AS name, setting_value AS value"
+        " FROM {prefix}plugin_setting WHERE user_login = ''"
+    )
+    known = set(look.policy.settings.plugin_settings)
+    found = [f"{it['name']}={it['value']}" for it in rows]
+    return nothing("plugin setting beyond the policy", [it for it in found if it not in known])
+
+
+def _beyond(rows: list[dict[str, Any]], known: tuple[str, ...]) -> list[str]:
+    return [
+        f"{name}={row['value']}"
+        for row in rows
+        if (name := str(row["name"])).startswith(SETTINGS)
+        and not name.startswith(BOOKKEEPING)
+        and f"{name}={row['value']}" not in known
+    ]

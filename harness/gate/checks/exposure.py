@@ -1,0 +1,138 @@
+"""Exposure: what the web server tells and shows to whoever asks."""
+
+import re
+from typing import Final
+
+import requests
+
+from harness.gate.check import Area, Finding, holds, nothing
+from harness.gate.look import Look
+
+AREA: Final = Area("exposure")
+
+LISTED: Final = (
+    "js/",
+    "plugins/",
+    "misc/",
+    "misc/user/",
+    "libs/",
+    "node_modules/",
+    "tmp/",
+    "core/",
+)
+
+
+def _open(look: Look, paths: tuple[str, ...]) -> list[str]:
+    return [
+        f"{path}: HTTP {answer.status_code}, {len(answer.content)} bytes"
+        for path in paths
+        if (answer := look.web.ask(path)).status_code == requests.codes.ok
+    ]
+
+
+def _of(look: Look, *begin: str) -> tuple[str, ...]:
+    return tuple(it for it in look.policy.exposure.closed_paths if it.startswith(begin))
+
+
+@AREA.check()
+def configuration_is_closed(look: Look) -> Finding:
+    """No configuration file is to be had over HTTP."""
+    return nothing("open path", _open(look, _of(look, "config")))
+
+
+@AREA.check()
+def caches_and_languages_are_closed(look: Look) -> Finding:
+    """Nothing below tmp and lang is to be had over HTTP."""
+    return nothing("open path", _open(look, _of(look, "tmp", "lang")))
+
+
+@AREA.check()
+def code_is_closed(look: Look) -> Finding:
+    """No code and no list of packages is to be had over HTTP."""
+    return nothing(
+        "open path",
+        _open(
+            look, _of(look, "core", "vendor", "node_modules", "libs", "misc", "composer", "package")
+        ),
+    )
+
+
+@AREA.check()
+def console_is_closed(look: Look) -> Finding:
+    """The console is not to be had over HTTP."""
+    return nothing("open path", _open(look, _of(look, "console")))
+
+
+@AREA.check()
+def backups_and_dot_files_are_closed(look: Look) -> Finding:
+    """No backup, no dot file and no repository is to be had over HTTP."""
+    return nothing("open path", _open(look, _of(look, "backup", ".", "config/config.ini.php.")))
+
+
+@AREA.check()
+def everything_else_is_closed(look: Look) -> Finding:
+    """No other path that the policy closes is open."""
+    return nothing("open path", _open(look, look.policy.exposure.closed_paths))
+
+
+@AREA.check()
+def no_directory_is_listed(look: Look) -> Finding:
+    """No directory shows what is in it."""
+    listed = [it for it in LISTED if re.search(r"Index of|Parent Directory", look.web.ask(it).text)]
+    return nothing("listing", listed)
+
+
+def _version_told(look: Look, header: str) -> Finding:
+    told = [
+        answer.headers[header]
+        for answer in (look.login_page, look.web.ask("matomo.js"), look.web.ask("no/such/page"))
+        if re.search(r"\d+\.\d+", answer.headers.get(header, ""))
+    ]
+    if look.policy.exposure.version_banners:
+        return holds(True, "a version may be told, by policy", told or "none")
+    return nothing("version", sorted(set(told)))
+
+
+@AREA.check()
+def web_server_tells_no_version(look: Look) -> Finding:
+    """No answer tells the web server's version."""
+    return _version_told(look, "Server")
+
+
+@AREA.check()
+def php_tells_no_version(look: Look) -> Finding:
+    """No answer tells PHP's version."""
+    return _version_told(look, "X-Powered-By")
+
+
+@AREA.check()
+def error_pages_tell_no_version(look: Look) -> Finding:
+    """The web server's own error page tells no version and no path."""
+    text = look.web.ask("no/such/page").text
+    return nothing("version or path", re.findall(r"Apache/[\d.]+|PHP/[\d.]+|/var/www\S*", text))
+
+
+@AREA.check()
+def matomo_s_errors_tell_no_path(look: Look) -> Finding:
+    """An error of Matomo's tells somebody who is not logged in no path of the server."""
+    text = look.web.get({"module": "API", "method": "No.such", "format": "JSON"}).text
+    text += (
+        look.web.get({"module": "NoSuchModule"}).text if look.target.url.startswith("https") else ""
+    )
+    return nothing("path", re.findall(r"/var/www[\w/.-]*|#\d+ /", text))
+
+
+@AREA.check()
+def security_headers_are_there(look: Look) -> Finding:
+    """Every page has the security headers of the policy."""
+    missing = [
+        it for it in look.policy.exposure.security_headers if it not in look.login_page.headers
+    ]
+    return nothing("missing header", missing)
+
+
+@AREA.check()
+def trace_is_refused(look: Look) -> Finding:
+    """The method TRACE is refused: it would tell what proxies add."""
+    answer = look.web.request("TRACE", "")
+    return holds(not answer.ok, "a refusal", f"HTTP {answer.status_code}")

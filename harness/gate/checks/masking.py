@@ -1,0 +1,184 @@
+"""Masking: of every visitor's address only what the policy leaves is kept, however a hit came."""
+
+from typing import Final
+
+from harness.gate import sweep
+from harness.gate.check import Area, Door, Finding, holds, nothing, same
+from harness.gate.day import Canary, masked
+from harness.gate.look import Look
+
+AREA: Final = Area("masking")
+
+
+def _kept_of(look: Look, canaries: list[Canary]) -> Finding:
+    """Compare what is stored of each with what the policy leaves of it."""
+    zeroed, stored = look.policy.privacy.masked_bytes, look.day.stored
+    expected = {f"{it.way}, site {it.site}": masked(it.address, zeroed) for it in canaries}
+    seen = {
+        f"{it.way}, site {it.site}": stored[it].address if it in stored else "nothing stored"
+        for it in canaries
+    }
+    wrong = [
+        f"{way}: {seen[way]} for {expected[way]}" for way in seen if seen[way] != expected[way]
+    ]
+    if not canaries:
+        return holds(False, "hits", "none was sent")
+    return holds(
+        not wrong,
+        "; ".join(sorted(set(expected.values()))),
+        "; ".join(wrong or sorted(set(seen.values()))),
+    )
+
+
+def _of_test_site(look: Look, *words: str) -> Finding:
+    return _kept_of(look, [it for it in look.day.canary(*words) if it.site == look.day.sites[0]])
+
+
+@AREA.check(Door.HITS, Door.API)
+def ipv4_of_a_new_visitor(look: Look) -> Finding:
+    """An IPv4 address of a new visitor is stored without its last bytes."""
+    return _of_test_site(look, "form", "IPv4")
+
+
+@AREA.check(Door.HITS, Door.API)
+def ipv6_of_a_new_visitor(look: Look) -> Finding:
+    """An IPv6 address of a new visitor is stored without its last bytes."""
+    return _of_test_site(look, "form", "IPv6")
+
+
+@AREA.check(Door.HITS, Door.API)
+def ipv4_of_a_returning_visitor(look: Look) -> Finding:
+    """An IPv4 address of a visitor who was here before is stored without its last bytes."""
+    return _of_test_site(look, "returning", "IPv4")
+
+
+@AREA.check(Door.HITS, Door.API)
+def ipv6_of_a_returning_visitor(look: Look) -> Finding:
+    """An IPv6 address of a visitor who was here before is stored without its last bytes."""
+    return _of_test_site(look, "returning", "IPv6")
+
+
+@AREA.check(Door.HITS, Door.API)
+def ipv4_in_bulk(look: Look) -> Finding:
+    """An IPv4 address in a bulk request is stored without its last bytes."""
+    return _of_test_site(look, "bulk", "IPv4")
+
+
+@AREA.check(Door.HITS, Door.API)
+def ipv6_in_bulk(look: Look) -> Finding:
+    """An IPv6 address in a bulk request is stored without its last bytes."""
+    return _of_test_site(look, "bulk", "IPv6")
+
+
+@AREA.check(Door.HITS, Door.API)
+def ipv4_of_the_past(look: Look) -> Finding:
+    """An IPv4 address of a hit that a server sends later is stored without its last bytes."""
+    return _of_test_site(look, "past", "IPv4")
+
+
+@AREA.check(Door.HITS, Door.API)
+def ipv6_of_the_past(look: Look) -> Finding:
+    """An IPv6 address of a hit that a server sends later is stored without its last bytes."""
+    return _of_test_site(look, "past", "IPv6")
+
+
+@AREA.check(Door.CHANGE)
+def of_an_image(look: Look) -> Finding:
+    """An address that a proxy passes on with an image request is stored without its last bytes."""
+    return _of_test_site(look, "image")
+
+
+@AREA.check(Door.CHANGE)
+def of_the_old_name(look: Look) -> Finding:
+    """An address that comes by piwik.php is stored without its last bytes."""
+    return _of_test_site(look, "piwik.php")
+
+
+@AREA.check(Door.CHANGE)
+def of_a_beacon(look: Look) -> Finding:
+    """An address that a proxy passes on with JavaScript's beacon is stored without its last bytes."""
+    return _of_test_site(look, "beacon")
+
+
+@AREA.check(Door.CHANGE)
+def on_every_site(look: Look) -> Finding:
+    """No site is excepted: since 5.8 each may have settings of its own."""
+    return _kept_of(look, [it for it in look.day.canaries if it.site != look.day.sites[0]])
+
+
+@AREA.check(Door.STANDS, Door.DATABASE)
+def through_the_load_balancer(look: Look) -> Finding:
+    """A forged X-Forwarded-For is not believed: what is stored is whom the load balancer saw."""
+    from ipaddress import ip_address
+
+    forged = "203.0.113.77"
+    web = look.web
+    web.session.headers["X-Forwarded-For"] = forged
+    web.session.headers["User-Agent"] = "Mozilla/5.0 (X11; Linux) Firefox/101.0"
+    web.get({"idsite": look.day.sites[0], "rec": 1, "new_visit": 1}, "matomo.php")
+    (row,) = look.database.query(
+        "SELECT INET6_NTOA(location_ip) AS address FROM {prefix}log_visit ORDER BY idvisit DESC LIMIT 1"
+    )
+    seen = str(row["address"])
+    zeroed = look.policy.privacy.masked_bytes
+    kept = seen != masked(forged, zeroed) and seen == masked(seen, zeroed)
+    return holds(
+        kept and ip_address(seen).is_private, "the client of the load balancer, masked", seen
+    )
+
+
+@AREA.check(Door.LOGIN)
+def page_shows_it(look: Look) -> Finding:
+    """Administration, Privacy, Anonymize data shows the masking on, with the policy's bytes."""
+    component = "PrivacyManager.PrivacySettings"
+    enabled, length = (
+        look.privacy_page.attribute(component, it).strip('"')
+        for it in ("anonymize-ip-enabled", "mask-length")
+    )
+    return same(
+        f"on, {look.policy.privacy.masked_bytes} bytes",
+        f"{'on' if enabled in ('true', '1') else 'off'}, {length} bytes",
+    )
+
+
+@AREA.check(Door.HITS, Door.API)
+def visits_log_shows_no_more(look: Look) -> Finding:
+    """The visits log and its API show no address whole."""
+    assert look.day.stored is not None  # noqa: S101  the hits are there
+    text = str(
+        look.api.call(
+            "Live.getLastVisitsDetails",
+            idSite=look.day.sites[0],
+            period="day",
+            date="today",
+            filter_limit=100,
+        )
+    )
+    return nothing("whole address", [it.address for it in look.day.canaries if it.address in text])
+
+
+@AREA.check(Door.CHANGE, Door.DATABASE)
+def nowhere_in_the_database(look: Look) -> Finding:
+    """After hits and archiving the whole address is in no table, in no form."""
+    assert look.day.archived is not None  # noqa: S101
+    return nothing("whole address", sweep.database(look, sweep.addresses(look.day.canaries)))
+
+
+@AREA.check(Door.CHANGE, Door.INSIDE)
+def nowhere_in_a_file(look: Look) -> Finding:
+    """After hits and archiving the whole address is in no file."""
+    assert look.day.archived is not None  # noqa: S101
+    return nothing("whole address", sweep.files(look, sweep.addresses(look.day.canaries)))
+
+
+@AREA.check(Door.STANDS)
+def nowhere_in_a_log(look: Look) -> Finding:
+    """After hits and archiving the whole address is in no container's log."""
+    assert look.day.archived is not None  # noqa: S101
+    return nothing("whole address", sweep.logs(look, sweep.addresses(look.day.canaries)))
+
+
+@AREA.check(Door.STANDS)
+def nowhere_in_a_mail(look: Look) -> Finding:
+    """A report by mail has no whole address in it, nor has any other mail."""
+    return nothing("whole address", sweep.mails(look, sweep.addresses(look.day.canaries)))

@@ -1,0 +1,163 @@
+"""Plugins: exactly those that are promised, whole, and fit for this Matomo."""
+
+from typing import Final
+
+from harness.gate.check import Area, Door, Finding, holds, nothing, same
+from harness.gate.look import Look
+
+AREA: Final = Area("plugins")
+
+TABLES: Final = {
+    "CustomDimensions": ("custom_dimensions",),
+    "Dashboard": ("user_dashboard",),
+    "LanguagesManager": ("user_language",),
+    "PrivacyManager": ("privacy_logdata_anonymizations",),
+    "ScheduledReports": ("report", "report_subscriptions"),
+    "SegmentEditor": ("segment",),
+    "Login": ("brute_force_log",),
+    "TwoFactorAuth": ("twofactor_recovery_code",),
+    "TagManager": (
+        *("tagmanager_container", "tagmanager_container_version", "tagmanager_container_release"),
+        *("tagmanager_tag", "tagmanager_trigger", "tagmanager_variable"),
+    ),
+}
+"""What these plugins' install() makes; a plugin that is listed as installed and never was, lacks it."""
+READS: Final = {
+    "Annotations": ("Annotations.getAll", {"period": "day", "date": "today"}),
+    "CustomDimensions": ("CustomDimensions.getConfiguredCustomDimensions", {}),
+    "Dashboard": ("Dashboard.getDashboards", {}),
+    "Goals": ("Goals.getGoals", {}),
+    "LanguagesManager": ("LanguagesManager.getAvailableLanguages", {}),
+    "Live": ("Live.getCounters", {"lastMinutes": "30"}),
+    "ScheduledReports": ("ScheduledReports.getReports", {}),
+    "SegmentEditor": ("SegmentEditor.getAll", {}),
+    "SitesManager": ("SitesManager.getAllSitesId", {}),
+    "UsersManager": ("UsersManager.getUsers", {}),
+    "TagManager": ("TagManager.getContainers", {}),
+    "VisitsSummary": ("VisitsSummary.get", {"period": "day", "date": "today"}),
+    "Actions": ("Actions.getPageUrls", {"period": "day", "date": "today"}),
+    "Referrers": ("Referrers.get", {"period": "day", "date": "today"}),
+    "Events": ("Events.getCategory", {"period": "day", "date": "today"}),
+    "Contents": ("Contents.getContentNames", {"period": "day", "date": "today"}),
+    "DevicesDetection": ("DevicesDetection.getModel", {"period": "day", "date": "today"}),
+    "Resolution": ("Resolution.getResolution", {"period": "day", "date": "today"}),
+    "UserCountry": ("UserCountry.getCountry", {"period": "day", "date": "today"}),
+    "API": ("API.getReportMetadata", {}),
+}
+"""A question to each, whose answer needs its tables and classes."""
+
+
+@AREA.check(Door.API)
+def promised_are_active(look: Look) -> Finding:
+    """Every plugin that the policy names is active."""
+    promised = list(look.policy.plugins.active)
+    answers = look.api.call_many(
+        [{"method": "API.isPluginActivated", "pluginName": name} for name in promised]
+    )
+    inactive = [name for name, it in zip(promised, answers, strict=True) if not _true(it)]
+    return nothing("promised plugin that is inactive", inactive)
+
+
+def _true(answer: object) -> bool:
+    value = answer.get("value") if isinstance(answer, dict) else answer
+    return value in (True, 1, "1", "true")
+
+
+@AREA.check(Door.LOGIN)
+def nothing_else_is_active(look: Look) -> Finding:
+    """No plugin is active that the policy does not name."""
+    known = {*look.policy.plugins.active, *look.policy.plugins.where_present}
+    active = {
+        name
+        for name, it in look.plugins_page.items()
+        # Themes and what Matomo itself cannot do without are always there.
+        if it["activated"] and not it.get("alwaysActivated")
+    }
+    return nothing("active plugin beyond the policy", sorted(active - known))
+
+
+@AREA.check(Door.API)
+def user_id_is_off(look: Look) -> Finding:
+    """The UserId plugin is not active."""
+    answer = look.api.call("API.isPluginActivated", pluginName="UserId")
+    return same(False, _true(answer))
+
+
+@AREA.check(Door.INSIDE)
+def have_their_code(look: Look) -> Finding:
+    """Every active plugin has its folder and its code."""
+    names = " ".join(look.facts["activated"])
+    script = f'for it in {names}; do [ -n "$(ls plugins/$it 2>/dev/null)" ] || echo $it; done'
+    return nothing("active plugin without code", look.shell.run("sh", "-c", script).split())
+
+
+@AREA.check(Door.INSIDE)
+def have_their_tables(look: Look) -> Finding:
+    """Every active plugin has the tables that its installation makes."""
+    active = set(look.facts["activated"])
+    needed = {table: name for name in active for table in TABLES.get(name, ())}
+    missing = sorted(needed.keys() - set(look.facts["tables"]))
+    return nothing("missing table", [f"{it} of {needed[it]}" for it in missing])
+
+
+@AREA.check(Door.INSIDE)
+def have_their_columns(look: Look) -> Finding:
+    """Every column that an active plugin stores a hit's facts in is there."""
+    return nothing("missing column", look.facts["no_columns"])
+
+
+@AREA.check(Door.INSIDE)
+def core_has_its_tables(look: Look) -> Finding:
+    """Every table of Matomo's own schema is there."""
+    # Of archives there is one for each month that was archived, made when it is needed.
+    needed = set(look.facts["core_tables"]) - {"archive_blob", "archive_numeric"}
+    return nothing("missing table", sorted(needed - set(look.facts["tables"])))
+
+
+@AREA.check(Door.INSIDE)
+def fit_this_version(look: Look) -> Finding:
+    """What each plugin requires of Matomo, PHP and other plugins is here."""
+    return nothing("unmet requirement", look.facts["missing"])
+
+
+@AREA.check(Door.LOGIN)
+def requirements_are_met(look: Look) -> Finding:
+    """The plugins page names no missing requirement of an active plugin."""
+    missing = [
+        f"{name}: {it['missingRequirements']}"
+        for name, it in look.plugins_page.items()
+        if it["activated"] and it.get("missingRequirements")
+    ]
+    return nothing("missing requirement", missing)
+
+
+@AREA.check(Door.API)
+def answer(look: Look) -> Finding:
+    """Every plugin that can be asked something answers, without an error."""
+    promised = {*look.policy.plugins.active}
+    asked = {name: it for name, it in READS.items() if name in promised}
+    answers = look.api.call_many(
+        [{"method": method, "idSite": 1, **more} for method, more in asked.values()]
+    )
+    errors = [
+        f"{name}: {it.get('message')}"
+        for name, it in zip(asked, answers, strict=True)
+        if isinstance(it, dict) and it.get("result") == "error"
+    ]
+    return nothing("error", errors)
+
+
+@AREA.check(Door.INSIDE)
+def tracker_is_whole(look: Look) -> Finding:
+    """The tracker JavaScript on disk is this version's, with every active plugin's part in it."""
+    return same(True, look.facts["tracker_is_whole"])
+
+
+@AREA.check()
+def tracker_is_served(look: Look) -> Finding:
+    """matomo.js and piwik.js are served to everybody, and are the same."""
+    answers = [look.web.ask(it) for it in ("matomo.js", "piwik.js")]
+    kept = all(it.ok and "Matomo" in it.text[:300] for it in answers)
+    kept = kept and answers[0].content == answers[1].content
+    seen = ", ".join(f"HTTP {it.status_code}, {len(it.content)} bytes" for it in answers)
+    return holds(kept, "Matomo's tracker under both names", seen)

@@ -1,0 +1,229 @@
+"""Two factors for everybody: without the second one gets nowhere but to its enrolment."""
+
+from typing import Final
+
+import requests
+
+from harness.gate.check import Area, Door, Finding, holds, nothing, same
+from harness.gate.look import Look
+from harness.matomo import twofactor
+from harness.matomo.api import ApiError, create_token
+from harness.matomo.twofactor import ASK, SETUP, Account
+from harness.matomo.web import Page, Parameters, Web
+
+AREA: Final = Area("two_factors")
+
+PLACES: Final[tuple[Parameters, ...]] = (
+    {"module": "CoreHome", "action": "index", "idSite": 1, "period": "day", "date": "today"},
+    {"module": "CoreAdminHome", "action": "home"},
+    {"module": "UsersManager", "action": "userSettings"},
+    {"module": "Widgetize", "action": "index"},
+    {"module": "Live", "action": "getVisitorLog", "idSite": 1, "period": "day", "date": "today"},
+    {"module": "API", "action": "listAllMethods"},
+    {"module": "MultiSites", "action": "index"},
+)
+"""A place in each kind of module: dashboard, administration, own settings, widgets, data, API."""
+
+
+def _beyond(web: Web, component: str) -> list[str]:
+    """Return the places at which `web` gets further than the page of `component`."""
+    return [
+        f"{place['module']}.{place['action']}: HTTP {page.response.status_code} {page.component}"
+        for place in PLACES
+        if (page := Page(web.get(place))).component != component
+        and page.response.status_code == requests.codes.ok
+        and "form_login" not in page.response.text
+    ]
+
+
+def _gets_nowhere(look: Look, role: str) -> Finding:
+    _, web, page = look.people.without_factor[role]
+    if page.component != SETUP:
+        return same(SETUP, page.component)
+    return nothing("place beyond the enrolment", _beyond(web, SETUP))
+
+
+@AREA.check(Door.CHANGE)
+def view_user_must_enrol(look: Look) -> Finding:
+    """A user with View and without a second factor gets nowhere but to the enrolment."""
+    return _gets_nowhere(look, "view")
+
+
+@AREA.check(Door.CHANGE)
+def admin_must_enrol(look: Look) -> Finding:
+    """A site's admin without a second factor gets nowhere but to the enrolment."""
+    return _gets_nowhere(look, "admin")
+
+
+@AREA.check(Door.CHANGE)
+def superuser_must_enrol(look: Look) -> Finding:
+    """A superuser without a second factor gets nowhere but to the enrolment."""
+    return _gets_nowhere(look, "superuser")
+
+
+@AREA.check(Door.CHANGE)
+def no_session_api_without_one(look: Look) -> Finding:
+    """Somebody who is logged in and not enrolled gets no data from the API by the session."""
+    _, web, page = look.people.without_factor["superuser"]
+    token = page.response.text.partition('piwik.token_auth = "')[2].partition('"')[0]
+    form: Parameters = {
+        **{"module": "API", "method": "SitesManager.getAllSitesId", "format": "JSON"},
+        **{"token_auth": token or "session", "force_api_session": 1},
+    }
+    answer = web.post({}, form)
+    return holds(
+        answer.text.strip() not in ("[1]", '["1"]') and not answer.text.startswith("[1"),
+        "no data",
+        answer.text[:120],
+    )
+
+
+@AREA.check(Door.CHANGE)
+def no_token_without_one(look: Look) -> Finding:
+    """Somebody without a second factor gets no API token."""
+    person, _, _ = look.people.without_factor["view"]
+    try:
+        create_token(look.web, Account(person.login, person.password, ""))
+    except ApiError as error:
+        return holds(True, "a refusal", error.seen)
+    return holds(False, "a refusal", "a token")
+
+
+@AREA.check(Door.CHANGE)
+def no_token_without_a_code(look: Look) -> Finding:
+    """Somebody with a second factor gets no API token without a code."""
+    account, _ = look.people.enrolled
+    try:
+        create_token(look.web, Account(account.login, account.password, ""))
+    except ApiError as error:
+        return holds(True, "a refusal", error.seen)
+    return holds(False, "a refusal", "a token")
+
+
+@AREA.check(Door.LOGIN)
+def password_alone_opens_nothing(look: Look) -> Finding:
+    """With name and password alone the superuser gets nowhere but to the code's form."""
+    account, web = look.target.account, look.web
+    assert account  # noqa: S101  Door.LOGIN
+    page = twofactor.log_in(web, account.login, account.password)
+    if page.component != ASK:
+        return same(ASK, page.component)
+    return nothing("place beyond the code's form", _beyond(web, ASK))
+
+
+@AREA.check(Door.LOGIN)
+def wrong_code_is_refused(look: Look) -> Finding:
+    """A code that is none is refused."""
+    account, web = look.target.account, look.web
+    assert account  # noqa: S101  Door.LOGIN
+    page = twofactor.log_in(web, account.login, account.password)
+    if page.component != ASK:
+        return same(ASK, page.component)
+    return holds(not _takes(web, page, "000000"), "a refusal", "a refusal" if page else "")
+
+
+def _takes(web: Web, page: Page, code: str) -> bool:
+    """Give `code` at the page that asks for one; whether it is taken."""
+    form = {"form_authcode": code, "form_nonce": page.attribute(ASK, "form-nonce").strip('"')}
+    answer = web.post({"module": "TwoFactorAuth", "action": "loginTwoFactorAuth"}, form)
+    return bool(answer.status_code == requests.codes.found)
+
+
+def _asked(look: Look, account: Account) -> tuple[Web, Page]:
+    web = look.web
+    return web, twofactor.log_in(web, account.login, account.password)
+
+
+@AREA.check(Door.CHANGE)
+def code_works_once(look: Look) -> Finding:
+    """A code that was taken is not taken again."""
+    account, _ = look.people.enrolled
+    code = twofactor.code(account.secret, steps=1)
+    taken = [_takes(*_asked(look, account), code) for _ in range(2)]
+    return same([True, False], taken)
+
+
+@AREA.check(Door.CHANGE)
+def window_is_two_minutes_and_a_half(look: Look) -> Finding:
+    """Codes of a minute before and after now are taken, older and later ones are not."""
+    account, _ = look.people.enrolled
+    seen = {}
+    for steps in (-4, 4, -2, 2):
+        web, page = _asked(look, account)
+        # A step is over in the midst of a check: an edge is looked at from its far side.
+        seen[steps] = _takes(web, page, twofactor.code(account.secret, steps=steps))
+    far = [steps for steps in (-4, 4) if seen[steps]]
+    return holds(
+        not far and seen[2],
+        "+2 steps taken, 4 steps away refused",
+        f"taken: {[it for it in seen if seen[it]]}",
+    )
+
+
+@AREA.check(Door.CHANGE, Door.DATABASE)
+def recovery_code_works_once(look: Look) -> Finding:
+    """A recovery code is taken once."""
+    account, _ = look.people.enrolled
+    rows = look.database.query(
+        "SELECT recovery_code AS code FROM {prefix}twofactor_recovery_code WHERE login = %s",
+        account.login,
+    )
+    if not rows:
+        return holds(False, "recovery codes", "none")
+    code = str(rows[0]["code"])
+    return same([True, False], [_takes(*_asked(look, account), code) for _ in range(2)])
+
+
+@AREA.check(Door.CHANGE, Door.INSIDE)
+def reset_leads_back_to_the_enrolment(look: Look) -> Finding:
+    """Whose second factor was reset on the console gets nowhere before enrolling again, old session or new."""
+    person, web = look.people.new("view"), look.web
+    twofactor.enrol(web, person.login, person.password)
+    look.shell.console("twofactorauth:disable-2fa-for-user", f"--login={person.login}")
+    fresh = look.web
+    page = twofactor.log_in(fresh, person.login, person.password)
+    return nothing(
+        "place beyond the enrolment",
+        [
+            *([] if page.component == SETUP else [f"new session: {page.component}"]),
+            *_beyond(web, SETUP),
+        ],
+    )
+
+
+@AREA.check(Door.API)
+def everybody_who_came_has_one(look: Look) -> Finding:
+    """Everybody who ever logged in has a second factor: a reset that was not followed by an enrolment shows."""
+    users = look.api.call("UsersManager.getUsers")
+    without = [
+        it["login"]
+        for it in users
+        if it["login"] != "anonymous"
+        and it["login"] not in look.people.made
+        and not _has_factor(it)
+        and (it.get("superuser_access") in (1, "1", True) or it.get("last_seen"))
+    ]
+    return nothing("account without a second factor", without)
+
+
+def _has_factor(user: dict[str, object]) -> bool:
+    return user.get("uses_2fa") in (True, 1, "1")
+
+
+@AREA.check(Door.DATABASE)
+def tokens_are_known(look: Look) -> Finding:
+    """A token opens the API without a second factor, by Matomo's design: there is none but those of accounts with one."""
+    rows = look.database.query(
+        "SELECT t.login, t.description FROM {prefix}user_token_auth t"
+        " LEFT JOIN {prefix}user u ON u.login = t.login"
+        " WHERE u.login IS NULL OR (u.twofactor_secret = '' AND t.system_token = 0)"
+    )
+    return nothing(
+        "token of somebody without a second factor",
+        # That of `anonymous` is every Matomo's, and opens what an anonymous visitor may see.
+        [
+            f"{it['login']}: {it['description']}"
+            for it in rows
+            if it["login"] != "anonymous" and it["login"] not in look.people.made
+        ],
+    )

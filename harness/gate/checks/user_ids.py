@@ -1,0 +1,105 @@
+"""User ids: a hit that names its user leaves nothing of the name, in clear or derived."""
+
+import hashlib
+from typing import Final
+
+from harness.gate import sweep
+from harness.gate.check import Area, Door, Finding, holds, nothing
+from harness.gate.day import Canary
+from harness.gate.look import Look
+from harness.matomo.api import ApiError
+
+AREA: Final = Area("user_ids")
+
+
+def _none_stored(look: Look, *words: str) -> Finding:
+    if look.policy.privacy.user_ids_stored:
+        return holds(True, "user ids may be stored, by policy", "not looked at")
+    canaries, stored = look.day.canary(*words), look.day.stored
+    lost = [it.way for it in canaries if it not in stored]
+    kept = [
+        f"{it.way}: {stored[it].user_id}" for it in canaries if it in stored and stored[it].user_id
+    ]
+    if lost or not canaries:
+        return holds(False, "the hits to be stored", f"not stored: {', '.join(lost) or 'all'}")
+    return nothing("user id", kept)
+
+
+@AREA.check(Door.HITS, Door.API)
+def none_by_form(look: Look) -> Finding:
+    """A user id that a single hit sends is not stored."""
+    return _none_stored(look, "form")
+
+
+@AREA.check(Door.HITS, Door.API)
+def none_in_bulk(look: Look) -> Finding:
+    """A user id in a bulk request is not stored."""
+    return _none_stored(look, "bulk")
+
+
+@AREA.check(Door.HITS, Door.API)
+def none_of_the_past(look: Look) -> Finding:
+    """A user id of a hit that a server sends later is not stored."""
+    return _none_stored(look, "past")
+
+
+@AREA.check(Door.HITS, Door.API)
+def none_of_a_returning_visitor(look: Look) -> Finding:
+    """A user id that a returning visitor's hit sends is not stored."""
+    return _none_stored(look, "returning")
+
+
+@AREA.check(Door.CHANGE)
+def none_of_a_browser(look: Look) -> Finding:
+    """A user id in an image request or in JavaScript's beacon is not stored."""
+    found = [_none_stored(look, it) for it in ("image", "piwik.php", "beacon")]
+    bad = [it for it in found if not it.kept]
+    return bad[0] if bad else found[0]
+
+
+@AREA.check(Door.HITS, Door.API)
+def none_in_the_visitor_s_id(look: Look) -> Finding:
+    """The visitor's id is not made of the user id."""
+    derived = [
+        it.way
+        for it in look.day.canaries
+        if it in look.day.stored and look.day.stored[it].visitor in _derived(it)
+    ]
+    return nothing("visitor id made of the user id", derived)
+
+
+def _derived(canary: Canary) -> set[str]:
+    name = canary.user_id.encode()
+    return {make(name).hexdigest()[:16] for make in (hashlib.sha1, hashlib.md5, hashlib.sha256)}
+
+
+@AREA.check(Door.API)
+def no_report_of_users(look: Look) -> Finding:
+    """There is no report of user ids to be asked for."""
+    try:
+        answer = look.api.call("UserId.getUsers", idSite=1, period="day", date="today")
+    except ApiError as error:
+        return holds("UserId" in error.seen or "plugin" in error.seen, "a refusal", error.seen)
+    return holds(False, "a refusal", answer)
+
+
+@AREA.check(Door.CHANGE, Door.DATABASE)
+def nowhere_in_the_database(look: Look) -> Finding:
+    """After hits and archiving the user id is in no table, in clear or as its hash."""
+    assert look.day.archived is not None  # noqa: S101
+    return nothing("user id", sweep.database(look, sweep.user_ids(look.day.canaries)))
+
+
+@AREA.check(Door.CHANGE, Door.INSIDE)
+def nowhere_in_a_file(look: Look) -> Finding:
+    """After hits and archiving the user id is in no file."""
+    assert look.day.archived is not None  # noqa: S101
+    return nothing("user id", sweep.files(look, sweep.user_ids(look.day.canaries)))
+
+
+@AREA.check(Door.STANDS)
+def nowhere_in_the_web_log(look: Look) -> Finding:
+    """The web server's log keeps no user id: it outlives Matomo's own data."""
+    assert look.day.stored is not None  # noqa: S101
+    found = sweep.logs(look, sweep.user_ids(look.day.canaries), only="web")
+    return nothing("user id", found)

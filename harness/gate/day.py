@@ -1,0 +1,378 @@
+"""A day's life of a Matomo: hits that come in many ways, archiving, what is stored and reported."""
+
+import hashlib
+import ipaddress
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from harness.errors import BrokenPromiseError
+from harness.gate.target import Target
+from harness.matomo import tracker, traffic
+from harness.matomo.api import ApiError
+from harness.matomo.traffic import Site, Visit
+from harness.matomo.web import Parameters
+
+TEST_SITE: Final = "matomo-harness gate"
+FIRST_DAY: Final = date(2025, 12, 31)
+"""The last of a year, a month, and in the middle of a week."""
+DAYS: Final = 2
+ZONES: Final = ("America/New_York", "Pacific/Auckland")
+SEGMENT: Final = "browserCode==FF"
+OPEN_SEGMENT: Final = "actions>=1"
+"""Made by nobody: only a request could have it archived."""
+
+
+def masked(address: str, zeroed: int) -> str:
+    """Return `address` as Matomo stores it when `zeroed` bytes of an IPv4 address are masked.
+
+    IPv6 keeps 8, 6, 3 or 0 of its 16 bytes (core/Plugins/PrivacyManager/IPAnonymizer, measured).
+    """
+    parsed = ipaddress.ip_address(address)
+    kept = 4 - zeroed if parsed.version == 4 else (16, 8, 6, 3, 0)[zeroed]
+    packed = parsed.packed
+    return str(ipaddress.ip_address(packed[:kept] + bytes(len(packed) - kept)))
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A hit that can be found again, with an address and a user id that must not be.
+
+    Args:
+        way: how it came.
+        site: idsite.
+        address: the visitor's, whole.
+        user_id: sent as `uid`.
+        page: of the hit; nobody else's.
+    """
+
+    way: str
+    site: int
+    address: str
+    user_id: str
+    page: str
+
+    @property
+    def forms_of_address(self) -> Iterator[bytes]:
+        """Every form in which the address could be kept whole."""
+        packed = ipaddress.ip_address(self.address).packed
+        yield from (self.address.encode(), packed)
+        yield from (packed.hex().encode(), packed.hex().upper().encode())
+
+    @property
+    def forms_of_user_id(self) -> Iterator[bytes]:
+        """Every form in which the user id could be kept."""
+        yield self.user_id.encode()
+        for derive in (hashlib.md5, hashlib.sha1, hashlib.sha256):
+            derived = derive(self.user_id.encode()).hexdigest()[:16]
+            yield from (derived.encode(), derived.upper().encode(), bytes.fromhex(derived))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What Matomo keeps of a canary.
+
+    Args:
+        address: location_ip, as text.
+        user_id: None where there is none.
+        visitor: idvisitor, 16 hex digits.
+    """
+
+    address: str
+    user_id: str | None
+    visitor: str
+
+
+Figures = dict[str, Any]
+
+
+class Day:
+    """Hits are sent when the first check asks for one of them, and so on; each thing once.
+
+    Args:
+        target: with Door.HITS; with Door.CHANGE for all that is archived.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._api = target.api
+        self._run = secrets.token_hex(4)
+
+    # -- canaries ----------------------------------------------------------------------------------
+
+    @cached_property
+    def sites(self) -> list[int]:
+        """Where canaries are sent: the test site, and the others where nobody minds."""
+        every: list[dict[str, Any]] = self._api.call("SitesManager.getSitesWithAtLeastViewAccess")
+        named = [int(it["idsite"]) for it in every if it["name"] == TEST_SITE]
+        test = named[0] if named else self._new_site(TEST_SITE, "UTC")
+        others = [int(it["idsite"]) for it in every if int(it["idsite"]) != test]
+        return [test, *(others if self._target.may_change else [])]
+
+    @cached_property
+    def canaries(self) -> list[Canary]:
+        """All of them, sent."""
+        made = [
+            self._canary(f"{way}, {family}", site, family)
+            for site in self.sites
+            for way in ("form", "bulk", "past", "returning")
+            for family in ("IPv4", "IPv6")
+        ]
+        for canary in made:
+            if "bulk" not in canary.way:
+                self._send(canary)
+        self._send_bulk([it for it in made if "bulk" in it.way])
+        return [*made, *self._forwarded()]
+
+    def _canary(self, way: str, site: int, family: str) -> Canary:
+        token = secrets.token_hex(3)
+        one, two, three = (int(token[at : at + 2], 16) for at in (0, 2, 4))
+        v4 = f"{60 + one % 60}.{two}.{100 + three % 100}.{13 + one % 200}"
+        v6 = f"2001:db8:{token[:4]}:{token[2:]}:9abc:{token[:4]}:1111:{token[2:]}"
+        address = str(ipaddress.ip_address(v4 if family == "IPv4" else v6))
+        page = f"https://canary.example/{self._run}/{token}{secrets.token_hex(4)}"
+        return Canary(way, site, address, f"canary-{secrets.token_hex(8)}@people.example", page)
+
+    def _parameters(self, canary: Canary) -> dict[str, str | int]:
+        return {
+            "idsite": canary.site,
+            "rec": 1,
+            "url": canary.page,
+            "uid": canary.user_id,
+            "new_visit": 1,
+            "ua": traffic.USER_AGENTS[0],
+        }
+
+    def _with_address(self, canary: Canary) -> dict[str, str | int]:
+        extra: dict[str, str | int] = {"cip": canary.address}
+        if "past" in canary.way:
+            moment = datetime.now(UTC) - timedelta(hours=2)
+            extra["cdt"] = moment.strftime("%Y-%m-%d %H:%M:%S")
+        if "returning" in canary.way:
+            extra |= {"_id": hashlib.sha1(self._run.encode()).hexdigest()[:16]}  # noqa: S324
+        return {**self._parameters(canary), **extra}
+
+    def _send(self, canary: Canary) -> None:
+        form = {**self._with_address(canary), "token_auth": self._target.token or ""}
+        answer = self._target.web.post_form("matomo.php", form)
+        if not answer.ok:
+            raise _not_taken(canary, f"HTTP {answer.status_code}: {answer.text[:200]}")
+
+    def _send_bulk(self, canaries: list[Canary]) -> None:
+        queries = ["?" + urlencode(self._with_address(it)) for it in canaries]
+        document = {"requests": queries, "token_auth": self._target.token}
+        answer = self._target.web.post_json("matomo.php", document)
+        if f'"tracked":{len(canaries)}' not in answer.text:
+            raise _not_taken(canaries[0], f"HTTP {answer.status_code}: {answer.text[:200]}")
+
+    def _forwarded(self) -> list[Canary]:
+        """Without a token: the address is what the proxy says. As image, old name and beacon."""
+        if not self._target.may_change:
+            return []
+        stands = self._target.stands
+        ways: dict[str, Callable[[Canary], None]] = {
+            "image": lambda it: self._forward(it, "GET", "matomo.php"),
+            "piwik.php": lambda it: self._forward(it, "GET", "piwik.php"),
+            "beacon": lambda it: self._forward(it, "POST", "matomo.php"),
+        }
+        made = []
+        self._straight = stands.straight if stands else lambda: self._target.web
+        for way, send in ways.items():
+            for family in ("IPv4", "IPv6"):
+                canary = self._canary(f"{way}, {family}", self.sites[0], family)
+                send(canary)
+                made.append(canary)
+        return made
+
+    def _forward(self, canary: Canary, method: str, path: str) -> None:
+        web = self._straight()
+        web.session.headers.update(
+            {
+                "X-Forwarded-For": canary.address,
+                "X-Forwarded-Proto": "https",
+                "User-Agent": traffic.USER_AGENTS[1],
+            }
+        )
+        parameters: Parameters = {**self._parameters(canary), "action_name": method}
+        answer = web.get(parameters, path) if method == "GET" else web.post_form(path, parameters)
+        if not answer.ok:
+            raise _not_taken(canary, f"HTTP {answer.status_code}: {answer.text[:200]}")
+
+    def canary(self, *words: str) -> list[Canary]:
+        """Return those whose way has all of `words`."""
+        return [it for it in self.canaries if all(word in it.way for word in words)]
+
+    @cached_property
+    def stored(self) -> dict[Canary, Stored]:
+        """What is kept of each, by the database where it can be read, else by the visits log."""
+        assert self.canaries  # noqa: S101  sent now
+        found = self._in_database() if self._target.database else self._in_visits_log()
+        pages = {page.split("://")[-1]: it for page, it in found.items()}
+        return {
+            canary: pages[key]
+            for canary in self.canaries
+            if (key := canary.page.split("://")[-1]) in pages
+        }
+
+    def _in_database(self) -> dict[str, Stored]:
+        assert self._target.database  # noqa: S101
+        rows = self._target.database.query(
+            "SELECT a.name, INET6_NTOA(v.location_ip) AS address, v.user_id,"
+            " LOWER(HEX(v.idvisitor)) AS visitor FROM {prefix}log_link_visit_action l"
+            " JOIN {prefix}log_action a ON a.idaction = l.idaction_url"
+            " JOIN {prefix}log_visit v ON v.idvisit = l.idvisit WHERE a.name LIKE %s",
+            f"%canary.example/{self._run}/%",
+        )
+        return {
+            str(it["name"]): Stored(str(it["address"]), it["user_id"] or None, it["visitor"])
+            for it in rows
+        }
+
+    def _in_visits_log(self) -> dict[str, Stored]:
+        found: dict[str, Stored] = {}
+        for site in self.sites:
+            for day in ("today", "yesterday", "lastWeek"):
+                period = "week" if day == "lastWeek" else "day"
+                visits = self._api.call(
+                    "Live.getLastVisitsDetails",
+                    idSite=site,
+                    period=period,
+                    date=day,
+                    filter_limit=200,
+                    doNotFetchActions=0,
+                )
+                for visit in visits:
+                    stored = Stored(
+                        str(visit["visitIp"]), visit.get("userId") or None, visit["visitorId"]
+                    )
+                    for action in visit["actionDetails"]:
+                        found[str(action.get("url"))] = stored
+        return found
+
+    # -- reports -----------------------------------------------------------------------------------
+
+    @cached_property
+    def counted(self) -> list[Site]:
+        """Sites whose visits are counted, in time zones on both sides of this day."""
+        return [
+            Site(self._new_site(f"counted {zone}", zone), "https://discovery.example", zone)
+            for zone in ZONES
+        ]
+
+    @cached_property
+    def visits(self) -> list[Visit]:
+        """Sent, not yet archived."""
+        made = traffic.visits(self.counted, FIRST_DAY, DAYS)
+        tracker.send(self._api, traffic.hits(made))
+        self._api.call(
+            "SegmentEditor.add",
+            name="Firefox",
+            definition=SEGMENT,
+            idSite=self.counted[0].id,
+            autoArchive=1,
+            enabledAllUsers=1,
+        )
+        return made
+
+    def moments(self) -> list[tuple[str, str]]:
+        """Period and date of every report that is looked at."""
+        last = FIRST_DAY + timedelta(days=DAYS - 1)
+        days = [("day", str(FIRST_DAY)), ("day", str(last)), ("week", str(FIRST_DAY))]
+        more = [("month", str(FIRST_DAY)), ("month", str(last)), ("year", str(last))]
+        return [*days, *more, ("range", f"{FIRST_DAY},{last}")]
+
+    def expected(self, site: Site, period: str, moment: str, *, firefox: bool = False) -> Figures:
+        """Return what must be reported."""
+        if period == "range":
+            first, last = (date.fromisoformat(it) for it in moment.split(","))
+        else:
+            first, last = traffic.bounds(period, date.fromisoformat(moment))  # type: ignore[arg-type]
+        counted = [it for it in self.visits if not firefox or "Firefox" in it.hits[0].user_agent]
+        figures = traffic.expected_between(counted, site, first, last)
+        # Unique visitors of years and ranges are not counted by default ([General]).
+        unique = {} if period in ("year", "range") else {"unique": figures.unique_visitors}
+        return {"visits": figures.visits, "actions": figures.actions, **unique}
+
+    def reported(self, segment: str = "") -> dict[tuple[str, str, str], Figures]:
+        """Return what Matomo reports now, of every counted site and moment."""
+        assert self.visits  # noqa: S101  sent by now
+        keys = [(site, period, day) for site in self.counted for period, day in self.moments()]
+        calls: list[Parameters] = [
+            {
+                "method": "VisitsSummary.get",
+                "idSite": site.id,
+                "period": period,
+                "date": day,
+                "segment": segment,
+            }
+            for site, period, day in keys
+        ]
+        answers = self._api.call_many(calls)
+        return {
+            (site.timezone, period, day): _figures(period, answer)
+            for (site, period, day), answer in zip(keys, answers, strict=True)
+        }
+
+    @cached_property
+    def before(self) -> dict[str, dict[tuple[str, str, str], Figures]]:
+        """Reports before anything was archived: of all visits, of the segment, of an open one."""
+        return {it: self.reported(it) for it in ("", SEGMENT, OPEN_SEGMENT)}
+
+    @cached_property
+    def archived(self) -> int:
+        """Exit code of the archiver, run once on hits, canaries and all."""
+        assert self.before  # noqa: S101  looked at before it is too late
+        assert self.canaries  # noqa: S101
+        return self._archive()
+
+    @cached_property
+    def after(self) -> dict[str, dict[tuple[str, str, str], Figures]]:
+        """The same reports once the archiver ran."""
+        assert self.archived is not None  # noqa: S101
+        return {it: self.reported(it) for it in ("", SEGMENT)}
+
+    @cached_property
+    def archived_again(self) -> int:
+        """Exit code of a second run."""
+        assert self.after  # noqa: S101
+        return self._archive()
+
+    def _archive(self) -> int:
+        if self._target.stands:
+            return self._target.stands.archive()
+        assert self._target.shell  # noqa: S101  Door.CHANGE
+        try:
+            self._target.shell.console("core:archive")
+        except BrokenPromiseError:
+            return 1
+        return 0
+
+    def _new_site(self, name: str, zone: str) -> int:
+        return self._api.add_site(name, "https://discovery.example", zone, since="2025-12-01")
+
+
+def _figures(period: str, answer: Any) -> Figures:
+    if isinstance(answer, dict) and answer.get("result") == "error":
+        raise ApiError(
+            expected="a report",
+            seen=str(answer.get("message")),
+            next_command="see the message of Matomo",
+        )
+    seen: Figures = {"visits": 0, "actions": 0} | (
+        {} if period in ("year", "range") else {"unique": 0}
+    )
+    if answer:
+        seen = {"visits": answer["nb_visits"], "actions": answer["nb_actions"]}
+        if period not in ("year", "range"):
+            seen["unique"] = answer["nb_uniq_visitors"]
+    return seen
+
+
+def _not_taken(canary: Canary, seen: str) -> BrokenPromiseError:
+    return BrokenPromiseError(
+        expected=f"a hit ({canary.way}) to be taken", seen=seen, next_command="make logs"
+    )

@@ -1,0 +1,45 @@
+define("PIWIK_ENABLE_DISPATCH", false);
+chdir("/var/www/html");
+require "index.php";
+if (!empty($argv[1])) { \Piwik\Url::setHost($argv[1]); }
+$environment = new \Piwik\Application\Environment("cli");
+$environment->init();
+$container = $environment->getContainer();
+$settings = $container->get(\Piwik\Application\Kernel\GlobalSettingsProvider::class)->getIniFileChain();
+$manager = \Piwik\Plugin\Manager::getInstance();
+$manager->loadActivatedPlugins();
+$facts = ["version" => \Piwik\Version::VERSION, "settings" => $settings->getAll(), "environment" => getenv()];
+$facts["file"] = [];
+foreach (array_keys($settings->getAll()) as $section) {
+    $facts["file"][$section] = $settings->getFrom($container->get(\Piwik\Application\Kernel\GlobalSettingsProvider::class)->getPathLocal(), $section);
+}
+$facts["activated"] = array_values($manager->getActivatedPlugins());
+$facts["missing"] = [];
+foreach ($manager->getLoadedPlugins() as $name => $plugin) {
+    $require = $plugin->getInformation()["require"] ?? [];
+    foreach ((new \Piwik\Plugin\Dependency())->getMissingDependencies($require) as $it) {
+        $facts["missing"][] = "$name requires {$it["requirement"]} {$it["requiredVersion"]}, here is {$it["actualVersion"]}";
+    }
+}
+$facts["tables"] = array_map("Piwik\\Common::unprefixTable", \Piwik\DbHelper::getTablesInstalled(true));
+$facts["core_tables"] = array_map("Piwik\\Common::unprefixTable", \Piwik\Db\Schema::getInstance()->getTablesNames());
+$facts["no_columns"] = [];
+$kinds = ["log_visit" => "Visit", "log_link_visit_action" => "Action", "log_conversion" => "Conversion"];
+foreach ($kinds as $table => $kind) {
+    $there = in_array($table, $facts["tables"]) ? \Piwik\DbHelper::getTableColumns(\Piwik\Common::prefixTable($table)) : [];
+    foreach (("Piwik\\Plugin\\Dimension\\{$kind}Dimension")::getAllDimensions() as $dimension) {
+        if ($dimension->hasColumnType() && !isset($there[$dimension->getColumnName()])) {
+            $facts["no_columns"][] = "$table.{$dimension->getColumnName()} of " . get_class($dimension);
+        }
+    }
+}
+$facts["updates"] = array_keys((new \Piwik\Updater())->getComponentUpdates() ?? []);
+$facts["cipher"] = \Piwik\Db::fetchRow("SHOW SESSION STATUS LIKE 'Ssl_cipher'")["Value"] ?? "";
+$facts["tracker_is_whole"] = null;
+if (in_array("CustomJsTracker", $facts["activated"])) {
+    $whole = \Piwik\Container\StaticContainer::get("Piwik\\Plugins\\CustomJsTracker\\TrackerUpdater")->getUpdatedTrackerFileContent();
+    $facts["tracker_is_whole"] = trim($whole) === trim(file_get_contents("matomo.js"));
+}
+$ours = "Piwik\\Plugins\\EnvironmentVariables\\Environment";
+$facts["warnings"] = class_exists($ours) && method_exists($ours, "ofThisProcess") ? $ours::ofThisProcess()->warnings : null;
+echo "FACTS", json_encode($facts, JSON_PARTIAL_OUTPUT_ON_ERROR);

@@ -1,0 +1,183 @@
+"""One look at a target: what several checks read is fetched once, when the first of them asks."""
+
+import json
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+
+from harness.errors import BrokenPromiseError
+from harness.gate import sweep
+from harness.gate.day import Day
+from harness.gate.people import People
+from harness.gate.target import Stands, Target
+from harness.matomo import twofactor
+from harness.matomo.api import Api
+from harness.matomo.database import Database
+from harness.matomo.web import Page, Parameters, Web
+from harness.policy import Policy
+from harness.stack.shell import MatomoShell
+
+FACTS: Final = Path(__file__).with_name("facts.php")
+
+
+class Look:
+    """What the checks of one gate see of a target.
+
+    Args:
+        target: what is looked at.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    # -- doors; a check that asks for one has named it ---------------------------------------------
+
+    @property
+    def policy(self) -> Policy:
+        """What is promised."""
+        return self.target.policy
+
+    @property
+    def web(self) -> Web:
+        """A new conversation, without cookies."""
+        return self.target.web
+
+    @property
+    def api(self) -> Api:
+        """The API with the superuser's token."""
+        return self.target.api
+
+    @property
+    def shell(self) -> MatomoShell:
+        """Console and files."""
+        assert self.target.shell  # noqa: S101  Door.INSIDE
+        return self.target.shell
+
+    @property
+    def database(self) -> Database:
+        """The schema."""
+        assert self.target.database  # noqa: S101  Door.DATABASE
+        return self.target.database
+
+    @property
+    def stands(self) -> Stands:
+        """What is around it."""
+        assert self.target.stands  # noqa: S101  Door.STANDS
+        return self.target.stands
+
+    # -- seen over HTTP ----------------------------------------------------------------------------
+
+    @cached_property
+    def login_page(self) -> requests.Response:
+        """What somebody sees who comes for the first time, redirects followed."""
+        return self.web.get()
+
+    @cached_property
+    def version(self) -> str:
+        """Of Matomo, as its API says."""
+        return str(self.api.call("API.getMatomoVersion")["value"])
+
+    @cached_property
+    def superuser(self) -> Web:
+        """A conversation that is logged in with both factors.
+
+        Raises:
+            BrokenPromiseError: the login is refused.
+        """
+        account, web = self.target.account, self.web
+        assert account  # noqa: S101  Door.LOGIN
+        twofactor.sign_in(web, account)
+        return web
+
+    def page(self, module: str, action: str, **more: str | int) -> Page:
+        """Return a page as the superuser sees it."""
+        query: Parameters = {"module": module, "action": action, **more}
+        return Page(self.superuser.get(query))
+
+    def attribute(self, module: str, action: str, component: str, name: str) -> Any:
+        """Return what a page hands to one of its components, decoded.
+
+        Raises:
+            BrokenPromiseError: the page has no such component.
+        """
+        return json.loads(self.page(module, action).attribute(component, name))
+
+    @cached_property
+    def plugins_page(self) -> dict[str, Any]:
+        """Every plugin, by name, as Administration, Plugins shows it."""
+        component = "CorePluginsAdmin.PluginsTable"
+        found: dict[str, Any] = self.attribute(
+            "CorePluginsAdmin", "plugins", component, "plugins-info"
+        )
+        return found
+
+    @cached_property
+    def privacy_page(self) -> Page:
+        """Administration, Privacy, Anonymize data."""
+        return self.page("PrivacyManager", "privacySettings")
+
+    @cached_property
+    def system_check(self) -> list[dict[str, Any]]:
+        """All results of Administration, System check."""
+        page, component = (
+            self.page("Installation", "systemCheckPage"),
+            "Installation.SystemCheckPage",
+        )
+        kinds = ("mandatory-results", "optional-results", "informational-results")
+        return [it for kind in kinds for it in json.loads(page.attribute(component, kind))]
+
+    # -- seen from inside --------------------------------------------------------------------------
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What Matomo's own code says of itself in the container (facts.php).
+
+        Raises:
+            BrokenPromiseError: it cannot be started there.
+        """
+        host = urlsplit(self.target.url).hostname or ""
+        said = self.shell.run("php", "-r", FACTS.read_text(), "--", host)
+        _, found, document = said.partition("FACTS")
+        if not found:
+            raise BrokenPromiseError(
+                expected="Matomo to start on the command line",
+                seen=re.sub(r"<[^>]+>|\s+", " ", said)[:300],
+                next_command=f"docker logs {self.shell.container.name}",
+            )
+        facts: dict[str, Any] = json.loads(document)
+        return facts
+
+    @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """The effective configuration, section by section."""
+        return {name: dict(it) if it else {} for name, it in self.facts["settings"].items()}
+
+    @cached_property
+    def tables(self) -> dict[str, bytes]:
+        """Everything in the database, by table, once the archiver ran."""
+        assert self.day.archived is not None  # noqa: S101
+        found = {}
+        with self.database.connection() as connection, connection.cursor() as cursor:
+            for table in sorted(self.database.tables()):
+                cursor.execute(f"SELECT * FROM `{self.database.prefix}{table}`")  # noqa: S608
+                rows = cursor.fetchall()
+                found[table] = b"\0".join(
+                    sweep.unpacked(it) for row in rows for it in row.values() if it is not None
+                )
+        return found
+
+    # -- done once, looked at often ----------------------------------------------------------------
+
+    @cached_property
+    def day(self) -> Day:
+        """A day's life: hits in many ways, reports before and after archiving."""
+        return Day(self.target)
+
+    @cached_property
+    def people(self) -> People:
+        """Accounts of every role, made for this look."""
+        return People(self.target)

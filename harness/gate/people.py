@@ -1,0 +1,93 @@
+"""Accounts that a gate makes to see what such people may do: on an instance that is thrown away."""
+
+import secrets
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from harness.gate.target import Target
+from harness.matomo import twofactor
+from harness.matomo.twofactor import Account
+from harness.matomo.web import Page, Web
+
+ROLES: Final = ("view", "admin", "superuser")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a name and a password.
+
+    Args:
+        login: the name.
+        password: the password.
+        email: the address.
+    """
+
+    login: str
+    password: str = field(repr=False)
+    email: str
+
+
+class People:
+    """Made when the first check asks for them.
+
+    Args:
+        target: with Door.CHANGE.
+        made: logins of all of them so far.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.made: set[str] = set()
+
+    def new(self, role: str) -> Person:
+        """Make somebody with a role on site 1, who has never logged in."""
+        api = self._target.api
+        mark = secrets.token_hex(4)
+        person = Person(f"{role}-{mark}", secrets.token_urlsafe(12), f"{mark}@people.example")
+        confirmed = self._confirmation
+        self.made.add(person.login)
+        api.call(
+            "UsersManager.addUser",
+            userLogin=person.login,
+            password=person.password,
+            email=person.email,
+            initialIdSite=1,
+            **confirmed,
+        )
+        if role == "superuser":
+            api.call(
+                "UsersManager.setSuperUserAccess",
+                userLogin=person.login,
+                hasSuperUserAccess=1,
+                **confirmed,
+            )
+        elif role != "view":
+            api.call(
+                "UsersManager.setUserAccess",
+                userLogin=person.login,
+                access=role,
+                idSites=1,
+                **confirmed,
+            )
+        return person
+
+    @property
+    def _confirmation(self) -> dict[str, str]:
+        account = self._target.account
+        return {"passwordConfirmation": account.password} if account else {}
+
+    @cached_property
+    def without_factor(self) -> dict[str, tuple[Person, Web, Page]]:
+        """Of each role somebody who has given name and password, and the page behind that."""
+        found = {}
+        for role in ROLES:
+            person, web = self.new(role), self._target.web
+            found[role] = (person, web, twofactor.log_in(web, person.login, person.password))
+        return found
+
+    @cached_property
+    def enrolled(self) -> tuple[Account, Web]:
+        """Somebody with View and a second factor, logged in."""
+        person, web = self.new("view"), self._target.web
+        return twofactor.enrol(web, person.login, person.password), web

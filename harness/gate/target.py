@@ -1,0 +1,147 @@
+"""What a gate looks at: one Matomo, and the doors to it that this place offers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from harness.gate.check import Door
+from harness.matomo.api import Api
+from harness.matomo.database import Database
+from harness.matomo.twofactor import Account
+from harness.matomo.web import TIME_LIMIT, Web
+from harness.policy import Policy
+from harness.stack.instance import Instance
+from harness.stack.mail import Mailbox
+from harness.stack.production import Production
+from harness.stack.shell import MatomoShell
+
+PATIENCE: Final = (5.0, 30.0)
+"""Seconds to connect and between two bytes, for a Matomo that is not ours."""
+
+
+@dataclass(frozen=True)
+class Stands:
+    """What is around a Matomo in the shape of production.
+
+    Args:
+        straight: a new conversation with the task, past the load balancer.
+        mail: what came to the relay.
+        logs: everything that the containers have said, by service.
+        archive: runs the scheduled task; its exit code.
+        secrets: passwords that nothing may tell, by name.
+    """
+
+    straight: Callable[[], Web]
+    mail: Mailbox
+    logs: Callable[[], Mapping[str, str]]
+    archive: Callable[[], int]
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One Matomo and its doors; a door that is None is not offered.
+
+    Args:
+        url: where it is, without a slash at its end.
+        policy: what is promised of it.
+        authority: file with whoever signed its certificate.
+        token: of a superuser.
+        account: of a superuser, with an enrolled second factor.
+        shell: console and files.
+        database: its schema.
+        stands: what is around it.
+        may_hit: hits may be stored, on a test site.
+        may_change: it is thrown away afterwards.
+        about: images and versions, for the report.
+    """
+
+    url: str
+    policy: Policy
+    authority: Path | None = None
+    token: str | None = field(default=None, repr=False)
+    account: Account | None = None
+    shell: MatomoShell | None = None
+    database: Database | None = None
+    stands: Stands | None = None
+    may_hit: bool = False
+    may_change: bool = False
+    about: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def doors(self) -> frozenset[Door]:
+        """Those that are open."""
+        offered = {
+            Door.API: self.token,
+            Door.LOGIN: self.account,
+            Door.HITS: self.may_hit,
+            Door.CHANGE: self.may_change,
+            Door.INSIDE: self.shell,
+            Door.DATABASE: self.database,
+            Door.STANDS: self.stands,
+        }
+        return frozenset(door for door, what in offered.items() if what)
+
+    @property
+    def web(self) -> Web:
+        """A new conversation with it, without cookies."""
+        limit = TIME_LIMIT if self.may_change else PATIENCE
+        return Web(self.url, authority=self.authority, time_limit=limit)
+
+    @property
+    def api(self) -> Api:
+        """The API with the superuser's token."""
+        return Api(self.web, self.token or "")
+
+
+def of_instance(instance: Instance, policy: Policy) -> Target:
+    """Return an instance of ours as a target that may be changed; it has no stands."""
+    return Target(
+        url=instance.url,
+        policy=policy,
+        authority=instance.authority,
+        token=instance.token,
+        account=instance.account,
+        shell=instance.shell,
+        database=instance.database,
+        may_hit=True,
+        may_change=True,
+    )
+
+
+def of_production(
+    production: Production, policy: Policy, about: Mapping[str, str] = MappingProxyType({})
+) -> Target:
+    """Return all of `production` as a target, every door open."""
+    instance = production.instance
+    stands = Stands(
+        straight=lambda: production.matomo.web,
+        mail=production.mail.mailbox,
+        logs=lambda: {
+            "web": production.matomo.log,
+            "database": production.mariadb.log,
+            "load balancer": production.load_balancer.log,
+            "mail relay": production.mail.log,
+        },
+        archive=lambda: production.archive().exit_code,
+        secrets={
+            "database password": production.mariadb.passwords.matomo,
+            "mail password": production.mail.password,
+            "salt": production.salt,
+        },
+    )
+    return Target(
+        url=instance.url,
+        policy=policy,
+        authority=instance.authority,
+        token=instance.token,
+        account=instance.account,
+        shell=instance.shell,
+        database=instance.database,
+        stands=stands,
+        may_hit=True,
+        may_change=True,
+        about=about,
+    )

@@ -1,0 +1,160 @@
+"""The gate on a running instance: it only looks, and says what it cannot look at."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from harness import policy
+from harness.errors import ExitCode, MachineCannotError, WrongInputError
+from harness.gate import remote, run
+from harness.gate.check import Status
+from harness.gate.run import Result
+from harness.matomo import config
+from harness.matomo.api import create_token
+from harness.stack.instance import Instance
+from harness.stack.pair import Pair
+from tests.checkout import Checkout
+
+PROMISED = policy.read()
+
+
+def doors(instance: Instance) -> dict[str, str]:
+    account = instance.account
+    return {
+        "HARNESS_TOKEN": instance.token,
+        "HARNESS_LOGIN": account.login,
+        "HARNESS_PASSWORD": account.password,
+        "HARNESS_TOTP_SECRET": account.secret,
+    }
+
+
+def looked(instance: Instance, environment: dict[str, str], *, hits: bool = False) -> list[Result]:
+    return run.run(remote.target(instance.url, PROMISED, allow_hits=hits, environment=environment))
+
+
+def broken(results: list[Result]) -> list[str]:
+    return [
+        f"{it.check.id}: {it.seen}" for it in results if it.status in (Status.FAIL, Status.ERROR)
+    ]
+
+
+def test_with_every_door_all_that_is_looked_at_is_kept(fresh_matomo: Instance) -> None:
+    results = looked(fresh_matomo, doors(fresh_matomo))
+    assert not broken(results)
+    assert sum(it.status is Status.PASS for it in results) >= 30
+    assert fresh_matomo.api.call("SitesManager.getAllSitesId") == [1]
+    (row,) = fresh_matomo.database.query("SELECT COUNT(*) AS visits FROM {prefix}log_visit")
+    assert row["visits"] == 0
+
+
+def test_without_a_door_a_check_is_skipped_with_the_reason(fresh_matomo: Instance) -> None:
+    results = looked(fresh_matomo, {})
+    assert not broken(results)
+    skipped = {it.check.id: it.seen for it in results if it.status is Status.SKIP}
+    assert "HARNESS_TOKEN" in skipped["plugins.promised_are_active"]
+    assert "--allow-hits" in skipped["masking.ipv4_of_a_new_visitor"]
+    assert "HARNESS_LOGIN" in skipped["masking.page_shows_it"]
+
+
+def test_with_leave_to_hit_it_makes_one_site_and_hits_no_other(fresh_matomo: Instance) -> None:
+    results = looked(fresh_matomo, doors(fresh_matomo), hits=True)
+    assert not broken(results)
+    passed = {it.check.id for it in results if it.status is Status.PASS}
+    assert {"masking.ipv4_of_a_new_visitor", "user_ids.none_in_bulk"} <= passed
+    sites = fresh_matomo.api.call("SitesManager.getSitesWithAtLeastViewAccess")
+    assert [it["name"] for it in sites if it["idsite"] not in (1, "1")] == ["matomo-harness gate"]
+    rows = fresh_matomo.database.query("SELECT DISTINCT idsite FROM {prefix}log_visit")
+    assert [it["idsite"] for it in rows] == [2]
+
+
+# -- wrong input ----------------------------------------------------------------------------------
+
+
+def refused(url: str, match: str, **environment: str) -> None:
+    with pytest.raises(WrongInputError, match=match):
+        remote.target(url, PROMISED, environment=environment)
+
+
+def test_an_address_that_is_none() -> None:
+    refused("analytics.example", "begins with http")
+
+
+def test_a_page_that_is_no_matomo(matomo: Instance) -> None:
+    refused(f"{matomo.url}/robots.txt?", "login form of a Matomo")
+
+
+def test_a_token_that_is_wrong(fresh_matomo: Instance) -> None:
+    refused(fresh_matomo.url, "HARNESS_TOKEN", HARNESS_TOKEN="0" * 32)
+
+
+def test_a_token_that_has_expired(fresh_matomo: Instance) -> None:
+    token = create_token(fresh_matomo.web, fresh_matomo.account, steps=2).token
+    fresh_matomo.database.query(
+        "UPDATE {prefix}user_token_auth SET date_expired = NOW() - INTERVAL 1 DAY"
+    )
+    refused(fresh_matomo.url, "HARNESS_TOKEN", HARNESS_TOKEN=token)
+
+
+def test_a_code_that_is_refused(fresh_matomo: Instance) -> None:
+    wrong = {**doors(fresh_matomo), "HARNESS_TOTP_SECRET": "A" * 16}
+    refused(fresh_matomo.url, "login, password and code", **wrong)
+
+
+def test_a_secret_that_is_none(fresh_matomo: Instance) -> None:
+    wrong = {**doors(fresh_matomo), "HARNESS_TOTP_SECRET": "not base32!"}
+    refused(fresh_matomo.url, "login, password and code", **wrong)
+
+
+def test_half_a_login(fresh_matomo: Instance) -> None:
+    refused(fresh_matomo.url, "HARNESS_PASSWORD", HARNESS_LOGIN="admin")
+
+
+@pytest.mark.matomo_log("503", reason="maintenance")
+def test_a_matomo_in_maintenance(fresh_matomo: Instance) -> None:
+    shell = fresh_matomo.shell
+    text = config.with_key(shell.read(shell.config), "General", "maintenance_mode", 1)
+    shell.write(shell.config, text)
+    refused(fresh_matomo.url, "maintenance")
+
+
+def test_another_major_version(matomo_pair: Pair) -> None:
+    path = "core/Version.php"
+    text = matomo_pair.shell.read(path)
+    matomo_pair.shell.write(path, text.replace("VERSION = '5.", "VERSION = '4."))
+    refused(matomo_pair.url, "Matomo 4", HARNESS_TOKEN=matomo_pair.token)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Takes connections and never says a word."""
+    with closing(socket.socket()) as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_network_that_hangs(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "PATIENCE", (1.0, 1.0))
+    with pytest.raises(MachineCannotError, match="nothing on it for 1 s"):
+        remote.target(silent, PROMISED, environment={})
+
+
+def test_the_command_says_so_too(checkout: Checkout) -> None:
+    checkout.harness("gate", "--url", "nonsense").refuses(ExitCode.WRONG_INPUT, "http")
+    checkout.harness("gate", "--url", "http://127.0.0.1:1").refuses(ExitCode.MACHINE_CANNOT)
+    policy_file = checkout.root / "image/policy.toml"
+    policy_file.write_text(policy_file.read_text().replace("masked_bytes = 2", "masked_bytes = 9"))
+    checkout.harness("gate", "--url", "http://127.0.0.1:1").refuses(
+        ExitCode.WRONG_INPUT, "masked_bytes"
+    )
+
+
+def test_the_command_on_a_running_instance(fresh_matomo: Instance, checkout: Checkout) -> None:
+    answer = checkout.harness("gate", "--url", fresh_matomo.url, "--json", **doors(fresh_matomo))
+    assert answer.code == 0, answer.text
+    document = json.loads((checkout.root / "reports/gate/gate.json").read_text())
+    assert document["counts"]["fail"] == 0
+    assert fresh_matomo.token not in (checkout.root / "reports/gate/index.html").read_text()

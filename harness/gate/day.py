@@ -135,7 +135,7 @@ class Day:
         v6 = f"2001:db8:{token[:4]}:{token[2:]}:9abc:{token[:4]}:1111:{token[2:]}"
         address = str(ipaddress.ip_address(v4 if family == "IPv4" else v6))
         page = f"https://canary.example/{self._run}/{token}{secrets.token_hex(4)}"
-        return Canary(way, site, address, f"canary-{secrets.token_hex(8)}@people.example", page)
+        return Canary(way, site, address, f"canary{secrets.token_hex(8)}", page)
 
     def _parameters(self, canary: Canary) -> dict[str, str | int]:
         return {
@@ -258,28 +258,44 @@ class Day:
     @cached_property
     def counted(self) -> list[Site]:
         """Sites whose visits are counted, in time zones on both sides of this day."""
+        made = [self._new_site(f"counted {zone}", zone) for zone in ZONES]
         return [
-            Site(self._new_site(f"counted {zone}", zone), "https://discovery.example", zone)
-            for zone in ZONES
+            Site(number, "https://discovery.example", zone)
+            for number, zone in zip(made, ZONES, strict=True)
         ]
+
+    @cached_property
+    def segmented(self) -> Site:
+        """A site that began yesterday: the archiver makes a new segment's reports since then."""
+        name = "counted by segment"
+        return Site(
+            self._new_site(name, "UTC", self._yesterday), "https://discovery.example", "UTC"
+        )
+
+    @cached_property
+    def _yesterday(self) -> date:
+        return (datetime.now(UTC) - timedelta(days=1)).date()
 
     @cached_property
     def visits(self) -> list[Visit]:
         """Sent, not yet archived."""
         made = traffic.visits(self.counted, FIRST_DAY, DAYS)
+        made += traffic.visits([self.segmented], self._yesterday, 1)
         tracker.send(self._api, traffic.hits(made))
         self._api.call(
             "SegmentEditor.add",
             name="Firefox",
             definition=SEGMENT,
-            idSite=self.counted[0].id,
+            idSite=self.segmented.id,
             autoArchive=1,
             enabledAllUsers=1,
         )
         return made
 
-    def moments(self) -> list[tuple[str, str]]:
-        """Period and date of every report that is looked at."""
+    def moments(self, site: Site) -> list[tuple[str, str]]:
+        """Period and date of every report of `site` that is looked at."""
+        if site == self.segmented:
+            return [(it, str(self._yesterday)) for it in ("day", "week", "month")]
         last = FIRST_DAY + timedelta(days=DAYS - 1)
         days = [("day", str(FIRST_DAY)), ("day", str(last)), ("week", str(FIRST_DAY))]
         more = [("month", str(FIRST_DAY)), ("month", str(last)), ("year", str(last))]
@@ -300,7 +316,8 @@ class Day:
     def reported(self, segment: str = "") -> dict[tuple[str, str, str], Figures]:
         """Return what Matomo reports now, of every counted site and moment."""
         assert self.visits  # noqa: S101  sent by now
-        keys = [(site, period, day) for site in self.counted for period, day in self.moments()]
+        sites = [self.segmented] if segment else self.counted
+        keys = [(site, period, day) for site in sites for period, day in self.moments(site)]
         calls: list[Parameters] = [
             {
                 "method": "VisitsSummary.get",
@@ -351,8 +368,8 @@ class Day:
             return 1
         return 0
 
-    def _new_site(self, name: str, zone: str) -> int:
-        return self._api.add_site(name, "https://discovery.example", zone, since="2025-12-01")
+    def _new_site(self, name: str, zone: str, since: date = FIRST_DAY) -> int:
+        return self._api.add_site(name, "https://discovery.example", zone, since=str(since))
 
 
 def _figures(period: str, answer: Any) -> Figures:

@@ -15,8 +15,9 @@ foreach (array_keys($settings->getAll()) as $section) {
 }
 $facts["activated"] = array_values($manager->getActivatedPlugins());
 $facts["missing"] = [];
-foreach ($manager->getLoadedPlugins() as $name => $plugin) {
-    $require = $plugin->getInformation()["require"] ?? [];
+foreach ($facts["settings"]["Plugins"]["Plugins"] ?? [] as $name) {
+    // From its own file: Matomo unloads a plugin that does not fit, and caches what it read.
+    $require = json_decode(@file_get_contents("plugins/$name/plugin.json") ?: "{}", true)["require"] ?? [];
     foreach ((new \Piwik\Plugin\Dependency())->getMissingDependencies($require) as $it) {
         $facts["missing"][] = "$name requires {$it["requirement"]} {$it["requiredVersion"]}, here is {$it["actualVersion"]}";
     }

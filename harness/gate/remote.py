@@ -1,6 +1,4 @@
-"""A running Matomo that is not ours: what can be seen of it from outside, and before that, whether
-it is one that can be looked at.
-"""
+"""A running Matomo that is not ours: what is seen from outside, if it can be looked at at all."""
 
 import os
 from collections.abc import Mapping
@@ -126,7 +124,7 @@ def _require_login(web: Web, account: Account) -> None:
         raise _wrong(
             "login, password and code of a superuser to be taken",
             seen[:200],
-            "check HARNESS_LOGIN, HARNESS_PASSWORD and HARNESS_TOTP_SECRET, and this machine's clock",
+            "check these three variables, and this machine's clock",
         ) from error
     if page.response.status_code != requests.codes.ok:
         raise _wrong(

@@ -1,4 +1,4 @@
-"""What a gate leaves: gate.json for programs, junit.xml for CI, index.html to sign a promotion with."""
+"""What a gate leaves: gate.json for programs, junit.xml for CI, index.html to sign with."""
 
 import json
 from collections import Counter

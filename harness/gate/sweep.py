@@ -39,7 +39,8 @@ def files(look: "Look", needles: Needles) -> list[str]:
     path = f"{shell.tmp}/gate-{secrets.token_hex(6)}"
     encoded = base64.b64encode(listed).decode()
     shell.run("sh", "-c", 'echo "$1" | base64 -d > "$2"', "sh", encoded, path)
-    script = f"grep -rlaF -f {path} config misc js {shell.tmp} 2>/dev/null | grep -vF {path}; rm -f {path}"
+    found = f"grep -rlaF -f {path} config misc js {shell.tmp} 2>/dev/null"
+    script = f"{found} | grep -vF {path}; rm -f {path}"
     return shell.run("sh", "-c", script, user="root").split()
 
 

@@ -53,12 +53,11 @@ FACTS: Final = "/golden/facts.json"
 CACHE_AT_ONCE: Final = ("-c", "php_admin_value opcache.file_update_protection 0")
 """While the golden state is made every file is seconds old, and none changes twice."""
 ONE_AT_A_TIME: Final = {"healthcheck": {"test": ["NONE"]}}
-"""Nothing asks while the golden state is made: two processes of PHP that fill an empty file cache
-at once may take one class for another (PHP 8.4: "Call to undefined method
-VendorFragment::now()", in 3 of 18 installations that were slow enough for a health check)."""
+"""Nothing but the installation asks while it is under way."""
 WARM: Final = ("assets", "cache", "templates_c")
-PHP_SETTINGS: Final = {"PHP_INI_SCAN_DIR": ":/golden"}
-"""The image's own settings, then golden_image/php.ini (PHP's manual, "scan directories")."""
+PHP_SETTINGS: Final = {"PHP_INI_SCAN_DIR": ":/golden:/golden/cli"}
+"""The image's own settings, then golden_image/php.ini, and for the command line cli.ini (PHP's
+manual, "scan directories"); start-matomo takes the last from the web server."""
 
 
 @dataclass(frozen=True)
@@ -161,11 +160,16 @@ def _build(image: Image, database_image: Image, key: str) -> None:
         context = Path(directory)
         shutil.copytree(FILES, context, dirs_exist_ok=True)
         stage = f"{images.REPOSITORY}/golden-stage:{key}"
+        settings = engine().images.get(image.id).attrs["Config"]
+        entrypoint = ["/golden/start-matomo", *(settings["Entrypoint"] or [])]
         _dockerfile(
             context,
             f"FROM {image.reference}",
             "COPY start-matomo php.ini /golden/",
+            "COPY cli.ini /golden/cli/",
             "RUN mkdir /golden/opcache && chown www-data:www-data /golden/opcache",
+            f"ENTRYPOINT {json.dumps(entrypoint)}",
+            f"CMD {json.dumps(settings['Cmd'])}",
         )
         images.build(context, stage, {}, labels)
         facts = _install(stage, database_image, context)
@@ -180,16 +184,12 @@ def _build(image: Image, database_image: Image, key: str) -> None:
             'ENTRYPOINT ["/golden/start-mariadb"]',
         )
         images.build(context, database_tag(key), {}, labels)
-        settings = engine().images.get(image.id).attrs["Config"]
-        entrypoint = ["/golden/start-matomo", *(settings["Entrypoint"] or [])]
         _dockerfile(
             context,
             f"FROM {stage}",
             # ADD unpacks; in the last one is the tar that start-matomo unpacks.
             "ADD tmp.tar opcache.tar html.tar.tar /golden/",
             "COPY facts.json /golden/",
-            f"ENTRYPOINT {json.dumps(entrypoint)}",
-            f"CMD {json.dumps(settings['Cmd'])}",
         )
         images.build(context, web_tag(key), {}, labels)
         engine().images.remove(stage, noprune=True)  # its name only

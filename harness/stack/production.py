@@ -37,8 +37,7 @@ from harness.stack.shell import wait_for_web
 
 BEHIND_TLS: Final = {
     "MATOMO_GENERAL_FORCE_SSL": "1",
-    # Matomo's own sender is noreply@ and the host that a superuser came by: here with a port, and so
-    # no address.
+    # Matomo's own sender is noreply@ and the host that a superuser came by: here with a port.
     "MATOMO_GENERAL_NOREPLY_EMAIL_ADDRESS": "noreply@matomo.example",
 }
 """What a Matomo is told that stands behind a load balancer which ends TLS."""

@@ -1,4 +1,4 @@
-"""The gate: every promise is kept by a healthy deployment, and seen to be broken by one that breaks it."""
+"""The gate on a healthy deployment: every promise is kept, and the report says so."""
 
 import json
 from collections import Counter

@@ -130,11 +130,11 @@ def through_the_load_balancer(look: Look) -> Finding:
 @AREA.check(Door.LOGIN)
 def page_shows_it(look: Look) -> Finding:
     """Administration, Privacy, Anonymize data shows the masking on, with the policy's bytes."""
-    component = "PrivacyManager.PrivacySettings"
-    enabled, length = (
-        look.privacy_page.attribute(component, it).strip('"')
-        for it in ("anonymize-ip-enabled", "mask-length")
-    )
+    shown = look.privacy_page.document.select_one('[vue-entry="PrivacyManager.PrivacySettings"]')
+    told = shown.attrs if shown else {}
+    # The names of 5.3, then those of 5.8.
+    enabled = str(told.get("anonymize-ip-enabled", told.get("ip-anonymizer-enabled"))).strip('"')
+    length = str(told.get("mask-length", told.get("ip-address-mask-length"))).strip('"')
     return same(
         f"on, {look.policy.privacy.masked_bytes} bytes",
         f"{'on' if enabled in ('true', '1') else 'off'}, {length} bytes",

@@ -122,11 +122,11 @@ def fit_this_version(look: Look) -> Finding:
 
 @AREA.check(Door.LOGIN)
 def requirements_are_met(look: Look) -> Finding:
-    """The plugins page names no missing requirement of an active plugin."""
+    """The plugins page names no missing requirement of a promised plugin."""
     missing = [
         f"{name}: {it['missingRequirements']}"
         for name, it in look.plugins_page.items()
-        if it["activated"] and it.get("missingRequirements")
+        if name in look.policy.plugins.active and it.get("missingRequirements")
     ]
     return nothing("missing requirement", missing)
 

@@ -160,8 +160,8 @@ CASES: Final = (
     Case(
         "a plugin setting was clicked",
         sql(
-            "INSERT INTO {prefix}plugin_setting (plugin_name, setting_name, setting_value, user_login)"
-            " VALUES ('CoreUpdater', 'release_channel', 'latest_beta', '')"
+            "INSERT INTO {prefix}plugin_setting"
+            " (plugin_name, setting_name, setting_value, user_login) VALUES ('CoreUpdater', 'release_channel', 'latest_beta', '')"
         ),
         area("drift", "plugin_settings_are_the_policy_s"),
     ),
@@ -333,7 +333,8 @@ def test_a_token_of_the_documentation_is_found(fresh_matomo: Instance) -> None:
     salt = look_salt(fresh_matomo)
     fresh_matomo.database.query(
         "INSERT INTO {prefix}user_token_auth"
-        " (login, description, password, hash_algo, date_created) VALUES ('admin', 'example', %s, 'sha512', NOW())",
+        " (login, description, password, hash_algo, date_created)"
+        " VALUES ('admin', 'example', %s, 'sha512', NOW())",
         hashlib.sha512((known + salt).encode()).hexdigest(),
     )
     red(target.of_instance(fresh_matomo, PROMISED), ("accounts.well_known_tokens_open_nothing",))

@@ -1,0 +1,81 @@
+"""The gate's own parts: checks are told apart, reports hold no secret, drift can be pasted."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from harness.errors import BrokenPromiseError
+from harness.gate import ini, report
+from harness.gate.check import Status
+from harness.gate.checks import ALL
+from harness.gate.day import masked
+from harness.gate.run import Result
+
+SECRET = "a-secret-that-was-seen"
+
+
+def test_there_are_sixty_checks_each_with_a_sentence() -> None:
+    assert len(ALL) >= 60
+    assert max(Counter(it.id for it in ALL).values()) == 1
+    assert all(it.promise.endswith(".") for it in ALL)
+
+
+def test_the_report_has_every_check_and_no_secret(tmp_path: Path) -> None:
+    results = [Result(it, Status.PASS, "this", "this", 0.1) for it in ALL[1:]]
+    broken = Result(ALL[0], Status.FAIL, "kept", f"told {SECRET}", 0.1, (("x.ini", SECRET),))
+    document = report.write([broken, *results], {"image": "matomo:1"}, tmp_path, [SECRET])
+
+    assert json.loads((tmp_path / "gate.json").read_text()) == document
+    assert document["counts"] == {"pass": len(ALL) - 1, "fail": 1, "skip": 0, "error": 0}
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()  # noqa: S314  our own
+    assert (len(suite), suite.get("failures")) == (len(ALL), "1")
+    page = (tmp_path / "index.html").read_text()
+    assert [it.id for it in ALL if it.id not in page] == []
+    assert [it for it in tmp_path.iterdir() if SECRET in it.read_text()] == []
+    with pytest.raises(BrokenPromiseError, match=ALL[0].id):
+        report.require_kept(document, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("zeroed", "v4", "v6"),
+    [
+        (0, "198.51.100.99", "2001:db8:1234:5678:9abc:def0:1111:2222"),
+        (1, "198.51.100.0", "2001:db8:1234:5678::"),
+        (2, "198.51.0.0", "2001:db8:1234::"),
+        (3, "198.0.0.0", "2001:d00::"),
+        (4, "0.0.0.0", "::"),  # noqa: S104  an address, not an interface
+    ],
+)
+def test_addresses_are_masked_as_matomo_masks_them(zeroed: int, v4: str, v6: str) -> None:
+    assert masked("198.51.100.99", zeroed) == v4
+    assert masked("2001:db8:1234:5678:9abc:def0:1111:2222", zeroed) == v6
+
+
+WANTED = """
+[General]
+; a comment
+archive = 0
+hosts[] = "one"
+hosts[] = "two"
+"""
+
+
+def test_order_comments_and_defaults_are_no_drift() -> None:
+    here = ini.parse("[General]\nhosts[] = two\nhosts[] = one\n")
+    defaults = ini.parse("[General]\narchive = 0\n")
+    assert ini.differences(ini.parse(WANTED), here, defaults) == []
+
+
+def test_drift_is_named_and_can_be_pasted() -> None:
+    here = ini.parse('[General]\narchive = 1\nhosts[] = "one"\n[New]\nkey = "a"\n')
+    found = ini.differences(ini.parse(WANTED), here, {})
+    assert found == [
+        "[General] archive: wanted 0, here 1",
+        "[General] hosts: wanted one, two, here one",
+        "[New] key: wanted nothing, here a",
+    ]
+    pasted = ini.parse(ini.pasteable(here, found))
+    assert pasted == here

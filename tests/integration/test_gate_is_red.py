@@ -161,7 +161,8 @@ CASES: Final = (
         "a plugin setting was clicked",
         sql(
             "INSERT INTO {prefix}plugin_setting"
-            " (plugin_name, setting_name, setting_value, user_login) VALUES ('CoreUpdater', 'release_channel', 'latest_beta', '')"
+            " (plugin_name, setting_name, setting_value, user_login)"
+            " VALUES ('CoreUpdater', 'release_channel', 'latest_beta', '')"
         ),
         area("drift", "plugin_settings_are_the_policy_s"),
     ),

@@ -13,6 +13,8 @@ from harness.gate.check import Status
 from harness.gate.checks import ALL
 from harness.gate.target import Target
 from harness.matomo import config
+from harness.settings import Settings
+from harness.stack import images
 from harness.stack.images import Image
 from harness.stack.instance import Instance
 from harness.stack.pair import Pair
@@ -28,6 +30,12 @@ EXPECTED_ERRORS: Final = pytest.mark.matomo_log(".", reason="this deployment is 
 def matomo_image(any_image: Image) -> Image:
     """One version: whether a check can be red is no matter of versions."""
     return any_image
+
+
+@pytest.fixture(scope="session")
+def matomo_mariadb_image() -> Image:
+    """The database's image, asked for without a version."""
+    return images.mariadb_base(Settings.from_environment())
 
 
 def red(looked_at: Target, names: tuple[str, ...]) -> None:

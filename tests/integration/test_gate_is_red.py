@@ -11,8 +11,10 @@ from harness import policy
 from harness.gate import run, target
 from harness.gate.check import Status
 from harness.gate.checks import ALL
+from harness.gate.day import FIRST_DAY
+from harness.gate.look import Look
 from harness.gate.target import Target
-from harness.matomo import config
+from harness.matomo import config, tracker, traffic
 from harness.settings import Settings
 from harness.stack import images
 from harness.stack.images import Image
@@ -350,9 +352,44 @@ def test_a_token_of_the_documentation_is_found(fresh_matomo: Instance) -> None:
 
 
 def look_salt(instance: Instance) -> str:
-    from harness.gate.look import Look
-
     return str(Look(target.of_instance(instance, PROMISED)).settings["General"]["salt"])
+
+
+# -- after a day's life ---------------------------------------------------------------------------
+
+
+def find_red(look: Look, name: str) -> None:
+    """Assert that a check is red on what was looked at before."""
+    finding = CHECKS[name].run(look)
+    assert not finding.kept, finding.seen
+
+
+def test_what_a_file_tells_is_found(fresh_matomo: Instance) -> None:
+    look = Look(target.of_instance(fresh_matomo, PROMISED))
+    assert look.day.archived == 0
+    canary = look.day.canaries[0]
+    fresh_matomo.shell.write(
+        f"{fresh_matomo.shell.tmp}/a.log", f"{canary.address} {canary.user_id}"
+    )
+    find_red(look, "masking.nowhere_in_a_file")
+    find_red(look, "user_ids.nowhere_in_a_file")
+
+
+@EXPECTED_ERRORS
+def test_an_archiver_that_fails_is_found(fresh_matomo: Instance) -> None:
+    look = Look(target.of_instance(fresh_matomo, PROMISED))
+    assert look.day.before
+    assert look.day.canaries
+    fresh_matomo.database.query("RENAME TABLE {prefix}log_link_visit_action TO {prefix}gone")
+    find_red(look, "archiving.archiver_ends_well")
+
+
+def test_a_second_run_that_counts_anew_is_found(fresh_matomo: Instance) -> None:
+    look = Look(target.of_instance(fresh_matomo, PROMISED))
+    assert look.day.after
+    late = traffic.visits(look.day.counted, FIRST_DAY, 1, seed=2)
+    tracker.send(fresh_matomo.api, traffic.hits(late))
+    find_red(look, "archiving.second_run_changes_nothing")
 
 
 # -- by the container -----------------------------------------------------------------------------

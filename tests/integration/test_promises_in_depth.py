@@ -1,0 +1,137 @@
+"""What one look of the gate cannot show: odd values, a rotated password, new plugins, age."""
+
+import pytest
+
+from harness import policy
+from harness.gate import run, target
+from harness.gate.check import Status
+from harness.gate.checks import ALL
+from harness.matomo import config
+from harness.matomo.api import Api
+from harness.matomo.web import Parameters
+from harness.stack.containers import DATABASE_USER
+from harness.stack.instance import Instance
+from harness.stack.pair import Pair
+from harness.stack.production import Production
+
+# -- configuration --------------------------------------------------------------------------------
+
+ODD = """q"uote 'single' back\\slash $dollar ${braces} semi;colon #hash [list] = ü 漢"""
+TWO_LINES = "one\ntwo"
+
+
+@pytest.mark.matomo_environment(
+    MATOMO_MAIL_DEFAULTHOSTNAMEIFEMPTY=ODD,
+    MATOMO_GENERAL_LOGIN_PASSWORD_RECOVERY_EMAIL_NAME=TWO_LINES,
+)
+def test_odd_values_are_the_same_on_the_command_line_in_the_web_and_in_the_tracker(
+    matomo_production: Production,
+) -> None:
+    names = ("configuration.environment_wins", "configuration.environment_wins_in_web")
+    looked_at = target.of_production(matomo_production, policy.read())
+    results = run.run(looked_at, [it for it in ALL if it.id in names])
+    assert [it.seen for it in results if it.status is not Status.PASS] == []
+    shown = matomo_production.matomo.shell.console("environmentvariables:check")
+    assert "MATOMO_MAIL_DEFAULTHOSTNAMEIFEMPTY sets [mail] defaultHostnameIfEmpty" in shown
+
+
+@pytest.mark.matomo_log("module=Login", reason="the old password opens nothing")
+def test_a_rotated_password_is_taken_up_by_the_next_task(matomo_production: Production) -> None:
+    matomo_production.mariadb.root.query(
+        f"ALTER USER {DATABASE_USER}@'%%' IDENTIFIED BY %s REQUIRE SSL", "rotated-1"
+    )
+    assert matomo_production.matomo.shell.health() is not None  # the old one opens nothing
+    matomo_production.replace_task({"MATOMO_DATABASE_PASSWORD": "rotated-1"})
+    assert matomo_production.matomo.shell.health() is None
+    assert matomo_production.api.call("SitesManager.getAllSitesId") == [1]
+
+
+# -- plugins of the overlay folder ----------------------------------------------------------------
+
+PLUGIN = """<?php
+namespace Piwik\\Plugins\\GateOverlay;
+class GateOverlay extends \\Piwik\\Plugin
+{
+    public function isTrackerPlugin() { return true; }
+    public function install() { \\Piwik\\DbHelper::createTable('gate_overlay', 'id INT NOT NULL'); }
+}
+"""
+
+
+def put_plugin(pair: Pair) -> None:
+    pair.shell.run("mkdir", "-p", "plugins/GateOverlay")
+    pair.shell.write("plugins/GateOverlay/GateOverlay.php", PLUGIN)
+    manifest = '{"name": "GateOverlay", "version": "1.0.0", "require": {"matomo": ">=5.0.0-b1"}}'
+    pair.shell.write("plugins/GateOverlay/plugin.json", manifest)
+
+
+def is_installed(pair: Pair) -> bool:
+    answer = pair.api.call("API.isPluginActivated", pluginName="GateOverlay")
+    return bool(answer["value"]) and "gate_overlay" in pair.database.tables()
+
+
+def test_a_plugin_that_the_configuration_lists_is_installed_by_the_next_request(
+    matomo_pair: Pair,
+) -> None:
+    put_plugin(matomo_pair)
+    shell = matomo_pair.shell
+    text = config.with_key(shell.read(shell.config), "Plugins", "Plugins[]", "GateOverlay")
+    shell.write(shell.config, text)
+    assert matomo_pair.web.ask("matomo.php?idsite=1&rec=1").ok
+    assert is_installed(matomo_pair)
+
+
+def test_a_plugin_that_the_console_activates_is_installed(matomo_pair: Pair) -> None:
+    put_plugin(matomo_pair)
+    matomo_pair.shell.console("plugin:activate", "GateOverlay")
+    assert is_installed(matomo_pair)
+
+
+# -- archiving ------------------------------------------------------------------------------------
+
+PAGES = 12
+ROWS = 5
+
+
+@pytest.mark.matomo_environment(
+    MATOMO_GENERAL_DATATABLE_ARCHIVING_MAXIMUM_ROWS_ACTIONS=str(ROWS),
+)
+def test_what_is_beyond_the_row_limit_is_summed_up_as_others(matomo_pair: Pair) -> None:
+    for number in range(PAGES):
+        hit(matomo_pair.api, 1, page=number)
+    matomo_pair.shell.console("core:archive")
+    rows = matomo_pair.api.call(
+        "Actions.getPageUrls", idSite=1, period="day", date="today", filter_limit=-1
+    )
+    assert len(rows) == ROWS
+    assert [it["label"] for it in rows if it["label"] == "Others"] == ["Others"]
+    assert sum(it["nb_hits"] for it in rows) == PAGES
+
+
+def test_today_is_archived_anew_once_it_is_old_enough(fresh_matomo: Instance) -> None:
+    api, shell = fresh_matomo.api, fresh_matomo.shell
+    hit(api, 1, page=1)
+    shell.console("core:archive")
+    hit(api, 2, page=1)
+    shell.console("core:archive")
+    assert visits(api) == 1  # younger than the policy's 1,800 s
+    for table in fresh_matomo.database.tables():
+        if table.startswith("archive_numeric_"):
+            fresh_matomo.database.query(
+                f"UPDATE {{prefix}}{table} SET ts_archived = ts_archived - INTERVAL 1801 SECOND"  # noqa: S608
+            )
+    shell.console("core:archive")
+    assert visits(api) == 2
+
+
+def hit(api: Api, visitor: int, *, page: int) -> None:
+    form: Parameters = {
+        **{"idsite": 1, "rec": 1, "cip": f"11.{visitor}.0.9", "token_auth": api.token},
+        "url": f"https://discovery.example/page-{page}",
+    }
+    assert api.web.post_form("matomo.php", form).ok
+
+
+def visits(api: Api) -> int:
+    answer = api.call("VisitsSummary.getVisits", idSite=1, period="day", date="today")
+    return int(answer["value"])

@@ -11,7 +11,7 @@ from harness import policy
 from harness.gate import run, target
 from harness.gate.check import Status
 from harness.gate.checks import ALL
-from harness.gate.day import FIRST_DAY
+from harness.gate.day import DAYS, FIRST_DAY
 from harness.gate.look import Look
 from harness.gate.target import Target
 from harness.matomo import config, tracker, traffic
@@ -387,7 +387,7 @@ def test_an_archiver_that_fails_is_found(fresh_matomo: Instance) -> None:
 def test_a_second_run_that_counts_anew_is_found(fresh_matomo: Instance) -> None:
     look = Look(target.of_instance(fresh_matomo, PROMISED))
     assert look.day.after
-    late = traffic.visits(look.day.counted, FIRST_DAY, 1, seed=2)
+    late = traffic.visits(look.day.counted, FIRST_DAY, DAYS, seed=2)
     tracker.send(fresh_matomo.api, traffic.hits(late))
     find_red(look, "archiving.second_run_changes_nothing")
 

@@ -22,7 +22,7 @@ TWO_LINES = "one\ntwo"
 
 @pytest.mark.matomo_environment(
     MATOMO_MAIL_DEFAULTHOSTNAMEIFEMPTY=ODD,
-    MATOMO_GENERAL_LOGIN_PASSWORD_RECOVERY_EMAIL_NAME=TWO_LINES,
+    MATOMO_GENERAL_LOGIN_PASSWORD_RECOVERY_REPLYTO_EMAIL_NAME=TWO_LINES,
 )
 def test_odd_values_are_the_same_on_the_command_line_in_the_web_and_in_the_tracker(
     matomo_production: Production,

@@ -11,10 +11,9 @@ from harness import policy
 from harness.gate import run, target
 from harness.gate.check import Status
 from harness.gate.checks import ALL
-from harness.gate.day import DAYS, FIRST_DAY
 from harness.gate.look import Look
 from harness.gate.target import Target
-from harness.matomo import config, tracker, traffic
+from harness.matomo import config
 from harness.settings import Settings
 from harness.stack import images
 from harness.stack.images import Image
@@ -382,14 +381,6 @@ def test_an_archiver_that_fails_is_found(fresh_matomo: Instance) -> None:
     assert look.day.canaries
     fresh_matomo.database.query("RENAME TABLE {prefix}log_link_visit_action TO {prefix}gone")
     find_red(look, "archiving.archiver_ends_well")
-
-
-def test_a_second_run_that_counts_anew_is_found(fresh_matomo: Instance) -> None:
-    look = Look(target.of_instance(fresh_matomo, PROMISED))
-    assert look.day.after
-    late = traffic.visits(look.day.counted, FIRST_DAY, DAYS, seed=2)
-    tracker.send(fresh_matomo.api, traffic.hits(late))
-    find_red(look, "archiving.second_run_changes_nothing")
 
 
 # -- by the container -----------------------------------------------------------------------------

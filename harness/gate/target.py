@@ -1,5 +1,6 @@
 """What a gate looks at: one Matomo, and the doors to it that this place offers."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,16 +133,4 @@ def of_production(
             "salt": production.salt,
         },
     )
-    return Target(
-        url=instance.url,
-        policy=policy,
-        authority=instance.authority,
-        token=instance.token,
-        account=instance.account,
-        shell=instance.shell,
-        database=instance.database,
-        stands=stands,
-        may_hit=True,
-        may_change=True,
-        about=about,
-    )
+    return dataclasses.replace(of_instance(instance, policy), stands=stands, about=about)

@@ -48,12 +48,16 @@ def new_user_may_view(look: Look) -> Finding:
 def new_user_finds_no_administration(look: Look) -> Finding:
     """No page of the administration opens to a new user."""
     _, web = look.people.enrolled
-    opened = [
-        f"{module}.{action}"
+    pages = {
+        f"{module}.{action}": Page(web.get({"module": module, "action": action}))
         for module, action in ADMINISTRATION
-        if web.get({"module": module, "action": action}).status_code == requests.codes.ok
-        and Page(web.get({"module": module, "action": action})).component is not None
-        and not _refused(Page(web.get({"module": module, "action": action})))
+    }
+    opened = [
+        name
+        for name, page in pages.items()
+        if page.response.status_code == requests.codes.ok
+        and page.component is not None
+        and not _refused(page)
     ]
     return nothing("page of the administration", opened)
 

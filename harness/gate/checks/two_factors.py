@@ -119,7 +119,8 @@ def wrong_code_is_refused(look: Look) -> Finding:
     page = twofactor.log_in(web, account.login, account.password)
     if page.component != ASK:
         return same(ASK, page.component)
-    return holds(not _takes(web, page, "000000"), "a refusal", "a refusal" if page else "")
+    taken = _takes(web, page, "000000")
+    return holds(not taken, "a refusal", "it was taken" if taken else "a refusal")
 
 
 def _takes(web: Web, page: Page, code: str) -> bool:

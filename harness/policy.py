@@ -64,6 +64,30 @@ class Archiving:
 
 
 @dataclass(frozen=True)
+class Transport:
+    """The `[transport]` table.
+
+    Args:
+        browsers_by_tls: they come by https, and nothing leads them away from it.
+        database_by_tls: Matomo's sessions with its database are encrypted.
+    """
+
+    browsers_by_tls: bool
+    database_by_tls: bool
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The `[environment]` table.
+
+    Args:
+        variables: names of those that the task definition sets, as they are or as NAME_FILE.
+    """
+
+    variables: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Exposure:
     """The `[exposure]` table.
 
@@ -100,6 +124,8 @@ class Policy:
         privacy: what is stored of a visitor.
         login: how people come in.
         archiving: when reports are made, and how long they are.
+        transport: what is encrypted on its way.
+        environment: what the task definition sets.
         exposure: what is told and shown over HTTP.
         settings: what the database may hold of settings.
     """
@@ -108,6 +134,8 @@ class Policy:
     privacy: Privacy
     login: Login
     archiving: Archiving
+    transport: Transport
+    environment: Environment
     exposure: Exposure
     settings: DatabaseSettings
 

@@ -92,7 +92,7 @@ def started(
 
 
 @contextmanager
-def pair(golden: Golden, environment: Mapping[str, str] | None = None) -> Iterator[Pair]:
+def pair(golden: Golden, environment: Mapping[str, str | None] | None = None) -> Iterator[Pair]:
     """Start an installed Matomo and its database; the arguments of `start_pair`.
 
     Raises:
@@ -105,7 +105,7 @@ def pair(golden: Golden, environment: Mapping[str, str] | None = None) -> Iterat
         started.stop()
 
 
-def start_pair(golden: Golden, environment: Mapping[str, str] | None = None) -> Pair:
+def start_pair(golden: Golden, environment: Mapping[str, str | None] | None = None) -> Pair:
     """Start an installed Matomo and its database.
 
     All pairs of a process share a network, as making one takes a tenth of a second, and know their
@@ -113,7 +113,7 @@ def start_pair(golden: Golden, environment: Mapping[str, str] | None = None) -> 
 
     Args:
         golden: the images to start from.
-        environment: MATOMO_* variables; they win over the harness's.
+        environment: MATOMO_* variables; they win over the harness's. None: it is not set.
 
     Raises:
         HarnessError: one of the two did not come up.
@@ -130,12 +130,13 @@ def start_pair(golden: Golden, environment: Mapping[str, str] | None = None) -> 
             alias=alias,
             arguments=SMALL_DATABASE,
         )
-        variables = {
+        variables: dict[str, str | None] = {
             **mariadb.matomo_environment(),
             **golden.environment,
             **(environment or {}),
         }
-        matomo = MatomoContainer(golden.web.reference, own_network, variables)
+        there = {name: value for name, value in variables.items() if value is not None}
+        matomo = MatomoContainer(golden.web.reference, own_network, there)
         _start(running, mariadb, matomo)
         running.pop_all()  # both are up: theirs is the caller's to end
     return Pair(

@@ -51,7 +51,7 @@ class Production:
         golden: the images to start from.
         image: for the web container; the golden one by default, which starts installed and warm.
             A deployed one starts as on its first day, on what is on `efs`.
-        environment: MATOMO_* variables; they win over the harness's.
+        environment: MATOMO_* variables; they win over the harness's. None: it is not set.
         efs: what is mounted on config, misc and js; by default they end with the web container.
         certificate: the database's.
         trusted: whom Matomo trusts; the authority that signed everything here by default.
@@ -63,7 +63,7 @@ class Production:
         golden: Golden,
         *,
         image: Image | None = None,
-        environment: Mapping[str, str] = MappingProxyType({}),
+        environment: Mapping[str, str | None] = MappingProxyType({}),
         efs: Efs | None = None,
         certificate: Certificate | None = None,
         trusted: Authority | None = None,
@@ -119,15 +119,18 @@ class Production:
         self._running.pop_all()
 
     def task(
-        self, environment: Mapping[str, str] = MappingProxyType({}), *, image: Image | None = None
+        self,
+        environment: Mapping[str, str | None] = MappingProxyType({}),
+        *,
+        image: Image | None = None,
     ) -> MatomoContainer:
         """Return another web container of this deployment, not started.
 
         Args:
-            environment: variables that are other than the first one's.
+            environment: variables that are other than the first one's; None: it is not set.
             image: of another version than the first one's.
         """
-        variables = {
+        variables: dict[str, str | None] = {
             **self.mariadb.matomo_environment(),
             **self.mail.environment,
             **self._golden.environment,
@@ -139,13 +142,16 @@ class Production:
         return MatomoContainer(
             (image or self._image).reference,
             self.network,
-            variables,
+            {name: value for name, value in variables.items() if value is not None},
             authority=self._trusted.file,
             options=options,
         )
 
     def replace_task(
-        self, environment: Mapping[str, str] = MappingProxyType({}), *, image: Image | None = None
+        self,
+        environment: Mapping[str, str | None] = MappingProxyType({}),
+        *,
+        image: Image | None = None,
     ) -> None:
         """Kill the web container, as a host fails, and start another in its place; see `task`."""
         self.matomo.stop()

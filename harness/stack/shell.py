@@ -98,8 +98,8 @@ class MatomoShell:
         """
         return self.run("cat", path)
 
-    def write(self, path: str, text: str) -> None:
-        """Write a file below the web root, as the web server's user.
+    def write(self, path: str, text: str, user: str = "www-data") -> None:
+        """Write a file below the web root, as `user`, by default the web server's.
 
         By way of a command and not of the engine's archive calls, which do not see a tmpfs.
 
@@ -113,10 +113,10 @@ class MatomoShell:
         ):
             self._refuse_where_shared(f"{path}, which every instance in it runs on")
         encoded = base64.b64encode(text.encode()).decode()
-        self.run("sh", "-c", ': > "$1"', "sh", path)
+        self.run("sh", "-c", ': > "$1"', "sh", path, user=user)
         for start in range(0, len(encoded), ARGUMENT_BYTES):
             part = encoded[start : start + ARGUMENT_BYTES]
-            self.run("sh", "-c", 'printf %s "$1" | base64 -d >> "$2"', "sh", part, path)
+            self.run("sh", "-c", 'printf %s "$1" | base64 -d >> "$2"', "sh", part, path, user=user)
 
     def _refuse_where_shared(self, what: str) -> None:
         if self.instance:

@@ -1,0 +1,138 @@
+"""Mutants of accounts: somebody sees or does more than he was given, or makes himself an account."""
+
+import hashlib
+from typing import Final
+
+from harness.gate.look import Look
+from harness.gate.mutants.changes import api, code, every, in_web, key, sql
+from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
+
+EXAMPLE_TOKEN: Final = "33dc3f2536d3025974cccb4b4d2d98f4"  # noqa: S105  of Matomo's documentation
+USERS: Final = "plugins/UsersManager/API.php"
+ASKS: Final = (
+    "Piwik::checkUserHasSomeAdminAccess();\n        UsersManager::dieIfUsersAdminIsDisabled();"
+)
+
+
+def _known_token(deployment: Deployment) -> None:
+    salt = Look(deployment.target).settings["General"]["salt"]
+    deployment.database.query(
+        "INSERT INTO {prefix}user_token_auth (login, description, password, hash_algo, date_created)"
+        " VALUES ('admin', 'example', %s, 'sha512', NOW())",
+        hashlib.sha512(f"{EXAMPLE_TOKEN}{salt}".encode()).hexdigest(),
+    )
+
+
+MUTANTS: Final = (
+    Mutant(
+        "accounts.anonymous_views",
+        "a row lets everybody see site 1",
+        Place.DATABASE,
+        ("accounts.anonymous_sees_nothing", "accounts.anonymous_opens_nothing"),
+        sql("INSERT INTO {prefix}access (login, idsite, access) VALUES ('anonymous', 1, 'view')"),
+    ),
+    Mutant(
+        "accounts.anonymous_clicked",
+        "somebody gave anonymous View on the users' page",
+        Place.CLICK,
+        ("accounts.anonymous_sees_nothing", "accounts.anonymous_opens_nothing"),
+        api("UsersManager.setUserAccess", userLogin="anonymous", access="view", idSites=1),
+    ),
+    Mutant(
+        "accounts.new_ones_are_admins",
+        "a new user is given more than View",
+        Place.DATABASE,
+        (
+            "accounts.new_user_has_view_alone",
+            "accounts.new_user_changes_nothing",
+            "accounts.new_user_finds_no_administration",
+        ),
+        sql(
+            "CREATE TRIGGER generous BEFORE INSERT ON {prefix}access FOR EACH ROW SET NEW.access = 'admin'"
+        ),
+    ),
+    Mutant(
+        "accounts.new_ones_see_nothing",
+        "a new user is given another site",
+        Place.DATABASE,
+        ("accounts.new_user_may_view", "accounts.new_user_has_view_alone"),
+        sql("CREATE TRIGGER mean BEFORE INSERT ON {prefix}access FOR EACH ROW SET NEW.idsite = 99"),
+    ),
+    Mutant(
+        "accounts.installer_open",
+        "the installation counts as not finished",
+        Place.FILE,
+        ("accounts.installer_is_closed",),
+        key("General", "installation_in_progress", 1),
+        "C15",
+    ),
+    Mutant(
+        "accounts.file_unreadable",
+        "config.ini.php cannot be read: Matomo wants to be installed",
+        Place.VOLUME,
+        ("accounts.installer_is_closed", "configuration.login_is_near"),
+        in_web("mv config/config.ini.php config/lost.ini.php"),
+        "C15",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "accounts.without_address",
+        "an account has no address",
+        Place.DATABASE,
+        ("accounts.addresses_are_real",),
+        sql(
+            "INSERT INTO {prefix}user (login, password, email, date_registered) VALUES ('x', 'x', '', NOW())"
+        ),
+    ),
+    Mutant(
+        "accounts.by_address",
+        "name and password in an address open Matomo",
+        Place.FILE,
+        ("accounts.nobody_logs_in_by_address", "drift.file_is_the_image_s"),
+        key("General", "login_allow_logme", 1),
+        "A11",
+    ),
+    Mutant(
+        "accounts.known_token",
+        "the superuser has the documentation's token",
+        Place.DATABASE,
+        ("accounts.well_known_tokens_open_nothing",),
+        _known_token,
+        "A3",
+    ),
+    Mutant(
+        "accounts.sign_up",
+        "everybody may add users",
+        Place.IMAGE,
+        ("accounts.nobody_signs_up",),
+        code(USERS, ASKS, ""),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "accounts.updater_open",
+        "Matomo updates itself, and its last step asks for no login",
+        Place.FILE,
+        ("accounts.updater_is_closed", "configuration.code_comes_from_the_image_alone"),
+        key("General", "enable_auto_update", 1),
+        "U5",
+    ),
+    Mutant(
+        "accounts.updater_for_all",
+        "the updater asks nobody who he is",
+        Place.IMAGE,
+        ("accounts.updater_is_closed",),
+        code("plugins/CoreUpdater/Controller.php", "Piwik::checkUserHasSuperUserAccess();", ""),
+        "U5",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "accounts.reset_by_http",
+        "the link to a new password is by http",
+        Place.ENVIRONMENT,
+        ("accounts.password_reset_comes_by_mail", "configuration.promised_variables_are_set"),
+        every(),
+        "E2",
+        Stage.PRODUCTION,
+        {"MATOMO_GENERAL_FORCE_SSL": None, "MATOMO_GENERAL_PROXY_SCHEME_HEADERS": "[]"},
+    ),
+)

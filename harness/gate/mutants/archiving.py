@@ -1,0 +1,181 @@
+"""Mutants of archiving: by request, not at all, or with wrong numbers."""
+
+from typing import Final
+
+from harness.gate.mutants.changes import code, every, key, no_key, option, sql
+from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
+from harness.stack import archiver
+from harness.stack.reaper import this_process
+
+DRIFT: Final = "drift.file_is_the_image_s"
+BY_REQUEST: Final = tuple(
+    f"archiving.no_request_archives_{it}"
+    for it in ("a_day", "a_period", "a_range", "a_segment", "an_open_segment")
+)
+EXACT: Final = tuple(
+    f"archiving.{it}"
+    for it in ("days_are_exact", "weeks_are_exact", "months_are_exact", "years_are_exact")
+)
+CRON: Final = "core/CronArchive.php"
+
+
+def _without_password(deployment: Deployment) -> int:
+    """The archiver's task definition names no database password."""
+    production = deployment.stands
+    other = production.task({"MATOMO_DATABASE_PASSWORD": None})
+    with other:
+        return archiver.archive(other.get_wrapped_container(), this_process().labels).exit_code
+
+
+MUTANTS: Final = (
+    Mutant(
+        "archiving.by_browser",
+        "looking at a report archives",
+        Place.FILE,
+        (*BY_REQUEST, "archiving.nobody_can_click_it_on", DRIFT),
+        every(
+            key("General", "enable_browser_archiving_triggering", 1),
+            key("General", "browser_archiving_disabled_enforce", 0),
+            key("General", "enable_general_settings_admin", 1),
+        ),
+        "R1",
+    ),
+    Mutant(
+        "archiving.clicked",
+        "somebody switched archiving by browser on in General settings",
+        Place.CLICK,
+        (*BY_REQUEST[:2], "archiving.nobody_can_click_it_on"),
+        every(
+            no_key("General", "enable_general_settings_admin"),
+            no_key("General", "browser_archiving_disabled_enforce"),
+            option("enableBrowserTriggerArchiving", 1),
+        ),
+        "R1",
+    ),
+    Mutant(
+        "archiving.segments_by_browser",
+        "only the trigger is off: segments are archived by request",
+        Place.FILE,
+        ("archiving.no_request_archives_an_open_segment", DRIFT),
+        no_key("General", "browser_archiving_disabled_enforce"),
+        "R1",
+    ),
+    Mutant(
+        "archiving.settings_page",
+        "General settings has its switch again",
+        Place.FILE,
+        ("archiving.nobody_can_click_it_on", DRIFT),
+        key("General", "enable_general_settings_admin", 1),
+        "C10",
+    ),
+    Mutant(
+        "archiving.rows_cut",
+        "ten rows of a report are kept",
+        Place.FILE,
+        ("archiving.row_limits_are_the_policy_s", DRIFT),
+        key("General", "datatable_archiving_maximum_rows_actions", 10),
+        "R11",
+    ),
+    Mutant(
+        "archiving.rows_as_list",
+        "a row limit is a list",
+        Place.FILE,
+        ("archiving.row_limits_are_the_policy_s", DRIFT),
+        every(
+            no_key("General", "datatable_archiving_maximum_rows_events"),
+            key("General", "datatable_archiving_maximum_rows_events[]", 5000),
+        ),
+        "C2",
+    ),
+    Mutant(
+        "archiving.today_is_old",
+        "today's numbers are a day old",
+        Place.FILE,
+        ("archiving.today_is_archived_anew", DRIFT),
+        key("General", "time_before_today_archive_considered_outdated", 86400),
+        "R12",
+    ),
+    Mutant(
+        "archiving.today_one_off",
+        "today is outdated a second later than promised",
+        Place.FILE,
+        ("archiving.today_is_archived_anew", DRIFT),
+        key("General", "time_before_today_archive_considered_outdated", 1801),
+        "R12",
+    ),
+    Mutant(
+        "archiving.short_visits",
+        "a visit ends after a minute",
+        Place.FILE,
+        (*EXACT, "archiving.ranges_sum_up_days"),
+        key("Tracker", "visit_standard_length", 60),
+    ),
+    Mutant(
+        "archiving.segments_from_now",
+        "a new segment begins today",
+        Place.FILE,
+        ("archiving.segments_are_exact", DRIFT),
+        key("General", "process_new_segments_from", "segment_creation_time"),
+        "R2",
+    ),
+    Mutant(
+        "archiving.zone_lost",
+        "every site's day ends in Greenwich",
+        Place.DATABASE,
+        ("archiving.day_ends_where_the_site_s_does",),
+        sql(
+            "CREATE TRIGGER zone BEFORE INSERT ON {prefix}site FOR EACH ROW SET NEW.timezone = 'UTC'"
+        ),
+        "O4",
+    ),
+    Mutant(
+        "archiving.archiver_fails",
+        "the database takes no archive",
+        Place.DATABASE,
+        ("archiving.archiver_ends_well", *EXACT),
+        sql(
+            "CREATE TRIGGER full BEFORE INSERT ON {prefix}archive_invalidations FOR EACH ROW"
+            " SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'disk full'"
+        ),
+        "R8",
+    ),
+    Mutant(
+        "archiving.grows",
+        "each run after the first adds to what was counted",
+        Place.DATABASE,
+        ("archiving.second_run_changes_nothing",),
+        sql(
+            "CREATE TRIGGER grows AFTER UPDATE ON {prefix}option FOR EACH ROW"
+            " UPDATE {prefix}archive_numeric_2025_12 SET value = value + 1 WHERE name = 'nb_visits'"
+            " AND NEW.option_name = 'LastCompletedFullArchiving'"
+        ),
+        "R3",
+    ),
+    Mutant(
+        "archiving.does_nothing",
+        "the archiver ends at once, and well",
+        Place.IMAGE,
+        EXACT,
+        code(CRON, "public function main()\n    {", "public function main()\n    { return;"),
+        "R1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "archiving.schedule_dead",
+        "nothing starts the archiver",
+        Place.CONTAINERS,
+        (*EXACT, "archiving.segments_are_exact"),
+        lambda it: it.archive_by(lambda: 0),
+        "R1",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "archiving.another_environment",
+        "the archiver's task has no database password",
+        Place.CONTAINERS,
+        ("archiving.archiver_ends_well", *EXACT),
+        lambda it: it.archive_by(lambda: _without_password(it)),
+        "R10",
+        Stage.PRODUCTION,
+    ),
+)

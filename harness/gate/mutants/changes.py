@@ -1,0 +1,174 @@
+"""Small functions that mutants and variants are put together from: each returns a change."""
+
+from collections.abc import Callable
+
+from harness.gate.mutants.mutant import Change, Deployment
+from harness.matomo import config
+from harness.stack.shell import OWN_CONFIG
+
+SEED = "/usr/src/matomo-config/config.ini.php"
+"""Of the image; the first task of a new volume copies it there."""
+OPTION = "REPLACE INTO {prefix}option (option_name, option_value, autoload) VALUES (%s, %s, 1)"
+
+Edit = Callable[[str], str]
+
+
+def every(*changes: Change) -> Change:
+    """Do all of `changes`, in their order."""
+
+    def change(deployment: Deployment) -> None:
+        for each in changes:
+            each(deployment)
+
+    return change
+
+
+# -- config.ini.php -------------------------------------------------------------------------------
+
+
+def file(edit: Edit) -> Change:
+    """Edit the config.ini.php that runs, and not the image's: drift, as on a volume."""
+
+    def change(deployment: Deployment) -> None:
+        shell = deployment.shell
+        shell.write(shell.config, edit(shell.read(shell.config)))
+
+    return change
+
+
+def image_file(edit: Edit) -> Change:
+    """Edit the image's own config.ini.php and the one that runs: as after a pull request."""
+
+    def change(deployment: Deployment) -> None:
+        shell = deployment.shell
+        for path in (SEED, OWN_CONFIG):
+            shell.write(path, edit(shell.read(path)), user="root")
+
+    return change
+
+
+def with_key(section: str, name: str, value: str | int) -> Edit:
+    """Set a key; `name[]` adds to a list."""
+    return lambda text: config.with_key(text, section, name, value)
+
+
+def without_key(section: str, name: str) -> Edit:
+    """Take a key out; `name[]` takes out the whole list."""
+    return lambda text: config.without_key(text, section, name)
+
+
+def without_line(line: str) -> Edit:
+    """Take one line out, which must be there."""
+
+    def edit(text: str) -> str:
+        if f"{line}\n" not in text:
+            raise LookupError(f"no line {line} in config.ini.php")
+        return text.replace(f"{line}\n", "", 1)
+
+    return edit
+
+
+def renamed(old: str, new: str) -> Edit:
+    """Misspell a word of it, which must be there."""
+
+    def edit(text: str) -> str:
+        if old not in text:
+            raise LookupError(f"no {old} in config.ini.php")
+        return text.replace(old, new)
+
+    return edit
+
+
+def key(section: str, name: str, value: str | int) -> Change:
+    """Set a key of the file that runs."""
+    return file(with_key(section, name, value))
+
+
+def no_key(section: str, name: str) -> Change:
+    """Take a key out of the file that runs."""
+    return file(without_key(section, name))
+
+
+def no_plugin(name: str) -> Change:
+    """Take a plugin out of the list."""
+    return file(without_line(f'Plugins[] = "{name}"'))
+
+
+def plugin(name: str) -> Change:
+    """Add a plugin to the list."""
+    return key("Plugins", "Plugins[]", name)
+
+
+# -- database -------------------------------------------------------------------------------------
+
+
+def sql(*statements: str) -> Change:
+    """Change the database behind Matomo's back."""
+
+    def change(deployment: Deployment) -> None:
+        for statement in statements:
+            deployment.database.query(statement)
+        _forget(deployment)
+
+    return change
+
+
+def option(name: str, value: str | int) -> Change:
+    """Set a row of the table option."""
+
+    def change(deployment: Deployment) -> None:
+        deployment.database.query(OPTION, name, str(value))
+        _forget(deployment)
+
+    return change
+
+
+def _forget(deployment: Deployment) -> None:
+    """Matomo keeps options and settings in files of tmp/cache."""
+    cache = f"{deployment.shell.tmp}/cache/tracker"
+    deployment.shell.run("sh", "-c", f"rm -rf {cache}", user="root")
+
+
+def api(method: str, **parameters: str | int) -> Change:
+    """Have the superuser do what a click in the GUI does."""
+    return lambda deployment: deployment.instance.api.call(method, **parameters)
+
+
+# -- containers -----------------------------------------------------------------------------------
+
+
+def in_web(script: str) -> Change:
+    """Run a script as root in the web container, in the web root."""
+    return lambda deployment: deployment.shell.run("sh", "-ec", script, user="root")
+
+
+def code(path: str, old: str, new: str) -> Change:
+    """Change a piece of Matomo's or a plugin's code, which must be there."""
+
+    def change(deployment: Deployment) -> None:
+        text = deployment.shell.read(path)
+        if old not in text:
+            raise LookupError(f"no {old!r} in {path}")
+        deployment.shell.write(path, text.replace(old, new), user="root")
+
+    return change
+
+
+def apache(*lines: str) -> Change:
+    """Add lines to the web server's configuration, after all others, and have it take them up."""
+    quoted = "\\n".join(line.replace('"', '\\"') for line in lines)
+    path = "/etc/apache2/conf-enabled/zzz.conf"
+    return in_web(f'printf "{quoted}\\n" >> {path} && apachectl graceful')
+
+
+def load_balancer(script: str) -> Change:
+    """Run a script in the load balancer's container, and start it anew with what that changed."""
+
+    def change(deployment: Deployment) -> None:
+        production = deployment.stands
+        container = production.load_balancer.get_wrapped_container()
+        container.exec_run(["sh", "-ec", script], user="root")
+        container.restart(timeout=1)
+        production.wait_for_a_target()
+
+    return change

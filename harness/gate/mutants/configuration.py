@@ -1,0 +1,276 @@
+"""Mutants of configuration: what the environment says does not hold, or is written down."""
+
+from typing import Final
+
+from harness.gate.mutants.changes import (
+    apache,
+    file,
+    in_web,
+    key,
+    load_balancer,
+    no_key,
+    no_plugin,
+    option,
+)
+from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
+
+SALT: Final = "MATOMO_GENERAL_SALT"
+TLS: Final = "configuration.database_is_spoken_to_by_tls"
+SET: Final = "configuration.promised_variables_are_set"
+MAIL: Final = "configuration.mail_comes"
+
+
+def _written_down(deployment: Deployment) -> None:
+    secret = deployment.stands.mail.password
+    deployment.shell.write("config/old.ini", secret)
+
+
+def _said(deployment: Deployment) -> None:
+    secret = deployment.stands.mail.password
+    deployment.shell.run("sh", "-c", 'echo "$1" > /proc/1/fd/1', "sh", secret, user="root")
+
+
+def _as_argument(deployment: Deployment) -> None:
+    secret = deployment.stands.mail.password
+    container = deployment.shell.container
+    container.exec_run(["sh", "-c", "sleep 600; :", secret], detach=True, user="root")
+
+
+def _backed_up(deployment: Deployment) -> None:
+    """As the public EnvironmentVariables plugin does it: a save writes what the environment says."""
+    password = deployment.stands.mariadb.passwords.matomo.replace('"', '\\"')
+    file(lambda text: f'{text}\n[database]\npassword = "{password}"\n')(deployment)
+
+
+def _no_scheme(deployment: Deployment) -> None:
+    drop = "sed -i '/X-Forwarded-Proto/d' /etc/haproxy/haproxy.cfg"
+    load_balancer(drop)(deployment)
+
+
+MUTANTS: Final = (
+    Mutant(
+        "configuration.environment_unread",
+        "EnvironmentVariables is not in the list of plugins",
+        Place.FILE,
+        (
+            "configuration.environment_wins",
+            "configuration.salt_is_there",
+            "plugins.promised_are_active",
+        ),
+        no_plugin("EnvironmentVariables"),
+        "M6",
+    ),
+    Mutant(
+        "configuration.misspelt",
+        "a variable names no key",
+        Place.ENVIRONMENT,
+        ("configuration.no_useless_variable",),
+        seen="C1",
+        stage=Stage.PAIR,
+        environment={"MATOMO_GENERAL_NO_SUCH_KEY": "1"},
+    ),
+    Mutant(
+        "configuration.salt_lost",
+        "no salt is set",
+        Place.ENVIRONMENT,
+        ("configuration.salt_is_there",),
+        seen="A12",
+        stage=Stage.PAIR,
+        environment={SALT: None},
+    ),
+    Mutant(
+        "configuration.salt_misspelt",
+        "the salt's variable is misspelt",
+        Place.ENVIRONMENT,
+        ("configuration.salt_is_there", "configuration.no_useless_variable"),
+        seen="A12",
+        stage=Stage.PAIR,
+        environment={SALT: None, "MATOMO_GENRAL_SALT": "x"},
+    ),
+    Mutant(
+        "configuration.shadowed",
+        "the web server's own configuration shadows a variable",
+        Place.IMAGE,
+        ("configuration.environment_wins_in_web",),
+        apache("SetEnv MATOMO_GENERAL_NOREPLY_EMAIL_ADDRESS other@matomo.example"),
+        "C6",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "configuration.variable_lost",
+        "the task definition lost a variable",
+        Place.ENVIRONMENT,
+        (SET,),
+        seen="C1",
+        stage=Stage.PRODUCTION,
+        environment={"MATOMO_GENERAL_FORCE_SSL": None},
+    ),
+    Mutant(
+        "configuration.database_in_clear",
+        "TLS to the database is switched off",
+        Place.ENVIRONMENT,
+        (TLS,),
+        seen="D4",
+        stage=Stage.PRODUCTION,
+        environment={"MATOMO_DATABASE_ENABLE_SSL": "0"},
+    ),
+    Mutant(
+        "configuration.authority_lost",
+        "TLS to the database is on, and no authority is named",
+        Place.CERTIFICATE,
+        (SET, TLS),
+        seen="D4",
+        stage=Stage.PRODUCTION,
+        environment={"MATOMO_DATABASE_ENABLE_SSL": None, "MATOMO_DATABASE_SSL_CA": None},
+    ),
+    Mutant(
+        "configuration.system_check",
+        "a directory is not Matomo's to write to",
+        Place.VOLUME,
+        ("configuration.system_check_has_no_error",),
+        in_web("mkdir -p tmp/tcpdf; chown -R root tmp/tcpdf; chmod 755 tmp/tcpdf"),
+        "F4",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.scheme_dropped",
+        "the proxy tells no scheme: cookies and links are of http",
+        Place.PROXY,
+        ("configuration.cookies_are_secure", "configuration.nothing_links_to_clear_text"),
+        _no_scheme,
+        "X1",
+        Stage.PRODUCTION,
+        {"MATOMO_GENERAL_FORCE_SSL": "0"},
+    ),
+    Mutant(
+        "configuration.redirects_for_ever",
+        "the proxy tells no scheme, and https is forced",
+        Place.PROXY,
+        ("configuration.login_is_near",),
+        _no_scheme,
+        "M1",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "configuration.scheme_headers_lost",
+        "config.ini.php names no header of the scheme",
+        Place.FILE,
+        ("configuration.login_is_near", "drift.file_is_the_image_s"),
+        no_key("General", "proxy_scheme_headers[]"),
+        "M1",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "configuration.broken_line",
+        "a comment was broken in two",
+        Place.FILE,
+        ("configuration.file_is_well_formed",),
+        file(lambda text: f"{text}\nredefining them in this file.\n"),
+        "M2",
+    ),
+    Mutant(
+        "configuration.maintenance",
+        "Matomo is in maintenance",
+        Place.FILE,
+        ("configuration.login_is_near", "drift.file_is_the_image_s"),
+        key("General", "maintenance_mode", 1),
+        "C13",
+    ),
+    Mutant(
+        "configuration.older_database",
+        "the database was restored from an older Matomo",
+        Place.DATABASE,
+        ("configuration.no_update_waits",),
+        option("version_core", "5.0.0"),
+        "U2",
+    ),
+    Mutant(
+        "configuration.older_code",
+        "the volume has an older Matomo's code",
+        Place.VOLUME,
+        ("configuration.code_is_the_image_s",),
+        in_web("sed -i \"s/VERSION = '5/VERSION = '5.0/\" core/Version.php"),
+        "U1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.secret_in_a_file",
+        "a password lies beside config.ini.php",
+        Place.VOLUME,
+        ("configuration.no_secret_in_a_file",),
+        _written_down,
+        "C3",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "configuration.secret_in_config",
+        "a save wrote the database's password into config.ini.php",
+        Place.FILE,
+        ("configuration.no_secret_in_a_file",),
+        _backed_up,
+        "C3",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "configuration.secret_in_a_log",
+        "a password is printed at a start",
+        Place.CONTAINERS,
+        ("configuration.no_secret_in_a_log",),
+        _said,
+        "C3",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "configuration.secret_as_argument",
+        "a password is a program's argument",
+        Place.CONTAINERS,
+        ("configuration.no_secret_in_the_process_list",),
+        _as_argument,
+        "C3",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "configuration.mail_host",
+        "mail goes to a host that is none",
+        Place.ENVIRONMENT,
+        (MAIL,),
+        seen="E1",
+        stage=Stage.PRODUCTION,
+        environment={"MATOMO_MAIL_HOST": "mial"},
+    ),
+    Mutant(
+        "configuration.mail_password",
+        "the relay's password was rotated on its side alone",
+        Place.MAIL,
+        (MAIL,),
+        seen="D9",
+        stage=Stage.PRODUCTION,
+        environment={"MATOMO_MAIL_PASSWORD": "of last year"},
+    ),
+    Mutant(
+        "configuration.mail_in_clear",
+        "mail is sent without STARTTLS, which the relay refuses",
+        Place.ENVIRONMENT,
+        (MAIL,),
+        seen="E1",
+        stage=Stage.PRODUCTION,
+        environment={"MATOMO_MAIL_ENCRYPTION": ""},
+    ),
+    Mutant(
+        "configuration.mail_misspelt",
+        "the relay's name is in a variable that is misspelt",
+        Place.ENVIRONMENT,
+        (MAIL, SET, "configuration.no_useless_variable"),
+        seen="C1",
+        stage=Stage.PRODUCTION,
+        environment={"MATOMO_MAIL_HOST": None, "MATOMO_MAIL_HOTS": "mail"},
+    ),
+    Mutant(
+        "configuration.auto_update",
+        "a browser may update the code",
+        Place.FILE,
+        ("configuration.code_comes_from_the_image_alone", "drift.file_is_the_image_s"),
+        key("General", "enable_auto_update", 1),
+        "U5",
+    ),
+)

@@ -1,0 +1,78 @@
+"""Mutants of drift: what runs is not what the repository says."""
+
+from typing import Final
+
+from harness.gate.mutants.changes import every, file, key, option, renamed
+from harness.gate.mutants.mutant import Deployment, Mutant, Place
+
+
+def _delete_reports(deployment: Deployment) -> None:
+    deployment.instance.api.call(
+        "PrivacyManager.setDeleteReportsSettings",
+        enableDeleteReports=1,
+        deleteReportsOlderThan=1,
+        passwordConfirmation=deployment.instance.account.password,
+    )
+
+
+MUTANTS: Final = (
+    Mutant(
+        "drift.key_added",
+        "somebody added a key on the volume",
+        Place.VOLUME,
+        ("drift.file_is_the_image_s",),
+        key("General", "show_multisites_sparklines", 0),
+        "C9",
+    ),
+    Mutant(
+        "drift.key_misspelt",
+        "a key is misspelt, and Matomo's default holds",
+        Place.FILE,
+        ("drift.file_is_the_image_s",),
+        file(renamed("archive_failure_recovery_timeout", "archive_failure_recovery_timout")),
+        "C9",
+    ),
+    Mutant(
+        "drift.plugin_setting",
+        "somebody chose beta releases",
+        Place.CLICK,
+        ("drift.plugin_settings_are_the_policy_s",),
+        lambda it: it.database.query(
+            "INSERT INTO {prefix}plugin_setting (plugin_name, setting_name, setting_value, user_login)"
+            " VALUES ('CoreUpdater', 'release_channel', 'latest_beta', '')"
+        ),
+        "C10",
+    ),
+    Mutant(
+        "drift.option",
+        "somebody excluded parameters from every site's pages",
+        Place.CLICK,
+        ("drift.options_are_the_policy_s",),
+        option("SitesManager_ExcludedQueryParameters", "q,search"),
+        "C10",
+    ),
+    Mutant(
+        "drift.branding",
+        "somebody allowed a logo of one's own",
+        Place.CLICK,
+        ("drift.options_are_the_policy_s",),
+        option("branding_use_custom_logo", "1"),
+        "C10",
+    ),
+    Mutant(
+        "drift.reports_deleted",
+        "old reports are deleted, by a click on Anonymize data",
+        Place.CLICK,
+        ("drift.options_are_the_policy_s",),
+        _delete_reports,
+        "P9",
+    ),
+    Mutant(
+        "drift.visits_deleted",
+        "visits are deleted after a day",
+        Place.DATABASE,
+        ("drift.options_are_the_policy_s",),
+        every(option("delete_logs_enable", 1), option("delete_logs_older_than", 1)),
+        "P9",
+    ),
+)

@@ -1,0 +1,154 @@
+"""Mutants of exposure: something is told or shown over HTTP."""
+
+from typing import Final
+
+from harness.gate.mutants.changes import apache, code, every, in_web, key
+from harness.gate.mutants.mutant import Change, Mutant, Place, Stage
+
+NO_RULES: Final[Change] = in_web(
+    "find . -name .htaccess -delete; sed -i '/LocationMatch/,/LocationMatch/d' /etc/apache2/conf-enabled/zz-matomo.conf;"
+    " apachectl graceful"
+)
+"""Neither the image's rules nor Matomo's own files."""
+
+
+def _with(path: str) -> Change:
+    return every(in_web(f"mkdir -p $(dirname {path}) && echo x >> {path}"), NO_RULES)
+
+
+MUTANTS: Final = (
+    Mutant(
+        "exposure.config",
+        "config/ is open: no rules and no .htaccess",
+        Place.IMAGE,
+        ("exposure.configuration_is_closed",),
+        _with("config/config.ini.php.bak"),
+        "S1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.caches",
+        "tmp/ and lang/ are open",
+        Place.IMAGE,
+        ("exposure.caches_and_languages_are_closed",),
+        _with("tmp/cache/x"),
+        "S1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.code",
+        "lists of packages are open",
+        Place.IMAGE,
+        ("exposure.code_is_closed",),
+        _with("vendor/composer/installed.json"),
+        "S1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.console",
+        "the console is served as a text",
+        Place.IMAGE,
+        ("exposure.console_is_closed",),
+        NO_RULES,
+        "S1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.git",
+        "the repository is in the image",
+        Place.IMAGE,
+        ("exposure.backups_and_dot_files_are_closed",),
+        _with(".git/config"),
+        "M5",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.backup",
+        "a backup lies in the web root",
+        Place.VOLUME,
+        ("exposure.backups_and_dot_files_are_closed",),
+        _with("backup/config/config.ini.php"),
+        "S1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.phpinfo",
+        "somebody left phpinfo.php",
+        Place.VOLUME,
+        ("exposure.everything_else_is_closed",),
+        in_web("echo '<?php phpinfo();' > phpinfo.php"),
+        "S1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.listing",
+        "directories are listed",
+        Place.IMAGE,
+        ("exposure.no_directory_is_listed",),
+        every(
+            in_web("find js plugins misc -maxdepth 1 -name 'index.*' -delete"),
+            apache("<Directory /var/www/html>", "Options +Indexes", "</Directory>"),
+        ),
+        "S1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.server_version",
+        "the web server tells its version",
+        Place.IMAGE,
+        ("exposure.web_server_tells_no_version",),
+        apache("ServerTokens Full"),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.signature",
+        "error pages tell the version",
+        Place.IMAGE,
+        ("exposure.error_pages_tell_no_version",),
+        apache("ServerTokens Full", "ServerSignature On"),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.php_version",
+        "PHP tells its version",
+        Place.IMAGE,
+        ("exposure.php_tells_no_version",),
+        in_web(
+            "sed -i '/X-Powered-By/d' /etc/apache2/conf-enabled/zz-matomo.conf;"
+            " echo 'Header always set X-Powered-By PHP/8.4.1' > /etc/apache2/conf-enabled/zzz.conf; apachectl graceful"
+        ),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.header_lost",
+        "a security header is not sent",
+        Place.IMAGE,
+        ("exposure.security_headers_are_there",),
+        apache("Header always unset X-Content-Type-Options", "Header unset X-Content-Type-Options"),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.csp_off",
+        "no Content-Security-Policy is sent",
+        Place.FILE,
+        ("exposure.security_headers_are_there", "drift.file_is_the_image_s"),
+        key("General", "csp_enabled", 0),
+        "A11",
+    ),
+    Mutant(
+        "exposure.trace",
+        "TRACE is answered",
+        Place.IMAGE,
+        ("exposure.trace_is_refused",),
+        apache("TraceEnable On"),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.paths",
+        "an error page tells where files lie",
+        Place.IMAGE,
+        ("exposure.matomo_s_errors_tell_no_path",),
+        code("index.php", "<?php", '<?php echo "/var/www/html/index.php";'),
+        stage=Stage.PAIR,
+    ),
+)

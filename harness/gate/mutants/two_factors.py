@@ -1,0 +1,188 @@
+"""Mutants of the second factor: somebody gets somewhere without one, or by a used one."""
+
+from typing import Final
+
+from harness.gate.mutants.changes import code, every, file, key, no_key, no_plugin, renamed, sql
+from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
+from harness.stack import faults
+
+ENROL: Final = tuple(
+    f"two_factors.{it}"
+    for it in (
+        "view_user_must_enrol",
+        "admin_must_enrol",
+        "superuser_must_enrol",
+        "no_session_api_without_one",
+        "no_token_without_one",
+        "reset_leads_back_to_the_enrolment",
+    )
+)
+DRIFT: Final = "drift.file_is_the_image_s"
+VERIFIER: Final = "plugins/TwoFactorAuth/TwoFactorAuthentication.php"
+USED: Final = "if (!$this->setTwoFaCodeWasUsed($user['login'], $authCode))"
+
+
+def _clock(deployment: Deployment) -> None:
+    """Five minutes ahead: to the gate, which has the right time, all codes of this machine are old."""
+    skew = faults.clock_skew(deployment.stands.matomo.get_wrapped_container(), 300)
+    skew.__enter__()  # the container ends with it
+    deployment.stands.wait_for_a_target()
+
+
+MUTANTS: Final = (
+    Mutant(
+        "two_factors.not_required",
+        "nothing says that a second factor is required",
+        Place.FILE,
+        (*ENROL, DRIFT),
+        no_key("TwoFactorAuth", "twoFactorAuthRequired"),
+        "A1",
+    ),
+    Mutant(
+        "two_factors.zero",
+        "the requirement is 0",
+        Place.FILE,
+        (*ENROL, DRIFT),
+        key("TwoFactorAuth", "twoFactorAuthRequired", 0),
+        "A1",
+    ),
+    Mutant(
+        "two_factors.misspelt",
+        "the requirement is misspelt",
+        Place.FILE,
+        (*ENROL, DRIFT),
+        file(renamed("twoFactorAuthRequired", "twoFactorAuthRequird")),
+        "A1",
+    ),
+    Mutant(
+        "two_factors.section_misspelt",
+        "the requirement is in a section of another name",
+        Place.FILE,
+        (*ENROL, DRIFT),
+        file(renamed("[TwoFactorAuth]", "[TwoFactor]")),
+        "A1",
+    ),
+    Mutant(
+        "two_factors.clicked",
+        "the file does not set it, and a click took it back in the database",
+        Place.CLICK,
+        (*ENROL, "drift.plugin_settings_are_the_policy_s"),
+        lambda it: (
+            no_key("TwoFactorAuth", "twoFactorAuthRequired")(it),
+            sql(
+                "INSERT INTO {prefix}plugin_setting (plugin_name, setting_name, setting_value, user_login)"
+                " VALUES ('TwoFactorAuth', 'twoFactorAuthRequired', '0', '')"
+            )(it),
+        ),
+        "A1",
+    ),
+    Mutant(
+        "two_factors.plugin_off",
+        "TwoFactorAuth is not in the list of plugins",
+        Place.FILE,
+        (
+            *ENROL[:3],
+            "two_factors.no_token_without_a_code",
+            "two_factors.code_works_once",
+            "two_factors.window_is_two_minutes_and_a_half",
+            "two_factors.recovery_code_works_once",
+            "two_factors.password_alone_opens_nothing",
+            "plugins.promised_are_active",
+        ),
+        no_plugin("TwoFactorAuth"),
+        "A6",
+    ),
+    Mutant(
+        "two_factors.superuser_reset",
+        "the superuser's second factor was reset",
+        Place.DATABASE,
+        (
+            "two_factors.everybody_who_came_has_one",
+            "two_factors.password_alone_opens_nothing",
+            "two_factors.wrong_code_is_refused",
+            "two_factors.tokens_are_known",
+        ),
+        sql("UPDATE {prefix}user SET twofactor_secret = '' WHERE login = 'admin'"),
+        "A6",
+    ),
+    Mutant(
+        "two_factors.user_without",
+        "somebody came before it was required, and has none",
+        Place.DATABASE,
+        ("two_factors.everybody_who_came_has_one",),
+        sql(
+            "INSERT INTO {prefix}user (login, password, email, date_registered, ts_last_seen)"
+            " VALUES ('early', 'x', 'early@people.example', NOW(), NOW())"
+        ),
+        "A1",
+    ),
+    Mutant(
+        "two_factors.token_without",
+        "a token is left of somebody who has no second factor",
+        Place.DATABASE,
+        ("two_factors.tokens_are_known",),
+        sql(
+            "INSERT INTO {prefix}user (login, password, email, date_registered)"
+            " VALUES ('early', 'x', 'early@people.example', NOW())",
+            "INSERT INTO {prefix}user_token_auth (login, description, password, hash_algo, date_created)"
+            " VALUES ('early', 'a script', SHA2('x', 512), 'sha512', NOW())",
+        ),
+        "A3",
+    ),
+    Mutant(
+        "two_factors.any_code",
+        "every code is right",
+        Place.IMAGE,
+        ("two_factors.wrong_code_is_refused", "two_factors.code_works_once"),
+        code(
+            VERIFIER,
+            "public function validateAuthCode($login, $authCode)\n    {",
+            "public function validateAuthCode($login, $authCode)\n    { return true;",
+        ),
+        "A4",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "two_factors.code_again",
+        "a code that was used is taken again",
+        Place.IMAGE,
+        ("two_factors.code_works_once",),
+        code(VERIFIER, USED, "if (false)"),
+        "A4",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "two_factors.wide_window",
+        "codes of half an hour are taken",
+        Place.IMAGE,
+        ("two_factors.window_is_two_minutes_and_a_half",),
+        code(VERIFIER, "$authCode, 2)", "$authCode, 60)"),
+        "A5",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "two_factors.recovery_code_again",
+        "a recovery code is not used up",
+        Place.IMAGE,
+        ("two_factors.recovery_code_works_once",),
+        every(
+            code(VERIFIER, USED, "if (false)"),
+            code(
+                "plugins/TwoFactorAuth/Dao/RecoveryCodeDao.php",
+                "'DELETE FROM %s WHERE login = ? and",
+                "'SELECT 1 FROM %s WHERE login = ? and",
+            ),
+        ),
+        "A6",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "two_factors.clock",
+        "the web server's clock is five minutes ahead",
+        Place.CLOCK,
+        ("two_factors.code_works_once", "two_factors.window_is_two_minutes_and_a_half"),
+        _clock,
+        "A5",
+        Stage.PRODUCTION,
+    ),
+)

@@ -1,0 +1,86 @@
+"""Mutants of user ids: one is kept, reported or written down."""
+
+from typing import Final
+
+from harness.gate.mutants.changes import code, every, in_web, no_plugin, option, plugin
+from harness.gate.mutants.mutant import Mutant, Place, Stage
+
+STORED: Final = tuple(
+    f"user_ids.{it}"
+    for it in (
+        "none_by_form",
+        "none_in_bulk",
+        "none_of_the_past",
+        "none_of_a_returning_visitor",
+        "none_of_a_browser",
+    )
+)
+PROCESSOR: Final = "plugins/NoUserIds/Tracker/RequestProcessor.php"
+
+MUTANTS: Final = (
+    Mutant(
+        "user_ids.kept",
+        "NoUserIds is not in the list of plugins",
+        Place.FILE,
+        (
+            *STORED,
+            "user_ids.none_in_the_visitor_s_id",
+            "user_ids.nowhere_in_the_database",
+            "plugins.promised_are_active",
+        ),
+        no_plugin("NoUserIds"),
+        "P3",
+    ),
+    Mutant(
+        "user_ids.anonymized_only",
+        "user ids are kept as their hashes",
+        Place.DATABASE,
+        STORED,
+        every(no_plugin("NoUserIds"), option("PrivacyManager.anonymizeUserId", 1)),
+        "P4",
+    ),
+    Mutant(
+        "user_ids.report_on",
+        "the UserId plugin is active",
+        Place.FILE,
+        ("user_ids.no_report_of_users", "plugins.user_id_is_off", "plugins.nothing_else_is_active"),
+        plugin("UserId"),
+        "P11",
+    ),
+    Mutant(
+        "user_ids.code_gone",
+        "NoUserIds is listed, and its code is not in the image",
+        Place.IMAGE,
+        (*STORED, "plugins.promised_are_active"),
+        in_web("rm -rf plugins/NoUserIds/*"),
+        "G7",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "user_ids.another_word",
+        "NoUserIds empties another parameter",
+        Place.IMAGE,
+        STORED,
+        code(PROCESSOR, "'uid'", "'_uid'"),
+        "P3",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "user_ids.no_tracker_plugin",
+        "NoUserIds is not loaded by the tracker",
+        Place.IMAGE,
+        STORED,
+        code("plugins/NoUserIds/NoUserIds.php", "return true", "return false"),
+        "P3",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "user_ids.plugin_folder_renamed",
+        "NoUserIds has another folder's name on this volume",
+        Place.VOLUME,
+        STORED,
+        in_web("mv plugins/NoUserIds plugins/nouserids"),
+        "G7",
+        Stage.PAIR,
+    ),
+)

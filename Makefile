@@ -4,7 +4,7 @@ HARNESS := .venv/bin/harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console archive fault token totp logs doctor test-local lint test gate bench dist-dev lock
+.PHONY: help up down clean console archive fault token totp logs doctor test-local lint test gate mutants bench dist-dev lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ lint: .venv/requirements.lock ## ruff, mypy, shellcheck, hadolint, yamllint, wor
 
 gate: .venv/requirements.lock ## prove every promise: of image/, of IMAGE=ref, or of a running instance, URL=https://…
 	@$(HARNESS) gate $(if $(URL),--url $(URL)) $(if $(AUTHORITY),--authority $(AUTHORITY)) $(if $(ALLOW_HITS),--allow-hits)
+
+mutants: .venv/requirements.lock ## the gate proves itself: each promise broken in turn; T=privacy, GENERATED=1, FULL=1
+	@$(HARNESS) mutants $(if $(T),--only "$(T)") $(if $(GENERATED),--generated) $(if $(FULL),--full)
 
 bench: .venv/requirements.lock ## the figures, into reports/bench.json
 	@$(HARNESS) prepare

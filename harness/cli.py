@@ -20,6 +20,7 @@ from harness.policy import POLICY_FILE
 from harness.settings import REPORTS, Settings
 
 if TYPE_CHECKING:
+    from harness.gate.mutants.matrix import Row
     from harness.gate.run import Result
 
 app = typer.Typer(
@@ -229,6 +230,64 @@ def _print_result(result: "Result") -> None:
     elif progress.console.is_terminal or result.status == "skip":
         reason = f": {result.seen}" if result.status == "skip" else ""
         progress.console.print(f"{result.status:5} {result.check.id}[dim]{escape(reason)}[/dim]")
+
+
+@app.command()
+def mutants(
+    only: Annotated[str, typer.Option(help="Parts of ids, or a promise: privacy, drift …")] = "",
+    full: Annotated[
+        bool, typer.Option("--full", help="Every check on every mutant: a night's work.")
+    ] = False,
+    made_by_rule: Annotated[
+        bool, typer.Option("--generated", help="Those made of each key and variable as well.")
+    ] = False,
+    image: Annotated[str, typer.Option(help="A built image; image/ by default.")] = "",
+    json_output: Json = False,
+) -> None:
+    """Break each promise in turn: the gate must say so, and only then."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from harness.operate import mutants as operation
+    from harness.operate.prepare import prepare as run
+
+    subjects = operation.chosen(only, with_generated=made_by_rule)
+    run()
+    settings = Settings.from_environment()
+    settings = dataclasses.replace(settings, image=image or settings.image)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=progress.console) as bar:
+        task = bar.add_task("mutants", total=len(subjects))
+
+        def told(row: "Row") -> None:
+            bar.advance(task)
+            if said := _what_went_wrong(row):
+                bar.console.print(escape(said), style="red")
+
+        document = operation.play(settings, subjects, full=full, whole=not only, told=told)
+    if json_output:
+        out.print_json(json.dumps(document))
+    for title in ("not_made", "killed_by_another_promise", "checks_without_a_kill"):
+        if document[title]:
+            progress.console.print(f"{title.replace('_', ' ')}: {', '.join(document[title])}")
+    progress.console.print(f"Next: open {os.path.relpath(operation.PAGE)}")
+    print(document["summary"], file=sys.stderr if json_output else sys.stdout)
+    if not document["proven"]:
+        raise typer.Exit(ExitCode.BROKEN_PROMISE)
+
+
+def _what_went_wrong(row: "Row") -> str:
+    """Return a line where a row is not as it should be; else nothing."""
+    from harness.gate.mutants import matrix
+    from harness.gate.mutants.mutant import Mutant
+
+    name = row.subject.id
+    if row.not_made:
+        return f"not made: {name}: {row.not_made}"
+    if isinstance(row.subject, Mutant):
+        lost = matrix.missed(row)
+        return f"survived: {name}: not red: {', '.join(lost)}" if lost else ""
+    alarms = [f"{check}: {row.seen[check]}" for check in sorted(row.red)]
+    return f"false alarm: {name}: {'; '.join(alarms)}" if alarms else ""
 
 
 @app.command()

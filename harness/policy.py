@@ -55,11 +55,13 @@ class Archiving:
     Args:
         from_browser: whether looking at a report may archive.
         today_outdated_after_seconds: age from which today's archive is made anew.
+        killed_taken_up_after_seconds: age from which what a killed archiver began is begun again.
         maximum_rows: report name to rows kept; the rest is summed up as "Others".
     """
 
     from_browser: bool
     today_outdated_after_seconds: int
+    killed_taken_up_after_seconds: int
     maximum_rows: Mapping[str, int]
 
 

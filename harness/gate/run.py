@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import pymysql
 import requests
@@ -13,6 +14,8 @@ from harness.gate.check import CannotTellError, Check, Finding, Status
 from harness.gate.checks import ALL
 from harness.gate.look import Look
 from harness.gate.target import Target
+
+RED: Final = (Status.FAIL, Status.ERROR)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ def run(
     target: Target,
     checks: Iterable[Check] = ALL,
     told: Callable[[Result], None] = lambda _: None,
+    *,
+    until_red: bool = False,
 ) -> list[Result]:
     """Run `checks` on `target`; nothing that goes wrong in one ends the others.
 
@@ -47,6 +52,7 @@ def run(
         target: what is looked at.
         checks: all by default.
         told: called with each result as it comes.
+        until_red: the first broken promise is the last that is looked at.
     """
     look = Look(target)
     results = []
@@ -54,6 +60,8 @@ def run(
         result = _result(check, look)
         told(result)
         results.append(result)
+        if until_red and result.status in RED:
+            break
     return results
 
 

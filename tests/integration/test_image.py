@@ -73,6 +73,17 @@ def test_a_listed_plugin_that_is_nowhere_fails_the_build(
         images.build_deployed(any_base, tag, directory=tree)
 
 
+@pytest.mark.parametrize("required", [">=6.0.0-b1,<7.0.0-b1", ">=5.0.0-b1,<5.1.0-b1", ">=4.0.0,<5"])
+def test_a_plugin_for_another_matomo_fails_the_build(
+    any_base: Image, tree: Path, tag: str, required: str
+) -> None:
+    described = tree / "plugins" / "NoUserIds" / "plugin.json"
+    described.write_text(described.read_text().replace(">=5.0.0-b1,<6.0.0-b1", required))
+    with pytest.raises(WrongInputError, match="plugin NoUserIds requires matomo") as caught:
+        images.build_deployed(any_base, tag, directory=tree)
+    assert images.code_version(any_base.reference) in caught.value.seen
+
+
 def test_an_optional_plugin_is_listed_where_the_image_has_it(matomo_image: Image) -> None:
     present = images.run_once(matomo_image.reference, ["ls", "/usr/src/matomo/plugins"]).split()
     config = images.run_once(

@@ -157,6 +157,13 @@ def today_is_archived_anew(look: Look) -> Finding:
     )
 
 
+@AREA.check(Door.INSIDE)
+def killed_is_taken_up_again(look: Look) -> Finding:
+    """What a killed archiver began is begun again after as many seconds as the policy says."""
+    wanted = look.policy.archiving.killed_taken_up_after_seconds
+    return same(str(wanted), str(look.settings["General"].get("archive_failure_recovery_timeout")))
+
+
 @AREA.check(Door.LOGIN)
 def nobody_can_click_it_on(look: Look) -> Finding:
     """Administration, General settings has no switch that would have the browser archive."""

@@ -60,10 +60,12 @@ def environment_wins(look: Look) -> Finding:
 
 @AREA.check(Door.STANDS, Door.INSIDE)
 def environment_wins_in_web(look: Look) -> Finding:
-    """Every MATOMO_ variable is the effective value in the web server and in the tracker."""
+    """Every MATOMO_ variable of the container is the effective value in the web server and in the tracker."""
     wrong = []
     for mode in ("web", "tracker"):
-        differing = _differing(_facts_over_http(look, mode))
+        # Not the environment that the web server says it has: that may be another one.
+        there = {**_facts_over_http(look, mode), "environment": look.facts["environment"]}
+        differing = _differing(there)
         wrong += [f"{name} in the {mode}" for name in differing]
     return nothing("variable without effect", wrong)
 

@@ -178,4 +178,12 @@ MUTANTS: Final = (
         "R10",
         Stage.PRODUCTION,
     ),
+    Mutant(
+        "archiving.killed_for_a_day",
+        "what a killed archiver began is begun again after Matomo's own day",
+        Place.FILE,
+        ("archiving.killed_is_taken_up_again", DRIFT),
+        no_key("General", "archive_failure_recovery_timeout"),
+        "R7",
+    ),
 )

@@ -3,7 +3,6 @@
 from typing import Final
 
 from harness.gate.mutants.changes import (
-    apache,
     file,
     in_web,
     key,
@@ -37,9 +36,18 @@ def _as_argument(deployment: Deployment) -> None:
 
 
 def _backed_up(deployment: Deployment) -> None:
-    """As the public EnvironmentVariables plugin does it: a save writes what the environment says."""
-    password = deployment.stands.mariadb.passwords.matomo.replace('"', '\\"')
-    file(lambda text: f'{text}\n[database]\npassword = "{password}"\n')(deployment)
+    """A backup of the days of the public EnvironmentVariables plugin, which writes what it reads."""
+    deployment.shell.run("mkdir", "-p", "/mnt/efs/backup", user="root")
+    password = deployment.stands.mariadb.passwords.matomo
+    deployment.shell.write("/mnt/efs/backup/config.ini.php", password, user="root")
+
+
+def _shadow(deployment: Deployment) -> None:
+    """Apache's own envvars set a variable: for the web server alone, not for the console."""
+    other = "export MATOMO_GENERAL_NOREPLY_EMAIL_ADDRESS=other@matomo.example"
+    in_web(f"echo {other} >> /etc/apache2/envvars")(deployment)
+    deployment.stands.matomo.get_wrapped_container().restart(timeout=1)
+    deployment.stands.wait_for_a_target()
 
 
 def _no_scheme(deployment: Deployment) -> None:
@@ -92,7 +100,7 @@ MUTANTS: Final = (
         "the web server's own configuration shadows a variable",
         Place.IMAGE,
         ("configuration.environment_wins_in_web",),
-        apache("SetEnv MATOMO_GENERAL_NOREPLY_EMAIL_ADDRESS other@matomo.example"),
+        _shadow,
         "C6",
         Stage.PRODUCTION,
     ),
@@ -152,10 +160,10 @@ MUTANTS: Final = (
         Stage.PRODUCTION,
     ),
     Mutant(
-        "configuration.scheme_headers_lost",
+        "drift.scheme_headers_lost",
         "config.ini.php names no header of the scheme",
         Place.FILE,
-        ("configuration.login_is_near", "drift.file_is_the_image_s"),
+        ("drift.file_is_the_image_s",),
         no_key("General", "proxy_scheme_headers[]"),
         "M1",
         Stage.PRODUCTION,
@@ -203,9 +211,9 @@ MUTANTS: Final = (
         Stage.PRODUCTION,
     ),
     Mutant(
-        "configuration.secret_in_config",
-        "a save wrote the database's password into config.ini.php",
-        Place.FILE,
+        "configuration.secret_in_a_backup",
+        "an old backup has the database's password",
+        Place.VOLUME,
         ("configuration.no_secret_in_a_file",),
         _backed_up,
         "C3",

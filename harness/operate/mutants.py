@@ -1,0 +1,83 @@
+"""The gate proves itself on the image that is at hand."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from harness import policy
+from harness.errors import WrongInputError
+from harness.gate.mutants import WRITTEN, generated, matrix, report
+from harness.gate.mutants.matrix import Row, Subject, Theatre
+from harness.gate.mutants.variants import VARIANTS
+from harness.settings import REPORTS, Settings
+from harness.stack import images, reaper
+from harness.stack.golden import golden
+from harness.stack.shared import shared_servers
+
+PAGE: Final = REPORTS / "mutants.html"
+PROMISES: Final = {"privacy": ("masking.", "user_ids.")}
+"""Words for several areas."""
+
+
+def chosen(words: str, *, with_generated: bool) -> list[Subject]:
+    """Return the mutants and variants that `words` name; all where there are none.
+
+    Args:
+        words: parts of ids, or an area, apart by blanks.
+        with_generated: those that are made by rule, too.
+
+    Raises:
+        WrongInputError: nothing has such a name.
+    """
+    every: list[Subject] = [*WRITTEN, *VARIANTS]
+    if with_generated:
+        every += generated.generated(policy.read())
+    parts = [part for word in words.split() for part in PROMISES.get(word, (word,))]
+    found = [it for it in every if not parts or any(part in it.id for part in parts)]
+    if not found:
+        raise WrongInputError(
+            expected="a part of a mutant's id, or one of "
+            + ", ".join(sorted({it.promise for it in WRITTEN} | {"privacy", "variant"})),
+            seen=words,
+            next_command="make mutants T=masking",
+        )
+    return found
+
+
+def play(
+    settings: Settings,
+    subjects: Sequence[Subject],
+    *,
+    full: bool,
+    whole: bool,
+    told: Callable[[Row], None],
+) -> dict[str, Any]:
+    """Play `subjects` and write the matrix; return what mutants.json holds.
+
+    Args:
+        settings: which image.
+        subjects: mutants and variants.
+        full: every check on every mutant.
+        whole: all written ones are among `subjects`.
+        told: called with each row as it comes.
+
+    Raises:
+        HarnessError: the image cannot be built or started.
+    """
+    promised = policy.read()
+    image, database = images.deployed_image(settings), images.mariadb_base(settings)
+    installed = golden(image, database)
+    theatre = Theatre(installed, shared_servers(installed, reaper.this_process()), promised)
+    at_once = (os.cpu_count() or 1) + 1
+    rows = theatre.play_all(subjects, full=full, at_once=at_once, told=told)
+    about = {
+        "image": str(image),
+        "database": str(database),
+        "Matomo": images.code_version(image.reference),
+        "checks": "all on each"
+        if full
+        else "all on each variant; on a mutant those that it names"
+        " and all that need no archived day and no new accounts",
+    }
+    return report.write(rows, matrix.judge(rows, whole=whole), about, Path(PAGE).parent)

@@ -61,12 +61,15 @@ class Check:
         promise: the sentence that it proves.
         doors: what it cannot do without.
         run: looks, and says what it saw.
+        costly: it takes half a second of a processor or more, so that the quick kill matrix leaves
+            it out of mutants that are not about it.
     """
 
     id: str
     promise: str
     doors: frozenset[Door]
     run: Callable[["Look"], Finding]
+    costly: bool
 
     @property
     def area(self) -> str:
@@ -88,17 +91,19 @@ class Area:
         self.name = name
         self.checks: list[Check] = []
 
-    def check(self, *doors: Door) -> Callable[[Run], Run]:
+    def check(self, *doors: Door, costly: bool = False) -> Callable[[Run], Run]:
         """Take a function as a check: its name is the id's second part, its docstring the promise.
 
         Args:
             doors: what it needs beyond HTTP.
+            costly: see Check; what needs Door.CHANGE is, as it archives or makes accounts.
         """
 
         def take(run: Run) -> Run:
             name: Any = getattr(run, "__name__", "")
             promise = " ".join((run.__doc__ or "").split())
-            self.checks.append(Check(f"{self.name}.{name}", promise, frozenset(doors), run))
+            much = costly or Door.CHANGE in doors
+            self.checks.append(Check(f"{self.name}.{name}", promise, frozenset(doors), run, much))
             return run
 
         return take

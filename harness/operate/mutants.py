@@ -77,7 +77,6 @@ def play(
         "Matomo": images.code_version(image.reference),
         "checks": "all on each"
         if full
-        else "all on each variant; on a mutant those that it names"
-        " and all that need no archived day and no new accounts",
+        else "all on each variant; on a mutant those that it names and all that cost little",
     }
     return report.write(rows, matrix.judge(rows, whole=whole), about, Path(PAGE).parent)

@@ -177,7 +177,7 @@ def nobody_can_click_it_on(look: Look) -> Finding:
     )
 
 
-@AREA.check(Door.API)
+@AREA.check(Door.API, costly=True)
 def no_request_archives_an_open_segment(look: Look) -> Finding:
     """A segment that nobody made before is not archived by the request for it."""
     if look.policy.archiving.from_browser:

@@ -266,7 +266,7 @@ def nothing_links_to_clear_text(look: Look) -> Finding:
     return nothing("link to http", [clear] if clear in page else [])
 
 
-@AREA.check(Door.STANDS, Door.INSIDE)
+@AREA.check(Door.STANDS, Door.INSIDE, costly=True)
 def mail_comes(look: Look) -> Finding:
     """A mail of Matomo's comes to the relay, by what the environment says."""
     address = f"{secrets.token_hex(4)}@people.example"

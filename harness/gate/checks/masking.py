@@ -172,7 +172,7 @@ def nowhere_in_a_log(look: Look) -> Finding:
     return nothing("whole address", sweep.logs(look, sweep.addresses(look.day.canaries)))
 
 
-@AREA.check(Door.STANDS)
+@AREA.check(Door.STANDS, costly=True)
 def nowhere_in_a_mail(look: Look) -> Finding:
     """A report by mail has no whole address in it, nor has any other mail."""
     return nothing("whole address", sweep.mails(look, sweep.addresses(look.day.canaries)))

@@ -100,7 +100,7 @@ def no_token_without_a_code(look: Look) -> Finding:
     return holds(False, "a refusal", "a token")
 
 
-@AREA.check(Door.LOGIN)
+@AREA.check(Door.LOGIN, costly=True)
 def password_alone_opens_nothing(look: Look) -> Finding:
     """With name and password alone the superuser gets nowhere but to the code's form."""
     account, web = look.target.account, look.web
@@ -111,7 +111,7 @@ def password_alone_opens_nothing(look: Look) -> Finding:
     return nothing("place beyond the code's form", _beyond(web, ASK))
 
 
-@AREA.check(Door.LOGIN)
+@AREA.check(Door.LOGIN, costly=True)
 def wrong_code_is_refused(look: Look) -> Finding:
     """A code that is none is refused."""
     account, web = look.target.account, look.web

@@ -4,7 +4,8 @@ import hashlib
 from typing import Final
 
 from harness.gate.look import Look
-from harness.gate.mutants.changes import api, code, every, in_web, key, sql
+from harness.gate.mutants.changes import api, code, in_web, key, sql
+from harness.gate.mutants.configuration import no_scheme
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 
 EXAMPLE_TOKEN: Final = "33dc3f2536d3025974cccb4b4d2d98f4"  # noqa: S105  of Matomo's documentation
@@ -109,14 +110,6 @@ MUTANTS: Final = (
         stage=Stage.PAIR,
     ),
     Mutant(
-        "accounts.updater_open",
-        "Matomo updates itself, and its last step asks for no login",
-        Place.FILE,
-        ("accounts.updater_is_closed", "configuration.code_comes_from_the_image_alone"),
-        key("General", "enable_auto_update", 1),
-        "U5",
-    ),
-    Mutant(
         "accounts.updater_for_all",
         "the updater asks nobody who he is",
         Place.IMAGE,
@@ -127,12 +120,12 @@ MUTANTS: Final = (
     ),
     Mutant(
         "accounts.reset_by_http",
-        "the link to a new password is by http",
-        Place.ENVIRONMENT,
-        ("accounts.password_reset_comes_by_mail", "configuration.promised_variables_are_set"),
-        every(),
-        "E2",
+        "the proxy tells no scheme: the link to a new password is by http",
+        Place.PROXY,
+        ("accounts.password_reset_comes_by_mail",),
+        no_scheme,
+        "X4",
         Stage.PRODUCTION,
-        {"MATOMO_GENERAL_FORCE_SSL": None, "MATOMO_GENERAL_PROXY_SCHEME_HEADERS": "[]"},
+        {"MATOMO_GENERAL_FORCE_SSL": "0"},
     ),
 )

@@ -7,7 +7,6 @@ from harness.gate.mutants.changes import (
     in_web,
     key,
     load_balancer,
-    no_key,
     no_plugin,
     option,
 )
@@ -50,7 +49,8 @@ def _shadow(deployment: Deployment) -> None:
     deployment.stands.wait_for_a_target()
 
 
-def _no_scheme(deployment: Deployment) -> None:
+def no_scheme(deployment: Deployment) -> None:
+    """Take the header out that says by which scheme a browser came."""
     drop = "sed -i '/X-Forwarded-Proto/d' /etc/haproxy/haproxy.cfg"
     load_balancer(drop)(deployment)
 
@@ -145,7 +145,7 @@ MUTANTS: Final = (
         "the proxy tells no scheme: cookies and links are of http",
         Place.PROXY,
         ("configuration.cookies_are_secure", "configuration.nothing_links_to_clear_text"),
-        _no_scheme,
+        no_scheme,
         "X1",
         Stage.PRODUCTION,
         {"MATOMO_GENERAL_FORCE_SSL": "0"},
@@ -155,16 +155,7 @@ MUTANTS: Final = (
         "the proxy tells no scheme, and https is forced",
         Place.PROXY,
         ("configuration.login_is_near",),
-        _no_scheme,
-        "M1",
-        Stage.PRODUCTION,
-    ),
-    Mutant(
-        "drift.scheme_headers_lost",
-        "config.ini.php names no header of the scheme",
-        Place.FILE,
-        ("drift.file_is_the_image_s",),
-        no_key("General", "proxy_scheme_headers[]"),
+        no_scheme,
         "M1",
         Stage.PRODUCTION,
     ),
@@ -256,10 +247,10 @@ MUTANTS: Final = (
         environment={"MATOMO_MAIL_PASSWORD": "of last year"},
     ),
     Mutant(
-        "configuration.mail_in_clear",
-        "mail is sent without STARTTLS, which the relay refuses",
+        "configuration.mail_encryption_lost",
+        "nothing says that mail is sent by TLS",
         Place.ENVIRONMENT,
-        (MAIL,),
+        (SET,),
         seen="E1",
         stage=Stage.PRODUCTION,
         environment={"MATOMO_MAIL_ENCRYPTION": ""},

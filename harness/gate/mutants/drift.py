@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from harness.gate.mutants.changes import every, file, key, option, renamed
-from harness.gate.mutants.mutant import Deployment, Mutant, Place
+from harness.gate.mutants.changes import every, file, key, no_key, option, renamed
+from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 
 
 def _delete_reports(deployment: Deployment) -> None:
@@ -74,5 +74,14 @@ MUTANTS: Final = (
         ("drift.options_are_the_policy_s",),
         every(option("delete_logs_enable", 1), option("delete_logs_older_than", 1)),
         "P9",
+    ),
+    Mutant(
+        "drift.scheme_headers_lost",
+        "config.ini.php names no header of the scheme",
+        Place.FILE,
+        ("drift.file_is_the_image_s",),
+        no_key("General", "proxy_scheme_headers[]"),
+        "M1",
+        Stage.PRODUCTION,
     ),
 )

@@ -79,15 +79,15 @@ def keys() -> Iterator[Key]:
     for line in CONFIG.read_text().splitlines():
         if head := re.fullmatch(r"\[(\w+)\]", line):
             section = head[1]
-        elif found := re.fullmatch(r'([\w\[\]]+) = "?([^"]*?)"?( ; optional)?', line):
-            yield Key(section, found[1], found[2], line.removesuffix(" ; optional"))
+        elif found := re.fullmatch(r'([\w\[\]]+) = "?([^";]*)"?', line):
+            yield Key(section, found[1], found[2], line)
 
 
 def of_the_file() -> Iterator[Mutant]:
     """Each key of config.ini.php dropped and changed; of the list of plugins each line dropped."""
     for it in keys():
         yield _in_the_image(
-            f"file.{it.id}.dropped", f"no {it.line}", image_file(without_line(it.line))
+            it, f"file.{it.id}.dropped", f"no {it.line}", image_file(without_line(it.line))
         )
         if it.section != "Plugins":
             change = image_file(renamed(it.line, it.changed))

@@ -9,7 +9,7 @@ from typing import Final
 
 from harness.errors import HarnessError
 from harness.gate import run
-from harness.gate.check import Check, Door, Status
+from harness.gate.check import Check, Status
 from harness.gate.checks import ALL
 from harness.gate.mutants.mutant import Deployment, Mutant, Stage, Variant
 from harness.gate.run import RED
@@ -76,15 +76,14 @@ def checks_for(subject: Subject, *, full: bool) -> list[Check]:
 
     Args:
         subject: a variant is for the whole gate.
-        full: a mutant too; else what takes a day's archive or many logins (Door.CHANGE) is left
-            out where the mutant does not name it.
+        full: a mutant too; else a costly check is left out where the mutant does not name it.
     """
     if full or isinstance(subject, Variant):
         return list(ALL)
     if not subject.kills:
         # Of a generated one the first red check is enough: those that cost little come first.
-        return sorted(ALL, key=lambda it: Door.CHANGE in it.doors)
-    return [it for it in ALL if Door.CHANGE not in it.doors or it.id in subject.kills]
+        return sorted(ALL, key=lambda it: it.costly)
+    return [it for it in ALL if not it.costly or it.id in subject.kills]
 
 
 # -- playing --------------------------------------------------------------------------------------

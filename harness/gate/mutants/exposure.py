@@ -11,6 +11,15 @@ NO_RULES: Final[Change] = in_web(
 )
 """Neither the image's rules nor Matomo's own files."""
 
+OPEN: Final = r"""
+a2disconf -q zz-matomo
+rm -f /etc/apache2/conf-enabled/security.conf
+find . -name .htaccess -delete
+mkdir -p vendor/composer .git backup/config misc/cron
+for it in vendor/composer/installed.json .git/config composer.json package.json README.md LICENSE \
+    backup/config/config.ini.php misc/cron/archive.php .htaccess .env; do echo > $it; done
+"""
+
 
 def _with(path: str) -> Change:
     return every(in_web(f"mkdir -p $(dirname {path}) && echo x >> {path}"), NO_RULES)
@@ -150,5 +159,32 @@ MUTANTS: Final = (
         ("exposure.matomo_s_errors_tell_no_path",),
         code("index.php", "<?php", '<?php echo "/var/www/html/index.php";'),
         stage=Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.no_configuration",
+        "the web server runs without the image's configuration, on a volume with all of a checkout",
+        Place.IMAGE,
+        tuple(
+            f"exposure.{it}"
+            for it in (
+                *("configuration_is_closed", "caches_and_languages_are_closed", "code_is_closed"),
+                *("console_is_closed", "backups_and_dot_files_are_closed"),
+                *("everything_else_is_closed", "no_directory_is_listed"),
+                *("web_server_tells_no_version", "php_tells_no_version"),
+                *("error_pages_tell_no_version", "security_headers_are_there", "trace_is_refused"),
+            )
+        ),
+        every(
+            in_web(OPEN),
+            apache(
+                "TraceEnable On",
+                "ServerSignature On",
+                "<Directory /var/www/html>",
+                "Options +Indexes",
+                "</Directory>",
+            ),
+        ),
+        "S1",
+        Stage.PAIR,
     ),
 )

@@ -1,0 +1,66 @@
+"""The gate's checks have been seen red: each by a mutant that names it, on a real deployment."""
+
+import pytest
+
+from harness import policy
+from harness.gate.checks import ALL
+from harness.gate.mutants import WRITTEN, matrix
+from harness.gate.mutants.matrix import Theatre
+from harness.gate.mutants.mutant import Mutant, Stage
+from harness.gate.mutants.variants import VARIANTS
+from harness.pytest_plugin import SharedServers
+from harness.settings import Settings
+from harness.stack import images
+from harness.stack.golden import Golden
+from harness.stack.images import Image
+
+COST = {Stage.INSTANCE: 1, Stage.PAIR: 2, Stage.PRODUCTION: 6}
+
+
+def cover() -> list[Mutant]:
+    """Few mutants that name every check; `make mutants` plays all of them."""
+    open_checks, taken = {it.id for it in ALL}, []
+    while open_checks:
+        best = max(WRITTEN, key=lambda it: len(open_checks & set(it.kills)) / COST[it.stage])
+        taken.append(best)
+        open_checks -= set(best.kills)
+    return taken
+
+
+@pytest.fixture(scope="session")
+def matomo_image(any_image: Image) -> Image:
+    """One version: whether a check can be red is no matter of versions."""
+    return any_image
+
+
+@pytest.fixture(scope="session")
+def matomo_mariadb_image() -> Image:
+    """The database's image, asked for without a version."""
+    return images.mariadb_base(Settings.from_environment())
+
+
+@pytest.fixture
+def theatre(matomo_golden: Golden, matomo_servers: SharedServers) -> Theatre:
+    """Where mutants are played; their servers' logs are full of errors, on purpose."""
+    return Theatre(matomo_golden, matomo_servers.servers(), policy.read())
+
+
+@pytest.mark.parametrize("mutant", cover(), ids=lambda it: it.id)
+def test_each_named_check_is_red_and_without_it_the_mutant_survives(
+    theatre: Theatre, mutant: Mutant
+) -> None:
+    row = theatre.play(mutant, [it for it in ALL if it.id in mutant.kills])
+    assert not row.not_made
+    assert matrix.missed(row) == []
+    for check in mutant.kills:
+        assert matrix.judge([row.without(check)], whole=False).survivors == (mutant.id,)
+
+
+@pytest.mark.parametrize(
+    "name", ["variant.row_limits", "variant.three_bytes", "variant.another_admin"]
+)
+def test_a_harmless_variant_leaves_the_gate_green(theatre: Theatre, name: str) -> None:
+    (variant,) = (it for it in VARIANTS if it.id == name)
+    row = theatre.play(variant, [it for it in ALL if it.area != "archiving"])
+    assert dict(row.seen) == {}
+    assert not row.not_made

@@ -9,6 +9,11 @@ from harness.gate.look import Look
 
 AREA: Final = Area("masking")
 
+FORGED: Final = (
+    *("X-Forwarded-For", "Client-IP", "X-Client-IP", "X-Real-IP", "X-Forwarded", "Forwarded-For"),
+    *("X-Cluster-Client-IP", "CF-Connecting-IP", "True-Client-IP", "Fastly-Client-IP"),
+)
+"""Headers by which proxies name whom they serve; the load balancer sees to the first alone."""
 PRIVATE: Final = ("10", "127", "172", "192")
 """First bytes of the addresses of this machine's own networks, which is all that a mask may leave."""
 
@@ -107,10 +112,10 @@ def on_every_site(look: Look) -> Finding:
 
 @AREA.check(Door.STANDS, Door.DATABASE)
 def through_the_load_balancer(look: Look) -> Finding:
-    """A forged X-Forwarded-For is not believed: what is stored is whom the load balancer saw."""
+    """No header that a visitor can forge is believed: what is stored is whom the load balancer saw."""
     forged, zeroed = "203.0.113.77", look.policy.privacy.masked_bytes
     web = look.web
-    web.session.headers["X-Forwarded-For"] = forged
+    web.session.headers.update(dict.fromkeys(FORGED, forged))
     web.session.headers["User-Agent"] = "Mozilla/5.0 (X11; Linux) Firefox/101.0"
     web.get({"idsite": look.day.sites[0], "rec": 1, "new_visit": 1}, "matomo.php")
     (row,) = look.database.query(

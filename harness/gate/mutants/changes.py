@@ -1,5 +1,6 @@
 """Small functions that mutants and variants are put together from: each returns a change."""
 
+import shlex
 from collections.abc import Callable
 
 from harness.gate.mutants.mutant import Change, Deployment
@@ -156,9 +157,9 @@ def code(path: str, old: str, new: str) -> Change:
 
 def apache(*lines: str) -> Change:
     """Add lines to the web server's configuration, after all others, and have it take them up."""
-    quoted = "\\n".join(line.replace('"', '\\"') for line in lines)
+    quoted = " ".join(shlex.quote(line) for line in lines)
     path = "/etc/apache2/conf-enabled/zzz.conf"
-    return in_web(f'printf "{quoted}\\n" >> {path} && apachectl graceful')
+    return in_web(f"printf '%s\\n' {quoted} >> {path} && apachectl graceful")
 
 
 def load_balancer(script: str) -> Change:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+import pymysql
+from docker.errors import DockerException
+from requests import RequestException
+
 from harness.errors import HarnessError
 from harness.gate import run
 from harness.gate.check import Check, Status
@@ -21,6 +25,8 @@ from harness.stack.servers import Servers
 
 STARTS: Final = "it starts"
 """In place of a check's id: what is red of a deployment that does not come up at all."""
+CANNOT: Final = (HarnessError, LookupError, DockerException, RequestException, pymysql.Error)
+"""What says that a change could not be made: the mutant is a mistake, and not the deployment."""
 SLOWEST_FIRST: Final = (Stage.PRODUCTION, Stage.PAIR, Stage.INSTANCE)
 
 Subject = Mutant | Variant
@@ -131,7 +137,7 @@ class Theatre:
                 try:
                     subject.change(deployment)
                     looked_at = deployment.target
-                except (HarnessError, LookupError) as error:
+                except CANNOT as error:
                     return Row(subject, {}, {}, monotonic() - begun, not_made=str(error))
                 first_is_enough = isinstance(subject, Mutant) and not subject.kills
                 results = run.run(looked_at, checks, until_red=first_is_enough)

@@ -23,6 +23,7 @@ FIRST_DAY: Final = date(2025, 12, 31)
 DAYS: Final = 2
 ZONES: Final = ("America/New_York", "Pacific/Auckland")
 SEGMENT: Final = "browserCode==FF"
+MAILED: Final = ("VisitsSummary_get", "Actions_getPageUrls", "UserCountry_getCountry")
 OPEN_SEGMENT: Final = "actions>=1"
 """Made by nobody: only a request could have it archived."""
 
@@ -357,6 +358,23 @@ class Day:
         """Exit code of a second run."""
         assert self.after  # noqa: S101
         return self._archive()
+
+    @cached_property
+    def mailed(self) -> str:
+        """Whom a report of the canaries' site was mailed to, once it was archived."""
+        assert self.archived is not None  # noqa: S101
+        address = f"report-{self._run}@people.example"
+        report: Parameters = {
+            **{"idSite": self.sites[0], "description": "canaries", "period": "day", "hour": 0},
+            **{"reportType": "email", "reportFormat": "html"},
+            **{f"reports[{at}]": it for at, it in enumerate(MAILED)},
+            **{"parameters[displayFormat]": 1, "parameters[emailMe]": "false"},
+            "parameters[additionalEmails][0]": address,
+        }
+        made = self._api.call("ScheduledReports.addReport", **report)
+        which: Parameters = {"idReport": made["value"], "period": "day", "date": "today"}
+        self._api.call("ScheduledReports.sendReport", **which, force=1)
+        return address
 
     def _archive(self) -> int:
         if self._target.stands:

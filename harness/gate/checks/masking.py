@@ -177,7 +177,8 @@ def nowhere_in_a_log(look: Look) -> Finding:
     return nothing("whole address", sweep.logs(look, sweep.addresses(look.day.canaries)))
 
 
-@AREA.check(Door.STANDS, costly=True)
+@AREA.check(Door.STANDS, Door.CHANGE)
 def nowhere_in_a_mail(look: Look) -> Finding:
-    """A report by mail has no whole address in it, nor has any other mail."""
+    """A report that is mailed has no whole address in it, nor has any other mail."""
+    look.stands.mail.wait_for(look.day.mailed, "", seconds=15)
     return nothing("whole address", sweep.mails(look, sweep.addresses(look.day.canaries)))

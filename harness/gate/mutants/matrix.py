@@ -133,7 +133,7 @@ class Theatre:
         """Make `subject` and run `checks` on it."""
         begun = monotonic()
         try:
-            with self.deployment(subject) as deployment:
+            with self.deployment(subject) as deployment, deployment.faults:
                 try:
                     subject.change(deployment)
                     looked_at = deployment.target

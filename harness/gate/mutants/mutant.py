@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -48,12 +49,14 @@ class Deployment:
         alone: an instance or a pair, where there are no stands.
         production: all stands, where there are.
         changed: what else of the target is not as it was.
+        faults: what lasts until the deployment ends.
     """
 
     policy: Policy
     alone: Instance | None = None
     production: Production | None = None
     changed: Callable[[Target], Target] = lambda it: it
+    faults: ExitStack = field(default_factory=ExitStack)
 
     @property
     def instance(self) -> Instance:

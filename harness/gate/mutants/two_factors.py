@@ -24,8 +24,8 @@ USED: Final = "if (!$this->setTwoFaCodeWasUsed($user['login'], $authCode))"
 
 def _clock(deployment: Deployment) -> None:
     """Five minutes ahead: to the gate, which has the right time, all codes of this machine are old."""
-    skew = faults.clock_skew(deployment.stands.matomo.get_wrapped_container(), 300)
-    skew.__enter__()  # the container ends with it
+    web = deployment.stands.matomo.get_wrapped_container()
+    deployment.faults.enter_context(faults.clock_skew(web, 300))
     deployment.stands.wait_for_a_target()
 
 

@@ -51,7 +51,7 @@ MUTANTS: Final = (
         "user_ids.code_gone",
         "NoUserIds is listed, and its code is not in the image",
         Place.IMAGE,
-        (*STORED, "plugins.promised_are_active"),
+        (*STORED, "plugins.have_their_code"),
         in_web("rm -rf plugins/NoUserIds/*"),
         "G7",
         Stage.PAIR,

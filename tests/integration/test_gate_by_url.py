@@ -132,6 +132,17 @@ def test_another_major_version(matomo_pair: Pair) -> None:
     refused(matomo_pair.url, "Matomo 4", HARNESS_TOKEN=matomo_pair.token)
 
 
+@pytest.mark.matomo_environment(
+    MATOMO_GENERAL_ENABLE_INTERNET_FEATURES="1", MATOMO_GENERAL_ENABLE_AUTO_UPDATE="1"
+)
+def test_a_database_that_wants_an_update(matomo_pair: Pair) -> None:
+    """Where Matomo may update itself it says so to everybody; where not, to nobody."""
+    matomo_pair.database.query(
+        "UPDATE {prefix}option SET option_value = '5.0.0' WHERE option_name = 'version_core'"
+    )
+    refused(matomo_pair.url, "database is of its own version")
+
+
 @pytest.fixture
 def silent() -> Iterator[str]:
     """Takes connections and never says a word."""

@@ -59,8 +59,8 @@ def test_each_named_check_is_red_and_without_it_the_mutant_survives(
 @pytest.mark.parametrize(
     "name", ["variant.row_limits", "variant.three_bytes", "variant.another_admin"]
 )
-def test_a_harmless_variant_leaves_the_gate_green(theatre: Theatre, name: str) -> None:
+def test_a_harmless_variant_leaves_what_costs_little_green(theatre: Theatre, name: str) -> None:
     (variant,) = (it for it in VARIANTS if it.id == name)
-    row = theatre.play(variant, [it for it in ALL if it.area != "archiving"])
+    row = theatre.play(variant, [it for it in ALL if not it.costly])
     assert dict(row.seen) == {}
     assert not row.not_made

@@ -111,8 +111,10 @@ MUTANTS: Final = (
         Place.DATABASE,
         ("two_factors.everybody_who_came_has_one",),
         sql(
-            "INSERT INTO {prefix}user (login, password, email, date_registered, ts_last_seen)"
-            " VALUES ('early', 'x', 'early@people.example', NOW(), NOW())"
+            "INSERT INTO {prefix}user (login, password, email, date_registered)"
+            " VALUES ('early', 'x', 'early@people.example', NOW())",
+            "INSERT INTO {prefix}option (option_name, option_value, autoload)"
+            " VALUES ('UsersManager.lastSeen.early', UNIX_TIMESTAMP(), 0)",
         ),
         "A1",
     ),

@@ -19,6 +19,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from harness import process
 from harness.errors import MachineCannotError
 from harness.progress import step
+from harness.stack.browser import system_chromium
 from harness.stack.engine import EngineSilentError, connect
 
 ENGINE_LOG: Final = Path("/var/log/matomo-harness-dockerd.log")
@@ -244,12 +245,6 @@ def playwrights_chromium() -> Path | None:
     plan = process.run([PLAYWRIGHT, "install", "--dry-run", "chromium"])
     place = re.search(r"Install location:\s+(.+)", plan)
     return Path(place[1]) if place and Path(place[1]).exists() else None
-
-
-def system_chromium() -> Path | None:
-    """Return the machine's own Chromium, or a browser of its family."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((Path(found) for name in names if (found := shutil.which(name))), None)
 
 
 def ensure_browser() -> None:

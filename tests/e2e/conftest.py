@@ -6,19 +6,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserType
 
-from harness.operate.deaf import deaf
-from harness.operate.prepare import system_chromium
+from harness.stack.browser import launch_options
 
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(
     browser_type_launch_args: dict[str, Any], browser_type: BrowserType
 ) -> dict[str, Any]:
-    quiet = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
-    own = Path(browser_type.executable_path)
-    path = own if own.exists() else system_chromium()
-    assert path is not None, "expected a Chromium; next: make test-local installs one"
-    return {**browser_type_launch_args, "args": quiet, "executable_path": str(deaf(path))}
+    return {**browser_type_launch_args, **launch_options(Path(browser_type.executable_path))}
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,39 @@
+"""The browser of tests and of the gate: this machine's, without calls of its own to the world."""
+
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from harness.errors import MachineCannotError
+from harness.stack.deaf import deaf
+
+QUIET: Final = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+)
+
+
+def system_chromium() -> Path | None:
+    """Return the machine's own Chromium, or a browser of its family."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((Path(found) for name in names if (found := shutil.which(name))), None)
+
+
+def launch_options(playwrights: Path) -> dict[str, Any]:
+    """Return what Playwright's `launch` is given.
+
+    Args:
+        playwrights: where Playwright's own Chromium would be; taken where it is there.
+
+    Raises:
+        MachineCannotError: neither that one nor the machine's own is there.
+    """
+    path = playwrights if playwrights.exists() else system_chromium()
+    if not path:
+        raise MachineCannotError(
+            expected="a Chromium on this machine",
+            seen="none",
+            next_command="harness prepare --browser",
+        )
+    return {"args": list(QUIET), "executable_path": str(deaf(path))}

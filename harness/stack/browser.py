@@ -1,5 +1,6 @@
 """The browser of tests and of the gate: this machine's, without calls of its own to the world."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -37,3 +38,10 @@ def launch_options(playwrights: Path) -> dict[str, Any]:
             next_command="harness prepare --browser",
         )
     return {"args": list(QUIET), "executable_path": str(deaf(path))}
+
+
+def playwrights_ffmpeg() -> Path | None:
+    """Return Playwright's own ffmpeg, which it takes videos with; None where there is none."""
+    place = os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
+    directory = Path(place) if place else Path.home() / ".cache/ms-playwright"
+    return next(directory.glob("ffmpeg-*/ffmpeg-*"), None)

@@ -70,9 +70,7 @@ def see(url: str, account: Account, authority: Path | None = None, *, steps: int
             ) from error
 
 
-def _seen(
-    page: "Page", url: str, account: Account, steps: int, complaints: list[str]
-) -> Seen:
+def _seen(page: "Page", url: str, account: Account, steps: int, complaints: list[str]) -> Seen:
     login, form = LoginPage(page), CodePage(page)
     page.goto(f"{url}/index.php")
     login.name.wait_for()
@@ -134,13 +132,22 @@ class LoginPage:
     @property
     def name(self) -> "Locator":
         """The field of the login, or the e-mail address."""
-        return self.page.get_by_label("Username or email")
+        return self._form.get_by_label(re.compile("Username or e-?mail"))
 
     def log_in(self, login: str, password: str) -> None:
         """Fill the form and send it."""
         self.name.fill(login)
-        self.page.get_by_label("Password", exact=False).fill(password)
-        self.page.get_by_role("button", name="Sign in").click()
+        self._form.get_by_label("Password").fill(password)
+        self._submit.click()
+
+    @property
+    def _submit(self) -> "Locator":
+        return self.page.get_by_role("button", name="Sign in")
+
+    @property
+    def _form(self) -> "Locator":
+        # The one for a lost password is on the page as well, unseen, with labels of the same name.
+        return self.page.locator("form").filter(has=self._submit)
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,11 @@ class CodePage:
     def code(self) -> "Locator":
         """The field of the code."""
         return self.page.get_by_label("Authentication code")
+
+    @property
+    def refused(self) -> "Locator":
+        """What it says to a code that is not taken."""
+        return self.page.get_by_text(re.compile(r"(Wrong|Incorrect).* authentication code"))
 
     def give(self, code: str) -> None:
         """Fill in a code of the device, or a recovery code, and send it."""
@@ -176,8 +188,8 @@ class Menu:
 
     @property
     def sign_out(self) -> "Locator":
-        """The link that ends the session."""
-        return self.page.get_by_role("link", name="Sign out")
+        """What ends the session; the code's form has a link of that name, in no menu."""
+        return self.page.get_by_role("menuitem", name="Sign out")
 
 
 @dataclass(frozen=True)

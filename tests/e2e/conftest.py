@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import BrowserContext, BrowserType, Page
+from playwright.sync_api import BrowserContext, BrowserType, Page, expect
 
 from harness.matomo.twofactor import Account
 from harness.pytest_plugin import MatomoByTls
@@ -17,11 +17,14 @@ from tests.e2e.watch import Watch
 
 REPORTS: Final = Path("reports/e2e")
 ERROR_MARKER: Final = "browser_error"
+PATIENCE_MS: Final = 20_000
+"""A page of Matomo's takes a second; on two cores that others use as well, several."""
 _WATCH: Final = pytest.StashKey[Watch]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep what explains a failure, whoever starts pytest; its own options win."""
+    expect.set_options(timeout=PATIENCE_MS)
     kept = {
         "tracing": ("off", "retain-on-failure"),
         "screenshot": ("off", "only-on-failure"),

@@ -19,7 +19,12 @@ class Enrolment:
 
     @property
     def recovery_codes(self) -> list[str]:
-        return self.page.get_by_role("list").filter(has_text="-").get_by_role("listitem").all_inner_texts()
+        return (
+            self.page.get_by_role("list")
+            .filter(has_text="-")
+            .get_by_role("listitem")
+            .all_inner_texts()
+        )
 
     def download_recovery_codes(self) -> Download:
         with self.page.expect_download() as download:
@@ -48,12 +53,12 @@ class Enrolment:
         self._dialog.get_by_role("link", name="Continue").click()
 
     def confirm(self, code: str) -> None:
-        self.page.get_by_label("Authentication code").fill(code)
+        self.page.get_by_label("Authentication code").press_sequentially(code)
         self.page.get_by_role("button", name="Confirm").click()
 
     @property
     def finished(self) -> Locator:
-        return self.page.get_by_role("heading", name="Congratulations")
+        return self.page.get_by_role("heading", name="Your account is now more secure")
 
     @property
     def _dialog(self) -> Locator:

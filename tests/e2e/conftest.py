@@ -12,13 +12,12 @@ from harness.pytest_plugin import MatomoByTls
 from harness.stack.browser import launch_options, playwrights_ffmpeg
 from harness.stack.images import Image
 from tests.e2e.evidence import Evidence
+from tests.e2e.promises import PATIENCE_MS
 from tests.e2e.sessions import take_session
 from tests.e2e.watch import Watch
 
 REPORTS: Final = Path("reports/e2e")
 ERROR_MARKER: Final = "browser_error"
-PATIENCE_MS: Final = 20_000
-"""A page of Matomo's takes a second; on two cores that others use as well, several."""
 _WATCH: Final = pytest.StashKey[Watch]()
 
 

@@ -2,12 +2,12 @@
 
 from typing import Final
 
-import pytest
 from playwright.sync_api import Page, expect
 
-from harness.matomo import config
 from harness.pytest_plugin import MatomoByTls
+from tests.e2e.changes import open_general_settings
 from tests.e2e.evidence import Evidence
+from tests.e2e.known import plugins_page, plugins_page_log
 from tests.e2e.pages.general_settings import GeneralSettings
 from tests.e2e.pages.plugins import Plugins
 from tests.e2e.pages.system_check import SystemCheck
@@ -28,18 +28,9 @@ WARNINGS: Final = {
 }
 """Of the system check, which are known; an error never is."""
 
-# 5.3.1's page asks for what a plugin that is off would sell.
-marketplace = pytest.mark.browser_error(
-    r"^500 \S+ \S+module=Marketplace|^page error: .*Object",
-    reason="Matomo 5.3's plugins page asks the Marketplace plugin, which is not active",
-)
-marketplace_log = pytest.mark.matomo_log(
-    "Marketplace", reason="Matomo 5.3's plugins page asks the Marketplace plugin"
-)
 
-
-@marketplace
-@marketplace_log
+@plugins_page
+@plugins_page_log
 def test_the_plugins_page_shows_the_policys_active_and_user_ids_inactive(
     superuser: Page, evidence: Evidence
 ) -> None:
@@ -49,8 +40,9 @@ def test_the_plugins_page_shows_the_policys_active_and_user_ids_inactive(
 
 
 def test_the_system_check_shows_no_error_and_no_warning_that_is_not_known(
-    superuser: Page, evidence: Evidence
+    superuser: Page, matomo_by_tls: MatomoByTls, evidence: Evidence
 ) -> None:
+    matomo_by_tls.archive()  # where nothing ever archived, it says so
     check = SystemCheck(superuser)
     check.open()
     assert not check.errors()
@@ -77,12 +69,3 @@ def test_general_settings_where_they_are_opened_show_archiving_off_and_the_mail_
     expect(settings.section(MAIL)).to_be_visible()
     expect(settings.field("SMTP server address")).to_have_value("mail")
     expect(settings.field("SMTP port")).to_have_value("587")
-
-
-def open_general_settings(matomo: MatomoByTls) -> None:
-    """Take away what the image closes the page's archiving and mail with."""
-    shell = matomo.instance.shell
-    text = shell.read(shell.config)
-    shell.write(
-        shell.config, config.with_key(text, "General", "enable_general_settings_admin", "1")
-    )

@@ -11,14 +11,11 @@ from harness.matomo import twofactor
 from harness.matomo.twofactor import Account
 from harness.pytest_plugin import MatomoByTls
 from tests.e2e.evidence import Evidence
+from tests.e2e.known import setup_page
 from tests.e2e.pages.dashboard import Dashboard
 from tests.e2e.pages.enrolment import Enrolment
 from tests.e2e.people import enrolled, new_person
 from tests.e2e.promises import expect_a_code_is_asked_for, expect_enrolment_is_forced
-
-setup_page = pytest.mark.browser_error(
-    "reading 'updateTextFields'", reason="Matomo's setup page comes without Materialize's script"
-)
 
 
 @pytest.fixture

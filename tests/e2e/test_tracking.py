@@ -1,6 +1,7 @@
 """A real browser on a real page with Matomo's own tracking code: what of it arrives, and how."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -41,11 +42,10 @@ def test_a_visit_is_in_the_log_with_masked_address_and_without_user_id(
         with visitor.expect_download():
             _view_by(visitor, lambda: visitor.get_by_role("link", name="The paper").click())
         _view_by(visitor, lambda: visitor.get_by_role("link", name="Elsewhere").click())
-        (visit,) = _visits(instance, library, actions=8)
-        kinds = [it["type"] for it in visit["actionDetails"]]
-        assert kinds == [
-            *("action", "action", "search", "event", "action", "download", "outlink", "action"),
-        ]
+        (visit,) = _visits(instance, library, actions=7)
+        # Their order is that of their seconds, which several share.
+        kinds = Counter(it["type"] for it in visit["actionDetails"])
+        assert kinds == {"action": 3, "search": 1, "event": 1, "download": 1, "outlink": 1}
         assert not visit["userId"]
 
         report = Report(superuser, library.site, "day", "today")
@@ -63,7 +63,7 @@ def test_who_opts_out_is_not_tracked(visitor: Page, matomo_by_tls: MatomoByTls) 
         f'<script src="{instance.url}/index.php?module=CoreAdminHome&action=optOutJS'
         '&divId=matomo-opt-out&language=en&showIntro=1"></script>'
     )
-    with website(instance, after=opt_out) as library:
+    with website(instance, end=opt_out) as library:
         _view(visitor, library.url)
         choice = visitor.get_by_role("checkbox")
         expect(choice).to_be_checked()

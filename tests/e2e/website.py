@@ -24,7 +24,7 @@ PAGE: Final = """<!doctype html>
 <a href="{elsewhere}">Elsewhere</a>
 <button id="renew">Renew</button>
 <button id="shelf">Shelf</button>
-<div id="matomo-opt-out"></div>
+<div id="matomo-opt-out"></div>{end}
 </body>
 </html>
 """
@@ -64,7 +64,7 @@ def website(
     instance: Instance,
     *,
     before: str = "",
-    after: str = "",
+    end: str = "",
     headers: Mapping[str, str] = MappingProxyType({}),
     **options: str | int,
 ) -> Iterator[Website]:
@@ -73,7 +73,7 @@ def website(
     Args:
         instance: whose tracking code is on every page, in a file of its own.
         before: JavaScript before the tracking code.
-        after: HTML in every page's head, after the tracking code.
+        end: HTML at every page's end.
         headers: of every answer.
         options: of SitesManager.getJavascriptTag.
     """
@@ -92,8 +92,9 @@ def website(
             "/search": "Search",
             "/elsewhere": "Elsewhere",
         }.items():
-            head = '<script src="/tracking.js"></script>' + after
-            page = PAGE.format(title=title, head=head, elsewhere=made.elsewhere)
+            # Another website: of another host, and not ours to track.
+            head = "" if path == "/elsewhere" else '<script src="/tracking.js"></script>'
+            page = PAGE.format(title=title, head=head, elsewhere=made.elsewhere, end=end)
             files[path] = ("text/html; charset=utf-8", page)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:

@@ -31,7 +31,7 @@ class Report:
 
     def widget(self, title: str) -> Locator:
         heading = self.page.get_by_role("heading", name=title, exact=True)
-        return self.page.locator(".widget, .card").filter(has=heading).first
+        return self.page.locator(".matomo-widget").filter(has=heading).first
 
     @property
     def graph(self) -> Locator:
@@ -41,12 +41,15 @@ class Report:
     def table(self) -> Locator:
         return self.page.locator(".dataTable table").first
 
-    def rows(self) -> dict[str, tuple[str, ...]]:
-        """The table's cells, by the first of each row."""
+    def rows(self, *columns: str) -> dict[str, tuple[str, ...]]:
+        """The table's cells of `columns`, by the first cell of each row."""
         expect(self.table).to_be_visible()
+        titles = [
+            it.strip("▼ \n").casefold() for it in self.table.locator("thead th").all_inner_texts()
+        ]
         texts = self.table.locator("tbody tr").all_inner_texts()
         rows = [[cell.strip() for cell in text.split("\t")] for text in texts]
-        return {row[0]: tuple(row[1:]) for row in rows}
+        return {row[0]: tuple(row[titles.index(it.casefold())] for it in columns) for row in rows}
 
     def export(self, form: str) -> Download:
         """Take the table out, as CSV for instance."""

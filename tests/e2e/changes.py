@@ -1,0 +1,15 @@
+"""Changes by hand to an instance's config.ini.php."""
+
+from harness.matomo import config
+from harness.pytest_plugin import MatomoByTls
+
+
+def set_key(matomo: MatomoByTls, section: str, key: str, value: str | int) -> None:
+    """Set one key; `key[]` adds to a list."""
+    shell = matomo.instance.shell
+    shell.write(shell.config, config.with_key(shell.read(shell.config), section, key, value))
+
+
+def open_general_settings(matomo: MatomoByTls) -> None:
+    """Take away what the image closes that page's archiving and mail with."""
+    set_key(matomo, "General", "enable_general_settings_admin", 1)

@@ -68,4 +68,4 @@ def test_general_settings_where_they_are_opened_show_archiving_off_and_the_mail_
     expect(settings.archiving_from_browser).to_have_value("0")
     expect(settings.section(MAIL)).to_be_visible()
     expect(settings.field("SMTP server address")).to_have_value("mail")
-    expect(settings.field("SMTP port")).to_have_value("587")
+    expect(settings.field("SMTP Port")).to_have_value("587")

@@ -12,6 +12,7 @@ from harness.pytest_plugin import MatomoByTls
 from tests.e2e.changes import set_key
 from tests.e2e.known import login_asked_for
 from tests.e2e.pages import admin
+from tests.e2e.pages.admin import AdminMenu
 from tests.e2e.pages.general_settings import GeneralSettings
 from tests.e2e.people import enrolled
 from tests.e2e.sessions import NEXT_STEPS
@@ -68,6 +69,7 @@ def test_a_login_and_a_sign_out_hold_in_every_tab(page: Page, matomo_by_tls: Mat
 def test_the_browsers_back_button_leads_to_the_page_before(superuser: Page) -> None:
     AnonymizeDataPage(superuser).open()
     GeneralSettings(superuser).open()
+    expect(AdminMenu(superuser).entry("System")).to_be_visible()  # what a View user lacks
     superuser.go_back()
     expect(AnonymizeDataPage(superuser).masking).to_be_checked()
     superuser.go_forward()

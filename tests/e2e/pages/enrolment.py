@@ -8,6 +8,8 @@ import zxingcpp
 from PIL import Image
 from playwright.sync_api import Download, Locator, Page
 
+from tests.e2e.pages import admin
+
 
 @dataclass(frozen=True)
 class Enrolment:
@@ -53,7 +55,7 @@ class Enrolment:
         self._dialog.get_by_role("link", name="Continue").click()
 
     def confirm(self, code: str) -> None:
-        self.page.get_by_label("Authentication code").press_sequentially(code)
+        admin.type_in(self.page.get_by_label("Authentication code"), code)
         self.page.get_by_role("button", name="Confirm").click()
 
     @property

@@ -18,7 +18,7 @@ class Sites:
         self.page.get_by_text("Add a new measurable").first.click()
         self.page.get_by_role("button", name="Website", exact=True).click()
         self.page.get_by_role("textbox", name="Name", exact=True).fill(name)
-        self.page.get_by_placeholder("http://example.com/").fill(url)
+        admin.type_in(self.page.get_by_placeholder("http://example.com/"), url)
         self.page.get_by_role("button", name="Save").click()
 
     def site(self, name: str) -> Locator:

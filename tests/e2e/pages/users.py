@@ -25,8 +25,8 @@ class Users:
             confirmed_by: password of whoever invites.
         """
         self.page.get_by_text("Invite a new user").click()
-        self.page.get_by_label("Username").press_sequentially(login)
-        self.page.get_by_label("Email").press_sequentially(email)
+        admin.type_in(self.page.get_by_label("Username"), login)
+        admin.type_in(self.page.get_by_label("Email"), email)
         self.page.get_by_role("button", name="Invite user").click()
         admin.confirm_with_password(self.page, confirmed_by)
 

@@ -13,3 +13,14 @@ def set_key(matomo: MatomoByTls, section: str, key: str, value: str | int) -> No
 def open_general_settings(matomo: MatomoByTls) -> None:
     """Take away what the image closes that page's archiving and mail with."""
     set_key(matomo, "General", "enable_general_settings_admin", 1)
+
+
+def set_masking(matomo: MatomoByTls, *, enabled: bool = True, masked_bytes: int = 2) -> None:
+    """Set how addresses are masked, by the API; its parameter has another name since 5.8."""
+    matomo.instance.api.call(
+        "PrivacyManager.setAnonymizeIpSettings",
+        anonymizeIPEnable=int(enabled),
+        maskLength=masked_bytes,
+        ipAddressMaskLength=masked_bytes,
+        useAnonymizedIpForVisitEnrichment=0,
+    )

@@ -9,6 +9,7 @@ from harness.gate.gui import Seen
 from harness.matomo.twofactor import Account
 from harness.pytest_plugin import MatomoByTls
 from harness.stack.instance import Instance
+from tests.e2e.changes import set_masking
 from tests.e2e.people import enrolled
 from tests.e2e.sessions import NEXT_STEPS
 
@@ -21,15 +22,13 @@ def test_the_gate_sees_the_code_asked_for_and_the_bytes_masked(matomo_by_tls: Ma
     assert all(it.startswith(b"\x89PNG") for it in seen.pictures.values())
 
 
-@pytest.mark.parametrize(("settings", "masked_bytes"), [({"maskLength": 3}, 3), ({}, 0)])
+@pytest.mark.parametrize(("enabled", "masked_bytes"), [(True, 3), (False, 0)])
 def test_the_gate_sees_other_bytes_masked(
-    matomo_by_tls: MatomoByTls, settings: dict[str, int], masked_bytes: int
+    matomo_by_tls: MatomoByTls, enabled: bool, masked_bytes: int
 ) -> None:
+    set_masking(matomo_by_tls, enabled=enabled, masked_bytes=masked_bytes or 2)
     instance = matomo_by_tls.instance
-    on = int(bool(settings))
-    instance.api.call("PrivacyManager.setAnonymizeIpSettings", anonymizeIPEnable=on, **settings)
-    seen = _see(instance, enrolled(instance, "superuser"))
-    assert seen.masked_bytes == masked_bytes
+    assert _see(instance, enrolled(instance, "superuser")).masked_bytes == masked_bytes
 
 
 def _see(instance: Instance, account: Account) -> Seen:

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from harness.gate.gui import AnonymizeDataPage, Menu
 from harness.pytest_plugin import MatomoByTls
-from tests.e2e.changes import open_general_settings, set_key
+from tests.e2e.changes import open_general_settings, set_key, set_masking
 from tests.e2e.known import plugins_page, plugins_page_log, setup_page
 from tests.e2e.pages.enrolment import Enrolment
 from tests.e2e.pages.general_settings import GeneralSettings
@@ -38,11 +38,11 @@ def soon() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("soon")
-@pytest.mark.parametrize("settings", [{"maskLength": 1}, {"anonymizeIPEnable": 0}], ids=str)
-def test_masking(superuser: Page, matomo_by_tls: MatomoByTls, settings: dict[str, int]) -> None:
-    kept = {"anonymizeIPEnable": 1, "maskLength": 2, "useAnonymizedIpForVisitEnrichment": 0}
-    api = matomo_by_tls.instance.api
-    api.call("PrivacyManager.setAnonymizeIpSettings", **{**kept, **settings})
+@pytest.mark.parametrize(("enabled", "masked_bytes"), [(True, 1), (False, 2)])
+def test_masking(
+    superuser: Page, matomo_by_tls: MatomoByTls, enabled: bool, masked_bytes: int
+) -> None:
+    set_masking(matomo_by_tls, enabled=enabled, masked_bytes=masked_bytes)
     AnonymizeDataPage(superuser).open()
     with pytest.raises(AssertionError, match="checked"):
         expect_two_bytes_masked(superuser)

@@ -39,6 +39,7 @@ def test_an_expired_session_returns_to_the_login_and_back_to_where_one_was(
     account = enrolled(instance, "superuser")
     page = another_browser(account)
     AnonymizeDataPage(page).open()
+    page.wait_for_load_state("networkidle")  # what it asks later would have no session
     instance.database.query("DELETE FROM {prefix}session")
 
     page.reload()

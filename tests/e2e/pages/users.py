@@ -24,7 +24,7 @@ class Users:
         Args:
             confirmed_by: password of whoever invites.
         """
-        self.page.get_by_text("Invite a new user").click()
+        self.page.get_by_text("Invite a new user").first.click()
         admin.type_in(self.page.get_by_label("Username"), login)
         admin.type_in(self.page.get_by_label("Email"), email)
         self.page.get_by_role("button", name="Invite user").click()

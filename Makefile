@@ -4,10 +4,11 @@ HARNESS := .venv/bin/harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console archive fault token totp logs doctor test-local lint test gate mutants bench dist-dev lock
+.PHONY: help up down clean console archive fault token totp logs doctor test-local lint test \
+    e2e-ten pictures gate mutants bench dist-dev lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The copy of the lock inside .venv is the stamp: a changed lock makes the environment anew.
 .venv/requirements.lock: requirements.lock pyproject.toml
@@ -49,8 +50,15 @@ test-local: lint test ## everything: lint, unit, integration, e2e; T=path narrow
 
 test: .venv/requirements.lock
 	@$(HARNESS) prepare --browser
-	@.venv/bin/pytest -n 3 --dist worksteal --junitxml=reports/junit.xml \
-	    --tracing=retain-on-failure --screenshot=only-on-failure --output=reports/e2e $(T)
+	@.venv/bin/pytest -n 3 --dist worksteal --junitxml=reports/junit.xml $(T)
+
+e2e-ten: .venv/requirements.lock ## the browser's tests ten times in a row, as a table
+	@$(HARNESS) prepare --browser
+	@.venv/bin/python tests/ten_runs.py
+
+pictures: .venv/requirements.lock ## record the README's pictures anew
+	@$(HARNESS) prepare --browser
+	@.venv/bin/python tests/pictures.py
 
 lint: .venv/requirements.lock ## ruff, mypy, shellcheck, hadolint, yamllint, workflow schema
 	@.venv/bin/ruff check --quiet .

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.stack.golden import Golden
     from harness.stack.images import Image
     from harness.stack.instance import Instance
+    from harness.stack.mail import Mailbox
     from harness.stack.pair import Pair
     from harness.stack.production import Production
     from harness.stack.reaper import Run
@@ -170,11 +171,13 @@ class SharedServers:
     Args:
         golden: what their instances begin with.
         run: whose they are.
+        by_tls: behind a load balancer that ends TLS, with a mail relay.
     """
 
-    def __init__(self, golden: "Golden", run: "Run") -> None:
+    def __init__(self, golden: "Golden", run: "Run", *, by_tls: bool = False) -> None:
         self.run = run
         self._golden = golden
+        self._by_tls = by_tls
         self._servers: Servers | None = None
         self._lasting: dict[str, Instance] = {}
 
@@ -209,10 +212,11 @@ class SharedServers:
 
     def servers(self) -> "Servers":
         """Return the servers, started at first use."""
-        from harness.stack.shared import shared_servers
+        from harness.stack.shared import shared_servers, shared_servers_by_tls
 
         if self._servers is None:
-            self._servers = shared_servers(self._golden, self.run)
+            start = shared_servers_by_tls if self._by_tls else shared_servers
+            self._servers = start(self._golden, self.run)
         return self._servers
 
 
@@ -237,6 +241,53 @@ def fresh_matomo(
     servers, instance = matomo_servers.fresh()
     _watch(request.node, instance, servers.web, servers.database, matomo_servers.run)
     yield instance
+    if not _is_kept(request) and servers.alive():
+        servers.drop(instance)
+
+
+@pytest.fixture(scope="session")
+def matomo_servers_by_tls(matomo_golden: "Golden", pytestconfig: pytest.Config) -> SharedServers:
+    """What `matomo_by_tls` shares, once a run."""
+    return SharedServers(matomo_golden, _run(pytestconfig), by_tls=True)
+
+
+@dataclass(frozen=True)
+class MatomoByTls:
+    """An installed Matomo behind a load balancer, and what came to its mail relay.
+
+    Args:
+        instance: its url is the load balancer's.
+        mailbox: shared with the other tests of a run: ask for addresses that are your test's own.
+    """
+
+    instance: "Instance"
+    mailbox: "Mailbox"
+
+    def archive(self, *options: str) -> str:
+        """Archive everything, as the schedule does; `options` are core:archive's.
+
+        Raises:
+            BrokenPromiseError: it failed.
+        """
+        return self.instance.shell.console("core:archive", *options)
+
+
+@pytest.fixture
+def matomo_by_tls(
+    matomo_servers_by_tls: SharedServers, request: pytest.FixtureRequest
+) -> Iterator[MatomoByTls]:
+    """An installed Matomo of this test's own, by TLS, in a tenth of a second.
+
+    As `fresh_matomo`; a load balancer that ends TLS is in front of it, and it has a mail relay.
+
+    Raises:
+        WrongInputError: the test asks for an environment, which only matomo_pair has.
+    """
+    _refuse_environment(request.node)
+    servers, instance = matomo_servers_by_tls.fresh()
+    assert servers.mailbox  # noqa: S101  by_tls
+    _watch(request.node, instance, servers.web, servers.database, matomo_servers_by_tls.run)
+    yield MatomoByTls(instance, servers.mailbox)
     if not _is_kept(request) and servers.alive():
         servers.drop(instance)
 

@@ -43,13 +43,13 @@ class Finding:
         kept: whether the promise is.
         expected: what should be seen.
         seen: what was.
-        files: evidence that is too long for a line, by file name.
+        files: evidence that is too long for a line, and pictures, by file name.
     """
 
     kept: bool
     expected: str
     seen: str
-    files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    files: Mapping[str, str | bytes] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 import requests
 
 from harness.errors import BrokenPromiseError
-from harness.gate import sweep
+from harness.gate import gui, sweep
 from harness.gate.day import Day
 from harness.gate.people import People
 from harness.gate.target import Stands, Target
@@ -129,6 +130,20 @@ class Look:
         )
         kinds = ("mandatory-results", "optional-results", "informational-results")
         return [it for kind in kinds for it in json.loads(page.attribute(component, kind))]
+
+    @cached_property
+    def browsed(self) -> gui.Seen:
+        """What the superuser sees in a browser.
+
+        Raises:
+            CannotTellError: there is no browser here.
+            BrokenPromiseError: the login is refused, or the page is not shown.
+        """
+        account = self.target.account
+        assert account  # noqa: S101  Door.LOGIN
+        # In a thread of its own: pytest-playwright may have the browser's loop in this one.
+        with ThreadPoolExecutor(1) as aside:
+            return aside.submit(gui.see, self.target.url, account, self.target.authority).result()
 
     # -- seen from inside --------------------------------------------------------------------------
 

@@ -67,9 +67,12 @@ def require_kept(document: Mapping[str, Any], directory: Path) -> None:
 
 def _told(result: Result, directory: Path, secrets: Sequence[str]) -> dict[str, Any]:
     files = []
-    for name, text in result.files:
+    for name, content in result.files:
         path = directory / f"{result.check.id}-{name}"
-        path.write_text(redact(text, secrets))
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(redact(content, secrets))
         files.append(path.name)
     return {
         "id": result.check.id,

@@ -36,7 +36,7 @@ class Result:
     expected: str
     seen: str
     seconds: float
-    files: tuple[tuple[str, str], ...] = ()
+    files: tuple[tuple[str, str | bytes], ...] = ()
 
 
 def run(

@@ -20,7 +20,10 @@ Parameters = Mapping[str, str | int]
 
 
 class _Loopback(HTTPAdapter):
-    """Leads *.localhost to this machine, as browsers do (RFC 6761) and glibc does not."""
+    """Leads *.localhost to this machine, as browsers do (RFC 6761) and glibc does not.
+
+    By TLS the certificate is checked for 127.0.0.1.
+    """
 
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, *arguments: Any
@@ -43,7 +46,8 @@ def _session() -> requests.Session:
     # A connection that is kept alive may be closed by the server just as it is used again, and
     # holds up the server's graceful stop for 5 s.
     session.headers["Connection"] = "close"
-    session.mount("http://", _Loopback())
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Loopback())
     return session
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.errors import HarnessError
-from harness.operate.prepare import compose_version, playwrights_chromium, system_chromium
+from harness.operate.prepare import compose_version, playwrights_chromium
 from harness.settings import ROOT
+from harness.stack.browser import system_chromium
 from harness.stack.engine import connect
 
 DISK_GIB: Final = 6

@@ -19,6 +19,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from harness import process
 from harness.errors import MachineCannotError
 from harness.progress import step
+from harness.stack.browser import HEADLESS, system_chromium
 from harness.stack.engine import EngineSilentError, connect
 
 ENGINE_LOG: Final = Path("/var/log/matomo-harness-dockerd.log")
@@ -246,12 +247,6 @@ def playwrights_chromium() -> Path | None:
     return Path(place[1]) if place and Path(place[1]).exists() else None
 
 
-def system_chromium() -> Path | None:
-    """Return the machine's own Chromium, or a browser of its family."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((Path(found) for name in names if (found := shutil.which(name))), None)
-
-
 def ensure_browser() -> None:
     """Make sure that a Chromium is here.
 
@@ -260,7 +255,13 @@ def ensure_browser() -> None:
     """
     if process.is_root_on_debian():
         process.install_packages("libatomic1")  # of Playwright's own Node; a bare Debian lacks it
-    if playwrights_chromium() or system_chromium():
+    if playwrights_chromium() or shutil.which(HEADLESS):
+        return
+    if process.is_root_on_debian():
+        with contextlib.suppress(MachineCannotError):  # not every release has it
+            process.install_packages(HEADLESS)
+            return
+    if system_chromium():
         return
     if process.is_root_on_debian():
         process.install_packages("chromium")

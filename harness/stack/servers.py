@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pymysql
 from docker.errors import DockerException
@@ -27,6 +29,7 @@ from harness.matomo.database import Database
 from harness.matomo.twofactor import Account
 from harness.stack.containers import DATABASE_USER, LOOPBACK, SCHEMA, Passwords
 from harness.stack.instance import Instance
+from harness.stack.mail import Mailbox
 from harness.stack.shell import LastingShell, MatomoShell, host_of, is_alive
 
 WARM_FILES: Final = "/golden/tmp"
@@ -76,10 +79,12 @@ class Servers:
 
     Args:
         web: the container, with the installed state in its web root.
-        port: of the web container on 127.0.0.1.
+        port: of the web container on 127.0.0.1, or of the load balancer in front of it.
         database: the container of the database.
         template: the installed schema, as root sees it.
         installed: what all instances begin with.
+        authority: file with whoever signed the load balancer's certificate; None without one.
+        mailbox: what came to the mail relay; None without one.
     """
 
     def __init__(
@@ -89,10 +94,15 @@ class Servers:
         database: Container,
         template: Database,
         installed: Installed,
+        *,
+        authority: Path | None = None,
+        mailbox: Mailbox | None = None,
     ) -> None:
         self.web = web
         self.port = port
         self.database = database
+        self.mailbox = mailbox
+        self._authority = authority
         self._template = template
         self._installed = installed
         self._one_at_a_time = threading.Lock()
@@ -173,8 +183,9 @@ class Servers:
     # -- files -------------------------------------------------------------------------------------
 
     def _named(self, name: str) -> Instance:
+        scheme = "https" if self._authority else "http"
         return Instance(
-            url=f"http://{host_of(name)}:{self.port}",
+            url=f"{scheme}://{host_of(name)}:{self.port}",
             shell=MatomoShell(self.web, name),
             database=Database(
                 LOOPBACK,
@@ -185,14 +196,13 @@ class Servers:
             ),
             account=self._installed.account,
             token=self._installed.token,
+            authority=self._authority,
         )
 
     def _settings_of(self, instance: Instance) -> str:
         name = str(instance.shell.instance)
         text = config.with_key(self._installed.settings, "General", "instance_id", name)
-        text = config.with_key(
-            text, "General", "trusted_hosts[]", instance.url.removeprefix("http://")
-        )
+        text = config.with_key(text, "General", "trusted_hosts[]", urlsplit(instance.url).netloc)
         return config.with_key(text, "database", "dbname", _schema(instance))
 
     def _make_files(self, instance: Instance) -> str:

@@ -1,25 +1,36 @@
-"""The one pair of servers of a run: whichever of its processes needs it first starts it."""
+"""The servers that the tests of a run share: the first process that needs them starts them."""
 
 import json
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from docker.errors import NotFound
 from filelock import FileLock
+from testcontainers.core.network import Network
 
 from harness.matomo.database import Database
 from harness.progress import step
 from harness.stack import reaper
+from harness.stack.certificates import Authority
 from harness.stack.containers import (
     DATA_DIRECTORY,
     LOOPBACK,
     SCHEMA,
     SMALL_DATABASE,
+    HarnessContainer,
     MariaDBContainer,
     MatomoContainer,
     network,
 )
 from harness.stack.engine import engine
 from harness.stack.golden import Golden
+from harness.stack.load_balancer import LoadBalancer
+from harness.stack.mail import Mailbox, MailContainer
+from harness.stack.production import ALL_NAMES, BEHIND_TLS
 from harness.stack.reaper import Run
 from harness.stack.servers import Servers
 from harness.stack.shell import is_alive
@@ -41,6 +52,29 @@ DATABASE_MEMORY: Final = "1g"
 """Upper bound of all instances' data together; an instance takes 4 MiB."""
 
 
+@dataclass(frozen=True)
+class _Started:
+    """Where the servers are, for every process of the run.
+
+    Args:
+        web: id of the container.
+        database: id of the container.
+        others: ids of those around them.
+        port: where instances are reached.
+        database_port: of the database.
+        authority: path of the file with whoever signed the load balancer's certificate.
+        mailbox: address of the page that shows what came to the mail relay.
+    """
+
+    web: str
+    database: str
+    others: list[str]
+    port: int
+    database_port: int
+    authority: str | None = None
+    mailbox: str | None = None
+
+
 def shared_servers(golden: Golden, run: Run, *, memory: str = DATABASE_MEMORY) -> Servers:
     """Return the run's servers that make instances of `golden`, started if they do not run.
 
@@ -52,62 +86,134 @@ def shared_servers(golden: Golden, run: Run, *, memory: str = DATABASE_MEMORY) -
     Raises:
         MachineCannotError: one of the two does not come up.
     """
-    name = f"servers-{golden.web.digest}"
+    return _once(golden, run, "servers", lambda: _start(golden, run, memory))
+
+
+def shared_servers_by_tls(golden: Golden, run: Run) -> Servers:
+    """Return the run's servers behind a load balancer that ends TLS, with a mail relay.
+
+    Args:
+        golden: what the instances begin with.
+        run: they end with it, not with this process.
+
+    Raises:
+        MachineCannotError: one of them does not come up.
+    """
+    return _once(golden, run, "servers-by-tls", lambda: _start_by_tls(golden, run))
+
+
+def _once(golden: Golden, run: Run, kind: str, start: Callable[[], _Started]) -> Servers:
+    name = f"{kind}-{golden.web.digest}"
     with FileLock(run.file(f"{name}.lock")):
         state = run.file(f"{name}.json")
-        if state.exists() and (servers := _attach(golden, json.loads(state.read_text()))):
-            return servers
-        started = _start(golden, run, memory)
+        if state.exists():
+            there = _Started(**json.loads(state.read_text()))
+            if servers := _attach(golden, there):
+                return servers
+        started = start()
         state.touch(mode=0o600)
-        state.write_text(json.dumps(started))
+        state.write_text(json.dumps(asdict(started)))
         servers = _attach(golden, started)
     assert servers is not None  # noqa: S101  they answered a moment ago
     return servers
 
 
-def _start(golden: Golden, run: Run, memory: str) -> dict[str, Any]:
+def _start(golden: Golden, run: Run, memory: str) -> _Started:
     reaper.watch_once(run)
     with step("Starting the web server and the database that tests share"):
         own_network = network(run).create()
-        mariadb = MariaDBContainer(
-            golden.database.reference,
-            own_network,
-            passwords=golden.installed.passwords,
-            run=run,
-            arguments=SMALL_DATABASE,
-        )
-        mariadb.with_tmpfs_mount(DATA_DIRECTORY, f"size={memory}")
-        # The image's health check asks for a Matomo that is not there: instances have other hosts.
-        options = {"healthcheck": {"test": ["NONE"]}}
+        mariadb = _database(golden, run, own_network, memory)
+        matomo = _web(golden, run, own_network, mariadb)
+        _enter(mariadb, matomo)
+    return _Started(_id(matomo), _id(mariadb), [], matomo.published_port, mariadb.published_port)
+
+
+def _start_by_tls(golden: Golden, run: Run) -> _Started:
+    reaper.watch_once(run)
+    with step("Starting the servers that tests share, behind a load balancer"):
+        own_network = network(run).create()
+        # Of the run and not of this process: the others check certificates by its file.
+        signer = Authority(run.file(f"authority-{golden.web.digest}.pem"))
+        certificate = signer.issue(*ALL_NAMES)
+        mail = MailContainer(own_network, certificate=certificate, run=run)
+        balancer = LoadBalancer(own_network, certificate, run=run)
+        mariadb = _database(golden, run, own_network, DATABASE_MEMORY)
+        environment = {**mail.environment, **BEHIND_TLS}
+        matomo = _web(golden, run, own_network, mariadb, environment, authority=signer.file)
+        _enter(mariadb, mail, matomo, balancer)
+    return _Started(
+        _id(matomo),
+        _id(mariadb),
+        [_id(balancer), _id(mail)],
+        balancer.published_port,
+        mariadb.published_port,
+        str(signer.file),
+        mail.mailbox.url,
+    )
+
+
+def _database(golden: Golden, run: Run, own_network: Network, memory: str) -> MariaDBContainer:
+    mariadb = MariaDBContainer(
+        golden.database.reference,
+        own_network,
+        passwords=golden.installed.passwords,
+        run=run,
+        arguments=SMALL_DATABASE,
+    )
+    mariadb.with_tmpfs_mount(DATA_DIRECTORY, f"size={memory}")
+    return mariadb
+
+
+def _web(
+    golden: Golden,
+    run: Run,
+    own_network: Network,
+    mariadb: MariaDBContainer,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    *,
+    authority: Path | None = None,
+) -> MatomoContainer:
+    return MatomoContainer(
+        golden.web.reference,
+        own_network,
         # No name of a schema: it would hold for every instance.
-        environment = {**mariadb.server_environment(), **golden.environment}
-        matomo = MatomoContainer(
-            golden.web.reference,
-            own_network,
-            environment,
-            run=run,
-            arguments=(*LOG_BY_HOST, *FEW_PROCESSES),
-            options=options,
-        )
-        # Started, and left to the run: this process may end before it.
-        mariadb.__enter__()
-        matomo.__enter__()
-    return {
-        "web": matomo.get_wrapped_container().id,
-        "web_port": matomo.published_port,
-        "database": mariadb.get_wrapped_container().id,
-        "database_port": mariadb.published_port,
-    }
+        {**mariadb.server_environment(), **golden.environment, **environment},
+        run=run,
+        arguments=(*LOG_BY_HOST, *FEW_PROCESSES),
+        authority=authority,
+        # The image's health check asks for a Matomo that is not there: instances have other hosts.
+        options={"healthcheck": {"test": ["NONE"]}},
+    )
 
 
-def _attach(golden: Golden, state: dict[str, Any]) -> Servers | None:
-    """Return the servers of `state`; None where they have gone, with an engine for instance."""
+def _enter(*containers: HarnessContainer) -> None:
+    """Start them and leave them to the run: this process may end before it."""
+    with ThreadPoolExecutor() as side_by_side:
+        list(side_by_side.map(lambda it: it.__enter__(), containers))
+
+
+def _id(container: HarnessContainer) -> str:
+    return str(container.get_wrapped_container().id)
+
+
+def _attach(golden: Golden, started: _Started) -> Servers | None:
+    """Return the servers; None where one of them has gone, with an engine for instance."""
     try:
-        web, database = (engine().containers.get(state[it]) for it in ("web", "database"))
+        web, database, *others = (
+            engine().containers.get(it) for it in (started.web, started.database, *started.others)
+        )
     except NotFound:
         return None
-    if not (is_alive(web) and is_alive(database)):
+    if not all(is_alive(it) for it in (web, database, *others)):
         return None
     root = golden.installed.passwords.root
-    template = Database(LOOPBACK, state["database_port"], "root", root, SCHEMA)
-    return Servers(web, state["web_port"], database, template, golden.installed)
+    template = Database(LOOPBACK, started.database_port, "root", root, SCHEMA)
+    return Servers(
+        web,
+        started.port,
+        database,
+        template,
+        golden.installed,
+        authority=Path(started.authority) if started.authority else None,
+        mailbox=Mailbox(started.mailbox) if started.mailbox else None,
+    )

@@ -1,27 +1,140 @@
-"""A browser that is on this machine, without calls of its own to the world."""
+"""A browser before a Matomo behind TLS; whatever it complains of fails the test."""
 
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
-from playwright.sync_api import BrowserType
+from playwright.sync_api import BrowserContext, BrowserType, Page, expect
 
-from harness.operate.deaf import deaf
-from harness.operate.prepare import system_chromium
+from harness.matomo.twofactor import Account
+from harness.pytest_plugin import MatomoByTls
+from harness.stack.browser import launch_options, playwrights_ffmpeg
+from harness.stack.images import Image
+from tests.e2e.evidence import Evidence
+from tests.e2e.promises import PATIENCE_MS
+from tests.e2e.sessions import take_session
+from tests.e2e.watch import Watch
+
+REPORTS: Final = Path("reports/e2e")
+ERROR_MARKER: Final = "browser_error"
+_WATCH: Final = pytest.StashKey[Watch]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what explains a failure, whoever starts pytest; its own options win."""
+    expect.set_options(timeout=PATIENCE_MS)
+    kept = {
+        "tracing": ("off", "retain-on-failure"),
+        "screenshot": ("off", "only-on-failure"),
+        "video": ("off", "retain-on-failure" if playwrights_ffmpeg() else "off"),
+        "output": ("test-results", str(config.rootpath / REPORTS / "failures")),
+    }
+    for option, (default, ours) in kept.items():
+        if getattr(config.option, option) == default:
+            setattr(config.option, option, ours)
+
+
+# -- the browser ----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(
     browser_type_launch_args: dict[str, Any], browser_type: BrowserType
 ) -> dict[str, Any]:
-    quiet = ["--disable-background-networking", "--disable-component-update", "--no-first-run"]
-    own = Path(browser_type.executable_path)
-    path = own if own.exists() else system_chromium()
-    assert path is not None, "expected a Chromium; next: make test-local installs one"
-    return {**browser_type_launch_args, "args": quiet, "executable_path": str(deaf(path))}
+    return {**browser_type_launch_args, **launch_options(Path(browser_type.executable_path))}
 
 
 @pytest.fixture(scope="session")
 def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
     """Trusts every certificate; that the load balancer's is good is tested with requests."""
-    return {**browser_context_args, "ignore_https_errors": True}
+    return {**browser_context_args, "ignore_https_errors": True, "locale": "en-US"}
+
+
+@pytest.fixture
+def new_context(
+    new_context: Callable[..., BrowserContext], request: pytest.FixtureRequest
+) -> Callable[..., BrowserContext]:
+    """Makes a context that is watched, and whose addresses begin at the test's Matomo."""
+    by_tls = "matomo_by_tls" in request.fixturenames
+    url = request.getfixturevalue("matomo_by_tls").instance.url if by_tls else None
+    watch = request.node.stash.setdefault(_WATCH, Watch())
+
+    def make(**options: Any) -> BrowserContext:
+        context = new_context(**{"base_url": url, **options})
+        watch.attach(context)
+        return context
+
+    return make
+
+
+# -- people ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def superuser(page: Page, matomo_by_tls: MatomoByTls) -> Page:
+    """A page of the superuser, who has logged in."""
+    take_session(page.context, matomo_by_tls.instance)
+    return page
+
+
+@pytest.fixture
+def another_browser(
+    new_context: Callable[..., BrowserContext], matomo_by_tls: MatomoByTls
+) -> Callable[[Account | None], Page]:
+    """Opens a page of a browser of its own, for somebody who has logged in, or for nobody."""
+
+    def make(account: Account | None = None) -> Page:
+        context = new_context()
+        if account:
+            take_session(context, matomo_by_tls.instance, account)
+        return context.new_page()
+
+    return make
+
+
+# -- what a run leaves ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def evidence(
+    matomo_by_tls: MatomoByTls,
+    matomo_image: Image,
+    testrun_uid: str,
+    pytestconfig: pytest.Config,
+) -> Evidence:
+    """Keeps pictures for whoever signs a promotion: reports/e2e/evidence/index.html."""
+    version = str(matomo_by_tls.instance.api.call("API.getMatomoVersion")["value"])
+    place = pytestconfig.rootpath / REPORTS / "evidence"
+    return Evidence(place, testrun_uid, version, matomo_image)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test whose browser complained of what it does not expect."""
+    yield
+    if watch := item.stash.get(_WATCH, None):
+        expected = [marker.args[0] for marker in item.iter_markers(ERROR_MARKER)]
+        if errors := watch.unexpected(expected):
+            pytest.fail(
+                "expected no page error, no failed request and no answer of 400 and above\n  seen: "
+                + "\n        ".join(errors[:10])
+                + f"\n  next: mend it, or mark the test: @pytest.mark.{ERROR_MARKER}"
+                '("pattern", reason="…")',
+                pytrace=False,
+            )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep the browser's complaints beside trace and screenshot of a failed test."""
+    report = yield
+    watch = item.stash.get(_WATCH, None)
+    if report.when == "call" and report.failed and watch:
+        directory = Path(item.funcargs["output_path"])  # type: ignore[attr-defined]
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "browser.txt").write_text(watch.text)
+        report.sections.append(("browser", f"{watch.text}\nkept in {directory}"))
+    return report

@@ -4,30 +4,26 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, expect
 
-from harness.matomo import twofactor
-from harness.stack.production import Production
+from harness.pytest_plugin import MatomoByTls
+from tests.e2e.pages.dashboard import Dashboard
 
 
 def test_a_dashboard_by_https_holds_nothing_in_clear_text(
-    page: Page, matomo_production: Production
+    superuser: Page, matomo_by_tls: MatomoByTls
 ) -> None:
-    account = matomo_production.instance.account
-    assert matomo_production.web.ask("matomo.php?idsite=1&rec=1").ok
+    # Without a single visit Matomo shows how to install the tracking code instead.
+    assert matomo_by_tls.instance.web.ask("matomo.php?idsite=1&rec=1").ok
     asked: set[str] = set()
-    page.on("request", lambda request: asked.add(urlsplit(request.url).scheme))
+    superuser.on("request", lambda request: asked.add(urlsplit(request.url).scheme))
     complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
+    superuser.on("console", lambda message: complaints.append(message.text))
 
-    page.goto(matomo_production.load_balancer.url)
-    page.locator("#login_form_login").fill(account.login)
-    page.locator("#login_form_password").fill(account.password)
-    page.locator("#login_form_submit").click()
-    page.locator("input[name=form_authcode]").fill(twofactor.code(account.secret, steps=2))
-    page.locator("#login_form_submit").click()
-    expect(page.locator("#dashboardWidgetsArea .widget").first).to_be_visible(timeout=30_000)
+    superuser.goto("")
+    expect(Dashboard(superuser).widgets.first).to_be_visible()
 
+    assert asked
     assert asked <= {"https", "data", "blob"}
     assert not [it for it in complaints if "Mixed Content" in it]
-    cookies = {cookie["name"]: cookie["secure"] for cookie in page.context.cookies()}
+    cookies = {cookie["name"]: cookie["secure"] for cookie in superuser.context.cookies()}
     assert cookies["MATOMO_SESSID"]
     assert all(cookies.values()), cookies

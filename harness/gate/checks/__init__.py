@@ -9,6 +9,7 @@ from harness.gate.checks import (
     configuration,
     drift,
     exposure,
+    gui,
     masking,
     plugins,
     two_factors,
@@ -25,5 +26,6 @@ AREAS: Final = (
     accounts.AREA,
     archiving.AREA,
     exposure.AREA,
+    gui.AREA,
 )
 ALL: Final[tuple[Check, ...]] = tuple(check for area in AREAS for check in area.checks)

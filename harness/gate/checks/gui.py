@@ -8,22 +8,24 @@ from harness.gate.look import Look
 AREA: Final = Area("gui")
 
 
-@AREA.check(Door.LOGIN, Door.BROWSER, costly=True)
+@AREA.check(Door.LOGIN, costly=True)
 def anonymize_data_shows_the_mask(look: Look) -> Finding:
     """A person who opens Administration, Privacy, Anonymize data sees masking on, with the policy's bytes."""
     seen, least = look.browsed, look.policy.privacy.masked_bytes
     expected = f"{least} bytes or more"
-    return Finding(seen.masked_bytes >= least, expected, f"{seen.masked_bytes} bytes", seen.pictures)
+    return Finding(
+        seen.masked_bytes >= least, expected, f"{seen.masked_bytes} bytes", seen.pictures
+    )
 
 
-@AREA.check(Door.LOGIN, Door.BROWSER, costly=True)
+@AREA.check(Door.LOGIN, costly=True)
 def login_asks_for_a_code(look: Look) -> Finding:
     """A person who logs in by the form is asked for a code after name and password."""
     asked = look.browsed.code_asked
     return holds(asked, "the code's form", "it" if asked else "Matomo, without a code")
 
 
-@AREA.check(Door.LOGIN, Door.BROWSER, costly=True)
+@AREA.check(Door.LOGIN, costly=True)
 def pages_run_without_errors(look: Look) -> Finding:
     """No script fails on the way from the login to Anonymize data."""
     return nothing("error of a script", look.browsed.complaints)

@@ -8,6 +8,7 @@ from harness.gate.mutants import (
     configuration,
     drift,
     exposure,
+    gui,
     masking,
     plugins,
     two_factors,
@@ -25,4 +26,5 @@ WRITTEN: Final[tuple[Mutant, ...]] = (
     *accounts.MUTANTS,
     *archiving.MUTANTS,
     *exposure.MUTANTS,
+    *gui.MUTANTS,
 )

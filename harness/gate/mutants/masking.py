@@ -27,6 +27,7 @@ FORWARDED: Final = tuple(
 )
 STORED: Final = (*IPV4, *IPV6, *FORWARDED, "masking.on_every_site")
 PAGE: Final = "masking.page_shows_it"
+BROWSED: Final = "gui.anonymize_data_shows_the_mask"
 DRIFT: Final = "drift.options_are_the_policy_s"
 
 ON: Final = "PrivacyManager.ipAnonymizerEnabled"
@@ -69,7 +70,7 @@ MUTANTS: Final = (
         "masking.one_byte",
         "one byte is masked",
         Place.DATABASE,
-        (*STORED, PAGE, DRIFT),
+        (*STORED, PAGE, BROWSED, DRIFT),
         option(LENGTH, 1),
         "P1",
     ),

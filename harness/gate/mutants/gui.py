@@ -1,0 +1,39 @@
+"""Mutants of what a person sees in a browser."""
+
+from typing import Final
+
+from harness.gate.mutants.changes import in_web, no_plugin, option
+from harness.gate.mutants.mutant import Mutant, Place, Stage
+
+BROKEN: Final = "; throw new Error('cut off');"
+
+MUTANTS: Final = (
+    Mutant(
+        "gui.mask_clicked_off",
+        "somebody switched masking off on Anonymize data",
+        Place.CLICK,
+        ("gui.anonymize_data_shows_the_mask", "masking.page_shows_it"),
+        option("PrivacyManager.ipAnonymizerEnabled", 0),
+        "P1",
+    ),
+    Mutant(
+        "gui.no_code",
+        "the login asks for no code",
+        Place.FILE,
+        ("gui.login_asks_for_a_code", "plugins.promised_are_active"),
+        no_plugin("TwoFactorAuth"),
+        "A6",
+    ),
+    Mutant(
+        "gui.script_broken",
+        "a script of the administration fails where it begins",
+        Place.IMAGE,
+        ("gui.pages_run_without_errors",),
+        in_web(
+            f'for it in plugins/CoreHome/vue/dist/*.js; do echo "{BROKEN}" >> $it; done;'
+            " rm -rf tmp/assets/*"
+        ),
+        "S3",
+        Stage.PAIR,
+    ),
+)

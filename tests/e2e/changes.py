@@ -1,0 +1,26 @@
+"""Changes by hand to an instance's config.ini.php."""
+
+from harness.matomo import config
+from harness.pytest_plugin import MatomoByTls
+
+
+def set_key(matomo: MatomoByTls, section: str, key: str, value: str | int) -> None:
+    """Set one key; `key[]` adds to a list."""
+    shell = matomo.instance.shell
+    shell.write(shell.config, config.with_key(shell.read(shell.config), section, key, value))
+
+
+def open_general_settings(matomo: MatomoByTls) -> None:
+    """Take away what the image closes that page's archiving and mail with."""
+    set_key(matomo, "General", "enable_general_settings_admin", 1)
+
+
+def set_masking(matomo: MatomoByTls, *, enabled: bool = True, masked_bytes: int = 2) -> None:
+    """Set how addresses are masked, by the API; its parameter has another name since 5.8."""
+    matomo.instance.api.call(
+        "PrivacyManager.setAnonymizeIpSettings",
+        anonymizeIPEnable=int(enabled),
+        maskLength=masked_bytes,
+        ipAddressMaskLength=masked_bytes,
+        useAnonymizedIpForVisitEnrichment=0,
+    )

@@ -1,0 +1,20 @@
+"""What Matomo's own pages are known to complain of, as markers of the tests that see it."""
+
+from typing import Final
+
+import pytest
+
+setup_page: Final = pytest.mark.browser_error(
+    "reading 'updateTextFields'",
+    reason="the setup of a second factor comes without Materialize's script",
+)
+plugins_page: Final = pytest.mark.browser_error(
+    r"^500 \S+ \S+module=Marketplace|^page error: .*Object",
+    reason="5.3's plugins page asks the Marketplace plugin, which is not active",
+)
+plugins_page_log: Final = pytest.mark.matomo_log(
+    "Marketplace", reason="5.3's plugins page asks the Marketplace plugin, which is not active"
+)
+login_asked_for: Final = pytest.mark.browser_error(
+    r"^(401|403) ", reason="the login is shown with this status to who is not logged in"
+)

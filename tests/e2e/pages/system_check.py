@@ -1,0 +1,28 @@
+"""Administration, Diagnostic, System check."""
+
+from dataclasses import dataclass
+
+from playwright.sync_api import Page, expect
+
+from tests.e2e.pages import admin
+
+
+@dataclass(frozen=True)
+class SystemCheck:
+    page: Page
+
+    def open(self) -> None:
+        admin.open_page(self.page, "Installation", "systemCheckPage")
+        expect(admin.heading(self.page, "System Check")).to_be_visible()
+        expect(self.page.get_by_role("row").first).to_be_visible()
+
+    def errors(self) -> list[str]:
+        return self._names("icon-error")
+
+    def warnings(self) -> list[str]:
+        return self._names("icon-warning")
+
+    def _names(self, icon: str) -> list[str]:
+        # The icon alone says it: it has neither a role nor a text.
+        rows = self.page.get_by_role("row").filter(has=self.page.locator(f".{icon}"))
+        return [it.get_by_role("cell").first.inner_text().strip() for it in rows.all()]

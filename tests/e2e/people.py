@@ -1,0 +1,19 @@
+"""Accounts for tests, made by the API."""
+
+from harness import policy
+from harness.gate.people import People, Person
+from harness.gate.target import of_instance
+from harness.matomo import twofactor
+from harness.matomo.twofactor import Account
+from harness.stack.instance import Instance
+
+
+def new_person(instance: Instance, role: str = "view") -> Person:
+    """Somebody with a role on site 1 who has never logged in."""
+    return People(of_instance(instance, policy.read())).new(role)
+
+
+def enrolled(instance: Instance, role: str = "view") -> Account:
+    """Somebody with a second factor; its code of this moment is used."""
+    person = new_person(instance, role)
+    return twofactor.enrol(instance.web, person.login, person.password)

@@ -1,0 +1,80 @@
+"""What the GUI must show, as assertions: test_seen_red.py breaks each and has it fail."""
+
+from typing import Final
+
+from playwright.sync_api import Page, expect
+
+from harness import policy
+from harness.gate.gui import AnonymizeDataPage, CodePage, LoginPage, Menu
+from harness.matomo.traffic import Figures
+from harness.matomo.twofactor import Account
+from tests.e2e.pages.enrolment import Enrolment
+from tests.e2e.pages.general_settings import GeneralSettings
+from tests.e2e.pages.plugins import Plugins
+from tests.e2e.pages.report import Report
+
+PATIENCE_MS: Final = 20_000
+"""A page of Matomo's takes a second; on two cores that others use as well, several."""
+ARCHIVING: Final = "Archiving settings"
+MAIL: Final = "Email server settings"
+
+
+def expect_two_bytes_masked(page: Page) -> None:
+    """Anonymize data, open in `page`, shows masking on and two bytes chosen, and no other."""
+    privacy = AnonymizeDataPage(page)
+    expect(privacy.masking).to_be_checked()
+    for masked_bytes in (1, 2, 3, 4):
+        choice = expect(privacy.choice(masked_bytes))
+        choice.to_be_checked(checked=masked_bytes == policy.read().privacy.masked_bytes)
+
+
+def expect_the_policys_plugins(page: Page) -> None:
+    """The plugins page, open in `page`, shows those of the policy active, and no other."""
+    promised = policy.read().plugins
+    statuses = Plugins(page).statuses()
+    shown = {name for name, status in statuses.items() if status.startswith("Active")}
+    # Those that cannot be switched off are not on the page.
+    missing = {it for it in promised.active if it in statuses} - shown
+    extra = shown - {*promised.active, *promised.where_present}
+    assert not missing, f"expected them to be active: {missing}"
+    assert not extra, f"expected them to be inactive: {extra}"
+
+
+def expect_a_code_is_asked_for(page: Page, account: Account) -> None:
+    """Name and password of `account`, given to the login in `page`, are not enough."""
+    LoginPage(page).log_in(account.login, account.password)
+    expect(CodePage(page).code).to_be_visible()
+    expect(Menu(page).sign_out).to_have_count(0)
+
+
+def expect_enrolment_is_forced(page: Page, login: str, password: str) -> None:
+    """Who has no second factor gets no further than its setup, from the login in `page`."""
+    LoginPage(page).log_in(login, password)
+    expect(Enrolment(page).heading).to_be_visible()
+    expect(Menu(page).sign_out).to_have_count(0)
+
+
+def expect_archiving_is_closed(page: Page) -> None:
+    """General settings, open in `page`, offer nobody to archive from the browser."""
+    settings = GeneralSettings(page)
+    expect(settings.section(ARCHIVING)).to_have_count(0)
+    expect(settings.archiving_from_browser).to_have_count(0)
+    expect(settings.section(MAIL)).to_have_count(0)
+
+
+def expect_figures(report: Report, figures: Figures) -> None:
+    """The visitors overview shows exactly these."""
+    overview = report.widget("Visits Overview")
+    minutes, seconds = divmod(figures.average_seconds, 60)
+    for text in (
+        f"{figures.visits} visits",
+        f"{figures.actions} pageviews",
+        f"{figures.bounce_rate} visits have bounced",
+        f"{minutes} min {seconds}s average visit duration",
+    ):
+        expect(overview).to_contain_text(text)
+
+
+def expect_nothing(report: Report) -> None:
+    """The visitors overview has nothing to show: nobody archived, and looking does not."""
+    expect(report.widget("Visits Overview")).to_contain_text("0 visits")

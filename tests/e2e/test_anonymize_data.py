@@ -1,0 +1,36 @@
+"""Administration, Privacy, Anonymize data: what somebody looks at before a promotion."""
+
+from playwright.sync_api import Page, expect
+
+from harness import policy
+from harness.gate.check import Status
+from harness.gate.checks import ALL
+from harness.gate.gui import AnonymizeDataPage
+from harness.gate.run import run
+from harness.gate.target import of_instance
+from harness.pytest_plugin import MatomoByTls
+from tests.e2e.evidence import Evidence
+from tests.e2e.promises import expect_two_bytes_masked
+
+CHECK = "masking.ipv4_of_a_new_visitor"
+
+
+def test_the_page_shows_two_bytes_masked(superuser: Page, evidence: Evidence) -> None:
+    AnonymizeDataPage(superuser).open()
+    expect_two_bytes_masked(superuser)
+    evidence.keep(superuser, "Two bytes of every address are masked")
+
+
+def test_one_byte_chosen_on_the_page_turns_the_gate_red(
+    superuser: Page, matomo_by_tls: MatomoByTls
+) -> None:
+    privacy = AnonymizeDataPage(superuser)
+    privacy.open()
+    privacy.choose(1)
+    expect(superuser.get_by_text("Settings updated.")).to_be_visible()
+    superuser.reload()
+    expect(privacy.choice(1)).to_be_checked()
+
+    target = of_instance(matomo_by_tls.instance, policy.read())
+    (result,) = run(target, [it for it in ALL if it.id == CHECK])
+    assert result.status is Status.FAIL, result

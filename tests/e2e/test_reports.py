@@ -1,0 +1,75 @@
+"""The numbers on the pages are those of the visits that were made, once they are archived."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from harness.matomo.traffic import Figures
+from harness.pytest_plugin import MatomoByTls
+from tests.e2e.evidence import Evidence
+from tests.e2e.promises import expect_figures, expect_nothing
+from tests.e2e.visits import URL, Library, make_library
+
+COLUMNS = ("Pageviews", "Unique Pageviews")
+
+
+@pytest.fixture
+def library(matomo_by_tls: MatomoByTls) -> Library:
+    """With visits that nobody has archived."""
+    return make_library(matomo_by_tls)
+
+
+def test_reports_are_empty_before_archiving_and_exact_after_it(
+    superuser: Page, library: Library, evidence: Evidence
+) -> None:
+    day = library.of_first_day(superuser)
+    day.open("General_Visitors", "General_Overview")
+    expect_nothing(day)
+
+    library.archive()
+
+    superuser.reload()
+    expect_figures(day, library.one_day)
+    expect(day.graph).to_be_visible()
+
+    report = library.of_all_days(superuser)
+    report.open("General_Visitors", "General_Overview")
+    expect_figures(report, library.figures)
+    evidence.keep(superuser, "The visitors overview shows the visits that were made")
+
+    report.open("Referrers_Referrers", "General_Overview")
+    channels = report.widget("Channel Type")
+    expect(channels).to_contain_text(f"{library.figures.visits} direct entries")
+
+    report.open("Dashboard_Dashboard", "1")
+    visits, actions = library.figures.visits, library.figures.actions
+    row = superuser.get_by_role("row", name=f"Direct Entry {visits} {actions}")
+    expect(row).to_be_visible()
+
+    report.open("General_Actions", "General_Pages")
+    expect(report.table).to_be_visible()
+    rows = report.rows(*COLUMNS)
+    assert rows == _rows(library.figures, flat="/record/1" in rows)  # since 5.8
+    assert _read(report.export("CSV").path()) == rows
+
+
+def _rows(figures: Figures, *, flat: bool) -> dict[str, tuple[str, ...]]:
+    """Page views and unique ones, as the Pages table has addresses: by directory, or flat."""
+    views: Counter[str] = Counter()
+    visits: Counter[str] = Counter()
+    for it in figures.pages:
+        path = it.url.removeprefix(URL)
+        if not flat:
+            path = path.split("/")[1] if path.count("/") > 1 else path.rstrip("/") or "/index"
+        views[path] += it.views
+        visits[path] += it.visits
+    return {path: (str(views[path]), str(visits[path])) for path in views}
+
+
+def _read(path: Path) -> dict[str, tuple[str, ...]]:
+    """The columns of a CSV export that the table shows."""
+    rows = csv.DictReader(path.read_text("utf-16").splitlines())
+    return {it["Label"]: tuple(it[name] for name in COLUMNS) for it in rows}

@@ -1,0 +1,116 @@
+"""A person's second factor: enrolled at the first login, asked for ever after, lost and renewed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from harness.gate.gui import CodePage, LoginPage, Menu
+from harness.matomo import twofactor
+from harness.matomo.twofactor import Account
+from harness.pytest_plugin import MatomoByTls
+from tests.e2e.evidence import Evidence
+from tests.e2e.known import setup_page
+from tests.e2e.pages.dashboard import Dashboard
+from tests.e2e.pages.enrolment import Enrolment
+from tests.e2e.people import enrolled, new_person
+from tests.e2e.promises import expect_a_code_is_asked_for, expect_enrolment_is_forced
+
+
+@pytest.fixture
+def with_a_visit(matomo_by_tls: MatomoByTls) -> MatomoByTls:
+    """Without a single visit Matomo shows how to install the tracking code, and no dashboard."""
+    assert matomo_by_tls.instance.web.ask("matomo.php?idsite=1&rec=1").ok
+    return matomo_by_tls
+
+
+@setup_page
+def test_a_first_login_enrols_the_secret_of_the_qr_code(
+    page: Page, with_a_visit: MatomoByTls, evidence: Evidence
+) -> None:
+    person = new_person(with_a_visit.instance)
+    page.goto("")
+    expect_enrolment_is_forced(page, person.login, person.password)
+
+    enrolment = Enrolment(page)
+    codes = enrolment.recovery_codes
+    assert len(set(codes)) == 10
+    saved = Path(enrolment.download_recovery_codes().path()).read_text()
+    assert saved.split() == [it.replace("-", "") for it in codes]
+    enrolment.go_on()
+    enrolment.show_secret()
+    secret = enrolment.secret
+    assert enrolment.secret_of_picture() == secret
+    enrolment.close_secret()
+    enrolment.confirm(twofactor.code(secret))
+
+    expect(Dashboard(page).widgets.first).to_be_visible()
+    evidence.keep(page, "A first login ends on the dashboard with a second factor")
+
+
+def test_the_next_login_asks_for_a_code_and_takes_no_wrong_and_no_used_one(
+    page: Page, with_a_visit: MatomoByTls, another_browser: Callable[[], Page], evidence: Evidence
+) -> None:
+    account = enrolled(with_a_visit.instance)
+    page.goto("")
+    expect_a_code_is_asked_for(page, account)
+    evidence.keep(page, "A login asks for a second factor")
+    form = CodePage(page)
+    code = twofactor.code(account.secret, steps=1)
+
+    form.give(_wrong(account))
+    expect(form.refused).to_be_visible()
+    form.give(code)
+    expect(Dashboard(page).widgets.first).to_be_visible()
+
+    other = another_browser()
+    other.goto("")
+    expect_a_code_is_asked_for(other, account)
+    CodePage(other).give(code)
+    expect(CodePage(other).refused).to_be_visible()
+
+
+def test_a_recovery_code_opens_once(
+    page: Page, with_a_visit: MatomoByTls, another_browser: Callable[[], Page]
+) -> None:
+    account = enrolled(with_a_visit.instance)
+    code = with_a_visit.instance.database.query(
+        "SELECT recovery_code FROM {prefix}twofactor_recovery_code WHERE login = %s", account.login
+    )[0]["recovery_code"]
+    page.goto("")
+    LoginPage(page).log_in(account.login, account.password)
+    CodePage(page).give(code)
+    expect(Menu(page).sign_out).to_be_visible()
+
+    other = another_browser()
+    other.goto("")
+    LoginPage(other).log_in(account.login, account.password)
+    CodePage(other).give(code)
+    expect(CodePage(other).refused).to_be_visible()
+
+
+@setup_page
+def test_a_lost_device_is_reset_on_the_console_and_another_is_enrolled(
+    page: Page, with_a_visit: MatomoByTls
+) -> None:
+    lost = enrolled(with_a_visit.instance)
+    with_a_visit.instance.shell.console(
+        "twofactorauth:disable-2fa-for-user", f"--login={lost.login}"
+    )
+    page.goto("")
+    expect_enrolment_is_forced(page, lost.login, lost.password)
+    enrolment = Enrolment(page)
+    enrolment.download_recovery_codes()
+    enrolment.go_on()
+    enrolment.show_secret()
+    secret = enrolment.secret
+    assert secret != lost.secret
+    enrolment.close_secret()
+    enrolment.confirm(twofactor.code(secret))
+    expect(Menu(page).sign_out).to_be_visible()
+
+
+def _wrong(account: Account) -> str:
+    taken = {twofactor.code(account.secret, steps=it) for it in range(-4, 5)}
+    return next(it for it in ("000000", "111111") if it not in taken)

@@ -1,0 +1,104 @@
+"""What the GUI's assertions are worth: each promise is broken by hand, and they must say so."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from harness.gate.gui import AnonymizeDataPage, Menu
+from harness.pytest_plugin import MatomoByTls
+from tests.e2e.changes import open_general_settings, set_key, set_masking
+from tests.e2e.known import plugins_page, plugins_page_log, setup_page
+from tests.e2e.pages.enrolment import Enrolment
+from tests.e2e.pages.general_settings import GeneralSettings
+from tests.e2e.pages.plugins import Plugins
+from tests.e2e.people import enrolled, new_person
+from tests.e2e.promises import (
+    PATIENCE_MS,
+    expect_a_code_is_asked_for,
+    expect_archiving_is_closed,
+    expect_enrolment_is_forced,
+    expect_figures,
+    expect_nothing,
+    expect_the_policys_plugins,
+    expect_two_bytes_masked,
+)
+from tests.e2e.visits import make_library
+
+SOON_MS: Final = 2_000
+
+
+@pytest.fixture
+def soon() -> Iterator[None]:
+    """What is not there will not come: the page is complete when it is looked at."""
+    expect.set_options(timeout=SOON_MS)
+    yield
+    expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize(("enabled", "masked_bytes"), [(True, 1), (False, 2)])
+def test_masking(
+    superuser: Page, matomo_by_tls: MatomoByTls, enabled: bool, masked_bytes: int
+) -> None:
+    set_masking(matomo_by_tls, enabled=enabled, masked_bytes=masked_bytes)
+    AnonymizeDataPage(superuser).open()
+    with pytest.raises(AssertionError, match="checked"):
+        expect_two_bytes_masked(superuser)
+
+
+@plugins_page
+@plugins_page_log
+@pytest.mark.parametrize("change", ["plugin:activate UserId", "plugin:deactivate NoUserIds"])
+def test_plugins(superuser: Page, matomo_by_tls: MatomoByTls, change: str) -> None:
+    matomo_by_tls.instance.shell.console(*change.split())
+    Plugins(superuser).open()
+    with pytest.raises(AssertionError, match=change.split()[1]):
+        expect_the_policys_plugins(superuser)
+
+
+def test_a_second_factor_that_is_not_enforced(page: Page, matomo_by_tls: MatomoByTls) -> None:
+    set_key(matomo_by_tls, "TwoFactorAuth", "twoFactorAuthRequired", 0)
+    person = new_person(matomo_by_tls.instance)
+    page.goto("")
+    with pytest.raises(AssertionError, match="visible"):
+        expect_enrolment_is_forced(page, person.login, person.password)
+    expect(Menu(page).sign_out).to_be_visible()
+
+
+@setup_page
+def test_a_second_factor_that_was_taken_away(page: Page, matomo_by_tls: MatomoByTls) -> None:
+    account = enrolled(matomo_by_tls.instance)
+    matomo_by_tls.instance.shell.console(
+        "twofactorauth:disable-2fa-for-user", f"--login={account.login}"
+    )
+    page.goto("")
+    with pytest.raises(AssertionError, match="visible"):
+        expect_a_code_is_asked_for(page, account)
+    expect(Enrolment(page).heading).to_be_visible()
+
+
+@pytest.mark.usefixtures("soon")
+def test_archiving_that_anybody_may_bring_back(superuser: Page, matomo_by_tls: MatomoByTls) -> None:
+    open_general_settings(matomo_by_tls)
+    GeneralSettings(superuser).open()
+    with pytest.raises(AssertionError, match="count"):
+        expect_archiving_is_closed(superuser)
+
+
+def test_archiving_that_never_runs_and_archiving_by_who_looks(
+    superuser: Page, matomo_by_tls: MatomoByTls
+) -> None:
+    library = make_library(matomo_by_tls)
+    day = library.of_first_day(superuser)
+    day.open("General_Visitors", "General_Overview")
+    expect(day.widget("Visits Overview")).to_be_visible()
+    with pytest.raises(AssertionError, match="visits"):
+        expect_figures(day, library.one_day)
+
+    set_key(matomo_by_tls, "General", "enable_browser_archiving_triggering", 1)
+    superuser.reload()
+    expect(day.widget("Visits Overview")).to_be_visible()
+    with pytest.raises(AssertionError, match="0 visits"):
+        expect_nothing(day)

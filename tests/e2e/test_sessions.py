@@ -1,0 +1,77 @@
+"""Doors that are closed to everybody, and sessions: expired, in two tabs, and gone back in."""
+
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page, expect
+
+from harness.gate.gui import AnonymizeDataPage, CodePage, LoginPage, Menu
+from harness.matomo import twofactor
+from harness.pytest_plugin import MatomoByTls
+from tests.e2e.changes import set_key
+from tests.e2e.known import login_asked_for
+from tests.e2e.pages import admin
+from tests.e2e.pages.admin import AdminMenu
+from tests.e2e.pages.general_settings import GeneralSettings
+from tests.e2e.people import enrolled
+from tests.e2e.sessions import NEXT_STEPS
+
+
+@login_asked_for
+def test_installer_and_updater_are_closed(page: Page, matomo_by_tls: MatomoByTls) -> None:
+    assert matomo_by_tls.instance.url
+    for step in ("welcome", "databaseSetup", "setupSuperUser"):
+        admin.open_page(page, "Installation", step)
+        expect(page.get_by_text("Matomo is already installed")).to_be_visible()
+    for step in ("newVersionAvailable", "oneClickUpdate"):
+        admin.open_page(page, "CoreUpdater", step)
+        expect(LoginPage(page).name).to_be_visible()
+
+
+@login_asked_for
+def test_an_expired_session_returns_to_the_login_and_back_to_where_one_was(
+    matomo_by_tls: MatomoByTls, another_browser: Callable[..., Page]
+) -> None:
+    instance = matomo_by_tls.instance
+    # It leads back to hosts that it trusts without their port, which production has none of.
+    set_key(matomo_by_tls, "General", "trusted_hosts[]", urlsplit(instance.url).hostname or "")
+    account = enrolled(instance, "superuser")
+    page = another_browser(account)
+    AnonymizeDataPage(page).open()
+    page.wait_for_load_state("networkidle")  # what it asks later would have no session
+    instance.database.query("DELETE FROM {prefix}session")
+
+    page.reload()
+    LoginPage(page).log_in(account.login, account.password)
+    CodePage(page).give(twofactor.code(account.secret, steps=NEXT_STEPS))
+    expect(AnonymizeDataPage(page).masking).to_be_checked()
+    expect(page).to_have_url(re.compile("module=PrivacyManager&action=privacySettings"))
+
+
+@login_asked_for
+def test_a_login_and_a_sign_out_hold_in_every_tab(page: Page, matomo_by_tls: MatomoByTls) -> None:
+    account = enrolled(matomo_by_tls.instance, "superuser")
+    other = page.context.new_page()
+    page.goto("")
+    other.goto("")
+    # The form of the first tab is older than that of the second, and is taken all the same.
+    LoginPage(page).log_in(account.login, account.password)
+    CodePage(page).give(twofactor.code(account.secret, steps=1))
+    expect(Menu(page).sign_out).to_be_visible()
+    AnonymizeDataPage(other).open()
+
+    Menu(page).sign_out.click()
+    expect(LoginPage(page).name).to_be_visible()
+    other.reload()
+    expect(LoginPage(other).name).to_be_visible()
+
+
+def test_the_browsers_back_button_leads_to_the_page_before(superuser: Page) -> None:
+    AnonymizeDataPage(superuser).open()
+    GeneralSettings(superuser).open()
+    expect(AdminMenu(superuser).entry("System")).to_be_visible()  # what a View user lacks
+    superuser.go_back()
+    expect(AnonymizeDataPage(superuser).masking).to_be_checked()
+    superuser.go_forward()
+    expect(GeneralSettings(superuser).section("TwoFactorAuth")).to_be_visible()

@@ -1,0 +1,96 @@
+"""Users as a superuser makes them and as they help themselves, with the mails in between."""
+
+import re
+import secrets
+from collections.abc import Callable
+
+import pytest
+from bs4 import BeautifulSoup
+from playwright.sync_api import Page, expect
+
+from harness.gate.gui import CodePage, LoginPage, Menu
+from harness.matomo import twofactor
+from harness.pytest_plugin import MatomoByTls
+from tests.e2e.known import setup_page
+from tests.e2e.pages import admin
+from tests.e2e.pages.admin import AdminMenu
+from tests.e2e.pages.enrolment import Enrolment
+from tests.e2e.pages.invitation import Invitation
+from tests.e2e.pages.lost_password import LostPassword
+from tests.e2e.pages.users import Users
+from tests.e2e.people import enrolled
+
+
+@setup_page
+def test_an_invited_user_gets_a_mail_a_password_a_second_factor_and_view(
+    superuser: Page, matomo_by_tls: MatomoByTls, another_browser: Callable[[], Page]
+) -> None:
+    instance = matomo_by_tls.instance
+    login, email, password = _somebody()
+    users = Users(superuser)
+    users.open()
+    users.invite(login, email, confirmed_by=instance.account.password)
+    mail = matomo_by_tls.mailbox.wait_for(email, "invite")
+    links = [str(it["href"]) for it in BeautifulSoup(mail.html, "html.parser").select("a[href]")]
+    (link,) = [it for it in links if "acceptInvitation" in it]
+    assert link.startswith(f"{instance.url}/")
+
+    page = another_browser()
+    page.goto(link)
+    Invitation(page).accept(password)
+    expect(Enrolment(page).heading.or_(LoginPage(page).name).first).to_be_visible()
+
+    users.open()
+    expect(users.row(login)).to_contain_text("Active")
+    expect(users.role_of(login)).to_have_value("View")
+
+
+@pytest.mark.browser_error("^403 POST ", reason="a wrong password is refused so")
+def test_a_lost_password_is_renewed_by_mail_and_the_old_one_is_dead(
+    page: Page, matomo_by_tls: MatomoByTls
+) -> None:
+    instance = matomo_by_tls.instance
+    account = enrolled(instance)
+    email = instance.api.call("UsersManager.getUser", userLogin=account.login)["email"]
+    new_password = secrets.token_urlsafe(12)
+    page.goto("")
+    lost = LostPassword(page)
+    lost.ask(account.login, new_password)
+    expect(lost.sent).to_be_visible()
+    mail = matomo_by_tls.mailbox.wait_for(email, "Reset your")
+    (link,) = {it for it in mail.links if "action=confirmResetPassword" in it}
+    assert link.startswith(f"{instance.url}/")
+    page.goto(link)
+    lost.confirm(new_password)
+    expect(page.get_by_text("You can now use your new password")).to_be_visible()
+
+    login = LoginPage(page)
+    login.log_in(account.login, account.password)
+    expect(page.get_by_text("Wrong username and/or password")).to_be_visible()
+    login.log_in(account.login, new_password)
+    CodePage(page).give(twofactor.code(account.secret, steps=1))
+    expect(Menu(page).sign_out).to_be_visible()
+
+
+@pytest.mark.browser_error(
+    "^(401|403|500) GET .*action=generalSettings", reason="who may not is refused so"
+)
+@pytest.mark.matomo_log("action=generalSettings", reason="Matomo answers 500 to who may not")
+def test_a_view_user_finds_no_administration(
+    matomo_by_tls: MatomoByTls, another_browser: Callable[..., Page]
+) -> None:
+    page = another_browser(enrolled(matomo_by_tls.instance))
+    admin.open_page(page, "UsersManager", "userSettings")
+    menu = AdminMenu(page)
+    expect(menu.entry("Personal")).to_be_visible()
+    for closed in ("System", "Privacy", "Plugins", "Diagnostic", "Websites"):
+        expect(menu.entry(closed)).to_have_count(0)
+
+    admin.open_page(page, "CoreAdminHome", "generalSettings")
+    expect(page.get_by_text(re.compile("You can't access this resource"))).to_be_visible()
+
+
+def _somebody() -> tuple[str, str, str]:
+    """Login, address and password."""
+    login = f"invited-{secrets.token_hex(4)}"
+    return login, f"{login}@people.example", secrets.token_urlsafe(12)

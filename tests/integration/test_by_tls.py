@@ -1,0 +1,35 @@
+"""Instances that share a load balancer and a mail relay: each by TLS, each its own."""
+
+from urllib.parse import urlsplit
+
+from harness.pytest_plugin import MatomoByTls
+from harness.stack.instance import Instance
+
+
+def test_an_instance_answers_by_tls_with_a_certificate_that_is_checked(
+    matomo_by_tls: MatomoByTls,
+) -> None:
+    instance = matomo_by_tls.instance
+    assert urlsplit(instance.url).scheme == "https"
+    assert instance.api.call("SitesManager.getAllSitesId") == [1]
+    assert instance.web.ask("matomo.php?idsite=1&rec=1").status_code == 200
+
+
+def test_its_mail_comes_to_the_relay(matomo_by_tls: MatomoByTls) -> None:
+    instance = matomo_by_tls.instance
+    recipient = f"{instance.shell.instance}@people.example"
+    instance.shell.console("core:test-email", recipient)
+    assert matomo_by_tls.mailbox.wait_for(recipient, "test").recipients == (recipient,)
+
+
+def test_what_one_archives_is_nothing_to_another(
+    matomo_by_tls: MatomoByTls, fresh_matomo: Instance
+) -> None:
+    instance = matomo_by_tls.instance
+    instance.web.ask("matomo.php?idsite=1&rec=1")
+    matomo_by_tls.archive("--disable-scheduled-tasks")
+    seen = [
+        it.api.call("VisitsSummary.getVisits", idSite=1, period="day", date="today")["value"]
+        for it in (instance, fresh_matomo)
+    ]
+    assert seen == [1, 0]

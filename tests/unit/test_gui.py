@@ -1,0 +1,28 @@
+"""The gate's browser on a machine that has none: said, and no failure of the instance's."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.gate import gui
+from harness.gate.check import CannotTellError
+from harness.matomo.twofactor import Account
+from harness.stack import browser
+
+SOMEBODY = Account("admin", "password", "")
+
+
+def test_without_playwright_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
+    with pytest.raises(CannotTellError, match="pip install playwright"):
+        gui.see("https://localhost:1", SOMEBODY)
+
+
+def test_without_a_browser_it_says_what_to_prepare(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(browser, "system_chromium", lambda: None)
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
+    with pytest.raises(CannotTellError, match="harness prepare --browser"):
+        gui.see("https://localhost:1", SOMEBODY)

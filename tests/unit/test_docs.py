@@ -10,14 +10,14 @@ from harness.cli import app
 from harness.settings import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"(?m)^([a-z][a-z-]*):", MAKEFILE))
+TARGETS = set(re.findall(r"(?m)^([a-z][a-z0-9-]*):", MAKEFILE))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("image/**/*.md")])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_make_target_that_a_document_names_exists(document: Path) -> None:
     text = document.read_text()
-    named = set(re.findall(r"`make ([a-z-]+)|(?m:^    make ([a-z-]+))", text))
+    named = set(re.findall(r"`make ([a-z0-9-]+)|(?m:^    make ([a-z0-9-]+))", text))
     assert {name for pair in named for name in pair if name} <= TARGETS
 
 
@@ -29,7 +29,7 @@ def test_every_link_inside_the_repository_leads_somewhere(document: Path) -> Non
 
 
 def test_make_help_explains_every_target() -> None:
-    explained = set(re.findall(r"(?m)^([a-z][a-z-]*):.*## ", MAKEFILE))
+    explained = set(re.findall(r"(?m)^([a-z][a-z0-9-]*):.*## ", MAKEFILE))
     assert explained >= TARGETS - {"test"}
 
 

@@ -39,6 +39,14 @@ def test_the_report_has_every_check_and_no_secret(tmp_path: Path) -> None:
         report.require_kept(document, tmp_path)
 
 
+def test_a_picture_is_evidence_that_the_page_shows(tmp_path: Path) -> None:
+    shown = Result(ALL[0], Status.PASS, "this", "this", 0.1, (("page.png", b"\x89PNG"),))
+    report.write([shown], {}, tmp_path)
+    name = f"{ALL[0].id}-page.png"
+    assert (tmp_path / name).read_bytes() == b"\x89PNG"
+    assert f'<img src="{name}"' in (tmp_path / "index.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("zeroed", "v4", "v6"),
     [

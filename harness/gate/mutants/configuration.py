@@ -1,5 +1,6 @@
 """Mutants of configuration: what the environment says does not hold, or is written down."""
 
+import base64
 from typing import Final
 
 from harness.gate.mutants.changes import (
@@ -11,6 +12,9 @@ from harness.gate.mutants.changes import (
     option,
 )
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
+from harness.stack.certificates import authority
+from harness.stack.load_balancer import CERTIFICATE_FILE, haproxy_certificate
+from harness.stack.shell import wait_for_answer
 
 SALT: Final = "MATOMO_GENERAL_SALT"
 TLS: Final = "configuration.database_is_spoken_to_by_tls"
@@ -47,6 +51,18 @@ def _shadow(deployment: Deployment) -> None:
     in_web(f"echo {other} >> /etc/apache2/envvars")(deployment)
     deployment.stands.matomo.get_wrapped_container().restart(timeout=1)
     deployment.stands.wait_for_a_target()
+
+
+def _expired(deployment: Deployment) -> None:
+    """The load balancer's certificate ended yesterday."""
+    production = deployment.stands
+    ended = authority().issue("localhost", expired=True)
+    encoded = base64.b64encode(haproxy_certificate(ended)).decode()
+    container = production.load_balancer.get_wrapped_container()
+    script = f"echo {encoded} | base64 -d > {CERTIFICATE_FILE}"
+    container.exec_run(["sh", "-ec", script], user="root")
+    container.restart(timeout=1)
+    wait_for_answer(container, "the load balancer", lambda: production.load_balancer.http.ask(""))
 
 
 def no_scheme(deployment: Deployment) -> None:
@@ -271,5 +287,14 @@ MUTANTS: Final = (
         ("configuration.code_comes_from_the_image_alone", "drift.file_is_the_image_s"),
         key("General", "enable_auto_update", 1),
         "U5",
+    ),
+    Mutant(
+        "configuration.certificate_expired",
+        "the load balancer's certificate ended yesterday",
+        Place.CERTIFICATE,
+        ("configuration.login_is_near", "configuration.cookies_are_secure"),
+        _expired,
+        "E3",
+        Stage.PRODUCTION,
     ),
 )

@@ -29,11 +29,8 @@ MUTANTS: Final = (
         "a script of the administration fails where it begins",
         Place.IMAGE,
         ("gui.pages_run_without_errors",),
-        in_web(
-            f'for it in plugins/CoreHome/vue/dist/*.js; do echo "{BROKEN}" >> $it; done;'
-            " rm -rf tmp/assets/*"
-        ),
-        "S3",
+        in_web(f'echo "{BROKEN}" >> plugins/CoreHome/javascripts/corehome.js; rm -rf tmp/assets/*'),
+        "G4",
         Stage.PAIR,
     ),
 )

@@ -167,6 +167,17 @@ VARIANTS: Final = (
         option("PrivacyManager.ipAddressMaskLength", 3),
     ),
     Variant(
+        "variant.saved_unchanged",
+        "somebody saved Anonymize data as it was",
+        api(
+            "PrivacyManager.setAnonymizeIpSettings",
+            anonymizeIPEnable=1,
+            maskLength=2,
+            ipAddressMaskLength=2,
+            useAnonymizedIpForVisitEnrichment=0,
+        ),
+    ),
+    Variant(
         "variant.four_bytes",
         "the whole address is masked",
         option("PrivacyManager.ipAddressMaskLength", 4),

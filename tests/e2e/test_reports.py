@@ -52,8 +52,10 @@ def test_reports_are_empty_before_archiving_and_exact_after_it(
     report.open("General_Actions", "General_Pages")
     expect(report.table).to_be_visible()
     rows = report.rows(*COLUMNS)
-    assert rows == _rows(library.figures, flat="/record/1" in rows)  # since 5.8
-    assert _read(report.export("CSV").path()) == rows
+    assert rows == _rows(library.figures, flat=False)
+    exported = _read(report.export("CSV").path())
+    # Since 5.8 what is exported has no directories, unless one asks for them.
+    assert exported == _rows(library.figures, flat="/record/1" in exported)
 
 
 def _rows(figures: Figures, *, flat: bool) -> dict[str, tuple[str, ...]]:

@@ -141,9 +141,11 @@ class Look:
         """
         account = self.target.account
         assert account  # noqa: S101  Door.LOGIN
-        # In a thread of its own: pytest-playwright may have the browser's loop in this one.
+        # In a thread of its own: pytest-playwright may have the browser's loop in this one. The
+        # codes of other steps are those of `superuser` and of a remote gate's first login.
         with ThreadPoolExecutor(1) as aside:
-            return aside.submit(gui.see, self.target.url, account, self.target.authority).result()
+            where = (self.target.url, account, self.target.authority)
+            return aside.submit(gui.see, *where, steps=0).result()
 
     # -- seen from inside --------------------------------------------------------------------------
 

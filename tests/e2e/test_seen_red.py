@@ -1,6 +1,7 @@
 """What the GUI's assertions are worth: each promise is broken by hand, and they must say so."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import pytest
@@ -8,6 +9,9 @@ from playwright.sync_api import Page, expect
 
 from harness.gate.gui import AnonymizeDataPage, Menu
 from harness.pytest_plugin import MatomoByTls
+from harness.settings import Settings
+from harness.stack import images
+from harness.stack.images import Image
 from tests.e2e.changes import open_general_settings, set_key, set_masking
 from tests.e2e.known import plugins_page, plugins_page_log, setup_page
 from tests.e2e.pages.enrolment import Enrolment
@@ -29,22 +33,36 @@ from tests.e2e.visits import make_library
 SOON_MS: Final = 2_000
 
 
-@pytest.fixture
-def soon() -> Iterator[None]:
-    """What is not there will not come: the page is complete when it is looked at."""
+@pytest.fixture(scope="session")
+def matomo_image(any_image: Image) -> Image:
+    """One version: whether an assertion can fail is no matter of versions."""
+    return any_image
+
+
+@pytest.fixture(scope="session")
+def matomo_mariadb_image() -> Image:
+    """The database's image, asked for without a version."""
+    return images.mariadb_base(Settings.from_environment())
+
+
+@contextmanager
+def soon_red(match: str) -> Iterator[None]:
+    """Expect an assertion to fail, on a page that is complete: what is not there will not come."""
     expect.set_options(timeout=SOON_MS)
-    yield
-    expect.set_options(timeout=PATIENCE_MS)
+    try:
+        with pytest.raises(AssertionError, match=match):
+            yield
+    finally:
+        expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize(("enabled", "masked_bytes"), [(True, 1), (False, 2)])
 def test_masking(
     superuser: Page, matomo_by_tls: MatomoByTls, enabled: bool, masked_bytes: int
 ) -> None:
     set_masking(matomo_by_tls, enabled=enabled, masked_bytes=masked_bytes)
     AnonymizeDataPage(superuser).open()
-    with pytest.raises(AssertionError, match="checked"):
+    with soon_red("checked"):
         expect_two_bytes_masked(superuser)
 
 
@@ -54,7 +72,7 @@ def test_masking(
 def test_plugins(superuser: Page, matomo_by_tls: MatomoByTls, change: str) -> None:
     matomo_by_tls.instance.shell.console(*change.split())
     Plugins(superuser).open()
-    with pytest.raises(AssertionError, match=change.split()[1]):
+    with soon_red(change.split()[1]):
         expect_the_policys_plugins(superuser)
 
 
@@ -62,7 +80,7 @@ def test_a_second_factor_that_is_not_enforced(page: Page, matomo_by_tls: MatomoB
     set_key(matomo_by_tls, "TwoFactorAuth", "twoFactorAuthRequired", 0)
     person = new_person(matomo_by_tls.instance)
     page.goto("")
-    with pytest.raises(AssertionError, match="visible"):
+    with soon_red("visible"):
         expect_enrolment_is_forced(page, person.login, person.password)
     expect(Menu(page).sign_out).to_be_visible()
 
@@ -74,16 +92,15 @@ def test_a_second_factor_that_was_taken_away(page: Page, matomo_by_tls: MatomoBy
         "twofactorauth:disable-2fa-for-user", f"--login={account.login}"
     )
     page.goto("")
-    with pytest.raises(AssertionError, match="visible"):
+    with soon_red("visible"):
         expect_a_code_is_asked_for(page, account)
     expect(Enrolment(page).heading).to_be_visible()
 
 
-@pytest.mark.usefixtures("soon")
 def test_archiving_that_anybody_may_bring_back(superuser: Page, matomo_by_tls: MatomoByTls) -> None:
     open_general_settings(matomo_by_tls)
     GeneralSettings(superuser).open()
-    with pytest.raises(AssertionError, match="count"):
+    with soon_red("count"):
         expect_archiving_is_closed(superuser)
 
 
@@ -94,11 +111,11 @@ def test_archiving_that_never_runs_and_archiving_by_who_looks(
     day = library.of_first_day(superuser)
     day.open("General_Visitors", "General_Overview")
     expect(day.widget("Visits Overview")).to_be_visible()
-    with pytest.raises(AssertionError, match="visits"):
+    with soon_red("visits"):
         expect_figures(day, library.one_day)
 
     set_key(matomo_by_tls, "General", "enable_browser_archiving_triggering", 1)
     superuser.reload()
     expect(day.widget("Visits Overview")).to_be_visible()
-    with pytest.raises(AssertionError, match="0 visits"):
+    with soon_red("0 visits"):
         expect_nothing(day)

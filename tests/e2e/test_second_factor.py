@@ -50,9 +50,9 @@ def test_a_first_login_enrols_the_secret_of_the_qr_code(
 
 
 def test_the_next_login_asks_for_a_code_and_takes_no_wrong_and_no_used_one(
-    page: Page, with_a_visit: MatomoByTls, another_browser: Callable[[], Page], evidence: Evidence
+    page: Page, matomo_by_tls: MatomoByTls, another_browser: Callable[[], Page], evidence: Evidence
 ) -> None:
-    account = enrolled(with_a_visit.instance)
+    account = enrolled(matomo_by_tls.instance)
     page.goto("")
     expect_a_code_is_asked_for(page, account)
     evidence.keep(page, "A login asks for a second factor")
@@ -62,7 +62,7 @@ def test_the_next_login_asks_for_a_code_and_takes_no_wrong_and_no_used_one(
     form.give(_wrong(account))
     expect(form.refused).to_be_visible()
     form.give(code)
-    expect(Dashboard(page).widgets.first).to_be_visible()
+    expect(Menu(page).sign_out).to_be_visible()
 
     other = another_browser()
     other.goto("")
@@ -72,10 +72,10 @@ def test_the_next_login_asks_for_a_code_and_takes_no_wrong_and_no_used_one(
 
 
 def test_a_recovery_code_opens_once(
-    page: Page, with_a_visit: MatomoByTls, another_browser: Callable[[], Page]
+    page: Page, matomo_by_tls: MatomoByTls, another_browser: Callable[[], Page]
 ) -> None:
-    account = enrolled(with_a_visit.instance)
-    code = with_a_visit.instance.database.query(
+    account = enrolled(matomo_by_tls.instance)
+    code = matomo_by_tls.instance.database.query(
         "SELECT recovery_code FROM {prefix}twofactor_recovery_code WHERE login = %s", account.login
     )[0]["recovery_code"]
     page.goto("")
@@ -92,10 +92,10 @@ def test_a_recovery_code_opens_once(
 
 @setup_page
 def test_a_lost_device_is_reset_on_the_console_and_another_is_enrolled(
-    page: Page, with_a_visit: MatomoByTls
+    page: Page, matomo_by_tls: MatomoByTls
 ) -> None:
-    lost = enrolled(with_a_visit.instance)
-    with_a_visit.instance.shell.console(
+    lost = enrolled(matomo_by_tls.instance)
+    matomo_by_tls.instance.shell.console(
         "twofactorauth:disable-2fa-for-user", f"--login={lost.login}"
     )
     page.goto("")

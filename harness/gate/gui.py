@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from harness.errors import BrokenPromiseError, MachineCannotError
 from harness.gate.check import CannotTellError
-from harness.matomo import twofactor
 from harness.matomo.twofactor import Account
 from harness.stack.browser import launch_options
 
@@ -42,51 +41,59 @@ class Seen:
     pictures: Mapping[str, bytes] = field(repr=False)
 
 
-def see(url: str, account: Account, authority: Path | None = None, *, steps: int = 2) -> Seen:
-    """Log in by the browser and look at Administration, Privacy, Anonymize data.
+def see(
+    url: str, account: Account, session: Mapping[str, str], authority: Path | None = None
+) -> Seen:
+    """Give name and password in a browser, then look at Anonymize data by a session that is there.
+
+    No code is given: each is taken once, and which are used, only Matomo knows.
 
     Args:
         url: of the instance, without a slash at its end.
         account: of a superuser.
+        session: cookies of somebody who has logged in with both factors.
         authority: file with whoever signed its certificate. Chromium reads no such file: with one
             the browser takes any certificate, and that it is good is requests' to tell.
-        steps: half minutes from now whose code is used; each is taken once in ten minutes.
 
     Raises:
         CannotTellError: Playwright or a browser is missing.
-        BrokenPromiseError: the login is refused, or the page is not shown.
+        BrokenPromiseError: a page is not shown.
     """
     with _browser() as browser:
-        page = browser.new_page(ignore_https_errors=authority is not None, locale="en-US")
         complaints: list[str] = []
+        options = {"ignore_https_errors": authority is not None, "locale": "en-US"}
+        context = browser.new_context(**options)  # type: ignore[arg-type]
+        page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         try:
-            return _seen(page, url, account, steps, complaints)
+            asked, pictures = _log_in(page, url, account)
+            context.add_cookies(
+                [{"name": it, "value": value, "url": url} for it, value in session.items()]
+            )
+            privacy = AnonymizeDataPage(page)
+            privacy.open(url)
+            pictures["anonymize-data.png"] = page.screenshot(full_page=True)
+            return Seen(asked, privacy.masked_bytes(), tuple(complaints), pictures)
         except _playwright_errors() as error:
             raise BrokenPromiseError(
-                expected="login, code and Anonymize data as Matomo shows them",
+                expected="the login, the code's form and Anonymize data as Matomo shows them",
                 seen=f"'{page.title()}': {str(error).splitlines()[0]}",
                 next_command=f"open {url}/",
             ) from error
 
 
-def _seen(page: "Page", url: str, account: Account, steps: int, complaints: list[str]) -> Seen:
+def _log_in(page: "Page", url: str, account: Account) -> tuple[bool, dict[str, bytes]]:
+    """Give name and password; whether a code is asked for then, and pictures of the way."""
     login, form = LoginPage(page), CodePage(page)
     page.goto(f"{url}/index.php")
     login.name.wait_for()
     pictures = {"login.png": page.screenshot()}
     login.log_in(account.login, account.password)
-    page.wait_for_load_state()
     form.code.or_(Menu(page).sign_out).first.wait_for()
     asked = form.code.is_visible()
     if asked:
         pictures["second-factor.png"] = page.screenshot()
-        form.give(twofactor.code(account.secret, steps=steps))
-    Menu(page).sign_out.wait_for()
-    privacy = AnonymizeDataPage(page)
-    privacy.open(url)
-    pictures["anonymize-data.png"] = page.screenshot(full_page=True)
-    return Seen(asked, privacy.masked_bytes(), tuple(complaints), pictures)
+    return asked, pictures
 
 
 @contextmanager

@@ -141,11 +141,11 @@ class Look:
         """
         account = self.target.account
         assert account  # noqa: S101  Door.LOGIN
-        # In a thread of its own: pytest-playwright may have the browser's loop in this one. The
-        # codes of other steps are those of `superuser` and of a remote gate's first login.
+        session = self.superuser.session.cookies.get_dict()
+        where = (self.target.url, account, session, self.target.authority)
+        # In a thread of its own: pytest-playwright may have the browser's loop in this one.
         with ThreadPoolExecutor(1) as aside:
-            where = (self.target.url, account, self.target.authority)
-            return aside.submit(gui.see, *where, steps=0).result()
+            return aside.submit(gui.see, *where).result()
 
     # -- seen from inside --------------------------------------------------------------------------
 

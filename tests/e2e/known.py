@@ -18,3 +18,7 @@ plugins_page_log: Final = pytest.mark.matomo_log(
 login_asked_for: Final = pytest.mark.browser_error(
     r"^(401|403) ", reason="the login is shown with this status to who is not logged in"
 )
+left_behind: Final = pytest.mark.browser_error(
+    "^log: Warning: the module=API.* request failed!",
+    reason="a page that is left says so of the requests that it had begun",
+)

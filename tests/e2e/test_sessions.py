@@ -10,7 +10,7 @@ from harness.gate.gui import AnonymizeDataPage, CodePage, LoginPage, Menu
 from harness.matomo import twofactor
 from harness.pytest_plugin import MatomoByTls
 from tests.e2e.changes import set_key
-from tests.e2e.known import login_asked_for
+from tests.e2e.known import left_behind, login_asked_for
 from tests.e2e.pages import admin
 from tests.e2e.pages.admin import AdminMenu
 from tests.e2e.pages.general_settings import GeneralSettings
@@ -50,6 +50,7 @@ def test_an_expired_session_returns_to_the_login_and_back_to_where_one_was(
 
 
 @login_asked_for
+@left_behind
 def test_a_login_and_a_sign_out_hold_in_every_tab(page: Page, matomo_by_tls: MatomoByTls) -> None:
     account = enrolled(matomo_by_tls.instance, "superuser")
     other = page.context.new_page()

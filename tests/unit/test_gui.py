@@ -16,7 +16,7 @@ SOMEBODY = Account("admin", "password", "")
 def test_without_playwright_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
     with pytest.raises(CannotTellError, match="pip install playwright"):
-        gui.see("https://localhost:1", SOMEBODY)
+        gui.see("https://localhost:1", SOMEBODY, {})
 
 
 def test_without_a_browser_it_says_what_to_prepare(
@@ -25,4 +25,4 @@ def test_without_a_browser_it_says_what_to_prepare(
     monkeypatch.setattr(browser, "system_chromium", lambda: None)
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
     with pytest.raises(CannotTellError, match="harness prepare --browser"):
-        gui.see("https://localhost:1", SOMEBODY)
+        gui.see("https://localhost:1", SOMEBODY, {})

@@ -2,6 +2,7 @@
 
 import functools
 import ssl
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,9 +59,18 @@ class Authority:
         return Certificate(chain, leaf.private_key_pem.bytes(), self.file)
 
 
-@functools.cache
+_one_at_a_time = threading.Lock()
+
+
 def authority() -> Authority:
     """Return the authority of this process's test stacks; its file ends with the process."""
+    # Two threads that ask first would make two, of which only one is in the file.
+    with _one_at_a_time:
+        return _authority()
+
+
+@functools.cache
+def _authority() -> Authority:
     return Authority(this_process().file("authority.pem"))
 
 

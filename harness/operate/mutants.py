@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from harness import policy
@@ -79,4 +78,4 @@ def play(
         if full
         else "all on each variant; on a mutant those that it names and all that cost little",
     }
-    return report.write(rows, matrix.judge(rows, whole=whole), about, Path(PAGE).parent)
+    return report.write(rows, matrix.judge(rows, whole=whole), about, REPORTS)

@@ -18,6 +18,7 @@ OF_THE_INSTALLATION: Final = (
     ("General", "instance_id"),
 )
 SEED: Final = "/usr/src/matomo-config/config.ini.php"
+"""Of the image; the first task of a new volume copies it to config/."""
 SETTINGS: Final = (
     *("PrivacyManager.", "delete_", "enableBrowserTriggerArchiving", "todayArchiveTimeToLive"),
     *("SitesManager_ExcludedIps", "SitesManager_ExcludedQueryParameters", "SitesManager_Keep"),

@@ -3,12 +3,11 @@
 import shlex
 from collections.abc import Callable
 
+from harness.gate.checks.drift import SEED
 from harness.gate.mutants.mutant import Change, Deployment
 from harness.matomo import config
 from harness.stack.shell import OWN_CONFIG
 
-SEED = "/usr/src/matomo-config/config.ini.php"
-"""Of the image; the first task of a new volume copies it there."""
 OPTION = "REPLACE INTO {prefix}option (option_name, option_value, autoload) VALUES (%s, %s, 1)"
 
 Edit = Callable[[str], str]

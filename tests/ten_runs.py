@@ -3,6 +3,7 @@
 make e2e-ten        .venv/bin/python tests/ten_runs.py [runs] [options of pytest]
 """
 
+import argparse
 import subprocess
 import sys
 import time
@@ -15,9 +16,11 @@ ROW = "{:>3}  {:>6}  {:>6}  {:>7}  {:>7}"
 
 def main() -> int:
     """Return 0 where no run had a failure."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    parser = argparse.ArgumentParser(description="The browser's tests, several times in a row.")
+    parser.add_argument("runs", type=int, nargs="?", default=10)
+    given, options = parser.parse_known_args()
     print(ROW.format("run", "passed", "failed", "skipped", "seconds"))
-    results = [_run(number, sys.argv[2:]) for number in range(1, runs + 1)]
+    results = [_run(number, options) for number in range(1, given.runs + 1)]
     return int(any(results))
 
 

@@ -8,14 +8,14 @@ import io
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from docker.models.containers import Container
 
 from harness import process
 from harness.errors import WrongInputError
 from harness.stack import images
-from harness.stack.engine import engine
+from harness.stack.engine import engine, execute
 
 BALLAST: Final = ".matomo-harness-full-disk"
 LARGEST_DISK: Final = 2**30
@@ -129,8 +129,8 @@ def _limit(container: Container, cpus: float) -> None:
 
 
 def _run(container: Container, command: Sequence[str]) -> str:
-    _, output = container.exec_run(list(command), user="root", demux=False)
-    return cast(bytes, output).decode(errors="replace").strip()
+    done = execute(container, list(command), user="root")
+    return (done.out + done.err).strip()
 
 
 def _tar(files: dict[str, bytes]) -> bytes:

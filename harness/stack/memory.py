@@ -1,10 +1,9 @@
 """What the kernel says of a container's memory: its peak, and whom it killed for want of it."""
 
-from typing import cast
-
 from docker.models.containers import Container
 
 from harness.errors import MachineCannotError
+from harness.stack.engine import execute
 
 _PEAK = ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes")
 _KILLS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
@@ -27,11 +26,11 @@ def out_of_memory_kills(container: Container) -> int:
 
 def _first(container: Container, paths: tuple[str, ...]) -> str:
     script = " || ".join(f"cat {path} 2>/dev/null" for path in paths)
-    code, output = container.exec_run(["sh", "-c", script])
-    if code != 0:
+    done = execute(container, ["sh", "-c", script])
+    if done.code != 0:
         raise MachineCannotError(
             expected=f"the kernel to tell of the memory of {container.name}",
             seen=f"none of {', '.join(paths)}",
             next_command="docker stats",
         )
-    return cast(bytes, output).decode()
+    return done.out

@@ -171,7 +171,7 @@ def remove_labelled(client: docker.DockerClient, label: str) -> list[str]:
     """
     removed = []
     filters: Any = {"label": label}
-    for container in client.containers.list(all=True, filters=filters):
+    for container in client.containers.list(all=True, filters=filters, ignore_removed=True):
         container.remove(force=True, v=True)
         removed.append(f"container {container.name}")
     for network in client.networks.list(filters=filters):
@@ -202,8 +202,10 @@ def sweep_the_dead() -> list[str]:
     removed = []
     client = connect()
     filters: Any = {"label": f"{PLACE_LABEL}={_place()}"}
+    # Others' containers go while they are listed; that must not end the search for the dead.
+    containers = client.containers.list(all=True, filters=filters, ignore_removed=True)
     things: list[Any] = [
-        *(container.labels for container in client.containers.list(all=True, filters=filters)),
+        *(container.labels for container in containers),
         *(network.attrs["Labels"] for network in client.networks.list(filters=filters)),
         *(volume.attrs["Labels"] for volume in client.volumes.list(filters=filters)),
     ]

@@ -14,7 +14,7 @@ from tenacity import RetryCallState, RetryError, Retrying, stop_after_delay, wai
 
 from harness.errors import BrokenPromiseError, HarnessError, MachineCannotError, WrongInputError
 from harness.matomo.web import Web
-from harness.stack.engine import engine
+from harness.stack.engine import engine, execute
 
 WEB_ROOT: Final = "/var/www/html"
 ANSWER_SECONDS: Final = 60
@@ -58,16 +58,15 @@ class MatomoShell:
         Raises:
             BrokenPromiseError: it exits non-zero; `seen` has both streams' last lines.
         """
-        code, (out, err) = self.container.exec_run(list(command), user=user, demux=True)
-        output = bytes(out or b"").decode(errors="replace")
-        if code != 0:
-            said = (output + bytes(err or b"").decode(errors="replace")).strip().splitlines()
+        done = execute(self.container, list(command), user)
+        if done.code != 0:
+            said = (done.out + done.err).strip().splitlines()
             raise BrokenPromiseError(
                 expected=f"`{' '.join(command)}` to succeed in {self.container.name}",
-                seen=f"exit {code}: " + " | ".join(said[-4:]),
+                seen=f"exit {done.code}: " + " | ".join(said[-4:]),
                 next_command=f"docker logs {self.container.name}",
             )
-        return output
+        return done.out
 
     def console(self, *arguments: str) -> str:
         """Run Matomo's console as the web server's user.
@@ -87,8 +86,8 @@ class MatomoShell:
             WrongInputError: the container is shared, and its health check is nobody's.
         """
         self._refuse_where_shared("the container's health check")
-        code, (out, _) = self.container.exec_run(["matomo-health"], demux=True)
-        return None if code == 0 else bytes(out or b"").decode(errors="replace").strip()
+        done = execute(self.container, ["matomo-health"])
+        return None if done.code == 0 else done.out.strip()
 
     def read(self, path: str) -> str:
         """Return the text of a file below the web root.

@@ -17,6 +17,7 @@ from harness.errors import BrokenPromiseError
 from harness.matomo.web import Page, Web
 from harness.stack.certificates import Authority, Certificate
 from harness.stack.containers import LOOPBACK, network
+from harness.stack.engine import execute
 from harness.stack.mail import SUBMISSION, MailContainer
 
 SENDER = "noreply@matomo.example"
@@ -226,7 +227,7 @@ def test_the_container_ends_with_either_daemon(certificate: Certificate, daemon:
     with network() as place, MailContainer(place, certificate=certificate) as ending:
         container = ending.get_wrapped_container()
         script = f"kill $(grep -l '^{daemon}' /proc/[0-9]*/cmdline | cut -d/ -f3)"
-        assert container.exec_run(["sh", "-c", script]).exit_code == 0
+        assert execute(container, ["sh", "-c", script]).code == 0
         assert container.wait(timeout=10)["StatusCode"] == 1
 
 

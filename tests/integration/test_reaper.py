@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tenacity import retry, stop_after_delay, wait_fixed
 
 from harness.stack.engine import engine
 from harness.stack.images import Image
-from harness.stack.reaper import RUN_LABEL
+from harness.stack.reaper import RUN_LABEL, Run, sweep_the_dead, this_process
 
 PROGRAM = """
 import sys
@@ -82,6 +83,27 @@ def test_the_next_start_sweeps_what_the_dead_left_and_not_the_living(any_image: 
         with program(any_image):
             nothing_is_left_of(dead)
         assert len(left_of(living)) == 3
+
+
+def test_what_comes_and_goes_meanwhile_does_not_end_the_search_for_the_dead(
+    any_image: Image,
+) -> None:
+    run = this_process()
+    with ThreadPoolExecutor(4) as others, program(any_image) as (process, dead, watcher):
+        coming_and_going = [others.submit(come_and_go, any_image, run) for _ in range(4)]
+        os.kill(watcher, signal.SIGKILL)
+        process.kill()
+        process.wait()
+        while not all(it.done() for it in coming_and_going):
+            sweep_the_dead()
+        assert left_of(dead) == []
+        for it in coming_and_going:
+            it.result()
+
+
+def come_and_go(image: Image, run: Run) -> None:
+    for _ in range(10):
+        engine().containers.create(image.reference, labels=run.labels).remove(force=True)
 
 
 @pytest.mark.usefixtures("any_golden")  # built before, or the suite would build it

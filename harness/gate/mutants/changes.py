@@ -6,6 +6,7 @@ from collections.abc import Callable
 from harness.gate.checks.drift import SEED
 from harness.gate.mutants.mutant import Change, Deployment
 from harness.matomo import config
+from harness.stack.engine import execute
 from harness.stack.shell import OWN_CONFIG
 
 OPTION = "REPLACE INTO {prefix}option (option_name, option_value, autoload) VALUES (%s, %s, 1)"
@@ -167,7 +168,7 @@ def load_balancer(script: str) -> Change:
     def change(deployment: Deployment) -> None:
         production = deployment.stands
         container = production.load_balancer.get_wrapped_container()
-        container.exec_run(["sh", "-ec", script], user="root")
+        execute(container, ["sh", "-ec", script], user="root")
         container.restart(timeout=1)
         production.wait_for_a_target()
 

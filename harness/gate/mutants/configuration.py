@@ -13,6 +13,7 @@ from harness.gate.mutants.changes import (
 )
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 from harness.stack.certificates import authority
+from harness.stack.engine import execute
 from harness.stack.load_balancer import CERTIFICATE_FILE, haproxy_certificate
 from harness.stack.shell import wait_for_answer
 
@@ -60,7 +61,7 @@ def _expired(deployment: Deployment) -> None:
     encoded = base64.b64encode(haproxy_certificate(ended)).decode()
     container = production.load_balancer.get_wrapped_container()
     script = f"echo {encoded} | base64 -d > {CERTIFICATE_FILE}"
-    container.exec_run(["sh", "-ec", script], user="root")
+    execute(container, ["sh", "-ec", script], user="root")
     container.restart(timeout=1)
     wait_for_answer(container, "the load balancer", lambda: production.load_balancer.http.ask(""))
 

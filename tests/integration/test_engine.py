@@ -1,0 +1,104 @@
+"""A command in a container: nothing of what it says is lost."""
+
+import contextlib
+import os
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, cast
+
+import docker
+import pytest
+from docker.errors import APIError
+from docker.models.containers import Container
+from docker.transport import UnixHTTPAdapter
+
+from harness.stack.containers import MatomoContainer, network
+from harness.stack.engine import connect, engine, execute
+from harness.stack.images import Image
+
+QUIET_MILLISECONDS: Final = 300
+"""An engine that says nothing for so long has said all; an `echo` in a container takes 60."""
+
+
+@pytest.fixture(scope="module")
+def container(any_image: Image) -> Iterator[Container]:
+    with network() as own_network, MatomoContainer(any_image.reference, own_network, {}) as made:
+        yield made.get_wrapped_container()
+
+
+def test_each_stream_is_told_apart_and_the_exit_code_is_its_own(container: Container) -> None:
+    done = execute(container, ["sh", "-c", "echo of; echo it >&2; echo all; exit 7"])
+    assert (done.code, done.out, done.err) == (7, "of\nall\n", "it\n")
+
+
+def test_it_runs_as_the_user_that_was_asked_for(container: Container) -> None:
+    assert execute(container, ["whoami"], user="www-data").out == "www-data\n"
+
+
+def test_a_long_output_is_there_to_its_last_byte(container: Container) -> None:
+    done = execute(container, ["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo end"])
+    assert (len(done.out), done.out[-5:]) == (3_000_004, "xend\n")
+
+
+def test_no_such_container_is_the_engine_s_own_answer(container: Container) -> None:
+    gone = Container(attrs={"Id": "0" * 64}, client=container.client)
+    with pytest.raises(APIError, match="No such container"):
+        execute(gone, ["true"])
+
+
+def test_nothing_is_lost_where_head_and_output_come_together(
+    container: Container, tmp_path: Path
+) -> None:
+    with late(tmp_path / "engine.sock") as client:
+        there = client.containers.get(str(container.id))
+        assert execute(there, ["echo", "all of it"]).out == "all of it\n"
+        # And so it is seen that the way through the bare socket does lose it.
+        assert there.exec_run(["echo", "all of it"]).output != b"all of it\n"
+
+
+@contextmanager
+def late(path: Path) -> Iterator[docker.DockerClient]:
+    """A client of the real engine, to whom all of an answer comes at once, as on a busy machine."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        threading.Thread(target=_serve, args=[listening], daemon=True).start()
+        client = connect(f"unix://{path}")
+        yield client
+        client.close()
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def _serve(listening: socket.socket) -> None:
+    while True:
+        try:
+            there, _ = listening.accept()
+        except OSError:
+            return
+        threading.Thread(target=_relay, args=[there], daemon=True).start()
+
+
+def _relay(client: socket.socket) -> None:
+    address = cast(UnixHTTPAdapter, engine().api.get_adapter("http+docker://")).socket_path
+    gone = contextlib.suppress(OSError)
+    with gone, client, socket.socket(socket.AF_UNIX) as real:
+        real.connect(address)
+        said = b""
+        while True:
+            ready, _, _ = select.select([client, real], [], [], QUIET_MILLISECONDS / 1000)
+            if not ready and said:
+                client.sendall(said)
+                said = b""
+            for one in ready:
+                part = os.read(one.fileno(), 65536)
+                if not part:
+                    client.sendall(said)
+                    return
+                if one is client:
+                    real.sendall(part)
+                else:
+                    said += part

@@ -260,6 +260,9 @@ def mutants(
 
         def told(row: "Row") -> None:
             bar.advance(task)
+            if not bar.console.is_terminal:  # a log has no bar
+                done = f"{bar.tasks[task].completed:.0f}/{len(subjects)}"
+                bar.console.print(f"{done} {row.subject.id} {row.seconds:.0f} s")
             if said := _what_went_wrong(row):
                 bar.console.print(escape(said), style="red")
 

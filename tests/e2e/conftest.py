@@ -1,11 +1,12 @@
 """A browser before a Matomo behind TLS; whatever it complains of fails the test."""
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import BrowserContext, BrowserType, Page, expect
+from playwright.sync_api import BrowserContext, BrowserType, Error, Page, expect
 
 from harness.matomo.twofactor import Account
 from harness.pytest_plugin import MatomoByTls
@@ -18,15 +19,15 @@ from tests.e2e.watch import Watch
 
 REPORTS: Final = Path("reports/e2e")
 ERROR_MARKER: Final = "browser_error"
+SCREENSHOT_MS: Final = 5000
 _WATCH: Final = pytest.StashKey[Watch]()
+_CONTEXTS: Final = pytest.StashKey[list[BrowserContext]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep what explains a failure, whoever starts pytest; its own options win."""
     expect.set_options(timeout=PATIENCE_MS)
     kept = {
-        "tracing": ("off", "retain-on-failure"),
-        "screenshot": ("off", "only-on-failure"),
         "video": ("off", "retain-on-failure" if playwrights_ffmpeg() else "off"),
         "output": ("test-results", str(config.rootpath / REPORTS / "failures")),
     }
@@ -59,10 +60,16 @@ def new_context(
     by_tls = "matomo_by_tls" in request.fixturenames
     url = request.getfixturevalue("matomo_by_tls").instance.url if by_tls else None
     watch = request.node.stash.setdefault(_WATCH, Watch())
+    contexts = request.node.stash.setdefault(_CONTEXTS, [])
 
     def make(**options: Any) -> BrowserContext:
         context = new_context(**{"base_url": url, **options})
         watch.attach(context)
+        if request.config.option.tracing == "off":
+            # The plugin's own traces film each page and are written for tests that pass, too:
+            # that takes as much of the processor again as the page (measured).
+            context.tracing.start(snapshots=True)
+        contexts.append(context)
         return context
 
     return make
@@ -129,12 +136,23 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep the browser's complaints beside trace and screenshot of a failed test."""
+    """Keep what the browser complained of, its pages and their traces, of a failed test."""
     report = yield
     watch = item.stash.get(_WATCH, None)
-    if report.when == "call" and report.failed and watch:
+    if report.when != "teardown" and report.failed and watch:
         directory = Path(item.funcargs["output_path"])  # type: ignore[attr-defined]
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "browser.txt").write_text(watch.text)
+        _keep_pages(item.stash[_CONTEXTS], directory, traces=item.config.option.tracing == "off")
         report.sections.append(("browser", f"{watch.text}\nkept in {directory}"))
     return report
+
+
+def _keep_pages(contexts: list[BrowserContext], directory: Path, *, traces: bool) -> None:
+    pages = [page for context in contexts for page in context.pages]
+    for number, page in enumerate(pages, 1):
+        with contextlib.suppress(Error):  # a page that hangs must not hide why the test failed
+            page.screenshot(path=directory / f"page-{number}.png", timeout=SCREENSHOT_MS)
+    for number, context in enumerate(contexts if traces else [], 1):
+        with contextlib.suppress(Error):
+            context.tracing.stop(path=directory / f"trace-{number}.zip")

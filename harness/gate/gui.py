@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 from harness.errors import BrokenPromiseError, MachineCannotError
 from harness.gate.check import CannotTellError
 from harness.matomo.twofactor import Account
+from harness.matomo.web import IN_ENGLISH
 from harness.stack.browser import launch_options
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 ALL_BYTES: Final = 4
 """Of an IPv4 address: "Fully mask IP address"."""
@@ -63,13 +64,12 @@ def see(
         complaints: list[str] = []
         options = {"ignore_https_errors": authority is not None, "locale": "en-US"}
         context = browser.new_context(**options)  # type: ignore[arg-type]
+        _add_cookies(context, url, IN_ENGLISH)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         try:
             asked, pictures = _log_in(page, url, account)
-            context.add_cookies(
-                [{"name": it, "value": value, "url": url} for it, value in session.items()]
-            )
+            _add_cookies(context, url, session)
             privacy = AnonymizeDataPage(page)
             privacy.open(url)
             pictures["anonymize-data.png"] = page.screenshot(full_page=True)
@@ -80,6 +80,10 @@ def see(
                 seen=f"'{page.title()}': {str(error).splitlines()[0]}",
                 next_command=f"open {url}/",
             ) from error
+
+
+def _add_cookies(context: "BrowserContext", url: str, cookies: Mapping[str, str]) -> None:
+    context.add_cookies([{"name": it, "value": value, "url": url} for it, value in cookies.items()])
 
 
 def _log_in(page: "Page", url: str, account: Account) -> tuple[bool, dict[str, bytes]]:

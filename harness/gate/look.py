@@ -18,7 +18,7 @@ from harness.gate.target import Stands, Target
 from harness.matomo import twofactor
 from harness.matomo.api import Api
 from harness.matomo.database import Database
-from harness.matomo.web import Page, Parameters, Web
+from harness.matomo.web import IN_ENGLISH, Page, Parameters, Web
 from harness.policy import Policy
 from harness.stack.shell import MatomoShell
 
@@ -92,6 +92,7 @@ class Look:
         account, web = self.target.account, self.web
         assert account  # noqa: S101  Door.LOGIN
         twofactor.sign_in(web, account)
+        web.session.cookies.update(IN_ENGLISH)
         return web
 
     def page(self, module: str, action: str, **more: str | int) -> Page:

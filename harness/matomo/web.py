@@ -1,5 +1,6 @@
 """HTTP to one Matomo, with time limits everywhere."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,11 @@ class Exchanges:
     """
 
     last: requests.Response | None = field(default=None, repr=False)
+
+
+IN_ENGLISH: Final = {"matomo_lang": "language=" + base64.b64encode(b"en").decode()}
+"""Cookie that goes before a user's own language, for who reads words on pages
+(LanguagesManager::getLanguageForSession, Cookie::loadContentFromCookie)."""
 
 
 @dataclass

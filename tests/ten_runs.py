@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 REPORTS = Path("reports/e2e/runs")
+IN_PARALLEL = ("-n", "3", "--dist", "worksteal")  # as `make test` does
 ROW = "{:>3}  {:>6}  {:>6}  {:>7}  {:>7}"
 
 
@@ -29,7 +30,7 @@ def _run(number: int, options: list[str]) -> int:
     report = REPORTS / f"{number}.xml"
     report.unlink(missing_ok=True)
     begun = time.monotonic()
-    pytest = [sys.executable, "-m", "pytest", "tests/e2e", "-n", "2", "-q"]
+    pytest = [sys.executable, "-m", "pytest", "tests/e2e", *IN_PARALLEL, "-q"]
     ended = subprocess.run(
         [*pytest, f"--junitxml={report}", *options], capture_output=True, text=True, check=False
     )

@@ -66,9 +66,9 @@ def new_context(
         context = new_context(**{"base_url": url, **options})
         watch.attach(context)
         if request.config.option.tracing == "off":
-            # The plugin's own traces film each page and are written for tests that pass, too:
-            # that takes as much of the processor again as the page (measured).
-            context.tracing.start(snapshots=True)
+            # Actions, requests and console. Pages in it, a film of them, and writing all that for
+            # tests that pass take as much of the processor again as the page (measured).
+            context.tracing.start()
         contexts.append(context)
         return context
 

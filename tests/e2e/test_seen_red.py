@@ -30,7 +30,7 @@ from tests.e2e.promises import (
 )
 from tests.e2e.visits import make_library
 
-SOON_MS: Final = 2_000
+SOON_MS: Final = 500
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,7 @@ class Enrolment:
 
     def go_on(self) -> None:
         self.page.get_by_role("button", name="Next").click()
+        self._wait_until_scrolled_to(step=2)
 
     def show_secret(self) -> None:
         self.page.get_by_role("button", name="Show codes").click()
@@ -53,10 +54,19 @@ class Enrolment:
 
     def close_secret(self) -> None:
         self._dialog.get_by_role("link", name="Continue").click()
+        self._wait_until_scrolled_to(step=3)
 
     def confirm(self, code: str) -> None:
         admin.type_in(self.page.get_by_label("Authentication code"), code)
         self.page.get_by_role("button", name="Confirm").click()
+
+    def _wait_until_scrolled_to(self, step: int) -> None:
+        """The page scrolls to each step by itself, a moment later, away under a click."""
+        self.page.wait_for_function(
+            """id => Math.abs(document.getElementById(id).getBoundingClientRect().top) < 1
+                || scrollY + innerHeight >= document.documentElement.scrollHeight - 1""",
+            arg=f"twoFactorStep{step}",
+        )
 
     @property
     def finished(self) -> Locator:

@@ -62,7 +62,7 @@ class Check:
         doors: what it cannot do without.
         run: looks, and says what it saw.
         costly: it takes half a second of a processor or more, so that the quick kill matrix leaves
-            it out of mutants that are not about it.
+            it out where a mutant does not name it.
     """
 
     id: str

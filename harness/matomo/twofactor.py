@@ -50,8 +50,14 @@ def seconds_left() -> int:
     return STEP_SECONDS - int(time.time()) % STEP_SECONDS
 
 
-def log_in(web: Web, login: str, password: str) -> Page:
+def log_in(web: Web, login: str, password: str, *, remember: bool = False) -> Page:
     """Give name and password; return the page behind: dashboard, enrolment or the code's form.
+
+    Args:
+        web: the conversation.
+        login: the name.
+        password: the password.
+        remember: the session's cookie is to outlive the browser ("Remember Me").
 
     Raises:
         BrokenPromiseError: the login was refused.
@@ -61,6 +67,7 @@ def log_in(web: Web, login: str, password: str) -> Page:
         "form_login": login,
         "form_password": password,
         "form_nonce": page.form_value("form_nonce"),
+        **({"form_rememberme": "1"} if remember else {}),
     }
     answer = web.post({"module": "Login"}, form)
     if answer.status_code != 302:

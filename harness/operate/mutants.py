@@ -76,6 +76,6 @@ def play(
         "Matomo": images.code_version(image.reference),
         "checks": "all on each"
         if full
-        else "all on each variant; on a mutant those that it names and all that cost little",
+        else "all on a variant; on a mutant those that it names and its promise's that cost little",
     }
     return report.write(rows, matrix.judge(rows, whole=whole), about, REPORTS)

@@ -62,6 +62,20 @@ def superuser_must_enrol(look: Look) -> Finding:
 
 
 @AREA.check(Door.CHANGE)
+def remembered_session_must_enrol(look: Look) -> Finding:
+    """A session that a browser remembers gets nowhere but to the enrolment without a second factor."""
+    person, web, later = look.people.new("view"), look.web, look.web
+    twofactor.log_in(web, person.login, person.password, remember=True)
+    kept = [it for it in web.session.cookies if it.expires]  # what a closed browser keeps
+    for cookie in kept:
+        later.session.cookies.set_cookie(cookie)
+    component = Page(later.get()).component
+    if not kept or component != SETUP:
+        return same(SETUP, component if kept else "no cookie that is kept")
+    return nothing("place beyond the enrolment", _beyond(later, SETUP))
+
+
+@AREA.check(Door.CHANGE)
 def no_session_api_without_one(look: Look) -> Finding:
     """Somebody who is logged in and not enrolled gets no data from the API by the session."""
     _, web, page = look.people.without_factor["superuser"]

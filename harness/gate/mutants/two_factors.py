@@ -12,6 +12,7 @@ ENROL: Final = tuple(
         "view_user_must_enrol",
         "admin_must_enrol",
         "superuser_must_enrol",
+        "remembered_session_must_enrol",
         "no_session_api_without_one",
         "no_token_without_one",
         "reset_leads_back_to_the_enrolment",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -147,6 +148,21 @@ class Look:
         # In a thread of its own: pytest-playwright may have the browser's loop in this one.
         with ThreadPoolExecutor(1) as aside:
             return aside.submit(gui.see, *where).result()
+
+    def said_by_php(self, code: str) -> str:
+        """Have the web server run PHP, by a page that is gone afterwards; return what it shows.
+
+        Raises:
+            BrokenPromiseError: the page cannot be written.
+            WrongInputError: the container is shared with other instances.
+        """
+        word, name = secrets.token_hex(16), f"gate-{secrets.token_hex(8)}.php"
+        guard = f"if (($_POST['word'] ?? '') !== '{word}') {{ http_response_code(404); exit; }}"
+        self.shell.write(name, f"<?php {guard} {code}")
+        try:
+            return self.web.post_form(name, {"word": word}).text
+        finally:
+            self.shell.run("rm", "-f", name)
 
     # -- seen from inside --------------------------------------------------------------------------
 

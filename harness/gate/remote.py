@@ -58,11 +58,19 @@ def target(
         url=url,
         policy=policy,
         authority=authority,
+        clear_text=_clear_text(url),
         token=token,
         account=account,
         may_hit=allow_hits,
         about={"address": url, "Matomo": version},
     )
+
+
+def _clear_text(url: str) -> str | None:
+    """Return the same host by http; who has a port of his own for TLS has another for that."""
+    parts = urlsplit(url)
+    known = parts.scheme == "https" and parts.port is None
+    return parts._replace(scheme="http").geturl() if known else None
 
 
 def _require_matomo(web: Web) -> None:

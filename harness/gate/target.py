@@ -49,6 +49,7 @@ class Target:
         url: where it is, without a slash at its end.
         policy: what is promised of it.
         authority: file with whoever signed its certificate.
+        clear_text: where it would be by http; None where that is not known.
         token: of a superuser.
         account: of a superuser, with an enrolled second factor.
         shell: console and files.
@@ -62,6 +63,7 @@ class Target:
     url: str
     policy: Policy
     authority: Path | None = None
+    clear_text: str | None = None
     token: str | None = field(default=None, repr=False)
     account: Account | None = None
     shell: MatomoShell | None = None
@@ -133,4 +135,9 @@ def of_production(
             "salt": production.salt,
         },
     )
-    return dataclasses.replace(of_instance(instance, policy), stands=stands, about=about)
+    return dataclasses.replace(
+        of_instance(instance, policy),
+        clear_text=production.load_balancer.http.url,
+        stands=stands,
+        about=about,
+    )

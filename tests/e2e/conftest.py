@@ -66,8 +66,8 @@ def new_context(
         context = new_context(**{"base_url": url, **options})
         watch.attach(context)
         if request.config.option.tracing == "off":
-            # Actions, requests and console. Pages in it, a film of them, and writing all that for
-            # tests that pass take as much of the processor again as the page (measured).
+            # Actions and console. Pages, requests and a film, written for tests that pass, too, take
+            # as much of the processor again as the page (measured).
             context.tracing.start()
         contexts.append(context)
         return context

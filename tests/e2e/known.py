@@ -19,6 +19,6 @@ login_asked_for: Final = pytest.mark.browser_error(
     r"^(401|403) ", reason="the login is shown with this status to who is not logged in"
 )
 left_behind: Final = pytest.mark.browser_error(
-    "^log: Warning: the module=API.* request failed!",
-    reason="a page that is left says so of the requests that it had begun",
+    "^log: Warning: the module=API.* request failed!|^page error: No plot target specified",
+    reason="a page that is left says so of the requests, and the graphs, that it had begun",
 )

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from harness.matomo.traffic import Figures
 from harness.pytest_plugin import MatomoByTls
 from tests.e2e.evidence import Evidence
+from tests.e2e.known import left_behind
 from tests.e2e.promises import expect_figures, expect_nothing
 from tests.e2e.visits import URL, Library, make_library
 
@@ -22,6 +23,7 @@ def library(matomo_by_tls: MatomoByTls) -> Library:
     return make_library(matomo_by_tls)
 
 
+@left_behind
 def test_reports_are_empty_before_archiving_and_exact_after_it(
     superuser: Page, library: Library, evidence: Evidence
 ) -> None:

@@ -22,10 +22,12 @@ class Watch:
     Args:
         errors: what fails a test, unless it is expected.
         console: every line of the browser's console.
+        answers: every answer, with its status.
     """
 
     errors: list[str] = field(default_factory=list)
     console: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
 
     def attach(self, context: BrowserContext) -> None:
         """Listen to `context`."""
@@ -42,7 +44,10 @@ class Watch:
     @property
     def text(self) -> str:
         """All of it, for a report."""
-        return "\n".join(("Errors:", *self.errors, "", "Console:", *self.console, ""))
+        parts = {"Errors": self.errors, "Console": self.console, "Answers": self.answers}
+        return "\n".join(
+            f"{title}:\n" + "".join(f"{it}\n" for it in parts[title]) for title in parts
+        )
 
     def _page_error(self, error: WebError) -> None:
         self.errors.append(f"page error: {error.error}")
@@ -51,8 +56,10 @@ class Watch:
         self.console.append(f"{message.type}: {message.text}")
 
     def _response(self, response: Response) -> None:
+        answer = f"{response.status} {response.request.method} {response.url}"
+        self.answers.append(answer)
         if response.status >= 400:
-            self.errors.append(f"{response.status} {response.request.method} {response.url}")
+            self.errors.append(answer)
 
     def _failed(self, request: Request) -> None:
         if request.failure != LEFT:

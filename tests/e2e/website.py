@@ -21,7 +21,7 @@ PAGE: Final = """<!doctype html>
 <a href="/record/1">A record</a>
 <a href="/search?q=quark">Search</a>
 <a href="/paper.pdf" download>The paper</a>
-<a href="{elsewhere}">Elsewhere</a>
+<a href="{elsewhere}" target="_blank">Elsewhere</a>
 <button id="renew">Renew</button>
 <button id="shelf">Shelf</button>
 <div id="matomo-opt-out"></div>{end}

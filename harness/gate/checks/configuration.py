@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from harness.errors import BrokenPromiseError
+from harness.errors import BrokenPromiseError, MachineCannotError
 from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
 from harness.gate.look import FACTS, Look
+from harness.matomo.web import Web
 
 AREA: Final = Area("configuration")
 
@@ -71,15 +72,9 @@ def environment_wins_in_web(look: Look) -> Finding:
 
 
 def _facts_over_http(look: Look, mode: str) -> dict[str, Any]:
-    """Have the web server itself tell its configuration, by a page that is gone afterwards."""
-    word, name = secrets.token_hex(16), f"gate-{secrets.token_hex(8)}.php"
+    """Have the web server itself tell its configuration."""
     tracker = 'define("PIWIK_TRACKER_MODE", true);' if mode == "tracker" else ""
-    guard = f"if (($_POST['word'] ?? '') !== '{word}') {{ http_response_code(404); exit; }}"
-    look.shell.write(name, f"<?php {guard} {tracker} {FACTS.read_text()}")
-    try:
-        text = look.web.post_form(name, {"word": word}).text
-    finally:
-        look.shell.run("rm", "-f", name)
+    text = look.said_by_php(f"{tracker} {FACTS.read_text()}")
     _, found, document = text.partition("FACTS")
     if not found:
         raise BrokenPromiseError(
@@ -264,6 +259,24 @@ def nothing_links_to_clear_text(look: Look) -> Finding:
     clear = f"http://{urlsplit(look.target.url).netloc}"
     page = look.login_page.text.replace("\\/", "/")
     return nothing("link to http", [clear] if clear in page else [])
+
+
+@AREA.check()
+def clear_text_leads_to_tls(look: Look) -> Finding:
+    """Who comes by http is sent to https, and sees nothing of Matomo before."""
+    if not _by_tls(look):
+        return holds(False, "an address by https", look.target.url)
+    if not look.target.clear_text:
+        raise CannotTellError(
+            "the address has a port of its own: where it would be by http is not known"
+        )
+    try:
+        answer = Web(look.target.clear_text).ask("index.php")
+    except MachineCannotError:
+        return holds(True, "no page by http", "no answer")
+    leads = answer.is_redirect and answer.headers["Location"].startswith("https://")
+    seen = f"HTTP {answer.status_code} {answer.headers.get('Location', '')}"
+    return holds(leads, "a redirect to https", seen)
 
 
 @AREA.check(Door.STANDS, Door.INSIDE, costly=True)

@@ -5,7 +5,7 @@ from typing import Final
 
 import requests
 
-from harness.gate.check import Area, Finding, holds, nothing
+from harness.gate.check import Area, Door, Finding, holds, nothing, same
 from harness.gate.look import Look
 
 AREA: Final = Area("exposure")
@@ -124,6 +124,15 @@ def matomo_s_errors_tell_no_path(look: Look) -> Finding:
         look.web.get({"module": "NoSuchModule"}).text if look.target.url.startswith("https") else ""
     )
     return nothing("path", re.findall(r"/var/www[\w/.-]*|#\d+ /", text))
+
+
+@AREA.check(Door.STANDS, Door.INSIDE)
+def php_errors_are_not_shown(look: Look) -> Finding:
+    """An error of PHP's is for the log: no page shows it, with the paths and values in it."""
+    text = look.said_by_php(
+        "ini_set('log_errors', '0'); trigger_error('canary', E_USER_WARNING); echo 'end';"
+    )
+    return same("end", text.strip())
 
 
 @AREA.check()

@@ -168,6 +168,17 @@ MUTANTS: Final = (
         {"MATOMO_GENERAL_FORCE_SSL": "0"},
     ),
     Mutant(
+        "configuration.clear_text_served",
+        "the load balancer passes on what comes by http as well",
+        Place.PROXY,
+        ("configuration.clear_text_leads_to_tls",),
+        load_balancer(
+            "sed -i 's/^ *http-request redirect code 301.*/    http-request set-header"
+            " X-Forwarded-Proto https\\n    default_backend target-group/' /etc/haproxy/haproxy.cfg"
+        ),
+        stage=Stage.PRODUCTION,
+    ),
+    Mutant(
         "configuration.redirects_for_ever",
         "the proxy tells no scheme, and https is forced",
         Place.PROXY,

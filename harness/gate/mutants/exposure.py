@@ -129,6 +129,14 @@ MUTANTS: Final = (
         stage=Stage.PAIR,
     ),
     Mutant(
+        "exposure.php_errors",
+        "PHP prints its errors into pages",
+        Place.IMAGE,
+        ("exposure.php_errors_are_not_shown",),
+        apache("php_admin_flag display_errors on"),
+        stage=Stage.PRODUCTION,
+    ),
+    Mutant(
         "exposure.header_lost",
         "a security header is not sent",
         Place.IMAGE,

@@ -66,8 +66,8 @@ def new_context(
         context = new_context(**{"base_url": url, **options})
         watch.attach(context)
         if request.config.option.tracing == "off":
-            # Actions and console. Pages, requests and a film, written for tests that pass, too, take
-            # as much of the processor again as the page (measured).
+            # Actions and console. Pages, requests and a film, kept of passed tests too, take as
+            # much of the processor again as the page (measured).
             context.tracing.start()
         contexts.append(context)
         return context

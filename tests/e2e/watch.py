@@ -45,9 +45,7 @@ class Watch:
     def text(self) -> str:
         """All of it, for a report."""
         parts = {"Errors": self.errors, "Console": self.console, "Answers": self.answers}
-        return "\n".join(
-            f"{title}:\n" + "".join(f"{it}\n" for it in parts[title]) for title in parts
-        )
+        return "\n".join("\n".join((f"{title}:", *lines, "")) for title, lines in parts.items())
 
     def _page_error(self, error: WebError) -> None:
         self.errors.append(f"page error: {error.error}")

@@ -30,6 +30,23 @@ def _name(settings: Settings) -> str:
     return settings.matomo_version
 
 
+ONE_VERSION = "one_version"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out all versions but the first where a test says that one is enough."""
+    first = _versions()[0]
+
+    def is_another(item: pytest.Item) -> bool:
+        chosen = getattr(item, "callspec", None)
+        version = chosen.params.get("matomo_settings", first) if chosen else first
+        return item.get_closest_marker(ONE_VERSION) is not None and version != first
+
+    others = [item for item in items if is_another(item)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
+
+
 @pytest.fixture(scope="session", params=_versions(), ids=_name)
 def matomo_settings(request: pytest.FixtureRequest) -> Settings:
     """The choices of this run, once for each Matomo version."""

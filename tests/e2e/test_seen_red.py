@@ -9,9 +9,6 @@ from playwright.sync_api import Page, expect
 
 from harness.gate.gui import AnonymizeDataPage, Menu
 from harness.pytest_plugin import MatomoByTls
-from harness.settings import Settings
-from harness.stack import images
-from harness.stack.images import Image
 from tests.e2e.changes import open_general_settings, set_key, set_masking
 from tests.e2e.known import plugins_page, plugins_page_log, setup_page
 from tests.e2e.pages.enrolment import Enrolment
@@ -33,16 +30,7 @@ from tests.e2e.visits import make_library
 SOON_MS: Final = 500
 
 
-@pytest.fixture(scope="session")
-def matomo_image(any_image: Image) -> Image:
-    """One version: whether an assertion can fail is no matter of versions."""
-    return any_image
-
-
-@pytest.fixture(scope="session")
-def matomo_mariadb_image() -> Image:
-    """The database's image, asked for without a version."""
-    return images.mariadb_base(Settings.from_environment())
+pytestmark = pytest.mark.one_version(reason="whether an assertion can fail")
 
 
 @contextmanager

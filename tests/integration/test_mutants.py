@@ -9,10 +9,7 @@ from harness.gate.mutants.matrix import Theatre
 from harness.gate.mutants.mutant import Mutant, Stage
 from harness.gate.mutants.variants import VARIANTS
 from harness.pytest_plugin import SharedServers
-from harness.settings import Settings
-from harness.stack import images
 from harness.stack.golden import Golden
-from harness.stack.images import Image
 
 COST = {Stage.INSTANCE: 1, Stage.PAIR: 2, Stage.PRODUCTION: 6}
 
@@ -27,16 +24,7 @@ def cover() -> list[Mutant]:
     return taken
 
 
-@pytest.fixture(scope="session")
-def matomo_image(any_image: Image) -> Image:
-    """One version: whether a check can be red is no matter of versions."""
-    return any_image
-
-
-@pytest.fixture(scope="session")
-def matomo_mariadb_image() -> Image:
-    """The database's image, asked for without a version."""
-    return images.mariadb_base(Settings.from_environment())
+pytestmark = pytest.mark.one_version(reason="whether a check can be red")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from harness.stack.engine import engine, execute
 WEB_ROOT: Final = "/var/www/html"
 ANSWER_SECONDS: Final = 60
 POLL_SECONDS: Final = 0.02
+LAST_LINES: Final = 4
 ARGUMENT_BYTES: Final = 96 * 1024
 """Of one argument of a command; Linux takes 128 KiB (MAX_ARG_STRLEN). A multiple of four, so that
 each part is base64 by itself."""
@@ -56,14 +57,17 @@ class MatomoShell:
         """Run `command` in the container and return its standard output.
 
         Raises:
-            BrokenPromiseError: it exits non-zero; `seen` has both streams' last lines.
+            BrokenPromiseError: it exits non-zero; `seen` has both streams' last lines, and those
+                that speak of an error.
         """
         done = execute(self.container, list(command), user)
         if done.code != 0:
             said = (done.out + done.err).strip().splitlines()
+            # The archiver's last lines count the errors and do not say them.
+            telling = [it for it in said[:-LAST_LINES] if "error" in it.lower()][-LAST_LINES:]
             raise BrokenPromiseError(
                 expected=f"`{' '.join(command)}` to succeed in {self.container.name}",
-                seen=f"exit {done.code}: " + " | ".join(said[-4:]),
+                seen=f"exit {done.code}: " + " | ".join((*telling, *said[-LAST_LINES:])),
                 next_command=f"docker logs {self.container.name}",
             )
         return done.out

@@ -61,6 +61,8 @@ def test_a_login_and_a_sign_out_hold_in_every_tab(page: Page, matomo_by_tls: Mat
     CodePage(page).give(twofactor.code(account.secret, steps=1))
     expect(Menu(page).sign_out).to_be_visible()
     AnonymizeDataPage(other).open()
+    for tab in (page, other):
+        tab.wait_for_load_state("networkidle")  # what it asks later would have no session
 
     Menu(page).sign_out.click()
     expect(LoginPage(page).name).to_be_visible()

@@ -23,9 +23,12 @@ fi
 of_the_code=$(mktemp)
 trap 'rm -f "$of_the_code"' EXIT
 (cd /usr/src/matomo && find config misc js -type f) > "$of_the_code"
-# As its user, or the web server could not change what it gets back.
+# As its user, or the web server could not change what it gets back. config.ini.php under another name
+# first: a page that finds it half written takes this for a Matomo that is not installed.
+own=config/config.ini.php
 (cd "$saved" && find config misc js -type f) | grep -vxF -f "$of_the_code" |
-    tar cf - -C "$saved" --files-from=- | as-web-user tar xf - -C "$target"
+    tar cf - -C "$saved" --transform "s|^$own\$|$own.new|" --files-from=- | as-web-user tar xf - -C "$target"
+as-web-user mv "$target/$own.new" "$target/$own"
 as-web-user php "$target/console" core:clear-caches
 as-web-user php "$target/console" custom-matomo-js:update
 echo "restore-data.sh: config, misc and js are back in $target"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from tenacity import retry, retry_if_result, stop_after_delay
 
 from harness.errors import BrokenPromiseError, MachineCannotError
 from harness.matomo import config
@@ -31,7 +32,20 @@ def efs(matomo_image: Image) -> Iterator[Efs]:
 def production(matomo_golden: Golden, matomo_image: Image, efs: Efs) -> Iterator[Production]:
     """Production on an empty file system, with the database that it had before."""
     with Production(matomo_golden, image=matomo_image, efs=efs) as started:
+        settle(started)
         yield started
+
+
+@retry(stop=stop_after_delay(60), retry=retry_if_result(bool))
+def settle(production: Production) -> bool:
+    """Wait until a page leaves config.ini.php as it is; return whether this one changed it.
+
+    The first ones of a task write the file once for each plugin, not at a stroke: whoever reads it
+    then may read half of it (Manager::installLoadedPlugins, Config::forceSave).
+    """
+    before = production.matomo.shell.read(OWN_CONFIG)
+    assert production.web.get().ok
+    return production.matomo.shell.read(OWN_CONFIG) != before
 
 
 def test_the_first_boot_on_an_empty_file_system_is_healthy(
@@ -173,6 +187,7 @@ def test_a_backup_brings_back_what_was_lost(production: Production, efs: Efs) ->
     production.matomo.stop()  # or a request that it is at could save what it has read before
     efs.shell("rm -rf config/* js/* misc/*")
     production.replace_task()
+    settle(production)
     shell = production.matomo.shell
     assert config.get(shell.read(OWN_CONFIG), *A_PERSON_S[:2]) is None
 
@@ -184,7 +199,7 @@ def test_a_backup_brings_back_what_was_lost(production: Production, efs: Efs) ->
 
 def contents(shell: MatomoShell, paths: tuple[str, ...]) -> dict[str, str]:
     """Read files, but for the list that each first request of a task appends to by itself."""
-    own_list = "PluginsInstalled"  # Plugin\\Manager::installLoadedPlugins
+    own_list = "PluginsInstalled"  # Manager::installLoadedPlugins
     return {path: config.without_section(shell.read(path), own_list) for path in paths}
 
 

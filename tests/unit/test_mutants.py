@@ -116,7 +116,9 @@ def test_the_quick_matrix_runs_what_a_mutant_names_and_the_full_one_everything()
 
 def test_the_report_names_every_row_and_has_the_picture(tmp_path: Path) -> None:
     rows = [killed(it) for it in WRITTEN[:3]] + [row(WRITTEN[3])]
-    document = report.write(rows, matrix.judge(rows, whole=False), {"image": "a:1"}, tmp_path)
+    document = report.write(
+        rows, matrix.judge(rows, whole=False), {"image": "a:1", "Matomo": "5.3.1"}, tmp_path
+    )
     assert json.loads((tmp_path / "mutants.json").read_text()) == document
     assert document["survivors"] == [WRITTEN[3].id]
     page = (tmp_path / "mutants.html").read_text()
@@ -150,3 +152,11 @@ def test_words_choose_and_a_word_that_chooses_nothing_is_refused() -> None:
     assert len(operation.chosen("", with_generated=False)) == len(WRITTEN) + len(VARIANTS)
     with pytest.raises(WrongInputError, match="no-such"):
         operation.chosen("no-such", with_generated=False)
+
+
+def test_what_is_equivalent_may_be_so_before_a_version_alone() -> None:
+    (early, *_) = generated.EQUIVALENT_BEFORE
+    assert early in generated.equivalent("5.3.1")
+    assert early in generated.equivalent("5.6.99-rc1")
+    assert early not in generated.equivalent("5.7.0")
+    assert early in {it.id for it in generated.generated(policy.read())}

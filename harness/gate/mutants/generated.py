@@ -38,6 +38,22 @@ EQUIVALENT: Final[Mapping[str, str]] = {
 }
 """Ids of what changes nothing that was promised, and why."""
 
+EQUIVALENT_BEFORE: Final[Mapping[str, tuple[tuple[int, ...], str]]] = {
+    f"file.General.proxy_scheme_headers[].HTTP_X_FORWARDED_PROTO.{it}": (
+        (5, 7),
+        "before 5.7 Matomo believes this header whatever the list says",
+    )
+    for it in ("dropped", "changed")
+}
+"""The same of versions before the one that is given."""
+
+
+def equivalent(version: str) -> dict[str, str]:
+    """Return ids and reasons of what changes nothing in Matomo `version`, as in 5.3.1."""
+    number = tuple(int(it) for it in re.findall(r"\d+", version)[:3])
+    early = {it: why for it, (since, why) in EQUIVALENT_BEFORE.items() if number < since}
+    return {**EQUIVALENT, **early}
+
 
 @dataclass(frozen=True)
 class Key:

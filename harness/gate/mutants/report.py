@@ -11,7 +11,7 @@ import jinja2
 
 from harness import __version__
 from harness.gate.checks import ALL
-from harness.gate.mutants.generated import EQUIVALENT
+from harness.gate.mutants.generated import equivalent
 from harness.gate.mutants.matrix import Row, Verdict, is_killed, last_line, missed
 from harness.gate.mutants.mutant import Mutant
 from harness.gate.run import RED
@@ -48,7 +48,7 @@ def write(
         "false_alarms": list(verdict.false_alarms),
         "killed_by_another_promise": list(verdict.of_another_promise),
         "checks_without_a_kill": list(verdict.idle),
-        "equivalent": dict(EQUIVALENT),
+        "equivalent": equivalent(about["Matomo"]),
         "rows": [_told(it) for it in rows],
     }
     (directory / "mutants.json").write_text(json.dumps(document, indent=1) + "\n")

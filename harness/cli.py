@@ -262,9 +262,9 @@ def mutants(
             bar.advance(task)
             if not bar.console.is_terminal:  # a log has no bar
                 done = f"{bar.tasks[task].completed:.0f}/{len(subjects)}"
-                bar.console.print(f"{done} {row.subject.id} {row.seconds:.0f} s")
+                bar.console.print(f"{done} {row.subject.id} {row.seconds:.0f} s", soft_wrap=True)
             if said := _what_went_wrong(row):
-                bar.console.print(escape(said), style="red")
+                bar.console.print(escape(said), style="red", soft_wrap=True)
 
         document = operation.play(settings, subjects, full=full, whole=not only, told=told)
     if json_output:

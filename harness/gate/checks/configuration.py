@@ -15,6 +15,13 @@ AREA: Final = Area("configuration")
 
 NOT_SETTINGS: Final = ("MATOMO_VERSION",)
 """Of the official image; no key of the configuration is meant."""
+MAIL_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "transport": ("smtp",),
+    "type": ("plain", "login", "cram-md5"),
+    "encryption": ("tls", "ssl", "none"),
+}
+"""Of [mail] (generalSettings in plugins/CoreAdminHome/Controller.php). With another encryption PHPMailer takes TLS
+where the relay offers it and clear text where not; another type it chooses itself."""
 TOLERATED: Final = ("file integrity", "last successful archiv", "update", "geolocation", "datab")
 """Parts of labels, lower case: what System check says of a package without a manifest and of an
 archiver that has not run yet is not for this check."""
@@ -93,6 +100,19 @@ def no_useless_variable(look: Look) -> Finding:
     known = _injected(look.facts)
     names = [it for it in look.facts["environment"] if it.startswith("MATOMO_")]
     return nothing("useless variable", [it for it in names if it not in (*known, *NOT_SETTINGS)])
+
+
+@AREA.check(Door.INSIDE)
+def mail_settings_are_words_of_matomo_s(look: Look) -> Finding:
+    """How mail is sent is one of the ways that Matomo offers: another word is passed over in silence."""
+    mail = look.settings["mail"]
+    said = {key: str(mail.get(key, "")) for key in MAIL_WORDS}
+    unknown = [
+        f"{key} = {word}: not one of {', '.join(MAIL_WORDS[key])}"
+        for key, word in said.items()
+        if word and word.lower() not in MAIL_WORDS[key]
+    ]
+    return nothing("unknown word", unknown)
 
 
 @AREA.check(Door.INSIDE)

@@ -275,6 +275,14 @@ MUTANTS: Final = (
         environment={"MATOMO_MAIL_PASSWORD": "of last year"},
     ),
     Mutant(
+        "configuration.mail_encryption_by_another_name",
+        "the encryption of mail is another program's word for it",
+        Place.ENVIRONMENT,
+        ("configuration.mail_settings_are_words_of_matomo_s",),
+        environment={"MATOMO_MAIL_ENCRYPTION": "starttls"},
+        stage=Stage.PRODUCTION,
+    ),
+    Mutant(
         "configuration.mail_encryption_lost",
         "nothing says that mail is sent by TLS",
         Place.ENVIRONMENT,

@@ -89,7 +89,7 @@ def execute(container: Container, command: list[str], user: str = "") -> Execute
         create_api_error_from_http_exception(error)
     streams = {_OUT: b"", _ERR: b""}
     at, content = 0, answer.content
-    while at < len(content):
+    while len(content) - at >= _FRAME.size:  # a container that dies may leave a part of one
         stream, length = _FRAME.unpack_from(content, at)
         at += _FRAME.size + length
         streams[stream] += content[at - length : at]

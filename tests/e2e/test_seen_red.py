@@ -27,7 +27,7 @@ from tests.e2e.promises import (
 )
 from tests.e2e.visits import make_library
 
-SOON_MS: Final = 500
+SOON_MS: Final = 2_000
 
 
 pytestmark = pytest.mark.one_version(reason="whether an assertion can fail")

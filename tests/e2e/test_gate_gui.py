@@ -1,5 +1,7 @@
 """What the gate sees in a browser of its own (harness/gate/gui.py)."""
 
+import pytest
+
 from harness import policy
 from harness.gate import target
 from harness.gate.gui import Seen
@@ -17,10 +19,13 @@ def test_the_gate_sees_the_code_asked_for_and_the_bytes_masked(matomo_by_tls: Ma
     assert all(it.startswith(b"\x89PNG") for it in seen.pictures.values())
 
 
-def test_the_gate_sees_other_bytes_masked(matomo_by_tls: MatomoByTls) -> None:
-    set_masking(matomo_by_tls, masked_bytes=3)
+@pytest.mark.parametrize(("enabled", "masked_bytes"), [(True, 3), (False, 0)])
+def test_the_gate_sees_other_bytes_masked(
+    matomo_by_tls: MatomoByTls, enabled: bool, masked_bytes: int
+) -> None:
+    set_masking(matomo_by_tls, enabled=enabled, masked_bytes=masked_bytes or 2)
     instance = matomo_by_tls.instance
-    assert _see(instance).masked_bytes == 3
+    assert _see(instance).masked_bytes == masked_bytes
 
 
 def _see(instance: Instance) -> Seen:

@@ -17,7 +17,6 @@ from harness.stack.containers import WEB_ROOT
 from harness.stack.golden import Golden
 from harness.stack.production import Production
 
-pytestmark = pytest.mark.one_version(reason="the faults are of what is around Matomo")
 HITS = 200
 GONE_SECONDS = 5
 DATABASE_MIB = 200

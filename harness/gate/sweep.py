@@ -72,9 +72,12 @@ def _printable(form: bytes) -> bool:
 
 
 def unpacked(value: Any) -> bytes:
-    """Return a column's value as bytes, an archive's without its compression."""
+    """Return a column's value as bytes; of an archive what it says, not how it is compressed.
+
+    Four bytes are soon found by chance in what is compressed.
+    """
     data = value if isinstance(value, bytes) else str(value).encode()
     try:
-        return data + zlib.decompress(data)
+        return zlib.decompress(data)
     except zlib.error:
         return data

@@ -1,6 +1,7 @@
 """The gate's own parts: checks are told apart, reports hold no secret, drift can be pasted."""
 
 import json
+import zlib
 from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
@@ -8,10 +9,10 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.errors import BrokenPromiseError
-from harness.gate import ini, report
+from harness.gate import ini, report, sweep
 from harness.gate.check import Status
 from harness.gate.checks import ALL
-from harness.gate.day import masked
+from harness.gate.day import masked, new_canary
 from harness.gate.run import Result
 
 SECRET = "a-secret-that-was-seen"
@@ -45,6 +46,20 @@ def test_a_picture_is_evidence_that_the_page_shows(tmp_path: Path) -> None:
     name = f"{ALL[0].id}-page.png"
     assert (tmp_path / name).read_bytes() == b"\x89PNG"
     assert f'<img src="{name}"' in (tmp_path / "index.html").read_text()
+
+
+def test_no_form_of_a_canary_s_address_is_in_a_text_by_chance() -> None:
+    """Four letters are: CI found some of an address in matomo.js."""
+    canaries = [new_canary("run", "form", 1, it) for it in ("IPv4", "IPv6") for _ in range(300)]
+    short = [form for it in canaries for form in it.forms_of_address if len(form) < 7]
+    assert len(short) == 300, "an IPv4 address, packed"
+    assert [it for it in short if it != it.decode(errors="replace").encode()] == short
+
+
+def test_an_archive_is_searched_as_what_it_says() -> None:
+    assert sweep.unpacked(zlib.compress(b"203.0.113.7")) == b"203.0.113.7"
+    assert sweep.unpacked(b"203.0.113.7") == b"203.0.113.7"
+    assert sweep.unpacked("203.0.113.7") == b"203.0.113.7"
 
 
 @pytest.mark.parametrize(

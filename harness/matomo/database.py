@@ -4,12 +4,16 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import pymysql
 from pymysql.cursors import DictCursor
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from harness.errors import WrongInputError
+from harness.errors import MachineCannotError, WrongInputError
+
+LAST_REQUEST_SECONDS: Final = 60
+"""A step of Matomo's installer takes some seconds, on a busy machine some ten."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,35 @@ class Database:
             for row in rows
             if row["name"].startswith(self.prefix)
         }
+
+    def other_sessions(self) -> int:
+        """How many sessions of this user there are beside the one that asks."""
+        (row,) = self.query(
+            "SELECT COUNT(*) AS others FROM information_schema.processlist"
+            " WHERE user = %s AND id <> CONNECTION_ID()",
+            self.user,
+        )
+        return int(row["others"])
+
+    def wait_until_alone(self) -> None:
+        """Wait until no request and no console of Matomo's is at work in the database.
+
+        Raises:
+            MachineCannotError: one still is after `LAST_REQUEST_SECONDS`.
+        """
+        attempts = Retrying(
+            retry=retry_if_result(bool),
+            wait=wait_fixed(0.1),
+            stop=stop_after_delay(LAST_REQUEST_SECONDS),
+        )
+        try:
+            attempts(self.other_sessions)
+        except RetryError as error:
+            raise MachineCannotError(
+                expected=f"Matomo to be done in the database within {LAST_REQUEST_SECONDS} s",
+                seen=f"{error.last_attempt.result()} sessions of {self.user}",
+                next_command="docker logs of the web container, to see what takes so long",
+            ) from error
 
     def second_factor_secret(self, login: str) -> str | None:
         """Return the user's enrolled secret; None for somebody unknown or without one."""

@@ -21,14 +21,18 @@ def ensure_installed(
 ) -> bool:
     """Install Matomo unless it is; return whether something was done.
 
-    An installation that broke off is begun again: its mark is in config.ini.php until the end.
+    An installation that broke off is begun again: its mark is in config.ini.php until the end. The
+    web server ends a step whoever went away meanwhile, and is waited for.
 
     Raises:
         WrongInputError: the wizard refused a step, or the database this user.
         BrokenPromiseError: Matomo is there and not healthy.
+        MachineCannotError: the step at which an installation broke off takes no end.
     """
     config = shell.read(shell.config)
     in_progress = is_in_progress(config)
+    if in_progress:
+        database.wait_until_alone()
     tables = database.tables()
     if tables and not in_progress:
         _require_healthy(shell, web, "the login page: the database has tables")

@@ -107,7 +107,7 @@ def test_two_at_once_count_nothing_twice(
         archived = archiver.ended(container, SECONDS)
         assert archived.exit_code == 0, archived.log
     assert reported(matomo_production) == visits
-    # One passes over what the other is at and may leave it in the queue for the next run, or, where a
+    # One passes over what the other is at and may leave it queued for the next run, or, where a
     # period has today in it, until its archive is outdated (CronArchive/QueueConsumer.php).
     archived = matomo_production.archive()
     assert archived.exit_code == 0, archived.log

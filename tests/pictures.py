@@ -23,7 +23,7 @@ WANTED = {
 def main() -> int:
     """Return pytest's exit code where its tests failed, else 0."""
     tests = "two_bytes_masked or asks_for_a_code or exact_after"
-    pytest = [sys.executable, "-m", "pytest", "tests/e2e", "-q", "-k", f"({tests}) and not next"]
+    pytest = [sys.executable, "-m", "pytest", "tests/e2e", "-q", "-k", f"({tests}) and 5.3.1"]
     if code := subprocess.run(pytest, check=False).returncode:
         return code
     PICTURES.mkdir(exist_ok=True)

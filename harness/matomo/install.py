@@ -2,7 +2,8 @@
 
 A deployed image brings its config.ini.php, so the wizard's first steps (system check, database)
 must not run: the system check deletes that file, the database step writes the password into it.
-With `installation_in_progress` in the file the wizard starts at the tables.
+With `installation_in_progress` in the file the wizard starts at the tables. It is closed in an
+image of ours, and `enable_installer` opens it for as long as the installation lasts.
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from harness.matomo import config
 from harness.matomo.web import Page, Parameters, Web
 
 IN_PROGRESS: Final = "installation_in_progress"
+OPEN: Final = "enable_installer"
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,15 @@ class FirstSite:
 
 
 def with_installation_in_progress(text: str) -> str:
-    """Return the text of a config.ini.php with the mark that opens the wizard."""
-    return config.with_key(text, "General", IN_PROGRESS, 1)
+    """Return the text of a config.ini.php with what opens the wizard."""
+    for key in (IN_PROGRESS, OPEN):
+        text = config.with_key(text, "General", key, 1)
+    return text
+
+
+def with_installer_closed(text: str) -> str:
+    """Return the text of a config.ini.php that no longer opens the wizard."""
+    return config.without_key(text, "General", OPEN)
 
 
 def is_in_progress(text: str) -> bool:

@@ -10,6 +10,7 @@ from harness.matomo.install import (
     install,
     is_in_progress,
     with_installation_in_progress,
+    with_installer_closed,
 )
 from harness.matomo.twofactor import Account, enrol
 from harness.matomo.web import Page, Web
@@ -35,12 +36,13 @@ def ensure_installed(
         database.wait_until_alone()
     tables = database.tables()
     if tables and not in_progress:
+        _close_installer(shell)  # where one was installed to its end, and no further
         _require_healthy(shell, web, "the login page: the database has tables")
         return False
-    if not in_progress:
-        shell.write(shell.config, with_installation_in_progress(config))
+    shell.write(shell.config, with_installation_in_progress(config))
     # Tables that are there now are those of an installation that broke off.
     install(web, superuser, site, restart=bool(tables))
+    _close_installer(shell)
     _require_healthy(shell, web, "the login page once Matomo is installed")
     return True
 
@@ -55,6 +57,13 @@ def ensure_second_factor(web: Web, database: Database, superuser: Superuser) -> 
     if secret:
         return Account(superuser.login, superuser.password, secret)
     return enrol(web, superuser.login, superuser.password)
+
+
+def _close_installer(shell: MatomoShell) -> None:
+    opened = shell.read(shell.config)
+    closed = with_installer_closed(opened)
+    if closed != opened:
+        shell.write(shell.config, closed)
 
 
 def _require_healthy(shell: MatomoShell, web: Web, expected: str) -> None:

@@ -46,11 +46,6 @@ def test_reports_are_empty_before_archiving_and_exact_after_it(
     channels = report.widget("Channel Type")
     expect(channels).to_contain_text(f"{library.figures.visits} direct entries")
 
-    report.open("Dashboard_Dashboard", "1")
-    visits, actions = library.figures.visits, library.figures.actions
-    row = superuser.get_by_role("row", name=f"Direct Entry {visits} {actions}")
-    expect(row).to_be_visible()
-
     report.open("General_Actions", "General_Pages")
     expect(report.table).to_be_visible()
     rows = report.rows(*COLUMNS)
@@ -58,6 +53,12 @@ def test_reports_are_empty_before_archiving_and_exact_after_it(
     exported = _read(report.export("CSV").path())
     # Since 5.8 what is exported has no directories, unless one asks for them.
     assert exported == _rows(library.figures, flat="/record/1" in exported)
+
+    # At the end: its map complains where it is left before it is drawn.
+    report.open("Dashboard_Dashboard", "1")
+    visits, actions = library.figures.visits, library.figures.actions
+    row = superuser.get_by_role("row", name=f"Direct Entry {visits} {actions}")
+    expect(row).to_be_visible()
 
 
 def _rows(figures: Figures, *, flat: bool) -> dict[str, tuple[str, ...]]:

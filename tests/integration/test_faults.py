@@ -161,7 +161,7 @@ def burst(production: Production) -> None:
     """As much at once as an hour may bring: hits, pages, reports."""
     web, api = production.web, production.api
     # A superuser's first request has Matomo add this host to config.ini.php (Url.php,
-    # saveTrustedHostnameInConfig), not at a stroke; thirty at once, and one read it empty (CI).
+    # saveTrustedHostnameInConfig), not at a stroke; who reads it meanwhile is refused.
     api.call("API.getMatomoVersion")
     with ThreadPoolExecutor(16) as visitors:
         asked: list[Future[Any]] = [visitors.submit(hit, web, number) for number in range(300)]

@@ -7,7 +7,8 @@ from time import monotonic
 import pytest
 
 from harness.errors import HarnessError
-from harness.matomo.install import FirstSite, with_installation_in_progress
+from harness.matomo.config import with_key
+from harness.matomo.install import FirstSite, Superuser, with_installation_in_progress
 from harness.stack.images import Image
 from harness.stack.installation import ensure_installed
 from harness.stack.pair import Pair, Started, started
@@ -64,6 +65,15 @@ def test_what_broke_off_is_begun_again_once_matomo_is_done_with_it(matomo_pair: 
         database.wait_until_alone()
         assert monotonic() - begun >= 1
         assert last_step.result()
+
+
+def test_an_installer_that_was_left_open_is_closed(matomo_pair: Pair) -> None:
+    shell, web, database = matomo_pair.shell, matomo_pair.web, matomo_pair.database
+    closed = shell.read(shell.config)
+    shell.write(shell.config, with_key(closed, "General", "enable_installer", 1))
+    superuser = Superuser("admin", matomo_pair.account.password)
+    assert not ensure_installed(shell, web, database, superuser, FirstSite())
+    assert shell.read(shell.config) == closed
 
 
 def _pages(both: Started) -> int:

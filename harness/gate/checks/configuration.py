@@ -122,6 +122,24 @@ def file_is_well_formed(look: Look) -> Finding:
     return nothing("broken line", said.splitlines())
 
 
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def torn_file_is_no_new_matomo(look: Look) -> Finding:
+    """Who reads config.ini.php while it is saved is refused, and has no installer write it anew."""
+    shell = look.shell
+    whole = shell.read(shell.config)
+    # Matomo saves it by emptying it first (Config.php, writeConfig).
+    shell.write(shell.config, "")
+    try:
+        answer = look.web.get()
+        saved = shell.read(shell.config)
+    finally:
+        shell.write(shell.config, whole)
+    seen = "its installer" if "module=Installation" in answer.text else "no installer"
+    written = f"config.ini.php saved: {' '.join(saved.split())}" if saved else "nothing saved"
+    expected = "no installer, nothing saved"
+    return holds(expected == f"{seen}, {written}", expected, f"{seen}, {written}")
+
+
 @AREA.check(Door.INSIDE)
 def salt_is_there(look: Look) -> Finding:
     """There is a salt: without one no token survives a restart."""

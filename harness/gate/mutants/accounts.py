@@ -4,9 +4,10 @@ import hashlib
 from typing import Final
 
 from harness.gate.look import Look
-from harness.gate.mutants.changes import api, code, in_web, key, sql
+from harness.gate.mutants.changes import api, code, file, in_web, key, sql
 from harness.gate.mutants.configuration import no_scheme
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
+from harness.matomo.install import with_installation_in_progress
 
 EXAMPLE_TOKEN: Final = "33dc3f2536d3025974cccb4b4d2d98f4"  # noqa: S105  of Matomo's documentation
 USERS: Final = "plugins/UsersManager/API.php"
@@ -64,15 +65,15 @@ MUTANTS: Final = (
         "the installation counts as not finished",
         Place.FILE,
         ("accounts.installer_is_closed",),
-        key("General", "installation_in_progress", 1),
+        file(with_installation_in_progress),
         "C15",
     ),
     Mutant(
         "accounts.file_unreadable",
-        "config.ini.php cannot be read: Matomo wants to be installed",
+        "an empty volume lies over config/: Matomo wants to be installed",
         Place.VOLUME,
         ("accounts.installer_is_closed", "configuration.login_is_near"),
-        in_web("mv config/config.ini.php config/lost.ini.php"),
+        in_web("rm config/*.ini.php"),
         "C15",
         Stage.PAIR,
     ),

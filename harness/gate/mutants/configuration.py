@@ -196,6 +196,14 @@ MUTANTS: Final = (
         "M2",
     ),
     Mutant(
+        "configuration.installer_open",
+        "a volume mounted over config/ has not what the image's installer is closed by",
+        Place.VOLUME,
+        ("configuration.torn_file_is_no_new_matomo",),
+        in_web("rm config/common.config.ini.php"),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
         "configuration.maintenance",
         "Matomo is in maintenance",
         Place.FILE,

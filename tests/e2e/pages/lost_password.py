@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,10 @@ class LostPassword:
     def ask(self, login: str, new_password: str) -> None:
         self.page.get_by_role("link", name="Lost your password?").click()
         form = self.page.locator("form").filter(has=self._change)
-        form.get_by_label(re.compile("Username or e-?mail")).fill(login)
+        name = form.get_by_label(re.compile("Username or e-?mail"))
+        # The form fades in and then takes the focus there: what is typed before may go elsewhere.
+        expect(name).to_be_focused()
+        name.fill(login)
         form.get_by_label("New password", exact=True).fill(new_password)
         form.get_by_label("New password (repeat)").fill(new_password)
         self._change.click()

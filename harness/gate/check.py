@@ -96,13 +96,14 @@ class Area:
 
         Args:
             doors: what it needs beyond HTTP.
-            costly: see Check; what needs Door.CHANGE is, as it archives or makes accounts.
+            costly: see Check; what needs Door.CHANGE is, as it archives or makes accounts, and what
+                needs Door.LOGIN, as it logs in.
         """
 
         def take(run: Run) -> Run:
             name: Any = getattr(run, "__name__", "")
             promise = " ".join((run.__doc__ or "").split())
-            much = costly or Door.CHANGE in doors
+            much = costly or not {Door.CHANGE, Door.LOGIN}.isdisjoint(doors)
             self.checks.append(Check(f"{self.name}.{name}", promise, frozenset(doors), run, much))
             return run
 

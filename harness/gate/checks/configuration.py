@@ -66,7 +66,7 @@ def environment_wins(look: Look) -> Finding:
     return nothing("variable without effect", _differing(look.facts))
 
 
-@AREA.check(Door.STANDS, Door.INSIDE)
+@AREA.check(Door.STANDS, Door.INSIDE, costly=True)
 def environment_wins_in_web(look: Look) -> Finding:
     """Every MATOMO_ variable of the container is the effective value in the web server and in the tracker."""
     wrong = []
@@ -184,7 +184,7 @@ def code_comes_from_the_image_alone(look: Look) -> Finding:
     return same("0", str(look.settings["General"].get("enable_auto_update")))
 
 
-@AREA.check(Door.STANDS, Door.INSIDE)
+@AREA.check(Door.STANDS, Door.INSIDE, costly=True)
 def no_secret_in_a_file(look: Look) -> Finding:
     """After Matomo saved its configuration, no secret of the environment is in a file, or a backup."""
     shell = look.shell

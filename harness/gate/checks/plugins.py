@@ -83,7 +83,7 @@ def user_id_is_off(look: Look) -> Finding:
     return same(False, _true(answer))
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Door.INSIDE, costly=True)
 def have_their_code(look: Look) -> Finding:
     """Every active plugin has its folder and its code."""
     names = " ".join(look.facts["activated"])

@@ -73,7 +73,7 @@ MUTANTS: Final = (
         "an empty volume lies over config/: Matomo wants to be installed",
         Place.VOLUME,
         ("accounts.installer_is_closed", "configuration.login_is_near"),
-        in_web("rm config/*.ini.php"),
+        in_web("rm config/config.ini.php config/common.config.ini.php"),
         "C15",
         Stage.PAIR,
     ),

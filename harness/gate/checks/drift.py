@@ -19,6 +19,7 @@ OF_THE_INSTALLATION: Final = (
 )
 SEED: Final = "/usr/src/matomo-config/config.ini.php"
 """Of the image; the first task of a new volume copies it to config/."""
+DEFAULTS: Final = "config/global.ini.php config/common.config.ini.php"
 SETTINGS: Final = (
     *("PrivacyManager.", "delete_", "enableBrowserTriggerArchiving", "todayArchiveTimeToLive"),
     *("SitesManager_ExcludedIps", "SitesManager_ExcludedQueryParameters", "SitesManager_Keep"),
@@ -35,8 +36,8 @@ def file_is_the_image_s(look: Look) -> Finding:
     if not seed:
         raise CannotTellError(f"the image has no {SEED} to compare with")
     here = _compared(parse(look.shell.read(look.shell.config)))
-    # Matomo drops what equals its own defaults when it saves.
-    defaults = parse(look.shell.read("config/global.ini.php"))
+    # Matomo drops what equals its defaults when it saves: its own, and the image's over them.
+    defaults = parse(look.shell.run("sh", "-c", f"cat {DEFAULTS} 2>/dev/null || true"))
     found = differences(_compared(parse(seed)), here, defaults)
     finding = nothing("difference", found)
     if finding.kept:

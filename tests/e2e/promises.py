@@ -8,15 +8,26 @@ from harness import policy
 from harness.gate.gui import AnonymizeDataPage, CodePage, LoginPage, Menu
 from harness.matomo.traffic import Figures
 from harness.matomo.twofactor import Account
+from tests.e2e.pages.admin import AdminMenu
 from tests.e2e.pages.enrolment import Enrolment
 from tests.e2e.pages.general_settings import GeneralSettings
 from tests.e2e.pages.plugins import Plugins
 from tests.e2e.pages.report import Report
+from tests.e2e.pages.system_check import SystemCheck
 
 PATIENCE_MS: Final = 20_000
 """A page of Matomo's takes a second; on two cores that others use as well, several."""
 ARCHIVING: Final = "Archiving settings"
 MAIL: Final = "Email server settings"
+WARNINGS: Final = {
+    "Required Private Directories",  # Matomo asks itself over HTTP, under a name of ours
+    "Recommended Private Directories",
+    "File integrity",  # Debian's package has no list of files
+    "Database abilities",
+    "Max Packet Size",
+    "Geolocation",
+}
+"""Of the system check, which are known; an error never is."""
 
 
 def expect_two_bytes_masked(page: Page) -> None:
@@ -60,6 +71,22 @@ def expect_archiving_is_closed(page: Page) -> None:
     expect(settings.section(ARCHIVING)).to_have_count(0)
     expect(settings.archiving_from_browser).to_have_count(0)
     expect(settings.section(MAIL)).to_have_count(0)
+
+
+def expect_a_clean_system_check(page: Page) -> None:
+    """The system check, open in `page`, shows no error, and no warning that is not known."""
+    check = SystemCheck(page)
+    errors, unknown = check.errors(), set(check.warnings()) - WARNINGS
+    assert not errors, f"expected no error: {errors}"
+    assert not unknown, f"expected no warning beyond the known ones: {unknown}"
+
+
+def expect_no_administration(page: Page) -> None:
+    """A page of one's own settings, open in `page`, leads to nothing that is everybody's."""
+    menu = AdminMenu(page)
+    expect(menu.entry("Personal")).to_be_visible()
+    for closed in ("System", "Privacy", "Plugins", "Diagnostic", "Websites"):
+        expect(menu.entry(closed)).to_have_count(0)
 
 
 def expect_figures(report: Report, figures: Figures) -> None:

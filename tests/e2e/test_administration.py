@@ -1,7 +1,5 @@
 """What Administration shows of the deployment: plugins, system check, general settings."""
 
-from typing import Final
-
 from playwright.sync_api import Page, expect
 
 from harness.pytest_plugin import MatomoByTls
@@ -14,19 +12,10 @@ from tests.e2e.pages.system_check import SystemCheck
 from tests.e2e.promises import (
     ARCHIVING,
     MAIL,
+    expect_a_clean_system_check,
     expect_archiving_is_closed,
     expect_the_policys_plugins,
 )
-
-WARNINGS: Final = {
-    "Required Private Directories",  # Matomo asks itself over HTTP, under a name of ours
-    "Recommended Private Directories",
-    "File integrity",  # Debian's package has no list of files
-    "Database abilities",
-    "Max Packet Size",
-    "Geolocation",
-}
-"""Of the system check, which are known; an error never is."""
 
 
 @plugins_page
@@ -43,10 +32,8 @@ def test_the_system_check_shows_no_error_and_no_warning_that_is_not_known(
     superuser: Page, matomo_by_tls: MatomoByTls, evidence: Evidence
 ) -> None:
     matomo_by_tls.archive()  # where nothing ever archived, it says so
-    check = SystemCheck(superuser)
-    check.open()
-    assert not check.errors()
-    assert not set(check.warnings()) - WARNINGS
+    SystemCheck(superuser).open()
+    expect_a_clean_system_check(superuser)
     evidence.keep(superuser, "The system check shows no error")
 
 

@@ -1,6 +1,7 @@
 """What the GUI's assertions are worth: each promise is broken by hand, and they must say so."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -11,16 +12,20 @@ from harness.gate.gui import AnonymizeDataPage, Menu
 from harness.pytest_plugin import MatomoByTls
 from tests.e2e.changes import open_general_settings, set_key, set_masking
 from tests.e2e.known import plugins_page, plugins_page_log, setup_page
+from tests.e2e.pages import admin
 from tests.e2e.pages.enrolment import Enrolment
 from tests.e2e.pages.general_settings import GeneralSettings
 from tests.e2e.pages.plugins import Plugins
+from tests.e2e.pages.system_check import SystemCheck
 from tests.e2e.people import enrolled, new_person
 from tests.e2e.promises import (
     PATIENCE_MS,
+    expect_a_clean_system_check,
     expect_a_code_is_asked_for,
     expect_archiving_is_closed,
     expect_enrolment_is_forced,
     expect_figures,
+    expect_no_administration,
     expect_nothing,
     expect_the_policys_plugins,
     expect_two_bytes_masked,
@@ -83,6 +88,29 @@ def test_a_second_factor_that_was_taken_away(page: Page, matomo_by_tls: MatomoBy
     with soon_red("visible"):
         expect_a_code_is_asked_for(page, account)
     expect(Enrolment(page).heading).to_be_visible()
+
+
+@pytest.mark.parametrize(("hours", "says"), [(30, "warning"), (50, "error")])
+def test_an_archiver_that_stopped(
+    superuser: Page, matomo_by_tls: MatomoByTls, hours: int, says: str
+) -> None:
+    ended = str(int(time.time()) - hours * 3600)
+    matomo_by_tls.instance.database.query(
+        "REPLACE INTO {prefix}option (option_name, option_value) VALUES (%s, %s)",
+        *("LastCompletedFullArchiving", ended),
+    )
+    SystemCheck(superuser).open()
+    with soon_red(f"expected no {says}.*Last Successful Archiving"):
+        expect_a_clean_system_check(superuser)
+
+
+def test_a_user_with_more_than_view(
+    matomo_by_tls: MatomoByTls, another_browser: Callable[..., Page]
+) -> None:
+    page = another_browser(enrolled(matomo_by_tls.instance, "admin"))
+    admin.open_page(page, "UsersManager", "userSettings")
+    with soon_red("count"):
+        expect_no_administration(page)
 
 
 def test_archiving_that_anybody_may_bring_back(superuser: Page, matomo_by_tls: MatomoByTls) -> None:

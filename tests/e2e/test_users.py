@@ -13,12 +13,12 @@ from harness.matomo import twofactor
 from harness.pytest_plugin import MatomoByTls
 from tests.e2e.known import setup_page
 from tests.e2e.pages import admin
-from tests.e2e.pages.admin import AdminMenu
 from tests.e2e.pages.enrolment import Enrolment
 from tests.e2e.pages.invitation import Invitation
 from tests.e2e.pages.lost_password import LostPassword
 from tests.e2e.pages.users import Users
 from tests.e2e.people import enrolled
+from tests.e2e.promises import expect_no_administration
 
 
 @setup_page
@@ -81,10 +81,7 @@ def test_a_view_user_finds_no_administration(
 ) -> None:
     page = another_browser(enrolled(matomo_by_tls.instance))
     admin.open_page(page, "UsersManager", "userSettings")
-    menu = AdminMenu(page)
-    expect(menu.entry("Personal")).to_be_visible()
-    for closed in ("System", "Privacy", "Plugins", "Diagnostic", "Websites"):
-        expect(menu.entry(closed)).to_have_count(0)
+    expect_no_administration(page)
 
     admin.open_page(page, "CoreAdminHome", "generalSettings")
     expect(page.get_by_text(re.compile("You can't access this resource"))).to_be_visible()

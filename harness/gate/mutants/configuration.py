@@ -204,13 +204,6 @@ MUTANTS: Final = (
         stage=Stage.PAIR,
     ),
     Mutant(
-        "configuration.installer_left_open",
-        "an installation by hand has not closed the installer again",
-        Place.FILE,
-        ("drift.file_is_the_image_s",),
-        key("General", "enable_installer", 1),
-    ),
-    Mutant(
         "configuration.maintenance",
         "Matomo is in maintenance",
         Place.FILE,

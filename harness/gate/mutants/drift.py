@@ -25,6 +25,13 @@ MUTANTS: Final = (
         "C9",
     ),
     Mutant(
+        "drift.installer_left_open",
+        "an installation by hand has not closed the installer again",
+        Place.FILE,
+        ("drift.file_is_the_image_s",),
+        key("General", "enable_installer", 1),
+    ),
+    Mutant(
         "drift.key_misspelt",
         "a key is misspelt, and Matomo's default holds",
         Place.FILE,

@@ -50,6 +50,8 @@ GOLDEN_LABEL: Final = "org.matomo-harness.golden"
 MADE_FROM_LABEL: Final = "org.matomo-harness.made-from"
 """Ids of the image under test and the database's, for `harness images`."""
 FACTS: Final = "/golden/facts.json"
+COMPILED: Final = "/golden/opcache"
+"""Compiled scripts, of the command line (cli.ini)."""
 CACHE_AT_ONCE: Final = ("-c", "php_admin_value opcache.file_update_protection 0")
 """While the golden state is made every file is seconds old, and none changes twice."""
 ONE_AT_A_TIME: Final = {"healthcheck": {"test": ["NONE"]}}
@@ -167,7 +169,7 @@ def _build(image: Image, database_image: Image, key: str) -> None:
             f"FROM {image.reference}",
             "COPY start-matomo php.ini /golden/",
             "COPY cli.ini /golden/cli/",
-            "RUN mkdir /golden/opcache && chown www-data:www-data /golden/opcache",
+            f"RUN mkdir {COMPILED} && chown www-data:www-data {COMPILED}",
             f"ENTRYPOINT {json.dumps(entrypoint)}",
             f"CMD {json.dumps(settings['Cmd'])}",
         )
@@ -237,7 +239,7 @@ def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]
             )
             _warm_up(servers, matomo)
             shell.run("tar", "cf", "/golden/html.tar", "-C", WEB_ROOT, ".", user="root")
-            for path in (WARM_FILES, "/golden/opcache", "/golden/html.tar"):
+            for path in (WARM_FILES, COMPILED, "/golden/html.tar"):
                 _copy_out(matomo.get_wrapped_container(), path, context)
             mariadb.get_wrapped_container().stop(timeout=60)
             _copy_out(mariadb.get_wrapped_container(), DATA_DIRECTORY, context)
@@ -286,7 +288,8 @@ def _warm_up(servers: Servers, matomo: MatomoContainer) -> None:
     """Have the first pages rendered: for instances, and for a pair, which has tmp/ to itself."""
     shell = matomo.shell
     own = shell.read(shell.config)
-    shell.run("mkdir", WARM_FILES, user="root")
+    # What the health check compiled as root, the web server's user may not add to.
+    shell.run("sh", "-c", f"mkdir {WARM_FILES} && rm -rf {COMPILED}/*", user="root")
     # An instance's schema for both: the installed one stays as it is.
     instance = servers.fresh()
     _look_around(instance, steps=2)
@@ -296,7 +299,7 @@ def _warm_up(servers: Servers, matomo: MatomoContainer) -> None:
     tmp = instance.shell.tmp
     # Root's: an instance has links to these files, and may replace its link, not change the file.
     copy = f"cp -rp {' '.join(f'{tmp}/{it}' for it in WARM)} {WARM_FILES}/"
-    tidy = f"rm -rf tmp/sessions/sess_* /golden/opcache/*{WEB_ROOT}/{tmp}"
+    tidy = f"rm -rf tmp/sessions/sess_* {COMPILED}/*{WEB_ROOT}/{tmp}"
     own = f"chown -R root:root {WARM_FILES} && chmod -R a+rX {WARM_FILES}"
     shell.run("sh", "-c", f"{copy} && {own} && {tidy}", user="root")
     servers.drop(instance)

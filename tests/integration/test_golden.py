@@ -16,6 +16,7 @@ from harness.errors import ExitCode, MachineCannotError
 from harness.stack import images
 from harness.stack.engine import engine
 from harness.stack.golden import (
+    COMPILED,
     GOLDEN_LABEL,
     MADE_FROM_LABEL,
     Golden,
@@ -24,6 +25,7 @@ from harness.stack.golden import (
     web_tag,
 )
 from harness.stack.images import Image
+from harness.stack.pair import Pair
 from harness.stack.reaper import RUN_LABEL, Run, begin, end
 from harness.stack.shared import shared_servers
 
@@ -79,6 +81,20 @@ def test_it_is_built_whole_or_not_at_all_and_once(changed: Image, any_golden: Go
         for tag in tags:
             if images.local(tag, "local"):
                 engine().images.remove(tag, force=True)
+
+
+def test_the_archiver_of_a_new_pair_finds_its_scripts_compiled(matomo_pair: Pair) -> None:
+    shell = matomo_pair.shell
+
+    def compiled() -> set[str]:
+        # tmp/ has Matomo's caches, which it writes anew.
+        only = ("-name", "*.bin", "-not", "-path", "*/tmp/*")
+        return set(shell.run("find", COMPILED, *only, user="root").split())
+
+    before = compiled()
+    shell.console("core:archive")
+    assert any(it.endswith("/core/CronArchive.php.bin") for it in before)
+    assert compiled() == before
 
 
 def containers_of(run: str) -> list[str]:

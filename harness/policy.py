@@ -84,9 +84,11 @@ class Environment:
 
     Args:
         variables: names of those that the task definition sets, as they are or as NAME_FILE.
+        may_be_set: names of those that it may set besides.
     """
 
     variables: tuple[str, ...]
+    may_be_set: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ TOLERATED: Final = ("file integrity", "last successful archiv", "update", "geolo
 archiver that has not run yet is not for this check."""
 
 
-def _injected(facts: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
+def injected(facts: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
     """Return section, key and value of every MATOMO_ variable that names a key there is."""
     found = {}
     for name, value in facts["environment"].items():
@@ -53,7 +53,7 @@ def _differing(facts: Mapping[str, Any]) -> list[str]:
     """Names of variables whose value is not the effective one; never the values."""
     return [
         name
-        for name, (section, key, value) in _injected(facts).items()
+        for name, (section, key, value) in injected(facts).items()
         if _shown(facts["settings"][section][key], value).replace(" ", "") != value.replace(" ", "")
     ]
 
@@ -61,7 +61,7 @@ def _differing(facts: Mapping[str, Any]) -> list[str]:
 @AREA.check(Door.INSIDE)
 def environment_wins(look: Look) -> Finding:
     """Every MATOMO_ variable is the effective value on the command line, whatever the file says."""
-    if not _injected(look.facts):
+    if not injected(look.facts):
         raise CannotTellError("no MATOMO_ variable is set")
     return nothing("variable without effect", _differing(look.facts))
 
@@ -97,7 +97,7 @@ def no_useless_variable(look: Look) -> Finding:
     if look.facts["warnings"] is not None:
         useless = [f"{name} {why}" for name, why in dict(look.facts["warnings"] or {}).items()]
         return nothing("useless variable", useless)
-    known = _injected(look.facts)
+    known = injected(look.facts)
     names = [it for it in look.facts["environment"] if it.startswith("MATOMO_")]
     return nothing("useless variable", [it for it in names if it not in (*known, *NOT_SETTINGS)])
 

@@ -1,8 +1,10 @@
 """Drift: what runs against what the repository says, file and database."""
 
+import re
 from typing import Any, Final
 
 from harness.gate.check import Area, CannotTellError, Door, Finding, nothing
+from harness.gate.checks.configuration import injected
 from harness.gate.ini import Ini, differences, parse, pasteable
 from harness.gate.look import Look
 
@@ -19,6 +21,12 @@ OF_THE_INSTALLATION: Final = (
 )
 SEED: Final = "/usr/src/matomo-config/config.ini.php"
 """Of the image; the first task of a new volume copies it to config/."""
+CODE: Final = "/usr/src/matomo"
+"""Of the image; every task copies it to the web root."""
+OF_MATOMO: Final = ("matomo.js", "piwik.js")
+"""It writes them for the plugins that are active; plugins.tracker_is_complete looks at them."""
+OF_THE_FILE: Final = re.compile(r"config/(\w+\.localhost\.)?config\.ini\.php")
+"""Which file_is_the_image_s looks at; one of several instances has it under its own host's name."""
 DEFAULTS: Final = "config/global.ini.php config/common.config.ini.php"
 SETTINGS: Final = (
     *("PrivacyManager.", "delete_", "enableBrowserTriggerArchiving", "todayArchiveTimeToLive"),
@@ -51,6 +59,33 @@ def _compared(ini: Ini) -> Ini:
         for section, keys in ini.items()
         if section not in OF_THE_ENVIRONMENT
     }
+
+
+@AREA.check(Door.INSIDE, costly=True)
+def web_root_is_the_image_s(look: Look) -> Finding:
+    """The web root's code is the image's own, and no program is there besides."""
+    # An empty file is none: Matomo makes an empty favicon.ico.
+    said = look.shell.run("sh", "-c", f"LC_ALL=C diff -rqN {CODE} . || true")
+    if not (changed := re.findall(r"^Files .+ and \./(.+) differ$", said, re.MULTILINE)):
+        raise CannotTellError(f"the image has no {CODE} to compare with")
+    return nothing("file beyond the image", [it for it in changed if _is_code(it)])
+
+
+def _is_code(path: str) -> bool:
+    if path.startswith("tmp/") or path in OF_MATOMO or path.endswith("/.htaccess"):
+        return False
+    # People's files are there too: logos, a tag manager's scripts, a database of places.
+    if path.startswith(("config/", "misc/", "js/")):
+        return path.endswith(".php") and not OF_THE_FILE.fullmatch(path)
+    return True
+
+
+@AREA.check(Door.INSIDE)
+def variables_are_the_policy_s(look: Look) -> Finding:
+    """No variable of the environment overrules config.ini.php but those that the policy names."""
+    named = {*look.policy.environment.variables, *look.policy.environment.may_be_set}
+    found = [it for it in injected(look.facts) if it.removesuffix("_FILE") not in named]
+    return nothing("variable beyond the policy", found)
 
 
 @AREA.check(Door.DATABASE)

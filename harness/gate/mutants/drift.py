@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from harness.gate.mutants.changes import every, file, key, no_key, option, renamed
+from harness.gate.mutants.changes import every, file, in_web, key, no_key, option, renamed
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 
 
@@ -30,6 +30,47 @@ MUTANTS: Final = (
         Place.FILE,
         ("drift.file_is_the_image_s",),
         key("General", "enable_installer", 1),
+    ),
+    Mutant(
+        "drift.by_a_variable",
+        "a variable of the task definition has the tracker tell everybody what it does",
+        Place.ENVIRONMENT,
+        ("drift.variables_are_the_policy_s",),
+        environment={"MATOMO_TRACKER_DEBUG_ON_DEMAND": "1"},
+        seen="C9",
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "drift.program_added",
+        "somebody put a tool for the database into the web root",
+        Place.VOLUME,
+        ("drift.web_root_is_the_image_s",),
+        in_web("echo '<?php echo 1;' > adminer.php"),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "drift.services_overruled",
+        "config.php on the volume overrules Matomo's own services",
+        Place.VOLUME,
+        ("drift.web_root_is_the_image_s",),
+        in_web("echo '<?php return [];' > config/config.php"),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "drift.file_of_another_host",
+        "the volume has a config.ini.php for one host name alone",
+        Place.VOLUME,
+        ("drift.web_root_is_the_image_s",),
+        in_web("cp config/config.ini.php config/analytics.example.config.ini.php"),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "drift.hotfix",
+        "somebody mended a file in production by hand",
+        Place.VOLUME,
+        ("drift.web_root_is_the_image_s",),
+        in_web("echo '// a hotfix' >> core/Tracker/Visit.php"),
+        stage=Stage.PAIR,
     ),
     Mutant(
         "drift.key_misspelt",

@@ -54,9 +54,10 @@ def _one_more_plugin(deployment: Deployment) -> None:
     """A folder in the overlay, a line in config.ini.php, a line in the policy."""
     code = "<?php namespace Piwik\\Plugins\\Added; class Added extends \\Piwik\\Plugin {}"
     described = '{"name":"Added","version":"1.0.0","description":"One more.","require":{"matomo":">=5.0.0,<6.0.0-b1"}}'
-    in_web("mkdir plugins/Added")(deployment)
-    deployment.shell.write("plugins/Added/Added.php", code, user="root")
-    deployment.shell.write("plugins/Added/plugin.json", described, user="root")
+    for place in ("plugins/Added", "/usr/src/matomo/plugins/Added"):
+        in_web(f"mkdir {place}")(deployment)
+        deployment.shell.write(f"{place}/Added.php", code, user="root")
+        deployment.shell.write(f"{place}/plugin.json", described, user="root")
     image_file(with_key("Plugins", "Plugins[]", "Added"))(deployment)
     deployment.shell.console("core:clear-caches")
     plugins = deployment.policy.plugins

@@ -1,5 +1,6 @@
 """A day's life of a Matomo: hits that come in many ways, archiving, what is stored and reported."""
 
+import dataclasses
 import hashlib
 import ipaddress
 import secrets
@@ -28,14 +29,17 @@ OPEN_SEGMENT: Final = "actions>=1"
 """Made by nobody: only a request could have it archived."""
 
 
-def masked(address: str, zeroed: int) -> str:
-    """Return `address` as Matomo stores it when `zeroed` bytes of an IPv4 address are masked.
+IPV6_KEPT: Final = (16, 8, 6, 3, 0)
+"""Bytes of an IPv6 address that stay where so many of an IPv4 address are masked
+(plugins/PrivacyManager/IPAnonymizer.php; an IPv4 address written as IPv6 is masked as IPv4)."""
 
-    IPv6 keeps 8, 6, 3 or 0 of its 16 bytes (core/Plugins/PrivacyManager/IPAnonymizer, measured).
-    """
+
+def masked(address: str, zeroed: int) -> str:
+    """Return `address` as Matomo stores it when `zeroed` bytes of an IPv4 address are masked."""
     parsed = ipaddress.ip_address(address)
-    kept = 4 - zeroed if parsed.version == 4 else (16, 8, 6, 3, 0)[zeroed]
     packed = parsed.packed
+    is_ipv6 = parsed.version == 6 and parsed.ipv4_mapped is None
+    kept = IPV6_KEPT[zeroed] if is_ipv6 else len(packed) - zeroed
     return str(ipaddress.ip_address(packed[:kept] + bytes(len(packed) - kept)))
 
 
@@ -60,8 +64,11 @@ class Canary:
     @property
     def forms_of_address(self) -> Iterator[bytes]:
         """Every form in which the address could be kept whole."""
-        packed = ipaddress.ip_address(self.address).packed
+        parsed = ipaddress.ip_address(self.address)
+        packed = parsed.packed
         yield from (self.address.encode(), packed)
+        if parsed.version == 6 and parsed.ipv4_mapped:
+            yield str(parsed.ipv4_mapped).encode()
         yield from (packed.hex().encode(), packed.hex().upper().encode())
 
     @property
@@ -83,13 +90,14 @@ def new_canary(run: str, way: str, site: int, family: str) -> Canary:
         run: part of the page's path.
         way: how it will come.
         site: idsite.
-        family: "IPv4" or "IPv6".
+        family: "IPv4", "IPv6", or "mapped IPv4": one that is written as IPv6.
     """
     token = secrets.token_hex(3)
     one, two, three = bytes.fromhex(token)
     v4 = f"{60 + one % 60}.{248 + two % 8}.{11 + three % 240}.{13 + one % 200}"
     v6 = f"2001:db8:{token[:4]}:{token[2:]}:9abc:{token[:4]}:1111:{token[2:]}"
-    address = str(ipaddress.ip_address(v4 if family == "IPv4" else v6))
+    texts = {"IPv4": v4, "IPv6": v6, "mapped IPv4": f"::ffff:{v4}"}
+    address = str(ipaddress.ip_address(texts[family]))
     page = f"https://canary.example/{run}/{token}{secrets.token_hex(4)}"
     return Canary(way, site, address, f"canary{secrets.token_hex(8)}", page)
 
@@ -144,6 +152,8 @@ class Day:
             for way in ("form", "bulk", "past", "returning")
             for family in ("IPv4", "IPv6")
         ]
+        made.append(new_canary(self._run, "form, mapped", self.sites[0], "mapped IPv4"))
+        made[1] = dataclasses.replace(made[1], user_id=made[0].user_id)
         for canary in made:
             if "bulk" not in canary.way:
                 self._send(canary)
@@ -215,6 +225,11 @@ class Day:
         if not answer.ok:
             raise _not_taken(canary, f"HTTP {answer.status_code}: {answer.text[:200]}")
 
+    @property
+    def twins(self) -> list[Canary]:
+        """Two visitors, one by IPv4 and one by IPv6, with one user id."""
+        return self.canaries[:2]
+
     def canary(self, *words: str) -> list[Canary]:
         """Return those whose way has all of `words`."""
         return [it for it in self.canaries if all(word in it.way for word in words)]
@@ -241,7 +256,7 @@ class Day:
             f"%canary.example/{self._run}/%",
         )
         return {
-            str(it["name"]): Stored(str(it["address"]), it["user_id"] or None, it["visitor"])
+            str(it["name"]): Stored(_read(str(it["address"])), it["user_id"] or None, it["visitor"])
             for it in rows
         }
 
@@ -260,7 +275,9 @@ class Day:
                 )
                 for visit in visits:
                     stored = Stored(
-                        str(visit["visitIp"]), visit.get("userId") or None, visit["visitorId"]
+                        _read(str(visit["visitIp"])),
+                        visit.get("userId") or None,
+                        visit["visitorId"],
                     )
                     for action in visit["actionDetails"]:
                         found[str(action.get("url"))] = stored
@@ -400,6 +417,14 @@ class Day:
 
     def _new_site(self, name: str, zone: str, since: date = FIRST_DAY) -> int:
         return self._api.add_site(name, "https://discovery.example", zone, since=str(since))
+
+
+def _read(address: str) -> str:
+    """Of the ways to write an IPv6 address, Python's; what is no address is as it is."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
 
 
 def _figures(period: str, answer: Any) -> Figures:

@@ -33,13 +33,13 @@ def database(look: "Look", needles: Needles) -> list[str]:
 
 
 def files(look: "Look", needles: Needles) -> list[str]:
-    """Return the files of config, misc, js and tmp that hold a needle."""
+    """Return the files that hold a needle, wherever the web server may write."""
     shell = look.shell
     listed = b"\n".join(form for forms in needles.values() for form in forms if _printable(form))
     path = f"{shell.tmp}/gate-{secrets.token_hex(6)}"
     encoded = base64.b64encode(listed).decode()
     shell.run("sh", "-c", 'echo "$1" | base64 -d > "$2"', "sh", encoded, path)
-    found = f"grep -rlaF -f {path} config misc js {shell.tmp} 2>/dev/null"
+    found = f"grep -rlaF -f {path} config misc js {shell.tmp} /tmp /var/tmp /var/log 2>/dev/null"
     script = f"{found} | grep -vF {path}; rm -f {path}"
     return shell.run("sh", "-c", script, user="root").split()
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from harness.errors import BrokenPromiseError, MachineCannotError
 from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
+from harness.gate.ini import parse
 from harness.gate.look import FACTS, Look
 from harness.matomo.web import Web
 
@@ -22,6 +23,8 @@ MAIL_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Of [mail] (generalSettings in plugins/CoreAdminHome/Controller.php). With another encryption PHPMailer takes TLS
 where the relay offers it and clear text where not; another type it chooses itself."""
+SECRETS: Final = ("password", "salt")
+"""Keys of config.ini.php."""
 TOLERATED: Final = ("file integrity", "last successful archiv", "update", "geolocation", "datab")
 """Parts of labels, lower case: what System check says of a package without a manifest and of an
 archiver that has not run yet is not for this check."""
@@ -180,8 +183,18 @@ def code_is_the_image_s(look: Look) -> Finding:
 
 @AREA.check(Door.INSIDE)
 def code_comes_from_the_image_alone(look: Look) -> Finding:
-    """Nobody updates Matomo from a browser: such code would be gone with the container."""
-    return same("0", str(look.settings["General"].get("enable_auto_update")))
+    """Nobody updates Matomo or uploads a plugin from a browser: such code would be gone with the container."""
+    general = look.settings["General"]
+    keys = ("enable_auto_update", "enable_plugin_upload")
+    return nothing("way", [it for it in keys if str(general.get(it)) not in ("0", "False", "None")])
+
+
+@AREA.check(Door.INSIDE)
+def no_secret_of_before_in_the_file(look: Look) -> Finding:
+    """Where the environment says a password or the salt, config.ini.php says none, not an old one either."""
+    ini = parse(look.shell.read(look.shell.config))
+    said = [(section, key) for section, key, _ in injected(look.facts).values() if key in SECRETS]
+    return nothing("secret", [f"[{it}] {key}" for it, key in said if ini.get(it, {}).get(key)])
 
 
 @AREA.check(Door.STANDS, Door.INSIDE, costly=True)

@@ -10,7 +10,7 @@ from harness.gate.look import Look
 
 AREA: Final = Area("drift")
 
-OF_THE_ENVIRONMENT: Final = ("database", "database_reader", "Tracker", "mail", "PluginsInstalled")
+OF_THE_ENVIRONMENT: Final = ("database", "database_reader", "mail", "PluginsInstalled")
 """Sections that differ from one deployment to the next, or that Matomo writes itself."""
 OF_THE_INSTALLATION: Final = (
     ("General", "salt"),
@@ -30,8 +30,8 @@ OF_THE_FILE: Final = re.compile(r"config/(\w+\.localhost\.)?config\.ini\.php")
 DEFAULTS: Final = "config/global.ini.php config/common.config.ini.php"
 SETTINGS: Final = (
     *("PrivacyManager.", "delete_", "enableBrowserTriggerArchiving", "todayArchiveTimeToLive"),
-    *("SitesManager_ExcludedIps", "SitesManager_ExcludedQueryParameters", "SitesManager_Keep"),
-    *("branding_", "MobileMessaging", "usersmanager.", "SitesManager_ExcludedUserAgents"),
+    *("SitesManager_Exclude", "SitesManager_Keep", "SitesManager_Search", "branding_"),
+    *("MobileMessaging", "usersmanager.", "usercountry.location_provider"),
 )
 """Beginnings of the names of options that are settings; the rest is Matomo's own bookkeeping."""
 BOOKKEEPING: Final = ("PrivacyManager.userIdSalt", "delete_logs_lastRun", "delete_reports_lastRun")

@@ -145,6 +145,15 @@ def security_headers_are_there(look: Look) -> Finding:
 
 
 @AREA.check()
+def no_other_site_s_script_may_read(look: Look) -> Finding:
+    """No page lets another site's script read it; the tracker alone answers everybody."""
+    web = look.web
+    web.session.headers["Origin"] = "https://elsewhere.example"
+    allowed = web.get({"module": "Login"}).headers.get("Access-Control-Allow-Origin")
+    return holds(allowed is None, "no Access-Control-Allow-Origin", allowed)
+
+
+@AREA.check()
 def trace_is_refused(look: Look) -> Finding:
     """The method TRACE is refused: it would tell what proxies add."""
     answer = look.web.request("TRACE", "")

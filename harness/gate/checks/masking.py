@@ -3,8 +3,8 @@
 from typing import Final
 
 from harness.gate import sweep
-from harness.gate.check import Area, Door, Finding, holds, nothing
-from harness.gate.day import Canary, masked
+from harness.gate.check import Area, Door, Finding, holds, nothing, same
+from harness.gate.day import IPV6_KEPT, Canary, masked
 from harness.gate.look import Look
 
 AREA: Final = Area("masking")
@@ -14,6 +14,8 @@ FORGED: Final = (
     *("X-Cluster-Client-IP", "CF-Connecting-IP", "True-Client-IP", "Fastly-Client-IP"),
 )
 """Headers by which proxies name whom they serve; the load balancer sees to the first alone."""
+MAPPED: Final = "LEFT(HEX(location_ip), 24) = '00000000000000000000FFFF'"
+"""Of an IPv4 address that is written as IPv6 (RFC 4291, 2.5.5.2), in SQL."""
 PRIVATE: Final = ("10", "127", "172", "192")
 """First bytes of the addresses of this machine's own networks, which is all that a mask may leave."""
 
@@ -48,6 +50,12 @@ def ipv4_of_a_new_visitor(look: Look) -> Finding:
 def ipv6_of_a_new_visitor(look: Look) -> Finding:
     """An IPv6 address of a new visitor is stored without its last bytes."""
     return _of_test_site(look, "form", "IPv6")
+
+
+@AREA.check(Door.HITS, Door.API)
+def mapped_ipv4(look: Look) -> Finding:
+    """An IPv4 address that is written as IPv6 is stored without its last bytes."""
+    return _of_test_site(look, "mapped")
 
 
 @AREA.check(Door.HITS, Door.API)
@@ -154,6 +162,25 @@ def visits_log_shows_no_more(look: Look) -> Finding:
         )
     )
     return nothing("whole address", [it.address for it in look.day.canaries if it.address in text])
+
+
+@AREA.check(Door.DATABASE)
+def no_visit_keeps_more(look: Look) -> Finding:
+    """No visit that is stored, of whatever day and site, has more of its address than the policy leaves."""
+    masked_bytes = look.policy.privacy.masked_bytes
+    more = 0
+    for family, zeroed in (
+        ("LENGTH(location_ip) = 4", masked_bytes),
+        (f"LENGTH(location_ip) = 16 AND {MAPPED}", masked_bytes),
+        (f"LENGTH(location_ip) = 16 AND NOT {MAPPED}", 16 - IPV6_KEPT[masked_bytes]),
+    ):
+        rows = look.database.query(
+            f"SELECT COUNT(*) AS visits FROM {{prefix}}log_visit WHERE {family}"  # noqa: S608
+            " AND RIGHT(HEX(location_ip), %s) <> REPEAT('0', %s)",
+            *(2 * zeroed, 2 * zeroed),
+        )
+        more += int(rows[0]["visits"])
+    return same(0, more)
 
 
 @AREA.check(Door.CHANGE, Door.DATABASE)

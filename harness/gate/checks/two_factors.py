@@ -13,12 +13,14 @@ from harness.matomo.web import Page, Parameters, Web
 
 AREA: Final = Area("two_factors")
 
+TODAY: Final[Parameters] = {"idSite": 1, "period": "day", "date": "today"}
 PLACES: Final[tuple[Parameters, ...]] = (
-    {"module": "CoreHome", "action": "index", "idSite": 1, "period": "day", "date": "today"},
+    {"module": "CoreHome", "action": "index", **TODAY},
+    {"module": "VisitsSummary", "action": "getSparklines", **TODAY},
     {"module": "CoreAdminHome", "action": "home"},
     {"module": "UsersManager", "action": "userSettings"},
     {"module": "Widgetize", "action": "index"},
-    {"module": "Live", "action": "getVisitorLog", "idSite": 1, "period": "day", "date": "today"},
+    {"module": "Live", "action": "getVisitorLog", **TODAY},
     {"module": "API", "action": "listAllMethods"},
     {"module": "MultiSites", "action": "index"},
 )
@@ -116,12 +118,14 @@ def no_token_without_a_code(look: Look) -> Finding:
 
 @AREA.check(Door.LOGIN, costly=True)
 def password_alone_opens_nothing(look: Look) -> Finding:
-    """With name and password alone the superuser gets nowhere but to the code's form."""
-    account, web = look.target.account, look.web
+    """With name and password alone, remembered or not, the superuser gets nowhere but to the code's form."""
+    account = look.target.account
     assert account  # noqa: S101  Door.LOGIN
-    page = twofactor.log_in(web, account.login, account.password)
-    if page.component != ASK:
-        return same(ASK, page.component)
+    for remember in (True, False):
+        web = look.web
+        page = twofactor.log_in(web, account.login, account.password, remember=remember)
+        if page.component != ASK:
+            return same(ASK, page.component)
     return nothing("place beyond the code's form", _beyond(web, ASK))
 
 
@@ -223,6 +227,16 @@ def everybody_who_came_has_one(look: Look) -> Finding:
 
 def _has_factor(user: dict[str, object]) -> bool:
     return user.get("uses_2fa") in (True, 1, "1")
+
+
+@AREA.check(Door.DATABASE)
+def nobody_shares_a_secret(look: Look) -> Finding:
+    """No two accounts have one secret: whoever knows his own would have the other's codes."""
+    rows = look.database.query(
+        "SELECT GROUP_CONCAT(login ORDER BY login SEPARATOR ' and ') AS logins FROM {prefix}user"
+        " WHERE twofactor_secret <> '' GROUP BY twofactor_secret HAVING COUNT(*) > 1"
+    )
+    return nothing("shared secret", [str(it["logins"]) for it in rows])
 
 
 @AREA.check(Door.DATABASE)

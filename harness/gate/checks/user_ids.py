@@ -4,7 +4,7 @@ import hashlib
 from typing import Final
 
 from harness.gate import sweep
-from harness.gate.check import Area, Door, Finding, holds, nothing
+from harness.gate.check import Area, Door, Finding, holds, nothing, same
 from harness.gate.day import Canary
 from harness.gate.look import Look
 from harness.matomo.api import ApiError
@@ -59,12 +59,15 @@ def none_of_a_browser(look: Look) -> Finding:
 
 @AREA.check(Door.HITS, Door.API)
 def none_in_the_visitor_s_id(look: Look) -> Finding:
-    """The visitor's id is not made of the user id."""
+    """The visitor's id is not made of the user id: it is none of its hashes, and two of one id differ."""
     derived = [
         it.way
         for it in look.day.canaries
         if it in look.day.stored and look.day.stored[it].visitor in _derived(it)
     ]
+    one, other = look.day.twins
+    if look.day.stored[one].visitor == look.day.stored[other].visitor:
+        derived.append("of two visitors with one user id")
     return nothing("visitor id made of the user id", derived)
 
 
@@ -81,6 +84,15 @@ def no_report_of_users(look: Look) -> Finding:
     except ApiError as error:
         return holds("UserId" in error.seen or "plugin" in error.seen, "a refusal", error.seen)
     return holds(False, "a refusal", answer)
+
+
+@AREA.check(Door.DATABASE)
+def no_visit_has_one(look: Look) -> Finding:
+    """No visit that is stored, of whatever day and site, has a user id."""
+    rows = look.database.query(
+        "SELECT COUNT(*) AS visits FROM {prefix}log_visit WHERE user_id <> ''"
+    )
+    return same(0, int(rows[0]["visits"]))
 
 
 @AREA.check(Door.CHANGE, Door.DATABASE)

@@ -10,6 +10,12 @@ from harness.stack.engine import execute
 from harness.stack.shell import OWN_CONFIG
 
 OPTION = "REPLACE INTO {prefix}option (option_name, option_value, autoload) VALUES (%s, %s, 1)"
+VISIT = (
+    "INSERT INTO {prefix}log_visit (idsite, idvisitor, visit_first_action_time,"
+    " visit_last_action_time, visit_total_time, config_id, location_ip, user_id)"
+    " VALUES (1, UNHEX('00112233445566aa'), NOW() - INTERVAL 90 DAY, NOW() - INTERVAL 90 DAY,"
+    " 10, UNHEX('aa66554433221100'), INET6_ATON(%s), %s)"
+)
 
 Edit = Callable[[str], str]
 
@@ -112,6 +118,11 @@ def sql(*statements: str) -> Change:
         _forget(deployment)
 
     return change
+
+
+def visit_of_before(address: str, user_id: str | None = None) -> Change:
+    """Have a visit in the database as an older dump brings it."""
+    return lambda deployment: deployment.database.query(VISIT, address, user_id)
 
 
 def option(name: str, value: str | int) -> Change:

@@ -309,6 +309,22 @@ MUTANTS: Final = (
         environment={"MATOMO_MAIL_HOST": None, "MATOMO_MAIL_HOTS": "mail"},
     ),
     Mutant(
+        "configuration.old_password_in_the_file",
+        "config.ini.php still has the password of before the environment had it",
+        Place.VOLUME,
+        ("configuration.no_secret_of_before_in_the_file",),
+        key("database", "password", "of last year"),
+        "C3",
+    ),
+    Mutant(
+        "configuration.plugins_by_upload",
+        "a browser may upload plugins",
+        Place.FILE,
+        ("configuration.code_comes_from_the_image_alone", "drift.file_is_the_image_s"),
+        key("General", "enable_plugin_upload", 1),
+        "U5",
+    ),
+    Mutant(
         "configuration.auto_update",
         "a browser may update the code",
         Place.FILE,

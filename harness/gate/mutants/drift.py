@@ -73,6 +73,22 @@ MUTANTS: Final = (
         stage=Stage.PAIR,
     ),
     Mutant(
+        "drift.tracker_s_debug_output",
+        "the tracker tells everybody what it does, left over from a search for an error",
+        Place.FILE,
+        ("drift.file_is_the_image_s",),
+        key("Tracker", "debug", 1),
+        "C9",
+    ),
+    Mutant(
+        "drift.countries",
+        "somebody chose another way to tell countries",
+        Place.CLICK,
+        ("drift.options_are_the_policy_s",),
+        option("usercountry.location_provider", "disabled"),
+        "C10",
+    ),
+    Mutant(
         "drift.key_misspelt",
         "a key is misspelt, and Matomo's default holds",
         Place.FILE,

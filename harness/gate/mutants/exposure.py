@@ -153,6 +153,14 @@ MUTANTS: Final = (
         "A11",
     ),
     Mutant(
+        "exposure.read_by_others",
+        "every other site's script may read every page",
+        Place.IMAGE,
+        ("exposure.no_other_site_s_script_may_read",),
+        apache('Header always set Access-Control-Allow-Origin "*"'),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
         "exposure.trace",
         "TRACE is answered",
         Place.IMAGE,

@@ -14,6 +14,7 @@ from harness.gate.mutants.changes import (
     no_plugin,
     option,
     renamed,
+    visit_of_before,
 )
 from harness.gate.mutants.mutant import Change, Deployment, Mutant, Place, Stage
 
@@ -33,6 +34,9 @@ DRIFT: Final = "drift.options_are_the_policy_s"
 ON: Final = "PrivacyManager.ipAnonymizerEnabled"
 LENGTH: Final = "PrivacyManager.ipAddressMaskLength"
 FAMILIES: Final = "plugins/PrivacyManager/IPAnonymizer.php"
+PARSED: Final = "$ipObject = IP::fromBinaryIP($ip);"
+MAPPED: Final = "strlen($ip) === 16 && $ipObject->toIPv4String() !== null"
+TOLD: Final = "file_put_contents('/tmp/hits.log', $ipObject->toString(), FILE_APPEND);"
 MASKS: Final = "!$this->isActive()"
 
 
@@ -65,6 +69,32 @@ MUTANTS: Final = (
         ),
         option(ON, 0),
         "P1",
+    ),
+    Mutant(
+        "masking.visits_of_before",
+        "a dump brought back a visit of before the masking",
+        Place.DATABASE,
+        ("masking.no_visit_keeps_more",),
+        visit_of_before("198.51.100.99"),
+        "P12",
+    ),
+    Mutant(
+        "masking.mapped_left_out",
+        "an IPv4 address that comes as ::ffff:a.b.c.d is kept whole",
+        Place.IMAGE,
+        ("masking.mapped_ipv4",),
+        code(FAMILIES, PARSED, f"{PARSED} if ({MAPPED}) return;"),
+        "P2",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "masking.written_elsewhere",
+        "a line that was to find an error writes every address to /tmp",
+        Place.IMAGE,
+        ("masking.nowhere_in_a_file",),
+        code(FAMILIES, PARSED, f"{PARSED} {TOLD}"),
+        "O6",
+        Stage.PAIR,
     ),
     Mutant(
         "masking.one_byte",

@@ -19,6 +19,7 @@ ENROL: Final = tuple(
     )
 )
 DRIFT: Final = "drift.file_is_the_image_s"
+FACTORS: Final = "plugins/TwoFactorAuth/TwoFactorAuth.php"
 VERIFIER: Final = "plugins/TwoFactorAuth/TwoFactorAuthentication.php"
 USED: Final = "if (!$this->setTwoFaCodeWasUsed($user['login'], $authCode))"
 
@@ -28,6 +29,21 @@ def _clock(deployment: Deployment) -> None:
     web = deployment.stands.matomo.get_wrapped_container()
     deployment.faults.enter_context(faults.clock_skew(web, 300))
     deployment.stands.wait_for_a_target()
+
+
+def _one_secret(deployment: Deployment) -> None:
+    instance = deployment.instance
+    instance.api.call(
+        "UsersManager.addUser",
+        userLogin="reader",
+        password="a-long-one-1",
+        email="reader@people.example",
+        initialIdSite=1,
+        passwordConfirmation=instance.account.password,
+    )
+    deployment.database.query(
+        "UPDATE {prefix}user SET twofactor_secret = %s", instance.account.secret
+    )
 
 
 MUTANTS: Final = (
@@ -155,6 +171,33 @@ MUTANTS: Final = (
         Stage.PAIR,
     ),
     Mutant(
+        "two_factors.one_module_excepted",
+        "the visits' overview is shown without a second factor, for a screen on a wall",
+        Place.IMAGE,
+        ("two_factors.view_user_must_enrol",),
+        code(
+            FACTORS,
+            "if ($module === 'Proxy') {",
+            "if ($module === 'Proxy' || $module === 'VisitsSummary') {",
+        ),
+        "A1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "two_factors.remembered_is_trusted",
+        "who logs in with Remember Me is asked for no code",
+        Place.IMAGE,
+        ("two_factors.password_alone_opens_nothing",),
+        code(
+            FACTORS,
+            "if ($isUsing2FA && Session::isStarted()) {",
+            "if ($isUsing2FA && Session::isStarted()"
+            " && !(new SessionFingerprint())->isRemembered()) {",
+        ),
+        "A1",
+        Stage.PAIR,
+    ),
+    Mutant(
         "two_factors.wide_window",
         "codes of half an hour are taken",
         Place.IMAGE,
@@ -178,6 +221,14 @@ MUTANTS: Final = (
         ),
         "A6",
         Stage.PAIR,
+    ),
+    Mutant(
+        "two_factors.one_secret",
+        "two people have one secret, by a copy of a row",
+        Place.DATABASE,
+        ("two_factors.nobody_shares_a_secret",),
+        _one_secret,
+        "A4",
     ),
     Mutant(
         "two_factors.clock",

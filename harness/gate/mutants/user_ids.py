@@ -2,7 +2,15 @@
 
 from typing import Final
 
-from harness.gate.mutants.changes import code, every, in_web, no_plugin, option, plugin
+from harness.gate.mutants.changes import (
+    code,
+    every,
+    in_web,
+    no_plugin,
+    option,
+    plugin,
+    visit_of_before,
+)
 from harness.gate.mutants.mutant import Mutant, Place, Stage
 
 STORED: Final = tuple(
@@ -16,6 +24,11 @@ STORED: Final = tuple(
     )
 )
 PROCESSOR: Final = "plugins/NoUserIds/Tracker/RequestProcessor.php"
+EMPTIED: Final = "$request->setParam('uid', '');"
+BY_SALT: Final = (
+    "if ($request->getParam('uid') !== '') { $request->setParam('_id', substr(hash_hmac('sha256',"
+    " $request->getParam('uid'), \\Piwik\\SettingsPiwik::getSalt()), 0, 16)); }"
+)
 
 MUTANTS: Final = (
     Mutant(
@@ -30,6 +43,23 @@ MUTANTS: Final = (
         ),
         no_plugin("NoUserIds"),
         "P3",
+    ),
+    Mutant(
+        "user_ids.visits_of_before",
+        "a dump brought back a visit with a user id",
+        Place.DATABASE,
+        ("user_ids.no_visit_has_one",),
+        visit_of_before("198.51.0.0", "alice@people.example"),
+        "P12",
+    ),
+    Mutant(
+        "user_ids.visitor_by_salted_hash",
+        "the visitor's id is made of the user id and the salt",
+        Place.IMAGE,
+        ("user_ids.none_in_the_visitor_s_id",),
+        code(PROCESSOR, EMPTIED, f"{BY_SALT} {EMPTIED}"),
+        "P4",
+        Stage.PAIR,
     ),
     Mutant(
         "user_ids.anonymized_only",

@@ -7,6 +7,7 @@ from harness.gate.check import Area, CannotTellError, Door, Finding, holds, noth
 from harness.gate.day import OPEN_SEGMENT, SEGMENT, ZONES, Figures
 from harness.gate.look import Look
 from harness.matomo.web import Parameters
+from harness.stack.archiver import COMMAND
 
 AREA: Final = Area("archiving")
 
@@ -162,6 +163,19 @@ def killed_is_taken_up_again(look: Look) -> Finding:
     """What a killed archiver began is begun again after as many seconds as the policy says."""
     wanted = look.policy.archiving.killed_taken_up_after_seconds
     return same(str(wanted), str(look.settings["General"].get("archive_failure_recovery_timeout")))
+
+
+@AREA.check(Door.INSIDE, costly=True)
+def failure_is_told(look: Look) -> Finding:
+    """The scheduled task ends with another exit code than 0 where the archiver does."""
+    script = (
+        f"command -v {COMMAND} >/dev/null || exit 0; {COMMAND} --no-such-option 2>&1 || echo $?"
+    )
+    said = look.shell.run("sh", "-c", script, user="root").split()
+    if not said:
+        raise CannotTellError(f"the image has no {COMMAND}")
+    failed = said[-1].isdigit()
+    return holds(failed, "another exit code than 0", said[-1] if failed else "0")
 
 
 @AREA.check(Door.LOGIN)

@@ -10,6 +10,7 @@ from harness.errors import BrokenPromiseError, MachineCannotError
 from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
 from harness.gate.ini import parse
 from harness.gate.look import FACTS, Look
+from harness.matomo.config import with_key
 from harness.matomo.web import Web
 
 AREA: Final = Area("configuration")
@@ -141,6 +142,21 @@ def torn_file_is_no_new_matomo(look: Look) -> Finding:
     written = f"config.ini.php saved: {' '.join(saved.split())}" if saved else "nothing saved"
     expected = "no installer, nothing saved"
     return holds(expected == f"{seen}, {written}", expected, f"{seen}, {written}")
+
+
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def health_check_sees_what_is_wrong(look: Look) -> Finding:
+    """The container's health check is red while Matomo shows its maintenance page."""
+    shell = look.shell
+    if shell.instance or not shell.run("sh", "-c", "command -v matomo-health || true"):
+        raise CannotTellError("the container is shared, or has no health check of ours")
+    whole = shell.read(shell.config)
+    shell.write(shell.config, with_key(whole, "General", "maintenance_mode", 1))
+    try:
+        said = shell.health()
+    finally:
+        shell.write(shell.config, whole)
+    return holds(said is not None, "a reason", said or "healthy")
 
 
 @AREA.check(Door.INSIDE)

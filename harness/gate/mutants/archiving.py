@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from harness.gate.mutants.changes import code, every, key, no_key, option, sql
+from harness.gate.mutants.changes import code, every, in_web, key, no_key, option, sql
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 from harness.stack import archiver
 from harness.stack.reaper import this_process
@@ -150,6 +150,15 @@ MUTANTS: Final = (
             " AND NEW.option_name = 'LastCompletedFullArchiving'"
         ),
         "R3",
+    ),
+    Mutant(
+        "archiving.exit_code_swallowed",
+        "the scheduled task ends well, whatever became of the archiver",
+        Place.IMAGE,
+        ("archiving.failure_is_told",),
+        in_web("sed -i 's/^exit .*/exit 0/' /usr/local/bin/matomo-archive"),
+        "R8",
+        Stage.PAIR,
     ),
     Mutant(
         "archiving.does_nothing",

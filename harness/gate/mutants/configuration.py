@@ -204,6 +204,14 @@ MUTANTS: Final = (
         stage=Stage.PAIR,
     ),
     Mutant(
+        "configuration.health_is_always_good",
+        "the health check says yes and does not look",
+        Place.IMAGE,
+        ("configuration.health_check_sees_what_is_wrong",),
+        in_web("printf '#!/bin/sh\\necho healthy\\n' > /usr/local/bin/matomo-health"),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
         "configuration.maintenance",
         "Matomo is in maintenance",
         Place.FILE,

@@ -202,7 +202,7 @@ def code_comes_from_the_image_alone(look: Look) -> Finding:
     """Nobody updates Matomo or uploads a plugin from a browser: such code would be gone with the container."""
     general = look.settings["General"]
     keys = ("enable_auto_update", "enable_plugin_upload")
-    return nothing("way", [it for it in keys if str(general.get(it)) not in ("0", "False", "None")])
+    return nothing("way", [it for it in keys if str(general.get(it)) != "0"])
 
 
 @AREA.check(Door.INSIDE)

@@ -24,7 +24,7 @@ SEED: Final = "/usr/src/matomo-config/config.ini.php"
 CODE: Final = "/usr/src/matomo"
 """Of the image; every task copies it to the web root."""
 OF_MATOMO: Final = ("matomo.js", "piwik.js")
-"""It writes them for the plugins that are active; plugins.tracker_is_complete looks at them."""
+"""It writes them for the plugins that are active; plugins.tracker_is_whole looks at them."""
 OF_THE_FILE: Final = re.compile(r"config/(\w+\.localhost\.)?config\.ini\.php")
 """Which file_is_the_image_s looks at; one of several instances has it under its own host's name."""
 DEFAULTS: Final = "config/global.ini.php config/common.config.ini.php"

@@ -65,8 +65,8 @@ def none_in_the_visitor_s_id(look: Look) -> Finding:
         for it in look.day.canaries
         if it in look.day.stored and look.day.stored[it].visitor in _derived(it)
     ]
-    one, other = look.day.twins
-    if look.day.stored[one].visitor == look.day.stored[other].visitor:
+    visitors = [look.day.stored[it].visitor for it in look.day.twins if it in look.day.stored]
+    if len(set(visitors)) < len(visitors):
         derived.append("of two visitors with one user id")
     return nothing("visitor id made of the user id", derived)
 

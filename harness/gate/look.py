@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -31,10 +32,12 @@ class Look:
 
     Args:
         target: what is looked at.
+        areas: of the checks that look; what none of them asks for is not done.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, areas: Collection[str] = ()) -> None:
         self.target = target
+        self._areas = areas
 
     # -- doors; a check that asks for one has named it ---------------------------------------------
 
@@ -209,7 +212,11 @@ class Look:
     @cached_property
     def day(self) -> Day:
         """A day's life: hits in many ways, reports before and after archiving."""
-        return Day(self.target)
+        return Day(
+            self.target,
+            counted_too="archiving" in self._areas,
+            canaries_too=not {"masking", "user_ids"}.isdisjoint(self._areas),
+        )
 
     @cached_property
     def people(self) -> People:

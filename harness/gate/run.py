@@ -54,9 +54,10 @@ def run(
         told: called with each result as it comes.
         until_red: the first broken promise is the last that is looked at.
     """
-    look = Look(target)
+    every = list(checks)
+    look = Look(target, {it.area for it in every})
     results = []
-    for check in checks:
+    for check in every:
         result = _result(check, look)
         told(result)
         results.append(result)

@@ -1,10 +1,15 @@
-"""Sessions that were begun over HTTP, for tests that are not about logging in.
+"""Stored sessions, for tests that are not about logging in.
+
+The superuser's is begun over HTTP once for each server and copied into every other instance: four
+pages fewer for each test. Somebody whom a test made logs in over HTTP.
 
 A code is taken once. Each login's is one later than that of the login before it, which is another
 code however long it took: enrolment takes its moment's, a token the next.
 """
 
-from typing import Final
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from playwright.sync_api import BrowserContext
 
@@ -17,16 +22,57 @@ SUPERUSERS_STEPS: Final = 2
 SESSIONS_STEPS: Final = 1
 NEXT_STEPS: Final = 2
 """Of a login after a session's."""
+FRESH_SECONDS: Final = 1200
+"""Matomo ends a session after an hour without a page ([General]
+login_session_not_remembered_idle_timeout)."""
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What a login leaves.
+
+    Args:
+        cookies: by name.
+        rows: of the table of sessions.
+        began: monotonic, seconds.
+    """
+
+    cookies: dict[str, str] = field(repr=False)
+    rows: list[dict[str, Any]] = field(repr=False)
+    began: float
+
+
+_STORED: Final[dict[str, _Session]] = {}
+"""The superuser's, by the id of the web container: instances of one have one installed state."""
 
 
 def take_session(
     context: BrowserContext, instance: Instance, account: Account | None = None
 ) -> None:
-    """Log in as `account`, the superuser by default, and give `context` the cookies."""
-    web = instance.web
-    steps = SESSIONS_STEPS if account else SUPERUSERS_STEPS
-    twofactor.sign_in(web, account or instance.account, steps=steps)
-    cookies = web.session.cookies.get_dict()
+    """Give `context` the cookies of a session of `account`, the superuser by default."""
+    cookies = _logged_in(instance, account) if account else _stored(instance)
     context.add_cookies(
         [{"name": it, "value": value, "url": instance.url} for it, value in cookies.items()]
     )
+
+
+def _logged_in(instance: Instance, account: Account, steps: int = SESSIONS_STEPS) -> dict[str, str]:
+    web = instance.web
+    twofactor.sign_in(web, account, steps=steps)
+    return dict(web.session.cookies.get_dict())
+
+
+def _stored(instance: Instance) -> dict[str, str]:
+    server = str(instance.shell.container.id)
+    stored = _STORED.get(server)
+    if stored and time.monotonic() - stored.began < FRESH_SECONDS:
+        for row in stored.rows:
+            columns, places = ", ".join(row), ", ".join(["%s"] * len(row))
+            statement = f"REPLACE INTO {{prefix}}session ({columns}) VALUES ({places})"  # noqa: S608
+            instance.database.query(statement, *row.values())
+    else:
+        began = time.monotonic()
+        cookies = _logged_in(instance, instance.account, SUPERUSERS_STEPS)
+        rows = instance.database.query("SELECT * FROM {prefix}session")
+        stored = _STORED[server] = _Session(cookies, rows, began)
+    return stored.cookies

@@ -9,7 +9,7 @@ from harness.gate.check import Area, CannotTellError, Door, Finding, holds, noth
 from harness.gate.look import Look
 from harness.matomo import twofactor
 from harness.matomo.api import Api, ApiError
-from harness.matomo.web import Page, Parameters
+from harness.matomo.web import Page, Parameters, Web
 
 AREA: Final = Area("accounts")
 
@@ -21,6 +21,8 @@ ADMINISTRATION: Final = (
     ("PrivacyManager", "privacySettings"),
     ("Installation", "systemCheckPage"),
 )
+SEEN: Final = ("VisitsSummary.get", "Live.getLastVisitsDetails", "SitesManager.getSiteFromId")
+"""What everybody may ask of a site that he may view."""
 TOKENS: Final = (
     *(
         "anonymous",
@@ -72,15 +74,45 @@ def _refused(page: Page) -> bool:
     )
 
 
-@AREA.check(Door.CHANGE)
-def new_user_changes_nothing(look: Look) -> Finding:
-    """Every change that a new user asks of the API is refused."""
-    account, web = look.people.enrolled
+def _token_of_session(web: Web) -> str:
+    """Return the token that a page of somebody who has logged in asks the API with."""
     page = web.get(
         {"module": "CoreHome", "action": "index", "idSite": 1, "period": "day", "date": "today"}
     )
     found = re.search(r'piwik\.token_auth = "(\w+)"', page.text)
-    token = found[1] if found else ""
+    return found[1] if found else ""
+
+
+@AREA.check(Door.CHANGE)
+def new_user_sees_no_other_site(look: Look) -> Finding:
+    """Reports and visits of a site that a new user was not given are refused him, by the API too."""
+    _, web = look.people.enrolled
+    form: Parameters = {
+        **{"module": "API", "format": "JSON", "force_api_session": 1},
+        **{"token_auth": _token_of_session(web), "period": "day", "date": "today"},
+    }
+    told, refused = [], []
+    for method in SEEN:
+        own, other = (
+            web.post({}, {**form, "method": method, "idSite": site}).text
+            for site in (1, look.day.sites[0])
+        )
+        if _is_error(own):
+            refused.append(f"{method} of his own site: {own[:80]}")
+        if not _is_error(other):
+            told.append(f"{method} of another: {other[:80]}")
+    return nothing("answer of another site, refusal of his own", told + refused)
+
+
+def _is_error(answer: str) -> bool:
+    return '"result":"error"' in answer
+
+
+@AREA.check(Door.CHANGE)
+def new_user_changes_nothing(look: Look) -> Finding:
+    """Every change that a new user asks of the API is refused."""
+    account, web = look.people.enrolled
+    token = _token_of_session(web)
     asked: tuple[tuple[str, Parameters], ...] = (
         ("SitesManager.addSite", {"siteName": "mine", "urls": "https://a.example"}),
         (
@@ -122,7 +154,7 @@ def new_user_changes_nothing(look: Look) -> Finding:
             **more,
         }
         answer = web.post({}, form).text
-        if '"result":"error"' not in answer and "<" not in answer[:1]:
+        if not _is_error(answer) and "<" not in answer[:1]:
             done.append(f"{method}: {answer[:80]}")
     return nothing("change that was made", done)
 
@@ -183,7 +215,7 @@ def anonymous_sees_nothing(look: Look) -> Finding:
         more: Parameters = {"idSite": 1, "period": "day", "date": "today"}
         answer = look.web.get({"module": "API", "method": method, "format": "JSON", **more})
         if (
-            '"result":"error"' not in answer.text
+            not _is_error(answer.text)
             and answer.status_code == requests.codes.ok
             # No site is an answer; no visit would be one, on a day that had none.
             and (method, answer.text.strip()) != (sites, "[]")

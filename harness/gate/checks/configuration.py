@@ -126,6 +126,13 @@ def file_is_well_formed(look: Look) -> Finding:
     return nothing("broken line", said.splitlines())
 
 
+@AREA.check(Door.INSIDE)
+def file_is_its_owner_s(look: Look) -> Finding:
+    """Nobody but its owner and its group may write config.ini.php, whatever else runs there."""
+    mode = look.shell.run("stat", "-L", "-c", "%A", look.shell.config).strip()
+    return holds(mode[-2:-1] == "-", "no write permission for others", mode)
+
+
 @AREA.check(Door.INSIDE, Door.CHANGE)
 def torn_file_is_no_new_matomo(look: Look) -> Finding:
     """Who reads config.ini.php while it is saved is refused, and has no installer write it anew."""

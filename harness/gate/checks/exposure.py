@@ -86,11 +86,13 @@ def no_directory_is_listed(look: Look) -> Finding:
     return nothing("listing", listed)
 
 
-def _version_told(look: Look, header: str) -> Finding:
+def _version_told(look: Look, header: str, anywhere: str) -> Finding:
+    """Look for a version in `header`, and for a name with a version in every other."""
     told = [
-        answer.headers[header]
+        f"{name}: {value}"
         for answer in (look.login_page, look.web.ask("matomo.js"), look.web.ask("no/such/page"))
-        if re.search(r"\d+\.\d+", answer.headers.get(header, ""))
+        for name, value in answer.headers.items()
+        if re.search(r"\d+\.\d+" if name.lower() == header else anywhere, value)
     ]
     if look.policy.exposure.version_banners:
         return holds(True, "a version may be told, by policy", told or "none")
@@ -99,14 +101,14 @@ def _version_told(look: Look, header: str) -> Finding:
 
 @AREA.check()
 def web_server_tells_no_version(look: Look) -> Finding:
-    """No answer tells the web server's version."""
-    return _version_told(look, "Server")
+    """No answer tells the web server's version, by whatever header."""
+    return _version_told(look, "server", r"(?i)\b(apache|nginx|httpd|openssl|mod_\w+)/\d")
 
 
 @AREA.check()
 def php_tells_no_version(look: Look) -> Finding:
-    """No answer tells PHP's version."""
-    return _version_told(look, "X-Powered-By")
+    """No answer tells PHP's version, by whatever header."""
+    return _version_told(look, "x-powered-by", r"(?i)\bphp/\d")
 
 
 @AREA.check()

@@ -111,6 +111,18 @@ MUTANTS: Final = (
         stage=Stage.PAIR,
     ),
     Mutant(
+        "accounts.every_site_to_everybody",
+        "View on one site is View on all",
+        Place.IMAGE,
+        ("accounts.new_user_sees_no_other_site",),
+        code(
+            "core/Access.php",
+            "public function checkUserHasViewAccess($idSites)\n    {",
+            "public function checkUserHasViewAccess($idSites)\n    { return;",
+        ),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
         "accounts.updater_for_all",
         "the updater asks nobody who he is",
         Place.IMAGE,

@@ -74,6 +74,14 @@ def no_scheme(deployment: Deployment) -> None:
 
 MUTANTS: Final = (
     Mutant(
+        "configuration.writable_by_all",
+        "somebody made config.ini.php writable for everybody, so that something works",
+        Place.VOLUME,
+        ("configuration.file_is_its_owner_s",),
+        in_web("chmod 666 config/config.ini.php"),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
         "configuration.environment_unread",
         "EnvironmentVariables is not in the list of plugins",
         Place.FILE,

@@ -129,6 +129,14 @@ MUTANTS: Final = (
         stage=Stage.PAIR,
     ),
     Mutant(
+        "exposure.version_by_via",
+        "the header Via tells the web server's version",
+        Place.IMAGE,
+        ("exposure.web_server_tells_no_version",),
+        apache('Header always set Via "1.1 matomo.example (Apache/2.4.62)"'),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
         "exposure.php_errors",
         "PHP prints its errors into pages",
         Place.IMAGE,

@@ -86,7 +86,8 @@ def test_the_database_is_spoken_to_by_tls(stack: Checkout) -> None:
 
 
 def test_a_mail_of_matomo_s_is_on_the_page_that_up_names(stack: Checkout) -> None:
-    stack.harness("console", "core:test-email", "somebody@discovery.example")
+    sent = stack.harness("console", "core:test-email", "somebody@discovery.example")
+    assert sent.code == 0, sent.text
     mailbox = Mailbox(report(stack)["mail"].rstrip("/"))
     assert mailbox.wait_for("somebody@discovery.example", "")
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.pages import admin
 
@@ -13,6 +13,8 @@ class Sites:
 
     def open(self) -> None:
         admin.open_page(self.page, "SitesManager")
+        # Who adds a site before the list has come, loses the form to it (SitesManagement.vue).
+        expect(self.page.locator(".site").first).to_be_visible()
 
     def add(self, name: str, url: str) -> None:
         self.page.get_by_text("Add a new measurable").first.click()

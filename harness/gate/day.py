@@ -376,6 +376,7 @@ class Day:
     @cached_property
     def archived(self) -> int:
         """Exit code of the archiver, run once on all that is asked for: it takes the longest."""
+        assert self._counted_too or self._canaries_too  # noqa: S101  else nothing is archived
         if self._counted_too:
             assert self.before  # noqa: S101  looked at before it is too late
         if self._canaries_too:

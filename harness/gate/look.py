@@ -24,6 +24,8 @@ from harness.matomo.web import IN_ENGLISH, Page, Parameters, Web
 from harness.policy import Policy
 from harness.stack.shell import MatomoShell
 
+ABOUT_HITS: Final = frozenset({"archiving", "masking", "user_ids"})
+"""Areas whose checks look at what became of hits."""
 FACTS: Final = Path(__file__).with_name("facts.php")
 
 
@@ -35,7 +37,7 @@ class Look:
         areas: of the checks that look; what none of them asks for is not done.
     """
 
-    def __init__(self, target: Target, areas: Collection[str] = ()) -> None:
+    def __init__(self, target: Target, areas: Collection[str] = ABOUT_HITS) -> None:
         self.target = target
         self._areas = areas
 

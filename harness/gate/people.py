@@ -1,14 +1,17 @@
 """Accounts that a gate makes to see what such people may do: on an instance that is thrown away."""
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+import requests
+
 from harness.gate.target import Target
 from harness.matomo import twofactor
 from harness.matomo.twofactor import Account
-from harness.matomo.web import Page, Web
+from harness.matomo.web import Page, Parameters, Web
 
 ROLES: Final = ("view", "admin", "superuser")
 
@@ -91,3 +94,29 @@ class People:
         """Somebody with View and a second factor, logged in."""
         person, web = self.new("view"), self._target.web
         return twofactor.enrol(web, person.login, person.password), web
+
+    @cached_property
+    def dashboard(self) -> requests.Response:
+        """What that somebody sees first."""
+        _, web = self.enrolled
+        return web.get(
+            {"module": "CoreHome", "action": "index", "idSite": 1, "period": "day", "date": "today"}
+        )
+
+
+def ask_by_session(web: Web, page: str, method: str, more: Parameters) -> str:
+    """Ask the API as the scripts of a page do; return the answer.
+
+    Args:
+        web: the conversation of somebody who has logged in.
+        page: text of a page that he was shown: it has the session's token.
+        method: of the API.
+        more: its parameters.
+    """
+    found = re.search(r'piwik\.token_auth = "(\w+)"', page)
+    form: Parameters = {
+        **{"module": "API", "method": method, "format": "JSON", "force_api_session": 1},
+        **{"token_auth": found[1] if found else "session"},
+        **more,
+    }
+    return web.post({}, form).text

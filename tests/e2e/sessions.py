@@ -1,7 +1,7 @@
 """Stored sessions, for tests that are not about logging in.
 
-The superuser's is begun over HTTP once for each server and copied into every other instance: four
-pages fewer for each test. Somebody whom a test made logs in over HTTP.
+The superuser's is begun over HTTP once for each server and copied into every other instance: five
+requests fewer for each test. Somebody whom a test made logs in over HTTP.
 
 A code is taken once. Each login's is one later than that of the login before it, which is another
 code however long it took: enrolment takes its moment's, a token the next.
@@ -23,7 +23,7 @@ SESSIONS_STEPS: Final = 1
 NEXT_STEPS: Final = 2
 """Of a login after a session's."""
 FRESH_SECONDS: Final = 1200
-"""Matomo ends a session after an hour without a page ([General]
+"""A third of the hour after which Matomo ends a session without a page ([General]
 login_session_not_remembered_idle_timeout)."""
 
 

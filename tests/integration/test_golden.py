@@ -97,6 +97,14 @@ def test_the_archiver_of_a_new_pair_finds_its_scripts_compiled(matomo_pair: Pair
     assert compiled() == before
 
 
+def test_matomo_s_caches_are_values_and_no_text_to_be_taken_apart(matomo_pair: Pair) -> None:
+    cached = "tmp/cache/tracker/*DeviceDetector*mobile.php"
+    text = matomo_pair.shell.run("sh", "-c", f"head -c 300 {cached}")
+    assert text.startswith("<?php return ")
+    # As of the official release: opcache keeps an array, not what unserialize makes of a text.
+    assert "unserialize" not in text
+
+
 def containers_of(run: str) -> list[str]:
     label = {"label": f"{RUN_LABEL}={run}"}
     found = engine().containers.list(all=True, filters={**label}, ignore_removed=True)

@@ -7,9 +7,10 @@ import requests
 
 from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing
 from harness.gate.look import Look
+from harness.gate.people import ask_by_session
 from harness.matomo import twofactor
 from harness.matomo.api import Api, ApiError
-from harness.matomo.web import Page, Parameters, Web
+from harness.matomo.web import Page, Parameters
 
 AREA: Final = Area("accounts")
 
@@ -38,10 +39,7 @@ TOKENS: Final = (
 @AREA.check(Door.CHANGE)
 def new_user_may_view(look: Look) -> Finding:
     """A new user sees the site that he was given."""
-    _, web = look.people.enrolled
-    page = web.get(
-        {"module": "CoreHome", "action": "index", "idSite": 1, "period": "day", "date": "today"}
-    )
+    page = look.people.dashboard
     kept = page.ok and "form_login" not in page.text and "TwoFactorAuth.Setup" not in page.text
     return holds(kept, "the dashboard", f"HTTP {page.status_code}: {Page(page).gist[:150]}")
 
@@ -74,27 +72,14 @@ def _refused(page: Page) -> bool:
     )
 
 
-def _token_of_session(web: Web) -> str:
-    """Return the token that a page of somebody who has logged in asks the API with."""
-    page = web.get(
-        {"module": "CoreHome", "action": "index", "idSite": 1, "period": "day", "date": "today"}
-    )
-    found = re.search(r'piwik\.token_auth = "(\w+)"', page.text)
-    return found[1] if found else ""
-
-
 @AREA.check(Door.CHANGE)
 def new_user_sees_no_other_site(look: Look) -> Finding:
     """Reports and visits of a site that a new user was not given are refused him, by the API too."""
-    _, web = look.people.enrolled
-    form: Parameters = {
-        **{"module": "API", "format": "JSON", "force_api_session": 1},
-        **{"token_auth": _token_of_session(web), "period": "day", "date": "today"},
-    }
+    day: Parameters = {"period": "day", "date": "today"}
     told, refused = [], []
     for method in SEEN:
         own, other = (
-            web.post({}, {**form, "method": method, "idSite": site}).text
+            _asked_by_new_user(look, method, {**day, "idSite": site})
             for site in (1, look.day.sites[0])
         )
         if _is_error(own):
@@ -104,6 +89,11 @@ def new_user_sees_no_other_site(look: Look) -> Finding:
     return nothing("answer of another site, refusal of his own", told + refused)
 
 
+def _asked_by_new_user(look: Look, method: str, more: Parameters) -> str:
+    _, web = look.people.enrolled
+    return ask_by_session(web, look.people.dashboard.text, method, more)
+
+
 def _is_error(answer: str) -> bool:
     return '"result":"error"' in answer
 
@@ -111,8 +101,7 @@ def _is_error(answer: str) -> bool:
 @AREA.check(Door.CHANGE)
 def new_user_changes_nothing(look: Look) -> Finding:
     """Every change that a new user asks of the API is refused."""
-    account, web = look.people.enrolled
-    token = _token_of_session(web)
+    account, _ = look.people.enrolled
     asked: tuple[tuple[str, Parameters], ...] = (
         ("SitesManager.addSite", {"siteName": "mine", "urls": "https://a.example"}),
         (
@@ -145,15 +134,7 @@ def new_user_changes_nothing(look: Look) -> Finding:
     )
     done = []
     for method, more in asked:
-        form = {
-            "module": "API",
-            "method": method,
-            "format": "JSON",
-            "token_auth": token,
-            "force_api_session": 1,
-            **more,
-        }
-        answer = web.post({}, form).text
+        answer = _asked_by_new_user(look, method, more)
         if not _is_error(answer) and "<" not in answer[:1]:
             done.append(f"{method}: {answer[:80]}")
     return nothing("change that was made", done)

@@ -127,10 +127,10 @@ def file_is_well_formed(look: Look) -> Finding:
 
 
 @AREA.check(Door.INSIDE)
-def file_is_its_owner_s(look: Look) -> Finding:
+def file_is_closed_to_others(look: Look) -> Finding:
     """Nobody but its owner and its group may write config.ini.php, whatever else runs there."""
     mode = look.shell.run("stat", "-L", "-c", "%A", look.shell.config).strip()
-    return holds(mode[-2:-1] == "-", "no write permission for others", mode)
+    return holds(mode[-2] == "-", "no write permission for others", mode)
 
 
 @AREA.check(Door.INSIDE, Door.CHANGE)

@@ -6,6 +6,7 @@ import requests
 
 from harness.gate.check import Area, Door, Finding, holds, nothing, same
 from harness.gate.look import Look
+from harness.gate.people import ask_by_session
 from harness.matomo import twofactor
 from harness.matomo.api import ApiError, create_token
 from harness.matomo.twofactor import ASK, SETUP, Account
@@ -81,16 +82,11 @@ def remembered_session_must_enrol(look: Look) -> Finding:
 def no_session_api_without_one(look: Look) -> Finding:
     """Somebody who is logged in and not enrolled gets no data from the API by the session."""
     _, web, page = look.people.without_factor["superuser"]
-    token = page.response.text.partition('piwik.token_auth = "')[2].partition('"')[0]
-    form: Parameters = {
-        **{"module": "API", "method": "SitesManager.getAllSitesId", "format": "JSON"},
-        **{"token_auth": token or "session", "force_api_session": 1},
-    }
-    answer = web.post({}, form)
+    answer = ask_by_session(web, page.response.text, "SitesManager.getAllSitesId", {})
     return holds(
-        answer.text.strip() not in ("[1]", '["1"]') and not answer.text.startswith("[1"),
+        answer.strip() not in ("[1]", '["1"]') and not answer.startswith("[1"),
         "no data",
-        answer.text[:120],
+        answer[:120],
     )
 
 

@@ -77,7 +77,7 @@ MUTANTS: Final = (
         "configuration.writable_by_all",
         "somebody made config.ini.php writable for everybody, so that something works",
         Place.VOLUME,
-        ("configuration.file_is_its_owner_s",),
+        ("configuration.file_is_closed_to_others",),
         in_web("chmod 666 config/config.ini.php"),
         stage=Stage.PAIR,
     ),

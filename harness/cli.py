@@ -254,6 +254,7 @@ def mutants(
     run()
     settings = Settings.from_environment()
     settings = dataclasses.replace(settings, image=image or settings.image)
+    subjects = operation.of_use(subjects, settings)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=progress.console) as bar:
         task = bar.add_task("mutants", total=len(subjects))

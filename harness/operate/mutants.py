@@ -44,6 +44,17 @@ def chosen(words: str, *, with_generated: bool) -> list[Subject]:
     return found
 
 
+def of_use(subjects: Sequence[Subject], settings: Settings) -> list[Subject]:
+    """Return `subjects` without the mutants that change nothing in the image's Matomo.
+
+    Raises:
+        HarnessError: the image cannot be built.
+    """
+    version = images.code_version(images.deployed_image(settings).reference)
+    nothing = generated.equivalent(version)
+    return [it for it in subjects if it.id not in nothing]
+
+
 def play(
     settings: Settings,
     subjects: Sequence[Subject],
@@ -69,14 +80,11 @@ def play(
     installed = golden(image, database)
     theatre = Theatre(installed, shared_servers(installed, reaper.this_process()), promised)
     at_once = (os.cpu_count() or 1) + 1
-    version = images.code_version(image.reference)
-    known = generated.equivalent(version)
-    subjects = [it for it in subjects if it.id not in known]
     rows = theatre.play_all(subjects, full=full, at_once=at_once, told=told)
     about = {
         "image": str(image),
         "database": str(database),
-        "Matomo": version,
+        "Matomo": images.code_version(image.reference),
         "checks": "all on each"
         if full
         else "all on a variant; on a mutant those that it names and its promise's that cost little",

@@ -107,9 +107,11 @@ def test_two_at_once_count_nothing_twice(
         archived = archiver.ended(container, SECONDS)
         assert archived.exit_code == 0, archived.log
     assert reported(matomo_production) == visits
-    queue = "SELECT name, date1, date2, period, ts_invalidated, ts_started, status"
-    query = matomo_production.instance.database.query
-    assert query(queue + " FROM {prefix}archive_invalidations") == []
+    # Each leaves out a period while the other is at one within it: what both did, the next run does
+    # (CronArchive/QueueConsumer, shouldSkipArchiveBecauseLowerPeriodOrSegmentIsInProgress).
+    assert matomo_production.archive().exit_code == 0
+    assert reported(matomo_production) == visits
+    assert invalidations(matomo_production) == 0
 
 
 def test_what_a_stopped_task_had_begun_the_next_run_finishes(

@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import requests
+
 from harness.errors import BrokenPromiseError
 from harness.gate.target import Target
 from harness.matomo import tracker, traffic
@@ -163,6 +165,26 @@ class Day:
                 self._send(canary)
         self._send_bulk([it for it in made if "bulk" in it.way])
         return [*made, *self._forwarded()]
+
+    @cached_property
+    def refused(self) -> dict[Canary, requests.Response]:
+        """Hits that Matomo must not count, sent, with what it answered.
+
+        It lists them (core/Tracker/Failures.php), one of a kind and site.
+        """
+        nowhere = 9_000_000 + secrets.randbelow(900_000)
+        without_site = new_canary(self._run, "of no site", nowhere, "IPv4")
+        without_token = new_canary(self._run, "without a token", self.sites[0], "IPv4")
+        answers = {}
+        for canary, token in ((without_site, self._target.token), (without_token, None)):
+            form = {**self._with_address(canary), **({"token_auth": token} if token else {})}
+            answers[canary] = self._target.web.post_form("matomo.php", form)
+        return answers
+
+    @cached_property
+    def sent(self) -> list[Canary]:
+        """Every canary, the refused too: what must be found nowhere."""
+        return [*self.canaries, *self.refused]
 
     def _parameters(self, canary: Canary) -> dict[str, str | int]:
         return {
@@ -380,7 +402,7 @@ class Day:
         if self._counted_too:
             assert self.before  # noqa: S101  looked at before it is too late
         if self._canaries_too:
-            assert self.canaries  # noqa: S101
+            assert self.sent  # noqa: S101
         return self._archive()
 
     @cached_property

@@ -1,5 +1,7 @@
 """What one look of the gate cannot show: odd values, a rotated password, new plugins, age."""
 
+from urllib.parse import parse_qsl
+
 import pytest
 
 from harness import policy
@@ -135,3 +137,26 @@ def hit(api: Api, visitor: int, *, page: int) -> None:
 def visits(api: Api) -> int:
     answer = api.call("VisitsSummary.getVisits", idSite=1, period="day", date="today")
     return int(answer["value"])
+
+
+# -- hits that are refused ------------------------------------------------------------------------
+
+USER, ADDRESS = "alice@people.example", "81.250.17.19"
+
+
+@pytest.mark.parametrize(
+    ("site", "failure"), [(4711, 1), (1, 2)], ids=["of no site", "without a token"]
+)
+def test_a_refused_hit_is_listed_and_not_whose_it_was(
+    fresh_matomo: Instance, site: int, failure: int
+) -> None:
+    """The numbers of failures are Matomo's: core/Tracker/Failures.php."""
+    hit: Parameters = {"idsite": site, "rec": 1, "uid": USER, "cip": ADDRESS, "new_visit": 1}
+    token: Parameters = {"token_auth": fresh_matomo.token} if failure == 1 else {}
+    assert not fresh_matomo.web.post_form("matomo.php", {**hit, **token}).ok
+    (row,) = fresh_matomo.database.query("SELECT * FROM {prefix}tracking_failure")
+    assert (row["idsite"], row["idfailure"]) == (site, failure)
+    kept = dict(parse_qsl(row["request_url"]))
+    told = {"idsite": str(site), "rec": "1", "new_visit": "1"}
+    assert kept.pop("token_auth", "__TOKEN_AUTH__") == "__TOKEN_AUTH__"
+    assert kept == {**told, "uid": "__USER_ID__", "cip": "__VISITOR_IP__"}

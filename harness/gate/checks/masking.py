@@ -134,6 +134,14 @@ def through_the_load_balancer(look: Look) -> Finding:
     return holds(kept, "the client of the load balancer, masked", seen)
 
 
+@AREA.check(Door.CHANGE)
+def no_address_without_a_token(look: Look) -> Finding:
+    """Nobody can give himself another's address: a hit that names one is refused without a token."""
+    (answer,) = (it for canary, it in look.day.refused.items() if "token" in canary.way)
+    seen = f"HTTP {answer.status_code}: {answer.text[:100]}"
+    return holds(answer.status_code in (400, 401, 403), "a refusal", seen)
+
+
 @AREA.check(Door.LOGIN)
 def page_shows_it(look: Look) -> Finding:
     """Administration, Privacy, Anonymize data shows the masking on, with the policy's bytes."""
@@ -187,25 +195,25 @@ def no_visit_keeps_more(look: Look) -> Finding:
 def nowhere_in_the_database(look: Look) -> Finding:
     """After hits and archiving the whole address is in no table, in no form."""
     assert look.day.archived is not None  # noqa: S101
-    return nothing("whole address", sweep.database(look, sweep.addresses(look.day.canaries)))
+    return nothing("whole address", sweep.database(look, sweep.addresses(look.day.sent)))
 
 
 @AREA.check(Door.CHANGE, Door.INSIDE)
 def nowhere_in_a_file(look: Look) -> Finding:
     """After hits and archiving the whole address is in no file."""
     assert look.day.archived is not None  # noqa: S101
-    return nothing("whole address", sweep.files(look, sweep.addresses(look.day.canaries)))
+    return nothing("whole address", sweep.files(look, sweep.addresses(look.day.sent)))
 
 
 @AREA.check(Door.STANDS, Door.CHANGE)
 def nowhere_in_a_log(look: Look) -> Finding:
     """After hits and archiving the whole address is in no container's log."""
     assert look.day.archived is not None  # noqa: S101
-    return nothing("whole address", sweep.logs(look, sweep.addresses(look.day.canaries)))
+    return nothing("whole address", sweep.logs(look, sweep.addresses(look.day.sent)))
 
 
 @AREA.check(Door.STANDS, Door.CHANGE)
 def nowhere_in_a_mail(look: Look) -> Finding:
     """A report that is mailed has no whole address in it, nor has any other mail."""
     look.stands.mail.wait_for(look.day.mailed, "", seconds=15)
-    return nothing("whole address", sweep.mails(look, sweep.addresses(look.day.canaries)))
+    return nothing("whole address", sweep.mails(look, sweep.addresses(look.day.sent)))

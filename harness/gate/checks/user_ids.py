@@ -99,19 +99,19 @@ def no_visit_has_one(look: Look) -> Finding:
 def nowhere_in_the_database(look: Look) -> Finding:
     """After hits and archiving the user id is in no table, in clear or as its hash."""
     assert look.day.archived is not None  # noqa: S101
-    return nothing("user id", sweep.database(look, sweep.user_ids(look.day.canaries)))
+    return nothing("user id", sweep.database(look, sweep.user_ids(look.day.sent)))
 
 
 @AREA.check(Door.CHANGE, Door.INSIDE)
 def nowhere_in_a_file(look: Look) -> Finding:
     """After hits and archiving the user id is in no file."""
     assert look.day.archived is not None  # noqa: S101
-    return nothing("user id", sweep.files(look, sweep.user_ids(look.day.canaries)))
+    return nothing("user id", sweep.files(look, sweep.user_ids(look.day.sent)))
 
 
 @AREA.check(Door.STANDS)
 def nowhere_in_the_web_log(look: Look) -> Finding:
     """The web server's log keeps no user id: it outlives Matomo's own data."""
     assert look.day.stored is not None  # noqa: S101
-    found = sweep.logs(look, sweep.user_ids(look.day.canaries), only="web")
+    found = sweep.logs(look, sweep.user_ids(look.day.sent), only="web")
     return nothing("user id", found)

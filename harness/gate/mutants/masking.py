@@ -253,4 +253,12 @@ MUTANTS: Final = (
         stage=Stage.PRODUCTION,
         environment={"MATOMO_MAIL_PORT": "588"},
     ),
+    Mutant(
+        "masking.address_by_parameter",
+        "[Tracker] believes whoever says by cip whose the hit is",
+        Place.FILE,
+        ("masking.no_address_without_a_token",),
+        key("Tracker", "tracking_requests_require_authentication", 0),
+        "P9",
+    ),
 )

@@ -23,6 +23,7 @@ STORED: Final = tuple(
         "none_of_a_browser",
     )
 )
+FAILURES: Final = "plugins/NoUserIds/Tracker/Failures.php"
 PROCESSOR: Final = "plugins/NoUserIds/Tracker/RequestProcessor.php"
 EMPTIED: Final = "$request->setParam('uid', '');"
 BY_SALT: Final = (
@@ -111,6 +112,24 @@ MUTANTS: Final = (
         STORED,
         in_web("mv plugins/NoUserIds plugins/nouserids"),
         "G7",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "user_ids.in_refused_hits",
+        "Matomo's own list of refused hits is kept, as they came",
+        Place.IMAGE,
+        ("user_ids.nowhere_in_the_database", "masking.nowhere_in_the_database"),
+        in_web("rm plugins/NoUserIds/config/config.php"),
+        "P3",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "user_ids.refused_hits_with_user",
+        "the list of refused hits names their users",
+        Place.IMAGE,
+        ("user_ids.nowhere_in_the_database",),
+        code(FAILURES, "'uid'", "'_uid'"),
+        "P3",
         Stage.PAIR,
     ),
 )

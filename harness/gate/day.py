@@ -27,6 +27,8 @@ DAYS: Final = 2
 ZONES: Final = ("America/New_York", "Pacific/Auckland")
 SEGMENT: Final = "browserCode==FF"
 MAILED: Final = ("VisitsSummary_get", "Actions_getPageUrls", "UserCountry_getCountry")
+OTHER_KINDS: Final = ("event", "download", "outlink")
+"""Of hits that are no page views."""
 OPEN_SEGMENT: Final = "actions>=1"
 """Made by nobody: only a request could have it archived."""
 
@@ -159,6 +161,7 @@ class Day:
             for family in ("IPv4", "IPv6")
         ]
         made.append(new_canary(self._run, "form, mapped", self.sites[0], "mapped IPv4"))
+        made += [new_canary(self._run, way, self.sites[0], "IPv4") for way in OTHER_KINDS]
         made[1] = dataclasses.replace(made[1], user_id=made[0].user_id)
         for canary in made:
             if "bulk" not in canary.way:
@@ -203,7 +206,7 @@ class Day:
             extra["cdt"] = moment.strftime("%Y-%m-%d %H:%M:%S")
         if "returning" in canary.way:
             extra |= {"_id": hashlib.sha1(self._run.encode()).hexdigest()[:16]}  # noqa: S324
-        return {**self._parameters(canary), **extra}
+        return {**self._parameters(canary), **extra, **_kind(canary)}
 
     def _send(self, canary: Canary) -> None:
         form = {**self._with_address(canary), "token_auth": self._target.token or ""}
@@ -446,6 +449,16 @@ class Day:
 
     def _new_site(self, name: str, zone: str, since: date = FIRST_DAY) -> int:
         return self._api.add_site(name, "https://discovery.example", zone, since=str(since))
+
+
+def _kind(canary: Canary) -> dict[str, str]:
+    """Parameters that make a hit another than a page view."""
+    kinds = {
+        "event": {"e_c": "gate", "e_a": "canary"},
+        "download": {"download": canary.page},
+        "outlink": {"link": canary.page},
+    }
+    return kinds.get(canary.way, {})
 
 
 def _read(address: str) -> str:

@@ -36,6 +36,19 @@ foreach ($kinds as $table => $kind) {
 }
 $facts["updates"] = array_keys((new \Piwik\Updater())->getComponentUpdates() ?? []);
 $facts["cipher"] = \Piwik\Db::fetchRow("SHOW SESSION STATUS LIKE 'Ssl_cipher'")["Value"] ?? "";
+// A certificate is of a name: whoever takes the database under its bare address checks none.
+$facts["taken_by_address"] = null;
+$database = \Piwik\Config::getInstance()->database;
+$address = gethostbyname($database["host"]);
+if ($address !== $database["host"]) {
+    try {
+        $database["host"] = $address;
+        @\Piwik\Db\Adapter::factory($database["adapter"], $database);
+        $facts["taken_by_address"] = true;
+    } catch (\Exception $refused) {
+        $facts["taken_by_address"] = false;
+    }
+}
 $facts["tracker_is_whole"] = null;
 if (in_array("CustomJsTracker", $facts["activated"])) {
     $whole = \Piwik\Container\StaticContainer::get("Piwik\\Plugins\\CustomJsTracker\\TrackerUpdater")->getUpdatedTrackerFileContent();

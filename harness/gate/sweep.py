@@ -4,7 +4,7 @@ import base64
 import secrets
 import zlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.gate.day import Canary
 
@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 Needles = dict[str, tuple[bytes, ...]]
 """What is looked for, in every form that it could have, by a name for the report."""
+
+
+PLACES: Final = (
+    "config misc js /etc /home /opt /root /srv /tmp /var/cache /var/lib /var/log /var/tmp"
+)
+"""Where files of the deployment's own may be, beside its tmp/; relative to the web root."""
 
 
 def addresses(canaries: Iterable[Canary]) -> Needles:
@@ -39,7 +45,7 @@ def files(look: "Look", needles: Needles) -> list[str]:
     path = f"{shell.tmp}/gate-{secrets.token_hex(6)}"
     encoded = base64.b64encode(listed).decode()
     shell.run("sh", "-c", 'echo "$1" | base64 -d > "$2"', "sh", encoded, path)
-    found = f"grep -rlaF -f {path} config misc js {shell.tmp} /tmp /var/tmp /var/log 2>/dev/null"
+    found = f"grep -rlaF -f {path} {PLACES} {shell.tmp} 2>/dev/null"
     script = f"{found} | grep -vF {path}; rm -f {path}"
     return shell.run("sh", "-c", script, user="root").split()
 

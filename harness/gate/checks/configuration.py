@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from harness.errors import BrokenPromiseError, MachineCannotError
+from harness.gate import sweep
 from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
 from harness.gate.ini import parse
 from harness.gate.look import FACTS, Look
@@ -189,6 +190,18 @@ def database_is_spoken_to_by_tls(look: Look) -> Finding:
     return holds(look.facts["cipher"], "a cipher", look.facts["cipher"] or "clear text")
 
 
+@AREA.check(Door.STANDS, Door.INSIDE)
+def database_s_certificate_is_checked(look: Look) -> Finding:
+    """Who is not what the certificate says is not taken for the database."""
+    if not look.policy.transport.database_by_tls:
+        raise CannotTellError("the policy does not promise it")
+    taken = look.facts["taken_by_address"]
+    if taken is None:
+        raise CannotTellError("the database's host is an address, and no name")
+    seen = "taken" if taken else "refused"
+    return holds(not taken, "refused under an address that its certificate does not name", seen)
+
+
 @AREA.check(Door.INSIDE)
 def no_update_waits(look: Look) -> Finding:
     """The database is this code's: no update of it waits."""
@@ -229,7 +242,7 @@ def no_secret_in_a_file(look: Look) -> Finding:
     shell.run(
         "sh", "-c", "command -v backup-data.sh >/dev/null && backup-data.sh || true", user="root"
     )
-    places = "config misc js tmp /mnt/efs"
+    places = f"{sweep.PLACES} tmp /mnt/efs"
     return nothing("secret in a file", _grep(look, look.stands.secrets, places))
 
 
@@ -337,20 +350,24 @@ def nothing_links_to_clear_text(look: Look) -> Finding:
 
 @AREA.check()
 def clear_text_leads_to_tls(look: Look) -> Finding:
-    """Who comes by http is sent to https, and sees nothing of Matomo before."""
+    """Who comes by http, a hit too, is sent to https, and sees nothing of Matomo before."""
     if not _by_tls(look):
         return holds(False, "an address by https", look.target.url)
     if not look.target.clear_text:
         raise CannotTellError(
             "the address has a port of its own: where it would be by http is not known"
         )
+    web = Web(look.target.clear_text)
     try:
-        answer = Web(look.target.clear_text).ask("index.php")
+        answers = {path: web.ask(path) for path in ("index.php", "matomo.php", "piwik.php")}
     except MachineCannotError:
         return holds(True, "no page by http", "no answer")
-    leads = answer.is_redirect and answer.headers["Location"].startswith("https://")
-    seen = f"HTTP {answer.status_code} {answer.headers.get('Location', '')}"
-    return holds(leads, "a redirect to https", seen)
+    stay = {
+        path: f"HTTP {it.status_code} {it.headers.get('Location', '')}"
+        for path, it in answers.items()
+        if not it.is_redirect or not it.headers["Location"].startswith("https://")
+    }
+    return nothing("answer but a redirect to https", [f"{path}: {it}" for path, it in stay.items()])
 
 
 @AREA.check(Door.STANDS, Door.INSIDE, costly=True)

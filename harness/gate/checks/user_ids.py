@@ -5,7 +5,7 @@ from typing import Final
 
 from harness.gate import sweep
 from harness.gate.check import Area, Door, Finding, holds, nothing, same
-from harness.gate.day import Canary
+from harness.gate.day import OTHER_KINDS, Canary
 from harness.gate.look import Look
 from harness.matomo.api import ApiError
 
@@ -49,12 +49,21 @@ def none_of_a_returning_visitor(look: Look) -> Finding:
     return _none_stored(look, "returning")
 
 
+def _none_stored_of_any(look: Look, ways: tuple[str, ...]) -> Finding:
+    found = [_none_stored(look, it) for it in ways]
+    return next((it for it in found if not it.kept), found[0])
+
+
 @AREA.check(Door.CHANGE)
 def none_of_a_browser(look: Look) -> Finding:
     """A user id in an image request or in JavaScript's beacon is not stored."""
-    found = [_none_stored(look, it) for it in ("image", "piwik.php", "beacon")]
-    bad = [it for it in found if not it.kept]
-    return bad[0] if bad else found[0]
+    return _none_stored_of_any(look, ("image", "piwik.php", "beacon"))
+
+
+@AREA.check(Door.HITS, Door.API)
+def none_of_other_hits(look: Look) -> Finding:
+    """A user id of an event, a download or an outlink is not stored."""
+    return _none_stored_of_any(look, OTHER_KINDS)
 
 
 @AREA.check(Door.HITS, Door.API)

@@ -357,4 +357,35 @@ MUTANTS: Final = (
         "E3",
         Stage.PRODUCTION,
     ),
+    Mutant(
+        "configuration.any_certificate_of_the_database",
+        "whatever certificate the database shows is taken",
+        Place.IMAGE,
+        ("configuration.database_s_certificate_is_checked",),
+        in_web("printf '\\n[database]\\nssl_no_verify = 1\\n' >> config/common.config.ini.php"),
+        "D4",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "configuration.environment_written_down",
+        "a start script has written all variables, passwords too, to /etc/environment",
+        Place.CONTAINERS,
+        ("configuration.no_secret_in_a_file",),
+        in_web("env | grep ^MATOMO_ > /etc/environment"),
+        "C3",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "configuration.hits_in_clear_text",
+        "the load balancer takes old pages' hits by http and redirects the rest",
+        Place.PROXY,
+        ("configuration.clear_text_leads_to_tls",),
+        load_balancer(
+            "sed -i 's#^\\( *http-request redirect code 301.*\\)$#"
+            "\\1 unless { path /matomo.php }\\n    default_backend target-group#'"
+            " /etc/haproxy/haproxy.cfg; grep -q 'unless { path' /etc/haproxy/haproxy.cfg"
+        ),
+        "X2",
+        Stage.PRODUCTION,
+    ),
 )

@@ -132,4 +132,13 @@ MUTANTS: Final = (
         "P3",
         Stage.PAIR,
     ),
+    Mutant(
+        "user_ids.of_downloads",
+        "NoUserIds takes the user id from all hits but downloads",
+        Place.IMAGE,
+        ("user_ids.none_of_other_hits",),
+        code(PROCESSOR, EMPTIED, f"if ($request->getParam('download') === '') {{ {EMPTIED} }}"),
+        "P3",
+        Stage.PAIR,
+    ),
 )

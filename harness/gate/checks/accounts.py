@@ -191,9 +191,10 @@ def anonymous_sees_nothing(look: Look) -> Finding:
         "API.getMatomoVersion",
         "VisitsSummary.get",
         "Live.getLastVisitsDetails",
+        "Live.getCounters",
         "UsersManager.getUsers",
     ):
-        more: Parameters = {"idSite": 1, "period": "day", "date": "today"}
+        more: Parameters = {"idSite": 1, "period": "day", "date": "today", "lastMinutes": 30}
         answer = look.web.get({"module": "API", "method": method, "format": "JSON", **more})
         if (
             not _is_error(answer.text)

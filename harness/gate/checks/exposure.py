@@ -26,6 +26,15 @@ CODE: Final = ("core", "vendor", "node_modules", "libs", "misc", "composer", "pa
 """Beginnings of the paths of code and of lists of packages."""
 
 
+WORDS: Final = {
+    "X-Frame-Options": {"sameorigin", "deny"},
+    "X-Content-Type-Options": {"nosniff"},
+}
+"""Headers that have no effect with another value (RFC 7034; Fetch, X-Content-Type-Options)."""
+DUMPS: Final = r".*\.(sql|dump|bak|old|orig|zip|tar|tgz|gz|bz2|xz|7z|log|csv)(\.[a-z0-9]+)?"
+"""Names that dumps, copies and logs have, as a regular expression of find's (posix-extended)."""
+
+
 def _open(look: Look, paths: tuple[str, ...]) -> list[str]:
     return [
         f"{path}: HTTP {answer.status_code}, {len(answer.content)} bytes"
@@ -77,6 +86,20 @@ def everything_else_is_closed(look: Look) -> Finding:
     elsewhere = _of(look, "config", "tmp", "lang", *CODE, "console", "backup", ".")
     paths = tuple(it for it in look.policy.exposure.closed_paths if it not in elsewhere)
     return nothing("open path", _open(look, paths))
+
+
+@AREA.check(Door.INSIDE)
+def no_dump_is_to_be_had(look: Look) -> Finding:
+    """No dump, packed copy or log that lies in the web root, beside the image's own files, is to be had."""
+    found = look.shell.run(
+        *("find", ".", "-regextype", "posix-extended", "-type", "f", "-regex", DUMPS),
+        *("-printf", "%P\\n"),
+    )
+    of_image = look.shell.run("sh", "-c", "cd /usr/src/matomo && find . -type f -printf '%P\\n'")
+    ours = set(of_image.splitlines())
+    return nothing(
+        "open dump", _open(look, tuple(it for it in found.splitlines() if it not in ours))
+    )
 
 
 @AREA.check()
@@ -139,11 +162,16 @@ def php_errors_are_not_shown(look: Look) -> Finding:
 
 @AREA.check()
 def security_headers_are_there(look: Look) -> Finding:
-    """Every page has the security headers of the policy."""
-    missing = [
-        it for it in look.policy.exposure.security_headers if it not in look.login_page.headers
+    """Every page has the security headers of the policy, with values that browsers know."""
+    headers = look.login_page.headers
+    missing = [it for it in look.policy.exposure.security_headers if it not in headers]
+    unknown = [
+        f"{name}: {value}"
+        for name, words in WORDS.items()
+        if (value := headers.get(name))
+        and not {it.strip().lower() for it in value.split(",")} <= words
     ]
-    return nothing("missing header", missing)
+    return nothing("missing or unknown header", missing + unknown)
 
 
 @AREA.check()

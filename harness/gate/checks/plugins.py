@@ -155,9 +155,15 @@ def tracker_is_whole(look: Look) -> Finding:
 
 @AREA.check()
 def tracker_is_served(look: Look) -> Finding:
-    """matomo.js and piwik.js are served to everybody, and are the same."""
+    """matomo.js and piwik.js are served to every site's pages, and are the same."""
     answers = [look.web.ask(it) for it in ("matomo.js", "piwik.js")]
     kept = all(it.ok and "Matomo" in it.text[:300] for it in answers)
     kept = kept and answers[0].content == answers[1].content
-    seen = ", ".join(f"HTTP {it.status_code}, {len(it.content)} bytes" for it in answers)
-    return holds(kept, "Matomo's tracker under both names", seen)
+    # Else a browser keeps it from pages of another origin (Fetch, Cross-Origin-Resource-Policy).
+    whose = [it.headers.get("Cross-Origin-Resource-Policy", "cross-origin") for it in answers]
+    kept = kept and set(whose) == {"cross-origin"}
+    seen = ", ".join(
+        f"HTTP {it.status_code}, {len(it.content)} bytes, {policy}"
+        for it, policy in zip(answers, whose, strict=True)
+    )
+    return holds(kept, "Matomo's tracker under both names, cross-origin", seen)

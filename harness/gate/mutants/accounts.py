@@ -141,4 +141,17 @@ MUTANTS: Final = (
         Stage.PRODUCTION,
         {"MATOMO_GENERAL_FORCE_SSL": "0"},
     ),
+    Mutant(
+        "accounts.public_counter",
+        "visitors of the last minutes are told to everybody",
+        Place.IMAGE,
+        ("accounts.anonymous_sees_nothing",),
+        code(
+            "plugins/Live/API.php",
+            "Piwik::checkUserHasViewAccess($idSite);\n        $model = new Model();",
+            "$model = new Model();",
+        ),
+        "A11",
+        Stage.PAIR,
+    ),
 )

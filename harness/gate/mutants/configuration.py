@@ -385,7 +385,7 @@ MUTANTS: Final = (
             "\\1 unless { path /matomo.php }\\n    default_backend target-group#'"
             " /etc/haproxy/haproxy.cfg; grep -q 'unless { path' /etc/haproxy/haproxy.cfg"
         ),
-        "X2",
+        "X1",
         Stage.PRODUCTION,
     ),
 )

@@ -211,4 +211,22 @@ MUTANTS: Final = (
         "S1",
         Stage.PAIR,
     ),
+    Mutant(
+        "exposure.dump_beside_the_tracker",
+        "a dump of the database lies in js/, packed",
+        Place.VOLUME,
+        ("exposure.no_dump_is_to_be_had",),
+        in_web("echo dump | gzip > js/matomo.sql.gz; chmod 644 js/matomo.sql.gz"),
+        "S1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "exposure.framed_by_everybody",
+        "X-Frame-Options is sent, with a value that forbids nothing",
+        Place.IMAGE,
+        ("exposure.security_headers_are_there",),
+        apache("Header set X-Frame-Options ALLOWALL"),
+        "S1",
+        Stage.PAIR,
+    ),
 )

@@ -2,7 +2,16 @@
 
 from typing import Final
 
-from harness.gate.mutants.changes import file, in_web, no_plugin, plugin, renamed, sql, without_key
+from harness.gate.mutants.changes import (
+    apache,
+    file,
+    in_web,
+    no_plugin,
+    plugin,
+    renamed,
+    sql,
+    without_key,
+)
 from harness.gate.mutants.mutant import Mutant, Place, Stage
 
 DRIFT: Final = "drift.file_is_the_image_s"
@@ -114,6 +123,15 @@ MUTANTS: Final = (
         Place.VOLUME,
         ("plugins.tracker_is_whole",),
         in_web("sed -i 's/Matomo - free/Matomo - Free/' matomo.js && cp matomo.js piwik.js"),
+        "M4",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "plugins.tracker_for_its_own_site_alone",
+        "a header has browsers keep the tracker from every site's pages but Matomo's own",
+        Place.IMAGE,
+        ("plugins.tracker_is_served",),
+        apache("Header always set Cross-Origin-Resource-Policy same-origin"),
         "M4",
         Stage.PAIR,
     ),

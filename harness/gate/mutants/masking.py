@@ -259,6 +259,6 @@ MUTANTS: Final = (
         Place.FILE,
         ("masking.no_address_without_a_token",),
         key("Tracker", "tracking_requests_require_authentication", 0),
-        "P9",
+        "P6",
     ),
 )

@@ -20,8 +20,8 @@ from harness.stack.containers import MatomoContainer, network
 from harness.stack.engine import connect, engine, execute
 from harness.stack.images import Image
 
-QUIET_MILLISECONDS: Final = 300
-"""An engine that says nothing for so long has said all; an `echo` in a container takes 60."""
+STARTS_A_COMMAND: Final = b"/start HTTP"
+"""Ends the first line of the request that starts a command in a container (Engine API)."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_nothing_is_lost_where_head_and_output_come_together(
 
 @contextmanager
 def late(path: Path) -> Iterator[docker.DockerClient]:
-    """A client of the real engine, to whom all of an answer comes at once, as on a busy machine."""
+    """A client of the real engine, to whom all that a command says comes at once, at its end."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
@@ -87,18 +87,17 @@ def _relay(client: socket.socket) -> None:
     gone = contextlib.suppress(OSError)
     with gone, client, socket.socket(socket.AF_UNIX) as real:
         real.connect(address)
-        said = b""
+        held, said = False, b""
         while True:
-            ready, _, _ = select.select([client, real], [], [], QUIET_MILLISECONDS / 1000)
-            if not ready and said:
-                client.sendall(said)
-                said = b""
-            for one in ready:
+            for one in select.select([client, real], [], [])[0]:
                 part = os.read(one.fileno(), 65536)
-                if not part:
+                if not part:  # the engine closes the connection of a command that has ended
                     client.sendall(said)
                     return
                 if one is client:
+                    held = held or STARTS_A_COMMAND in part
                     real.sendall(part)
-                else:
+                elif held:
                     said += part
+                else:
+                    client.sendall(part)

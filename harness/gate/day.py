@@ -19,6 +19,7 @@ from harness.matomo import tracker, traffic
 from harness.matomo.api import ApiError
 from harness.matomo.traffic import Site, Visit
 from harness.matomo.web import Parameters
+from harness.stack.tasks import Task
 
 TEST_SITE: Final = "matomo-harness gate"
 FIRST_DAY: Final = date(2025, 12, 31)
@@ -29,6 +30,8 @@ SEGMENT: Final = "browserCode==FF"
 MAILED: Final = ("VisitsSummary_get", "Actions_getPageUrls", "UserCountry_getCountry")
 OTHER_KINDS: Final = ("event", "download", "outlink")
 """Of hits that are no page views."""
+TITLE: Final = "Ἰλιάς 日本 𠮷 📚"
+"""Of letters of two, three and four bytes (UTF-8)."""
 OPEN_SEGMENT: Final = "actions>=1"
 """Made by nobody: only a request could have it archived."""
 
@@ -131,6 +134,7 @@ class Day:
         target: with Door.HITS; with Door.CHANGE for all that is archived.
         counted_too: archives have numbers to be compared.
         canaries_too: archives are searched for canaries.
+        archivers: containers that were started when archiving was asked for.
     """
 
     def __init__(self, target: Target, *, counted_too: bool, canaries_too: bool) -> None:
@@ -139,6 +143,7 @@ class Day:
         self._canaries_too = canaries_too
         self._api = target.api
         self._run = secrets.token_hex(4)
+        self.archivers: list[Task] = []
 
     # -- canaries ----------------------------------------------------------------------------------
 
@@ -197,6 +202,7 @@ class Day:
             "uid": canary.user_id,
             "new_visit": 1,
             "ua": traffic.USER_AGENTS[0],
+            "action_name": TITLE,
         }
 
     def _with_address(self, canary: Canary) -> dict[str, str | int]:
@@ -288,6 +294,19 @@ class Day:
             str(it["name"]): Stored(_read(str(it["address"])), it["user_id"] or None, it["visitor"])
             for it in rows
         }
+
+    @cached_property
+    def visits_log(self) -> list[dict[str, Any]]:
+        """Today's visits of the test site, as the visits log shows them."""
+        assert self.stored is not None  # noqa: S101  the hits are there
+        found: list[dict[str, Any]] = self._api.call(
+            "Live.getLastVisitsDetails",
+            idSite=self.sites[0],
+            period="day",
+            date="today",
+            filter_limit=100,
+        )
+        return found
 
     def _in_visits_log(self) -> dict[str, Stored]:
         found: dict[str, Stored] = {}
@@ -438,8 +457,11 @@ class Day:
         return address
 
     def _archive(self) -> int:
-        if self._target.stands:
-            return self._target.stands.archive()
+        if stands := self._target.stands:
+            with stands.tasks_started() as tasks:
+                code = stands.archive()
+            self.archivers += tasks
+            return code
         assert self._target.shell  # noqa: S101  Door.CHANGE
         try:
             self._target.shell.console("core:archive")

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -13,10 +14,12 @@ from harness.matomo.database import Database
 from harness.matomo.twofactor import Account
 from harness.matomo.web import TIME_LIMIT, Web
 from harness.policy import Policy
+from harness.stack import tasks
 from harness.stack.instance import Instance
 from harness.stack.mail import Mailbox
 from harness.stack.production import Production
 from harness.stack.shell import MatomoShell
+from harness.stack.tasks import Task
 
 PATIENCE: Final = (5.0, 30.0)
 """Seconds to connect and between two bytes, for a Matomo that is not ours."""
@@ -31,6 +34,8 @@ class Stands:
         mail: what came to the relay.
         logs: everything that the containers have said, by service.
         archive: runs the scheduled task; its exit code.
+        web: what the web container was started from.
+        tasks_started: what else is started while its context lasts.
         secrets: passwords that nothing may tell, by name.
     """
 
@@ -38,6 +43,8 @@ class Stands:
     mail: Mailbox
     logs: Callable[[], Mapping[str, str]]
     archive: Callable[[], int]
+    web: Callable[[], Task]
+    tasks_started: Callable[[], AbstractContextManager[list[Task]]]
     secrets: Mapping[str, str] = field(repr=False)
 
 
@@ -129,6 +136,8 @@ def of_production(
             "mail relay": production.mail.log,
         },
         archive=lambda: production.archive().exit_code,
+        web=lambda: tasks.task(production.matomo.get_wrapped_container()),
+        tasks_started=lambda: tasks.started_in(str(production.network.name)),
         secrets={
             "database password": production.mariadb.passwords.matomo,
             "mail password": production.mail.password,

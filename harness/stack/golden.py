@@ -277,7 +277,7 @@ def _first_settings(shell: MatomoShell, passwords: Passwords, salt: str) -> str:
 def _settings(shell: MatomoShell) -> str:
     """Return the installed config.ini.php without what was true of the installation alone."""
     text = config.without_key(shell.read(shell.config), "General", "trusted_hosts[]")
-    return config.without_section(text, "database") if _reads_environment(text) else text
+    return config.without_key(text, "database", "dbname") if _reads_environment(text) else text
 
 
 def _reads_environment(text: str) -> bool:

@@ -39,6 +39,11 @@ datatable_archiving_maximum_rows_site_search = 5000
 datatable_archiving_maximum_rows_events = 5000
 datatable_archiving_maximum_rows_subtable_events = 100
 
+[database]
+; Matomo's own default is MySQL's old utf8, of three bytes at most: 𠮷 and 📚 in a title were lost.
+; Tables that were made by that: `./console core:convert-to-utf8mb4` first.
+charset = "utf8mb4"
+
 [TwoFactorAuth]
 ; Set here it holds from the first login of a new database and cannot be clicked away.
 twoFactorAuthRequired = 1

@@ -1,5 +1,6 @@
 """Accounts: a new one sees and does nothing more, and nobody makes one for himself."""
 
+import json
 import re
 from typing import Final
 
@@ -34,6 +35,15 @@ TOKENS: Final = (
     *("098f6bcd4621d373cade4e832627b4f6", "changeme"),
 )
 """Of documentation, of examples, of empty and trivial passwords' hashes."""
+PASSWORDS: Final = ("changeme", "password", "matomo", "piwik", "admin", "secret", "123456", "test")
+OPENED_BY: Final = """
+foreach (json_decode($argv[1], true) as $it) {
+    foreach ($it["words"] as $word) {
+        if (password_verify(md5($word), $it["hash"])) { echo $it["login"], " "; break; }
+    }
+}
+"""
+"""Matomo hashes a password's MD5 (UsersManager::getPasswordHash, core/Auth/Password.php)."""
 
 
 @AREA.check(Door.CHANGE)
@@ -289,6 +299,19 @@ def well_known_tokens_open_nothing(look: Look) -> Finding:
             continue
         opened.append(token)
     return nothing("well-known token that opens", opened)
+
+
+@AREA.check(Door.DATABASE, Door.INSIDE, costly=True)
+def well_known_passwords_open_nothing(look: Look) -> Finding:
+    """No account has a password of examples, or its own name as one."""
+    rows = look.database.query("SELECT login, password FROM {prefix}user")
+    words = [
+        {"login": it["login"], "hash": it["password"], "words": [*PASSWORDS, it["login"]]}
+        for it in rows
+        if it["login"] not in look.people.made
+    ]
+    said = look.shell.run("php", "-r", OPENED_BY, "--", json.dumps(words))
+    return nothing("account with a well-known password", said.split())
 
 
 @AREA.check(Door.API)

@@ -57,6 +57,18 @@ def archiver_ends_well(look: Look) -> Finding:
     return same(0, look.day.archived)
 
 
+@AREA.check(Door.STANDS, Door.CHANGE)
+def archiver_is_as_the_web_s_task(look: Look) -> Finding:
+    """The archiver is a container of its own, with the web container's image, variables and mounts."""
+    assert look.day.archived is not None  # noqa: S101
+    if not look.day.archivers:
+        return holds(False, "a container that archives", "none")
+    web = look.stands.web()
+    return nothing(
+        "difference", [it for archiver in look.day.archivers for it in web.differences(archiver)]
+    )
+
+
 def _exact(look: Look, *periods: str, zone: str = "", firefox: bool = False) -> Finding:
     reports = look.day.after[SEGMENT if firefox else ""]
     sites = [look.day.segmented] if firefox else look.day.counted

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from harness.errors import BrokenPromiseError, MachineCannotError
 from harness.gate import sweep
 from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
+from harness.gate.day import TITLE
 from harness.gate.ini import parse
 from harness.gate.look import FACTS, Look
 from harness.matomo.config import with_key
@@ -25,6 +26,39 @@ MAIL_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Of [mail] (generalSettings in plugins/CoreAdminHome/Controller.php). With another encryption PHPMailer takes TLS
 where the relay offers it and clear text where not; another type it chooses itself."""
+ON: Final = ("1", "True")
+OFF: Final = ("0", "", "False")
+SAFEGUARDS: Final[Mapping[str, int | tuple[str, ...]]] = {
+    **dict.fromkeys(
+        (
+            *("General.enable_trusted_host_check", "Tracker.record_statistics"),
+            *("Tracker.tracking_requests_require_authentication", "mail.ssl_verify_peer"),
+            *("mail.ssl_verify_peer_name", "mail.ssl_disallow_self_signed"),
+        ),
+        ON,
+    ),
+    **dict.fromkeys(
+        (
+            *("General.enable_framed_pages", "General.enable_framed_settings"),
+            *("General.enable_framed_allow_write_admin_token_auth", "General.csp_report_only"),
+            *("General.cors_domains", "Tracker.exclude_requests", "Development.enabled"),
+            *("Tracker.debug", "Tracker.debug_on_demand", "Tracker.use_third_party_id_cookie"),
+            *("Tracker.enable_fingerprinting_across_websites", "Tracker.trust_visitors_cookies"),
+            *("Debug.tracker_always_new_visitor", "Debug.log_sql_queries"),
+            *("Debug.enable_sql_profiler", "Debug.enable_php_profiler"),
+            *("Debug.always_archive_data_day", "Debug.always_archive_data_period"),
+            *("Debug.always_archive_data_range", "database.ssl_no_verify"),
+        ),
+        OFF,
+    ),
+    "General.password_hash_algorithm": ("default", "bcrypt", "argon2i", "argon2id"),
+    "General.login_cookie_expire": 14 * 24 * 3600,
+    "General.login_session_not_remembered_idle_timeout": 3600,
+    "General.default_invite_user_token_expiry_days": 7,
+    "Tracker.tracking_requests_require_authentication_when_custom_timestamp_newer_than": 86400,
+}
+"""Matomo's own defaults (config/global.ini.php of 5.3 to 5.10): words, or the most in seconds or
+days. Only what is a promise to visitors or users, and what nothing else here could show."""
 SECRETS: Final = ("password", "salt")
 """Keys of config.ini.php."""
 TOLERATED: Final = ("file integrity", "last successful archiv", "update", "geolocation", "datab")
@@ -105,6 +139,38 @@ def no_useless_variable(look: Look) -> Finding:
     known = injected(look.facts)
     names = [it for it in look.facts["environment"] if it.startswith("MATOMO_")]
     return nothing("useless variable", [it for it in names if it not in (*known, *NOT_SETTINGS)])
+
+
+@AREA.check(Door.HITS, Door.API)
+def every_letter_is_kept(look: Look) -> Finding:
+    """A page's title is kept to the letter, in whatever script it is."""
+    titles = {
+        str(action.get("pageTitle"))
+        for visit in look.day.visits_log
+        for action in visit["actionDetails"]
+    }
+    return holds(TITLE in titles, TITLE, "; ".join(sorted(titles)))
+
+
+@AREA.check(Door.INSIDE)
+def no_safeguard_is_off(look: Look) -> Finding:
+    """No safeguard that Matomo has by default is off or wider: debug output, frames, unchecked certificates."""
+    off = []
+    for name, allowed in SAFEGUARDS.items():
+        section, _, key = name.partition(".")
+        value = look.settings.get(section, {}).get(key)
+        if not _within(value, allowed):
+            off.append(f"{name} = {value}")
+    return nothing("safeguard off", off)
+
+
+def _within(value: object, allowed: int | tuple[str, ...]) -> bool:
+    """Whether a setting is one of the words, or no more than the number; Matomo may not know it."""
+    if value is None:
+        return True
+    if isinstance(allowed, int):
+        return str(value).isdigit() and int(str(value)) <= allowed
+    return str(value) in allowed
 
 
 @AREA.check(Door.INSIDE)

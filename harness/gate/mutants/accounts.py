@@ -103,6 +103,20 @@ MUTANTS: Final = (
         "A3",
     ),
     Mutant(
+        "accounts.known_password",
+        "a reader's password is the one of examples",
+        Place.CLICK,
+        ("accounts.well_known_passwords_open_nothing",),
+        lambda it: it.instance.api.call(
+            "UsersManager.addUser",
+            userLogin="reader",
+            password="changeme",
+            email="reader@people.example",
+            initialIdSite=1,
+            passwordConfirmation=it.instance.account.password,
+        ),
+    ),
+    Mutant(
         "accounts.sign_up",
         "everybody may add users",
         Place.IMAGE,

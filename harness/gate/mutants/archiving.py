@@ -1,10 +1,14 @@
 """Mutants of archiving: by request, not at all, or with wrong numbers."""
 
+from collections.abc import Callable
 from typing import Final
 
 from harness.gate.mutants.changes import code, every, in_web, key, no_key, option, sql
-from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
-from harness.stack import archiver
+from harness.gate.mutants.mutant import Change, Deployment, Mutant, Place, Stage
+from harness.settings import Settings
+from harness.stack import archiver, images
+from harness.stack.containers import MatomoContainer
+from harness.stack.production import Production
 from harness.stack.reaper import this_process
 
 DRIFT: Final = "drift.file_is_the_image_s"
@@ -19,12 +23,27 @@ EXACT: Final = tuple(
 CRON: Final = "core/CronArchive.php"
 
 
-def _without_password(deployment: Deployment) -> int:
-    """The archiver's task definition names no database password."""
-    production = deployment.stands
-    other = production.task({"MATOMO_DATABASE_PASSWORD": None})
-    with other:
-        return archiver.archive(other.get_wrapped_container(), this_process().labels).exit_code
+def _by_another(task: Callable[[Production], MatomoContainer]) -> Change:
+    """Have the archiver's task definition say what `task` does, and not what the web's says."""
+
+    def archive(production: Production) -> int:
+        with task(production) as other:
+            return archiver.archive(other.get_wrapped_container(), this_process().labels).exit_code
+
+    return lambda deployment: deployment.archive_by(lambda: archive(deployment.stands))
+
+
+def _of_the_build(production: Production) -> MatomoContainer:
+    """The image that was built, and not the one that was installed from it and that the web runs."""
+    return production.task(image=images.deployed_image(Settings.from_environment()))
+
+
+def _in_the_web_container(deployment: Deployment) -> None:
+    def archive() -> int:
+        deployment.shell.run(archiver.COMMAND, user="root")
+        return 0
+
+    deployment.archive_by(archive)
 
 
 MUTANTS: Final = (
@@ -183,8 +202,26 @@ MUTANTS: Final = (
         "the archiver's task has no database password",
         Place.CONTAINERS,
         ("archiving.archiver_ends_well", *EXACT),
-        lambda it: it.archive_by(lambda: _without_password(it)),
+        _by_another(lambda it: it.task({"MATOMO_DATABASE_PASSWORD": None})),
         "R10",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "archiving.another_image",
+        "the archiver's task definition names another image than the web's",
+        Place.CONTAINERS,
+        ("archiving.archiver_is_as_the_web_s_task",),
+        _by_another(_of_the_build),
+        "R10",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "archiving.by_the_web_server_itself",
+        "the archiver runs in the web container, whose memory it takes",
+        Place.CONTAINERS,
+        ("archiving.archiver_is_as_the_web_s_task",),
+        _in_the_web_container,
+        "R4",
         Stage.PRODUCTION,
     ),
     Mutant(

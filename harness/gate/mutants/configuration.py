@@ -5,11 +5,13 @@ from typing import Final
 
 from harness.gate.mutants.changes import (
     file,
+    image_file,
     in_web,
     key,
     load_balancer,
     no_plugin,
     option,
+    with_key,
 )
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 from harness.stack.certificates import authority
@@ -21,6 +23,7 @@ SALT: Final = "MATOMO_GENERAL_SALT"
 TLS: Final = "configuration.database_is_spoken_to_by_tls"
 SET: Final = "configuration.promised_variables_are_set"
 MAIL: Final = "configuration.mail_comes"
+SAFEGUARDS: Final = "configuration.no_safeguard_is_off"
 
 
 def _written_down(deployment: Deployment) -> None:
@@ -387,5 +390,39 @@ MUTANTS: Final = (
         ),
         "X1",
         Stage.PRODUCTION,
+    ),
+    Mutant(
+        "configuration.charset_of_three_bytes",
+        "the database is spoken to in MySQL's old utf8",
+        Place.ENVIRONMENT,
+        ("configuration.every_letter_is_kept",),
+        seen="U7",
+        stage=Stage.PAIR,
+        environment={"MATOMO_DATABASE_CHARSET": "utf8"},
+    ),
+    Mutant(
+        "configuration.third_party_cookie",
+        "the tracker knows a visitor on every site by one cookie, since a pull request",
+        Place.IMAGE,
+        (SAFEGUARDS,),
+        image_file(with_key("Tracker", "use_third_party_id_cookie", 1)),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.session_of_a_week",
+        "who is logged in stays so for a week, since a pull request",
+        Place.IMAGE,
+        (SAFEGUARDS,),
+        image_file(with_key("General", "login_session_not_remembered_idle_timeout", 604800)),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.any_certificate_of_the_relay",
+        "whatever certificate the mail relay shows is taken",
+        Place.VOLUME,
+        (SAFEGUARDS,),
+        in_web("printf '\n[mail]\nssl_verify_peer = 0\n' >> config/common.config.ini.php"),
+        "E3",
+        Stage.PAIR,
     ),
 )

@@ -1,0 +1,51 @@
+"""What was started in a network, and how two containers' definitions differ."""
+
+from collections.abc import Iterator
+
+import pytest
+from docker.models.containers import Container
+
+from harness.stack import tasks
+from harness.stack.containers import MatomoContainer, network
+from harness.stack.images import Image
+from harness.stack.tasks import started_in
+
+GIVEN = {"MATOMO_GENERAL_SALT": "one", "MATOMO_MAIL_HOST": "mail"}
+
+
+@pytest.fixture
+def container(any_image: Image) -> Iterator[Container]:
+    with network() as own, MatomoContainer(any_image.reference, own, GIVEN) as made:
+        yield made.get_wrapped_container()
+
+
+def test_only_what_starts_in_that_network_and_while_one_looks_is_told(
+    container: Container, any_image: Image
+) -> None:
+    own = next(iter(container.attrs["NetworkSettings"]["Networks"]))
+    with (
+        network() as other,
+        started_in(own) as found,
+        MatomoContainer(any_image.reference, other, {}),
+    ):
+        container.restart(timeout=1)
+    container.restart(timeout=1)
+    container.reload()
+    assert found == [tasks.task(container)]
+
+
+def test_a_difference_is_named_and_its_values_are_not(container: Container) -> None:
+    this = tasks.task(container)
+    other = tasks.Task(
+        "sha256:0000",
+        {**this.environment, "MATOMO_GENERAL_SALT": "two", "MATOMO_MAIL_PORT": "25"},
+        this.mounts | {("/srv", "", "/var/www/html/config")},
+    )
+    said = this.differences(other)
+    assert [it.split()[0] for it in said] == ["image", "variable", "variable", "mount"]
+    assert said[1:] == [
+        "variable MATOMO_GENERAL_SALT",
+        "variable MATOMO_MAIL_PORT",
+        "mount /var/www/html/config",
+    ]
+    assert this.differences(this) == []

@@ -32,6 +32,12 @@ OTHER_KINDS: Final = ("event", "download", "outlink")
 """Of hits that are no page views."""
 TITLE: Final = "Ἰλιάς 日本 𠮷 📚"
 """Of letters of two, three and four bytes (UTF-8)."""
+OWN_NETWORKS: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")
+"""Addresses of an institution's own devices (RFC 1918, RFC 4193)."""
+DUE: Final = "Piwik\\Plugins\\CoreAdminHome\\Tasks.cleanupTrackingFailures"
+"""A task of Matomo's own: refused hits are forgotten after two days."""
+OLD_SITE: Final = 8_999_999
+"""Of a refused hit that is due to be forgotten; there is no such site."""
 OPEN_SEGMENT: Final = "actions>=1"
 """Made by nobody: only a request could have it archived."""
 
@@ -97,13 +103,20 @@ def new_canary(run: str, way: str, site: int, family: str) -> Canary:
         run: part of the page's path.
         way: how it will come.
         site: idsite.
-        family: "IPv4", "IPv6", or "mapped IPv4": one that is written as IPv6.
+        family: "IPv4", "IPv6", "mapped IPv4": one that is written as IPv6; or one of OWN_NETWORKS.
     """
     token = secrets.token_hex(3)
     one, two, three = bytes.fromhex(token)
     v4 = f"{60 + one % 60}.{248 + two % 8}.{11 + three % 240}.{13 + one % 200}"
     v6 = f"2001:db8:{token[:4]}:{token[2:]}:9abc:{token[:4]}:1111:{token[2:]}"
     texts = {"IPv4": v4, "IPv6": v6, "mapped IPv4": f"::ffff:{v4}"}
+    own = (
+        f"10.{248 + two % 8}.{11 + three % 240}.{13 + one % 200}",
+        f"172.{16 + one % 16}.{248 + two % 8}.{13 + three % 200}",
+        f"192.168.{248 + two % 8}.{13 + three % 200}",
+        v6.replace("2001:db8", "fd12:3456"),
+    )
+    texts |= zip(OWN_NETWORKS, own, strict=True)
     address = str(ipaddress.ip_address(texts[family]))
     page = f"https://canary.example/{run}/{token}{secrets.token_hex(4)}"
     return Canary(way, site, address, f"canary{secrets.token_hex(8)}", page)
@@ -167,6 +180,9 @@ class Day:
         ]
         made.append(new_canary(self._run, "form, mapped", self.sites[0], "mapped IPv4"))
         made += [new_canary(self._run, way, self.sites[0], "IPv4") for way in OTHER_KINDS]
+        made += [
+            new_canary(self._run, f"own network, {it}", self.sites[0], it) for it in OWN_NETWORKS
+        ]
         made[1] = dataclasses.replace(made[1], user_id=made[0].user_id)
         for canary in made:
             if "bulk" not in canary.way:
@@ -425,7 +441,25 @@ class Day:
             assert self.before  # noqa: S101  looked at before it is too late
         if self._canaries_too:
             assert self.sent  # noqa: S101
+        self._make_a_task_due()
         return self._archive()
+
+    def _make_a_task_due(self) -> None:
+        """Have a refused hit be older than Matomo keeps it, and that it be time to look."""
+        if not (database := self._target.database):
+            return
+        database.query(
+            "REPLACE INTO {prefix}tracking_failure"
+            " (idsite, idfailure, date_first_occurred, request_url)"
+            " VALUES (%s, 1, NOW() - INTERVAL 3 DAY, 'idsite=0')",
+            OLD_SITE,
+        )
+        timetable = f'a:1:{{s:{len(DUE)}:"{DUE}";i:1;}}'
+        database.query(
+            "REPLACE INTO {prefix}option (option_name, option_value, autoload)"
+            " VALUES ('TaskScheduler.timetable', %s, 0)",
+            timetable,
+        )
 
     @cached_property
     def after(self) -> dict[str, dict[tuple[str, str, str], Figures]]:

@@ -22,6 +22,15 @@ foreach ($facts["settings"]["Plugins"]["Plugins"] ?? [] as $name) {
         $facts["missing"][] = "$name requires {$it["requirement"]} {$it["requiredVersion"]}, here is {$it["actualVersion"]}";
     }
 }
+$facts["methods"] = [];
+foreach ($facts["activated"] as $name) {
+    if (!class_exists($api = "Piwik\\Plugins\\$name\\API")) { continue; }
+    foreach ((new ReflectionClass($api))->getMethods(ReflectionMethod::IS_PUBLIC) as $method) {
+        if (!$method->isStatic() && !$method->isConstructor()) {
+            $facts["methods"]["$name.$method->name"] = array_map(fn ($it) => $it->name, $method->getParameters());
+        }
+    }
+}
 $facts["tables"] = array_map("Piwik\\Common::unprefixTable", \Piwik\DbHelper::getTablesInstalled(true));
 $facts["core_tables"] = array_map("Piwik\\Common::unprefixTable", \Piwik\Db\Schema::getInstance()->getTablesNames());
 $facts["no_columns"] = [];

@@ -209,6 +209,15 @@ class Look:
                 )
         return found
 
+    @cached_property
+    def visit_tables(self) -> list[str]:
+        """Names of all tables that have visits in them: a copy, or what an upgrade left, too."""
+        rows = self.database.query(
+            "SELECT TABLE_NAME AS name FROM information_schema.COLUMNS"
+            " WHERE TABLE_SCHEMA = DATABASE() AND COLUMN_NAME = 'location_ip'"
+        )
+        return [str(it["name"]) for it in rows]
+
     # -- done once, looked at often ----------------------------------------------------------------
 
     @cached_property

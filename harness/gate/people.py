@@ -96,6 +96,12 @@ class People:
         return twofactor.enrol(web, person.login, person.password), web
 
     @cached_property
+    def enrolled_after(self) -> tuple[Account, Web]:
+        """Somebody else like that, whose session may be taken over."""
+        person, web = self.new("view"), self._target.web
+        return twofactor.enrol(web, person.login, person.password), web
+
+    @cached_property
     def dashboard(self) -> requests.Response:
         """What that somebody sees first."""
         _, web = self.enrolled

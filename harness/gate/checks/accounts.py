@@ -1,8 +1,12 @@
 """Accounts: a new one sees and does nothing more, and nobody makes one for himself."""
 
+import hashlib
 import json
 import re
+import secrets
+from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlencode
 
 import requests
 
@@ -11,6 +15,7 @@ from harness.gate.look import Look
 from harness.gate.people import ask_by_session
 from harness.matomo import twofactor
 from harness.matomo.api import Api, ApiError
+from harness.matomo.twofactor import SETUP
 from harness.matomo.web import Page, Parameters
 
 AREA: Final = Area("accounts")
@@ -35,6 +40,34 @@ TOKENS: Final = (
     *("098f6bcd4621d373cade4e832627b4f6", "changeme"),
 )
 """Of documentation, of examples, of empty and trivial passwords' hashes."""
+OPEN_METHODS: Final = frozenset(
+    f"{module}.{method}"
+    for module, methods in {
+        "API": "getBulkRequest getSettings getPagesComparisonsDisabledFor",
+        "Dashboard": "getDashboards",
+        "LanguagesManager": "isLanguageAvailable getAvailableLanguages getAvailableLanguagesInfo"
+        " getAvailableLanguageNames getTranslationsForLanguage",
+        "Live": "isVisitorProfileEnabled",
+        "Overlay": "getTranslations",
+        "SitesManager": "getImageTrackingCode getIpsForRange getDefaultTimezone getCurrencyList"
+        " getCurrencySymbols getTimezonesList getTimezoneName",
+        "Transitions": "getTranslations isPeriodAllowed",
+        "UserCountry": "getCountryCodeMapping",
+    }.items()
+    for method in methods.split()
+)
+"""Matomo answers them to everybody: names of languages, countries, currencies, and other words."""
+NO_METHOD: Final = "usesAutoSanitizeInputParams"
+"""Every plugin's, of how its parameters are read (core/Plugin/API.php)."""
+NO_ANSWER: Final[tuple[object, ...]] = ([], {"value": False})
+AT_ONCE: Final = 10
+"""Requests in one bulk request: more Matomo does not take from just anybody (API::getBulkRequestLimit)."""
+VALUES: Final[Mapping[str, str]] = {"period": "day", "date": "today", "userLogin": "admin"}
+LISTS: Final = ("visits",)
+GUESSES: Final = 20
+"""More is what Matomo takes within an hour from one address (plugins/Login/SystemSettings.php)."""
+LONGEST_SESSION: Final = 14 * 24 * 3600
+"""Seconds: [General] login_cookie_expire (config/global.ini.php)."""
 PASSWORDS: Final = ("changeme", "password", "matomo", "piwik", "admin", "secret", "123456", "test")
 OPENED_BY: Final = """
 foreach (json_decode($argv[1], true) as $it) {
@@ -164,6 +197,7 @@ def password_reset_comes_by_mail(look: Look) -> Finding:
     """Who lost his password gets a mail whose link leads back here, and the new one opens."""
     person, web = look.people.new("view"), look.web
     web.session.headers["Host"] = "localhost"
+    web.session.headers["X-Forwarded-Host"] = "elsewhere.example"
     page = Page(web.get({"module": "Login"}))
     new = person.password[::-1]
     form: Parameters = {
@@ -176,6 +210,7 @@ def password_reset_comes_by_mail(look: Look) -> Finding:
     links = [it for it in mail.links if "confirmResetPassword" in it]
     if not links:
         return holds(False, "a link to a new password", mail.subject)
+    del web.session.headers["X-Forwarded-Host"]
     opened = web.ask(links[0].split("/", 3)[3])
     confirm = Page(opened)
     more: Parameters = {
@@ -188,7 +223,8 @@ def password_reset_comes_by_mail(look: Look) -> Finding:
         twofactor.log_in(look.web, person.login, new)
     except Exception as error:  # noqa: BLE001  whatever it is, the password does not open
         return holds(False, "the new password to open", error)
-    return holds(links[0].startswith("https://"), "a link by https", links[0].split("?")[0])
+    where = links[0].split("?")[0]
+    return holds(where.startswith("https://localhost/"), "a link by https, and here", where)
 
 
 @AREA.check()
@@ -214,6 +250,118 @@ def anonymous_sees_nothing(look: Look) -> Finding:
         ):
             told.append(f"{method}: {answer.text[:80]}")
     return nothing("answer", told)
+
+
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def anonymous_is_answered_by_no_method(look: Look) -> Finding:
+    """Without login and token no method of the API answers, but those that tell nothing of here."""
+    methods: dict[str, list[str]] = look.facts["methods"]
+    asked = [it for it in methods if it not in OPEN_METHODS and not it.endswith(NO_METHOD)]
+    told = []
+    for some in (asked[at : at + AT_ONCE] for at in range(0, len(asked), AT_ONCE)):
+        form: Parameters = {
+            f"urls[{at}]": urlencode({"method": name, **_filled_in(methods[name])})
+            for at, name in enumerate(some)
+        }
+        query: Parameters = {"module": "API", "method": "API.getBulkRequest", "format": "JSON"}
+        answers = look.web.post(query, form).json()
+        told += [
+            f"{name}: {json.dumps(it)[:80]}"
+            for name, it in zip(some, answers, strict=True)
+            if it not in NO_ANSWER and not (isinstance(it, dict) and it.get("result") == "error")
+        ]
+    return nothing("answer", told)
+
+
+def _filled_in(parameters: list[str]) -> dict[str, str | int]:
+    """Values for a method's parameters, so that it comes to asking who asks."""
+    lists = {f"{it}[0]": 1 for it in parameters if it in LISTS}
+    visits = {"visits[0][idsite]": 1, "visits[0][idvisit]": 1} if "visits" in parameters else {}
+    return {it: VALUES.get(it, 1) for it in parameters if it not in LISTS} | lists | visits
+
+
+@AREA.check(Door.CHANGE, Door.DATABASE)
+def guesses_are_limited(look: Look) -> Finding:
+    """Wrong logins are counted, and after twenty from one address none is looked at."""
+    name = f"nobody-{secrets.token_hex(4)}"
+    _guess(look, name)
+    rows = look.database.query(
+        "SELECT ip_address AS address FROM {prefix}brute_force_log WHERE login = %s", name
+    )
+    if not rows:
+        return holds(False, "a guess that is counted", "none is")
+    more = "INSERT INTO {prefix}brute_force_log (ip_address, attempted_at, login) VALUES "
+    try:
+        look.database.query(
+            more + ", ".join(["(%s, NOW(), %s)"] * GUESSES),
+            *([rows[0]["address"], name] * GUESSES),
+        )
+        page = Page(look.web.get({"module": "Login"}))
+    finally:
+        look.database.query("DELETE FROM {prefix}brute_force_log WHERE login = %s", name)
+    closed = page.document.select_one('input[name="form_login"]') is None
+    return holds(closed, "no login form after twenty guesses", page.gist[:150])
+
+
+def _guess(look: Look, name: str) -> None:
+    web = look.web
+    nonce = Page(web.get({"module": "Login"})).form_value("form_nonce")
+    form: Parameters = {
+        "form_login": name,
+        "form_password": secrets.token_hex(8),
+        "form_nonce": nonce,
+    }
+    web.post({"module": "Login"}, form)
+
+
+@AREA.check(Door.CHANGE, Door.DATABASE, Door.INSIDE)
+def expired_tokens_open_nothing(look: Look) -> Finding:
+    """A token opens nothing from the day on that it was given as its last."""
+    opened = []
+    for days in (1, 30):
+        token = secrets.token_hex(16)
+        salted = f"{token}{look.settings['General']['salt']}".encode()
+        look.database.query(
+            "INSERT INTO {prefix}user_token_auth"
+            " (login, description, password, hash_algo, date_created, date_expired)"
+            " SELECT login, 'gate', %s, 'sha512', NOW() - INTERVAL 1 YEAR, NOW() - INTERVAL %s DAY"
+            " FROM {prefix}user WHERE superuser_access = 1 LIMIT 1",
+            *(hashlib.sha512(salted).hexdigest(), days),
+        )
+        try:
+            Api(look.web, token).call("API.getMatomoVersion")
+        except ApiError:
+            continue
+        finally:
+            look.database.query("DELETE FROM {prefix}user_token_auth WHERE description = 'gate'")
+        opened.append(f"expired {days} days ago")
+    return nothing("token that opens", opened)
+
+
+@AREA.check(Door.CHANGE, Door.DATABASE)
+def new_password_ends_sessions(look: Look) -> Finding:
+    """A session that began before its user's password was changed is over."""
+    person, web = look.people.new("view"), look.web
+    twofactor.log_in(web, person.login, person.password)
+    before = Page(web.get())
+    # What a change writes, but for the mail that it sends. Matomo compares seconds
+    # (core/Session/SessionAuth.php), and this session began in this very one.
+    look.database.query(
+        "UPDATE {prefix}user SET ts_password_modified = NOW() + INTERVAL 2 SECOND WHERE login = %s",
+        person.login,
+    )
+    after = web.get()
+    kept = before.component == SETUP and "form_login" in after.text
+    return holds(kept, "the login form", f"{before.component}, then {Page(after).gist[:80]}")
+
+
+@AREA.check(Door.DATABASE)
+def sessions_end(look: Look) -> Finding:
+    """No session lasts longer than two weeks, Matomo's own limit."""
+    rows = look.database.query(
+        "SELECT lifetime FROM {prefix}session WHERE lifetime > %s", LONGEST_SESSION
+    )
+    return nothing("session", [f"of {it['lifetime'] // 86400} days" for it in rows])
 
 
 @AREA.check(costly=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
-from harness.gate.day import OPEN_SEGMENT, SEGMENT, ZONES, Figures
+from harness.gate.day import OLD_SITE, OPEN_SEGMENT, SEGMENT, ZONES, Figures
 from harness.gate.look import Look
 from harness.matomo.web import Parameters
 from harness.stack.archiver import COMMAND
@@ -67,6 +67,17 @@ def archiver_is_as_the_web_s_task(look: Look) -> Finding:
     return nothing(
         "difference", [it for archiver in look.day.archivers for it in web.differences(archiver)]
     )
+
+
+@AREA.check(Door.CHANGE, Door.DATABASE)
+def what_is_due_is_done(look: Look) -> Finding:
+    """The archiver does what Matomo has to do by day: a refused hit is forgotten after two."""
+    assert look.day.archived is not None  # noqa: S101
+    rows = look.database.query(
+        "SELECT date_first_occurred AS since FROM {prefix}tracking_failure WHERE idsite = %s",
+        OLD_SITE,
+    )
+    return nothing("refused hit of before", [it["since"] for it in rows])
 
 
 def _exact(look: Look, *periods: str, zone: str = "", firefox: bool = False) -> Finding:

@@ -26,12 +26,16 @@ MAIL_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Of [mail] (generalSettings in plugins/CoreAdminHome/Controller.php). With another encryption PHPMailer takes TLS
 where the relay offers it and clear text where not; another type it chooses itself."""
+ELSEWHERE: Final = "elsewhere.example"
+FORGED_HOSTS: Final = ("X-Forwarded-Host", "X-Host", "X-Forwarded-Server", "X-Original-Host")
+"""By which proxies name the host that was asked for; the load balancer leaves them as they are."""
 ON: Final = ("1", "True")
 OFF: Final = ("0", "", "False")
 SAFEGUARDS: Final[Mapping[str, int | tuple[str, ...]]] = {
     **dict.fromkeys(
         (
             *("General.enable_trusted_host_check", "Tracker.record_statistics"),
+            "Tracker.create_new_visit_after_midnight",
             *("Tracker.tracking_requests_require_authentication", "mail.ssl_verify_peer"),
             *("mail.ssl_verify_peer_name", "mail.ssl_disallow_self_signed"),
         ),
@@ -402,6 +406,29 @@ def cookies_are_secure(look: Look) -> Finding:
     if not web.session.cookies:
         return holds(False, "a session cookie", "none")
     return nothing("cookie that is not Secure and HttpOnly", insecure)
+
+
+@AREA.check()
+def cookies_are_not_for_scripts(look: Look) -> Finding:
+    """No script of a page's may read a cookie, and no other site's page has it sent: HttpOnly, SameSite."""
+    web = look.web
+    web.get({"module": "Login"})
+    told = []
+    for cookie in web.session.cookies:
+        closed = any(cookie.has_nonstandard_attr(it) for it in ("HttpOnly", "httponly"))
+        sent = str(cookie.get_nonstandard_attr("SameSite"))
+        if not closed or sent.lower() not in ("lax", "strict"):
+            told.append(f"{cookie.name}: {'' if closed else 'not '}HttpOnly, SameSite={sent}")
+    return nothing("cookie for scripts or other sites", told)
+
+
+@AREA.check()
+def no_forged_host_is_believed(look: Look) -> Finding:
+    """Where Matomo is, no header says that anybody can send: no link leads elsewhere."""
+    web = look.web
+    web.session.headers.update(dict.fromkeys(FORGED_HOSTS, ELSEWHERE))
+    text = web.get({"module": "Login"}).text
+    return nothing("link elsewhere", [ELSEWHERE] if ELSEWHERE in text else [])
 
 
 @AREA.check()

@@ -27,6 +27,10 @@ OF_MATOMO: Final = ("matomo.js", "piwik.js")
 """It writes them for the plugins that are active; plugins.tracker_is_whole looks at them."""
 OF_THE_FILE: Final = re.compile(r"config/(\w+\.localhost\.)?config\.ini\.php")
 """Which file_is_the_image_s looks at; one of several instances has it under its own host's name."""
+OF_THE_BASE: Final = "/usr/src/matomo.sha256"
+"""Of the image: sums of Matomo's code as the base has it (image/Dockerfile)."""
+OWN: Final = ("config/common.config.ini.php", "core/Version.php", *OF_MATOMO)
+"""May be an image's own: it changes no code. The version and the tracker are looked at elsewhere."""
 DEFAULTS: Final = "config/global.ini.php config/common.config.ini.php"
 SETTINGS: Final = (
     *("PrivacyManager.", "delete_", "enableBrowserTriggerArchiving", "todayArchiveTimeToLive"),
@@ -71,6 +75,28 @@ def web_root_is_the_image_s(look: Look) -> Finding:
     return nothing("file beyond the image", [it for it in changed if _is_code(it)])
 
 
+@AREA.check(Door.INSIDE, costly=True)
+def matomo_is_the_base_s(look: Look) -> Finding:
+    """Matomo's code in the image is its base's to the byte: no build patches it, or adds to its own parts."""
+    listed = look.shell.run("sh", "-c", f"cat {OF_THE_BASE} 2>/dev/null || true")
+    ours = {it.partition("  ")[2] for it in listed.splitlines()}
+    if not ours:
+        raise CannotTellError(f"the image has no {OF_THE_BASE} to compare with")
+    changed = look.shell.run(
+        "sh", "-c", f"cd {CODE} && LC_ALL=C sha256sum --quiet -c {OF_THE_BASE} 2>/dev/null || true"
+    )
+    there = look.shell.run("sh", "-c", f"cd {CODE} && find . -type f").splitlines()
+    parts = {_part(it) for it in ours}
+    added = [it for it in there if it not in ours and _part(it) in parts and _is_code(it[2:])]
+    beyond = [*re.findall(r"^\./(.+): FAILED", changed, re.MULTILINE), *(it[2:] for it in added)]
+    return nothing("file beyond the base", [it for it in beyond if it not in OWN])
+
+
+def _part(path: str) -> str:
+    """A plugin's folder, or the first folder: what a build may add as a whole."""
+    return "/".join(path.split("/")[: 3 if path.startswith("./plugins/") else 2])
+
+
 def _is_code(path: str) -> bool:
     if path.startswith("tmp/") or path in OF_MATOMO or path.endswith("/.htaccess"):
         return False
@@ -95,6 +121,26 @@ def options_are_the_policy_s(look: Look) -> Finding:
         "SELECT option_name AS name, option_value AS value FROM {prefix}option"
     )
     return nothing("setting beyond the policy", _beyond(rows, look.policy.settings.options))
+
+
+@AREA.check(Door.DATABASE)
+def database_does_nothing_of_its_own(look: Look) -> Finding:
+    """No trigger, event, routine or view is in the schema: Matomo makes none."""
+    kinds = (
+        ("TRIGGER", "TRIGGERS", "TRIGGER_NAME", "TRIGGER_SCHEMA"),
+        ("EVENT", "EVENTS", "EVENT_NAME", "EVENT_SCHEMA"),
+        ("ROUTINE", "ROUTINES", "ROUTINE_NAME", "ROUTINE_SCHEMA"),
+        ("VIEW", "VIEWS", "TABLE_NAME", "TABLE_SCHEMA"),
+    )
+    found = [
+        f"{kind.lower()} {row['name']}"
+        for kind, table, name, schema in kinds
+        for row in look.database.query(
+            f"SELECT {name} AS name FROM information_schema.{table}"  # noqa: S608
+            f" WHERE {schema} = DATABASE()"
+        )
+    ]
+    return nothing("trigger, event, routine or view", found)
 
 
 @AREA.check(Door.DATABASE)

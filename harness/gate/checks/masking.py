@@ -1,9 +1,10 @@
 """Masking: of every visitor's address only what the policy leaves is kept, however a hit came."""
 
+import itertools
 from typing import Final
 
 from harness.gate import sweep
-from harness.gate.check import Area, Door, Finding, holds, nothing, same
+from harness.gate.check import Area, Door, Finding, holds, nothing
 from harness.gate.day import IPV6_KEPT, Canary, masked
 from harness.gate.look import Look
 
@@ -56,6 +57,12 @@ def ipv6_of_a_new_visitor(look: Look) -> Finding:
 def mapped_ipv4(look: Look) -> Finding:
     """An IPv4 address that is written as IPv6 is stored without its last bytes."""
     return _of_test_site(look, "mapped")
+
+
+@AREA.check(Door.HITS, Door.API)
+def of_own_networks(look: Look) -> Finding:
+    """An address of a private network, as an institution's own devices have, is masked as any other."""
+    return _of_test_site(look, "own network")
 
 
 @AREA.check(Door.HITS, Door.API)
@@ -165,21 +172,22 @@ def visits_log_shows_no_more(look: Look) -> Finding:
 
 @AREA.check(Door.DATABASE)
 def no_visit_keeps_more(look: Look) -> Finding:
-    """No visit that is stored, of whatever day and site, has more of its address than the policy leaves."""
+    """No visit that is stored, of whatever day and site and in whatever table, has more of its address than the policy leaves."""
     masked_bytes = look.policy.privacy.masked_bytes
-    more = 0
-    for family, zeroed in (
+    families = (
         ("LENGTH(location_ip) = 4", masked_bytes),
         (f"LENGTH(location_ip) = 16 AND {MAPPED}", masked_bytes),
         (f"LENGTH(location_ip) = 16 AND NOT {MAPPED}", 16 - IPV6_KEPT[masked_bytes]),
-    ):
+    )
+    more = []
+    for table, (family, zeroed) in itertools.product(look.visit_tables, families):
         rows = look.database.query(
-            f"SELECT COUNT(*) AS visits FROM {{prefix}}log_visit WHERE {family}"  # noqa: S608
+            f"SELECT COUNT(*) AS visits FROM `{table}` WHERE {family}"  # noqa: S608
             " AND RIGHT(HEX(location_ip), %s) <> REPEAT('0', %s)",
             *(2 * zeroed, 2 * zeroed),
         )
-        more += int(rows[0]["visits"])
-    return same(0, more)
+        more += [f"{it['visits']} in {table}" for it in rows if it["visits"]]
+    return nothing("visit", more)
 
 
 @AREA.check(Door.CHANGE, Door.DATABASE)

@@ -147,6 +147,15 @@ def answer(look: Look) -> Finding:
     return nothing("error", errors)
 
 
+@AREA.check()
+def opt_out_is_served(look: Look) -> Finding:
+    """Any site's visitor gets the script by which he opts out, without a session here."""
+    answer = look.web.get({"module": "CoreAdminHome", "action": "optOutJS", "divId": "opt-out"})
+    kind = answer.headers.get("Content-Type", "")
+    kept = answer.ok and "javascript" in kind and "opt-out" in answer.text
+    return holds(kept, "the script", f"HTTP {answer.status_code}, {kind}")
+
+
 @AREA.check(Door.INSIDE)
 def tracker_is_whole(look: Look) -> Finding:
     """The tracker JavaScript on disk is this version's, with every active plugin's part in it."""

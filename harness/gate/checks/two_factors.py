@@ -24,8 +24,11 @@ PLACES: Final[tuple[Parameters, ...]] = (
     {"module": "Live", "action": "getVisitorLog", **TODAY},
     {"module": "API", "action": "listAllMethods"},
     {"module": "MultiSites", "action": "index"},
+    {"module": "TwoFactorAuth", "action": "onLoginSetupTwoFactorAuth"},
+    {"module": "TwoFactorAuth", "action": "showRecoveryCodes"},
 )
-"""A place in each kind of module: dashboard, administration, own settings, widgets, data, API."""
+"""A place in each kind of module: dashboard, administration, own settings, widgets, data, API, and
+where a second factor is enrolled anew."""
 
 
 def _beyond(web: Web, component: str) -> list[str]:
@@ -206,6 +209,29 @@ def reset_leads_back_to_the_enrolment(look: Look) -> Finding:
             *_beyond(web, SETUP),
         ],
     )
+
+
+@AREA.check(Door.CHANGE, Door.DATABASE)
+def recovery_codes_are_one_s_own(look: Look) -> Finding:
+    """Nobody has a recovery code that another has as well."""
+    assert look.people.enrolled  # noqa: S101
+    assert look.people.enrolled_after  # noqa: S101
+    rows = look.database.query(
+        "SELECT GROUP_CONCAT(login SEPARATOR ' and ') AS logins"
+        " FROM {prefix}twofactor_recovery_code GROUP BY recovery_code"
+        " HAVING COUNT(DISTINCT login) > 1"
+    )
+    return nothing("shared recovery code", sorted({str(it["logins"]) for it in rows}))
+
+
+@AREA.check(Door.CHANGE, Door.LOGIN)
+def another_s_code_is_not_one_s_own(look: Look) -> Finding:
+    """Who logs in where somebody has given a code is asked for his own."""
+    account = look.target.account
+    assert account  # noqa: S101  Door.LOGIN
+    _, web = look.people.enrolled_after
+    page = twofactor.log_in(web, account.login, account.password)
+    return same(ASK, page.component)
 
 
 @AREA.check(Door.API)

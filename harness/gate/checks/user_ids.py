@@ -4,7 +4,7 @@ import hashlib
 from typing import Final
 
 from harness.gate import sweep
-from harness.gate.check import Area, Door, Finding, holds, nothing, same
+from harness.gate.check import Area, Door, Finding, holds, nothing
 from harness.gate.day import OTHER_KINDS, Canary
 from harness.gate.look import Look
 from harness.matomo.api import ApiError
@@ -97,11 +97,28 @@ def no_report_of_users(look: Look) -> Finding:
 
 @AREA.check(Door.DATABASE)
 def no_visit_has_one(look: Look) -> Finding:
-    """No visit that is stored, of whatever day and site, has a user id."""
-    rows = look.database.query(
-        "SELECT COUNT(*) AS visits FROM {prefix}log_visit WHERE user_id <> ''"
-    )
-    return same(0, int(rows[0]["visits"]))
+    """No visit that is stored, of whatever day and site and in whatever table, has a user id."""
+    found = []
+    for table in look.visit_tables:
+        rows = look.database.query(
+            f"SELECT COUNT(*) AS visits FROM `{table}` WHERE user_id <> ''"  # noqa: S608
+        )
+        found += [f"{it['visits']} in {table}" for it in rows if it["visits"]]
+    return nothing("visit", found)
+
+
+@AREA.check(Door.DATABASE)
+def no_archive_names_users(look: Look) -> Finding:
+    """No report of users is in an archive, of a time when there was one."""
+    blobs = [it for it in sorted(look.database.tables()) if it.startswith("archive_blob_")]
+    found = []
+    for table in blobs:
+        rows = look.database.query(
+            f"SELECT COUNT(*) AS reports FROM {{prefix}}{table}"  # noqa: S608
+            " WHERE name LIKE 'UserId\\_%%'"
+        )
+        found += [f"{it['reports']} in {table}" for it in rows if it["reports"]]
+    return nothing("report", found)
 
 
 @AREA.check(Door.CHANGE, Door.DATABASE)

@@ -15,6 +15,11 @@ ASKS: Final = (
     "Piwik::checkUserHasSomeAdminAccess();\n        UsersManager::dieIfUsersAdminIsDisabled();"
 )
 
+EXPORT: Final = "Piwik::checkUserHasSomeAdminAccess();\n\n        $this->checkDataSubjectVisits($visits);\n\n        return $this->gdpr->exportDataSubjects($visits);"
+OPEN_EXPORT: Final = (
+    "return \\Piwik\\Access::doAsSuperUser(fn () => $this->gdpr->exportDataSubjects($visits));"
+)
+
 
 def _known_token(deployment: Deployment) -> None:
     salt = Look(deployment.target).settings["General"]["salt"]
@@ -167,5 +172,68 @@ MUTANTS: Final = (
         ),
         "A11",
         Stage.PAIR,
+    ),
+    Mutant(
+        "accounts.export_for_everybody",
+        "who asks what is known of him may export visits without a login, and every visit",
+        Place.IMAGE,
+        ("accounts.anonymous_is_answered_by_no_method",),
+        code("plugins/PrivacyManager/API.php", EXPORT, OPEN_EXPORT),
+        "P11",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "accounts.guesses_without_end",
+        "nothing limits guesses of passwords and codes, as the limit once locked an office out",
+        Place.FILE,
+        ("accounts.guesses_are_limited",),
+        key("Login", "enableBruteForceDetection", 0),
+        "A4",
+    ),
+    Mutant(
+        "accounts.expired_tokens_open",
+        "an expired token opens everything for another week, to spare somebody's scripts",
+        Place.IMAGE,
+        ("accounts.expired_tokens_open_nothing",),
+        code(
+            "plugins/UsersManager/Model.php",
+            "'bind' => array(Date::now()->getDatetime())",
+            "'bind' => array(Date::now()->subDay(7)->getDatetime())",
+        ),
+        "A3",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "accounts.sessions_outlive_the_password",
+        "a stolen session lives on for a day after the password was changed",
+        Place.IMAGE,
+        ("accounts.new_password_ends_sessions",),
+        code(
+            "core/Session/SessionAuth.php",
+            "return $sessionStartTime < Date::factory($tsPasswordModified)->getTimestampUTC();",
+            "return $sessionStartTime"
+            " < Date::factory($tsPasswordModified)->getTimestampUTC() - 86400;",
+        ),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "accounts.session_left",
+        "a load test left a session that lasts ten years",
+        Place.DATABASE,
+        ("accounts.sessions_end",),
+        sql(
+            "INSERT INTO {prefix}session (id, modified, lifetime, data)"
+            " VALUES ('left', UNIX_TIMESTAMP(), 315360000, '')"
+        ),
+        "A1",
+    ),
+    Mutant(
+        "accounts.reset_link_by_a_forged_header",
+        "a host is believed by a header that nobody sets: a reset link leads wherever its asker says",
+        Place.FILE,
+        ("accounts.password_reset_comes_by_mail", "configuration.no_forged_host_is_believed"),
+        key("General", "proxy_host_headers[]", "HTTP_X_FORWARDED_HOST"),
+        "X4",
+        Stage.PRODUCTION,
     ),
 )

@@ -232,4 +232,13 @@ MUTANTS: Final = (
         no_key("General", "archive_failure_recovery_timeout"),
         "R7",
     ),
+    Mutant(
+        "archiving.without_matomo_s_tasks",
+        "the schedule leaves Matomo's own tasks out: nothing is forgotten, no report is mailed",
+        Place.CONTAINERS,
+        ("archiving.what_is_due_is_done",),
+        lambda it: it.archive_by(lambda: it.stands.archive("--disable-scheduled-tasks").exit_code),
+        "P9",
+        Stage.PRODUCTION,
+    ),
 )

@@ -4,6 +4,7 @@ import base64
 from typing import Final
 
 from harness.gate.mutants.changes import (
+    apache,
     file,
     image_file,
     in_web,
@@ -424,5 +425,21 @@ MUTANTS: Final = (
         in_web("printf '\n[mail]\nssl_verify_peer = 0\n' >> config/common.config.ini.php"),
         "E3",
         Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.cookies_for_scripts",
+        "the web server takes HttpOnly from every cookie, for a script that is to see who is there",
+        Place.IMAGE,
+        ("configuration.cookies_are_not_for_scripts",),
+        apache('Header edit* Set-Cookie "(?i); *HttpOnly" ""'),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.cookies_for_other_sites",
+        "the web server lets other sites' pages send the session's cookie, for a frame",
+        Place.IMAGE,
+        ("configuration.cookies_are_not_for_scripts",),
+        apache('Header edit* Set-Cookie "SameSite=Lax" "SameSite=None"'),
+        stage=Stage.PAIR,
     ),
 )

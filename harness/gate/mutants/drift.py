@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from harness.gate.mutants.changes import every, file, in_web, key, no_key, option, renamed
+from harness.gate.mutants.changes import every, file, in_web, key, no_key, option, renamed, sql
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 
 
@@ -147,5 +147,31 @@ MUTANTS: Final = (
         no_key("General", "proxy_scheme_headers[]"),
         "M1",
         Stage.PRODUCTION,
+    ),
+    Mutant(
+        "drift.matomo_patched",
+        "the build patches a file of Matomo's own",
+        Place.IMAGE,
+        ("drift.matomo_is_the_base_s",),
+        in_web("echo '// mended' >> /usr/src/matomo/core/Access.php"),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "drift.file_in_a_plugin_of_matomo_s",
+        "the build adds a file to a plugin of Matomo's own, which overrules its services",
+        Place.IMAGE,
+        ("drift.matomo_is_the_base_s",),
+        in_web("echo '<?php return [];' > /usr/src/matomo/plugins/TwoFactorAuth/config/config.php"),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "drift.trigger",
+        "somebody's trigger writes down what is deleted",
+        Place.DATABASE,
+        ("drift.database_does_nothing_of_its_own",),
+        sql(
+            "CREATE TRIGGER kept AFTER DELETE ON {prefix}site FOR EACH ROW"
+            " INSERT INTO {prefix}option (option_name, option_value) VALUES (OLD.name, OLD.main_url)"
+        ),
     ),
 )

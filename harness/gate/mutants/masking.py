@@ -14,6 +14,7 @@ from harness.gate.mutants.changes import (
     no_plugin,
     option,
     renamed,
+    sql,
     visit_of_before,
 )
 from harness.gate.mutants.mutant import Change, Deployment, Mutant, Place, Stage
@@ -260,5 +261,32 @@ MUTANTS: Final = (
         ("masking.no_address_without_a_token",),
         key("Tracker", "tracking_requests_require_authentication", 0),
         "P6",
+    ),
+    Mutant(
+        "masking.own_networks_left_out",
+        "addresses of private networks are kept whole, to find the institution's broken devices",
+        Place.IMAGE,
+        ("masking.of_own_networks",),
+        code(
+            FAMILIES,
+            PARSED,
+            f"{PARSED} if ($ipObject->isInRanges(['10.0.0.0/8', '172.16.0.0/12'])) {{ return; }}",
+        ),
+        "P1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "masking.copy_of_the_visits",
+        "a copy of the visits of before lies beside them, since an upgrade",
+        Place.DATABASE,
+        ("masking.no_visit_keeps_more", "user_ids.no_visit_has_one"),
+        every(
+            visit_of_before("18.9.22.69", "alice@people.example"),
+            sql(
+                "CREATE TABLE {prefix}log_visit_before SELECT * FROM {prefix}log_visit",
+                "DELETE FROM {prefix}log_visit",
+            ),
+        ),
+        "P12",
     ),
 )

@@ -135,4 +135,16 @@ MUTANTS: Final = (
         "M4",
         Stage.PAIR,
     ),
+    Mutant(
+        "plugins.opt_out_refused",
+        "a rule closes the administration's module to whoever has no session: no visitor can opt out",
+        Place.IMAGE,
+        ("plugins.opt_out_is_served",),
+        apache(
+            '<If "%{QUERY_STRING} =~ /module=CoreAdminHome/ && %{HTTP_COOKIE} !~ /MATOMO_SESSID=/">',
+            "Require all denied",
+            "</If>",
+        ),
+        stage=Stage.PAIR,
+    ),
 )

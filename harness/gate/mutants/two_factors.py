@@ -2,7 +2,16 @@
 
 from typing import Final
 
-from harness.gate.mutants.changes import code, every, file, key, no_key, no_plugin, renamed, sql
+from harness.gate.mutants.changes import (
+    code,
+    every,
+    file,
+    key,
+    no_key,
+    no_plugin,
+    renamed,
+    sql,
+)
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 from harness.stack import faults
 
@@ -44,6 +53,13 @@ def _one_secret(deployment: Deployment) -> None:
     deployment.database.query(
         "UPDATE {prefix}user SET twofactor_secret = %s", instance.account.secret
     )
+
+
+def _recovery_codes_of_tests(deployment: Deployment) -> None:
+    """As plugins/TwoFactorAuth/config/test.php says for Matomo's own tests."""
+    dao = "Piwik\\Plugins\\TwoFactorAuth\\Dao\\RecoveryCode"
+    said = f"<?php return ['{dao}RandomGenerator' => Piwik\\DI::autowire('{dao}StaticGenerator')];"
+    deployment.shell.write("plugins/TwoFactorAuth/config/config.php", said, user="root")
 
 
 MUTANTS: Final = (
@@ -238,5 +254,40 @@ MUTANTS: Final = (
         _clock,
         "A5",
         Stage.PRODUCTION,
+    ),
+    Mutant(
+        "two_factors.recovery_codes_of_tests",
+        "everybody gets the recovery codes of Matomo's own tests",
+        Place.IMAGE,
+        ("two_factors.recovery_codes_are_one_s_own",),
+        _recovery_codes_of_tests,
+        "A6",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "two_factors.of_whoever_was_there_before",
+        "who logs in where another has given a code is asked for none",
+        Place.IMAGE,
+        ("two_factors.another_s_code_is_not_one_s_own",),
+        code(
+            "core/Session/SessionFingerprint.php",
+            "$_SESSION[self::SESSION_INFO_TWO_FACTOR_AUTH_VERIFIED] = 0;",
+            "$_SESSION[self::SESSION_INFO_TWO_FACTOR_AUTH_VERIFIED] ??= 0;",
+        ),
+        "A1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "two_factors.enrolled_anew_by_password",
+        "the second factor's own pages are excepted: by the password alone one enrols a new device",
+        Place.IMAGE,
+        ("two_factors.password_alone_opens_nothing",),
+        code(
+            FACTORS,
+            "if ($module === 'TwoFactorAuth' && $action === 'showQrCode') {",
+            "if ($module === 'TwoFactorAuth') {",
+        ),
+        "A7",
+        Stage.PAIR,
     ),
 )

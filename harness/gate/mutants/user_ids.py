@@ -9,6 +9,7 @@ from harness.gate.mutants.changes import (
     no_plugin,
     option,
     plugin,
+    sql,
     visit_of_before,
 )
 from harness.gate.mutants.mutant import Mutant, Place, Stage
@@ -140,5 +141,16 @@ MUTANTS: Final = (
         code(PROCESSOR, EMPTIED, f"if ($request->getParam('download') === '') {{ {EMPTIED} }}"),
         "P3",
         Stage.PAIR,
+    ),
+    Mutant(
+        "user_ids.reports_of_before",
+        "a report of when the UserId plugin was active is still in an archive",
+        Place.DATABASE,
+        ("user_ids.no_archive_names_users",),
+        sql(
+            "CREATE TABLE {prefix}archive_blob_2024_01"
+            " SELECT 1 AS idarchive, 'UserId_users' AS name, 1 AS idsite, 'alice' AS value"
+        ),
+        "P12",
     ),
 )

@@ -41,7 +41,8 @@ datatable_archiving_maximum_rows_subtable_events = 100
 
 [database]
 ; Matomo's own default is MySQL's old utf8, of three bytes at most: 𠮷 and 📚 in a title were lost.
-; Tables that were made by that: `./console core:convert-to-utf8mb4` first.
+; To tables that were made by that, hits with such letters would be lost whole. Convert them first:
+; MATOMO_DATABASE_CHARSET=utf8 ./console core:convert-to-utf8mb4 --yes
 charset = "utf8mb4"
 
 [TwoFactorAuth]

@@ -8,6 +8,7 @@ from harness import policy
 from harness.gate import run, target
 from harness.gate.check import Status
 from harness.gate.checks import ALL
+from harness.gate.day import TITLE
 from harness.matomo import config
 from harness.matomo.api import Api
 from harness.matomo.web import Parameters
@@ -46,6 +47,30 @@ def test_a_rotated_password_is_taken_up_by_the_next_task(matomo_production: Prod
     matomo_production.replace_task({"MATOMO_DATABASE_PASSWORD": "rotated-1"})
     assert matomo_production.matomo.shell.health() is None
     assert matomo_production.api.call("SitesManager.getAllSitesId") == [1]
+
+
+THREE_BYTES = "ALTER TABLE {{prefix}}{} CONVERT TO CHARACTER SET utf8mb3"
+CONVERT = ("php", "console", "core:convert-to-utf8mb4", "--yes")
+
+
+@pytest.mark.matomo_log("Illegal mix of collations", reason="tables of before have no such letters")
+@pytest.mark.matomo_log('"POST /matomo.php" 400', reason="so such a hit is lost")
+def test_tables_of_three_bytes_are_converted_as_the_configuration_says(matomo_pair: Pair) -> None:
+    for table in matomo_pair.database.tables():
+        matomo_pair.database.query(THREE_BYTES.format(table))
+    assert _titles_kept(matomo_pair, "plain", f"before {TITLE}") == ["plain"]
+    matomo_pair.shell.run("env", "MATOMO_DATABASE_CHARSET=utf8", *CONVERT)
+    assert _titles_kept(matomo_pair, f"after {TITLE}") == ["plain", f"after {TITLE}"]
+
+
+def _titles_kept(matomo: Instance, *titles: str) -> list[str]:
+    for title in titles:
+        hit: Parameters = {"idsite": 1, "rec": 1, "action_name": title}
+        matomo.web.post_form("matomo.php", hit)
+    rows = matomo.database.query(
+        "SELECT name FROM {prefix}log_action WHERE type = 4 ORDER BY idaction"
+    )
+    return [str(it["name"]) for it in rows]
 
 
 # -- plugins of the overlay folder ----------------------------------------------------------------

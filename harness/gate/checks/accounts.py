@@ -49,6 +49,7 @@ OPEN_METHODS: Final = frozenset(
         " getAvailableLanguageNames getTranslationsForLanguage",
         "Live": "isVisitorProfileEnabled",
         "Overlay": "getTranslations",
+        "PrivacyManager": "getCompliancePolicies",
         "SitesManager": "getImageTrackingCode getIpsForRange getDefaultTimezone getCurrencyList"
         " getCurrencySymbols getTimezonesList getTimezoneName",
         "Transitions": "getTranslations isPeriodAllowed",

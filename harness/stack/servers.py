@@ -51,7 +51,7 @@ class Installed:
     Args:
         account: the superuser.
         token: the superuser's token_auth.
-        settings: text of config.ini.php, without [database] where the environment has it.
+        settings: text of config.ini.php, without the way to the database where the environment has it.
         passwords: of the database.
     """
 

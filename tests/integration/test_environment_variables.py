@@ -137,5 +137,5 @@ def test_no_save_writes_the_environment_into_the_file(injected: Pair) -> None:
     assert 'salt = ""' in written, "the file's own value of an overridden key stays"
     secrets = [injected.mariadb.passwords.matomo, injected.mariadb.passwords.matomo[:12], "nary;"]
     assert not [secret for secret in secrets if secret in written]
-    assert "[database]" not in written
+    assert "tables_prefix" not in written
     assert "cors_domains" not in written

@@ -51,7 +51,8 @@ class Installed:
     Args:
         account: the superuser.
         token: the superuser's token_auth.
-        settings: text of config.ini.php, without the way to the database where the environment has it.
+        settings: text of config.ini.php; of the way to the database only what is not in the
+            environment.
         passwords: of the database.
     """
 

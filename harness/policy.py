@@ -113,10 +113,12 @@ class DatabaseSettings:
     Args:
         options: `name=value` rows of the table option, where they are there at all.
         plugin_settings: likewise, `plugin.name=value`.
+        site_settings: likewise, of a site's own settings.
     """
 
     options: tuple[str, ...]
     plugin_settings: tuple[str, ...]
+    site_settings: tuple[str, ...]
 
 
 @dataclass(frozen=True)

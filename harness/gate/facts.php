@@ -22,6 +22,7 @@ foreach ($facts["settings"]["Plugins"]["Plugins"] ?? [] as $name) {
         $facts["missing"][] = "$name requires {$it["requirement"]} {$it["requiredVersion"]}, here is {$it["actualVersion"]}";
     }
 }
+$facts["tmp"] = $container->get("path.tmp");
 $facts["methods"] = [];
 foreach ($facts["activated"] as $name) {
     if (!class_exists($api = "Piwik\\Plugins\\$name\\API")) { continue; }

@@ -213,10 +213,12 @@ class Look:
     def visit_tables(self) -> list[str]:
         """Names of all tables that have visits in them: a copy, or what an upgrade left, too."""
         rows = self.database.query(
-            "SELECT TABLE_NAME AS name FROM information_schema.COLUMNS"
-            " WHERE TABLE_SCHEMA = DATABASE() AND COLUMN_NAME = 'location_ip'"
+            "SELECT TABLE_SCHEMA = DATABASE() AS own, TABLE_SCHEMA AS `schema`, TABLE_NAME AS name"
+            " FROM information_schema.COLUMNS WHERE COLUMN_NAME = 'location_ip'"
         )
-        return [str(it["name"]) for it in rows]
+        # Where instances share a server, what is beside this one's schema is another's.
+        shared = self.target.shell is not None and self.target.shell.instance
+        return [f"{it['schema']}`.`{it['name']}" for it in rows if it["own"] or not shared]
 
     # -- done once, looked at often ----------------------------------------------------------------
 

@@ -11,6 +11,9 @@ from harness.stack.archiver import COMMAND
 
 AREA: Final = Area("archiving")
 
+AGES: Final = ("today", "week", "month", "year")
+"""Of archives, in the names of keys in [General]."""
+
 Reports = Mapping[tuple[str, str, str], Figures]
 
 
@@ -146,10 +149,12 @@ def ranges_sum_up_days(look: Look) -> Finding:
 
 @AREA.check(Door.CHANGE)
 def second_run_changes_nothing(look: Look) -> Finding:
-    """A second run of the archiver changes no number."""
+    """There is a second run of the archiver, and it changes no number."""
     before = dict(look.day.after[""])
     if code := look.day.archived_again:
         return same(0, code)
+    if not look.day.was_archived_again:
+        return holds(False, "a second run", "none: no container was started")
     now = look.day.reported()
     changed = [
         f"{key}: {before[key]} to {now[key]}"
@@ -157,6 +162,23 @@ def second_run_changes_nothing(look: Look) -> Finding:
         if key[1] != "range" and now[key] != before[key]
     ]
     return nothing("changed number", changed)
+
+
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def a_stop_is_passed_on(look: Look) -> Finding:
+    """Who stops the scheduled task stops the archiver: none goes on that nobody waits for."""
+    shell = look.shell
+    if shell.instance or not shell.run("sh", "-c", f"command -v {COMMAND} || true"):
+        raise CannotTellError(f"the container is shared, or the image has no {COMMAND}")
+    assert look.day.archived is not None  # noqa: S101  what is compared is compared before
+    # Of a sign in brackets the script's own command line has none.
+    there = "grep -qsa 'core:archiv[e]' /proc/[0-9]*/cmdline"
+    script = (
+        f"{COMMAND} >/dev/null 2>&1 & task=$!; until {there}; do :; done;"
+        f" kill -TERM $task; wait $task; ! {there} || echo an archiver"
+    )
+    left = shell.run("timeout", "60", "sh", "-c", script, user="root")
+    return nothing("process that is left", left.splitlines())
 
 
 @AREA.check(Door.INSIDE)
@@ -173,12 +195,24 @@ def row_limits_are_the_policy_s(look: Look) -> Finding:
 
 @AREA.check(Door.INSIDE)
 def today_is_archived_anew(look: Look) -> Finding:
-    """Today's archive is outdated after as many seconds as the policy says."""
-    wanted = look.policy.archiving.today_outdated_after_seconds
-    return same(
-        str(wanted),
-        str(look.settings["General"].get("time_before_today_archive_considered_outdated")),
-    )
+    """Today's archive, and so its week's, month's and year's, is outdated after the policy's seconds."""
+    wanted = str(look.policy.archiving.today_outdated_after_seconds)
+    general = look.settings["General"]
+    seen = {it: str(general.get(f"time_before_{it}_archive_considered_outdated")) for it in AGES}
+    # -1: as soon as today's is (core/ArchiveProcessor/Rules.php).
+    wrong = [
+        f"{it}: {seconds}"
+        for it, seconds in seen.items()
+        if seconds != wanted and (it == "today" or seconds != "-1")
+    ]
+    return holds(not wrong, f"today: {wanted}", "; ".join(wrong or [f"today: {seen['today']}"]))
+
+
+@AREA.check(Door.HITS, Door.API)
+def robots_are_not_counted(look: Look) -> Finding:
+    """A robot's hit is no visit."""
+    counted = look.day.robot in look.day.stored
+    return holds(not counted, "nothing stored", "a visit" if counted else "nothing stored")
 
 
 @AREA.check(Door.INSIDE)

@@ -1,10 +1,15 @@
 """Configuration: what the environment says holds everywhere, and no secret is written down."""
 
+import base64
+import html
 import json
 import secrets
+import socket
+import ssl
+import warnings
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from harness.errors import BrokenPromiseError, MachineCannotError
 from harness.gate import sweep
@@ -14,9 +19,12 @@ from harness.gate.ini import parse
 from harness.gate.look import FACTS, Look
 from harness.matomo.config import with_key
 from harness.matomo.web import Web
+from harness.stack.containers import LOOPBACK
 
 AREA: Final = Area("configuration")
 
+SEED: Final = "/usr/src/matomo-config/config.ini.php"
+"""Of the image; the first task of a new volume copies it to config/."""
 NOT_SETTINGS: Final = ("MATOMO_VERSION",)
 """Of the official image; no key of the configuration is meant."""
 MAIL_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -26,6 +34,8 @@ MAIL_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Of [mail] (generalSettings in plugins/CoreAdminHome/Controller.php). With another encryption PHPMailer takes TLS
 where the relay offers it and clear text where not; another type it chooses itself."""
+KEPT: Final = ("config", "misc", "js", "matomo.js", "piwik.js")
+"""What an image cannot bring back (image/bin/backup-data.sh)."""
 ELSEWHERE: Final = "elsewhere.example"
 FORGED_HOSTS: Final = ("X-Forwarded-Host", "X-Host", "X-Forwarded-Server", "X-Original-Host")
 """By which proxies name the host that was asked for; the load balancer leaves them as they are."""
@@ -48,6 +58,7 @@ SAFEGUARDS: Final[Mapping[str, int | tuple[str, ...]]] = {
             *("General.cors_domains", "Tracker.exclude_requests", "Development.enabled"),
             *("Tracker.debug", "Tracker.debug_on_demand", "Tracker.use_third_party_id_cookie"),
             *("Tracker.enable_fingerprinting_across_websites", "Tracker.trust_visitors_cookies"),
+            "General.disable_checks_usernames_attributes",
             *("Debug.tracker_always_new_visitor", "Debug.log_sql_queries"),
             *("Debug.enable_sql_profiler", "Debug.enable_php_profiler"),
             *("Debug.always_archive_data_day", "Debug.always_archive_data_period"),
@@ -156,6 +167,18 @@ def every_letter_is_kept(look: Look) -> Finding:
     return holds(TITLE in titles, TITLE, "; ".join(sorted(titles)))
 
 
+@AREA.check(Door.DATABASE)
+def tables_are_of_one_charset(look: Look) -> Finding:
+    """All tables are in one character set: what one keeps, another would refuse."""
+    rows = look.database.query(
+        "SELECT SUBSTRING_INDEX(TABLE_COLLATION, '_', 1) AS charset, COUNT(*) AS tables"
+        " FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
+        " AND TABLE_TYPE = 'BASE TABLE' GROUP BY charset"
+    )
+    seen = ", ".join(f"{it['charset']}: {it['tables']}" for it in rows)
+    return holds(len(rows) == 1, "one character set", seen)
+
+
 @AREA.check(Door.INSIDE)
 def no_safeguard_is_off(look: Look) -> Finding:
     """No safeguard that Matomo has by default is off or wider: debug output, frames, unchecked certificates."""
@@ -192,9 +215,9 @@ def mail_settings_are_words_of_matomo_s(look: Look) -> Finding:
 
 @AREA.check(Door.INSIDE)
 def file_is_well_formed(look: Look) -> Finding:
-    """Every line of config.ini.php is what it looks like."""
-    said = look.shell.run("sh", "-c", f"check-config {look.shell.config} || true")
-    return nothing("broken line", said.splitlines())
+    """Every line of config.ini.php is what it looks like, here and in the image."""
+    each = f"for it in {look.shell.config} {SEED}; do [ ! -e $it ] || check-config $it; done"
+    return nothing("broken line", look.shell.run("sh", "-c", f"{each} || true").splitlines())
 
 
 @AREA.check(Door.INSIDE)
@@ -224,10 +247,12 @@ def torn_file_is_no_new_matomo(look: Look) -> Finding:
 
 @AREA.check(Door.INSIDE, Door.CHANGE)
 def health_check_sees_what_is_wrong(look: Look) -> Finding:
-    """The container's health check is red while Matomo shows its maintenance page."""
+    """The container's health check is green on what is well, and red while Matomo shows its maintenance page."""
     shell = look.shell
     if shell.instance or not shell.run("sh", "-c", "command -v matomo-health || true"):
         raise CannotTellError("the container is shared, or has no health check of ours")
+    if said := shell.health():
+        return holds(False, "green", said)
     whole = shell.read(shell.config)
     shell.write(shell.config, with_key(whole, "General", "maintenance_mode", 1))
     try:
@@ -235,6 +260,35 @@ def health_check_sees_what_is_wrong(look: Look) -> Finding:
     finally:
         shell.write(shell.config, whole)
     return holds(said is not None, "a reason", said or "healthy")
+
+
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def a_start_leaves_the_live_file(look: Look) -> Finding:
+    """A container that starts on a config.ini.php that is there leaves it as it is."""
+    shell, start = look.shell, "matomo-entrypoint"
+    if shell.instance or not shell.run("sh", "-c", f"command -v {start} || true"):
+        raise CannotTellError("the container is shared, or has no entrypoint of ours")
+    whole = shell.read(shell.config)
+    live = with_key(whole, "General", "gate_canary", 1)
+    shell.write(shell.config, live)
+    try:
+        shell.run(start, "true", user="root")
+        after = shell.read(shell.config)
+    finally:
+        shell.write(shell.config, whole)
+    return holds(after == live, "the file of before", "another" if after != live else "it")
+
+
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def backup_is_whole(look: Look) -> Finding:
+    """The backup has all of config, misc and js, and the tracker's two files."""
+    if not look.shell.run("sh", "-c", "command -v backup-data.sh || true"):
+        raise CannotTellError("the image has no backup-data.sh")
+    place = f"/tmp/gate-{secrets.token_hex(6)}"  # noqa: S108  in the container
+    compare = f"for it in {' '.join(KEPT)}; do LC_ALL=C diff -rq $it {place}/$it 2>&1; done"
+    script = f"mkdir {place} && backup-data.sh {place} >&2; {compare}; rm -rf {place}"
+    said = look.shell.run("sh", "-c", script, user="root")
+    return nothing("difference", said.splitlines())
 
 
 @AREA.check(Door.INSIDE)
@@ -303,6 +357,20 @@ def no_secret_of_before_in_the_file(look: Look) -> Finding:
     return nothing("secret", [f"[{it}] {key}" for it, key in said if ini.get(it, {}).get(key)])
 
 
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def a_save_writes_no_secret(look: Look) -> Finding:
+    """Matomo saves its configuration, and no password of the environment's is in the file then."""
+    shell = look.shell
+    whole = shell.read(shell.config)
+    shell.console("config:set", "--section=General", "--key=gate_canary", "--value=1")
+    ini = parse(shell.read(shell.config))
+    shell.write(shell.config, whole)
+    if ini.get("General", {}).get("gate_canary") != "1":
+        return holds(False, "the file to be saved", "it is not")
+    said = [(section, key) for section, key, _ in injected(look.facts).values() if key in SECRETS]
+    return nothing("secret", [f"[{it}] {key}" for it, key in said if ini.get(it, {}).get(key)])
+
+
 @AREA.check(Door.STANDS, Door.INSIDE, costly=True)
 def no_secret_in_a_file(look: Look) -> Finding:
     """After Matomo saved its configuration, no secret of the environment is in a file, or a backup."""
@@ -317,11 +385,11 @@ def no_secret_in_a_file(look: Look) -> Finding:
 
 
 def _grep(look: Look, needles: Mapping[str, str], places: str) -> list[str]:
-    """Return where `needles` are, by name; they go in by a file, never by an argument."""
+    """Return where `needles` are, in whatever form; they go in by a file, never by an argument."""
     found = []
     for name, needle in needles.items():
         path = f"tmp/gate-{secrets.token_hex(6)}"
-        look.shell.write(path, needle)
+        look.shell.write(path, "\n".join(_forms(needle)))
         files = look.shell.run(
             *("sh", "-c", f"grep -rlaF -f {path} {places} 2>/dev/null | grep -v {path} || true"),
             user="root",
@@ -329,6 +397,12 @@ def _grep(look: Look, needles: Mapping[str, str], places: str) -> list[str]:
         look.shell.run("rm", "-f", path)
         found += [f"{name} in {file}" for file in files.split()]
     return found
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as it is, and as JSON, an address, a page and base64 have it."""
+    encoded = base64.b64encode(secret.encode()).decode()
+    return {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), html.escape(secret), encoded}
 
 
 @AREA.check(Door.STANDS)
@@ -339,7 +413,7 @@ def no_secret_in_a_log(look: Look) -> Finding:
         f"{name} in the log of {service}"
         for name, secret in look.stands.secrets.items()
         for service, text in logs.items()
-        if secret in text
+        if any(it in text for it in _forms(secret))
     ]
     return nothing("secret in a log", found)
 
@@ -388,6 +462,32 @@ def _by_tls(look: Look) -> bool:
     if host.endswith("localhost") or host.startswith("127."):
         raise CannotTellError("it is reached by http, on this machine's loopback")
     return False
+
+
+@AREA.check()
+def old_tls_is_refused(look: Look) -> Finding:
+    """TLS 1.0 and 1.1 are refused (RFC 8996)."""
+    if not _by_tls(look):
+        return holds(False, "an address by https", look.target.url)
+    if not ssl.HAS_TLSv1_1:
+        raise CannotTellError("this machine's OpenSSL does not know them")
+    parts = urlsplit(look.target.url)
+    host = LOOPBACK if str(parts.hostname).endswith("localhost") else str(parts.hostname)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    try:
+        with (
+            socket.create_connection((host, parts.port or 443), timeout=10) as connection,
+            context.wrap_socket(connection) as spoken,
+        ):
+            return holds(False, "a refusal", spoken.version())
+    except (ssl.SSLError, ConnectionError) as refused:
+        return holds(True, "a refusal", type(refused).__name__)
 
 
 @AREA.check()

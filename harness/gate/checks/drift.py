@@ -1,10 +1,11 @@
 """Drift: what runs against what the repository says, file and database."""
 
 import re
+import time
 from typing import Any, Final
 
 from harness.gate.check import Area, CannotTellError, Door, Finding, nothing
-from harness.gate.checks.configuration import injected
+from harness.gate.checks.configuration import SEED, injected
 from harness.gate.ini import Ini, differences, parse, pasteable
 from harness.gate.look import Look
 
@@ -19,8 +20,6 @@ OF_THE_INSTALLATION: Final = (
     ("General", "installation_in_progress"),
     ("General", "instance_id"),
 )
-SEED: Final = "/usr/src/matomo-config/config.ini.php"
-"""Of the image; the first task of a new volume copies it to config/."""
 CODE: Final = "/usr/src/matomo"
 """Of the image; every task copies it to the web root."""
 OF_MATOMO: Final = ("matomo.js", "piwik.js")
@@ -38,6 +37,10 @@ SETTINGS: Final = (
     *("MobileMessaging", "usersmanager.", "usercountry.location_provider"),
 )
 """Beginnings of the names of options that are settings; the rest is Matomo's own bookkeeping."""
+ASKS_OR_WRITES: Final = r"\$_(GET|POST|REQUEST|COOKIE)|file_put_contents|\b(eval|system|exec) *\("
+NOTHING_SET: Final = ("0", "", "[]", "None", "null", "false")
+LONGEST_WAIT: Final = 32 * 24 * 3600
+"""Seconds; Matomo knows hourly, daily, weekly and monthly tasks (core/Scheduler/Schedule)."""
 BOOKKEEPING: Final = ("PrivacyManager.userIdSalt", "delete_logs_lastRun", "delete_reports_lastRun")
 
 
@@ -88,7 +91,10 @@ def matomo_is_the_base_s(look: Look) -> Finding:
     there = look.shell.run("sh", "-c", f"cd {CODE} && find . -type f").splitlines()
     parts = {_part(it) for it in ours}
     added = [it for it in there if it not in ours and _part(it) in parts and _is_code(it[2:])]
-    beyond = [*re.findall(r"^\./(.+): FAILED", changed, re.MULTILINE), *(it[2:] for it in added)]
+    beyond = [
+        *re.findall(r"^(?:\./)?(.+): FAILED", changed, re.MULTILINE),
+        *(it[2:] for it in added),
+    ]
     return nothing("file beyond the base", [it for it in beyond if it not in OWN])
 
 
@@ -104,6 +110,14 @@ def _is_code(path: str) -> bool:
     if path.startswith(("config/", "misc/", "js/")):
         return path.endswith(".php") and not OF_THE_FILE.fullmatch(path)
     return True
+
+
+@AREA.check(Door.INSIDE)
+def compiled_pages_only_show(look: Look) -> Finding:
+    """No program in tmp/, where Matomo compiles its pages, reads what is sent or writes a file of its own."""
+    # Twig's and Matomo's own do neither; one that does was put there.
+    script = f"grep -rlE --include='*.php' '{ASKS_OR_WRITES}' {look.shell.tmp} 2>/dev/null || true"
+    return nothing("program", look.shell.run("sh", "-c", script).splitlines())
 
 
 @AREA.check(Door.INSIDE)
@@ -153,6 +167,42 @@ def plugin_settings_are_the_policy_s(look: Look) -> Finding:
     known = set(look.policy.settings.plugin_settings)
     found = [f"{it['name']}={it['value']}" for it in rows]
     return nothing("plugin setting beyond the policy", [it for it in found if it not in known])
+
+
+@AREA.check(Door.DATABASE)
+def site_settings_are_the_policy_s(look: Look) -> Finding:
+    """No site's own setting of a plugin's is other than the policy says."""
+    rows = look.database.query(
+        "SELECT CONCAT(plugin_name, '.', setting_name) AS name, setting_value AS value, idsite"
+        " FROM {prefix}site_setting WHERE plugin_name NOT LIKE '%%Measurable'"
+    )
+    known = set(look.policy.settings.site_settings)
+    found = [
+        f"{it['name']}={it['value']} of site {it['idsite']}"
+        for it in rows
+        # The form of a site saves all of them, and what is off or empty is Matomo's default.
+        if str(it["value"]) not in NOTHING_SET and f"{it['name']}={it['value']}" not in known
+    ]
+    return nothing("site's setting beyond the policy", found)
+
+
+@AREA.check(Door.INSIDE)
+def no_site_has_its_own_section(look: Look) -> Finding:
+    """No site has a section of the configuration to itself, which would overrule what is promised of all."""
+    found = [it for it in look.settings if re.search(r"_\d+$", it)]
+    return nothing("section of one site", found)
+
+
+@AREA.check(Door.DATABASE)
+def no_task_is_put_off(look: Look) -> Finding:
+    """None of Matomo's own tasks waits longer than a month, as after a day with a wrong clock."""
+    rows = look.database.query(
+        "SELECT option_value AS value FROM {prefix}option"
+        " WHERE option_name = 'TaskScheduler.timetable'"
+    )
+    last = time.time() + LONGEST_WAIT
+    tasks = re.findall(r's:\d+:"([^"]+)";i:(\d+);', "".join(str(it["value"]) for it in rows))
+    return nothing("task put off", [name for name, when in tasks if int(when) > last])
 
 
 def _beyond(rows: list[dict[str, Any]], known: tuple[str, ...]) -> list[str]:

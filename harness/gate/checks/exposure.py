@@ -1,12 +1,16 @@
 """Exposure: what the web server tells and shows to whoever asks."""
 
 import re
+import secrets
 from typing import Final
 
 import requests
 
+from harness.gate import sweep
 from harness.gate.check import Area, Door, Finding, holds, nothing, same
 from harness.gate.look import Look
+from harness.matomo.web import Parameters
+from harness.stack.containers import WEB_ROOT
 
 AREA: Final = Area("exposure")
 
@@ -26,6 +30,12 @@ CODE: Final = ("core", "vendor", "node_modules", "libs", "misc", "composer", "pa
 """Beginnings of the paths of code and of lists of packages."""
 
 
+TODAY: Final[Parameters] = {"idSite": 1, "period": "day", "date": "today"}
+INNER: Final = (
+    *(("CoreHome", "index"), ("Dashboard", "embeddedIndex"), ("MultiSites", "index")),
+    *(("CoreAdminHome", "home"), ("UsersManager", "index")),
+)
+"""Module and action of a page of each kind."""
 WORDS: Final = {
     "X-Frame-Options": {"sameorigin", "deny"},
     "X-Content-Type-Options": {"nosniff"},
@@ -163,24 +173,80 @@ def php_errors_are_not_shown(look: Look) -> Finding:
 @AREA.check()
 def security_headers_are_there(look: Look) -> Finding:
     """Every page has the security headers of the policy, with values that browsers know."""
-    headers = look.login_page.headers
-    missing = [it for it in look.policy.exposure.security_headers if it not in headers]
+    return nothing("missing or unknown header", _missing(look, look.login_page))
+
+
+@AREA.check(Door.LOGIN)
+def security_headers_are_on_inner_pages(look: Look) -> Finding:
+    """Pages behind the login have them too: dashboard, reports, administration."""
+    missing = [
+        f"{module}.{action}: {it}"
+        for module, action in INNER
+        for it in _missing(look, look.page(module, action, **TODAY).response)
+    ]
+    return nothing("missing or unknown header", missing)
+
+
+def _missing(look: Look, page: requests.Response) -> list[str]:
+    missing = [it for it in look.policy.exposure.security_headers if it not in page.headers]
     unknown = [
         f"{name}: {value}"
         for name, words in WORDS.items()
-        if (value := headers.get(name))
+        if (value := page.headers.get(name))
         and not {it.strip().lower() for it in value.split(",")} <= words
     ]
-    return nothing("missing or unknown header", missing + unknown)
+    return missing + unknown
+
+
+@AREA.check()
+def pages_stay_out_of_caches(look: Look) -> Finding:
+    """No cache on the way keeps a page or an answer of the API for the next who asks."""
+    answers = {
+        "page": look.login_page,
+        "API": look.web.get({"module": "API", "method": "API.getSettings", "format": "JSON"}),
+    }
+    kept = []
+    for name, it in answers.items():
+        said = it.headers.get("Cache-Control", "")
+        # An answer of the API says nothing of it, and by that is kept by none (RFC 9111, 3).
+        if re.search(r"public|max-age=[1-9]", said) or (name == "page" and not said):
+            kept.append(f"{name}: Cache-Control {said or 'not sent'}")
+    return nothing("answer for every cache", kept)
+
+
+@AREA.check(Door.INSIDE)
+def matomo_s_own_tmp_is_closed(look: Look) -> Finding:
+    """What Matomo writes for itself, wherever it is told to, is not to be had over HTTP."""
+    directory = str(look.facts["tmp"])
+    name = f"gate-{secrets.token_hex(6)}.txt"
+    look.shell.write(f"{directory}/{name}", "canary")
+    try:
+        path = f"{directory.removeprefix(WEB_ROOT).lstrip('/')}/{name}"
+        opened = _open(look, (path,)) if directory.startswith(WEB_ROOT) else []
+    finally:
+        look.shell.run("rm", "-f", f"{directory}/{name}")
+    return nothing("open path", opened)
+
+
+@AREA.check(Door.API, Door.INSIDE, costly=True)
+def no_token_in_a_file(look: Look) -> Finding:
+    """No file of the deployment's own has the superuser's token in it: whoever reads it needs no second factor."""
+    needles: sweep.Needles = {"a superuser's token": (str(look.target.token).encode(),)}
+    return nothing("file", sweep.files(look, needles))
 
 
 @AREA.check()
 def no_other_site_s_script_may_read(look: Look) -> Finding:
-    """No page lets another site's script read it; the tracker alone answers everybody."""
+    """No page or answer of the API lets another site's script read it; the tracker alone answers everybody."""
     web = look.web
     web.session.headers["Origin"] = "https://elsewhere.example"
-    allowed = web.get({"module": "Login"}).headers.get("Access-Control-Allow-Origin")
-    return holds(allowed is None, "no Access-Control-Allow-Origin", allowed)
+    asked = {"page": {"module": "Login"}, "API": {"module": "API", "method": "API.getSettings"}}
+    allowed = [
+        f"{name}: {origin}"
+        for name, it in asked.items()
+        if (origin := web.get(it).headers.get("Access-Control-Allow-Origin"))
+    ]
+    return nothing("Access-Control-Allow-Origin", allowed)
 
 
 @AREA.check()

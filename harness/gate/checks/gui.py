@@ -1,11 +1,22 @@
 """What only a browser shows, and what a person would look at before a promotion."""
 
+import re
 from typing import Final
 
 from harness.gate.check import Area, Door, Finding, holds, nothing
 from harness.gate.look import Look
+from harness.matomo.web import Page
 
 AREA: Final = Area("gui")
+
+NAME_OF_A_WORD: Final = r"\b(?:General|Login|CoreHome|CoreAdminHome)_[A-Z]\w+"
+"""Shown as it is where a translation has none (core/Translation/Translator.php)."""
+
+
+@AREA.check()
+def pages_say_words(look: Look) -> Finding:
+    """The login page says words, and no names of words, as where translations cannot be read."""
+    return nothing("name of a word", re.findall(NAME_OF_A_WORD, Page(look.login_page).gist))
 
 
 @AREA.check(Door.LOGIN, costly=True)

@@ -26,7 +26,8 @@ def _kept_of(look: Look, canaries: list[Canary]) -> Finding:
     zeroed, stored = look.policy.privacy.masked_bytes, look.day.stored
     wrong, seen, expected = [], set(), set()
     for it in canaries:
-        address = stored[it].address if it in stored else "nothing stored"
+        nothing_stored = f"nothing stored {look.day.not_taken.get(it, '')}".rstrip()
+        address = stored[it].address if it in stored else nothing_stored
         seen.add(address)
         expected.add(masked(it.address, zeroed))
         if address not in {masked(it.address, more) for more in range(zeroed, 5)}:
@@ -117,6 +118,12 @@ def of_the_old_name(look: Look) -> Finding:
 def of_a_beacon(look: Look) -> Finding:
     """An address that a proxy passes on with JavaScript's beacon is stored without its last bytes."""
     return _of_test_site(look, "beacon")
+
+
+@AREA.check(Door.CHANGE)
+def of_queued_hits(look: Look) -> Finding:
+    """An address that a proxy passes on with hits that JavaScript has queued is stored without its last bytes."""
+    return _of_test_site(look, "queued")
 
 
 @AREA.check(Door.CHANGE)

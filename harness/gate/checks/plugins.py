@@ -1,9 +1,12 @@
 """Plugins: exactly those that are promised, whole, and fit for this Matomo."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from harness.gate.check import Area, Door, Finding, holds, nothing, same
 from harness.gate.look import Look
+from harness.matomo.api import ApiError
+from harness.matomo.web import Parameters
 
 AREA: Final = Area("plugins")
 
@@ -45,6 +48,33 @@ READS: Final = {
     "API": ("API.getReportMetadata", {}),
 }
 """A question to each, whose answer needs its tables and classes."""
+
+
+MADE: Final[Mapping[str, tuple[str, Parameters]]] = {
+    "Annotations": ("Annotations.add", {"date": "2026-01-05", "note": "gate"}),
+    "Dashboard": (
+        "Dashboard.createNewDashboardForUser",
+        {"login": "gate", "dashboardName": "gate", "addDefaultWidgets": 1},
+    ),
+    "Goals": (
+        "Goals.addGoal",
+        {"name": "gate", "matchAttribute": "url", "pattern": "x", "patternType": "contains"},
+    ),
+    "ScheduledReports": (
+        "ScheduledReports.addReport",
+        {
+            **{"description": "gate", "period": "never", "hour": 0, "reportType": "email"},
+            **{"reportFormat": "html", "reports[0]": "VisitsSummary_get"},
+            **{"parameters[displayFormat]": 1, "parameters[emailMe]": "true"},
+        },
+    ),
+    "SegmentEditor": (
+        "SegmentEditor.add",
+        {"name": "gate", "definition": "visitCount>=9", "autoArchive": 0},
+    ),
+}
+"""What people make in each, by the API that the pages ask."""
+PNG: Final = b"\x89PNG"
 
 
 @AREA.check(Door.API)
@@ -114,6 +144,18 @@ def core_has_its_tables(look: Look) -> Finding:
     return nothing("missing table", sorted(needed - set(look.facts["tables"])))
 
 
+@AREA.check(Door.DATABASE)
+def tables_have_their_keys(look: Look) -> Finding:
+    """Every table has its primary key: a restore may lose it, and rows are no longer one of a kind."""
+    rows = look.database.query(
+        "SELECT TABLE_NAME AS name FROM information_schema.TABLES"
+        " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME NOT IN"
+        " (SELECT TABLE_NAME FROM information_schema.STATISTICS"
+        " WHERE TABLE_SCHEMA = DATABASE() AND INDEX_NAME = 'PRIMARY')"
+    )
+    return nothing("table without a key", [str(it["name"]) for it in rows])
+
+
 @AREA.check(Door.INSIDE)
 def fit_this_version(look: Look) -> Finding:
     """What each plugin requires of Matomo, PHP and other plugins is here."""
@@ -156,6 +198,45 @@ def opt_out_is_served(look: Look) -> Finding:
     return holds(kept, "the script", f"HTTP {answer.status_code}, {kind}")
 
 
+@AREA.check(Door.CHANGE)
+def take_what_is_made(look: Look) -> Finding:
+    """What people make in a plugin is taken: a segment, a goal, a note, a report, a dashboard."""
+    promised = {*look.policy.plugins.active}
+    asked = {name: it for name, it in MADE.items() if name in promised}
+    errors = []
+    for name, (method, more) in asked.items():
+        try:
+            look.api.call(method, **{**more, "idSite": look.day.sites[0]})
+        except ApiError as error:
+            errors.append(f"{name}: {error.seen}")
+    return nothing("error", errors)
+
+
+@AREA.check(Door.LOGIN, Door.API)
+def pictures_are_drawn(look: Look) -> Finding:
+    """Reports have their pictures: the curves of overviews, and the graphs that are mailed."""
+    where: Parameters = {"idSite": 1, "period": "day", "date": "last10"}
+    curve: Parameters = {
+        **{"module": "VisitsSummary", "action": "getEvolutionGraph"},
+        **{"viewDataTable": "sparkline", "columns": "nb_visits"},
+    }
+    graph: Parameters = {
+        **{"module": "API", "method": "ImageGraph.get", "apiModule": "VisitsSummary"},
+        **{"apiAction": "get", "graphType": "evolution"},
+    }
+    token = {"token_auth": look.target.token or ""}
+    answers = {
+        "curve": look.superuser.get({**where, **curve}),
+        "graph": look.web.post({**where, **graph}, token),
+    }
+    missing = [
+        f"{name}: {len(it.content)} bytes, {it.headers.get('Content-Type')}"
+        for name, it in answers.items()
+        if not it.content.startswith(PNG)
+    ]
+    return nothing("missing picture", missing)
+
+
 @AREA.check(Door.INSIDE)
 def tracker_is_whole(look: Look) -> Finding:
     """The tracker JavaScript on disk is this version's, with every active plugin's part in it."""
@@ -168,11 +249,14 @@ def tracker_is_served(look: Look) -> Finding:
     answers = [look.web.ask(it) for it in ("matomo.js", "piwik.js")]
     kept = all(it.ok and "Matomo" in it.text[:300] for it in answers)
     kept = kept and answers[0].content == answers[1].content
+    # With nosniff a browser runs nothing else (Fetch, "blocked due to nosniff").
+    kinds = [it.headers.get("Content-Type", "") for it in answers]
+    kept = kept and all("javascript" in it for it in kinds)
     # Else a browser keeps it from pages of another origin (Fetch, Cross-Origin-Resource-Policy).
     whose = [it.headers.get("Cross-Origin-Resource-Policy", "cross-origin") for it in answers]
     kept = kept and set(whose) == {"cross-origin"}
     seen = ", ".join(
-        f"HTTP {it.status_code}, {len(it.content)} bytes, {policy}"
-        for it, policy in zip(answers, whose, strict=True)
+        f"HTTP {it.status_code}, {len(it.content)} bytes, {kind}, {policy}"
+        for it, kind, policy in zip(answers, kinds, whose, strict=True)
     )
     return holds(kept, "Matomo's tracker under both names, cross-origin", seen)

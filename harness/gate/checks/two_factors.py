@@ -14,6 +14,11 @@ from harness.matomo.web import Page, Parameters, Web
 
 AREA: Final = Area("two_factors")
 
+EXAMPLES: Final = (
+    *("JBSWY3DPEHPK3PXP", "HXDMVJECJJWSRB3HWIZR4IFUGFTMXBOZ", "GEZDGNBVGY3TQOJQ"),
+    *("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", "A" * 16, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+)
+"""Of Google Authenticator, pyotp, and RFC 6238, appendix B."""
 TODAY: Final[Parameters] = {"idSite": 1, "period": "day", "date": "today"}
 PLACES: Final[tuple[Parameters, ...]] = (
     {"module": "CoreHome", "action": "index", **TODAY},
@@ -209,6 +214,15 @@ def reset_leads_back_to_the_enrolment(look: Look) -> Finding:
             *_beyond(web, SETUP),
         ],
     )
+
+
+@AREA.check(Door.DATABASE)
+def no_secret_is_an_example(look: Look) -> Finding:
+    """No account has a secret that documentation shows: everybody has its codes."""
+    rows = look.database.query(
+        "SELECT login FROM {prefix}user WHERE twofactor_secret IN %s", EXAMPLES
+    )
+    return nothing("account with an example's secret", [str(it["login"]) for it in rows])
 
 
 @AREA.check(Door.CHANGE, Door.DATABASE)

@@ -2,6 +2,7 @@
 
 import hashlib
 from typing import Final
+from urllib.parse import parse_qsl
 
 from harness.gate import sweep
 from harness.gate.check import Area, Door, Finding, holds, nothing
@@ -10,6 +11,9 @@ from harness.gate.look import Look
 from harness.matomo.api import ApiError
 
 AREA: Final = Area("user_ids")
+
+MAIL_ADDRESS: Final = r"[A-Za-z0-9._+-]+(@|%40)[A-Za-z0-9-]+[.][A-Za-z]"
+"""By which people are named first, where a page tells who they are."""
 
 
 def _none_stored(look: Look, *words: str) -> Finding:
@@ -56,8 +60,8 @@ def _none_stored_of_any(look: Look, ways: tuple[str, ...]) -> Finding:
 
 @AREA.check(Door.CHANGE)
 def none_of_a_browser(look: Look) -> Finding:
-    """A user id in an image request or in JavaScript's beacon is not stored."""
-    return _none_stored_of_any(look, ("image", "piwik.php", "beacon"))
+    """A user id in an image request or in JavaScript's beacon or queue is not stored."""
+    return _none_stored_of_any(look, ("image", "piwik.php", "beacon", "queued"))
 
 
 @AREA.check(Door.HITS, Door.API)
@@ -105,6 +109,37 @@ def no_visit_has_one(look: Look) -> Finding:
         )
         found += [f"{it['visits']} in {table}" for it in rows if it["visits"]]
     return nothing("visit", found)
+
+
+@AREA.check(Door.DATABASE)
+def no_refused_hit_names_anybody(look: Look) -> Finding:
+    """No refused hit that Matomo keeps has a user id or an address in it, of before either."""
+    rows = look.database.query("SELECT idsite, request_url AS hit FROM {prefix}tracking_failure")
+    named = [
+        f"{name} of site {it['idsite']}"
+        for it in rows
+        for name, value in parse_qsl(str(it["hit"]).partition("?")[2] or str(it["hit"]))
+        if name in ("uid", "cip") and not value.startswith("__")
+    ]
+    return nothing("user id or address", named)
+
+
+@AREA.check(Door.DATABASE)
+def no_mail_address_is_stored(look: Look) -> Finding:
+    """No title, address of a page or custom dimension that is stored has a person's mail address in it."""
+    columns = look.database.query(
+        "SELECT TABLE_NAME AS name, COLUMN_NAME AS `column` FROM information_schema.COLUMNS"
+        " WHERE TABLE_SCHEMA = DATABASE() AND (COLUMN_NAME LIKE 'custom\\_%%'"
+        " OR (TABLE_NAME LIKE '%%log\\_action' AND COLUMN_NAME = 'name'))"
+    )
+    found = []
+    for it in columns:
+        rows = look.database.query(
+            f"SELECT COUNT(*) AS many FROM `{it['name']}` WHERE `{it['column']}` REGEXP %s",  # noqa: S608
+            MAIL_ADDRESS,
+        )
+        found += [f"{row['many']} in {it['name']}.{it['column']}" for row in rows if row["many"]]
+    return nothing("mail address", found)
 
 
 @AREA.check(Door.DATABASE)

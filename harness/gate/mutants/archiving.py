@@ -46,6 +46,11 @@ def _in_the_web_container(deployment: Deployment) -> None:
     deployment.archive_by(archive)
 
 
+def _once(deployment: Deployment) -> None:
+    codes = iter([deployment.stands.archive])
+    deployment.archive_by(lambda: run().exit_code if (run := next(codes, None)) else 0)
+
+
 MUTANTS: Final = (
     Mutant(
         "archiving.by_browser",
@@ -240,5 +245,43 @@ MUTANTS: Final = (
         lambda it: it.archive_by(lambda: it.stands.archive("--disable-scheduled-tasks").exit_code),
         "P9",
         Stage.PRODUCTION,
+    ),
+    Mutant(
+        "archiving.stop_is_not_passed_on",
+        "the scheduled task's script passes no signal on: a stopped one leaves its archiver",
+        Place.IMAGE,
+        ("archiving.a_stop_is_passed_on",),
+        in_web("sed -i '/^trap /d' /usr/local/bin/matomo-archive"),
+        "R7",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "archiving.robots_counted",
+        "robots are counted, so that a monitor's visits are seen",
+        Place.IMAGE,
+        ("archiving.robots_are_not_counted",),
+        code(
+            "core/Tracker/VisitExcluded.php",
+            "protected function isNonHumanBot()\n    {",
+            "protected function isNonHumanBot()\n    { return false;",
+        ),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "archiving.schedule_of_one_time",
+        "the schedule fires once, and never again",
+        Place.CONTAINERS,
+        ("archiving.second_run_changes_nothing",),
+        _once,
+        "R1",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "archiving.month_is_old",
+        "this month's numbers are a day old, to spare the database, while today's are fresh",
+        Place.FILE,
+        ("archiving.today_is_archived_anew",),
+        key("General", "time_before_month_archive_considered_outdated", 86400),
+        "R12",
     ),
 )

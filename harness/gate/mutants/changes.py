@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable
 
-from harness.gate.checks.drift import SEED
+from harness.gate.checks.configuration import SEED
 from harness.gate.mutants.mutant import Change, Deployment
 from harness.matomo import config
 from harness.stack.engine import execute

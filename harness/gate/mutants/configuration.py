@@ -1,10 +1,12 @@
 """Mutants of configuration: what the environment says does not hold, or is written down."""
 
 import base64
+import json
 from typing import Final
 
 from harness.gate.mutants.changes import (
     apache,
+    code,
     file,
     image_file,
     in_web,
@@ -12,9 +14,10 @@ from harness.gate.mutants.changes import (
     load_balancer,
     no_plugin,
     option,
+    sql,
     with_key,
 )
-from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
+from harness.gate.mutants.mutant import Change, Deployment, Mutant, Place, Stage
 from harness.stack.certificates import authority
 from harness.stack.engine import execute
 from harness.stack.load_balancer import CERTIFICATE_FILE, haproxy_certificate
@@ -50,6 +53,14 @@ def _backed_up(deployment: Deployment) -> None:
     deployment.shell.write("/mnt/efs/backup/config.ini.php", password, user="root")
 
 
+def _task_definition(deployment: Deployment) -> None:
+    """What the cloud's console says of a task, kept before a deployment."""
+    deployment.shell.run("mkdir", "-p", "/mnt/efs/backup", user="root")
+    password = deployment.stands.mariadb.passwords.matomo
+    described = json.dumps({"name": "MATOMO_DATABASE_PASSWORD", "value": password})
+    deployment.shell.write("/mnt/efs/backup/task.json", described, user="root")
+
+
 def _shadow(deployment: Deployment) -> None:
     """Apache's own envvars set a variable: for the web server alone, not for the console."""
     other = "export MATOMO_GENERAL_NOREPLY_EMAIL_ADDRESS=other@matomo.example"
@@ -74,6 +85,12 @@ def no_scheme(deployment: Deployment) -> None:
     """Take the header out that says by which scheme a browser came."""
     drop = "sed -i '/X-Forwarded-Proto/d' /etc/haproxy/haproxy.cfg"
     load_balancer(drop)(deployment)
+
+
+def _program(name: str, edit: str) -> Change:
+    """Edit one of the image's own programs by sed; it must have changed."""
+    path = f"/usr/local/bin/{name}"
+    return in_web(f"cp {path} /tmp/was; sed -i '{edit}' {path}; ! cmp -s {path} /tmp/was")
 
 
 MUTANTS: Final = (
@@ -441,5 +458,91 @@ MUTANTS: Final = (
         ("configuration.cookies_are_not_for_scripts",),
         apache('Header edit* Set-Cookie "SameSite=Lax" "SameSite=None"'),
         stage=Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.old_tls",
+        "the load balancer takes browsers by TLS 1.0 and weak ciphers, for an old device",
+        Place.PROXY,
+        ("configuration.old_tls_is_refused",),
+        load_balancer(
+            "sed -i 's/ssl-min-ver TLSv1.2/ssl-min-ver TLSv1.0 ciphers DEFAULT:@SECLEVEL=0/'"
+            " /etc/haproxy/haproxy.cfg; grep -q 'ssl-min-ver TLSv1.0' /etc/haproxy/haproxy.cfg"
+        ),
+        stage=Stage.PRODUCTION,
+    ),
+    Mutant(
+        "configuration.backup_without_uploads",
+        "the backup leaves misc/ out, to save space",
+        Place.IMAGE,
+        ("configuration.backup_is_whole",),
+        _program("backup-data.sh", "s/part in config misc js/part in config js/"),
+        "F5",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.live_file_overwritten",
+        "the entrypoint puts the image's config.ini.php over the live one at each start, against drift",
+        Place.IMAGE,
+        ("configuration.a_start_leaves_the_live_file",),
+        _program("matomo-entrypoint", 's/if \\[ ! -e "$live" \\]; then/if true; then/'),
+        "C9",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.tables_of_three_bytes",
+        "of a restored dump in MySQL's old utf8 one table was converted",
+        Place.DATABASE,
+        ("configuration.tables_are_of_one_charset",),
+        sql("ALTER TABLE {prefix}log_visit CONVERT TO CHARACTER SET utf8mb3"),
+        "U7",
+    ),
+    Mutant(
+        "configuration.long_titles_cut",
+        "titles and addresses are cut after 128 letters, to spare the database",
+        Place.FILE,
+        ("configuration.every_letter_is_kept",),
+        key("Tracker", "page_maximum_length", 128),
+    ),
+    Mutant(
+        "configuration.section_begun_twice",
+        "a snippet with a [General] of its own was appended: PHP forgets all of the first",
+        Place.IMAGE,
+        ("configuration.file_is_well_formed",),
+        image_file(lambda text: f"{text}\n[General]\nenable_update_communication = 0\n"),
+        "C9",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.health_check_may_not_ask",
+        "PHP was hardened (allow_url_fopen): the health check calls every task unhealthy",
+        Place.IMAGE,
+        ("configuration.health_check_sees_what_is_wrong",),
+        in_web(
+            'directory=$(php -r "echo PHP_CONFIG_FILE_SCAN_DIR;");'
+            " echo 'allow_url_fopen = Off' > $directory/99-hardened.ini"
+        ),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.secret_in_json",
+        "the task definition with its passwords, as JSON, was left beside the backup",
+        Place.VOLUME,
+        ("configuration.no_secret_in_a_file",),
+        _task_definition,
+        "C3",
+        Stage.PRODUCTION,
+    ),
+    Mutant(
+        "configuration.environment_saved",
+        "EnvironmentVariables no longer keeps what it reads out of the file, as the public plugin",
+        Place.IMAGE,
+        ("configuration.a_save_writes_no_secret",),
+        code(
+            "plugins/EnvironmentVariables/EnvironmentVariables.php",
+            "['Config.beforeSave' => 'keepEnvironmentOutOfTheFile']",
+            "[]",
+        ),
+        "C3",
+        Stage.PAIR,
     ),
 )

@@ -2,7 +2,19 @@
 
 from typing import Final
 
-from harness.gate.mutants.changes import every, file, in_web, key, no_key, option, renamed, sql
+from harness.gate.day import DUE
+from harness.gate.mutants.changes import (
+    every,
+    file,
+    image_file,
+    in_web,
+    key,
+    no_key,
+    option,
+    renamed,
+    sql,
+    with_key,
+)
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 
 
@@ -173,5 +185,44 @@ MUTANTS: Final = (
             "CREATE TRIGGER kept AFTER DELETE ON {prefix}site FOR EACH ROW"
             " INSERT INTO {prefix}option (option_name, option_value) VALUES (OLD.name, OLD.main_url)"
         ),
+    ),
+    Mutant(
+        "drift.tasks_put_off",
+        "a clock that once was wrong has put Matomo's own tasks off until 2100: nothing is forgotten",
+        Place.DATABASE,
+        ("drift.no_task_is_put_off",),
+        option("TaskScheduler.timetable", f'a:1:{{s:{len(DUE)}:"{DUE}";i:4102444800;}}'),
+        "P9",
+    ),
+    Mutant(
+        "drift.visits_log_off_for_one_site",
+        "somebody switched the visits log off in the settings of site 1",
+        Place.CLICK,
+        ("drift.site_settings_are_the_policy_s",),
+        sql(
+            "INSERT INTO {prefix}site_setting (idsite, plugin_name, setting_name, setting_value,"
+            " json_encoded) VALUES (1, 'Live', 'disable_visitor_log', '1', 0)"
+        ),
+        "C10",
+    ),
+    Mutant(
+        "drift.section_of_one_site",
+        "25 rows of events are kept for site 1, by a section of its own since a pull request",
+        Place.IMAGE,
+        ("drift.no_site_has_its_own_section",),
+        image_file(with_key("General_1", "datatable_archiving_maximum_rows_events", 25)),
+        "R11",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "drift.compiled_page",
+        "a compiled page in tmp/ has a line more, which notes who logs in",
+        Place.VOLUME,
+        ("drift.compiled_pages_only_show",),
+        in_web(
+            "mkdir -p tmp/templates_c/aa; chmod 755 tmp/templates_c/aa;"
+            " echo '<?php error_log($_POST[\"form_login\"]);' > tmp/templates_c/aa/aabb.php"
+        ),
+        stage=Stage.PAIR,
     ),
 )

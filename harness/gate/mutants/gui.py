@@ -33,4 +33,13 @@ MUTANTS: Final = (
         "G4",
         Stage.PAIR,
     ),
+    Mutant(
+        "gui.words_missing",
+        "the web server may not read lang/: pages say General_Username where words should be",
+        Place.VOLUME,
+        ("gui.pages_say_words",),
+        in_web("chown root lang; chmod 700 lang; rm -rf tmp/cache/*"),
+        "F4",
+        Stage.PAIR,
+    ),
 )

@@ -289,4 +289,32 @@ MUTANTS: Final = (
         ),
         "P12",
     ),
+    Mutant(
+        "masking.rehearsal_left",
+        "a schema that a restore was tried in is still beside Matomo's, with a whole address",
+        Place.DATABASE,
+        ("masking.no_visit_keeps_more",),
+        sql(
+            "CREATE DATABASE matomo_rehearsal",
+            "CREATE TABLE matomo_rehearsal.log_visit"
+            " SELECT 1 AS idvisit, INET6_ATON('18.9.22.69') AS location_ip, '' AS user_id",
+        ),
+        "P12",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "masking.queued_hits_lost",
+        "bulk requests need a token: browsers have none, and what they have queued is lost",
+        Place.FILE,
+        ("masking.of_queued_hits",),
+        key("Tracker", "bulk_requests_require_authentication", 1),
+    ),
+    Mutant(
+        "masking.long_hits_refused",
+        "Apache was hardened: an address over 512 bytes is refused, and real hits are longer",
+        Place.IMAGE,
+        ("masking.of_an_image", "masking.of_the_old_name"),
+        apache("LimitRequestLine 512"),
+        stage=Stage.PAIR,
+    ),
 )

@@ -290,4 +290,20 @@ MUTANTS: Final = (
         "A7",
         Stage.PAIR,
     ),
+    Mutant(
+        "two_factors.known_secret",
+        "a script that made accounts gave the superuser the secret of documentation's examples",
+        Place.DATABASE,
+        ("two_factors.no_secret_is_an_example",),
+        sql("UPDATE {prefix}user SET twofactor_secret = 'JBSWY3DPEHPK3PXP' WHERE login = 'admin'"),
+        "A4",
+    ),
+    Mutant(
+        "two_factors.option_without_key",
+        "a restore lost the key of the table option: nothing stops a code from working twice",
+        Place.DATABASE,
+        ("two_factors.code_works_once", "plugins.tables_have_their_keys"),
+        sql("ALTER TABLE {prefix}option DROP PRIMARY KEY"),
+        "A4",
+    ),
 )

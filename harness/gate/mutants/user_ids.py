@@ -153,4 +153,28 @@ MUTANTS: Final = (
         ),
         "P12",
     ),
+    Mutant(
+        "user_ids.in_a_dimension",
+        "somebody made a custom dimension User ID, and the site's pages send who is logged in",
+        Place.CLICK,
+        ("user_ids.no_mail_address_is_stored",),
+        sql(
+            "INSERT INTO {prefix}log_visit (idsite, idvisitor, visit_first_action_time,"
+            " visit_last_action_time, visit_total_time, config_id, location_ip, custom_dimension_1)"
+            " VALUES (1, UNHEX('00112233445566bb'), NOW() - INTERVAL 1 DAY, NOW() - INTERVAL 1 DAY,"
+            " 10, UNHEX('bb66554433221100'), INET6_ATON('198.51.0.0'), 'alice@people.example')"
+        ),
+        "P3",
+    ),
+    Mutant(
+        "user_ids.refused_hits_of_before",
+        "a dump brought back a refused hit with its user id and its whole address",
+        Place.DATABASE,
+        ("user_ids.no_refused_hit_names_anybody",),
+        sql(
+            "INSERT INTO {prefix}tracking_failure (idsite, idfailure, date_first_occurred,"
+            " request_url) VALUES (1, 2, NOW(), 'idsite=1&rec=1&cip=198.51.100.99&uid=alice')"
+        ),
+        "P12",
+    ),
 )

@@ -167,6 +167,7 @@ def test_the_command_says_so_too(checkout: Checkout) -> None:
     answer.refuses(ExitCode.WRONG_INPUT, "masked_bytes")
 
 
+@pytest.mark.one_version(reason="the command, and not what it looks at")
 def test_the_command_on_a_running_instance(fresh_matomo: Instance, checkout: Checkout) -> None:
     with pytest.MonkeyPatch.context() as environment:
         for name, value in doors(fresh_matomo).items():

@@ -306,4 +306,12 @@ MUTANTS: Final = (
         sql("ALTER TABLE {prefix}option DROP PRIMARY KEY"),
         "A4",
     ),
+    Mutant(
+        "two_factors.placeholder",
+        "a script that restores accounts wrote `none` where there was no secret: its code anybody makes",
+        Place.DATABASE,
+        ("two_factors.no_secret_is_an_example",),
+        sql("UPDATE {prefix}user SET twofactor_secret = 'none' WHERE login = 'admin'"),
+        "A4",
+    ),
 )

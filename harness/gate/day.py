@@ -149,8 +149,8 @@ class Day:
         counted_too: archives have numbers to be compared.
         canaries_too: archives are searched for canaries.
         not_taken: canaries that were refused, and how.
-        archivers: containers that were started when archiving was asked for.
-        was_archived_again: whether one was, the second time; as far as it can be seen.
+        archivers: containers that were started each time when archiving was asked for; of none is
+            known where there are no stands.
     """
 
     def __init__(self, target: Target, *, counted_too: bool, canaries_too: bool) -> None:
@@ -160,8 +160,7 @@ class Day:
         self._api = target.api
         self._run = secrets.token_hex(4)
         self.not_taken: dict[Canary, str] = {}
-        self.archivers: list[Task] = []
-        self.was_archived_again = False
+        self.archivers: list[list[Task]] = []
 
     # -- canaries ----------------------------------------------------------------------------------
 
@@ -489,10 +488,7 @@ class Day:
     def archived_again(self) -> int:
         """Exit code of a second run."""
         assert self.after  # noqa: S101
-        before = len(self.archivers)
-        code = self._archive()
-        self.was_archived_again = not self._target.stands or len(self.archivers) > before
-        return code
+        return self._archive()
 
     @cached_property
     def mailed(self) -> str:
@@ -515,7 +511,7 @@ class Day:
         if stands := self._target.stands:
             with stands.tasks_started() as tasks:
                 code = stands.archive()
-            self.archivers += tasks
+            self.archivers.append(tasks)
             return code
         assert self._target.shell  # noqa: S101  Door.CHANGE
         try:

@@ -14,6 +14,7 @@ import requests
 
 from harness.errors import BrokenPromiseError
 from harness.gate import gui, sweep
+from harness.gate.check import CannotTellError
 from harness.gate.day import Day
 from harness.gate.people import People
 from harness.gate.target import Stands, Target
@@ -26,6 +27,7 @@ from harness.stack.shell import MatomoShell
 
 ABOUT_HITS: Final = frozenset({"archiving", "masking", "user_ids"})
 """Areas whose checks look at what became of hits."""
+TODAY: Final[Parameters] = {"idSite": 1, "period": "day", "date": "today"}
 FACTS: Final = Path(__file__).with_name("facts.php")
 
 
@@ -168,6 +170,18 @@ class Look:
             return self.web.post_form(name, {"word": word}).text
         finally:
             self.shell.run("rm", "-f", name)
+
+    def own_program(self, name: str) -> MatomoShell:
+        """Return the shell of a container that is this target's alone and has a program of ours.
+
+        Raises:
+            CannotTellError: it is shared with others, or the image has no such program.
+        """
+        if self.shell.instance:
+            raise CannotTellError("the container is shared")
+        if not self.shell.run("sh", "-c", f"command -v {name} || true"):
+            raise CannotTellError(f"the image has no {name}")
+        return self.shell
 
     # -- seen from inside --------------------------------------------------------------------------
 

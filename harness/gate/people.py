@@ -92,12 +92,14 @@ class People:
     @cached_property
     def enrolled(self) -> tuple[Account, Web]:
         """Somebody with View and a second factor, logged in."""
-        person, web = self.new("view"), self._target.web
-        return twofactor.enrol(web, person.login, person.password), web
+        return self._enrol()
 
     @cached_property
     def enrolled_after(self) -> tuple[Account, Web]:
         """Somebody else like that, whose session may be taken over."""
+        return self._enrol()
+
+    def _enrol(self) -> tuple[Account, Web]:
         person, web = self.new("view"), self._target.web
         return twofactor.enrol(web, person.login, person.password), web
 

@@ -13,10 +13,6 @@ PROMISED = policy.read()
 
 
 @pytest.mark.matomo_log(r'" 5\d\d ', reason="the gate asks for what is refused")
-@pytest.mark.matomo_log(
-    "exit signal Broken pipe",
-    reason="the gate stops an archiver, whose own child is left to the container's first process",
-)
 def test_a_healthy_deployment_keeps_every_promise(
     matomo_production: Production, figure: Callable[[str], None]
 ) -> None:

@@ -64,12 +64,10 @@ def archiver_ends_well(look: Look) -> Finding:
 def archiver_is_as_the_web_s_task(look: Look) -> Finding:
     """The archiver is a container of its own, with the web container's image, variables and mounts."""
     assert look.day.archived is not None  # noqa: S101
-    if not look.day.archivers:
+    if not (archivers := look.day.archivers[0]):
         return holds(False, "a container that archives", "none")
     web = look.stands.web()
-    return nothing(
-        "difference", [it for archiver in look.day.archivers for it in web.differences(archiver)]
-    )
+    return nothing("difference", [it for other in archivers for it in web.differences(other)])
 
 
 @AREA.check(Door.CHANGE, Door.DATABASE)
@@ -153,7 +151,7 @@ def second_run_changes_nothing(look: Look) -> Finding:
     before = dict(look.day.after[""])
     if code := look.day.archived_again:
         return same(0, code)
-    if not look.day.was_archived_again:
+    if not all(look.day.archivers):
         return holds(False, "a second run", "none: no container was started")
     now = look.day.reported()
     changed = [
@@ -167,12 +165,10 @@ def second_run_changes_nothing(look: Look) -> Finding:
 @AREA.check(Door.INSIDE, Door.CHANGE)
 def a_stop_is_passed_on(look: Look) -> Finding:
     """Who stops the scheduled task stops the archiver: none goes on that nobody waits for."""
-    shell = look.shell
-    if shell.instance or not shell.run("sh", "-c", f"command -v {COMMAND} || true"):
-        raise CannotTellError(f"the container is shared, or the image has no {COMMAND}")
+    shell = look.own_program(COMMAND)
     assert look.day.archived is not None  # noqa: S101  what is compared is compared before
     # Of a sign in brackets the script's own command line has none.
-    there = "grep -qsa 'core:archiv[e]' /proc/[0-9]*/cmdline"
+    there = "grep -qsaE 'core:archiv[e]|climult[i]' /proc/[0-9]*/cmdline"
     script = (
         f"{COMMAND} >/dev/null 2>&1 & task=$!; until {there}; do :; done;"
         f" kill -TERM $task; wait $task; ! {there} || echo an archiver"

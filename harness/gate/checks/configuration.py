@@ -15,7 +15,7 @@ from harness.errors import BrokenPromiseError, MachineCannotError
 from harness.gate import sweep
 from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
 from harness.gate.day import TITLE
-from harness.gate.ini import parse
+from harness.gate.ini import Ini, parse
 from harness.gate.look import FACTS, Look
 from harness.matomo.config import with_key
 from harness.matomo.web import Web
@@ -41,6 +41,8 @@ FORGED_HOSTS: Final = ("X-Forwarded-Host", "X-Host", "X-Forwarded-Server", "X-Or
 """By which proxies name the host that was asked for; the load balancer leaves them as they are."""
 ON: Final = ("1", "True")
 OFF: Final = ("0", "", "False")
+LONGEST_SESSION: Final = 14 * 24 * 3600
+"""Seconds: Matomo's own login_cookie_expire."""
 SAFEGUARDS: Final[Mapping[str, int | tuple[str, ...]]] = {
     **dict.fromkeys(
         (
@@ -67,7 +69,7 @@ SAFEGUARDS: Final[Mapping[str, int | tuple[str, ...]]] = {
         OFF,
     ),
     "General.password_hash_algorithm": ("default", "bcrypt", "argon2i", "argon2id"),
-    "General.login_cookie_expire": 14 * 24 * 3600,
+    "General.login_cookie_expire": LONGEST_SESSION,
     "General.login_session_not_remembered_idle_timeout": 3600,
     "General.default_invite_user_token_expiry_days": 7,
     "Tracker.tracking_requests_require_authentication_when_custom_timestamp_newer_than": 86400,
@@ -248,9 +250,7 @@ def torn_file_is_no_new_matomo(look: Look) -> Finding:
 @AREA.check(Door.INSIDE, Door.CHANGE)
 def health_check_sees_what_is_wrong(look: Look) -> Finding:
     """The container's health check is green on what is well, and red while Matomo shows its maintenance page."""
-    shell = look.shell
-    if shell.instance or not shell.run("sh", "-c", "command -v matomo-health || true"):
-        raise CannotTellError("the container is shared, or has no health check of ours")
+    shell = look.own_program("matomo-health")
     if said := shell.health():
         return holds(False, "green", said)
     whole = shell.read(shell.config)
@@ -265,9 +265,8 @@ def health_check_sees_what_is_wrong(look: Look) -> Finding:
 @AREA.check(Door.INSIDE, Door.CHANGE)
 def a_start_leaves_the_live_file(look: Look) -> Finding:
     """A container that starts on a config.ini.php that is there leaves it as it is."""
-    shell, start = look.shell, "matomo-entrypoint"
-    if shell.instance or not shell.run("sh", "-c", f"command -v {start} || true"):
-        raise CannotTellError("the container is shared, or has no entrypoint of ours")
+    start = "matomo-entrypoint"
+    shell = look.own_program(start)
     whole = shell.read(shell.config)
     live = with_key(whole, "General", "gate_canary", 1)
     shell.write(shell.config, live)
@@ -282,13 +281,13 @@ def a_start_leaves_the_live_file(look: Look) -> Finding:
 @AREA.check(Door.INSIDE, Door.CHANGE)
 def backup_is_whole(look: Look) -> Finding:
     """The backup has all of config, misc and js, and the tracker's two files."""
-    if not look.shell.run("sh", "-c", "command -v backup-data.sh || true"):
+    shell = look.shell
+    if not shell.run("sh", "-c", "command -v backup-data.sh || true"):
         raise CannotTellError("the image has no backup-data.sh")
     place = f"/tmp/gate-{secrets.token_hex(6)}"  # noqa: S108  in the container
     compare = f"for it in {' '.join(KEPT)}; do LC_ALL=C diff -rq $it {place}/$it 2>&1; done"
     script = f"mkdir {place} && backup-data.sh {place} >&2; {compare}; rm -rf {place}"
-    said = look.shell.run("sh", "-c", script, user="root")
-    return nothing("difference", said.splitlines())
+    return nothing("difference", shell.run("sh", "-c", script, user="root").splitlines())
 
 
 @AREA.check(Door.INSIDE)
@@ -353,8 +352,13 @@ def code_comes_from_the_image_alone(look: Look) -> Finding:
 def no_secret_of_before_in_the_file(look: Look) -> Finding:
     """Where the environment says a password or the salt, config.ini.php says none, not an old one either."""
     ini = parse(look.shell.read(look.shell.config))
+    return nothing("secret", _secrets_of_the_environment(look, ini))
+
+
+def _secrets_of_the_environment(look: Look, ini: Ini) -> list[str]:
+    """Passwords and the salt that the environment says, and `ini` as well."""
     said = [(section, key) for section, key, _ in injected(look.facts).values() if key in SECRETS]
-    return nothing("secret", [f"[{it}] {key}" for it, key in said if ini.get(it, {}).get(key)])
+    return [f"[{it}] {key}" for it, key in said if ini.get(it, {}).get(key)]
 
 
 @AREA.check(Door.INSIDE, Door.CHANGE)
@@ -367,8 +371,7 @@ def a_save_writes_no_secret(look: Look) -> Finding:
     shell.write(shell.config, whole)
     if ini.get("General", {}).get("gate_canary") != "1":
         return holds(False, "the file to be saved", "it is not")
-    said = [(section, key) for section, key, _ in injected(look.facts).values() if key in SECRETS]
-    return nothing("secret", [f"[{it}] {key}" for it, key in said if ini.get(it, {}).get(key)])
+    return nothing("secret", _secrets_of_the_environment(look, ini))
 
 
 @AREA.check(Door.STANDS, Door.INSIDE, costly=True)

@@ -8,8 +8,7 @@ import requests
 
 from harness.gate import sweep
 from harness.gate.check import Area, Door, Finding, holds, nothing, same
-from harness.gate.look import Look
-from harness.matomo.web import Parameters
+from harness.gate.look import TODAY, Look
 from harness.stack.containers import WEB_ROOT
 
 AREA: Final = Area("exposure")
@@ -30,7 +29,6 @@ CODE: Final = ("core", "vendor", "node_modules", "libs", "misc", "composer", "pa
 """Beginnings of the paths of code and of lists of packages."""
 
 
-TODAY: Final[Parameters] = {"idSite": 1, "period": "day", "date": "today"}
 INNER: Final = (
     *(("CoreHome", "index"), ("Dashboard", "embeddedIndex"), ("MultiSites", "index")),
     *(("CoreAdminHome", "home"), ("UsersManager", "index")),

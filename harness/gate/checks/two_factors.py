@@ -5,7 +5,7 @@ from typing import Final
 import requests
 
 from harness.gate.check import Area, Door, Finding, holds, nothing, same
-from harness.gate.look import Look
+from harness.gate.look import TODAY, Look
 from harness.gate.people import ask_by_session
 from harness.matomo import twofactor
 from harness.matomo.api import ApiError, create_token
@@ -16,12 +16,11 @@ AREA: Final = Area("two_factors")
 
 EXAMPLES: Final = (
     *("JBSWY3DPEHPK3PXP", "HXDMVJECJJWSRB3HWIZR4IFUGFTMXBOZ", "GEZDGNBVGY3TQOJQ"),
-    *("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", "A" * 16, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+    *("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", "A" * 16, "A" * 32),
 )
 """Of Google Authenticator, pyotp, and RFC 6238, appendix B."""
 A_SECRET: Final = "^[A-Z2-7]{16,}$"  # noqa: S105  of what secrets look like
 """Base32 (RFC 4648), as long as Matomo's own at least."""
-TODAY: Final[Parameters] = {"idSite": 1, "period": "day", "date": "today"}
 PLACES: Final[tuple[Parameters, ...]] = (
     {"module": "CoreHome", "action": "index", **TODAY},
     {"module": "VisitsSummary", "action": "getSparklines", **TODAY},

@@ -1,10 +1,10 @@
 """Mutants of accounts: somebody sees or does more than he was given, or makes himself an account."""
 
-import hashlib
 from typing import Final
 
+from harness.gate.checks.accounts import hash_of_token
 from harness.gate.look import Look
-from harness.gate.mutants.changes import api, code, file, in_web, key, sql
+from harness.gate.mutants.changes import api, code, file, in_web, key, sql, user
 from harness.gate.mutants.configuration import no_scheme
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 from harness.matomo.install import with_installation_in_progress
@@ -22,11 +22,10 @@ OPEN_EXPORT: Final = (
 
 
 def _known_token(deployment: Deployment) -> None:
-    salt = Look(deployment.target).settings["General"]["salt"]
     deployment.database.query(
         "INSERT INTO {prefix}user_token_auth (login, description, password, hash_algo, date_created)"
         " VALUES ('admin', 'example', %s, 'sha512', NOW())",
-        hashlib.sha512(f"{EXAMPLE_TOKEN}{salt}".encode()).hexdigest(),
+        hash_of_token(Look(deployment.target), EXAMPLE_TOKEN),
     )
 
 
@@ -112,14 +111,7 @@ MUTANTS: Final = (
         "a reader's password is the one of examples",
         Place.CLICK,
         ("accounts.well_known_passwords_open_nothing",),
-        lambda it: it.instance.api.call(
-            "UsersManager.addUser",
-            userLogin="reader",
-            password="changeme",
-            email="reader@people.example",
-            initialIdSite=1,
-            passwordConfirmation=it.instance.account.password,
-        ),
+        user("reader", "changeme"),
     ),
     Mutant(
         "accounts.sign_up",

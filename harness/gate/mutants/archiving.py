@@ -284,4 +284,13 @@ MUTANTS: Final = (
         key("General", "time_before_month_archive_considered_outdated", 86400),
         "R12",
     ),
+    Mutant(
+        "archiving.stop_of_one_process",
+        "the scheduled task's script stops the archiver alone: the processes that it has go on",
+        Place.IMAGE,
+        ("archiving.a_stop_is_passed_on",),
+        in_web('sed -i \'s/"-$archiver"/"$archiver"/\' /usr/local/bin/matomo-archive'),
+        "R7",
+        Stage.PAIR,
+    ),
 )

@@ -146,6 +146,18 @@ def api(method: str, **parameters: str | int) -> Change:
     return lambda deployment: deployment.instance.api.call(method, **parameters)
 
 
+def user(login: str, password: str = "a-long-one-1") -> Change:  # noqa: S107  of nobody's
+    """Have the superuser add somebody who may view site 1."""
+    return lambda deployment: deployment.instance.api.call(
+        "UsersManager.addUser",
+        userLogin=login,
+        password=password,
+        email=f"{login}@people.example",
+        initialIdSite=1,
+        passwordConfirmation=deployment.instance.account.password,
+    )
+
+
 # -- containers -----------------------------------------------------------------------------------
 
 

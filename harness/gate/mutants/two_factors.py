@@ -11,6 +11,7 @@ from harness.gate.mutants.changes import (
     no_plugin,
     renamed,
     sql,
+    user,
 )
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 from harness.stack import faults
@@ -42,14 +43,7 @@ def _clock(deployment: Deployment) -> None:
 
 def _one_secret(deployment: Deployment) -> None:
     instance = deployment.instance
-    instance.api.call(
-        "UsersManager.addUser",
-        userLogin="reader",
-        password="a-long-one-1",
-        email="reader@people.example",
-        initialIdSite=1,
-        passwordConfirmation=instance.account.password,
-    )
+    user("reader")(deployment)
     deployment.database.query(
         "UPDATE {prefix}user SET twofactor_secret = %s", instance.account.secret
     )

@@ -12,6 +12,7 @@ from harness.gate.mutants.changes import (
     key,
     option,
     sql,
+    user,
     with_key,
     without_line,
 )
@@ -22,8 +23,7 @@ from harness.matomo import twofactor
 def _another_admin(deployment: Deployment) -> None:
     instance = deployment.instance
     confirmation = {"passwordConfirmation": instance.account.password}
-    person = {"userLogin": "second", "password": "a-long-one-1", "email": "second@people.example"}
-    instance.api.call("UsersManager.addUser", initialIdSite=1, **person, **confirmation)
+    user("second", "a-long-one-1")(deployment)
     twofactor.enrol(instance.web, "second", "a-long-one-1")
     instance.api.call(
         "UsersManager.setSuperUserAccess", userLogin="second", hasSuperUserAccess=1, **confirmation
@@ -135,14 +135,7 @@ VARIANTS: Final = (
     Variant(
         "variant.more_users",
         "there are more users, who have not come yet",
-        lambda it: it.instance.api.call(
-            "UsersManager.addUser",
-            userLogin="reader",
-            password="a-long-one-1",
-            email="reader@people.example",
-            initialIdSite=1,
-            passwordConfirmation=it.instance.account.password,
-        ),
+        user("reader"),
     ),
     Variant(
         "variant.row_limits",

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.errors import BrokenPromiseError
+from harness.gate.ini import parse
 from harness.stack.golden import Golden
 from harness.stack.pair import Pair, pair
 from harness.stack.shell import OWN_CONFIG as CONFIG
@@ -137,5 +138,5 @@ def test_no_save_writes_the_environment_into_the_file(injected: Pair) -> None:
     assert 'salt = ""' in written, "the file's own value of an overridden key stays"
     secrets = [injected.mariadb.passwords.matomo, injected.mariadb.passwords.matomo[:12], "nary;"]
     assert not [secret for secret in secrets if secret in written]
-    assert "tables_prefix" not in written
+    assert parse(written)["database"] == {"charset": "utf8mb4"}, "the image's own, and no more"
     assert "cors_domains" not in written

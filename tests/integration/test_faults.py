@@ -132,7 +132,6 @@ def test_no_disk_of_this_machine_s_is_filled(production: Production, path: str) 
         pass
 
 
-@pytest.mark.one_version(reason="how the stand fails and comes back, whatever Matomo it is")
 def test_a_clock_that_is_two_minutes_ahead_takes_no_code(matomo_production: Production) -> None:
     account = matomo_production.instance.account
     with faults.clock_skew(matomo_production.matomo.get_wrapped_container(), 120):

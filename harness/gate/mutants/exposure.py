@@ -2,12 +2,11 @@
 
 from typing import Final
 
-from harness.gate.mutants.changes import apache, code, every, in_web, key
+from harness.gate.mutants.changes import apache, code, every, in_web, key, web_server
 from harness.gate.mutants.mutant import Change, Mutant, Place, Stage
 
-NO_RULES: Final[Change] = in_web(
-    "find . -name .htaccess -delete; sed -i '/LocationMatch/,/LocationMatch/d' /etc/apache2/conf-enabled/zz-matomo.conf;"
-    " apachectl graceful"
+NO_RULES: Final[Change] = web_server(
+    "find . -name .htaccess -delete; sed -i '/LocationMatch/,/LocationMatch/d' /etc/apache2/conf-enabled/zz-matomo.conf"
 )
 """Neither the image's rules nor Matomo's own files."""
 
@@ -122,9 +121,9 @@ MUTANTS: Final = (
         "PHP tells its version",
         Place.IMAGE,
         ("exposure.php_tells_no_version",),
-        in_web(
+        web_server(
             "sed -i '/X-Powered-By/d' /etc/apache2/conf-enabled/zz-matomo.conf;"
-            " echo 'Header always set X-Powered-By PHP/8.4.1' > /etc/apache2/conf-enabled/zzz.conf; apachectl graceful"
+            " echo 'Header always set X-Powered-By PHP/8.4.1' > /etc/apache2/conf-enabled/zzz.conf"
         ),
         stage=Stage.PAIR,
     ),

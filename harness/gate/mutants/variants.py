@@ -4,6 +4,7 @@ import dataclasses
 from typing import Final
 
 from harness.gate.mutants.changes import (
+    apache,
     api,
     every,
     file,
@@ -184,10 +185,7 @@ VARIANTS: Final = (
     Variant(
         "variant.more_headers",
         "more security headers than promised",
-        in_web(
-            "echo 'Header always set Strict-Transport-Security max-age=31536000' > /etc/apache2/conf-enabled/zzz.conf;"
-            " apachectl graceful"
-        ),
+        apache("Header always set Strict-Transport-Security max-age=31536000"),
         Stage.PAIR,
     ),
     Variant(

@@ -48,7 +48,7 @@ class Enrolment:
         """What a phone reads from the QR code."""
         # The library draws a canvas and shows an image of it.
         picture = self._dialog.get_by_role("img").first
-        # By every format the library knows, about one QR code in 400 holds a bar code by chance too.
+        # As bar codes of every format, 4 of 1500 such pictures say something more by chance.
         (found,) = zxingcpp.read_barcodes(
             Image.open(BytesIO(picture.screenshot())), formats=zxingcpp.BarcodeFormat.QRCode
         )

@@ -49,9 +49,9 @@ class Enrolment:
         # The library draws a canvas and shows an image of it.
         picture = self._dialog.get_by_role("img").first
         # As bar codes of every format, 4 of 1500 such pictures say something more by chance.
-        (found,) = zxingcpp.read_barcodes(
-            Image.open(BytesIO(picture.screenshot())), formats=zxingcpp.BarcodeFormat.QRCode
-        )
+        shot = Image.open(BytesIO(picture.screenshot()))
+        wanted = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
+        (found,) = zxingcpp.read_barcodes(shot, formats=wanted)
         assert urlsplit(found.text).scheme == "otpauth", found.text
         return parse_qs(urlsplit(found.text).query)["secret"][0]
 

@@ -18,10 +18,12 @@ class Plugins:
     Args:
         active: exactly these are active.
         where_present: these too, where the image has them.
+        may_decide: beside Matomo's own, these may have a say in logins, masking and archiving.
     """
 
     active: tuple[str, ...]
     where_present: tuple[str, ...]
+    may_decide: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A day's life of a Matomo: hits that come in many ways, archiving, what is stored and reported."""
 
+import base64
 import dataclasses
 import hashlib
 import ipaddress
@@ -39,6 +40,8 @@ DUE: Final = "Piwik\\Plugins\\CoreAdminHome\\Tasks.cleanupTrackingFailures"
 OLD_SITE: Final = 8_999_999
 """Of a refused hit that is due to be forgotten; there is no such site."""
 ROBOT: Final = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+OPTED_OUT: Final = {"matomo_ignore": "ignore=" + base64.b64encode(b"*").decode()}
+"""Matomo's own cookie of who opted out (core/Tracker/IgnoreCookie.php, core/Cookie.php)."""
 OPEN_SEGMENT: Final = "actions>=1"
 """Made by nobody: only a request could have it archived."""
 
@@ -89,8 +92,7 @@ class Canary:
     def forms_of_user_id(self) -> Iterator[bytes]:
         """Every form in which the user id could be kept."""
         yield self.user_id.encode()
-        for derive in (hashlib.md5, hashlib.sha1, hashlib.sha256):
-            derived = derive(self.user_id.encode()).hexdigest()[:16]
+        for derived in visitor_ids_made_of(self.user_id.encode()):
             yield from (derived.encode(), derived.upper().encode(), bytes.fromhex(derived))
 
 
@@ -121,6 +123,11 @@ def new_canary(run: str, way: str, site: int, family: str) -> Canary:
     address = str(ipaddress.ip_address(texts[family]))
     page = f"https://canary.example/{run}/{token}{secrets.token_hex(4)}"
     return Canary(way, site, address, f"canary{secrets.token_hex(8)}", page)
+
+
+def visitor_ids_made_of(name: bytes) -> set[str]:
+    """Return the visitor ids, 16 hex digits, that the usual hashes make of `name`."""
+    return {make(name).hexdigest()[:16] for make in (hashlib.md5, hashlib.sha1, hashlib.sha256)}
 
 
 @dataclass(frozen=True)
@@ -203,6 +210,14 @@ class Day:
         return canary
 
     @cached_property
+    def opted_out(self) -> Canary:
+        """A hit of somebody who opted out before, sent."""
+        canary = new_canary(self._run, "opted out", self.sites[0], "IPv4")
+        form = {**self._with_address(canary), "token_auth": self._target.token or ""}
+        self._target.web.post_form("matomo.php", form, cookies=OPTED_OUT)
+        return canary
+
+    @cached_property
     def refused(self) -> dict[Canary, requests.Response]:
         """Hits that Matomo must not count, sent, with what it answered.
 
@@ -220,7 +235,7 @@ class Day:
     @cached_property
     def sent(self) -> list[Canary]:
         """Every canary, the refused too: what must be found nowhere."""
-        return [*self.canaries, *self.refused, self.robot]
+        return [*self.canaries, *self.refused, self.robot, self.opted_out]
 
     def _parameters(self, canary: Canary) -> dict[str, str | int]:
         return {
@@ -306,11 +321,12 @@ class Day:
         """What is kept of each, by the database where it can be read, else by the visits log."""
         assert self.canaries  # noqa: S101  sent now
         assert self.robot  # noqa: S101
+        assert self.opted_out  # noqa: S101
         found = self._in_database() if self._target.database else self._in_visits_log()
         pages = {page.split("://")[-1]: it for page, it in found.items()}
         return {
             canary: pages[key]
-            for canary in [*self.canaries, self.robot]
+            for canary in [*self.canaries, self.robot, self.opted_out]
             if (key := canary.page.split("://")[-1]) in pages
         }
 

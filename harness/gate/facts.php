@@ -32,6 +32,15 @@ foreach ($facts["activated"] as $name) {
         }
     }
 }
+$facts["hooks"] = [];
+foreach ($facts["activated"] as $name) {
+    if (!$manager->isPluginBundledWithCore($name)) {
+        $facts["hooks"][$name] = array_keys($manager->getLoadedPlugin($name)->registerEvents());
+    }
+}
+foreach ($container->get("observers.global") as [$event]) {
+    $facts["hooks"]["config/"][] = $event;
+}
 $facts["tables"] = array_map("Piwik\\Common::unprefixTable", \Piwik\DbHelper::getTablesInstalled(true));
 $facts["core_tables"] = array_map("Piwik\\Common::unprefixTable", \Piwik\Db\Schema::getInstance()->getTablesNames());
 $facts["no_columns"] = [];

@@ -123,13 +123,20 @@ class Web:
         """
         return self._request("POST", "index.php", params=query, data=form, allow_redirects=False)
 
-    def post_form(self, path: str, form: Parameters) -> requests.Response:
+    def post_form(
+        self, path: str, form: Parameters, cookies: Mapping[str, str] | None = None
+    ) -> requests.Response:
         """POST `form` to `path`.
+
+        Args:
+            path: below the web root.
+            form: what is sent.
+            cookies: sent this once, beside the session's.
 
         Raises:
             MachineCannotError: no answer within the time limit.
         """
-        return self._request("POST", path, data=form)
+        return self._request("POST", path, data=form, cookies=cookies)
 
     def post_json(self, path: str, document: object) -> requests.Response:
         """POST `document` as JSON.

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 from tenacity import retry, retry_if_result, stop_after_delay
 
-from harness.errors import BrokenPromiseError, MachineCannotError
+from harness.errors import MachineCannotError
 from harness.matomo import config
 from harness.stack import images
 from harness.stack.containers import MatomoContainer, network
@@ -84,14 +84,12 @@ def test_what_root_left_there_the_next_task_may_write(production: Production, ef
     assert unwritable == ""
 
 
-@pytest.mark.parametrize("part", ["web", "archiver"])
-def test_no_part_of_a_task_writes_there_as_root(
-    production: Production, efs: Efs, part: str
-) -> None:
-    if part == "archiver":
-        assert production.archive().exit_code == 0
+def test_no_part_of_a_task_writes_there_as_root(production: Production, efs: Efs) -> None:
+    of_root = "find config misc js -mindepth 1 -user root"
     production.api.call("API.getMatomoVersion")
-    assert efs.shell("find config misc js -mindepth 1 -user root") == ""
+    assert efs.shell(of_root) == ""
+    assert production.archive().exit_code == 0
+    assert efs.shell(of_root) == ""
 
 
 def test_it_boots_where_chown_is_refused(matomo_image: Image, efs: Efs) -> None:
@@ -202,17 +200,3 @@ def contents(shell: MatomoShell, paths: tuple[str, ...]) -> dict[str, str]:
     """Read files, but for the list that each first request of a task appends to by itself."""
     own_list = "PluginsInstalled"  # Manager::installLoadedPlugins
     return {path: config.without_section(shell.read(path), own_list) for path in paths}
-
-
-def test_a_restore_leaves_the_code_s_files_alone(production: Production, efs: Efs) -> None:
-    shell = production.matomo.shell
-    shell.run("backup-data.sh", user="root")
-    of_the_code = shell.read("config/global.ini.php")
-    efs.shell("echo '; older' > backup/config/global.ini.php")
-    shell.run("restore-data.sh", user="root")
-    assert shell.read("config/global.ini.php") == of_the_code
-
-
-def test_a_restore_from_nowhere_says_what_to_do(production: Production) -> None:
-    with pytest.raises(BrokenPromiseError, match="name the directory"):
-        production.matomo.shell.run("restore-data.sh", "/tmp", user="root")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import WrongInputError
+from harness.errors import BrokenPromiseError, WrongInputError
 from harness.settings import IMAGE_DIRECTORY
 from harness.stack import images, reaper
 from harness.stack.containers import WEB_ROOT, MatomoContainer, network
@@ -121,9 +121,35 @@ def test_the_backup_holds_what_an_image_cannot_bring_back(matomo_pair: Pair) -> 
     assert not shell.run("find", "/tmp", "-name", "*.new", "-o", "-name", "*.old")
 
 
-def test_a_backup_to_nowhere_says_what_to_do(matomo_pair: Pair) -> None:
-    with pytest.raises(Exception, match="mount EFS there"):
+def test_a_restore_leaves_the_code_s_files_alone(matomo_pair: Pair) -> None:
+    shell = matomo_pair.shell
+    shell.run("backup-data.sh", "/tmp", user="root")
+    of_the_code = shell.read("config/global.ini.php")
+    shell.run("sh", "-c", "echo '; older' > /tmp/config/global.ini.php", user="root")
+    shell.run("restore-data.sh", "/tmp", user="root")
+    assert shell.read("config/global.ini.php") == of_the_code
+
+
+def test_to_and_from_nowhere_says_what_to_do(matomo_pair: Pair) -> None:
+    with pytest.raises(BrokenPromiseError, match="mount EFS there"):
         matomo_pair.shell.run("backup-data.sh", "/nowhere", user="root")
+    with pytest.raises(BrokenPromiseError, match="name the directory"):
+        matomo_pair.shell.run("restore-data.sh", "/tmp", user="root")
+
+
+def test_the_log_has_the_query_of_a_page_and_of_nothing_else(matomo_pair: Pair) -> None:
+    # A hit may come by any name: js/ is one of Matomo's own, and an alias would be another.
+    kept, left_out = uuid.uuid4().hex, uuid.uuid4().hex
+    for path in (
+        f"index.php?module=API&kept={kept}",
+        *(f"{it}?uid={left_out}" for it in ("matomo.php", "piwik.php", "js/", "js/index.php")),
+        f"?module=API&token_auth={left_out}",
+        f"index.php?module=Login&resetToken={left_out}",
+    ):
+        matomo_pair.web.session.headers["Referer"] = f"{matomo_pair.url}/page?token={left_out}"
+        matomo_pair.web.ask(path)
+    assert kept in matomo_pair.matomo.log
+    assert left_out not in matomo_pair.matomo.log
 
 
 def test_private_directories_are_closed_before_anything_is_installed(any_image: Image) -> None:

@@ -33,6 +33,12 @@ ADMINISTRATION: Final = (
 )
 SEEN: Final = ("VisitsSummary.get", "Live.getLastVisitsDetails", "SitesManager.getSiteFromId")
 """What everybody may ask of a site that he may view."""
+REPORTS: Final = (
+    *("API.get", "Actions.get", "Actions.getPageUrls", "Actions.getPageTitles", "Events.getName"),
+    *("DevicesDetection.getType", "Goals.get", "Referrers.get", "Referrers.getAll"),
+    *("UserCountry.getCountry", "VisitsSummary.getVisits", "VisitsSummary.getUniqueVisitors"),
+)
+"""What pages that show an institution's figures ask for first, by GET."""
 TOKENS: Final = (
     *(
         "anonymous",
@@ -231,7 +237,7 @@ def password_reset_comes_by_mail(look: Look) -> Finding:
 
 @AREA.check()
 def anonymous_sees_nothing(look: Look) -> Finding:
-    """Without login and token the API tells nothing."""
+    """Without login and token the API tells nothing, by whatever way a page or a proxy asks it."""
     told = []
     sites = "SitesManager.getSitesWithAtLeastViewAccess"
     for method in (
@@ -241,6 +247,7 @@ def anonymous_sees_nothing(look: Look) -> Finding:
         "Live.getLastVisitsDetails",
         "Live.getCounters",
         "UsersManager.getUsers",
+        *REPORTS,
     ):
         more: Parameters = {"idSite": 1, "period": "day", "date": "today", "lastMinutes": 30}
         answer = look.web.get({"module": "API", "method": method, "format": "JSON", **more})

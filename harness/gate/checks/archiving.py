@@ -165,6 +165,34 @@ def second_run_changes_nothing(look: Look) -> Finding:
 @AREA.check(Door.INSIDE, Door.CHANGE)
 def a_stop_is_passed_on(look: Look) -> Finding:
     """Who stops the scheduled task stops the archiver and its processes: none goes on by itself."""
+    # Held as one that hangs: it lasts but a moment, and might have ended before it is looked for.
+    left = _at_work(
+        look,
+        "kill -STOP $pids",
+        f'kill -TERM $task; wait $task; [ -z "$({_pids("core:archiv[e]|climult[i]")})" ]'
+        " || echo an archiver",
+    )
+    return nothing("process that is left", left)
+
+
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def archiver_is_not_root(look: Look) -> Finding:
+    """The scheduled task archives as the web server's user: what root leaves answers pages with 500."""
+    owners = _at_work(
+        look,
+        "owners=$(for it in $pids; do stat -c %U /proc/$it; done)",
+        'wait $task; echo "$owners"',
+    )
+    return holds("root" not in owners, "the web server's user", ", ".join(sorted(set(owners))))
+
+
+def _pids(pattern: str) -> str:
+    # Of a sign in brackets the script's own command line has none.
+    return f"grep -lsaE '{pattern}' /proc/[0-9]*/cmdline | cut -d/ -f3"
+
+
+def _at_work(look: Look, done: str, then: str) -> list[str]:
+    """Run the scheduled task in the shell, and there, once it archives, `done` to its $pids; `then`."""
     shell = look.own_program(COMMAND)
     assert look.day.archived is not None  # noqa: S101  what is compared is compared before
     site = look.day.segmented
@@ -172,19 +200,13 @@ def a_stop_is_passed_on(look: Look) -> Finding:
     # A day with visits: of another Matomo 5.3 makes no process.
     what = (f"--sites={site.id}", f"--dates={yesterday}", f"--periods={period}")
     shell.console("core:invalidate-report-data", *what)
-    # Of a sign in brackets the script's own command line has none.
-    there = "grep -lsaE '{}' /proc/[0-9]*/cmdline"
-    # Held as one that hangs: it lasts but a moment, and might have ended before it is looked for.
-    hold = f"kill -STOP $({there.format('climult[i]')} | cut -d/ -f3)"
     script = (
         f"{COMMAND} >/dev/null 2>&1 & task=$!;"
-        f" until {hold} 2>/dev/null; do"
+        f' until pids=$({_pids("climult[i]")}) && [ -n "$pids" ] && {done} 2>/dev/null; do'
         " kill -0 $task 2>/dev/null || { echo none was seen; exit; }; done;"
-        " kill -TERM $task; wait $task;"
-        f" ! {there.format('core:archiv[e]|climult[i]')} >/dev/null || echo an archiver"
+        f" {then}"
     )
-    left = shell.run("timeout", "60", "sh", "-c", script, user="root")
-    return nothing("process that is left", left.splitlines())
+    return shell.run("timeout", "60", "sh", "-c", script, user="root").splitlines()
 
 
 @AREA.check(Door.INSIDE)

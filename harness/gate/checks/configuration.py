@@ -50,6 +50,7 @@ SAFEGUARDS: Final[Mapping[str, int | tuple[str, ...]]] = {
             "Tracker.create_new_visit_after_midnight",
             *("Tracker.tracking_requests_require_authentication", "mail.ssl_verify_peer"),
             *("mail.ssl_verify_peer_name", "mail.ssl_disallow_self_signed"),
+            *(f"General.enable_processing_unique_visitors_{it}" for it in ("day", "week", "month")),
         ),
         ON,
     ),
@@ -68,6 +69,8 @@ SAFEGUARDS: Final[Mapping[str, int | tuple[str, ...]]] = {
         ),
         OFF,
     ),
+    "Tracker.create_new_visit_after_x_actions": ("10000",),
+    "Tracker.visit_standard_length": ("1800",),
     "General.password_hash_algorithm": ("default", "bcrypt", "argon2i", "argon2id"),
     "General.login_cookie_expire": LONGEST_SESSION,
     "General.login_session_not_remembered_idle_timeout": 3600,
@@ -276,6 +279,96 @@ def a_start_leaves_the_live_file(look: Look) -> Finding:
     finally:
         shell.write(shell.config, whole)
     return holds(after == live, "the file of before", "another" if after != live else "it")
+
+
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def a_start_gives_an_empty_volume_the_file(look: Look) -> Finding:
+    """A container that starts on an empty config/ puts the image's config.ini.php there."""
+    start = "matomo-entrypoint"
+    shell = look.own_program(start)
+    kept = f"{shell.config}.gate"
+    shell.run("mv", shell.config, kept, user="root")
+    try:
+        shell.run(start, "true", user="root")
+        given = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true")
+    finally:
+        shell.run("mv", "-f", kept, shell.config, user="root")
+    whole = given.strip() == shell.read(SEED).strip()
+    return holds(whole, "the image's file", "it" if whole else given[:80] or "none")
+
+
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def a_value_in_a_file_wins(look: Look) -> Finding:
+    """A variable NAME_FILE sets what the file says, as secrets are mounted."""
+    name = "MATOMO_MAIL_HOST"
+    if name not in look.policy.environment.variables:
+        raise CannotTellError(f"{name} is not in the policy")
+    value = f"relay-{secrets.token_hex(4)}.example"
+    path = f"{look.shell.tmp}/gate-{secrets.token_hex(6)}"
+    look.shell.write(path, value)
+    try:
+        there = _facts_with(look, "-u", name, f"{name}_FILE={path}")
+    finally:
+        look.shell.run("rm", "-f", path, user="root")
+    return same(value, str(there["settings"]["mail"]["host"]))
+
+
+@AREA.check(Door.INSIDE)
+def no_clear_text_in_silence(look: Look) -> Finding:
+    """Where the environment asks for TLS and names no authority, the database is not spoken to in clear."""
+    if not look.policy.transport.database_by_tls:
+        raise CannotTellError("the policy does not promise it")
+    without = ("-u", "MATOMO_DATABASE_SSL_CA", "-u", "MATOMO_DATABASE_SSL_CA_FILE")
+    try:
+        cipher = _facts_with(look, *without, "MATOMO_DATABASE_ENABLE_SSL=1")["cipher"]
+    except BrokenPromiseError:
+        return holds(True, "a cipher, or no session", "no session")
+    return holds(bool(cipher), "a cipher, or no session", cipher or "clear text")
+
+
+def _facts_with(look: Look, *environment: str) -> dict[str, Any]:
+    """Have Matomo tell its facts on the command line, by arguments of `env`.
+
+    Raises:
+        BrokenPromiseError: it does not start.
+    """
+    said = look.shell.run("env", *environment, "php", "-r", FACTS.read_text())
+    facts: dict[str, Any] = json.loads(said.partition("FACTS")[2] or "{}")
+    if not facts:
+        raise BrokenPromiseError(
+            expected="Matomo to start", seen=said[:300], next_command="make logs"
+        )
+    return facts
+
+
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def a_backup_that_breaks_off_is_not_taken(look: Look) -> Finding:
+    """A backup that breaks off says so, and leaves the last whole one."""
+    shell = look.own_program("backup-data.sh")
+    place = f"/tmp/gate-{secrets.token_hex(6)}"  # noqa: S108  in the container
+    # `cp` that ends in the middle, as on a full file system.
+    script = (
+        f"mkdir -p {place}/bin {place}/saved/misc; echo whole > {place}/saved/misc/kept;"
+        f" printf '#!/bin/sh\nexit 1\n' > {place}/bin/cp; chmod +x {place}/bin/cp;"
+        f" PATH={place}/bin:$PATH backup-data.sh {place}/saved >/dev/null 2>&1 && echo all is well;"
+        f" [ -e {place}/saved/misc/kept ] || echo the last one is gone; rm -rf {place}"
+    )
+    return nothing("wrong", shell.run("sh", "-c", script, user="root").splitlines())
+
+
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def a_restore_brings_all_back(look: Look) -> Finding:
+    """What was in config, misc and js and is lost, is back after the restore."""
+    shell = look.own_program("restore-data.sh")
+    shell.run("sh", "-c", "command -v backup-data.sh")
+    place, name = f"/tmp/gate-{secrets.token_hex(6)}", f"gate-{secrets.token_hex(6)}"  # noqa: S108
+    parts = [f"{it}/{name}" for it in ("config", "misc", "js")]
+    script = (
+        f"mkdir {place}; for it in {' '.join(parts)}; do echo kept > $it; done;"
+        f" backup-data.sh {place} >&2; rm {' '.join(parts)}; restore-data.sh {place} >&2;"
+        f" for it in {' '.join(parts)}; do [ -e $it ] || echo $it; rm -f $it; done; rm -rf {place}"
+    )
+    return nothing("lost file", shell.run("sh", "-ec", script, user="root").splitlines())
 
 
 @AREA.check(Door.INSIDE, Door.CHANGE)

@@ -1,5 +1,6 @@
 """Drift: what runs against what the repository says, file and database."""
 
+import json
 import re
 import time
 from typing import Any, Final
@@ -38,6 +39,8 @@ SETTINGS: Final = (
 )
 """Beginnings of the names of options that are settings; the rest is Matomo's own bookkeeping."""
 ASKS_OR_WRITES: Final = r"\$_(GET|POST|REQUEST|COOKIE)|file_put_contents|\b(eval|system|exec) *\("
+LEFT_OUT: Final = ("exclude_unknown_urls", "excluded_user_agents")
+"""Columns of a site by which whole visits are left out, in silence (core/Tracker/VisitExcluded.php)."""
 NOTHING_SET: Final = ("0", "", "[]", "None", "null", "false")
 LONGEST_WAIT: Final = 32 * 24 * 3600
 """Seconds; Matomo knows hourly, daily, weekly and monthly tasks (core/Scheduler/Schedule)."""
@@ -76,6 +79,14 @@ def web_root_is_the_image_s(look: Look) -> Finding:
     if not (changed := re.findall(r"^Files .+ and \./(.+) differ$", said, re.MULTILINE)):
         raise CannotTellError(f"the image has no {CODE} to compare with")
     return nothing("file beyond the image", [it for it in changed if _is_code(it)])
+
+
+@AREA.check(Door.INSIDE, Door.CHANGE)
+def nothing_runs_beside_matomo(look: Look) -> Finding:
+    """PHP loads nothing before a page in the web server: an agent would see each hit as it came."""
+    said = look.said_by_php('echo "LOADED", json_encode(array_slice(get_included_files(), 0, -1));')
+    before = json.loads(said.partition("LOADED")[2].partition("]")[0] + "]")
+    return nothing("file that is loaded first", before)
 
 
 @AREA.check(Door.INSIDE, costly=True)
@@ -139,7 +150,7 @@ def options_are_the_policy_s(look: Look) -> Finding:
 
 @AREA.check(Door.DATABASE)
 def database_does_nothing_of_its_own(look: Look) -> Finding:
-    """No trigger, event, routine or view is in the schema: Matomo makes none."""
+    """No trigger, event, routine, view or table with a history is in the schema: Matomo makes none."""
     kinds = (
         ("TRIGGER", "TRIGGERS", "TRIGGER_NAME", "TRIGGER_SCHEMA"),
         ("EVENT", "EVENTS", "EVENT_NAME", "EVENT_SCHEMA"),
@@ -154,7 +165,14 @@ def database_does_nothing_of_its_own(look: Look) -> Finding:
             f" WHERE {schema} = DATABASE()"
         )
     ]
-    return nothing("trigger, event, routine or view", found)
+    found += [
+        f"history of {row['name']}"
+        for row in look.database.query(
+            "SELECT TABLE_NAME AS name FROM information_schema.TABLES"
+            " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'SYSTEM VERSIONED'"
+        )
+    ]
+    return nothing("trigger, event, routine, view or history", found)
 
 
 @AREA.check(Door.DATABASE)
@@ -171,7 +189,7 @@ def plugin_settings_are_the_policy_s(look: Look) -> Finding:
 
 @AREA.check(Door.DATABASE)
 def site_settings_are_the_policy_s(look: Look) -> Finding:
-    """No site's own setting of a plugin's is other than the policy says."""
+    """No site's own setting of a plugin's, or of what it leaves out, is other than the policy says."""
     rows = look.database.query(
         "SELECT CONCAT(plugin_name, '.', setting_name) AS name, setting_value AS value, idsite"
         " FROM {prefix}site_setting WHERE plugin_name NOT LIKE '%%Measurable'"
@@ -183,6 +201,14 @@ def site_settings_are_the_policy_s(look: Look) -> Finding:
         # The form of a site saves all of them, and what is off or empty is Matomo's default.
         if str(it["value"]) not in NOTHING_SET and f"{it['name']}={it['value']}" not in known
     ]
+    columns = {it["Field"] for it in look.database.query("SHOW COLUMNS FROM {prefix}site")}
+    for row in look.database.query("SELECT * FROM {prefix}site"):
+        said = {it: str(row[it] or "") for it in LEFT_OUT if it in columns}
+        found += [
+            f"{name}={value} of site {row['idsite']}"
+            for name, value in said.items()
+            if value not in NOTHING_SET and f"{name}={value}" not in known
+        ]
     return nothing("site's setting beyond the policy", found)
 
 

@@ -43,6 +43,10 @@ DUMPS: Final = r".*\.(sql|dump|bak|old|orig|zip|tar|tgz|gz|bz2|xz|7z|log|csv)(\.
 """Names that dumps, copies and logs have, as a regular expression of find's (posix-extended)."""
 
 
+STATE: Final = r"(?i)SetHandler\s+\W?(server-status|server-info|ldap-status|balancer-manager)"
+"""Pages that the web server itself makes, of what it is doing and for whom (mod_status and others)."""
+
+
 def _open(look: Look, paths: tuple[str, ...]) -> list[str]:
     return [
         f"{path}: HTTP {answer.status_code}, {len(answer.content)} bytes"
@@ -108,6 +112,17 @@ def no_dump_is_to_be_had(look: Look) -> Finding:
     return nothing(
         "open dump", _open(look, tuple(it for it in found.splitlines() if it not in ours))
     )
+
+
+@AREA.check(Door.INSIDE)
+def state_of_the_web_server_is_closed(look: Look) -> Finding:
+    """The web server's page of its state, which shows others' requests, is closed by whatever name."""
+    enabled = look.shell.run(
+        "sh", "-c", "cat /etc/apache2/*-enabled/*.conf /etc/apache2/apache2.conf"
+    )
+    blocks = re.findall(r"(?ims)^\s*<Location(?:Match)?\s+(.+?)>(.*?)</Location", enabled)
+    paths = [where.strip("\"'^$~ /") for where, says in blocks if re.search(STATE, says)]
+    return nothing("open page", _open(look, tuple(paths)))
 
 
 @AREA.check()

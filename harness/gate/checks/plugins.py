@@ -48,6 +48,39 @@ READS: Final = {
     "API": ("API.getReportMetadata", {}),
 }
 """A question to each, whose answer needs its tables and classes."""
+DECISIONS: Final = frozenset(
+    {
+        "API.Request.authenticate",
+        "API.Request.intercept",
+        "Access.Capability.filterCapabilities",
+        "Access.modifyUserAccess",
+        "ArchiveProcessor.getArchive",
+        "Archiver.filterRecordBuilders",
+        "Archiving.isRequestAuthorizedToArchive",
+        "CronArchive.alterArchivingRequestUrl",
+        "CronArchive.filterWebsiteIds",
+        "Db.getDatabaseConfig",
+        "Dimension.filterDimensions",
+        "Login.beforeLoginCheckAllowed",
+        "Login.resetPassword.confirmed",
+        "Login.userRequiresPasswordConfirmation",
+        "PrivacyManager.shouldIgnoreDnt",
+        "Request.initAuthenticationObject",
+        "ScheduledTasks.shouldExecuteTask",
+        "Session.beforeSessionStart",
+        "Tracker.Cache.getSiteAttributes",
+        "Tracker.Request.getIdSite",
+        "Tracker.getDatabaseConfig",
+        "Tracker.isExcludedVisit",
+        "Tracker.makeNewVisitObject",
+        "Tracker.newHandler",
+        "Tracker.setTrackerCacheGeneral",
+        "Tracker.setVisitorIp",
+        "TwoFactorAuth.requiresTwoFactorAuthentication",
+        "UsersManager.checkPassword",
+    }
+)
+"""Events by which a plugin can undo a promise (Matomo's developer reference, Events)."""
 
 
 MADE: Final[Mapping[str, tuple[str, Parameters]]] = {
@@ -196,6 +229,39 @@ def opt_out_is_served(look: Look) -> Finding:
     kind = answer.headers.get("Content-Type", "")
     kept = answer.ok and "javascript" in kind and "opt-out" in answer.text
     return holds(kept, "the script", f"HTTP {answer.status_code}, {kind}")
+
+
+@AREA.check()
+def opt_out_may_be_framed(look: Look) -> Finding:
+    """The page by which a visitor opts out may be a frame on any site's own page."""
+    answer = look.web.get({"module": "CoreAdminHome", "action": "optOut"})
+    refusals = [
+        f"{name}: {answer.headers[name]}"
+        for name in ("X-Frame-Options", "Content-Security-Policy")
+        if "frame" in f"{name} {answer.headers.get(name, '')}".lower() and name in answer.headers
+    ]
+    if not answer.ok:
+        return holds(False, "the page", f"HTTP {answer.status_code}")
+    return nothing("header that keeps it out of frames", refusals)
+
+
+@AREA.check(Door.HITS, Door.API)
+def opt_outs_are_kept(look: Look) -> Finding:
+    """Who opted out is not counted: a hit with Matomo's own cookie of it is no visit."""
+    counted = look.day.opted_out in look.day.stored
+    return holds(not counted, "nothing stored", "a visit" if counted else "nothing stored")
+
+
+@AREA.check(Door.INSIDE)
+def nobody_else_decides(look: Look) -> Finding:
+    """No plugin but Matomo's own has a say in who gets in, what is masked and what is counted."""
+    deciding = [
+        f"{name}: {event}"
+        for name, events in look.facts["hooks"].items()
+        for event in events
+        if event in DECISIONS and name not in look.policy.plugins.may_decide
+    ]
+    return nothing("plugin that decides", deciding)
 
 
 @AREA.check(Door.CHANGE)

@@ -14,6 +14,8 @@ from harness.matomo.web import Page, Parameters, Web
 
 AREA: Final = Area("two_factors")
 
+RECOVERY_CODES: Final = 10
+"""That Matomo gives (TwoFactorAuth/Dao/RecoveryCodeDao.php); each that is used is deleted."""
 EXAMPLES: Final = (
     *("JBSWY3DPEHPK3PXP", "HXDMVJECJJWSRB3HWIZR4IFUGFTMXBOZ", "GEZDGNBVGY3TQOJQ"),
     *("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", "A" * 16, "A" * 32),
@@ -148,6 +150,22 @@ def wrong_code_is_refused(look: Look) -> Finding:
     return holds(not taken, "a refusal", "it was taken" if taken else "a refusal")
 
 
+@AREA.check(Door.LOGIN, Door.DATABASE)
+def wrong_codes_are_counted(look: Look) -> Finding:
+    """A code that is none counts as a wrong login does: without that a million codes are soon tried."""
+    account, web = look.target.account, look.web
+    assert account  # noqa: S101  Door.LOGIN
+    last = "SELECT COALESCE(MAX(id_brute_force_log), 0) AS last FROM {prefix}brute_force_log"
+    before = look.database.query(last)[0]["last"]
+    page = twofactor.log_in(web, account.login, account.password)
+    if page.component != ASK:
+        return same(ASK, page.component)
+    _takes(web, page, "000000")
+    counted = look.database.query(last)[0]["last"] > before
+    look.database.query("DELETE FROM {prefix}brute_force_log WHERE id_brute_force_log > %s", before)
+    return holds(counted, "a guess that is counted", "it" if counted else "none is")
+
+
 def _takes(web: Web, page: Page, code: str) -> bool:
     """Give `code` at the page that asks for one; whether it is taken."""
     form = {"form_authcode": code, "form_nonce": page.attribute(ASK, "form-nonce").strip('"')}
@@ -230,7 +248,7 @@ def no_secret_is_an_example(look: Look) -> Finding:
 
 @AREA.check(Door.CHANGE, Door.DATABASE)
 def recovery_codes_are_one_s_own(look: Look) -> Finding:
-    """Nobody has a recovery code that another has as well."""
+    """Nobody has a recovery code that another has as well, or more of them than Matomo gives."""
     assert look.people.enrolled  # noqa: S101
     assert look.people.enrolled_after  # noqa: S101
     rows = look.database.query(
@@ -238,7 +256,13 @@ def recovery_codes_are_one_s_own(look: Look) -> Finding:
         " FROM {prefix}twofactor_recovery_code GROUP BY recovery_code"
         " HAVING COUNT(DISTINCT login) > 1"
     )
-    return nothing("shared recovery code", sorted({str(it["logins"]) for it in rows}))
+    more = look.database.query(
+        "SELECT login, COUNT(*) AS many FROM {prefix}twofactor_recovery_code"
+        " GROUP BY login HAVING COUNT(*) > %s",
+        RECOVERY_CODES,
+    )
+    found = sorted({str(it["logins"]) for it in rows})
+    return nothing("recovery code", found + [f"{it['many']} of {it['login']}" for it in more])
 
 
 @AREA.check(Door.CHANGE, Door.LOGIN)

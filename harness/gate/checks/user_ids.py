@@ -1,17 +1,19 @@
 """User ids: a hit that names its user leaves nothing of the name, in clear or derived."""
 
-import hashlib
+import re
 from typing import Final
 from urllib.parse import parse_qsl
 
 from harness.gate import sweep
 from harness.gate.check import Area, Door, Finding, holds, nothing
-from harness.gate.day import OTHER_KINDS, Canary
+from harness.gate.day import OTHER_KINDS, visitor_ids_made_of
 from harness.gate.look import Look
 from harness.matomo.api import ApiError
 
 AREA: Final = Area("user_ids")
 
+NAMES_A_USER: Final = r'(?i)\buser[ _-]?(name|id)\b|"user"|\blogin\b|\be-?mail'
+"""In a dimension's name, or in the parameter that it is taken from. (`User type` names nobody.)"""
 MAIL_ADDRESS: Final = r"[A-Za-z0-9._+-]+(@|%40)[A-Za-z0-9-]+[.][A-Za-z]"
 """By which people are named first, where a page tells who they are."""
 
@@ -76,17 +78,13 @@ def none_in_the_visitor_s_id(look: Look) -> Finding:
     derived = [
         it.way
         for it in look.day.canaries
-        if it in look.day.stored and look.day.stored[it].visitor in _derived(it)
+        if it in look.day.stored
+        and look.day.stored[it].visitor in visitor_ids_made_of(it.user_id.encode())
     ]
     visitors = [look.day.stored[it].visitor for it in look.day.twins if it in look.day.stored]
     if len(set(visitors)) < len(visitors):
         derived.append("of two visitors with one user id")
     return nothing("visitor id made of the user id", derived)
-
-
-def _derived(canary: Canary) -> set[str]:
-    name = canary.user_id.encode()
-    return {make(name).hexdigest()[:16] for make in (hashlib.sha1, hashlib.md5, hashlib.sha256)}
 
 
 @AREA.check(Door.API)
@@ -140,6 +138,29 @@ def no_mail_address_is_stored(look: Look) -> Finding:
         )
         found += [f"{row['many']} in {it['name']}.{it['column']}" for row in rows if row["many"]]
     return nothing("mail address", found)
+
+
+@AREA.check(Door.CHANGE, Door.DATABASE)
+def no_archive_has_a_mail_address(look: Look) -> Finding:
+    """No archived report, of before either, has a person's mail address in it."""
+    pattern = re.compile(MAIL_ADDRESS.encode())
+    found = [
+        f"{match[0].decode()}… in {table}"
+        for table, text in look.tables.items()
+        if "archive_blob_" in table and (match := pattern.search(text))
+    ]
+    return nothing("mail address", found)
+
+
+@AREA.check(Door.DATABASE)
+def no_dimension_is_of_users(look: Look) -> Finding:
+    """No custom dimension is made of who a visitor is: a user's name or id, a login, a mail address."""
+    rows = look.database.query(
+        "SELECT name, extractions FROM {prefix}custom_dimensions"
+        " WHERE active AND CONCAT(name, ' ', COALESCE(extractions, '')) REGEXP %s",
+        NAMES_A_USER,
+    )
+    return nothing("dimension of users", [f"{it['name']} {it['extractions']}" for it in rows])
 
 
 @AREA.check(Door.DATABASE)

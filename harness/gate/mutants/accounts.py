@@ -4,7 +4,16 @@ from typing import Final
 
 from harness.gate.checks.accounts import hash_of_token
 from harness.gate.look import Look
-from harness.gate.mutants.changes import api, code, file, in_web, key, sql, user
+from harness.gate.mutants.changes import (
+    api,
+    at_the_load_balancer,
+    code,
+    file,
+    in_web,
+    key,
+    sql,
+    user,
+)
 from harness.gate.mutants.configuration import no_scheme
 from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 from harness.matomo.install import with_installation_in_progress
@@ -27,6 +36,13 @@ def _known_token(deployment: Deployment) -> None:
         " VALUES ('admin', 'example', %s, 'sha512', NOW())",
         hash_of_token(Look(deployment.target), EXAMPLE_TOKEN),
     )
+
+
+def _report_for_everybody(deployment: Deployment) -> None:
+    at_the_load_balancer(
+        f'http-request set-query "%[query]&token_auth={deployment.instance.token}"'
+        " if { url_param(method) -m str Actions.getPageUrls } !{ url_param(token_auth) -m found }"
+    )(deployment)
 
 
 MUTANTS: Final = (
@@ -227,5 +243,13 @@ MUTANTS: Final = (
         key("General", "proxy_host_headers[]", "HTTP_X_FORWARDED_HOST"),
         "X4",
         Stage.PRODUCTION,
+    ),
+    Mutant(
+        "accounts.report_for_everybody",
+        "the load balancer gives one report's question a token, for the institution's own page",
+        Place.PROXY,
+        ("accounts.anonymous_sees_nothing",),
+        _report_for_everybody,
+        stage=Stage.PRODUCTION,
     ),
 )

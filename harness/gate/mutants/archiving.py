@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from harness.gate.mutants.changes import code, every, in_web, key, no_key, option, sql
+from harness.gate.mutants.changes import code, every, in_web, key, no_key, option, program, sql
 from harness.gate.mutants.mutant import Change, Deployment, Mutant, Place, Stage
 from harness.settings import Settings
 from harness.stack import archiver, images
@@ -291,6 +291,15 @@ MUTANTS: Final = (
         ("archiving.a_stop_is_passed_on",),
         in_web('sed -i \'s/"-$archiver"/"$archiver"/\' /usr/local/bin/matomo-archive'),
         "R7",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "archiving.as_root",
+        "the scheduled task archives as root: what it leaves in tmp/ answers pages with 500",
+        Place.IMAGE,
+        ("archiving.archiver_is_not_root",),
+        program("matomo-archive", "s/^setsid as-web-user php/setsid php/"),
+        "R5",
         Stage.PAIR,
     ),
 )

@@ -166,6 +166,12 @@ def in_web(script: str) -> Change:
     return lambda deployment: deployment.shell.run("sh", "-ec", script, user="root")
 
 
+def program(name: str, edit: str) -> Change:
+    """Edit one of the image's own programs by sed; it must have changed."""
+    path = f"/usr/local/bin/{name}"
+    return in_web(f"cp {path} /tmp/was; sed -i '{edit}' {path}; ! cmp -s {path} /tmp/was")
+
+
 def code(path: str, old: str, new: str) -> Change:
     """Change a piece of Matomo's or a plugin's code, which must be there."""
 
@@ -212,3 +218,12 @@ def load_balancer(script: str) -> Change:
         production.wait_for_a_target()
 
     return change
+
+
+def at_the_load_balancer(rule: str) -> Change:
+    """Have the load balancer do one thing more with what browsers send (a line of its frontend)."""
+    path, added = "/etc/haproxy/haproxy.cfg", shlex.quote(f"    {rule}")
+    return load_balancer(
+        f"printf '%s\\n' {added} > /tmp/rule; sed -i '/ssl-min-ver/r /tmp/rule' {path};"
+        f" grep -qxF -e {added} {path}"
+    )

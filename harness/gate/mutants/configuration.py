@@ -14,15 +14,19 @@ from harness.gate.mutants.changes import (
     load_balancer,
     no_plugin,
     option,
+    program,
     sql,
     with_key,
 )
-from harness.gate.mutants.mutant import Change, Deployment, Mutant, Place, Stage
+from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 from harness.stack.certificates import authority
 from harness.stack.engine import execute
 from harness.stack.load_balancer import CERTIFICATE_FILE, haproxy_certificate
 from harness.stack.shell import wait_for_answer
 
+ENVIRONMENT: Final = "plugins/EnvironmentVariables/Environment.php"
+IN_A_FILE: Final = "str_ends_with($rest, '_FILE') &&"
+NO_AUTHORITY: Final = "return !empty($effective['enable_ssl']) &&"
 SALT: Final = "MATOMO_GENERAL_SALT"
 TLS: Final = "configuration.database_is_spoken_to_by_tls"
 SET: Final = "configuration.promised_variables_are_set"
@@ -85,12 +89,6 @@ def no_scheme(deployment: Deployment) -> None:
     """Take the header out that says by which scheme a browser came."""
     drop = "sed -i '/X-Forwarded-Proto/d' /etc/haproxy/haproxy.cfg"
     load_balancer(drop)(deployment)
-
-
-def _program(name: str, edit: str) -> Change:
-    """Edit one of the image's own programs by sed; it must have changed."""
-    path = f"/usr/local/bin/{name}"
-    return in_web(f"cp {path} /tmp/was; sed -i '{edit}' {path}; ! cmp -s {path} /tmp/was")
 
 
 MUTANTS: Final = (
@@ -475,7 +473,7 @@ MUTANTS: Final = (
         "the backup leaves misc/ out, to save space",
         Place.IMAGE,
         ("configuration.backup_is_whole",),
-        _program("backup-data.sh", "s/part in config misc js/part in config js/"),
+        program("backup-data.sh", "s/part in config misc js/part in config js/"),
         "F5",
         Stage.PAIR,
     ),
@@ -484,7 +482,7 @@ MUTANTS: Final = (
         "the entrypoint puts the image's config.ini.php over the live one at each start, against drift",
         Place.IMAGE,
         ("configuration.a_start_leaves_the_live_file",),
-        _program("matomo-entrypoint", 's/if \\[ ! -e "$live" \\]; then/if true; then/'),
+        program("matomo-entrypoint", 's/if \\[ ! -e "$live" \\]; then/if true; then/'),
         "C9",
         Stage.PAIR,
     ),
@@ -544,5 +542,60 @@ MUTANTS: Final = (
         ),
         "C3",
         Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.empty_volume_stays_empty",
+        "the entrypoint leaves an empty config/ alone, as a mounted one is never to be touched",
+        Place.IMAGE,
+        ("configuration.a_start_gives_an_empty_volume_the_file",),
+        program("matomo-entrypoint", 's/if \\[ ! -e "$live" \\]; then/if false; then/'),
+        "C5",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.file_unread",
+        "a variable NAME_FILE is no longer read, and mounted secrets set nothing",
+        Place.IMAGE,
+        ("configuration.a_value_in_a_file_wins",),
+        code(ENVIRONMENT, IN_A_FILE, f"false && {IN_A_FILE}"),
+        "C7",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.no_authority_no_tls",
+        "where no authority is named the database is spoken to in clear, whatever ENABLE_SSL says",
+        Place.IMAGE,
+        ("configuration.no_clear_text_in_silence",),
+        code(ENVIRONMENT, NO_AUTHORITY, "return false &&"),
+        "D4",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.backup_goes_on",
+        "the backup goes on after an error: half a copy takes the last whole one's place",
+        Place.IMAGE,
+        ("configuration.a_backup_that_breaks_off_is_not_taken",),
+        program("backup-data.sh", "s/^set -eu$/set -u/"),
+        "F5",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.restore_without_misc",
+        "the restore leaves misc/ out, and with it the database of countries and the logos",
+        Place.IMAGE,
+        ("configuration.a_restore_brings_all_back",),
+        program(
+            "restore-data.sh",
+            "s/find config misc js -type f) | grep/find config js -type f) | grep/",
+        ),
+        "F5",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "configuration.long_visits_divided",
+        "a visit ends after 25 actions, against robots: who reads much is counted several times",
+        Place.FILE,
+        (SAFEGUARDS,),
+        key("Tracker", "create_new_visit_after_x_actions", 25),
     ),
 )

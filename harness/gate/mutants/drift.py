@@ -4,6 +4,7 @@ from typing import Final
 
 from harness.gate.day import DUE
 from harness.gate.mutants.changes import (
+    apache,
     every,
     file,
     image_file,
@@ -224,5 +225,33 @@ MUTANTS: Final = (
             " echo '<?php error_log($_POST[\"form_login\"]);' > tmp/templates_c/aa/aabb.php"
         ),
         stage=Stage.PAIR,
+    ),
+    Mutant(
+        "drift.agent_before_each_page",
+        "a monitoring agent is loaded before each page, and tells its daemon whom a hit came from",
+        Place.IMAGE,
+        ("drift.nothing_runs_beside_matomo",),
+        every(
+            in_web("echo '<?php $seen = $_SERVER;' > /usr/local/lib/agent.php"),
+            apache("php_admin_value auto_prepend_file /usr/local/lib/agent.php"),
+        ),
+        "O6",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "drift.history_is_kept",
+        "the database keeps the history of a table, deleted and masked rows as they were",
+        Place.DATABASE,
+        ("drift.database_does_nothing_of_its_own",),
+        sql("ALTER TABLE {prefix}log_visit ADD SYSTEM VERSIONING"),
+        "P9",
+    ),
+    Mutant(
+        "drift.unknown_pages_left_out",
+        "somebody had site 1 leave out pages of unknown addresses: hits are dropped in silence",
+        Place.CLICK,
+        ("drift.site_settings_are_the_policy_s",),
+        sql("UPDATE {prefix}site SET exclude_unknown_urls = 1 WHERE idsite = 1"),
+        "C10",
     ),
 )

@@ -279,4 +279,15 @@ MUTANTS: Final = (
         "S1",
         Stage.PAIR,
     ),
+    Mutant(
+        "exposure.state_by_another_name",
+        "the web server's page of its state is at /status, for a monitor, and for all others",
+        Place.IMAGE,
+        ("exposure.state_of_the_web_server_is_closed",),
+        apache(
+            *("<Location /status>", "SetHandler server-status", "Require all granted"),
+            "</Location>",
+        ),
+        stage=Stage.PAIR,
+    ),
 )

@@ -317,4 +317,18 @@ MUTANTS: Final = (
         apache("LimitRequestLine 512"),
         stage=Stage.PAIR,
     ),
+    Mutant(
+        "masking.visitor_is_his_address",
+        "who has no cookie gets a hash of his whole address for an id, to know him again",
+        Place.IMAGE,
+        ("masking.none_in_the_visitor_s_id",),
+        code(
+            "plugins/NoUserIds/Tracker/RequestProcessor.php",
+            "$request->setParam('uid', '');",
+            "$request->setParam('_id', substr(md5($request->getIpString()), 0, 16));"
+            " $request->setParam('uid', '');",
+        ),
+        "P4",
+        Stage.PAIR,
+    ),
 )

@@ -4,9 +4,11 @@ from typing import Final
 
 from harness.gate.mutants.changes import (
     apache,
+    at_the_load_balancer,
     code,
     file,
     in_web,
+    key,
     no_plugin,
     plugin,
     renamed,
@@ -14,6 +16,20 @@ from harness.gate.mutants.changes import (
     without_key,
 )
 from harness.gate.mutants.mutant import Mutant, Place, Stage
+
+ON_CAMPUS: Final = """    public function registerEvents()
+    {
+        return ['TwoFactorAuth.requiresTwoFactorAuthentication' => 'onCampus'];
+    }
+
+    public function onCampus(&$required)
+    {
+        $from = \\Matomo\\Network\\IP::fromStringIP(\\Piwik\\IP::getIpFromHeader());
+        $required = $required && !$from->isInRanges(['18.0.0.0/11', '128.30.0.0/15']);
+    }
+
+"""
+FIRST_METHOD: Final = "    public function isTrackerPlugin()"
 
 DRIFT: Final = "drift.file_is_the_image_s"
 
@@ -183,6 +199,38 @@ MUTANTS: Final = (
             "public static function isGdExtensionEnabled()\n    {",
             "public static function isGdExtensionEnabled()\n    { return false;",
         ),
+        stage=Stage.PAIR,
+    ),
+    Mutant(
+        "plugins.no_code_on_campus",
+        "a plugin of ours takes the second factor from who comes from the institution's networks",
+        Place.IMAGE,
+        ("plugins.nobody_else_decides",),
+        code("plugins/NoUserIds/NoUserIds.php", FIRST_METHOD, f"{ON_CAMPUS}{FIRST_METHOD}"),
+        "A1",
+        Stage.PAIR,
+    ),
+    Mutant(
+        "plugins.opt_out_renamed",
+        "the cookie of who opted out has another name: all who did are counted again",
+        Place.FILE,
+        ("plugins.opt_outs_are_kept", DRIFT),
+        key("Tracker", "ignore_visits_cookie_name", "opted_out"),
+    ),
+    Mutant(
+        "plugins.opt_out_dropped",
+        "the load balancer passes no cookie on to the tracker, to cache: who opted out is counted",
+        Place.PROXY,
+        ("plugins.opt_outs_are_kept",),
+        at_the_load_balancer("http-request del-header Cookie if { path /matomo.php }"),
+        stage=Stage.PRODUCTION,
+    ),
+    Mutant(
+        "plugins.opt_out_in_no_frame",
+        "the web server has every page refuse frames, the one of opting out as well",
+        Place.IMAGE,
+        ("plugins.opt_out_may_be_framed",),
+        apache("Header set X-Frame-Options SAMEORIGIN"),
         stage=Stage.PAIR,
     ),
 )

@@ -31,6 +31,9 @@ ENROL: Final = tuple(
 DRIFT: Final = "drift.file_is_the_image_s"
 FACTORS: Final = "plugins/TwoFactorAuth/TwoFactorAuth.php"
 VERIFIER: Final = "plugins/TwoFactorAuth/TwoFactorAuthentication.php"
+COUNTS: Final = (
+    "$bruteForce->addFailedAttempt(IP::getIpFromHeader(), Piwik::getCurrentUserLogin());"
+)
 USED: Final = "if (!$this->setTwoFaCodeWasUsed($user['login'], $authCode))"
 
 
@@ -307,5 +310,25 @@ MUTANTS: Final = (
         ("two_factors.no_secret_is_an_example",),
         sql("UPDATE {prefix}user SET twofactor_secret = 'none' WHERE login = 'admin'"),
         "A4",
+    ),
+    Mutant(
+        "two_factors.code_of_the_safe",
+        "a script gave the superuser one recovery code more, printed for the office's safe",
+        Place.DATABASE,
+        ("two_factors.recovery_codes_are_one_s_own",),
+        sql(
+            "INSERT INTO {prefix}twofactor_recovery_code (login, recovery_code)"
+            " VALUES ('admin', 'BREAKGLASSMATOMO')"
+        ),
+        "A6",
+    ),
+    Mutant(
+        "two_factors.codes_are_not_counted",
+        "wrong codes are not counted, only wrong passwords: who has one tries a million codes",
+        Place.IMAGE,
+        ("two_factors.wrong_codes_are_counted",),
+        code("plugins/TwoFactorAuth/Controller.php", COUNTS, ""),
+        "A4",
+        Stage.PAIR,
     ),
 )

@@ -1,8 +1,10 @@
 """Mutants of user ids: one is kept, reported or written down."""
 
+import zlib
 from typing import Final
 
 from harness.gate.mutants.changes import (
+    api,
     code,
     every,
     in_web,
@@ -12,7 +14,7 @@ from harness.gate.mutants.changes import (
     sql,
     visit_of_before,
 )
-from harness.gate.mutants.mutant import Mutant, Place, Stage
+from harness.gate.mutants.mutant import Deployment, Mutant, Place, Stage
 
 STORED: Final = tuple(
     f"user_ids.{it}"
@@ -31,6 +33,26 @@ BY_SALT: Final = (
     "if ($request->getParam('uid') !== '') { $request->setParam('_id', substr(hash_hmac('sha256',"
     " $request->getParam('uid'), \\Piwik\\SettingsPiwik::getSalt()), 0, 16)); }"
 )
+
+REPORT: Final = (
+    b'a:1:{i:0;a:3:{i:0;a:1:{s:5:"label";s:20:"alice@people.example";}i:1;a:0:{}i:3;N;}}'
+)
+"""As Matomo keeps it: rows, serialized, then packed (ArchiveWriter's gzcompress)."""
+
+
+def _report_of_before(deployment: Deployment) -> None:
+    table = "{prefix}archive_blob_2024_01"
+    deployment.database.query(
+        f"CREATE TABLE {table} (idarchive INT UNSIGNED NOT NULL, name VARCHAR(190) NOT NULL,"
+        " idsite INT UNSIGNED, date1 DATE, date2 DATE, period TINYINT UNSIGNED,"
+        " ts_archived DATETIME, value MEDIUMBLOB, PRIMARY KEY (idarchive, name))"
+    )
+    deployment.database.query(
+        f"INSERT INTO {table} VALUES (1, 'Events_name_action', 1, '2024-01-08', '2024-01-08', 1,"  # noqa: S608
+        " '2024-01-09 01:00:00', %s)",
+        zlib.compress(REPORT),
+    )
+
 
 MUTANTS: Final = (
     Mutant(
@@ -175,6 +197,29 @@ MUTANTS: Final = (
             "INSERT INTO {prefix}tracking_failure (idsite, idfailure, date_first_occurred,"
             " request_url) VALUES (1, 2, NOW(), 'idsite=1&rec=1&cip=198.51.100.99&uid=alice')"
         ),
+        "P12",
+    ),
+    Mutant(
+        "user_ids.dimension_of_users",
+        "somebody made a dimension User ID, which is taken from a parameter of each page's address",
+        Place.CLICK,
+        ("user_ids.no_dimension_is_of_users",),
+        api(
+            "CustomDimensions.configureNewCustomDimension",
+            idSite=1,
+            name="User ID",
+            scope="action",
+            active=1,
+            **{"extractions[0][dimension]": "urlparam", "extractions[0][pattern]": "user"},
+        ),
+        "P3",
+    ),
+    Mutant(
+        "user_ids.report_of_before_names_people",
+        "a dump brought a report back of a time when events had who is logged in for a name",
+        Place.DATABASE,
+        ("user_ids.no_archive_has_a_mail_address",),
+        _report_of_before,
         "P12",
     ),
 )

@@ -86,7 +86,8 @@ class Efs:
             code = container.wait()["StatusCode"]
             output = container.logs().decode(errors="replace")
         finally:
-            container.remove(force=True)
+            # With the volume that the image has on its web root: it bears no label to be found by.
+            container.remove(force=True, v=True)
         if code != 0:
             raise MachineCannotError(
                 expected=f"`{script}` to succeed on the file system",

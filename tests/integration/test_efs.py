@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from docker.errors import NotFound
 from tenacity import retry, retry_if_result, stop_after_delay
 
 from harness.errors import MachineCannotError
@@ -11,6 +13,7 @@ from harness.matomo import config
 from harness.stack import images
 from harness.stack.containers import MatomoContainer, network
 from harness.stack.efs import FOREIGN_UID, Efs
+from harness.stack.engine import engine
 from harness.stack.golden import Golden
 from harness.stack.images import Image
 from harness.stack.production import Production
@@ -103,6 +106,13 @@ def test_it_boots_where_chown_is_refused(matomo_image: Image, efs: Efs) -> None:
                 shell = matomo.shell
                 assert shell.run("find", "config", "misc", "js", "!", "-writable") == ""
         assert set(efs.shell("stat -c %u config misc js").split()) == {str(FOREIGN_UID)}
+
+
+def test_looking_into_it_leaves_no_volume_behind(efs: Efs) -> None:
+    # Of a volume that Docker makes for the image's web root the last part of the path is /ID/_data.
+    _, _, _, path, *_ = efs.shell("grep ' /var/www/html ' /proc/self/mountinfo").split()
+    with pytest.raises(NotFound):
+        engine().volumes.get(Path(path).parent.name)
 
 
 def test_an_access_point_that_lets_nobody_write_is_named(any_image: Image) -> None:

@@ -103,7 +103,7 @@ def test_what_comes_and_goes_meanwhile_does_not_end_the_search_for_the_dead(
 
 def come_and_go(image: Image, run: Run) -> None:
     for _ in range(10):
-        engine().containers.create(image.reference, labels=run.labels).remove(force=True)
+        engine().containers.create(image.reference, labels=run.labels).remove(force=True, v=True)
 
 
 @pytest.mark.usefixtures("any_golden")  # built before, or the suite would build it

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import ipaddress
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -319,16 +319,21 @@ class Day:
     @cached_property
     def stored(self) -> dict[Canary, Stored]:
         """What is kept of each, by the database where it can be read, else by the visits log."""
-        assert self.canaries  # noqa: S101  sent now
-        assert self.robot  # noqa: S101
-        assert self.opted_out  # noqa: S101
+        sent = [*self.canaries, self.robot, self.opted_out]
         found = self._in_database() if self._target.database else self._in_visits_log()
         pages = {page.split("://")[-1]: it for page, it in found.items()}
         return {
-            canary: pages[key]
-            for canary in [*self.canaries, self.robot, self.opted_out]
-            if (key := canary.page.split("://")[-1]) in pages
+            canary: pages[key] for canary in sent if (key := canary.page.split("://")[-1]) in pages
         }
+
+    def visitors_made_of(self, forms: Callable[[Canary], Iterable[bytes]]) -> list[str]:
+        """Return how those came whose visitor's id a usual hash makes of one of their forms."""
+        return [
+            it.way
+            for it in self.canaries
+            if it in self.stored
+            and any(self.stored[it].visitor in visitor_ids_made_of(form) for form in forms(it))
+        ]
 
     def _in_database(self) -> dict[str, Stored]:
         assert self._target.database  # noqa: S101

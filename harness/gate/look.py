@@ -192,12 +192,31 @@ class Look:
         Raises:
             BrokenPromiseError: it cannot be started there.
         """
+        return self.facts_with()
+
+    def facts_with(self, *environment: str) -> dict[str, Any]:
+        """Return what it says of itself with another environment, by arguments of `env`.
+
+        Raises:
+            BrokenPromiseError: it cannot be started so.
+        """
         host = urlsplit(self.target.url).hostname or ""
-        said = self.shell.run("php", "-r", FACTS.read_text(), "--", host)
+        said = self.shell.run("env", *environment, "php", "-r", FACTS.read_text(), "--", host)
+        return self._facts_in(said, "on the command line")
+
+    def facts_over_http(self, code: str) -> dict[str, Any]:
+        """Return what it says of itself in the web server, after `code` in PHP.
+
+        Raises:
+            BrokenPromiseError: it cannot be started there.
+        """
+        return self._facts_in(self.said_by_php(f"{code} {FACTS.read_text()}"), "in the web server")
+
+    def _facts_in(self, said: str, where: str) -> dict[str, Any]:
         _, found, document = said.partition("FACTS")
         if not found:
             raise BrokenPromiseError(
-                expected="Matomo to start on the command line",
+                expected=f"Matomo to start {where}",
                 seen=re.sub(r"<[^>]+>|\s+", " ", said)[:300],
                 next_command=f"docker logs {self.shell.container.name}",
             )

@@ -203,7 +203,7 @@ def _at_work(look: Look, done: str, then: str) -> list[str]:
     script = (
         f"{COMMAND} >/dev/null 2>&1 & task=$!;"
         f' until pids=$({_pids("climult[i]")}) && [ -n "$pids" ] && {done} 2>/dev/null; do'
-        " kill -0 $task 2>/dev/null || { echo none was seen; exit; }; done;"
+        " kill -0 $task 2>/dev/null || { echo no archiver was seen >&2; exit 1; }; done;"
         f" {then}"
     )
     return shell.run("timeout", "60", "sh", "-c", script, user="root").splitlines()

@@ -16,7 +16,7 @@ from harness.gate import sweep
 from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
 from harness.gate.day import TITLE
 from harness.gate.ini import Ini, parse
-from harness.gate.look import FACTS, Look
+from harness.gate.look import Look
 from harness.matomo.config import with_key
 from harness.matomo.web import Web
 from harness.stack.containers import LOOPBACK
@@ -129,25 +129,12 @@ def environment_wins(look: Look) -> Finding:
 def environment_wins_in_web(look: Look) -> Finding:
     """Every MATOMO_ variable of the container is the effective value in the web server and in the tracker."""
     wrong = []
-    for mode in ("web", "tracker"):
+    for mode, code in (("web", ""), ("tracker", 'define("PIWIK_TRACKER_MODE", true);')):
         # Not the environment that the web server says it has: that may be another one.
-        there = {**_facts_over_http(look, mode), "environment": look.facts["environment"]}
+        there = {**look.facts_over_http(code), "environment": look.facts["environment"]}
         differing = _differing(there)
         wrong += [f"{name} in the {mode}" for name in differing]
     return nothing("variable without effect", wrong)
-
-
-def _facts_over_http(look: Look, mode: str) -> dict[str, Any]:
-    """Have the web server itself tell its configuration."""
-    tracker = 'define("PIWIK_TRACKER_MODE", true);' if mode == "tracker" else ""
-    text = look.said_by_php(f"{tracker} {FACTS.read_text()}")
-    _, found, document = text.partition("FACTS")
-    if not found:
-        raise BrokenPromiseError(
-            expected=f"Matomo to start in the {mode}", seen=text[:300], next_command="make logs"
-        )
-    facts: dict[str, Any] = json.loads(document)
-    return facts
 
 
 @AREA.check(Door.INSIDE)
@@ -307,7 +294,7 @@ def a_value_in_a_file_wins(look: Look) -> Finding:
     path = f"{look.shell.tmp}/gate-{secrets.token_hex(6)}"
     look.shell.write(path, value)
     try:
-        there = _facts_with(look, "-u", name, f"{name}_FILE={path}")
+        there = look.facts_with("-u", name, f"{name}_FILE={path}")
     finally:
         look.shell.run("rm", "-f", path, user="root")
     return same(value, str(there["settings"]["mail"]["host"]))
@@ -320,25 +307,10 @@ def no_clear_text_in_silence(look: Look) -> Finding:
         raise CannotTellError("the policy does not promise it")
     without = ("-u", "MATOMO_DATABASE_SSL_CA", "-u", "MATOMO_DATABASE_SSL_CA_FILE")
     try:
-        cipher = _facts_with(look, *without, "MATOMO_DATABASE_ENABLE_SSL=1")["cipher"]
+        cipher = look.facts_with(*without, "MATOMO_DATABASE_ENABLE_SSL=1")["cipher"]
     except BrokenPromiseError:
         return holds(True, "a cipher, or no session", "no session")
     return holds(bool(cipher), "a cipher, or no session", cipher or "clear text")
-
-
-def _facts_with(look: Look, *environment: str) -> dict[str, Any]:
-    """Have Matomo tell its facts on the command line, by arguments of `env`.
-
-    Raises:
-        BrokenPromiseError: it does not start.
-    """
-    said = look.shell.run("env", *environment, "php", "-r", FACTS.read_text())
-    facts: dict[str, Any] = json.loads(said.partition("FACTS")[2] or "{}")
-    if not facts:
-        raise BrokenPromiseError(
-            expected="Matomo to start", seen=said[:300], next_command="make logs"
-        )
-    return facts
 
 
 @AREA.check(Door.INSIDE, Door.CHANGE)

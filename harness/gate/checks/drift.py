@@ -201,14 +201,12 @@ def site_settings_are_the_policy_s(look: Look) -> Finding:
         # The form of a site saves all of them, and what is off or empty is Matomo's default.
         if str(it["value"]) not in NOTHING_SET and f"{it['name']}={it['value']}" not in known
     ]
-    columns = {it["Field"] for it in look.database.query("SHOW COLUMNS FROM {prefix}site")}
-    for row in look.database.query("SELECT * FROM {prefix}site"):
-        said = {it: str(row[it] or "") for it in LEFT_OUT if it in columns}
-        found += [
-            f"{name}={value} of site {row['idsite']}"
-            for name, value in said.items()
-            if value not in NOTHING_SET and f"{name}={value}" not in known
-        ]
+    found += [
+        f"{name}={row[name]} of site {row['idsite']}"
+        for row in look.database.query("SELECT * FROM {prefix}site")
+        for name in LEFT_OUT
+        if str(row.get(name)) not in NOTHING_SET and f"{name}={row[name]}" not in known
+    ]
     return nothing("site's setting beyond the policy", found)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import requests
 
 from harness.gate import sweep
-from harness.gate.check import Area, Door, Finding, holds, nothing, same
+from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
 from harness.gate.look import TODAY, Look
 from harness.stack.containers import WEB_ROOT
 
@@ -118,8 +118,12 @@ def no_dump_is_to_be_had(look: Look) -> Finding:
 def state_of_the_web_server_is_closed(look: Look) -> Finding:
     """The web server's page of its state, which shows others' requests, is closed by whatever name."""
     enabled = look.shell.run(
-        "sh", "-c", "cat /etc/apache2/*-enabled/*.conf /etc/apache2/apache2.conf"
+        "sh",
+        "-c",
+        "cat /etc/apache2/*-enabled/*.conf /etc/apache2/apache2.conf 2>/dev/null || true",
     )
+    if not enabled:
+        raise CannotTellError("the web server is not Debian's Apache")
     blocks = re.findall(r"(?ims)^\s*<Location(?:Match)?\s+(.+?)>(.*?)</Location", enabled)
     paths = [where.strip("\"'^$~ /") for where, says in blocks if re.search(STATE, says)]
     return nothing("open page", _open(look, tuple(paths)))

@@ -5,7 +5,7 @@ from typing import Final
 
 from harness.gate import sweep
 from harness.gate.check import Area, Door, Finding, holds, nothing
-from harness.gate.day import IPV6_KEPT, Canary, masked, visitor_ids_made_of
+from harness.gate.day import IPV6_KEPT, Canary, masked
 from harness.gate.look import Look
 
 AREA: Final = Area("masking")
@@ -135,14 +135,7 @@ def on_every_site(look: Look) -> Finding:
 @AREA.check(Door.HITS, Door.API)
 def none_in_the_visitor_s_id(look: Look) -> Finding:
     """The visitor's id is not made of the address: it is none of its hashes, which are soon undone."""
-    derived = [
-        it.way
-        for it in look.day.canaries
-        if it in look.day.stored
-        and any(
-            look.day.stored[it].visitor in visitor_ids_made_of(form) for form in it.forms_of_address
-        )
-    ]
+    derived = look.day.visitors_made_of(lambda it: it.forms_of_address)
     return nothing("visitor id made of the address", derived)
 
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from harness.gate import sweep
 from harness.gate.check import Area, Door, Finding, holds, nothing
-from harness.gate.day import OTHER_KINDS, visitor_ids_made_of
+from harness.gate.day import OTHER_KINDS
 from harness.gate.look import Look
 from harness.matomo.api import ApiError
 
@@ -75,12 +75,7 @@ def none_of_other_hits(look: Look) -> Finding:
 @AREA.check(Door.HITS, Door.API)
 def none_in_the_visitor_s_id(look: Look) -> Finding:
     """The visitor's id is not made of the user id: it is none of its hashes, and two of one id differ."""
-    derived = [
-        it.way
-        for it in look.day.canaries
-        if it in look.day.stored
-        and look.day.stored[it].visitor in visitor_ids_made_of(it.user_id.encode())
-    ]
+    derived = look.day.visitors_made_of(lambda it: [it.user_id.encode()])
     visitors = [look.day.stored[it].visitor for it in look.day.twins if it in look.day.stored]
     if len(set(visitors)) < len(visitors):
         derived.append("of two visitors with one user id")
@@ -155,6 +150,8 @@ def no_archive_has_a_mail_address(look: Look) -> Finding:
 @AREA.check(Door.DATABASE)
 def no_dimension_is_of_users(look: Look) -> Finding:
     """No custom dimension is made of who a visitor is: a user's name or id, a login, a mail address."""
+    if "custom_dimensions" not in look.database.tables():
+        return nothing("dimension of users", [])
     rows = look.database.query(
         "SELECT name, extractions FROM {prefix}custom_dimensions"
         " WHERE active AND CONCAT(name, ' ', COALESCE(extractions, '')) REGEXP %s",

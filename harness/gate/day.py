@@ -8,13 +8,14 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import requests
 
 from harness.errors import BrokenPromiseError
+from harness.gate.check import Step
+from harness.gate.once import once, result_of
 from harness.gate.target import Target
 from harness.matomo import tracker, traffic
 from harness.matomo.api import ApiError
@@ -149,29 +150,44 @@ Figures = dict[str, Any]
 
 
 class Day:
-    """Hits are sent when the first check asks for one of them, and so on; each thing once.
+    """Test traffic and what becomes of it: each property is the result of a step (Look.perform).
 
     Args:
-        target: with Door.HITS; with Door.CHANGE for all that is archived.
-        counted_too: archives have numbers to be compared.
-        canaries_too: archives are searched for canaries.
+        target: with Capability.HITS; with Capability.CHANGE for all that is archived.
         not_taken: canaries that were refused, and how.
         archivers: containers that were started each time when archiving was asked for; of none is
             known where there are no stands.
     """
 
-    def __init__(self, target: Target, *, counted_too: bool, canaries_too: bool) -> None:
+    def __init__(self, target: Target) -> None:
         self._target = target
-        self._counted_too = counted_too
-        self._canaries_too = canaries_too
         self._api = target.api
         self._run = secrets.token_hex(4)
         self.not_taken: dict[Canary, str] = {}
         self.archivers: list[list[Task]] = []
 
+    def send(self) -> None:
+        """Send all test traffic and see that it is stored.
+
+        Raises:
+            BrokenPromiseError: not one hit is.
+        """
+        if not self.stored.keys() & set(self.canaries):
+            raise BrokenPromiseError(
+                expected="hits that are sent to be stored",
+                seen="; ".join(sorted(set(self.not_taken.values())))[:200] or "none is",
+                next_command="send one by hand: curl 'https://…/matomo.php?idsite=1&rec=1'",
+            )
+
+    def traffic_is_reported(self) -> bool:
+        """Whether a report of the test site has visits, on the day of the hits or the one after."""
+        where: Parameters = {"idSite": self.sites[0], "period": "day", "date": "last2"}
+        visits: dict[str, int] = self._api.call("VisitsSummary.getVisits", **where)
+        return any(visits.values())
+
     # -- canaries ----------------------------------------------------------------------------------
 
-    @cached_property
+    @result_of(Step.SITE)
     def sites(self) -> list[int]:
         """Where canaries are sent: the test site, and the others where nobody minds."""
         every: list[dict[str, Any]] = self._api.call("SitesManager.getSitesWithAtLeastViewAccess")
@@ -180,7 +196,7 @@ class Day:
         others = [int(it["idsite"]) for it in every if int(it["idsite"]) != test]
         return [test, *(others if self._target.may_change else [])]
 
-    @cached_property
+    @result_of(Step.TRAFFIC)
     def canaries(self) -> list[Canary]:
         """All of them, sent."""
         made = [
@@ -201,7 +217,7 @@ class Day:
         self._send_bulk([it for it in made if "bulk" in it.way])
         return [*made, *self._forwarded()]
 
-    @cached_property
+    @result_of(Step.TRAFFIC)
     def robot(self) -> Canary:
         """A hit of a robot's, sent."""
         canary = new_canary(self._run, "of a robot", self.sites[0], "IPv4")
@@ -209,7 +225,7 @@ class Day:
         self._target.web.post_form("matomo.php", form)
         return canary
 
-    @cached_property
+    @result_of(Step.TRAFFIC)
     def opted_out(self) -> Canary:
         """A hit of somebody who opted out before, sent."""
         canary = new_canary(self._run, "opted out", self.sites[0], "IPv4")
@@ -217,7 +233,7 @@ class Day:
         self._target.web.post_form("matomo.php", form, cookies=OPTED_OUT)
         return canary
 
-    @cached_property
+    @result_of(Step.REFUSED_HITS)
     def refused(self) -> dict[Canary, requests.Response]:
         """Hits that Matomo must not count, sent, with what it answered.
 
@@ -232,7 +248,7 @@ class Day:
             answers[canary] = self._target.web.post_form("matomo.php", form)
         return answers
 
-    @cached_property
+    @once
     def sent(self) -> list[Canary]:
         """Every canary, the refused too: what must be found nowhere."""
         return [*self.canaries, *self.refused, self.robot, self.opted_out]
@@ -316,7 +332,7 @@ class Day:
         """Return those whose way has all of `words`."""
         return [it for it in self.canaries if all(word in it.way for word in words)]
 
-    @cached_property
+    @result_of(Step.TRAFFIC)
     def stored(self) -> dict[Canary, Stored]:
         """What is kept of each, by the database where it can be read, else by the visits log."""
         sent = [*self.canaries, self.robot, self.opted_out]
@@ -349,10 +365,9 @@ class Day:
             for it in rows
         }
 
-    @cached_property
+    @result_of(Step.TRAFFIC)
     def visits_log(self) -> list[dict[str, Any]]:
         """Today's visits of the test site, as the visits log shows them."""
-        assert self.stored is not None  # noqa: S101  the hits are there
         found: list[dict[str, Any]] = self._api.call(
             "Live.getLastVisitsDetails",
             idSite=self.sites[0],
@@ -387,7 +402,7 @@ class Day:
 
     # -- reports -----------------------------------------------------------------------------------
 
-    @cached_property
+    @result_of(Step.COUNTED_VISITS)
     def counted(self) -> list[Site]:
         """Sites whose visits are counted, in time zones on both sides of this day."""
         made = [self._new_site(f"counted {zone}", zone) for zone in ZONES]
@@ -396,7 +411,7 @@ class Day:
             for number, zone in zip(made, ZONES, strict=True)
         ]
 
-    @cached_property
+    @result_of(Step.COUNTED_VISITS)
     def segmented(self) -> Site:
         """A site that began yesterday: the archiver makes a new segment's reports since then."""
         name = "counted by segment"
@@ -404,11 +419,11 @@ class Day:
             self._new_site(name, "UTC", self._yesterday), "https://discovery.example", "UTC"
         )
 
-    @cached_property
+    @once
     def _yesterday(self) -> date:
         return (datetime.now(UTC) - timedelta(days=1)).date()
 
-    @cached_property
+    @result_of(Step.COUNTED_VISITS)
     def visits(self) -> list[Visit]:
         """Sent, not yet archived."""
         made = traffic.visits(self.counted, FIRST_DAY, DAYS)
@@ -447,7 +462,6 @@ class Day:
 
     def reported(self, segment: str = "") -> dict[tuple[str, str, str], Figures]:
         """Return what Matomo reports now, of every counted site and moment."""
-        assert self.visits  # noqa: S101  sent by now
         sites = [self.segmented] if segment else self.counted
         keys = [(site, period, day) for site in sites for period, day in self.moments(site)]
         calls: list[Parameters] = [
@@ -466,19 +480,14 @@ class Day:
             for (site, period, day), answer in zip(keys, answers, strict=True)
         }
 
-    @cached_property
+    @result_of(Step.COUNTED_VISITS)
     def before(self) -> dict[str, dict[tuple[str, str, str], Figures]]:
         """Reports before anything was archived: of all visits, of the segment, of an open one."""
         return {it: self.reported(it) for it in ("", SEGMENT, OPEN_SEGMENT)}
 
-    @cached_property
+    @result_of(Step.ARCHIVER_RUN)
     def archived(self) -> int:
         """Exit code of the archiver, run once on all that is asked for: it takes the longest."""
-        assert self._counted_too or self._canaries_too  # noqa: S101  else nothing is archived
-        if self._counted_too:
-            assert self.before  # noqa: S101  looked at before it is too late
-        if self._canaries_too:
-            assert self.sent  # noqa: S101
         self._make_a_task_due()
         return self._archive()
 
@@ -499,22 +508,19 @@ class Day:
             timetable,
         )
 
-    @cached_property
+    @result_of(Step.ARCHIVES)
     def after(self) -> dict[str, dict[tuple[str, str, str], Figures]]:
         """The same reports once the archiver ran."""
-        assert self.archived is not None  # noqa: S101
         return {it: self.reported(it) for it in ("", SEGMENT)}
 
-    @cached_property
+    @result_of(Step.SECOND_ARCHIVER_RUN)
     def archived_again(self) -> int:
         """Exit code of a second run."""
-        assert self.after  # noqa: S101
         return self._archive()
 
-    @cached_property
+    @result_of(Step.MAILED_REPORT)
     def mailed(self) -> str:
         """Whom a report of the canaries' site was mailed to, once it was archived."""
-        assert self.archived is not None  # noqa: S101
         address = f"report-{self._run}@people.example"
         report: Parameters = {
             **{"idSite": self.sites[0], "description": "canaries", "period": "day", "hour": 0},
@@ -534,7 +540,7 @@ class Day:
                 code = stands.archive()
             self.archivers.append(tasks)
             return code
-        assert self._target.shell  # noqa: S101  Door.CHANGE
+        assert self._target.shell  # noqa: S101  Capability.CHANGE
         try:
             self._target.shell.console("core:archive")
         except BrokenPromiseError:

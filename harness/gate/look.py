@@ -3,19 +3,21 @@
 import json
 import re
 import secrets
-from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+import threading
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
 
-from harness.errors import BrokenPromiseError
+from harness.errors import BrokenPromiseError, HarnessError
 from harness.gate import gui, sweep
-from harness.gate.check import CannotTellError
+from harness.gate.check import NEEDS, CannotTellError, Step
 from harness.gate.day import Day
+from harness.gate.once import declared, once, result_of
 from harness.gate.people import People
 from harness.gate.target import Stands, Target
 from harness.matomo import twofactor
@@ -24,11 +26,34 @@ from harness.matomo.database import Database
 from harness.matomo.web import IN_ENGLISH, Page, Parameters, Web
 from harness.policy import Policy
 from harness.stack.shell import MatomoShell
+from harness.time_limit import within
 
-ABOUT_HITS: Final = frozenset({"archiving", "masking", "user_ids"})
-"""Areas whose checks look at what became of hits."""
 TODAY: Final[Parameters] = {"idSite": 1, "period": "day", "date": "today"}
 FACTS: Final = Path(__file__).with_name("facts.php")
+
+
+STEP_SECONDS: Final = 600.0
+"""An archiver of a throw-away copy ends within seconds, on a busy machine within minutes."""
+
+
+class StepFailedError(HarnessError):
+    """A step failed that a check needs.
+
+    Args:
+        step: which.
+        cause: what it failed by.
+    """
+
+    def __init__(self, step: Step, cause: BaseException) -> None:
+        first = cause
+        while isinstance(first, StepFailedError) and first.__cause__:
+            first = first.__cause__
+        said = first.seen if isinstance(first, HarnessError) else f"{type(first).__name__}: {first}"
+        super().__init__(
+            expected=f"the step '{step}' to succeed",
+            seen=said[:300],
+            next_command="see the checks of what the step does",
+        )
 
 
 class Look:
@@ -36,14 +61,73 @@ class Look:
 
     Args:
         target: what is looked at.
-        areas: of the checks that look; what none of them asks for is not done.
+        wanted: steps of all checks that look: what is archived is sent before.
     """
 
-    def __init__(self, target: Target, areas: Collection[str] = ABOUT_HITS) -> None:
+    def __init__(self, target: Target, wanted: Collection[Step] = ()) -> None:
         self.target = target
-        self._areas = areas
+        self._wanted = wanted
+        self._performed: dict[Step, Future[None]] = {}
+        self._guard = threading.Lock()
 
-    # -- doors; a check that asks for one has named it ---------------------------------------------
+    # -- steps -------------------------------------------------------------------------------------
+
+    def perform(self, step: Step) -> None:
+        """Do `step` with all that it needs, once: who comes later gets the same outcome.
+
+        Raises:
+            StepFailedError: it failed, now or before, or a step that it needs did.
+        """
+        for needed in NEEDS.get(step, ()):
+            self.perform(needed)
+        with self._guard:
+            outcome = self._performed.get(step)
+            is_first = outcome is None
+            if outcome is None:
+                outcome = self._performed[step] = Future()
+        if is_first:
+            try:
+                with within(STEP_SECONDS, f"the step '{step}'"):
+                    self._do(step)
+                outcome.set_result(None)
+            except BaseException as error:  # noqa: BLE001  it is told to every check that needs it
+                outcome.set_exception(error)
+        if cause := outcome.exception():
+            raise StepFailedError(step, cause) from cause
+
+    def _do(self, step: Step) -> None:
+        if step is Step.ARCHIVER_RUN:
+            for before in BEFORE_THE_ARCHIVER:
+                if before in self._wanted:
+                    with suppress(StepFailedError):  # those who need it are told
+                        self.perform(before)
+        token = declared.set(frozenset(Step))
+        try:
+            ACTIONS[step](self)
+        finally:
+            declared.reset(token)
+
+    def _require_archives(self) -> None:
+        """Require that the archiver ended well and that what was sent is in a report.
+
+        Raises:
+            BrokenPromiseError: it did not, or it is not.
+        """
+        if code := self.day.archived:
+            raise BrokenPromiseError(
+                expected="the archiver to end with exit code 0",
+                seen=f"exit code {code}",
+                next_command="run the archiver by hand, and read what it says",
+            )
+        reports = [it for it in ARCHIVED_TRAFFIC if it in self._wanted]
+        if not any(ARCHIVED_TRAFFIC[it](self.day) for it in reports):
+            raise BrokenPromiseError(
+                expected="the archiver to make reports of the hits that were sent",
+                seen="exit code 0, and no visit in any report",
+                next_command="run the archiver by hand, and read what it says",
+            )
+
+    # -- capabilities; a check that uses one has named it ------------------------------------------
 
     @property
     def policy(self) -> Policy:
@@ -63,34 +147,34 @@ class Look:
     @property
     def shell(self) -> MatomoShell:
         """Console and files."""
-        assert self.target.shell  # noqa: S101  Door.INSIDE
+        assert self.target.shell  # noqa: S101  Capability.CONTAINER
         return self.target.shell
 
     @property
     def database(self) -> Database:
         """The schema."""
-        assert self.target.database  # noqa: S101  Door.DATABASE
+        assert self.target.database  # noqa: S101  Capability.DATABASE
         return self.target.database
 
     @property
     def stands(self) -> Stands:
         """What is around it."""
-        assert self.target.stands  # noqa: S101  Door.STANDS
+        assert self.target.stands  # noqa: S101  Capability.SERVICES
         return self.target.stands
 
     # -- seen over HTTP ----------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def login_page(self) -> requests.Response:
         """What somebody sees who comes for the first time, redirects followed."""
         return self.web.get()
 
-    @cached_property
+    @once
     def version(self) -> str:
         """Of Matomo, as its API says."""
         return str(self.api.call("API.getMatomoVersion")["value"])
 
-    @cached_property
+    @once
     def superuser(self) -> Web:
         """A conversation that is logged in with both factors.
 
@@ -98,7 +182,7 @@ class Look:
             BrokenPromiseError: the login is refused.
         """
         account, web = self.target.account, self.web
-        assert account  # noqa: S101  Door.LOGIN
+        assert account  # noqa: S101  Capability.LOGIN
         twofactor.sign_in(web, account)
         web.session.cookies.update(IN_ENGLISH)
         return web
@@ -116,7 +200,7 @@ class Look:
         """
         return json.loads(self.page(module, action).attribute(component, name))
 
-    @cached_property
+    @once
     def plugins_page(self) -> dict[str, Any]:
         """Every plugin, by name, as Administration, Plugins shows it."""
         component = "CorePluginsAdmin.PluginsTable"
@@ -125,12 +209,12 @@ class Look:
         )
         return found
 
-    @cached_property
+    @once
     def privacy_page(self) -> Page:
         """Administration, Privacy, Anonymize data."""
         return self.page("PrivacyManager", "privacySettings")
 
-    @cached_property
+    @once
     def system_check(self) -> list[dict[str, Any]]:
         """All results of Administration, System check."""
         page, component = (
@@ -140,7 +224,7 @@ class Look:
         kinds = ("mandatory-results", "optional-results", "informational-results")
         return [it for kind in kinds for it in json.loads(page.attribute(component, kind))]
 
-    @cached_property
+    @once
     def browsed(self) -> gui.Seen:
         """What the superuser sees in a browser.
 
@@ -149,7 +233,7 @@ class Look:
             BrokenPromiseError: the login is refused, or the page is not shown.
         """
         account = self.target.account
-        assert account  # noqa: S101  Door.LOGIN
+        assert account  # noqa: S101  Capability.LOGIN
         session = self.superuser.session.cookies.get_dict()
         where = (self.target.url, account, session, self.target.authority)
         # In a thread of its own: pytest-playwright may have the browser's loop in this one.
@@ -185,7 +269,7 @@ class Look:
 
     # -- seen from inside --------------------------------------------------------------------------
 
-    @cached_property
+    @once
     def facts(self) -> dict[str, Any]:
         """What Matomo's own code says of itself in the container (facts.php).
 
@@ -228,10 +312,9 @@ class Look:
         """The effective configuration, section by section."""
         return {name: dict(it) if it else {} for name, it in self.facts["settings"].items()}
 
-    @cached_property
+    @result_of(Step.ARCHIVES)
     def tables(self) -> dict[str, bytes]:
         """Everything in the database, by table, once the archiver ran."""
-        assert self.day.archived is not None  # noqa: S101
         found = {}
         with self.database.connection() as connection, connection.cursor() as cursor:
             for table in sorted(self.database.tables()):
@@ -242,7 +325,7 @@ class Look:
                 )
         return found
 
-    @cached_property
+    @once
     def visit_tables(self) -> list[str]:
         """Names of all tables that have visits in them: a copy, or what an upgrade left, too."""
         # Where instances share a server, what is beside this one's schema is another's.
@@ -256,16 +339,34 @@ class Look:
 
     # -- done once, looked at often ----------------------------------------------------------------
 
-    @cached_property
+    @once
     def day(self) -> Day:
         """A day's life: hits in many ways, reports before and after archiving."""
-        return Day(
-            self.target,
-            counted_too="archiving" in self._areas,
-            canaries_too=not {"masking", "user_ids"}.isdisjoint(self._areas),
-        )
+        return Day(self.target)
 
-    @cached_property
+    @once
     def people(self) -> People:
         """Accounts of every role, made for this look."""
         return People(self.target)
+
+
+BEFORE_THE_ARCHIVER: Final = (Step.TRAFFIC, Step.REFUSED_HITS, Step.COUNTED_VISITS)
+ARCHIVED_TRAFFIC: Final[Mapping[Step, Callable[[Day], bool]]] = {
+    Step.TRAFFIC: lambda day: day.traffic_is_reported(),
+    Step.COUNTED_VISITS: lambda day: any(it["visits"] for it in day.after[""].values()),
+}
+"""Whether there are visits in the reports of what a step sent."""
+ACTIONS: Final[Mapping[Step, Callable[[Look], object]]] = {
+    Step.SITE: lambda look: look.day.sites,
+    Step.TRAFFIC: lambda look: look.day.send(),
+    Step.REFUSED_HITS: lambda look: look.day.refused,
+    Step.COUNTED_VISITS: lambda look: look.day.before,
+    Step.ARCHIVER_RUN: lambda look: look.day.archived,
+    Step.ARCHIVES: Look._require_archives,
+    Step.SECOND_ARCHIVER_RUN: lambda look: (look.day.after, look.day.archived_again),
+    Step.MAILED_REPORT: lambda look: look.day.mailed,
+    Step.ACCOUNTS: lambda look: look.people.without_factor,
+    Step.ENROLLED_ACCOUNT: lambda look: look.people.enrolled,
+    Step.SECOND_ENROLLED_ACCOUNT: lambda look: look.people.enrolled_after,
+}
+"""What the runner does for each step."""

@@ -3,11 +3,12 @@
 import re
 import secrets
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
 
 import requests
 
+from harness.gate.check import Step
+from harness.gate.once import once, result_of
 from harness.gate.target import Target
 from harness.matomo import twofactor
 from harness.matomo.twofactor import Account
@@ -32,10 +33,10 @@ class Person:
 
 
 class People:
-    """Made when the first check asks for them.
+    """Those of a step are made once; a check may make more.
 
     Args:
-        target: with Door.CHANGE.
+        target: with Capability.CHANGE.
         made: logins of all of them so far.
     """
 
@@ -80,7 +81,7 @@ class People:
         account = self._target.account
         return {"passwordConfirmation": account.password} if account else {}
 
-    @cached_property
+    @result_of(Step.ACCOUNTS)
     def without_factor(self) -> dict[str, tuple[Person, Web, Page]]:
         """Of each role somebody who has given name and password, and the page behind that."""
         found = {}
@@ -89,12 +90,12 @@ class People:
             found[role] = (person, web, twofactor.log_in(web, person.login, person.password))
         return found
 
-    @cached_property
+    @result_of(Step.ENROLLED_ACCOUNT)
     def enrolled(self) -> tuple[Account, Web]:
         """Somebody with View and a second factor, logged in."""
         return self._enrol()
 
-    @cached_property
+    @result_of(Step.SECOND_ENROLLED_ACCOUNT)
     def enrolled_after(self) -> tuple[Account, Web]:
         """Somebody else like that, whose session may be taken over."""
         return self._enrol()
@@ -103,7 +104,7 @@ class People:
         person, web = self.new("view"), self._target.web
         return twofactor.enrol(web, person.login, person.password), web
 
-    @cached_property
+    @once
     def dashboard(self) -> requests.Response:
         """What that somebody sees first."""
         _, web = self.enrolled

@@ -81,7 +81,7 @@ def _told(result: Result, directory: Path, secrets: Sequence[str]) -> dict[str, 
         "status": result.status.value,
         "expected": redact(result.expected, secrets),
         "seen": redact(result.seen, secrets),
-        "doors": sorted(door.name.lower() for door in result.check.doors),
+        "capabilities": sorted(it.name.lower() for it in result.check.capabilities),
         "seconds": result.seconds,
         "evidence": files,
     }

@@ -1,4 +1,4 @@
-"""What a gate looks at: one Matomo, and the doors to it that this place offers."""
+"""What a gate looks at: one Matomo, and what can be done with it from here."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from harness.gate.check import Door
+from harness.gate.check import Capability
 from harness.matomo.api import Api
 from harness.matomo.database import Database
 from harness.matomo.twofactor import Account
@@ -50,7 +50,7 @@ class Stands:
 
 @dataclass(frozen=True)
 class Target:
-    """One Matomo and its doors; a door that is None is not offered.
+    """One Matomo with its capabilities; one that is None is missing.
 
     Args:
         url: where it is, without a slash at its end.
@@ -81,18 +81,19 @@ class Target:
     about: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
-    def doors(self) -> frozenset[Door]:
-        """Those that are open."""
+    def capabilities(self) -> frozenset[Capability]:
+        """Those that it has."""
         offered = {
-            Door.API: self.token,
-            Door.LOGIN: self.account,
-            Door.HITS: self.may_hit,
-            Door.CHANGE: self.may_change,
-            Door.INSIDE: self.shell,
-            Door.DATABASE: self.database,
-            Door.STANDS: self.stands,
+            Capability.API: self.token,
+            Capability.LOGIN: self.account,
+            Capability.HITS: self.may_hit,
+            Capability.CHANGE: self.may_change,
+            Capability.CONTAINER: self.shell,
+            Capability.WEB_ROOT: self.shell and not self.shell.instance,
+            Capability.DATABASE: self.database,
+            Capability.SERVICES: self.stands,
         }
-        return frozenset(door for door, what in offered.items() if what)
+        return frozenset(capability for capability, what in offered.items() if what)
 
     @property
     def web(self) -> Web:
@@ -124,7 +125,7 @@ def of_instance(instance: Instance, policy: Policy) -> Target:
 def of_production(
     production: Production, policy: Policy, about: Mapping[str, str] = MappingProxyType({})
 ) -> Target:
-    """Return all of `production` as a target, every door open."""
+    """Return all of `production` as a target, every capability there."""
     instance = production.instance
     stands = Stands(
         straight=lambda: production.matomo.web,

@@ -1,5 +1,7 @@
 """Matomo's database, read as it is stored."""
 
+import contextlib
+import math
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,11 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pymysql
+from pymysql.constants import CR
 from pymysql.cursors import DictCursor
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from harness.errors import MachineCannotError, WrongInputError
+from harness.errors import HarnessError, MachineCannotError, WrongInputError
+from harness.time_limit import require_time_left, seconds_left
 
+CONNECT_SECONDS: Final = 10.0
+QUERY_SECONDS: Final = 120.0
+"""Between two parts of an answer."""
 LAST_REQUEST_SECONDS: Final = 60
 """A step of Matomo's installer takes some seconds, on a busy machine some ten."""
 
@@ -53,8 +60,8 @@ class Database:
                 password=self.password,
                 database=self.name,
                 charset="utf8mb4",
-                connect_timeout=10,
-                read_timeout=120,
+                connect_timeout=math.ceil(seconds_left(CONNECT_SECONDS)),
+                read_timeout=seconds_left(QUERY_SECONDS),
                 autocommit=True,
                 # Unless asked for: preparing for TLS reads all of the system's certificates, 25 ms.
                 ssl_disabled=self.tls is None,
@@ -78,10 +85,26 @@ class Database:
         Args:
             statement: SQL with %s for each of `values`.
             values: quoted by the driver.
+
+        Raises:
+            TimeLimitError: the time for the work that it is part of is over; the server was told
+                to end it.
         """
         with self.connection() as connection, connection.cursor() as cursor:
-            cursor.execute(statement.replace("{prefix}", self.prefix), values or None)
-            return list(cursor.fetchall())
+            number: int = connection.thread_id()  # type: ignore[no-untyped-call]
+            try:
+                cursor.execute(statement.replace("{prefix}", self.prefix), values or None)
+                return list(cursor.fetchall())
+            except pymysql.OperationalError as error:
+                if error.args[0] == CR.CR_SERVER_LOST:
+                    self._end(number)
+                raise
+
+    def _end(self, session: int) -> None:
+        """End a session of this user's whose answer takes too long, or that is over already."""
+        with contextlib.suppress(pymysql.Error, HarnessError), self.connection() as connection:
+            connection.kill(session)  # type: ignore[no-untyped-call]
+        require_time_left()
 
     def tables(self) -> set[str]:
         """Names of Matomo's tables, without the prefix."""

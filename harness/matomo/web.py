@@ -13,6 +13,7 @@ from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 
 from harness.errors import BrokenPromiseError, MachineCannotError
+from harness.time_limit import require_time_left, seconds_left
 
 TIME_LIMIT: Final = (5.0, 120.0)
 """Seconds to connect, seconds between two bytes of the answer."""
@@ -147,11 +148,12 @@ class Web:
         return self._request("POST", path, json=document)
 
     def _request(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        connect, read = self.time_limit
+        limit = seconds_left(connect), seconds_left(read)
         try:
-            answer = self.session.request(
-                method, f"{self.url}/{path}", timeout=self.time_limit, **arguments
-            )
+            answer = self.session.request(method, f"{self.url}/{path}", timeout=limit, **arguments)
         except requests.RequestException as error:
+            require_time_left()
             raise MachineCannotError(
                 expected=f"an answer from {self.url}",
                 seen=_cause(error, self.time_limit),

@@ -17,6 +17,7 @@ from requests.exceptions import ReadTimeout
 from harness import task
 from harness.errors import BrokenPromiseError, MachineCannotError
 from harness.stack.engine import engine
+from harness.time_limit import require_time_left, seconds_left
 
 COMMAND: Final = "matomo-archive"
 """Of the image (image/bin/matomo-archive): core:archive as the web server's user."""
@@ -102,9 +103,11 @@ def ended(container: Container, seconds: float) -> Archived:
         BrokenPromiseError: it runs still.
     """
     begun = time.monotonic()
+    seconds = seconds_left(seconds)
     try:
         code = int(container.wait(timeout=seconds)["StatusCode"])
     except (NoAnswerError, ReadTimeout) as error:
+        require_time_left()
         raise BrokenPromiseError(
             expected=f"the archiver {container.name} to end within {seconds:.0f} s",
             seen="it runs still",

@@ -1,7 +1,10 @@
 """The container engine: reaching it, and saying plainly why it cannot be reached."""
 
+import contextlib
 import functools
+import secrets
 import struct
+import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +15,7 @@ from docker.models.containers import Container
 from testcontainers.core.docker_client import get_docker_host
 
 from harness.errors import MachineCannotError
+from harness.time_limit import TimeLimitError, require_time_left, seconds_left
 
 PING_SECONDS: Final = 10
 
@@ -62,8 +66,20 @@ class Executed:
     err: str
 
 
-def execute(container: Container, command: list[str], user: str = "") -> Executed:
-    """Run `command` in `container` to its end.
+EXECUTE_SECONDS: Final = 600.0
+"""For one command, unless the caller says otherwise."""
+MARK: Final = "HARNESS_COMMAND"
+"""A variable of each command and of all that it starts, by which they are found to be ended."""
+
+
+def execute(
+    container: Container,
+    command: list[str],
+    user: str = "",
+    *,
+    seconds: float = EXECUTE_SECONDS,
+) -> Executed:
+    """Run `command` in `container` to its end, or until its time is over: then it is killed.
 
     Not by docker-py's `exec_run`: that asks for the bare socket and loses what the engine has sent
     together with the head of its answer, so that output is missing or "10 is not a valid stream"
@@ -74,19 +90,44 @@ def execute(container: Container, command: list[str], user: str = "") -> Execute
         container: a running one.
         command: program and arguments.
         user: whom it runs as; the image's user by default.
+        seconds: that it may take; less where a limit for all of the work is over before.
 
     Raises:
         APIError: the container is not running.
+        TimeLimitError: it was killed.
     """
+    left = seconds_left(seconds)
+    mark = secrets.token_hex(8)
     client: Any = container.client
     api = client.api
-    made = api.exec_create(container.id, command, user=user)["Id"]
+    made = api.exec_create(container.id, command, user=user, environment={MARK: mark})["Id"]
     start = f"{api.base_url}/v{api.api_version}/exec/{made}/start"
-    answer = api.post(start, json={"Detach": False, "Tty": False}, timeout=None)
+    killed = threading.Event()
+
+    def kill() -> None:
+        killed.set()
+        _kill(container, mark)
+
+    timer = threading.Timer(left, kill)
+    timer.daemon = True
+    timer.start()
     try:
+        # Its own limit is for an engine that has gone silent: the kill ends the answer.
+        answer = api.post(
+            start, json={"Detach": False, "Tty": False}, timeout=left + ENGINE_SECONDS
+        )
         answer.raise_for_status()
     except requests.HTTPError as error:
         create_api_error_from_http_exception(error)
+    finally:
+        timer.cancel()
+    if killed.is_set():
+        require_time_left()
+        raise TimeLimitError(
+            expected=f"`{' '.join(command)[:100]}` to end within {left:.0f} s in {container.name}",
+            seen="it was still at work, and was killed",
+            next_command=f"docker logs {container.name}",
+        )
     streams = {_OUT: b"", _ERR: b""}
     at, content = 0, answer.content
     while len(content) - at >= _FRAME.size:  # a container that dies may leave a part of one
@@ -97,6 +138,18 @@ def execute(container: Container, command: list[str], user: str = "") -> Execute
     return Executed(api.exec_inspect(made)["ExitCode"], out, err)
 
 
+def _kill(container: Container, mark: str) -> None:
+    """Kill the command with this mark, and what it has started."""
+    script = (
+        f"for it in $(grep -lsa {MARK}={mark} /proc/[0-9]*/environ);"
+        ' do it=${it#/proc/}; [ "${it%/environ}" = $$ ] || kill -KILL "${it%/environ}"; done'
+    )
+    with contextlib.suppress(DockerException):  # the container is gone, and its processes with it
+        container.exec_run(["sh", "-c", script], user="root")
+
+
+ENGINE_SECONDS: Final = 30.0
+"""For an answer of the engine's own, once nothing is left to wait for."""
 _FRAME: Final = struct.Struct(">BxxxL")
 """Stream and length, before each part of an output (Engine API, "Stream format")."""
 _OUT: Final = 1

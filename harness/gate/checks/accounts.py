@@ -12,7 +12,16 @@ from urllib.parse import urlencode
 import requests
 
 from harness.errors import BrokenPromiseError
-from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing
+from harness.gate.check import (
+    Area,
+    CannotTellError,
+    Capability,
+    Finding,
+    Group,
+    Step,
+    holds,
+    nothing,
+)
 from harness.gate.checks.configuration import ELSEWHERE, LONGEST_SESSION
 from harness.gate.look import Look
 from harness.gate.people import ask_by_session
@@ -87,7 +96,7 @@ foreach (json_decode($argv[1], true) as $it) {
 """Matomo hashes a password's MD5 (UsersManager::getPasswordHash, core/Auth/Password.php)."""
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.ENROLLED_ACCOUNT,))
 def new_user_may_view(look: Look) -> Finding:
     """A new user sees the site that he was given."""
     page = look.people.dashboard
@@ -95,7 +104,7 @@ def new_user_may_view(look: Look) -> Finding:
     return holds(kept, "the dashboard", f"HTTP {page.status_code}: {Page(page).gist[:150]}")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.ENROLLED_ACCOUNT,))
 def new_user_finds_no_administration(look: Look) -> Finding:
     """No page of the administration opens to a new user."""
     _, web = look.people.enrolled
@@ -123,7 +132,7 @@ def _refused(page: Page) -> bool:
     )
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.SITE, Step.ENROLLED_ACCOUNT))
 def new_user_sees_no_other_site(look: Look) -> Finding:
     """Reports and visits of a site that a new user was not given are refused him, by the API too."""
     day: Parameters = {"period": "day", "date": "today"}
@@ -149,7 +158,7 @@ def _is_error(answer: str) -> bool:
     return '"result":"error"' in answer
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.ENROLLED_ACCOUNT,))
 def new_user_changes_nothing(look: Look) -> Finding:
     """Every change that a new user asks of the API is refused."""
     account, _ = look.people.enrolled
@@ -191,7 +200,7 @@ def new_user_changes_nothing(look: Look) -> Finding:
     return nothing("change that was made", done)
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.ENROLLED_ACCOUNT,))
 def new_user_has_view_alone(look: Look) -> Finding:
     """A new user's access is View on his site, and no other."""
     account, _ = look.people.enrolled
@@ -200,7 +209,7 @@ def new_user_has_view_alone(look: Look) -> Finding:
     return holds(seen == ["view on 1"], "view on 1", seen)
 
 
-@AREA.check(Door.STANDS, costly=True)
+@AREA.check(Capability.SERVICES, costly=True, group=Group.ACCOUNTS)
 def password_reset_comes_by_mail(look: Look) -> Finding:
     """Who lost his password gets a mail whose link leads back here, and the new one opens."""
     person, web = look.people.new("view"), look.web
@@ -261,7 +270,7 @@ def anonymous_sees_nothing(look: Look) -> Finding:
     return nothing("answer", told)
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE)
 def anonymous_is_answered_by_no_method(look: Look) -> Finding:
     """Without login and token no method of the API answers, but those that tell nothing of here."""
     methods: dict[str, list[str]] = look.facts["methods"]
@@ -288,7 +297,7 @@ def _filled_in(parameters: list[str]) -> dict[str, str | int]:
     return {**filled, **(ONE_VISIT if "visits" in parameters else {})}
 
 
-@AREA.check(Door.CHANGE, Door.DATABASE)
+@AREA.check(Capability.CHANGE, Capability.DATABASE, group=Group.ALONE)
 def guesses_are_limited(look: Look) -> Finding:
     """Wrong logins are counted, and after twenty from one address none is looked at."""
     name = f"nobody-{secrets.token_hex(4)}"
@@ -312,7 +321,7 @@ def guesses_are_limited(look: Look) -> Finding:
     return holds(closed, "no login form after twenty guesses", page.gist[:150])
 
 
-@AREA.check(Door.CHANGE, Door.DATABASE, Door.INSIDE)
+@AREA.check(Capability.CHANGE, Capability.DATABASE, Capability.CONTAINER)
 def expired_tokens_open_nothing(look: Look) -> Finding:
     """A token opens nothing from the day on that it was given as its last."""
     token = secrets.token_hex(16)
@@ -337,7 +346,7 @@ def hash_of_token(look: Look, token: str) -> str:
     return hashlib.sha512(f"{token}{look.settings['General']['salt']}".encode()).hexdigest()
 
 
-@AREA.check(Door.CHANGE, Door.DATABASE)
+@AREA.check(Capability.CHANGE, Capability.DATABASE, group=Group.ACCOUNTS)
 def new_password_ends_sessions(look: Look) -> Finding:
     """A session that began before its user's password was changed is over."""
     person, web = look.people.new("view"), look.web
@@ -354,7 +363,7 @@ def new_password_ends_sessions(look: Look) -> Finding:
     return holds(kept, "the login form", f"{before.component}, then {Page(after).gist[:80]}")
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE, group=Group.ACCOUNTS)
 def sessions_end(look: Look) -> Finding:
     """No session lasts longer than two weeks, Matomo's own limit."""
     rows = look.database.query(
@@ -423,7 +432,7 @@ def updater_is_closed(look: Look) -> Finding:
     return nothing("page of the updater", opened)
 
 
-@AREA.check(Door.LOGIN)
+@AREA.check(Capability.LOGIN)
 def nobody_logs_in_by_address(look: Look) -> Finding:
     """Name and password in an address are not even looked at (login_allow_logme)."""
     # A name that is nobody's: a right one would put a secret into an address.
@@ -448,7 +457,7 @@ def well_known_tokens_open_nothing(look: Look) -> Finding:
     return nothing("well-known token that opens", opened)
 
 
-@AREA.check(Door.DATABASE, Door.INSIDE, costly=True)
+@AREA.check(Capability.DATABASE, Capability.CONTAINER, costly=True, group=Group.ACCOUNTS)
 def well_known_passwords_open_nothing(look: Look) -> Finding:
     """No account has a password of examples, or its own name as one."""
     rows = look.database.query("SELECT login, password FROM {prefix}user")
@@ -461,7 +470,7 @@ def well_known_passwords_open_nothing(look: Look) -> Finding:
     return nothing("account with a well-known password", said.split())
 
 
-@AREA.check(Door.API)
+@AREA.check(Capability.API)
 def addresses_are_real(look: Look) -> Finding:
     """Every account has an address that a password reset could reach."""
     users = look.api.call("UsersManager.getUsers")

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Final
 
-from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
+from harness.gate.check import (
+    Area,
+    CannotTellError,
+    Capability,
+    Finding,
+    Step,
+    holds,
+    nothing,
+    same,
+)
 from harness.gate.day import OLD_SITE, OPEN_SEGMENT, SEGMENT, ZONES, Figures
 from harness.gate.look import Look
 from harness.matomo.web import Parameters
@@ -26,25 +35,25 @@ def _empty(reports: Reports, *periods: str) -> Finding:
     return nothing("visit in a report", found)
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS,))
 def no_request_archives_a_day(look: Look) -> Finding:
     """Before the archiver ran, a request for a day finds nothing, and archives nothing."""
     return _empty(look.day.before[""], "day")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS,))
 def no_request_archives_a_period(look: Look) -> Finding:
     """Before the archiver ran, a request for a week, month or year finds nothing."""
     return _empty(look.day.before[""], "week", "month", "year")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS,))
 def no_request_archives_a_range(look: Look) -> Finding:
     """Before the archiver ran, a request for a range of dates finds nothing."""
     return _empty(look.day.before[""], "range")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS,))
 def no_request_archives_a_segment(look: Look) -> Finding:
     """Before the archiver ran, a request for a segment finds nothing, whoever made it."""
     both = [
@@ -54,26 +63,28 @@ def no_request_archives_a_segment(look: Look) -> Finding:
     return next((it for it in both if not it.kept), both[0])
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.TRAFFIC, Step.COUNTED_VISITS, Step.ARCHIVER_RUN))
 def archiver_ends_well(look: Look) -> Finding:
     """The archiver ends with exit code 0."""
     return same(0, look.day.archived)
 
 
-@AREA.check(Door.STANDS, Door.CHANGE)
+@AREA.check(
+    Capability.SERVICES,
+    Capability.CHANGE,
+    steps=(Step.TRAFFIC, Step.COUNTED_VISITS, Step.ARCHIVER_RUN),
+)
 def archiver_is_as_the_web_s_task(look: Look) -> Finding:
     """The archiver is a container of its own, with the web container's image, variables and mounts."""
-    assert look.day.archived is not None  # noqa: S101
     if not (archivers := look.day.archivers[0]):
         return holds(False, "a container that archives", "none")
     web = look.stands.web()
     return nothing("difference", [it for other in archivers for it in web.differences(other)])
 
 
-@AREA.check(Door.CHANGE, Door.DATABASE)
+@AREA.check(Capability.CHANGE, Capability.DATABASE, steps=(Step.TRAFFIC, Step.ARCHIVES))
 def what_is_due_is_done(look: Look) -> Finding:
     """The archiver does what Matomo has to do by day: a refused hit is forgotten after two."""
-    assert look.day.archived is not None  # noqa: S101
     rows = look.database.query(
         "SELECT date_first_occurred AS since FROM {prefix}tracking_failure WHERE idsite = %s",
         OLD_SITE,
@@ -95,44 +106,44 @@ def _exact(look: Look, *periods: str, zone: str = "", firefox: bool = False) -> 
     return nothing("wrong number", wrong)
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
 def days_are_exact(look: Look) -> Finding:
     """After it ran, visits, unique visitors and actions of each day are exact."""
     return _exact(look, "day")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
 def weeks_are_exact(look: Look) -> Finding:
     """After it ran, visits, unique visitors and actions of the week are exact."""
     return _exact(look, "week")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
 def months_are_exact(look: Look) -> Finding:
     """After it ran, the numbers of the months are exact, of the last day of the one and the first of the next."""
     return _exact(look, "month")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
 def years_are_exact(look: Look) -> Finding:
     """After it ran, visits and actions of the year are exact."""
     return _exact(look, "year")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
 def day_ends_where_the_site_s_does(look: Look) -> Finding:
     """A visit in the last second of a site's day counts for that day, in its own time zone."""
     both = [_exact(look, "day", zone=zone) for zone in ZONES]
     return next((it for it in both if not it.kept), both[0])
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
 def segments_are_exact(look: Look) -> Finding:
     """After it ran, a segment that was made for the archiver has exact numbers."""
     return _exact(look, "day", "week", "month", firefox=True)
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
 def ranges_sum_up_days(look: Look) -> Finding:
     """A range that nobody had asked for before sums up the archived days, or is empty: never wrong."""
     zones = {it.timezone: it for it in look.day.counted}
@@ -145,7 +156,7 @@ def ranges_sum_up_days(look: Look) -> Finding:
     return nothing("wrong number", wrong)
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.SECOND_ARCHIVER_RUN,))
 def second_run_changes_nothing(look: Look) -> Finding:
     """There is a second run of the archiver, and it changes no number."""
     before = dict(look.day.after[""])
@@ -162,7 +173,7 @@ def second_run_changes_nothing(look: Look) -> Finding:
     return nothing("changed number", changed)
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
 def a_stop_is_passed_on(look: Look) -> Finding:
     """Who stops the scheduled task stops the archiver and its processes: none goes on by itself."""
     # Held as one that hangs: it lasts but a moment, and might have ended before it is looked for.
@@ -175,7 +186,7 @@ def a_stop_is_passed_on(look: Look) -> Finding:
     return nothing("process that is left", left)
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
 def archiver_is_not_root(look: Look) -> Finding:
     """The scheduled task archives as the web server's user: what root leaves answers pages with 500."""
     owners = _at_work(
@@ -194,7 +205,6 @@ def _pids(pattern: str) -> str:
 def _at_work(look: Look, done: str, then: str) -> list[str]:
     """Run the scheduled task in the shell, and there, once it archives, `done` to its $pids; `then`."""
     shell = look.own_program(COMMAND)
-    assert look.day.archived is not None  # noqa: S101  what is compared is compared before
     site = look.day.segmented
     period, yesterday = look.day.moments(site)[0]
     # A day with visits: of another Matomo 5.3 makes no process.
@@ -209,7 +219,7 @@ def _at_work(look: Look, done: str, then: str) -> list[str]:
     return shell.run("timeout", "60", "sh", "-c", script, user="root").splitlines()
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def row_limits_are_the_policy_s(look: Look) -> Finding:
     """As many rows of a report are kept as the policy says; the rest is summed up."""
     general = look.settings["General"]
@@ -221,7 +231,7 @@ def row_limits_are_the_policy_s(look: Look) -> Finding:
     return nothing("other limit", wrong)
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def today_is_archived_anew(look: Look) -> Finding:
     """Today's archive, and so its week's, month's and year's, is outdated after the policy's seconds."""
     wanted = str(look.policy.archiving.today_outdated_after_seconds)
@@ -236,21 +246,21 @@ def today_is_archived_anew(look: Look) -> Finding:
     return holds(not wrong, f"today: {wanted}", "; ".join(wrong or [f"today: {seen['today']}"]))
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def robots_are_not_counted(look: Look) -> Finding:
     """A robot's hit is no visit."""
     counted = look.day.robot in look.day.stored
     return holds(not counted, "nothing stored", "a visit" if counted else "nothing stored")
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def killed_is_taken_up_again(look: Look) -> Finding:
     """What a killed archiver began is begun again after as many seconds as the policy says."""
     wanted = look.policy.archiving.killed_taken_up_after_seconds
     return same(str(wanted), str(look.settings["General"].get("archive_failure_recovery_timeout")))
 
 
-@AREA.check(Door.INSIDE, costly=True)
+@AREA.check(Capability.CONTAINER, costly=True)
 def failure_is_told(look: Look) -> Finding:
     """The scheduled task ends with another exit code than 0 where the archiver does."""
     script = (
@@ -263,7 +273,7 @@ def failure_is_told(look: Look) -> Finding:
     return holds(failed, "another exit code than 0", said[-1] if failed else "0")
 
 
-@AREA.check(Door.LOGIN)
+@AREA.check(Capability.LOGIN)
 def nobody_can_click_it_on(look: Look) -> Finding:
     """Administration, General settings has no switch that would have the browser archive."""
     page = look.page("CoreAdminHome", "generalSettings")
@@ -276,7 +286,7 @@ def nobody_can_click_it_on(look: Look) -> Finding:
     )
 
 
-@AREA.check(Door.API, costly=True)
+@AREA.check(Capability.API, costly=True, steps_where_possible=(Step.COUNTED_VISITS,))
 def no_request_archives_an_open_segment(look: Look) -> Finding:
     """A segment that nobody made before is not archived by the request for it."""
     if look.policy.archiving.from_browser:

@@ -13,7 +13,17 @@ from urllib.parse import quote, urlsplit
 
 from harness.errors import BrokenPromiseError, MachineCannotError
 from harness.gate import sweep
-from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
+from harness.gate.check import (
+    Area,
+    CannotTellError,
+    Capability,
+    Finding,
+    Group,
+    Step,
+    holds,
+    nothing,
+    same,
+)
 from harness.gate.day import TITLE
 from harness.gate.ini import Ini, parse
 from harness.gate.look import Look
@@ -117,7 +127,7 @@ def _differing(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def environment_wins(look: Look) -> Finding:
     """Every MATOMO_ variable is the effective value on the command line, whatever the file says."""
     if not injected(look.facts):
@@ -125,7 +135,7 @@ def environment_wins(look: Look) -> Finding:
     return nothing("variable without effect", _differing(look.facts))
 
 
-@AREA.check(Door.STANDS, Door.INSIDE, costly=True)
+@AREA.check(Capability.SERVICES, Capability.CONTAINER, costly=True, group=Group.WEB_ROOT)
 def environment_wins_in_web(look: Look) -> Finding:
     """Every MATOMO_ variable of the container is the effective value in the web server and in the tracker."""
     wrong = []
@@ -137,7 +147,7 @@ def environment_wins_in_web(look: Look) -> Finding:
     return nothing("variable without effect", wrong)
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def no_useless_variable(look: Look) -> Finding:
     """Every MATOMO_ variable sets something that Matomo knows: none is misspelt."""
     if look.facts["warnings"] is not None:
@@ -148,7 +158,7 @@ def no_useless_variable(look: Look) -> Finding:
     return nothing("useless variable", [it for it in names if it not in (*known, *NOT_SETTINGS)])
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def every_letter_is_kept(look: Look) -> Finding:
     """A page's title is kept to the letter, in whatever script it is."""
     titles = {
@@ -159,7 +169,7 @@ def every_letter_is_kept(look: Look) -> Finding:
     return holds(TITLE in titles, TITLE, "; ".join(sorted(titles)))
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def tables_are_of_one_charset(look: Look) -> Finding:
     """All tables are in one character set: what one keeps, another would refuse."""
     rows = look.database.query(
@@ -171,7 +181,7 @@ def tables_are_of_one_charset(look: Look) -> Finding:
     return holds(len(rows) == 1, "one character set", seen)
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def no_safeguard_is_off(look: Look) -> Finding:
     """No safeguard that Matomo has by default is off or wider: debug output, frames, unchecked certificates."""
     off = []
@@ -192,7 +202,7 @@ def _within(value: object, allowed: int | tuple[str, ...]) -> bool:
     return str(value) in allowed
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def mail_settings_are_words_of_matomo_s(look: Look) -> Finding:
     """How mail is sent is one of the ways that Matomo offers: another word is passed over in silence."""
     mail = look.settings["mail"]
@@ -205,21 +215,21 @@ def mail_settings_are_words_of_matomo_s(look: Look) -> Finding:
     return nothing("unknown word", unknown)
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def file_is_well_formed(look: Look) -> Finding:
     """Every line of config.ini.php is what it looks like, here and in the image."""
     each = f"for it in {look.shell.config} {SEED}; do [ ! -e $it ] || check-config $it; done"
     return nothing("broken line", look.shell.run("sh", "-c", f"{each} || true").splitlines())
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def file_is_closed_to_others(look: Look) -> Finding:
     """Nobody but its owner and its group may write config.ini.php, whatever else runs there."""
     mode = look.shell.run("stat", "-L", "-c", "%A", look.shell.config).strip()
     return holds(mode[-2] == "-", "no write permission for others", mode)
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE, group=Group.ALONE)
 def torn_file_is_no_new_matomo(look: Look) -> Finding:
     """Who reads config.ini.php while it is saved is refused, and has no installer write it anew."""
     shell = look.shell
@@ -237,7 +247,7 @@ def torn_file_is_no_new_matomo(look: Look) -> Finding:
     return holds(expected == f"{seen}, {written}", expected, f"{seen}, {written}")
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE, group=Group.ALONE)
 def health_check_sees_what_is_wrong(look: Look) -> Finding:
     """The container's health check is green on what is well, and red while Matomo shows its maintenance page."""
     shell = look.own_program("matomo-health")
@@ -252,7 +262,7 @@ def health_check_sees_what_is_wrong(look: Look) -> Finding:
     return holds(said is not None, "a reason", said or "healthy")
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE, group=Group.ALONE)
 def a_start_leaves_the_live_file(look: Look) -> Finding:
     """A container that starts on a config.ini.php that is there leaves it as it is."""
     start = "matomo-entrypoint"
@@ -268,7 +278,7 @@ def a_start_leaves_the_live_file(look: Look) -> Finding:
     return holds(after == live, "the file of before", "another" if after != live else "it")
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE, group=Group.ALONE)
 def a_start_gives_an_empty_volume_the_file(look: Look) -> Finding:
     """A container that starts on an empty config/ puts the image's config.ini.php there."""
     start = "matomo-entrypoint"
@@ -284,7 +294,7 @@ def a_start_gives_an_empty_volume_the_file(look: Look) -> Finding:
     return holds(whole, "the image's file", "it" if whole else given[:80] or "none")
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE)
 def a_value_in_a_file_wins(look: Look) -> Finding:
     """A variable NAME_FILE sets what the file says, as secrets are mounted."""
     name = "MATOMO_MAIL_HOST"
@@ -300,7 +310,7 @@ def a_value_in_a_file_wins(look: Look) -> Finding:
     return same(value, str(there["settings"]["mail"]["host"]))
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def no_clear_text_in_silence(look: Look) -> Finding:
     """Where the environment asks for TLS and names no authority, the database is not spoken to in clear."""
     if not look.policy.transport.database_by_tls:
@@ -313,7 +323,7 @@ def no_clear_text_in_silence(look: Look) -> Finding:
     return holds(bool(cipher), "a cipher, or no session", cipher or "clear text")
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE)
 def a_backup_that_breaks_off_is_not_taken(look: Look) -> Finding:
     """A backup that breaks off says so, and leaves the last whole one."""
     shell = look.own_program("backup-data.sh")
@@ -328,7 +338,7 @@ def a_backup_that_breaks_off_is_not_taken(look: Look) -> Finding:
     return nothing("wrong", shell.run("sh", "-c", script, user="root").splitlines())
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE, group=Group.ALONE)
 def a_restore_brings_all_back(look: Look) -> Finding:
     """What was in config, misc and js and is lost, is back after the restore."""
     shell = look.own_program("restore-data.sh")
@@ -343,7 +353,7 @@ def a_restore_brings_all_back(look: Look) -> Finding:
     return nothing("lost file", shell.run("sh", "-ec", script, user="root").splitlines())
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE, group=Group.ALONE)
 def backup_is_whole(look: Look) -> Finding:
     """The backup has all of config, misc and js, and the tracker's two files."""
     shell = look.shell
@@ -355,14 +365,14 @@ def backup_is_whole(look: Look) -> Finding:
     return nothing("difference", shell.run("sh", "-c", script, user="root").splitlines())
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def salt_is_there(look: Look) -> Finding:
     """There is a salt: without one no token survives a restart."""
     there = bool(look.settings["General"].get("salt"))
     return holds(there, "a salt", "one" if there else "none")
 
 
-@AREA.check(Door.STANDS, Door.INSIDE)
+@AREA.check(Capability.SERVICES, Capability.CONTAINER)
 def promised_variables_are_set(look: Look) -> Finding:
     """Every variable that the task definition is to set is there."""
     there = {name.removesuffix("_FILE") for name, it in look.facts["environment"].items() if it}
@@ -370,7 +380,7 @@ def promised_variables_are_set(look: Look) -> Finding:
     return nothing("missing variable", missing)
 
 
-@AREA.check(Door.STANDS, Door.INSIDE)
+@AREA.check(Capability.SERVICES, Capability.CONTAINER)
 def database_is_spoken_to_by_tls(look: Look) -> Finding:
     """The session with the database is encrypted."""
     if not look.policy.transport.database_by_tls:
@@ -378,7 +388,7 @@ def database_is_spoken_to_by_tls(look: Look) -> Finding:
     return holds(look.facts["cipher"], "a cipher", look.facts["cipher"] or "clear text")
 
 
-@AREA.check(Door.STANDS, Door.INSIDE)
+@AREA.check(Capability.SERVICES, Capability.CONTAINER)
 def database_s_certificate_is_checked(look: Look) -> Finding:
     """Who is not what the certificate says is not taken for the database."""
     if not look.policy.transport.database_by_tls:
@@ -390,13 +400,13 @@ def database_s_certificate_is_checked(look: Look) -> Finding:
     return holds(not taken, "refused under an address that its certificate does not name", seen)
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def no_update_waits(look: Look) -> Finding:
     """The database is this code's: no update of it waits."""
     return nothing("waiting update", look.facts["updates"])
 
 
-@AREA.check(Door.INSIDE, Door.API)
+@AREA.check(Capability.CONTAINER, Capability.API)
 def code_is_the_image_s(look: Look) -> Finding:
     """The code that runs is the image's own, and not an older one's from a volume."""
     of_image = look.shell.run(
@@ -405,7 +415,7 @@ def code_is_the_image_s(look: Look) -> Finding:
     return same(of_image.strip(), look.version)
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def code_comes_from_the_image_alone(look: Look) -> Finding:
     """Nobody updates Matomo or uploads a plugin from a browser: such code would be gone with the container."""
     general = look.settings["General"]
@@ -413,7 +423,7 @@ def code_comes_from_the_image_alone(look: Look) -> Finding:
     return nothing("way", [it for it in keys if str(general.get(it)) != "0"])
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def no_secret_of_before_in_the_file(look: Look) -> Finding:
     """Where the environment says a password or the salt, config.ini.php says none, not an old one either."""
     ini = parse(look.shell.read(look.shell.config))
@@ -426,7 +436,7 @@ def _secrets_of_the_environment(look: Look, ini: Ini) -> list[str]:
     return [f"[{it}] {key}" for it, key in said if ini.get(it, {}).get(key)]
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE, group=Group.ALONE)
 def a_save_writes_no_secret(look: Look) -> Finding:
     """Matomo saves its configuration, and no password of the environment's is in the file then."""
     shell = look.shell
@@ -439,7 +449,7 @@ def a_save_writes_no_secret(look: Look) -> Finding:
     return nothing("secret", _secrets_of_the_environment(look, ini))
 
 
-@AREA.check(Door.STANDS, Door.INSIDE, costly=True)
+@AREA.check(Capability.SERVICES, Capability.CONTAINER, costly=True, group=Group.ALONE)
 def no_secret_in_a_file(look: Look) -> Finding:
     """After Matomo saved its configuration, no secret of the environment is in a file, or a backup."""
     shell = look.shell
@@ -473,7 +483,7 @@ def _forms(secret: str) -> set[str]:
     return {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), html.escape(secret), encoded}
 
 
-@AREA.check(Door.STANDS)
+@AREA.check(Capability.SERVICES)
 def no_secret_in_a_log(look: Look) -> Finding:
     """No secret of the environment is in any container's log."""
     logs = look.stands.logs()
@@ -486,7 +496,7 @@ def no_secret_in_a_log(look: Look) -> Finding:
     return nothing("secret in a log", found)
 
 
-@AREA.check(Door.STANDS, Door.INSIDE)
+@AREA.check(Capability.SERVICES, Capability.CONTAINER)
 def no_secret_in_the_process_list(look: Look) -> Finding:
     """No secret of the environment is an argument of a process."""
     lines = look.shell.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '", user="root")
@@ -495,7 +505,7 @@ def no_secret_in_the_process_list(look: Look) -> Finding:
     )
 
 
-@AREA.check(Door.LOGIN)
+@AREA.check(Capability.LOGIN)
 def system_check_has_no_error(look: Look) -> Finding:
     """Matomo's own system check shows no error beyond what a package cannot have."""
     errors = [
@@ -631,7 +641,7 @@ def clear_text_leads_to_tls(look: Look) -> Finding:
     return nothing("answer but a redirect to https", [f"{path}: {it}" for path, it in stay.items()])
 
 
-@AREA.check(Door.STANDS, Door.INSIDE, costly=True)
+@AREA.check(Capability.SERVICES, Capability.CONTAINER, costly=True)
 def mail_comes(look: Look) -> Finding:
     """A mail of Matomo's comes to the relay, by what the environment says."""
     address = f"{secrets.token_hex(4)}@people.example"

@@ -5,7 +5,7 @@ import re
 import time
 from typing import Any, Final
 
-from harness.gate.check import Area, CannotTellError, Door, Finding, nothing
+from harness.gate.check import Area, CannotTellError, Capability, Finding, Group, nothing
 from harness.gate.checks.configuration import SEED, injected
 from harness.gate.ini import Ini, differences, parse, pasteable
 from harness.gate.look import Look
@@ -47,7 +47,7 @@ LONGEST_WAIT: Final = 32 * 24 * 3600
 BOOKKEEPING: Final = ("PrivacyManager.userIdSalt", "delete_logs_lastRun", "delete_reports_lastRun")
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def file_is_the_image_s(look: Look) -> Finding:
     """config.ini.php says what the image's own says, comments and order aside."""
     seed = look.shell.run("sh", "-c", f"cat {SEED} 2>/dev/null || true")
@@ -71,7 +71,7 @@ def _compared(ini: Ini) -> Ini:
     }
 
 
-@AREA.check(Door.INSIDE, costly=True)
+@AREA.check(Capability.CONTAINER, costly=True, group=Group.WEB_ROOT)
 def web_root_is_the_image_s(look: Look) -> Finding:
     """The web root's code is the image's own, and no program is there besides."""
     # An empty file is none: Matomo makes an empty favicon.ico.
@@ -81,7 +81,7 @@ def web_root_is_the_image_s(look: Look) -> Finding:
     return nothing("file beyond the image", [it for it in changed if _is_code(it)])
 
 
-@AREA.check(Door.INSIDE, Door.CHANGE)
+@AREA.check(Capability.WEB_ROOT, Capability.CHANGE, group=Group.WEB_ROOT)
 def nothing_runs_beside_matomo(look: Look) -> Finding:
     """PHP loads nothing before a page in the web server: an agent would see each hit as it came."""
     said = look.said_by_php('echo "LOADED", json_encode(array_slice(get_included_files(), 0, -1));')
@@ -89,7 +89,7 @@ def nothing_runs_beside_matomo(look: Look) -> Finding:
     return nothing("file that is loaded first", before)
 
 
-@AREA.check(Door.INSIDE, costly=True)
+@AREA.check(Capability.CONTAINER, costly=True)
 def matomo_is_the_base_s(look: Look) -> Finding:
     """Matomo's code in the image is its base's to the byte: no build patches it, or adds to its own parts."""
     listed = look.shell.run("sh", "-c", f"cat {OF_THE_BASE} 2>/dev/null || true")
@@ -123,7 +123,7 @@ def _is_code(path: str) -> bool:
     return True
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def compiled_pages_only_show(look: Look) -> Finding:
     """No program in tmp/, where Matomo compiles its pages, reads what is sent or writes a file of its own."""
     # Twig's and Matomo's own do neither; one that does was put there.
@@ -131,7 +131,7 @@ def compiled_pages_only_show(look: Look) -> Finding:
     return nothing("program", look.shell.run("sh", "-c", script).splitlines())
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def variables_are_the_policy_s(look: Look) -> Finding:
     """No variable of the environment overrules config.ini.php but those that the policy names."""
     named = {*look.policy.environment.variables, *look.policy.environment.may_be_set}
@@ -139,7 +139,7 @@ def variables_are_the_policy_s(look: Look) -> Finding:
     return nothing("variable beyond the policy", found)
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def options_are_the_policy_s(look: Look) -> Finding:
     """No setting in the table option is other than the policy says."""
     rows = look.database.query(
@@ -148,7 +148,7 @@ def options_are_the_policy_s(look: Look) -> Finding:
     return nothing("setting beyond the policy", _beyond(rows, look.policy.settings.options))
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def database_does_nothing_of_its_own(look: Look) -> Finding:
     """No trigger, event, routine, view or table with a history is in the schema: Matomo makes none."""
     kinds = (
@@ -175,7 +175,7 @@ def database_does_nothing_of_its_own(look: Look) -> Finding:
     return nothing("trigger, event, routine, view or history", found)
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def plugin_settings_are_the_policy_s(look: Look) -> Finding:
     """No plugin setting in the database is other than the policy says."""
     rows = look.database.query(
@@ -187,7 +187,7 @@ def plugin_settings_are_the_policy_s(look: Look) -> Finding:
     return nothing("plugin setting beyond the policy", [it for it in found if it not in known])
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def site_settings_are_the_policy_s(look: Look) -> Finding:
     """No site's own setting of a plugin's, or of what it leaves out, is other than the policy says."""
     rows = look.database.query(
@@ -210,14 +210,14 @@ def site_settings_are_the_policy_s(look: Look) -> Finding:
     return nothing("site's setting beyond the policy", found)
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def no_site_has_its_own_section(look: Look) -> Finding:
     """No site has a section of the configuration to itself, which would overrule what is promised of all."""
     found = [it for it in look.settings if re.search(r"_\d+$", it)]
     return nothing("section of one site", found)
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def no_task_is_put_off(look: Look) -> Finding:
     """None of Matomo's own tasks waits longer than a month, as after a day with a wrong clock."""
     rows = look.database.query(

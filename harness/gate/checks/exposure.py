@@ -7,7 +7,16 @@ from typing import Final
 import requests
 
 from harness.gate import sweep
-from harness.gate.check import Area, CannotTellError, Door, Finding, holds, nothing, same
+from harness.gate.check import (
+    Area,
+    CannotTellError,
+    Capability,
+    Finding,
+    Group,
+    holds,
+    nothing,
+    same,
+)
 from harness.gate.look import TODAY, Look
 from harness.stack.containers import WEB_ROOT
 
@@ -100,7 +109,7 @@ def everything_else_is_closed(look: Look) -> Finding:
     return nothing("open path", _open(look, paths))
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER, group=Group.WEB_ROOT)
 def no_dump_is_to_be_had(look: Look) -> Finding:
     """No dump, packed copy or log that lies in the web root, beside the image's own files, is to be had."""
     found = look.shell.run(
@@ -114,7 +123,7 @@ def no_dump_is_to_be_had(look: Look) -> Finding:
     )
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def state_of_the_web_server_is_closed(look: Look) -> Finding:
     """The web server's page of its state, which shows others' requests, is closed by whatever name."""
     enabled = look.shell.run(
@@ -178,7 +187,7 @@ def matomo_s_errors_tell_no_path(look: Look) -> Finding:
     return nothing("path", re.findall(r"/var/www[\w/.-]*|#\d+ /", text))
 
 
-@AREA.check(Door.STANDS, Door.INSIDE)
+@AREA.check(Capability.SERVICES, Capability.CONTAINER, group=Group.WEB_ROOT)
 def php_errors_are_not_shown(look: Look) -> Finding:
     """An error of PHP's is for the log: no page shows it, with the paths and values in it."""
     text = look.said_by_php(
@@ -193,7 +202,7 @@ def security_headers_are_there(look: Look) -> Finding:
     return nothing("missing or unknown header", _missing(look, look.login_page))
 
 
-@AREA.check(Door.LOGIN)
+@AREA.check(Capability.LOGIN)
 def security_headers_are_on_inner_pages(look: Look) -> Finding:
     """Pages behind the login have them too: dashboard, reports, administration."""
     missing = [
@@ -231,7 +240,7 @@ def pages_stay_out_of_caches(look: Look) -> Finding:
     return nothing("answer for every cache", kept)
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def matomo_s_own_tmp_is_closed(look: Look) -> Finding:
     """What Matomo writes for itself, wherever it is told to, is not to be had over HTTP."""
     directory = str(look.facts["tmp"])
@@ -245,7 +254,7 @@ def matomo_s_own_tmp_is_closed(look: Look) -> Finding:
     return nothing("open path", opened)
 
 
-@AREA.check(Door.API, Door.INSIDE, costly=True)
+@AREA.check(Capability.API, Capability.CONTAINER, costly=True)
 def no_token_in_a_file(look: Look) -> Finding:
     """No file of the deployment's own has the superuser's token in it: whoever reads it needs no second factor."""
     needles: sweep.Needles = {"a superuser's token": (str(look.target.token).encode(),)}

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from harness.gate.check import Area, Door, Finding, holds, nothing
+from harness.gate.check import Area, Capability, Finding, holds, nothing
 from harness.gate.look import Look
 from harness.matomo.web import Page
 
@@ -19,7 +19,7 @@ def pages_say_words(look: Look) -> Finding:
     return nothing("name of a word", re.findall(NAME_OF_A_WORD, Page(look.login_page).gist))
 
 
-@AREA.check(Door.LOGIN, costly=True)
+@AREA.check(Capability.LOGIN, costly=True)
 def anonymize_data_shows_the_mask(look: Look) -> Finding:
     """A person who opens Administration, Privacy, Anonymize data sees masking on, with the policy's bytes."""
     seen, least = look.browsed, look.policy.privacy.masked_bytes
@@ -29,14 +29,14 @@ def anonymize_data_shows_the_mask(look: Look) -> Finding:
     )
 
 
-@AREA.check(Door.LOGIN, costly=True)
+@AREA.check(Capability.LOGIN, costly=True)
 def login_asks_for_a_code(look: Look) -> Finding:
     """A person who logs in by the form is asked for a code after name and password."""
     asked = look.browsed.code_asked
     return holds(asked, "the code's form", "it" if asked else "Matomo, without a code")
 
 
-@AREA.check(Door.LOGIN, costly=True)
+@AREA.check(Capability.LOGIN, costly=True)
 def pages_run_without_errors(look: Look) -> Finding:
     """No script fails on the way from the login to Anonymize data."""
     return nothing("error of a script", look.browsed.complaints)

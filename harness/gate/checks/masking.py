@@ -4,7 +4,7 @@ import itertools
 from typing import Final
 
 from harness.gate import sweep
-from harness.gate.check import Area, Door, Finding, holds, nothing
+from harness.gate.check import Area, Capability, Finding, Group, Step, holds, nothing
 from harness.gate.day import IPV6_KEPT, Canary, masked
 from harness.gate.look import Look
 
@@ -42,104 +42,104 @@ def _of_test_site(look: Look, *words: str) -> Finding:
     return _kept_of(look, [it for it in look.day.canary(*words) if it.site == look.day.sites[0]])
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def ipv4_of_a_new_visitor(look: Look) -> Finding:
     """An IPv4 address of a new visitor is stored without its last bytes."""
     return _of_test_site(look, "form", "IPv4")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def ipv6_of_a_new_visitor(look: Look) -> Finding:
     """An IPv6 address of a new visitor is stored without its last bytes."""
     return _of_test_site(look, "form", "IPv6")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def mapped_ipv4(look: Look) -> Finding:
     """An IPv4 address that is written as IPv6 is stored without its last bytes."""
     return _of_test_site(look, "mapped")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def of_own_networks(look: Look) -> Finding:
     """An address of a private network, as an institution's own devices have, is masked as any other."""
     return _of_test_site(look, "own network")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def ipv4_of_a_returning_visitor(look: Look) -> Finding:
     """An IPv4 address of a visitor who was here before is stored without its last bytes."""
     return _of_test_site(look, "returning", "IPv4")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def ipv6_of_a_returning_visitor(look: Look) -> Finding:
     """An IPv6 address of a visitor who was here before is stored without its last bytes."""
     return _of_test_site(look, "returning", "IPv6")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def ipv4_in_bulk(look: Look) -> Finding:
     """An IPv4 address in a bulk request is stored without its last bytes."""
     return _of_test_site(look, "bulk", "IPv4")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def ipv6_in_bulk(look: Look) -> Finding:
     """An IPv6 address in a bulk request is stored without its last bytes."""
     return _of_test_site(look, "bulk", "IPv6")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def ipv4_of_the_past(look: Look) -> Finding:
     """An IPv4 address of a hit that a server sends later is stored without its last bytes."""
     return _of_test_site(look, "past", "IPv4")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def ipv6_of_the_past(look: Look) -> Finding:
     """An IPv6 address of a hit that a server sends later is stored without its last bytes."""
     return _of_test_site(look, "past", "IPv6")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.TRAFFIC,))
 def of_an_image(look: Look) -> Finding:
     """An address that a proxy passes on with an image request is stored without its last bytes."""
     return _of_test_site(look, "image")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.TRAFFIC,))
 def of_the_old_name(look: Look) -> Finding:
     """An address that comes by piwik.php is stored without its last bytes."""
     return _of_test_site(look, "piwik.php")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.TRAFFIC,))
 def of_a_beacon(look: Look) -> Finding:
     """An address that a proxy passes on with JavaScript's beacon is stored without its last bytes."""
     return _of_test_site(look, "beacon")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.TRAFFIC,))
 def of_queued_hits(look: Look) -> Finding:
     """An address that a proxy passes on with hits that JavaScript has queued is stored without its last bytes."""
     return _of_test_site(look, "queued")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.TRAFFIC,))
 def on_every_site(look: Look) -> Finding:
     """No site is excepted: since 5.8 each may have settings of its own."""
     return _kept_of(look, [it for it in look.day.canaries if it.site != look.day.sites[0]])
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def none_in_the_visitor_s_id(look: Look) -> Finding:
     """The visitor's id is not made of the address: it is none of its hashes, which are soon undone."""
     derived = look.day.visitors_made_of(lambda it: it.forms_of_address)
     return nothing("visitor id made of the address", derived)
 
 
-@AREA.check(Door.STANDS, Door.DATABASE)
+@AREA.check(Capability.SERVICES, Capability.DATABASE, steps=(Step.SITE,), group=Group.TRAFFIC)
 def through_the_load_balancer(look: Look) -> Finding:
     """No header that a visitor can forge is believed: what is stored is whom the load balancer saw."""
     forged, zeroed = "203.0.113.77", look.policy.privacy.masked_bytes
@@ -155,7 +155,7 @@ def through_the_load_balancer(look: Look) -> Finding:
     return holds(kept, "the client of the load balancer, masked", seen)
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.REFUSED_HITS,))
 def no_address_without_a_token(look: Look) -> Finding:
     """Nobody can give himself another's address: a hit that names one is refused without a token."""
     (answer,) = (it for canary, it in look.day.refused.items() if "token" in canary.way)
@@ -163,7 +163,7 @@ def no_address_without_a_token(look: Look) -> Finding:
     return holds(answer.status_code in (400, 401, 403), "a refusal", seen)
 
 
-@AREA.check(Door.LOGIN)
+@AREA.check(Capability.LOGIN)
 def page_shows_it(look: Look) -> Finding:
     """Administration, Privacy, Anonymize data shows the masking on, with the policy's bytes."""
     shown = look.privacy_page.document.select_one('[vue-entry="PrivacyManager.PrivacySettings"]')
@@ -177,14 +177,14 @@ def page_shows_it(look: Look) -> Finding:
     return holds(kept, f"on, {least} bytes", seen)
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def visits_log_shows_no_more(look: Look) -> Finding:
     """The visits log and its API show no address whole."""
     text = str(look.day.visits_log)
     return nothing("whole address", [it.address for it in look.day.canaries if it.address in text])
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def no_visit_keeps_more(look: Look) -> Finding:
     """No visit that is stored, of whatever day and site and in whatever table, has more of its address than the policy leaves."""
     masked_bytes = look.policy.privacy.masked_bytes
@@ -204,28 +204,31 @@ def no_visit_keeps_more(look: Look) -> Finding:
     return nothing("visit", more)
 
 
-@AREA.check(Door.CHANGE, Door.DATABASE)
+@AREA.check(
+    Capability.CHANGE, Capability.DATABASE, steps=(Step.TRAFFIC, Step.REFUSED_HITS, Step.ARCHIVES)
+)
 def nowhere_in_the_database(look: Look) -> Finding:
     """After hits and archiving the whole address is in no table, in no form."""
-    assert look.day.archived is not None  # noqa: S101
     return nothing("whole address", sweep.database(look, sweep.addresses(look.day.sent)))
 
 
-@AREA.check(Door.CHANGE, Door.INSIDE)
+@AREA.check(
+    Capability.CHANGE, Capability.CONTAINER, steps=(Step.TRAFFIC, Step.REFUSED_HITS, Step.ARCHIVES)
+)
 def nowhere_in_a_file(look: Look) -> Finding:
     """After hits and archiving the whole address is in no file."""
-    assert look.day.archived is not None  # noqa: S101
     return nothing("whole address", sweep.files(look, sweep.addresses(look.day.sent)))
 
 
-@AREA.check(Door.STANDS, Door.CHANGE)
+@AREA.check(
+    Capability.SERVICES, Capability.CHANGE, steps=(Step.TRAFFIC, Step.REFUSED_HITS, Step.ARCHIVES)
+)
 def nowhere_in_a_log(look: Look) -> Finding:
     """After hits and archiving the whole address is in no container's log."""
-    assert look.day.archived is not None  # noqa: S101
     return nothing("whole address", sweep.logs(look, sweep.addresses(look.day.sent)))
 
 
-@AREA.check(Door.STANDS, Door.CHANGE)
+@AREA.check(Capability.SERVICES, Capability.CHANGE, steps=(Step.REFUSED_HITS, Step.MAILED_REPORT))
 def nowhere_in_a_mail(look: Look) -> Finding:
     """A report that is mailed has no whole address in it, nor has any other mail."""
     look.stands.mail.wait_for(look.day.mailed, "", seconds=15)

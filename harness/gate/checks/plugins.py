@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from harness.gate.check import Area, Door, Finding, holds, nothing, same
+from harness.gate.check import Area, Capability, Finding, Step, holds, nothing, same
 from harness.gate.look import Look
 from harness.matomo.api import ApiError
 from harness.matomo.web import Parameters
@@ -110,7 +110,7 @@ MADE: Final[Mapping[str, tuple[str, Parameters]]] = {
 PNG: Final = b"\x89PNG"
 
 
-@AREA.check(Door.API)
+@AREA.check(Capability.API)
 def promised_are_active(look: Look) -> Finding:
     """Every plugin that the policy names is active."""
     promised = list(look.policy.plugins.active)
@@ -126,7 +126,7 @@ def _true(answer: object) -> bool:
     return value in (True, 1, "1", "true")
 
 
-@AREA.check(Door.LOGIN)
+@AREA.check(Capability.LOGIN)
 def nothing_else_is_active(look: Look) -> Finding:
     """No plugin is active that the policy does not name."""
     known = {*look.policy.plugins.active, *look.policy.plugins.where_present}
@@ -139,14 +139,14 @@ def nothing_else_is_active(look: Look) -> Finding:
     return nothing("active plugin beyond the policy", sorted(active - known))
 
 
-@AREA.check(Door.API)
+@AREA.check(Capability.API)
 def user_id_is_off(look: Look) -> Finding:
     """The UserId plugin is not active."""
     answer = look.api.call("API.isPluginActivated", pluginName="UserId")
     return same(False, _true(answer))
 
 
-@AREA.check(Door.INSIDE, costly=True)
+@AREA.check(Capability.CONTAINER, costly=True)
 def have_their_code(look: Look) -> Finding:
     """Every active plugin has its folder and its code."""
     names = " ".join(look.facts["activated"])
@@ -154,7 +154,7 @@ def have_their_code(look: Look) -> Finding:
     return nothing("active plugin without code", look.shell.run("sh", "-c", script).split())
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def have_their_tables(look: Look) -> Finding:
     """Every active plugin has the tables that its installation makes."""
     active = set(look.facts["activated"])
@@ -163,13 +163,13 @@ def have_their_tables(look: Look) -> Finding:
     return nothing("missing table", [f"{it} of {needed[it]}" for it in missing])
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def have_their_columns(look: Look) -> Finding:
     """Every column that an active plugin stores a hit's facts in is there."""
     return nothing("missing column", look.facts["no_columns"])
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def core_has_its_tables(look: Look) -> Finding:
     """Every table of Matomo's own schema is there."""
     # Of archives there is one for each month that was archived, made when it is needed.
@@ -177,7 +177,7 @@ def core_has_its_tables(look: Look) -> Finding:
     return nothing("missing table", sorted(needed - set(look.facts["tables"])))
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def tables_have_their_keys(look: Look) -> Finding:
     """Every table has its primary key: a restore may lose it, and rows are no longer one of a kind."""
     rows = look.database.query(
@@ -189,13 +189,13 @@ def tables_have_their_keys(look: Look) -> Finding:
     return nothing("table without a key", [str(it["name"]) for it in rows])
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def fit_this_version(look: Look) -> Finding:
     """What each plugin requires of Matomo, PHP and other plugins is here."""
     return nothing("unmet requirement", look.facts["missing"])
 
 
-@AREA.check(Door.LOGIN)
+@AREA.check(Capability.LOGIN)
 def requirements_are_met(look: Look) -> Finding:
     """The plugins page names no missing requirement of a promised plugin."""
     missing = [
@@ -206,7 +206,7 @@ def requirements_are_met(look: Look) -> Finding:
     return nothing("missing requirement", missing)
 
 
-@AREA.check(Door.API)
+@AREA.check(Capability.API)
 def answer(look: Look) -> Finding:
     """Every plugin that can be asked something answers, without an error."""
     promised = {*look.policy.plugins.active}
@@ -242,14 +242,14 @@ def opt_out_may_be_framed(look: Look) -> Finding:
     return holds(kept, "a page without a word on frames", f"HTTP {answer.status_code} {frame}")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def opt_outs_are_kept(look: Look) -> Finding:
     """Who opted out is not counted: a hit with Matomo's own cookie of it is no visit."""
     counted = look.day.opted_out in look.day.stored
     return holds(not counted, "nothing stored", "a visit" if counted else "nothing stored")
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def nobody_else_decides(look: Look) -> Finding:
     """No plugin but Matomo's own has a say in who gets in, what is masked and what is counted."""
     deciding = [
@@ -261,7 +261,7 @@ def nobody_else_decides(look: Look) -> Finding:
     return nothing("plugin that decides", deciding)
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.SITE,))
 def take_what_is_made(look: Look) -> Finding:
     """What people make in a plugin is taken: a segment, a goal, a note, a report, a dashboard."""
     promised = {*look.policy.plugins.active}
@@ -275,7 +275,7 @@ def take_what_is_made(look: Look) -> Finding:
     return nothing("error", errors)
 
 
-@AREA.check(Door.LOGIN, Door.API)
+@AREA.check(Capability.LOGIN, Capability.API)
 def pictures_are_drawn(look: Look) -> Finding:
     """Reports have their pictures: the curves of overviews, and the graphs that are mailed."""
     where: Parameters = {"idSite": 1, "period": "day", "date": "last10"}
@@ -300,7 +300,7 @@ def pictures_are_drawn(look: Look) -> Finding:
     return nothing("missing picture", missing)
 
 
-@AREA.check(Door.INSIDE)
+@AREA.check(Capability.CONTAINER)
 def tracker_is_whole(look: Look) -> Finding:
     """The tracker JavaScript on disk is this version's, with every active plugin's part in it."""
     return same(True, look.facts["tracker_is_whole"])

@@ -4,7 +4,7 @@ from typing import Final
 
 import requests
 
-from harness.gate.check import Area, Door, Finding, holds, nothing, same
+from harness.gate.check import Area, Capability, Finding, Group, Step, holds, nothing, same
 from harness.gate.look import TODAY, Look
 from harness.gate.people import ask_by_session
 from harness.matomo import twofactor
@@ -57,25 +57,25 @@ def _gets_nowhere(look: Look, role: str) -> Finding:
     return nothing("place beyond the enrolment", _beyond(web, SETUP))
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.ACCOUNTS,))
 def view_user_must_enrol(look: Look) -> Finding:
     """A user with View and without a second factor gets nowhere but to the enrolment."""
     return _gets_nowhere(look, "view")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.ACCOUNTS,))
 def admin_must_enrol(look: Look) -> Finding:
     """A site's admin without a second factor gets nowhere but to the enrolment."""
     return _gets_nowhere(look, "admin")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.ACCOUNTS,))
 def superuser_must_enrol(look: Look) -> Finding:
     """A superuser without a second factor gets nowhere but to the enrolment."""
     return _gets_nowhere(look, "superuser")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, group=Group.ACCOUNTS)
 def remembered_session_must_enrol(look: Look) -> Finding:
     """A session that a browser remembers gets nowhere but to the enrolment without a second factor."""
     person, web, later = look.people.new("view"), look.web, look.web
@@ -89,7 +89,7 @@ def remembered_session_must_enrol(look: Look) -> Finding:
     return nothing("place beyond the enrolment", _beyond(later, SETUP))
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.ACCOUNTS,))
 def no_session_api_without_one(look: Look) -> Finding:
     """Somebody who is logged in and not enrolled gets no data from the API by the session."""
     _, web, page = look.people.without_factor["superuser"]
@@ -101,7 +101,7 @@ def no_session_api_without_one(look: Look) -> Finding:
     )
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.ACCOUNTS,))
 def no_token_without_one(look: Look) -> Finding:
     """Somebody without a second factor gets no API token."""
     person, _, _ = look.people.without_factor["view"]
@@ -112,7 +112,7 @@ def no_token_without_one(look: Look) -> Finding:
     return holds(False, "a refusal", "a token")
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.ENROLLED_ACCOUNT,))
 def no_token_without_a_code(look: Look) -> Finding:
     """Somebody with a second factor gets no API token without a code."""
     account, _ = look.people.enrolled
@@ -123,11 +123,11 @@ def no_token_without_a_code(look: Look) -> Finding:
     return holds(False, "a refusal", "a token")
 
 
-@AREA.check(Door.LOGIN, costly=True)
+@AREA.check(Capability.LOGIN, costly=True)
 def password_alone_opens_nothing(look: Look) -> Finding:
     """With name and password alone, remembered or not, the superuser gets nowhere but to the code's form."""
     account = look.target.account
-    assert account  # noqa: S101  Door.LOGIN
+    assert account  # noqa: S101  Capability.LOGIN
     beyond = []
     for remember in (True, False):
         web = look.web
@@ -138,11 +138,11 @@ def password_alone_opens_nothing(look: Look) -> Finding:
     return nothing("place beyond the code's form", beyond)
 
 
-@AREA.check(Door.LOGIN, costly=True)
+@AREA.check(Capability.LOGIN, costly=True)
 def wrong_code_is_refused(look: Look) -> Finding:
     """A code that is none is refused."""
     account, web = look.target.account, look.web
-    assert account  # noqa: S101  Door.LOGIN
+    assert account  # noqa: S101  Capability.LOGIN
     page = twofactor.log_in(web, account.login, account.password)
     if page.component != ASK:
         return same(ASK, page.component)
@@ -150,11 +150,11 @@ def wrong_code_is_refused(look: Look) -> Finding:
     return holds(not taken, "a refusal", "it was taken" if taken else "a refusal")
 
 
-@AREA.check(Door.LOGIN, Door.DATABASE)
+@AREA.check(Capability.LOGIN, Capability.DATABASE, group=Group.ACCOUNTS)
 def wrong_codes_are_counted(look: Look) -> Finding:
     """A code that is none counts as a wrong login does: without that a million codes are soon tried."""
     account, web = look.target.account, look.web
-    assert account  # noqa: S101  Door.LOGIN
+    assert account  # noqa: S101  Capability.LOGIN
     last = "SELECT COALESCE(MAX(id_brute_force_log), 0) AS last FROM {prefix}brute_force_log"
     before = look.database.query(last)[0]["last"]
     page = twofactor.log_in(web, account.login, account.password)
@@ -178,7 +178,7 @@ def _asked(look: Look, account: Account) -> tuple[Web, Page]:
     return web, twofactor.log_in(web, account.login, account.password)
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.ENROLLED_ACCOUNT,))
 def code_works_once(look: Look) -> Finding:
     """A code that was taken is not taken again."""
     account, _ = look.people.enrolled
@@ -187,7 +187,7 @@ def code_works_once(look: Look) -> Finding:
     return same([True, False], taken)
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.ENROLLED_ACCOUNT,))
 def window_is_two_minutes_and_a_half(look: Look) -> Finding:
     """Codes of a minute before and after now are taken, older and later ones are not."""
     account, _ = look.people.enrolled
@@ -204,7 +204,7 @@ def window_is_two_minutes_and_a_half(look: Look) -> Finding:
     )
 
 
-@AREA.check(Door.CHANGE, Door.DATABASE)
+@AREA.check(Capability.CHANGE, Capability.DATABASE, steps=(Step.ENROLLED_ACCOUNT,))
 def recovery_code_works_once(look: Look) -> Finding:
     """A recovery code is taken once."""
     account, _ = look.people.enrolled
@@ -218,7 +218,7 @@ def recovery_code_works_once(look: Look) -> Finding:
     return same([True, False], [_takes(*_asked(look, account), code) for _ in range(2)])
 
 
-@AREA.check(Door.CHANGE, Door.INSIDE)
+@AREA.check(Capability.CHANGE, Capability.CONTAINER, group=Group.ACCOUNTS)
 def reset_leads_back_to_the_enrolment(look: Look) -> Finding:
     """Whose second factor was reset on the console gets nowhere before enrolling again, old session or new."""
     person, web = look.people.new("view"), look.web
@@ -235,7 +235,7 @@ def reset_leads_back_to_the_enrolment(look: Look) -> Finding:
     )
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE, group=Group.ACCOUNTS)
 def no_secret_is_an_example(look: Look) -> Finding:
     """No account has a secret that documentation shows, or a word in its place: everybody has its codes."""
     rows = look.database.query(
@@ -246,11 +246,9 @@ def no_secret_is_an_example(look: Look) -> Finding:
     return nothing("account with an example's secret", [str(it["login"]) for it in rows])
 
 
-@AREA.check(Door.CHANGE, Door.DATABASE)
+@AREA.check(Capability.CHANGE, Capability.DATABASE, steps=(Step.SECOND_ENROLLED_ACCOUNT,))
 def recovery_codes_are_one_s_own(look: Look) -> Finding:
     """Nobody has a recovery code that another has as well, or more of them than Matomo gives."""
-    assert look.people.enrolled  # noqa: S101
-    assert look.people.enrolled_after  # noqa: S101
     rows = look.database.query(
         "SELECT GROUP_CONCAT(login SEPARATOR ' and ') AS logins"
         " FROM {prefix}twofactor_recovery_code GROUP BY recovery_code"
@@ -265,17 +263,17 @@ def recovery_codes_are_one_s_own(look: Look) -> Finding:
     return nothing("recovery code", found + [f"{it['many']} of {it['login']}" for it in more])
 
 
-@AREA.check(Door.CHANGE, Door.LOGIN)
+@AREA.check(Capability.CHANGE, Capability.LOGIN, steps=(Step.SECOND_ENROLLED_ACCOUNT,))
 def another_s_code_is_not_one_s_own(look: Look) -> Finding:
     """Who logs in where somebody has given a code is asked for his own."""
     account = look.target.account
-    assert account  # noqa: S101  Door.LOGIN
+    assert account  # noqa: S101  Capability.LOGIN
     _, web = look.people.enrolled_after
     page = twofactor.log_in(web, account.login, account.password)
     return same(ASK, page.component)
 
 
-@AREA.check(Door.API)
+@AREA.check(Capability.API, group=Group.ACCOUNTS)
 def everybody_who_came_has_one(look: Look) -> Finding:
     """Everybody who ever logged in has a second factor: a reset that was not followed by an enrolment shows."""
     users = look.api.call("UsersManager.getUsers")
@@ -294,7 +292,7 @@ def _has_factor(user: dict[str, object]) -> bool:
     return user.get("uses_2fa") in (True, 1, "1")
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE, group=Group.ACCOUNTS)
 def nobody_shares_a_secret(look: Look) -> Finding:
     """No two accounts have one secret: whoever knows his own would have the other's codes."""
     rows = look.database.query(
@@ -304,7 +302,7 @@ def nobody_shares_a_secret(look: Look) -> Finding:
     return nothing("shared secret", [str(it["logins"]) for it in rows])
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE, group=Group.ACCOUNTS)
 def tokens_are_known(look: Look) -> Finding:
     """A token opens the API without a second factor, by Matomo's design: there is none but those of accounts with one."""
     rows = look.database.query(

@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from harness.gate import sweep
-from harness.gate.check import Area, Door, Finding, holds, nothing
+from harness.gate.check import Area, Capability, Finding, Step, holds, nothing
 from harness.gate.day import OTHER_KINDS
 from harness.gate.look import Look
 from harness.matomo.api import ApiError
@@ -31,25 +31,25 @@ def _none_stored(look: Look, *words: str) -> Finding:
     return nothing("user id", kept)
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def none_by_form(look: Look) -> Finding:
     """A user id that a single hit sends is not stored."""
     return _none_stored(look, "form")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def none_in_bulk(look: Look) -> Finding:
     """A user id in a bulk request is not stored."""
     return _none_stored(look, "bulk")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def none_of_the_past(look: Look) -> Finding:
     """A user id of a hit that a server sends later is not stored."""
     return _none_stored(look, "past")
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def none_of_a_returning_visitor(look: Look) -> Finding:
     """A user id that a returning visitor's hit sends is not stored."""
     return _none_stored(look, "returning")
@@ -60,19 +60,19 @@ def _none_stored_of_any(look: Look, ways: tuple[str, ...]) -> Finding:
     return next((it for it in found if not it.kept), found[0])
 
 
-@AREA.check(Door.CHANGE)
+@AREA.check(Capability.CHANGE, steps=(Step.TRAFFIC,))
 def none_of_a_browser(look: Look) -> Finding:
     """A user id in an image request or in JavaScript's beacon or queue is not stored."""
     return _none_stored_of_any(look, ("image", "piwik.php", "beacon", "queued"))
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def none_of_other_hits(look: Look) -> Finding:
     """A user id of an event, a download or an outlink is not stored."""
     return _none_stored_of_any(look, OTHER_KINDS)
 
 
-@AREA.check(Door.HITS, Door.API)
+@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
 def none_in_the_visitor_s_id(look: Look) -> Finding:
     """The visitor's id is not made of the user id: it is none of its hashes, and two of one id differ."""
     derived = look.day.visitors_made_of(lambda it: [it.user_id.encode()])
@@ -82,7 +82,7 @@ def none_in_the_visitor_s_id(look: Look) -> Finding:
     return nothing("visitor id made of the user id", derived)
 
 
-@AREA.check(Door.API)
+@AREA.check(Capability.API)
 def no_report_of_users(look: Look) -> Finding:
     """There is no report of user ids to be asked for."""
     try:
@@ -92,7 +92,7 @@ def no_report_of_users(look: Look) -> Finding:
     return holds(False, "a refusal", answer)
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def no_visit_has_one(look: Look) -> Finding:
     """No visit that is stored, of whatever day and site and in whatever table, has a user id."""
     found = []
@@ -104,7 +104,7 @@ def no_visit_has_one(look: Look) -> Finding:
     return nothing("visit", found)
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def no_refused_hit_names_anybody(look: Look) -> Finding:
     """No refused hit that Matomo keeps has a user id or an address in it, of before either."""
     rows = look.database.query("SELECT idsite, request_url AS hit FROM {prefix}tracking_failure")
@@ -117,7 +117,7 @@ def no_refused_hit_names_anybody(look: Look) -> Finding:
     return nothing("user id or address", named)
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def no_mail_address_is_stored(look: Look) -> Finding:
     """No title, address of a page or custom dimension that is stored has a person's mail address in it."""
     columns = look.database.query(
@@ -135,7 +135,7 @@ def no_mail_address_is_stored(look: Look) -> Finding:
     return nothing("mail address", found)
 
 
-@AREA.check(Door.CHANGE, Door.DATABASE)
+@AREA.check(Capability.CHANGE, Capability.DATABASE, steps=(Step.TRAFFIC, Step.ARCHIVES))
 def no_archive_has_a_mail_address(look: Look) -> Finding:
     """No archived report, of before either, has a person's mail address in it."""
     pattern = re.compile(MAIL_ADDRESS.encode())
@@ -147,7 +147,7 @@ def no_archive_has_a_mail_address(look: Look) -> Finding:
     return nothing("mail address", found)
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def no_dimension_is_of_users(look: Look) -> Finding:
     """No custom dimension is made of who a visitor is: a user's name or id, a login, a mail address."""
     if "custom_dimensions" not in look.database.tables():
@@ -160,7 +160,7 @@ def no_dimension_is_of_users(look: Look) -> Finding:
     return nothing("dimension of users", [f"{it['name']} {it['extractions']}" for it in rows])
 
 
-@AREA.check(Door.DATABASE)
+@AREA.check(Capability.DATABASE)
 def no_archive_names_users(look: Look) -> Finding:
     """No report of users is in an archive, of a time when there was one."""
     blobs = [it for it in sorted(look.database.tables()) if it.startswith("archive_blob_")]
@@ -174,23 +174,24 @@ def no_archive_names_users(look: Look) -> Finding:
     return nothing("report", found)
 
 
-@AREA.check(Door.CHANGE, Door.DATABASE)
+@AREA.check(
+    Capability.CHANGE, Capability.DATABASE, steps=(Step.TRAFFIC, Step.REFUSED_HITS, Step.ARCHIVES)
+)
 def nowhere_in_the_database(look: Look) -> Finding:
     """After hits and archiving the user id is in no table, in clear or as its hash."""
-    assert look.day.archived is not None  # noqa: S101
     return nothing("user id", sweep.database(look, sweep.user_ids(look.day.sent)))
 
 
-@AREA.check(Door.CHANGE, Door.INSIDE)
+@AREA.check(
+    Capability.CHANGE, Capability.CONTAINER, steps=(Step.TRAFFIC, Step.REFUSED_HITS, Step.ARCHIVES)
+)
 def nowhere_in_a_file(look: Look) -> Finding:
     """After hits and archiving the user id is in no file."""
-    assert look.day.archived is not None  # noqa: S101
     return nothing("user id", sweep.files(look, sweep.user_ids(look.day.sent)))
 
 
-@AREA.check(Door.STANDS)
+@AREA.check(Capability.SERVICES, steps=(Step.TRAFFIC, Step.REFUSED_HITS))
 def nowhere_in_the_web_log(look: Look) -> Finding:
     """The web server's log keeps no user id: it outlives Matomo's own data."""
-    assert look.day.stored is not None  # noqa: S101
     found = sweep.logs(look, sweep.user_ids(look.day.sent), only="web")
     return nothing("user id", found)

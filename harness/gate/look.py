@@ -360,7 +360,7 @@ ACTIONS: Final[Mapping[Step, Callable[[Look], object]]] = {
     Step.SITE: lambda look: look.day.sites,
     Step.TRAFFIC: lambda look: look.day.send(),
     Step.REFUSED_HITS: lambda look: look.day.refused,
-    Step.COUNTED_VISITS: lambda look: look.day.before,
+    Step.COUNTED_VISITS: lambda look: (look.day.visits, look.day.before),
     Step.ARCHIVER_RUN: lambda look: look.day.archived,
     Step.ARCHIVES: Look._require_archives,
     Step.SECOND_ARCHIVER_RUN: lambda look: (look.day.after, look.day.archived_again),

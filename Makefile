@@ -21,8 +21,8 @@ up: .venv/requirements.lock ## a running, installed Matomo on this machine: prin
 down: .venv/requirements.lock ## stop the local stack, keep its data
 	@$(HARNESS) down
 
-clean: .venv/requirements.lock ## remove everything that the harness made on this machine
-	@$(HARNESS) clean
+clean: .venv/requirements.lock ## remove this checkout's stack and data, and images that nothing living uses; ALL=1 everything
+	@$(HARNESS) clean $(if $(filter 1,$(ALL)),--all)
 
 console: .venv/requirements.lock ## Matomo's console in the local stack: CMD="core:version"
 	@$(HARNESS) console -- $(CMD)

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from harness import __version__, progress
-from harness.errors import BrokenPromiseError, ExitCode, HarnessError
+from harness.errors import BrokenPromiseError, ExitCode, HarnessError, WrongInputError
 from harness.operate.fault import Kind, Service
 from harness.policy import POLICY_FILE
 from harness.settings import REPORTS, Settings
@@ -94,15 +94,36 @@ def down() -> None:
 
 @app.command()
 def clean(
+    everything: Annotated[
+        bool, typer.Option("--all", help="All on this machine, of living runs as well.")
+    ] = False,
     run: Annotated[str, typer.Option(help="Only what --matomo-keep left of this run.")] = "",
 ) -> None:
-    """Remove everything that the harness made on this machine, and nothing else."""
-    from harness.operate import local
+    """Remove this checkout's stack and data, and images that nothing living uses."""
+    from harness.operate import clean as operation
 
-    removed = local.clean_run(run) if run else local.clean()
-    for thing in removed:
-        out.print(f"removed {thing}")
-    out.print(f"{len(removed)} things removed. Next: make up makes them anew.")
+    if everything and run:
+        raise WrongInputError(
+            expected="either --all or --run",
+            seen=f"--all --run {run}",
+            next_command=f"harness clean --run {run}",
+        )
+    if run:
+        cleaned = operation.clean_run(run)
+    else:
+        cleaned = operation.clean_all() if everything else operation.clean()
+    for thing in cleaned.removed:
+        out.print(f"removed {escape(thing)}")
+    for thing in cleaned.left:
+        out.print(f"left {escape(thing)}")
+    count = f"{len(cleaned.removed)} things removed"
+    if cleaned.left and not everything:
+        out.print(
+            f"{count}, {len(cleaned.left)} left. Next: make up; or make clean ALL=1, which removes"
+            " everything that the harness made on this machine, whoever uses it."
+        )
+    else:
+        out.print(f"{count}. Next: make up makes them anew.")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

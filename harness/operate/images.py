@@ -63,15 +63,19 @@ def prune() -> list[str]:
                 contextlib.suppress(Timeout),
                 golden_lock(image.labels[GOLDEN_LABEL]).acquire(timeout=0),
             ):
-                removed += _remove(image) if _stale(image) else []
+                removed += remove(image) if _stale(image) else []
     return removed
 
 
-def _remove(image: EngineImage) -> list[str]:
-    # Whoever built something on a golden image has the label too, and another name.
-    ours = [name for name in image.tags if name.startswith(f"{REPOSITORY}/")]
+def is_ours(name: str) -> bool:
+    """Whether the harness gave the name; somebody's image on top of ours has our label too."""
+    return name.startswith(f"{REPOSITORY}/") or name == "matomo:latest"
+
+
+def remove(image: EngineImage) -> list[str]:
+    """Remove the harness's names of an image, or an image without a name; return what went."""
     removed = []
-    for name in ours if image.tags else [str(image.id)]:
+    for name in filter(is_ours, image.tags) if image.tags else [str(image.id)]:
         try:
             engine().images.remove(name)
         except APIError as error:

@@ -1,4 +1,4 @@
-"""The local stack: up, down, clean, and what a person needs while it runs."""
+"""The local stack: up, down, and what a person needs while it runs."""
 
 import os
 import socket
@@ -17,8 +17,8 @@ from harness.matomo.web import Web
 from harness.operate import compose, kept, schedule
 from harness.operate.compose import LOOPBACK
 from harness.progress import step
-from harness.settings import OWNER_LABEL, Settings
-from harness.stack import images, reaper
+from harness.settings import Settings
+from harness.stack import images
 from harness.stack.certificates import loopback_tls
 from harness.stack.engine import engine
 from harness.stack.installation import ensure_installed, ensure_second_factor
@@ -96,40 +96,6 @@ def down() -> None:
             container.remove(v=True)
         for network in engine().networks.list(filters=compose.of_this_project()):
             network.remove()
-
-
-def clean() -> list[str]:
-    """Remove all that the harness made on this machine, of any checkout; return what it was."""
-    client = engine()
-    with step("Removing what the harness made"):
-        removed = reaper.remove_labelled(client, OWNER_LABEL)
-        for image in client.images.list(filters={"label": OWNER_LABEL}):
-            # An image that somebody built on one of ours carries our label, not our name. One
-            # without a name is what a build that failed left.
-            for name in filter(_is_ours, image.tags) if image.tags else [str(image.id)]:
-                removed.append(f"image {name}")
-                client.images.remove(name)
-        kept.remove()
-        for mark in reaper.RUNS.glob("*.kept"):
-            reaper.sweep(reaper.Run(mark.stem).let_go())
-    return removed
-
-
-def clean_run(run_id: str) -> list[str]:
-    """Remove what was kept of a run; return what it was.
-
-    Raises:
-        WrongInputError: nothing of such a run is kept.
-    """
-    run = reaper.Run(run_id)
-    if not run.kept.exists():
-        others = ", ".join(sorted(it.stem for it in reaper.RUNS.glob("*.kept")))
-        raise WrongInputError(
-            expected="a run of which something was kept (--matomo-keep)",
-            seen=f"{run_id}; there is {others or 'none'}",
-            next_command="harness clean   (removes everything that the harness made)",
-        )
-    return reaper.sweep(run.let_go())
 
 
 def console(arguments: list[str]) -> int:
@@ -254,7 +220,3 @@ def _start(variables: dict[str, str], ports: dict[str, int]) -> None:
 def _database() -> Database:
     port, password = compose.port("db", DATABASE), kept.read().database_password
     return Database(LOOPBACK, port, "matomo", password, "matomo", tls=loopback_tls())
-
-
-def _is_ours(tag: str) -> bool:
-    return tag.startswith(f"{images.REPOSITORY}/") or tag == "matomo:latest"

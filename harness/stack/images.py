@@ -238,6 +238,7 @@ def local(reference: str, origin: Origin) -> Image | None:
         reference: name and tag.
         origin: what to say of how it came here.
     """
+    reaper.hold_images()  # whoever has found it goes on to use it
     try:
         found = engine().images.get(reference)
     except ImageNotFound:

@@ -9,6 +9,7 @@ that carries the run's label; it first removes what earlier runs left whose watc
 import atexit
 import contextlib
 import functools
+import json
 import os
 import signal
 import socket
@@ -16,8 +17,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ from filelock import FileLock, Timeout
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from harness.errors import MachineCannotError
-from harness.settings import OWNER_LABEL
+from harness.settings import OWNER_LABEL, ROOT
 from harness.stack.engine import connect
 
 RUN_LABEL: Final = "org.matomo-harness.run"
@@ -45,6 +46,32 @@ RUNS: Final = Path(tempfile.gettempdir()) / f"matomo-harness-{os.getuid()}"
 POLL_SECONDS: Final = 0.2
 ORPHANS_SECONDS: Final = (3, 7, 20)
 """How long after a kill what its orphans made is looked for again."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who began a run.
+
+    Args:
+        process: its id; another may have the same one after the end of the run.
+        checkout: the folder of the harness that it runs.
+    """
+
+    process: int
+    checkout: str
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A container, network or volume.
+
+    Args:
+        name: with its kind, as a person reads it.
+        labels: all that it carries.
+    """
+
+    name: str
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -72,6 +99,28 @@ class Run:
         """There when the run ended by itself, with all its programs."""
         return RUNS / f"{self.id}.ended"
 
+    @property
+    def origin_file(self) -> Path:
+        """Has the run's origin, for whoever asks whose it is."""
+        return RUNS / f"{self.id}.origin"
+
+    @property
+    def origin(self) -> Origin | None:
+        """None where an older harness began the run, or where the file is gone or not whole."""
+        try:
+            return Origin(**json.loads(self.origin_file.read_text()))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+    @property
+    def lives(self) -> bool:
+        """Whether a process holds it."""
+        try:
+            with FileLock(self.lock, blocking=False):
+                return False
+        except Timeout:
+            return True
+
     def file(self, name: str) -> Path:
         """Return the path of a file that ends with the run."""
         return RUNS / f"{self.id}-{name}"
@@ -82,7 +131,7 @@ class Run:
         return {
             OWNER_LABEL: f"run-{self.id}",
             RUN_LABEL: self.id,
-            PLACE_LABEL: _place(),
+            PLACE_LABEL: place(),
             PARENT_LABEL: os.environ.get(PARENT_VARIABLE, ""),
         }
 
@@ -111,14 +160,30 @@ class Run:
 def begin() -> Run:
     """Return a new run that lives as long as this process, or until `end`."""
     run = Run(uuid.uuid4().hex[:12])
-    RUNS.mkdir(mode=0o700, exist_ok=True)
-    # Not the thread's: whoever ends the process may be another one.
-    _held[run.id] = FileLock(run.lock, thread_local=False)
-    _held[run.id].acquire()
+    with no_run_begins():
+        # Not the thread's: whoever ends the process may be another one.
+        _held[run.id] = FileLock(run.lock, thread_local=False)
+        _held[run.id].acquire()
+        run.origin_file.write_text(json.dumps(asdict(Origin(os.getpid(), str(ROOT)))))
     return run
 
 
 _held: dict[str, FileLock] = {}
+
+
+@contextlib.contextmanager
+def no_run_begins() -> Iterator[None]:
+    """Have whoever begins a run wait: what is seen of the runs inside stays true until the end."""
+    RUNS.mkdir(mode=0o700, exist_ok=True)
+    with FileLock(RUNS / "beginning"):
+        yield
+
+
+def runs() -> list[Run]:
+    """Return the runs of this place that live, and those that left a file."""
+    files = (*RUNS.glob("*.lock"), *RUNS.glob("*.kept"))
+    # What the processes of a run lock among themselves has a hyphen in its name.
+    return [Run(name) for name in sorted({it.stem for it in files}) if "-" not in name]
 
 
 def end(run: Run) -> None:
@@ -128,12 +193,26 @@ def end(run: Run) -> None:
     _held.pop(run.id).release()
     if not run.kept.exists():
         run.lock.unlink(missing_ok=True)
+        run.origin_file.unlink(missing_ok=True)
+
+
+@functools.cache
+def hold_images() -> Run:
+    """Return the run that is this process alone: `harness clean` leaves images while it lives."""
+    run = begin()
+
+    def end_unless_ended() -> None:
+        if run.id in _held:
+            end(run)
+
+    atexit.register(end_unless_ended)
+    return run
 
 
 @functools.cache
 def this_process() -> Run:
     """Return the run that is this process alone; the first call starts its watcher."""
-    run = begin()
+    run = hold_images()
     watcher = watch_once(run)
 
     def end_with_nothing_left() -> None:
@@ -157,6 +236,25 @@ def watch_once(run: Run) -> int:
         # A session of its own: Ctrl-C and a killed process group reach the run, not the watcher.
         setsid=True,
     )
+
+
+def labelled(client: docker.DockerClient, label: str) -> list[Thing]:
+    """Return the containers, networks and volumes that carry `label`.
+
+    Args:
+        client: of the engine that has them.
+        label: `name` or `name=value`.
+    """
+    filters: Any = {"label": label}
+    # Others' containers go while they are listed; that must not end the search.
+    containers = client.containers.list(all=True, filters=filters, ignore_removed=True)
+    networks = client.networks.list(filters=filters)
+    volumes = client.volumes.list(filters=filters)
+    return [
+        *(Thing(f"container {it.name}", it.labels) for it in containers),
+        *(Thing(f"network {it.name}", it.attrs["Labels"]) for it in networks),
+        *(Thing(f"volume {it.name}", it.attrs["Labels"]) for it in volumes),
+    ]
 
 
 def remove_labelled(client: docker.DockerClient, label: str) -> list[str]:
@@ -201,15 +299,7 @@ def sweep_the_dead() -> list[str]:
     """Remove what runs of this place left whose process and watcher are both gone."""
     removed = []
     client = connect()
-    filters: Any = {"label": f"{PLACE_LABEL}={_place()}"}
-    # Others' containers go while they are listed; that must not end the search for the dead.
-    containers = client.containers.list(all=True, filters=filters, ignore_removed=True)
-    things: list[Any] = [
-        *(container.labels for container in containers),
-        *(network.attrs["Labels"] for network in client.networks.list(filters=filters)),
-        *(volume.attrs["Labels"] for volume in client.volumes.list(filters=filters)),
-    ]
-    for run in {Run(labels[RUN_LABEL]) for labels in things}:
+    for run in {Run(it.labels[RUN_LABEL]) for it in labelled(client, f"{PLACE_LABEL}={place()}")}:
         try:
             with FileLock(run.lock, blocking=False):
                 removed += sweep(run)
@@ -218,7 +308,8 @@ def sweep_the_dead() -> list[str]:
     return removed
 
 
-def _place() -> str:
+def place() -> str:
+    """Return the value of PLACE_LABEL of the runs that can be seen from here."""
     return f"{socket.gethostname()}:{RUNS}"
 
 

@@ -1,27 +1,17 @@
 """Wrong input and poor machines: one clear line, the right exit code, nothing half-made."""
 
-import io
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import tarfile
-import tempfile
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import docker
-import pytest
 
 from harness.errors import ExitCode
-from harness.operate.prepare import wait_for_engine
-from harness.settings import OWNER_LABEL
 from tests.checkout import Checkout
 
 MIB = 2**20
-EMPTY_ARCHIVE = bytes(1024)
 
 
 def test_a_base_that_does_not_exist(checkout: Checkout) -> None:
@@ -136,66 +126,3 @@ def test_a_full_disk_while_building(small_engine: str, checkout: Checkout) -> No
         file.write(os.urandom(16 * MIB))
     answer = checkout.harness("up", DOCKER_HOST=small_engine, MATOMO_BASE="stand-in", IMAGE="")
     answer.refuses(ExitCode.MACHINE_CANNOT, "disk space", "no space left on device")
-
-
-def test_clean_removes_what_the_harness_made_and_nothing_else(
-    small_engine: str, checkout: Checkout
-) -> None:
-    with closing(docker.DockerClient(base_url=small_engine)) as client:
-        label = {OWNER_LABEL: "somebody"}
-        client.containers.create("tiny:base", "x", name="ours", labels=label)
-        client.containers.create("tiny:base", "x", name="theirs")
-        client.volumes.create("ours", labels=label)
-        client.volumes.create("theirs")
-        client.images.get("tiny:base").tag("matomo-harness/theirs-by-name-only")
-        # Without a name, as a build that failed leaves it.
-        client.api.import_image_from_data(EMPTY_ARCHIVE, changes=[f"LABEL {OWNER_LABEL}=x"])
-        assert len(client.images.list()) == 2
-
-        answer = checkout.harness("clean", DOCKER_HOST=small_engine)
-
-        assert answer.code == 0, answer.text
-        assert [it.name for it in client.containers.list(all=True)] == ["theirs"]
-        assert [it.name for it in client.volumes.list()] == ["theirs"]
-        assert len(client.images.list()) == 1
-        tags = {"tiny:base", "matomo-harness/theirs-by-name-only:latest"}
-        assert set(client.images.get("tiny:base").tags) == tags
-
-
-@pytest.fixture
-def small_engine(tmp_path: Path) -> Iterator[str]:
-    """Start a second, real engine on a disk of 24 MiB, without a network; yield its address.
-
-    In a network namespace of its own: it would destroy the first engine's bridge otherwise.
-    """
-    if os.geteuid() != 0 or not shutil.which("dockerd") or not shutil.which("unshare"):
-        pytest.skip("a second engine on a small disk needs root, dockerd and unshare")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    run = Path(tempfile.mkdtemp(prefix="engine-"))  # a socket's path has at most 107 characters
-    address = f"unix://{run}/engine.sock"
-    # Whatever kills this run ends the engine, and with its namespaces the disk.
-    command = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net", "--mount"]
-    command += ["sh", "-c", 'mount -t tmpfs -o size=24m disk "$0" && exec dockerd "$@"', str(disk)]
-    command += ["--host", address, "--data-root", str(disk), "--bridge=none", "--iptables=false"]
-    command += ["--exec-root", str(run / "exec"), "--pidfile", str(run / "pid")]
-    with (run / "log").open("wb") as log:
-        program = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        wait_for_engine(address)
-        filler = tmp_path / "filler.tar"
-        _archive(filler, 6 * MIB)
-        with closing(docker.DockerClient(base_url=address)) as client:
-            client.api.import_image_from_file(str(filler), repository="tiny", tag="base")
-        yield address
-    finally:
-        program.terminate()
-        program.wait(timeout=20)
-        shutil.rmtree(run, ignore_errors=True)
-
-
-def _archive(path: Path, size: int) -> None:
-    with tarfile.open(path, "w") as archive:
-        entry = tarfile.TarInfo("filler")
-        entry.size = size
-        archive.addfile(entry, io.BytesIO(os.urandom(size)))

@@ -1,0 +1,210 @@
+"""`make clean` spares what lives, and names it; on an engine of its own, with runs of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import pytest
+
+from harness.errors import ExitCode
+from harness.operate.clean import FOLDER_LABEL
+from harness.settings import OWNER_LABEL, ROOT, project_name
+from tests.checkout import Answer, Checkout
+
+EMPTY_ARCHIVE = bytes(1024)
+IMAGE = "matomo-harness/golden-matomo:1"
+RUN = """
+import sys
+from harness.stack import reaper
+from harness.stack.engine import engine
+run = reaper.begin()
+engine().containers.create("tiny:base", "x", name=sys.argv[1], labels=run.labels)
+"""
+# Nobody watches it: what it leaves stays until somebody looks.
+LIVES = f"{RUN}print(run.id, flush=True); sys.stdin.read()"
+KEEPS = f"{RUN}run.keep('instance', {{}}); print(run.id)"
+FINDS = f"""
+import sys
+from harness.stack import images
+print(images.local("{IMAGE}", "local").id, flush=True)
+sys.stdin.read()
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An engine with one image of the harness's, and a place for runs that has none."""
+
+    client: docker.DockerClient
+    address: str
+    place: Path
+
+    def clean(self, checkout: Checkout, *options: str) -> Answer:
+        """Run `harness clean` here."""
+        answer = checkout.harness(
+            "clean", *options, DOCKER_HOST=self.address, TMPDIR=str(self.place)
+        )
+        assert answer.code == 0, answer.text
+        return answer
+
+    @contextmanager
+    def program(
+        self, text: str, *arguments: str, root: Path = ROOT
+    ) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+        """A program of the checkout at `root`, and the first line that it says."""
+        with subprocess.Popen(
+            [sys.executable, "-c", text, *arguments],
+            cwd=root,  # where Python looks first
+            env={**os.environ, "DOCKER_HOST": self.address, "TMPDIR": str(self.place)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            yield process, process.stdout.readline().strip()
+            process.kill()
+
+    def stack_of(self, owner: str, **labels: str) -> None:
+        """Create a container and a volume as of a local stack."""
+        self.client.containers.create(
+            "tiny:base", "x", name=f"{owner}-db-1", labels={OWNER_LABEL: owner, **labels}
+        )
+        self.client.volumes.create(f"{owner}_database", labels={OWNER_LABEL: owner})
+
+    def image(self, *changes: str, **name: str) -> None:
+        """Make an image of the harness's."""
+        label = f"LABEL {OWNER_LABEL}=matomo-harness"
+        self.client.api.import_image_from_data(EMPTY_ARCHIVE, changes=[label, *changes], **name)
+
+    @property
+    def containers(self) -> set[str]:
+        """Names of all containers."""
+        return {str(it.name) for it in self.client.containers.list(all=True)}
+
+    @property
+    def volumes(self) -> set[str]:
+        """Names of all volumes."""
+        return {str(it.name) for it in self.client.volumes.list()}
+
+    @property
+    def names(self) -> set[str]:
+        """Names of all images."""
+        return {name for image in self.client.images.list() for name in image.tags}
+
+
+@pytest.fixture
+def machine(small_engine: str, tmp_path: Path) -> Iterator[Machine]:
+    """What `clean` may do its worst to."""
+    place = tmp_path / "place"
+    place.mkdir()
+    with closing(docker.DockerClient(base_url=small_engine)) as client:
+        made = Machine(client, small_engine, place)
+        repository, _, tag = IMAGE.partition(":")
+        made.image(repository=repository, tag=tag)
+        yield made
+
+
+def test_a_living_run_keeps_its_containers_and_images_and_is_named(
+    machine: Machine, checkout: Checkout
+) -> None:
+    own, other = project_name(checkout.root), "matomo-1234abcd"
+    machine.stack_of(own)
+    machine.stack_of(other, **{FOLDER_LABEL: "/home/else/compose"})
+    (checkout.root / ".local").mkdir()
+    (checkout.root / ".local/stack.env").write_text("SALT=x\n")
+    with machine.program(LIVES, "of-the-living") as (process, run):
+        answer = machine.clean(checkout)
+
+        assert machine.containers == {"of-the-living", f"{other}-db-1"}
+        assert machine.volumes == {f"{other}_database"}
+        assert IMAGE in machine.names
+        assert not (checkout.root / ".local/stack.env").exists()
+        said = {line for line in answer.text.splitlines() if not line.endswith("...")}
+        assert said == {
+            f"removed container {own}-db-1",
+            f"removed volume {own}_database",
+            f"left run {run}: it lives, process {process.pid} of {ROOT}",
+            f"left container of-the-living: of the run {run}, which lives",
+            f"left container {other}-db-1: of another checkout's stack {other}, in /home/else",
+            f"left volume {other}_database: of another checkout's stack {other}, in /home/else",
+            f"left image {IMAGE}: a run that lives may use it",
+            "2 things removed, 5 left. Next: make up; or make clean ALL=1, which removes everything"
+            " that the harness made on this machine, whoever uses it.",
+        }
+        process.kill()
+        process.wait()
+        machine.clean(checkout)
+    assert machine.containers == {f"{other}-db-1"}, "what the dead left goes"
+    assert IMAGE not in machine.names, "nothing living uses it"
+
+
+def test_whoever_has_found_an_image_keeps_it(machine: Machine, checkout: Checkout) -> None:
+    with machine.program(FINDS):
+        machine.clean(checkout)
+        assert IMAGE in machine.names
+    machine.clean(checkout)
+    assert IMAGE not in machine.names
+
+
+def test_an_image_of_another_checkout_s_stack_stays(machine: Machine, checkout: Checkout) -> None:
+    machine.image('CMD ["x"]', repository="matomo-harness/matomo", tag="unused")
+    machine.client.images.get("matomo-harness/matomo:unused").tag("theirs:1")
+    machine.client.containers.create(IMAGE, "x", name="web", labels={OWNER_LABEL: "matomo-1"})
+    answer = machine.clean(checkout)
+    assert f"left image {IMAGE}: container web uses it" in answer.text
+    assert "removed image matomo-harness/matomo:unused" in answer.text
+    assert "left image theirs:1: the name is somebody else's" in answer.text
+    assert machine.names == {IMAGE, "theirs:1", "tiny:base"}
+
+
+def test_a_build_keeps_all_images(machine: Machine, checkout: Checkout) -> None:
+    # As the engine's builder starts it: without labels of its own.
+    machine.client.containers.create(IMAGE, "x", name="step")
+    machine.image('CMD ["x"]', repository="matomo-harness/debian", tag="trixie")
+    answer = machine.clean(checkout)
+    assert "left container step: of a build" in answer.text
+    assert "matomo-harness/debian:trixie" in machine.names
+
+
+def test_what_is_kept_goes_with_its_own_checkout_only(machine: Machine, checkout: Checkout) -> None:
+    with machine.program(KEEPS, "own", root=checkout.root) as (process, _):
+        process.wait()
+    with machine.program(KEEPS, "another-s") as (process, run):
+        process.wait()
+    answer = machine.clean(checkout)
+    assert machine.containers == {"another-s"}
+    kept = f"of the kept run {run}, of {ROOT}; harness clean --run {run} removes it"
+    assert f"left container another-s: {kept}" in answer.text
+    machine.clean(checkout, "--run", run)
+    assert not machine.containers
+
+
+def test_all_removes_what_the_harness_made_and_nothing_else(
+    machine: Machine, checkout: Checkout
+) -> None:
+    client = machine.client
+    machine.stack_of("somebody")
+    client.containers.create("tiny:base", "x", name="theirs")
+    client.volumes.create("theirs")
+    client.images.get("tiny:base").tag("matomo-harness/theirs-by-name-only")
+    machine.image('CMD ["x"]')  # without a name, as a build that failed leaves it
+    assert len(client.images.list()) == 3
+    with machine.program(LIVES, "of-the-living"):
+        answer = machine.clean(checkout, "--all")
+    assert "left" not in answer.text
+    assert machine.containers == {"theirs"}
+    assert machine.volumes == {"theirs"}
+    assert len(client.images.list()) == 1
+    assert machine.names == {"tiny:base", "matomo-harness/theirs-by-name-only:latest"}
+
+
+def test_everything_and_one_run_at_once_is_wrong_input(checkout: Checkout) -> None:
+    # Before an engine is asked: this one is nobody's.
+    nowhere = f"unix://{checkout.root}/none.sock"
+    answer = checkout.harness("clean", "--all", "--run", "x", DOCKER_HOST=nowhere)
+    answer.refuses(ExitCode.WRONG_INPUT, "either --all or --run", "harness clean --run x")

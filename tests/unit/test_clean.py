@@ -1,0 +1,87 @@
+"""What `clean` leaves, and whose that is, from plain values."""
+
+import subprocess
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from harness.operate.clean import Seen, left_things, why_it_stays
+from harness.settings import OWNER_LABEL, ROOT
+from harness.stack import reaper
+from harness.stack.reaper import PLACE_LABEL, RUN_LABEL, Thing
+
+HERE, ELSEWHERE = "here:/tmp/runs", "another:/tmp/runs"
+
+
+def of_run(run: str, place: str = HERE) -> Thing:
+    return Thing("container x", {OWNER_LABEL: f"run-{run}", RUN_LABEL: run, PLACE_LABEL: place})
+
+
+STACK = Thing("volume x", {OWNER_LABEL: "matomo-1234abcd"})
+BUILD = Thing("container x", {OWNER_LABEL: "matomo-harness"})
+
+
+def seen(
+    *things: Thing,
+    living: Mapping[str, str] = {},
+    kept: Mapping[str, str] = {},
+    users: Mapping[str, str] = {},
+) -> Seen:
+    return Seen(list(things), living, kept, users, HERE)
+
+
+@pytest.mark.parametrize(
+    ("machine", "reason"),
+    [
+        (seen(), ""),
+        (seen(STACK), ""),
+        (seen(of_run("a"), kept={"a": "of /x"}), ""),
+        (seen(users={"sha256:1": "web"}), "container web uses it"),
+        (seen(users={"sha256:2": "web"}), ""),
+        (seen(living={"a": "process 1"}), "a run that lives may use it"),
+        (seen(of_run("a", ELSEWHERE)), "whoever made container x may live, and use it"),
+        (seen(BUILD), "whoever made container x may live, and use it"),
+    ],
+)
+def test_an_image_stays_while_somebody_uses_it_or_may_use_it(machine: Seen, reason: str) -> None:
+    assert why_it_stays("sha256:1", machine) == reason
+
+
+@pytest.mark.parametrize(
+    ("machine", "whose"),
+    [
+        (seen(of_run("a"), living={"a": "process 1"}), "of the run a, which lives"),
+        (seen(of_run("a", ELSEWHERE)), f"of the run a of {ELSEWHERE}, which cannot be seen"),
+        (seen(of_run("a"), kept={"a": "of /x"}), "of the kept run a, of /x; harness clean --run a"),
+        (seen(of_run("a")), "of the run a, which has just ended"),
+        (seen(STACK), "of another checkout's stack matomo-1234abcd, in a folder that is not known"),
+        (seen(BUILD), "of a build, or started by hand"),
+    ],
+)
+def test_what_is_left_is_said_to_be_whose_it_is(machine: Seen, whose: str) -> None:
+    assert left_things(machine)[-1].startswith(f"{machine.things[0].name}: {whose}")
+
+
+def test_no_run_begins_while_it_is_chosen_what_goes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(reaper, "RUNS", tmp_path)
+    with ThreadPoolExecutor(1) as another:
+        with reaper.no_run_begins():
+            begun = another.submit(reaper.begin)
+            with pytest.raises(TimeoutError):
+                begun.result(timeout=0.5)
+            assert reaper.runs() == []
+        run = begun.result()
+        assert run.lives
+        reaper.end(run)
+    assert reaper.runs() == []
+
+
+@pytest.mark.parametrize(("choice", "option"), [("ALL=1", True), ("ALL=0", False), ("ALL=", False)])
+def test_only_all_1_is_everything(choice: str, option: bool) -> None:
+    command = ["make", "--dry-run", "--old-file=.venv/requirements.lock", "clean", choice]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (" clean --all" in said) is option

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from harness.gate.look import Look
@@ -34,6 +34,24 @@ class Capability(StrEnum):
     WEB_ROOT = "a web root of its own, whose code may be changed (dedicated containers)"
     DATABASE = "the database (a built image)"
     SERVICES = "the services around it: proxy, mail relay, archiver (a built image)"
+
+
+class UndeclaredCapabilityError(RuntimeError):
+    """A check uses a capability that it does not declare: a mistake in the check."""
+
+
+T = TypeVar("T")
+
+
+def given(value: T | None, capability: Capability) -> T:
+    """Return what a target offers by `capability`.
+
+    Raises:
+        UndeclaredCapabilityError: nothing; who declares the capability is not run then.
+    """
+    if value is None:
+        raise UndeclaredCapabilityError(f"Capability.{capability.name} is used and not declared")
+    return value
 
 
 class Step(StrEnum):

@@ -126,8 +126,7 @@ def no_token_without_a_code(look: Look) -> Finding:
 @AREA.check(Capability.LOGIN, costly=True)
 def password_alone_opens_nothing(look: Look) -> Finding:
     """With name and password alone, remembered or not, the superuser gets nowhere but to the code's form."""
-    account = look.target.account
-    assert account  # noqa: S101  Capability.LOGIN
+    account = look.account
     beyond = []
     for remember in (True, False):
         web = look.web
@@ -141,8 +140,7 @@ def password_alone_opens_nothing(look: Look) -> Finding:
 @AREA.check(Capability.LOGIN, costly=True)
 def wrong_code_is_refused(look: Look) -> Finding:
     """A code that is none is refused."""
-    account, web = look.target.account, look.web
-    assert account  # noqa: S101  Capability.LOGIN
+    account, web = look.account, look.web
     page = twofactor.log_in(web, account.login, account.password)
     if page.component != ASK:
         return same(ASK, page.component)
@@ -153,8 +151,7 @@ def wrong_code_is_refused(look: Look) -> Finding:
 @AREA.check(Capability.LOGIN, Capability.DATABASE, group=Group.ACCOUNTS)
 def wrong_codes_are_counted(look: Look) -> Finding:
     """A code that is none counts as a wrong login does: without that a million codes are soon tried."""
-    account, web = look.target.account, look.web
-    assert account  # noqa: S101  Capability.LOGIN
+    account, web = look.account, look.web
     last = "SELECT COALESCE(MAX(id_brute_force_log), 0) AS last FROM {prefix}brute_force_log"
     before = look.database.query(last)[0]["last"]
     page = twofactor.log_in(web, account.login, account.password)
@@ -266,8 +263,7 @@ def recovery_codes_are_one_s_own(look: Look) -> Finding:
 @AREA.check(Capability.CHANGE, Capability.LOGIN, steps=(Step.SECOND_ENROLLED_ACCOUNT,))
 def another_s_code_is_not_one_s_own(look: Look) -> Finding:
     """Who logs in where somebody has given a code is asked for his own."""
-    account = look.target.account
-    assert account  # noqa: S101  Capability.LOGIN
+    account = look.account
     _, web = look.people.enrolled_after
     page = twofactor.log_in(web, account.login, account.password)
     return same(ASK, page.component)

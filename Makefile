@@ -4,7 +4,7 @@ HARNESS := .venv/bin/harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console archive fault token totp logs doctor test-local lint test \
+.PHONY: help up down clean console archive fault token totp logs doctor test-local test-all test-nightly lint \
     e2e-ten pictures gate mutants bench dist-dev lock
 
 help: ## list the targets
@@ -46,11 +46,21 @@ doctor: .venv/requirements.lock ## what this machine has and lacks
 	@$(HARNESS) doctor
 
 ## -- tests ---------------------------------------------------------------------------------------
-test-local: lint test ## everything: lint, unit, integration, e2e; T=path narrows, IMAGE=ref tests that image
+PYTEST := .venv/bin/pytest -n 3 --dist loadgroup --junitxml=reports/junit.xml
 
-test: .venv/requirements.lock
-	@$(HARNESS) prepare --browser
-	@.venv/bin/pytest -n 3 --dist worksteal --junitxml=reports/junit.xml $(T)
+test-local: lint ## lint, and the quick tests on one Matomo version; T=path narrows, IMAGE=ref tests that image
+	@$(HARNESS) prepare --browser --images
+	@$(PYTEST) --size local $(T)
+
+test-all: lint ## lint, and every test, on each version where it can make a difference: what CI runs; T= and IMAGE= as above
+	@$(HARNESS) prepare --browser --images --all-versions
+	@$(PYTEST) --size all $(if $(SHARD),--shard $(SHARD)) $(T)
+
+test-nightly: .venv/requirements.lock ## the whole kill matrix and every test, on every version: hours; T= narrows to tests, IMAGE= as above
+	@$(HARNESS) prepare --browser --images --all-versions
+	@$(if $(T),,for version in $(or $(MATOMO_VERSION),5.3.1 $(if $(IMAGE),,next)); do \
+	    MATOMO_VERSION=$$version $(MAKE) mutants || exit; done)
+	@$(PYTEST) --size nightly $(if $(SHARD),--shard $(SHARD)) $(T)
 
 e2e-ten: .venv/requirements.lock ## the browser's tests ten times in a row, as a table
 	@$(HARNESS) prepare --browser

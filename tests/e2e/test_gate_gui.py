@@ -10,6 +10,8 @@ from harness.pytest_plugin import MatomoByTls
 from harness.stack.instance import Instance
 from tests.e2e.changes import set_masking
 
+pytestmark = pytest.mark.all_versions(reason="the gate finds its way on the version's pages")
+
 
 def test_the_gate_sees_the_code_asked_for_and_the_bytes_masked(matomo_by_tls: MatomoByTls) -> None:
     instance = matomo_by_tls.instance

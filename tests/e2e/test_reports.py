@@ -14,6 +14,8 @@ from tests.e2e.known import left_behind
 from tests.e2e.promises import expect_figures, expect_nothing
 from tests.e2e.visits import URL, Library, make_library
 
+pytestmark = pytest.mark.all_versions(reason="numbers and pages are the version's")
+
 COLUMNS = ("Pageviews", "Unique Pageviews")
 
 

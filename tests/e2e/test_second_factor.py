@@ -16,6 +16,8 @@ from tests.e2e.pages.enrolment import Enrolment
 from tests.e2e.people import enrolled, new_person
 from tests.e2e.promises import expect_a_code_is_asked_for, expect_enrolment_is_forced
 
+pytestmark = pytest.mark.all_versions(reason="login and enrolment are the version's")
+
 
 @pytest.fixture
 def with_a_visit(matomo_by_tls: MatomoByTls) -> MatomoByTls:

@@ -35,9 +35,6 @@ from tests.e2e.visits import make_library
 SOON_MS: Final = 2_000
 
 
-pytestmark = pytest.mark.one_version(reason="whether an assertion can fail")
-
-
 @contextmanager
 def soon_red(match: str) -> Iterator[None]:
     """Expect an assertion to fail, on a page that is complete: what is not there will not come."""

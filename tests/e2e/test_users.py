@@ -20,6 +20,8 @@ from tests.e2e.pages.users import Users
 from tests.e2e.people import enrolled
 from tests.e2e.promises import expect_no_administration
 
+pytestmark = pytest.mark.all_versions(reason="the pages and the mails are the version's")
+
 
 @setup_page
 def test_an_invited_user_gets_a_mail_a_password_a_second_factor_and_view(

@@ -143,6 +143,7 @@ def test_where_chown_is_allowed_it_helps_itself(any_image: Image) -> None:
             assert matomo.shell.run("find", "config", "misc", "js", "!", "-writable") == ""
 
 
+@pytest.mark.all_versions(reason="from one version to the next")
 def test_the_image_s_own_files_there_are_the_new_image_s(
     any_image: Image, efs: Efs, matomo_image: Image
 ) -> None:
@@ -160,6 +161,7 @@ def test_the_image_s_own_files_there_are_the_new_image_s(
             assert matomo.shell.read(OWN_CONFIG).endswith("; mine\n")
 
 
+@pytest.mark.all_versions(reason="from one version to the next")
 def test_a_new_image_on_an_old_file_system_tracks_and_is_updated(
     any_golden: Golden, any_image: Image, matomo_image: Image
 ) -> None:

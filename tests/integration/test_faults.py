@@ -73,7 +73,6 @@ def test_a_killed_task_s_sessions_tokens_salt_and_tracker_are_the_next_one_s(
     assert matomo_production.web.ask("matomo.js").content == tracker
 
 
-@pytest.mark.one_version(reason="how the stand fails and comes back, whatever Matomo it is")
 def test_a_killed_task_is_a_502_until_it_is_back(matomo_production: Production) -> None:
     with faults.kill(matomo_production.matomo.get_wrapped_container()):
         assert matomo_production.web.ask("matomo.js").status_code == requests.codes.bad_gateway
@@ -185,7 +184,6 @@ def test_a_burst_stays_within_the_task_s_memory(
     figure(f"peak {memory.peak_mib(container)} MiB of {limit}, the code in memory included")
 
 
-@pytest.mark.one_version(reason="how the stand fails and comes back, whatever Matomo it is")
 @pytest.mark.matomo_log(".", reason="the kernel kills Apache's children")
 def test_a_task_without_enough_memory_is_seen_to_be_killed(matomo_production: Production) -> None:
     container = matomo_production.matomo.get_wrapped_container()

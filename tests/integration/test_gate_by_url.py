@@ -43,6 +43,7 @@ def broken(results: list[Result]) -> list[str]:
     ]
 
 
+@pytest.mark.all_versions(reason="what is looked at is Matomo's")
 def test_with_every_door_all_that_is_looked_at_is_kept(fresh_matomo: Instance) -> None:
     results = looked(fresh_matomo, doors(fresh_matomo))
     assert not broken(results)
@@ -167,7 +168,6 @@ def test_the_command_says_so_too(checkout: Checkout) -> None:
     answer.refuses(ExitCode.WRONG_INPUT, "masked_bytes")
 
 
-@pytest.mark.one_version(reason="the command, and not what it looks at")
 def test_the_command_on_a_running_instance(fresh_matomo: Instance, checkout: Checkout) -> None:
     with pytest.MonkeyPatch.context() as environment:
         for name, value in doors(fresh_matomo).items():

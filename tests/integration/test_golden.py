@@ -97,6 +97,7 @@ def test_the_archiver_of_a_new_pair_finds_its_scripts_compiled(matomo_pair: Pair
     assert compiled() == before
 
 
+@pytest.mark.all_versions(reason="the caches are Matomo's")
 def test_matomo_s_caches_are_values_and_no_text_to_be_taken_apart(matomo_pair: Pair) -> None:
     cached = "tmp/cache/tracker/*DeviceDetector*mobile.php"
     text = matomo_pair.shell.run("sh", "-c", f"head -c 300 {cached}")

@@ -24,9 +24,6 @@ def cover() -> list[Mutant]:
     return taken
 
 
-pytestmark = pytest.mark.one_version(reason="whether a check can be red")
-
-
 @pytest.fixture
 def theatre(matomo_golden: Golden, matomo_servers: SharedServers) -> Theatre:
     """Where mutants are played; their servers' logs are full of errors, on purpose."""

@@ -17,6 +17,10 @@ from harness.stack.instance import Instance
 from harness.stack.pair import Pair
 from harness.stack.production import Production
 
+pytestmark = pytest.mark.all_versions(
+    reason="what Matomo itself does with values, plugins, reports and hits"
+)
+
 # -- configuration --------------------------------------------------------------------------------
 
 ODD = """q"uote 'single' back\\slash $dollar ${braces} semi;colon #hash [list] = ü 漢"""

@@ -193,9 +193,11 @@ def pytest_runtest_makereport(
     if report.when == "call":
         shared = item.stash.setdefault(_SHARED, _Shared()).seconds
         worked = item.stash[_WORKED] + report.duration - shared
-        item.user_properties.append((WORKER_SECONDS, f"{worked:.2f}"))
+        found = [(WORKER_SECONDS, f"{worked:.2f}")]
         if worked > LIMIT and not item.get_closest_marker(SLOW):
-            item.user_properties.append((UNMARKED, "yes"))
+            found.append((UNMARKED, "yes"))
+        item.user_properties += found  # for junit.xml
+        report.user_properties += found  # for the lines at the end
     return report
 
 

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 import pytest
 
-from harness.settings import every_version
+from harness.settings import Settings, every_version
 
 ALL_VERSIONS: Final = "all_versions"
 SLOW: Final = "slow"
 NIGHTLY: Final = "nightly"
+GROUP: Final = "xdist_group"
 LIMIT: Final = 5.0
 """Worker-seconds of a test that is not marked as slow."""
 WORKER_SECONDS: Final = "worker_seconds"
@@ -96,8 +97,8 @@ def pytest_collection_modifyitems(
     size, shard = Size(config.getoption("--size")), config.getoption("--shard")
     taken = [item for item in items if is_taken(item, size)]
     for item in taken:
-        if (scope := shared_by(item)) and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(scope))
+        if group := _group(item):
+            item.add_marker(getattr(pytest.mark, GROUP)(group))
     if shard:
         taken = [item for item in taken if shard.has(_scope(item))]
     chosen = set(taken)
@@ -119,28 +120,37 @@ def is_taken(item: pytest.Item, size: Size) -> bool:
     return bool(matters) or _version(item) in (None, every_version()[0])
 
 
-def _version(item: pytest.Item) -> Any:
+def _version(item: pytest.Item) -> Settings | None:
     chosen = getattr(item, "callspec", None)
     return chosen.params.get("matomo_settings") if chosen else None
 
 
+def _group(item: pytest.Item) -> str:
+    """Name what goes to one worker with `item`; xdist puts it behind a group's name of the test."""
+    version = _version(item)
+    suffix = version.matomo_version if version else ""
+    if item.get_closest_marker(GROUP):
+        return suffix
+    shared = shared_by(item)
+    return f"{shared}-{suffix}" if shared else ""
+
+
 def shared_by(item: pytest.Item) -> str | None:
     """Name what only one worker shall start for `item` and others; None where there is nothing."""
-    fixtures = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
-    names = item.fixturenames  # type: ignore[attr-defined]
-    of_module = [it for it in names if it in fixtures and fixtures[it][-1].scope == "module"]
-    of_run = [it for it in STARTED_ONCE if it in names]
-    if not of_module and not of_run:
+    if not isinstance(item, pytest.Function):
         return None
-    owner = of_run[0] if of_run else f"{item.path.stem}-{of_module[0]}"
-    version = _version(item)
-    return f"{owner}-{version.matomo_version}" if version else owner
+    fixtures = item._fixtureinfo.name2fixturedefs
+    names = [it for it in item.fixturenames if it in fixtures]
+    of_run = [it for it in STARTED_ONCE if it in names and fixtures[it][-1].scope == "session"]
+    of_module = [it for it in names if fixtures[it][-1].scope == "module"]
+    if of_run:
+        return of_run[0]
+    return f"{item.path.stem}-{of_module[0]}" if of_module else None
 
 
 def _scope(item: pytest.Item) -> str:
     """Name what stays together: a group, or a test alone."""
-    groups = [str(it) for mark in item.iter_markers("xdist_group") for it in mark.args]
-    groups += [str(mark.kwargs["name"]) for mark in item.iter_markers("xdist_group") if mark.kwargs]
+    groups = {str([*mark.args, *mark.kwargs.values()][0]) for mark in item.iter_markers(GROUP)}
     return "_".join(sorted(groups)) or item.nodeid
 
 
@@ -212,7 +222,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     worked = {it.nodeid: dict(it.user_properties) for it in reports if it.when == "call"}
     if not worked:
         return
-    seconds = {name: float(found[WORKER_SECONDS]) for name, found in worked.items()}
+    seconds = {name: float(str(found[WORKER_SECONDS])) for name, found in worked.items()}
     unmarked = [name for name, found in worked.items() if UNMARKED in found]
     total = sum(report.duration for report in reports)
     terminalreporter.section("worker-seconds")

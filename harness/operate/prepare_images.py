@@ -31,11 +31,11 @@ def prepare_images(versions: Sequence[Settings]) -> None:
     reaper.this_process()  # once, before there are threads that would each begin a run
     images.mariadb_base(first)  # with the Debian below all the others, which the threads share
     with ThreadPoolExecutor() as side_by_side:
-        further = [side_by_side.submit(_prepare_further, it) for it in others]
-        services = [side_by_side.submit(images.stand, it) for it in SERVICES]
+        services = side_by_side.map(images.stand, SERVICES)
+        further = side_by_side.map(_prepare_further, others)
         _prepare(first)
-        for begun in (*services, *further):
-            begun.result()
+        for begun in (services, further):
+            list(begun)  # raises what one of them raised
 
 
 def _prepare(settings: Settings) -> None:

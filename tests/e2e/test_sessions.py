@@ -33,6 +33,7 @@ def test_installer_and_updater_are_closed(page: Page, matomo_by_tls: MatomoByTls
 
 @login_asked_for
 @pytest.mark.all_versions(reason="sessions are Matomo's")
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_an_expired_session_returns_to_the_login_and_back_to_where_one_was(
     matomo_by_tls: MatomoByTls, another_browser: Callable[..., Page]
 ) -> None:
@@ -54,6 +55,7 @@ def test_an_expired_session_returns_to_the_login_and_back_to_where_one_was(
 
 @login_asked_for
 @left_behind
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_a_login_and_a_sign_out_hold_in_every_tab(page: Page, matomo_by_tls: MatomoByTls) -> None:
     account = enrolled(matomo_by_tls.instance, "superuser")
     other = page.context.new_page()

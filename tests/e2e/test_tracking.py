@@ -29,6 +29,7 @@ def visitor(new_context: Callable[..., BrowserContext]) -> Page:
 
 
 @pytest.mark.all_versions(reason="matomo.js is the version's")
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_a_visit_is_in_the_log_with_masked_address_and_without_user_id(
     visitor: Page, superuser: Page, matomo_by_tls: MatomoByTls, evidence: Evidence
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_broken_line_in_the_configuration(checkout: Checkout) -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
+@pytest.mark.slow(reason="make up, three times")
 def test_ctrl_c_in_the_middle_of_up_is_completed_by_the_next(checkout: Checkout) -> None:
     with subprocess.Popen(
         checkout.command("up"),

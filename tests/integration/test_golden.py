@@ -48,6 +48,7 @@ def changed(any_image: Image, tmp_path: Path) -> Iterator[Image]:
     engine().images.remove(tag, force=True)
 
 
+@pytest.mark.slow(reason="golden images are built")
 def test_it_is_built_whole_or_not_at_all_and_once(changed: Image, any_golden: Golden) -> None:
     database = engine().images.get(any_golden.database.id)
     made_from = database.labels[MADE_FROM_LABEL].split()[1]

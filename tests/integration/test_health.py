@@ -21,6 +21,7 @@ def test_an_installed_matomo_is_healthy(matomo_pair: Pair) -> None:
     assert matomo_pair.shell.health() is None
 
 
+@pytest.mark.slow(reason="installs from scratch")
 def test_an_empty_matomo_is_unhealthy_until_it_is_installed(
     matomo_image: Image, matomo_mariadb_image: Image
 ) -> None:

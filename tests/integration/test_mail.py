@@ -23,6 +23,7 @@ NEW_PASSWORD = "another-password-1"
     MATOMO_GENERAL_NOREPLY_EMAIL_ADDRESS="noreply@{DOMAIN}",  # Matomo's own
 )
 @pytest.mark.all_versions(reason="the mail is Matomo's")
+@pytest.mark.slow(reason="a deployment of its own")
 def test_a_password_reset_mail_links_to_the_public_https_address(
     matomo_production: Production,
 ) -> None:

@@ -24,6 +24,9 @@ def cover() -> list[Mutant]:
     return taken
 
 
+pytestmark = pytest.mark.slow(reason="a deployment with one thing wrong, for each mutant")
+
+
 @pytest.fixture
 def theatre(matomo_golden: Golden, matomo_servers: SharedServers) -> Theatre:
     """Where mutants are played; their servers' logs are full of errors, on purpose."""

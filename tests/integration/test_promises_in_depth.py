@@ -31,6 +31,7 @@ TWO_LINES = "one\ntwo"
     MATOMO_MAIL_DEFAULTHOSTNAMEIFEMPTY=ODD,
     MATOMO_GENERAL_LOGIN_PASSWORD_RECOVERY_REPLYTO_EMAIL_NAME=TWO_LINES,
 )
+@pytest.mark.slow(reason="a deployment of its own")
 def test_odd_values_are_the_same_on_the_command_line_in_the_web_and_in_the_tracker(
     matomo_production: Production,
 ) -> None:
@@ -43,6 +44,7 @@ def test_odd_values_are_the_same_on_the_command_line_in_the_web_and_in_the_track
 
 
 @pytest.mark.matomo_log("module=Login", reason="the old password opens nothing")
+@pytest.mark.slow(reason="a deployment of its own")
 def test_a_rotated_password_is_taken_up_by_the_next_task(matomo_production: Production) -> None:
     matomo_production.mariadb.root.query(
         f"ALTER USER {DATABASE_USER}@'%%' IDENTIFIED BY %s REQUIRE SSL", "rotated-1"

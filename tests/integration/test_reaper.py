@@ -109,6 +109,7 @@ def come_and_go(image: Image, run: Run) -> None:
 
 @pytest.mark.usefixtures("interruptible", "any_golden")  # built before: the suite would
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_a_killed_suite_of_two_workers_leaves_nothing(
     any_image: Image, ending: signal.Signals, tmp_path: Path
 ) -> None:

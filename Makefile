@@ -5,7 +5,7 @@ export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCH
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean console archive fault token totp logs doctor test-local test-all test-nightly lint \
-    e2e-ten pictures gate mutants bench dist-dev lock
+    e2e-ten pictures gate mutants bench images dist-dev lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,7 +74,7 @@ lint: .venv/requirements.lock ## ruff, mypy, shellcheck, hadolint, yamllint, wor
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --quiet --check .
 	@.venv/bin/mypy --no-error-summary
-	@.venv/bin/shellcheck harness/prepare.sh .ci/run $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
+	@.venv/bin/shellcheck harness/prepare.sh .ci/run .ci/images $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
 	@.venv/bin/hadolint image/Dockerfile image/bases/*/Dockerfile
 	@.venv/bin/yamllint --strict compose .github
 	@.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -91,6 +91,9 @@ bench: .venv/requirements.lock ## the figures, into reports/bench.json
 	@$(HARNESS) bench
 
 ## -- images --------------------------------------------------------------------------------------
+images: .venv/requirements.lock ## build what tests start from, of every version; make test-… does it too
+	@$(HARNESS) prepare --images --all-versions
+
 dist-dev: .venv/requirements.lock ## build image/ as matomo:latest
 	@$(HARNESS) prepare
 	@$(HARNESS) dist matomo:latest

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from harness.settings import Settings, every_version
+from harness.settings import WORKER_SECONDS, Settings, every_version
 
 ALL_VERSIONS: Final = "all_versions"
 SLOW: Final = "slow"
@@ -22,8 +22,6 @@ NIGHTLY: Final = "nightly"
 GROUP: Final = "xdist_group"
 LIMIT: Final = 5.0
 """Worker-seconds of a test that is not marked as slow."""
-WORKER_SECONDS: Final = "worker_seconds"
-"""Property of each test in junit.xml: setup and call, without the fixtures that others share."""
 UNMARKED: Final = "over_the_limit_and_not_marked"
 STARTED_ONCE: Final = ("production",)
 """Session fixtures with containers of their own: their tests share one worker, as a module's do."""

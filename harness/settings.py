@@ -18,7 +18,7 @@ IMAGE_DIRECTORY = next(it for it in (ROOT / "image", ROOT / "harness/image") if 
 REPORTS = ROOT / "reports"
 
 WORKER_SECONDS = "worker_seconds"
-"""Property of each of our tests in junit.xml: setup and call, without fixtures that others share."""
+"""Property of our tests in junit.xml: setup and call, without fixtures that others share."""
 
 OWNER_LABEL = "org.matomo-harness.owner"
 """On every container, network, volume and image that the harness makes; nothing else is touched."""

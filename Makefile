@@ -4,8 +4,8 @@ HARNESS := .venv/bin/harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console archive fault token totp logs doctor test-local lint test \
-    e2e-ten pictures gate mutants bench dist-dev lock
+.PHONY: help up down clean console archive fault token totp logs doctor test-local test-all test-nightly lint \
+    e2e-ten pictures gate mutants bench images dist-dev lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,11 +46,21 @@ doctor: .venv/requirements.lock ## what this machine has and lacks
 	@$(HARNESS) doctor
 
 ## -- tests ---------------------------------------------------------------------------------------
-test-local: lint test ## everything: lint, unit, integration, e2e; T=path narrows, IMAGE=ref tests that image
+PYTEST := .venv/bin/pytest -n 3 --dist loadgroup --junitxml=reports/junit.xml
 
-test: .venv/requirements.lock
-	@$(HARNESS) prepare --browser
-	@.venv/bin/pytest -n 3 --dist worksteal --junitxml=reports/junit.xml $(T)
+test-local: lint ## lint, and the quick tests on one Matomo version; T=path narrows, IMAGE=ref tests that image
+	@$(HARNESS) prepare --browser --images
+	@$(PYTEST) --size local $(T)
+
+test-all: lint ## lint, and every test, on each version where it can make a difference: what CI runs; T= and IMAGE= as above
+	@$(HARNESS) prepare --browser --images --all-versions
+	@$(PYTEST) --size all $(if $(SHARD),--shard $(SHARD)) $(T)
+
+test-nightly: .venv/requirements.lock ## the whole kill matrix and every test, on every version: hours; T= narrows to tests, IMAGE= as above
+	@$(HARNESS) prepare --browser --images --all-versions
+	@$(if $(T),,for version in $(or $(MATOMO_VERSION),5.3.1 $(if $(IMAGE),,next)); do \
+	    MATOMO_VERSION=$$version $(MAKE) mutants || exit; done)
+	@$(PYTEST) --size nightly $(if $(SHARD),--shard $(SHARD)) $(T)
 
 e2e-ten: .venv/requirements.lock ## the browser's tests ten times in a row, as a table
 	@$(HARNESS) prepare --browser
@@ -64,7 +74,7 @@ lint: .venv/requirements.lock ## ruff, mypy, shellcheck, hadolint, yamllint, wor
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --quiet --check .
 	@.venv/bin/mypy --no-error-summary
-	@.venv/bin/shellcheck harness/prepare.sh .ci/run $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
+	@.venv/bin/shellcheck harness/prepare.sh .ci/run .ci/images $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
 	@.venv/bin/hadolint image/Dockerfile image/bases/*/Dockerfile
 	@.venv/bin/yamllint --strict compose .github
 	@.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -81,6 +91,9 @@ bench: .venv/requirements.lock ## the figures, into reports/bench.json
 	@$(HARNESS) bench
 
 ## -- images --------------------------------------------------------------------------------------
+images: .venv/requirements.lock ## build what tests start from, of every version; make test-… does it too
+	@$(HARNESS) prepare --images --all-versions
+
 dist-dev: .venv/requirements.lock ## build image/ as matomo:latest
 	@$(HARNESS) prepare
 	@$(HARNESS) dist matomo:latest

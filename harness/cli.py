@@ -17,7 +17,7 @@ from harness import __version__, progress
 from harness.errors import BrokenPromiseError, ExitCode, HarnessError, WrongInputError
 from harness.operate.fault import Kind, Service
 from harness.policy import POLICY_FILE
-from harness.settings import REPORTS, Settings
+from harness.settings import REPORTS, Settings, every_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,11 +52,22 @@ def root(
 @app.command()
 def prepare(
     browser: Annotated[bool, typer.Option("--browser", help="A Chromium as well.")] = False,
+    images: Annotated[
+        bool, typer.Option("--images", help="What tests start from, of one Matomo version.")
+    ] = False,
+    all_versions: Annotated[
+        bool, typer.Option("--all-versions", help="With --images: of each version.")
+    ] = False,
 ) -> None:
     """Make sure that an engine and Compose are here, installing them where that is possible."""
     from harness.operate.prepare import prepare as run
 
+    versions = every_version()
     run(browser=browser)
+    if images:
+        from harness.operate.prepare_images import prepare_images
+
+        prepare_images(versions if all_versions else versions[:1])
 
 
 @app.command()

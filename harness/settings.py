@@ -1,5 +1,6 @@
 """What a person may choose, read once from the environment."""
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ IMAGE_DIRECTORY = next(it for it in (ROOT / "image", ROOT / "harness/image") if 
 """What is deployed, and the bases; a wheel carries it inside the package."""
 
 REPORTS = ROOT / "reports"
+
+WORKER_SECONDS = "worker_seconds"
+"""Property of our tests in junit.xml: setup and call, without fixtures that others share."""
 
 OWNER_LABEL = "org.matomo-harness.owner"
 """On every container, network, volume and image that the harness makes; nothing else is touched."""
@@ -68,6 +72,22 @@ class Settings:
             http_port=_number(environment, "MATOMO_HTTP_PORT", cls.http_port, PORTS),
             archive_seconds=_number(environment, "ARCHIVE_SECONDS", cls.archive_seconds, PERIODS),
         )
+
+    @property
+    def chooses_base(self) -> bool:
+        """Whether the harness chooses the base, by `matomo_version`, and no person did."""
+        return not self.image and self.matomo_base in ("auto", "stand-in")
+
+
+def every_version(environment: Mapping[str, str] = os.environ) -> list[Settings]:
+    """Return the choices for each version to test, the one for what no version matters to first.
+
+    It is one alone where the person chose an image, a base or a version.
+    """
+    settings = Settings.from_environment(environment)
+    if environment.get("MATOMO_VERSION") or not settings.chooses_base:
+        return [settings]
+    return [dataclasses.replace(settings, matomo_version=version) for version in MATOMO_VERSIONS]
 
 
 PORTS = range(1, 65536)

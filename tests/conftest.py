@@ -1,53 +1,24 @@
 """What all tests share: the images under test. Instances come from the harness's own plugin."""
 
-import dataclasses
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from harness.settings import MATOMO_VERSIONS, Settings
+from harness.pytest_plugin import SharedServers
+from harness.settings import Settings, every_version
 from harness.stack import images
 from harness.stack.golden import Golden, golden
 from harness.stack.images import BaseUnavailableError, Image
 from harness.stack.production import Production
 
-pytest_plugins = ["pytester"]
-
-
-def _versions() -> list[Settings]:
-    """Both versions where we choose the base; one where the person chose an image or a version."""
-    settings = Settings.from_environment()
-    chosen = settings.image or settings.matomo_base not in ("auto", "stand-in")
-    if chosen or os.environ.get("MATOMO_VERSION"):
-        return [settings]
-    return [dataclasses.replace(settings, matomo_version=version) for version in MATOMO_VERSIONS]
+pytest_plugins = ["pytester", "tests.sizes"]
 
 
 def _name(settings: Settings) -> str:
-    if settings.image or settings.matomo_base not in ("auto", "stand-in"):
-        return "given"
-    return settings.matomo_version
+    return settings.matomo_version if settings.chooses_base else "given"
 
 
-ONE_VERSION = "one_version"
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out all versions but the first where a test says that one is enough."""
-    first = _versions()[0]
-
-    def is_another(item: pytest.Item) -> bool:
-        chosen = getattr(item, "callspec", None)
-        version = chosen.params.get("matomo_settings", first) if chosen else first
-        return item.get_closest_marker(ONE_VERSION) is not None and version != first
-
-    others = [item for item in items if is_another(item)]
-    config.hook.pytest_deselected(items=others)
-    items[:] = [item for item in items if item not in others]
-
-
-@pytest.fixture(scope="session", params=_versions(), ids=_name)
+@pytest.fixture(scope="session", params=every_version(), ids=_name)
 def matomo_settings(request: pytest.FixtureRequest) -> Settings:
     """The choices of this run, once for each Matomo version."""
     chosen: Settings = request.param
@@ -97,6 +68,20 @@ def any_image() -> Image:
 def any_golden(any_image: Image) -> Golden:
     """One installed state, for tests that no version makes a difference to."""
     return golden(any_image, images.mariadb_base(Settings.from_environment()))
+
+
+@pytest.fixture(scope="session")
+def matomo_servers(matomo_servers: SharedServers) -> SharedServers:
+    """The plugin's own, started here: the wait for them is no test's work."""
+    matomo_servers.servers()
+    return matomo_servers
+
+
+@pytest.fixture(scope="session")
+def matomo_servers_by_tls(matomo_servers_by_tls: SharedServers) -> SharedServers:
+    """The plugin's own, started here: the wait for them is no test's work."""
+    matomo_servers_by_tls.servers()
+    return matomo_servers_by_tls
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 REPORTS = Path("reports/e2e/runs")
-IN_PARALLEL = ("-n", "3", "--dist", "worksteal")  # as `make test` does
+IN_PARALLEL = ("-n", "3", "--dist", "loadgroup")  # as `make test-all` does
 ROW = "{:>3}  {:>6}  {:>6}  {:>7}  {:>7}"
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree
 
 from docker.models.containers import Container
 from rich.table import Table
@@ -27,7 +28,7 @@ from harness.matomo.web import Parameters
 from harness.operate import compose, local
 from harness.operate.gate import AT_ONCE
 from harness.progress import step
-from harness.settings import Settings
+from harness.settings import ROOT, WORKER_SECONDS, Settings
 from harness.stack import images, reaper
 from harness.stack.engine import engine
 from harness.stack.golden import Golden, golden
@@ -93,7 +94,7 @@ class Record:
 
 
 def run(settings: Settings) -> Record:
-    """Measure; takes about eight minutes. The local stack is up afterwards.
+    """Measure; takes about a quarter of an hour. The local stack is up afterwards.
 
     Raises:
         HarnessError: something that is measured did not come up.
@@ -112,6 +113,8 @@ def run(settings: Settings) -> Record:
     memory = _memory(ways.servers)
     with step(f"{TRIVIAL_TESTS} tests with a fresh instance each"):
         hundred = _trivial_tests(image.reference, database_image.reference)
+    with step("The quick tests, three at once"):
+        quick = _quick_tests()
     with step(f"{HITS} hits by way of the load balancer, and as many straight to the task"):
         through, straight = _hits(state)
     with step("The gate: one check at a time, three at once, and one check alone"):
@@ -139,6 +142,7 @@ def run(settings: Settings) -> Record:
             _figure(f"the last of {GROWTH} instances against the first", [growth], "x", 1.2),
             _figure("all containers together", [memory], "MiB", 400),
             _figure(f"{TRIVIAL_TESTS} tests with a fresh instance each", [hundred], "s", 25),
+            *_of_quick_tests(quick),
             _figure("a hit by way of the load balancer, by TLS", through, "s", None),
             _figure("a hit straight to the task", straight, "s", None),
             _figure(
@@ -354,6 +358,49 @@ def _trivial_tests(image: str, database_image: str) -> float:
             next_command="make test-local",
         )
     return seconds
+
+
+def _quick_tests() -> dict[str, float]:
+    """Return the seconds of each test that `make test-local` takes, by its name; empty for a wheel.
+
+    Raises:
+        BrokenPromiseError: one failed, or there was none.
+    """
+    if not (ROOT / "tests").exists():
+        return {}
+    with tempfile.TemporaryDirectory() as directory:
+        junit = Path(directory) / "junit.xml"
+        options = ["-q", "-n", "3", "--dist", "loadgroup", "--size", "local"]
+        command = [sys.executable, "-m", "pytest", *options, f"--junitxml={junit}"]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if ended.returncode != 0:
+            raise BrokenPromiseError(
+                expected="the quick tests to pass",
+                seen=ended.stdout[-300:],
+                next_command="make test-local",
+            )
+        return seconds_worked(junit)
+
+
+def seconds_worked(junit: Path) -> dict[str, float]:
+    """Return the worker-seconds of each test in a report, without fixtures that others share."""
+    cases = ElementTree.parse(junit).getroot().iter("testcase")  # noqa: S314  pytest's own
+    return {
+        f"{case.attrib['classname']}.{case.attrib['name']}": float(found.attrib["value"])
+        for case in cases
+        for found in case.iter("property")
+        if found.attrib["name"] == WORKER_SECONDS
+    }
+
+
+def _of_quick_tests(seconds: Mapping[str, float]) -> list[Figure]:
+    if not seconds:
+        return []
+    longest = max(seconds, key=lambda name: seconds[name])
+    return [
+        _figure("worker-seconds of make test-local", [sum(seconds.values())], "s", 600),
+        _figure(f"the longest of it, {longest.rpartition('.')[2]}", [seconds[longest]], "s", 5),
+    ]
 
 
 # -- the rest -------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What Administration shows of the deployment: plugins, system check, general settings."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from harness.pytest_plugin import MatomoByTls
@@ -16,6 +17,8 @@ from tests.e2e.promises import (
     expect_archiving_is_closed,
     expect_the_policys_plugins,
 )
+
+pytestmark = pytest.mark.all_versions(reason="the pages are the version's")
 
 
 @plugins_page

@@ -1,5 +1,6 @@
 """Administration, Privacy, Anonymize data: what somebody looks at before a promotion."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from harness import policy
@@ -11,6 +12,8 @@ from harness.gate.target import of_instance
 from harness.pytest_plugin import MatomoByTls
 from tests.e2e.evidence import Evidence
 from tests.e2e.promises import expect_two_bytes_masked
+
+pytestmark = pytest.mark.all_versions(reason="the page is the version's")
 
 CHECK = "masking.ipv4_of_a_new_visitor"
 

@@ -2,12 +2,14 @@
 
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from harness.pytest_plugin import MatomoByTls
 from tests.e2e.pages.dashboard import Dashboard
 
 
+@pytest.mark.all_versions(reason="the page is the version's")
 def test_a_dashboard_by_https_holds_nothing_in_clear_text(
     superuser: Page, matomo_by_tls: MatomoByTls
 ) -> None:

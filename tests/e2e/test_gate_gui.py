@@ -1,16 +1,30 @@
 """What the gate sees in a browser of its own (harness/gate/gui.py)."""
 
 import pytest
+from playwright.sync_api import Page
 
 from harness import policy
 from harness.gate import target
-from harness.gate.gui import Seen
+from harness.gate.gui import AnonymizeDataPage, Seen
 from harness.gate.look import Look
 from harness.pytest_plugin import MatomoByTls
 from harness.stack.instance import Instance
 from tests.e2e.changes import set_masking
 
+pytestmark = pytest.mark.all_versions(reason="the gate finds its way on the version's pages")
 
+
+@pytest.mark.parametrize(("enabled", "masked_bytes"), [(True, 1), (False, 0)])
+def test_the_gate_reads_from_the_page_how_many_bytes_are_masked(
+    superuser: Page, matomo_by_tls: MatomoByTls, enabled: bool, masked_bytes: int
+) -> None:
+    set_masking(matomo_by_tls, enabled=enabled, masked_bytes=masked_bytes or 2)
+    privacy = AnonymizeDataPage(superuser)
+    privacy.open()
+    assert privacy.masked_bytes() == masked_bytes
+
+
+@pytest.mark.slow(reason="a second browser is started")
 def test_the_gate_sees_the_code_asked_for_and_the_bytes_masked(matomo_by_tls: MatomoByTls) -> None:
     instance = matomo_by_tls.instance
     seen = _see(instance)
@@ -20,6 +34,7 @@ def test_the_gate_sees_the_code_asked_for_and_the_bytes_masked(matomo_by_tls: Ma
 
 
 @pytest.mark.parametrize(("enabled", "masked_bytes"), [(True, 3), (False, 0)])
+@pytest.mark.slow(reason="a second browser is started")
 def test_the_gate_sees_other_bytes_masked(
     matomo_by_tls: MatomoByTls, enabled: bool, masked_bytes: int
 ) -> None:

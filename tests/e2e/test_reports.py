@@ -14,6 +14,8 @@ from tests.e2e.known import left_behind
 from tests.e2e.promises import expect_figures, expect_nothing
 from tests.e2e.visits import URL, Library, make_library
 
+pytestmark = pytest.mark.all_versions(reason="numbers and pages are the version's")
+
 COLUMNS = ("Pageviews", "Unique Pageviews")
 
 
@@ -24,6 +26,14 @@ def library(matomo_by_tls: MatomoByTls) -> Library:
 
 
 @left_behind
+def test_a_report_that_nobody_archived_is_empty(superuser: Page, library: Library) -> None:
+    day = library.of_first_day(superuser)
+    day.open("General_Visitors", "General_Overview")
+    expect_nothing(day)
+
+
+@left_behind
+@pytest.mark.slow(reason="archives, and reads many pages")
 def test_reports_are_empty_before_archiving_and_exact_after_it(
     superuser: Page, library: Library, evidence: Evidence
 ) -> None:

@@ -16,6 +16,8 @@ from tests.e2e.pages.enrolment import Enrolment
 from tests.e2e.people import enrolled, new_person
 from tests.e2e.promises import expect_a_code_is_asked_for, expect_enrolment_is_forced
 
+pytestmark = pytest.mark.all_versions(reason="login and enrolment are the version's")
+
 
 @pytest.fixture
 def with_a_visit(matomo_by_tls: MatomoByTls) -> MatomoByTls:
@@ -24,7 +26,13 @@ def with_a_visit(matomo_by_tls: MatomoByTls) -> MatomoByTls:
     return matomo_by_tls
 
 
+def test_a_login_asks_for_a_code(page: Page, matomo_by_tls: MatomoByTls) -> None:
+    page.goto("")
+    expect_a_code_is_asked_for(page, matomo_by_tls.instance.account)
+
+
 @setup_page
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_a_first_login_enrols_the_secret_of_the_qr_code(
     page: Page, with_a_visit: MatomoByTls, evidence: Evidence
 ) -> None:
@@ -48,6 +56,7 @@ def test_a_first_login_enrols_the_secret_of_the_qr_code(
     evidence.keep(page, "A first login ends on the dashboard with a second factor")
 
 
+@pytest.mark.slow(reason="two logins")
 def test_the_next_login_asks_for_a_code_and_takes_no_wrong_and_no_used_one(
     page: Page, matomo_by_tls: MatomoByTls, evidence: Evidence
 ) -> None:
@@ -69,6 +78,7 @@ def test_the_next_login_asks_for_a_code_and_takes_no_wrong_and_no_used_one(
     expect(form.refused).to_be_visible()
 
 
+@pytest.mark.slow(reason="two logins")
 def test_a_recovery_code_opens_once(page: Page, matomo_by_tls: MatomoByTls) -> None:
     account = enrolled(matomo_by_tls.instance)
     code = matomo_by_tls.instance.database.query(
@@ -86,6 +96,7 @@ def test_a_recovery_code_opens_once(page: Page, matomo_by_tls: MatomoByTls) -> N
 
 
 @setup_page
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_a_lost_device_is_reset_on_the_console_and_another_is_enrolled(
     page: Page, matomo_by_tls: MatomoByTls
 ) -> None:

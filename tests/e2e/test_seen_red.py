@@ -35,9 +35,6 @@ from tests.e2e.visits import make_library
 SOON_MS: Final = 2_000
 
 
-pytestmark = pytest.mark.one_version(reason="whether an assertion can fail")
-
-
 @contextmanager
 def soon_red(match: str) -> Iterator[None]:
     """Expect an assertion to fail, on a page that is complete: what is not there will not come."""
@@ -69,6 +66,7 @@ def test_plugins(superuser: Page, matomo_by_tls: MatomoByTls, change: str) -> No
         expect_the_policys_plugins(superuser)
 
 
+@pytest.mark.slow(reason="waits for what must not come")
 def test_a_second_factor_that_is_not_enforced(page: Page, matomo_by_tls: MatomoByTls) -> None:
     set_key(matomo_by_tls, "TwoFactorAuth", "twoFactorAuthRequired", 0)
     person = new_person(matomo_by_tls.instance)
@@ -79,6 +77,7 @@ def test_a_second_factor_that_is_not_enforced(page: Page, matomo_by_tls: MatomoB
 
 
 @setup_page
+@pytest.mark.slow(reason="waits for what must not come")
 def test_a_second_factor_that_was_taken_away(page: Page, matomo_by_tls: MatomoByTls) -> None:
     account = enrolled(matomo_by_tls.instance)
     matomo_by_tls.instance.shell.console(
@@ -104,6 +103,7 @@ def test_an_archiver_that_stopped(
         expect_a_clean_system_check(superuser)
 
 
+@pytest.mark.slow(reason="waits for what must not come")
 def test_a_user_with_more_than_view(
     matomo_by_tls: MatomoByTls, another_browser: Callable[..., Page]
 ) -> None:
@@ -120,6 +120,7 @@ def test_archiving_that_anybody_may_bring_back(superuser: Page, matomo_by_tls: M
         expect_archiving_is_closed(superuser)
 
 
+@pytest.mark.slow(reason="waits for what must not come")
 def test_archiving_that_never_runs_and_archiving_by_who_looks(
     superuser: Page, matomo_by_tls: MatomoByTls
 ) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from harness.gate.gui import AnonymizeDataPage, CodePage, LoginPage, Menu
@@ -19,6 +20,7 @@ from tests.e2e.sessions import NEXT_STEPS
 
 
 @login_asked_for
+@pytest.mark.all_versions(reason="the doors are the version's")
 def test_installer_and_updater_are_closed(page: Page, matomo_by_tls: MatomoByTls) -> None:
     assert matomo_by_tls.instance.url
     for step in ("welcome", "databaseSetup", "setupSuperUser"):
@@ -30,6 +32,8 @@ def test_installer_and_updater_are_closed(page: Page, matomo_by_tls: MatomoByTls
 
 
 @login_asked_for
+@pytest.mark.all_versions(reason="sessions are Matomo's")
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_an_expired_session_returns_to_the_login_and_back_to_where_one_was(
     matomo_by_tls: MatomoByTls, another_browser: Callable[..., Page]
 ) -> None:
@@ -51,6 +55,7 @@ def test_an_expired_session_returns_to_the_login_and_back_to_where_one_was(
 
 @login_asked_for
 @left_behind
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_a_login_and_a_sign_out_hold_in_every_tab(page: Page, matomo_by_tls: MatomoByTls) -> None:
     account = enrolled(matomo_by_tls.instance, "superuser")
     other = page.context.new_page()

@@ -19,6 +19,7 @@ def with_clipboard(new_context: Callable[..., BrowserContext], matomo_by_tls: Ma
     return context.new_page()
 
 
+@pytest.mark.all_versions(reason="the page is the version's")
 def test_a_site_is_added_and_its_tracking_code_copied(
     with_clipboard: Page, matomo_by_tls: MatomoByTls
 ) -> None:

@@ -28,6 +28,8 @@ def visitor(new_context: Callable[..., BrowserContext]) -> Page:
     return new_context(**VISITOR).new_page()
 
 
+@pytest.mark.all_versions(reason="matomo.js is the version's")
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_a_visit_is_in_the_log_with_masked_address_and_without_user_id(
     visitor: Page, superuser: Page, matomo_by_tls: MatomoByTls, evidence: Evidence
 ) -> None:
@@ -61,6 +63,7 @@ def test_a_visit_is_in_the_log_with_masked_address_and_without_user_id(
         evidence.keep(superuser, "The visits log shows masked addresses and no user id")
 
 
+@pytest.mark.all_versions(reason="the opt-out is the version's")
 def test_who_opts_out_is_not_tracked(visitor: Page, matomo_by_tls: MatomoByTls) -> None:
     instance = matomo_by_tls.instance
     opt_out = (

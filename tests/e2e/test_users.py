@@ -20,8 +20,17 @@ from tests.e2e.pages.users import Users
 from tests.e2e.people import enrolled
 from tests.e2e.promises import expect_no_administration
 
+pytestmark = pytest.mark.all_versions(reason="the pages and the mails are the version's")
+
+
+def test_the_superuser_is_on_the_page_of_users(superuser: Page, matomo_by_tls: MatomoByTls) -> None:
+    users = Users(superuser)
+    users.open()
+    expect(users.row(matomo_by_tls.instance.account.login)).to_be_visible()
+
 
 @setup_page
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_an_invited_user_gets_a_mail_a_password_a_second_factor_and_view(
     superuser: Page, matomo_by_tls: MatomoByTls, another_browser: Callable[[], Page]
 ) -> None:
@@ -46,6 +55,7 @@ def test_an_invited_user_gets_a_mail_a_password_a_second_factor_and_view(
 
 
 @pytest.mark.browser_error("^403 POST ", reason="a wrong password is refused so")
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_a_lost_password_is_renewed_by_mail_and_the_old_one_is_dead(
     page: Page, matomo_by_tls: MatomoByTls
 ) -> None:
@@ -76,6 +86,7 @@ def test_a_lost_password_is_renewed_by_mail_and_the_old_one_is_dead(
     "^(401|403|500) GET .*action=generalSettings", reason="who may not is refused so"
 )
 @pytest.mark.matomo_log("action=generalSettings", reason="Matomo answers 500 to who may not")
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_a_view_user_finds_no_administration(
     matomo_by_tls: MatomoByTls, another_browser: Callable[..., Page]
 ) -> None:

@@ -69,6 +69,7 @@ def test_it_has_what_the_web_container_has_and_nothing_else(
     assert second.attrs["HostConfig"]["Memory"] == limits.memory_mib * 2**20
 
 
+@pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_its_reports_are_exact_and_it_ends_with_zero(
     matomo_production: Production, visits: int
 ) -> None:
@@ -79,6 +80,8 @@ def test_its_reports_are_exact_and_it_ends_with_zero(
 
 
 @pytest.mark.matomo_log("log_link_visit_action", reason="this test takes that table away")
+@pytest.mark.all_versions(reason="the exit code is Matomo's")
+@pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_an_archive_that_failed_is_not_zero_and_the_last_line_says_so(
     matomo_production: Production, visits: int
 ) -> None:
@@ -99,6 +102,8 @@ def test_a_database_that_is_gone_is_not_zero(matomo_production: Production, star
     assert "ARCHIVING FAILED" in archived.log.splitlines()[-1]
 
 
+@pytest.mark.all_versions(reason="the queue is Matomo's")
+@pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_two_at_once_count_nothing_twice(
     matomo_production: Production, start: Start, visits: int
 ) -> None:
@@ -114,6 +119,8 @@ def test_two_at_once_count_nothing_twice(
     assert invalidations(matomo_production) == 0
 
 
+@pytest.mark.all_versions(reason="the queue is Matomo's")
+@pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_what_a_stopped_task_had_begun_the_next_run_finishes(
     matomo_production: Production, start: Start, visits: int
 ) -> None:
@@ -126,6 +133,8 @@ def test_what_a_stopped_task_had_begun_the_next_run_finishes(
     assert reported(matomo_production) == visits
 
 
+@pytest.mark.all_versions(reason="the queue and its timeout are Matomo's")
+@pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_what_a_killed_task_had_begun_is_taken_up_after_the_recovery_timeout(
     matomo_production: Production, start: Start, visits: int
 ) -> None:

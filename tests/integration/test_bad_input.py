@@ -7,6 +7,7 @@ import subprocess
 from contextlib import closing
 
 import docker
+import pytest
 
 from harness.errors import ExitCode
 from tests.checkout import Checkout
@@ -68,6 +69,8 @@ def test_a_broken_line_in_the_configuration(checkout: Checkout) -> None:
     assert not checkout.containers
 
 
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.slow(reason="make up, three times")
 def test_ctrl_c_in_the_middle_of_up_is_completed_by_the_next(checkout: Checkout) -> None:
     with subprocess.Popen(
         checkout.command("up"),

@@ -12,6 +12,8 @@ from harness.stack.engine import engine
 from harness.stack.images import BASES_DIRECTORY, Image
 from harness.stack.shell import OWN_CONFIG as CONFIG
 
+pytestmark = pytest.mark.all_versions(reason="each version has a base of its own")
+
 SOURCE = "/usr/src/matomo"
 FILES = (
     "index.php matomo.php piwik.php matomo.js piwik.js console core/Version.php "

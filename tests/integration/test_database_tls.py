@@ -23,6 +23,8 @@ from harness.stack.production import Production
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
+@pytest.mark.all_versions(reason="Matomo opens the sessions")
+@pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_every_session_of_matomo_s_speaks_tls(
     production: Production, figure: Callable[[str], None]
 ) -> None:

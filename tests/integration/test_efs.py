@@ -52,6 +52,7 @@ def settle(production: Production) -> bool:
     return not found or production.matomo.shell.read(OWN_CONFIG) != before
 
 
+@pytest.mark.slow(reason="a deployment of its own on a cold file system")
 def test_the_first_boot_on_an_empty_file_system_is_healthy(
     production: Production, efs: Efs
 ) -> None:
@@ -66,6 +67,7 @@ def test_the_first_boot_on_an_empty_file_system_is_healthy(
     assert "Operation not permitted" not in production.matomo.log
 
 
+@pytest.mark.slow(reason="a deployment of its own on a cold file system")
 def test_what_was_there_is_there_after_the_task_was_killed(production: Production) -> None:
     shell = production.matomo.shell
     shell.write("js/container_abc123.js", "/* a tag manager's container */")
@@ -79,6 +81,7 @@ def test_what_was_there_is_there_after_the_task_was_killed(production: Productio
     assert config.get(shell.read(OWN_CONFIG), *A_PERSON_S[:2]) == A_PERSON_S[2]
 
 
+@pytest.mark.slow(reason="a deployment of its own on a cold file system")
 def test_what_root_left_there_the_next_task_may_write(production: Production, efs: Efs) -> None:
     # An archiver that ran as root, a restore by hand.
     efs.shell("chown -R 0:0 config/config.ini.php misc/user && chmod 644 config/config.ini.php")
@@ -87,6 +90,7 @@ def test_what_root_left_there_the_next_task_may_write(production: Production, ef
     assert unwritable == ""
 
 
+@pytest.mark.slow(reason="a deployment of its own on a cold file system")
 def test_no_part_of_a_task_writes_there_as_root(production: Production, efs: Efs) -> None:
     of_root = "find config misc js -mindepth 1 -user root"
     production.api.call("API.getMatomoVersion")
@@ -143,6 +147,7 @@ def test_where_chown_is_allowed_it_helps_itself(any_image: Image) -> None:
             assert matomo.shell.run("find", "config", "misc", "js", "!", "-writable") == ""
 
 
+@pytest.mark.all_versions(reason="from one version to the next")
 def test_the_image_s_own_files_there_are_the_new_image_s(
     any_image: Image, efs: Efs, matomo_image: Image
 ) -> None:
@@ -160,6 +165,8 @@ def test_the_image_s_own_files_there_are_the_new_image_s(
             assert matomo.shell.read(OWN_CONFIG).endswith("; mine\n")
 
 
+@pytest.mark.all_versions(reason="from one version to the next")
+@pytest.mark.slow(reason="a deployment of its own on a cold file system")
 def test_a_new_image_on_an_old_file_system_tracks_and_is_updated(
     any_golden: Golden, any_image: Image, matomo_image: Image
 ) -> None:
@@ -185,6 +192,7 @@ def update(shell: MatomoShell, *, answer: str) -> str:
     return shell.run("sh", "-c", f"echo {answer} | php console core:update")
 
 
+@pytest.mark.slow(reason="a deployment of its own on a cold file system")
 def test_a_backup_brings_back_what_was_lost(production: Production, efs: Efs) -> None:
     shell = production.matomo.shell
     shell.write("js/container_abc123.js", "/* a tag manager's container */")

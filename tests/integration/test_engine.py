@@ -20,8 +20,6 @@ from harness.stack.containers import MatomoContainer, network
 from harness.stack.engine import connect, engine, execute
 from harness.stack.images import Image
 
-pytestmark = pytest.mark.one_version(reason="the engine, whatever is in the container")
-
 STARTS_A_COMMAND: Final = b"/start HTTP"
 """Ends the first line of the request that starts a command in a container (Engine API)."""
 

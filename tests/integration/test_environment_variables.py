@@ -11,6 +11,10 @@ from harness.stack.pair import Pair, pair
 from harness.stack.shell import OWN_CONFIG as CONFIG
 from harness.stack.shell import MatomoShell
 
+pytestmark = pytest.mark.all_versions(
+    reason="the plugin reaches into Matomo's configuration classes"
+)
+
 MAIL_PASSWORD = 'ca$nary;"quoted"\\ü'
 ENVIRONMENT = {
     # A list, and a key that neither global.ini.php nor the image's config.ini.php sets.

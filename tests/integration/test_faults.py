@@ -39,6 +39,7 @@ def hit(web: Web, number: int = 0) -> int:
 
 
 @pytest.mark.matomo_log(".", reason="the database is gone while visitors come")
+@pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_database_that_is_gone_for_five_seconds_loses_its_hits_and_no_more(
     matomo_production: Production, figure: Callable[[str], None]
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_database_that_is_gone_for_five_seconds_loses_its_hits_and_no_more(
     assert len(statuses) == HITS
 
 
+@pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_killed_task_s_sessions_tokens_salt_and_tracker_are_the_next_one_s(
     matomo_production: Production,
 ) -> None:
@@ -73,7 +75,7 @@ def test_a_killed_task_s_sessions_tokens_salt_and_tracker_are_the_next_one_s(
     assert matomo_production.web.ask("matomo.js").content == tracker
 
 
-@pytest.mark.one_version(reason="how the stand fails and comes back, whatever Matomo it is")
+@pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_killed_task_is_a_502_until_it_is_back(matomo_production: Production) -> None:
     with faults.kill(matomo_production.matomo.get_wrapped_container()):
         assert matomo_production.web.ask("matomo.js").status_code == requests.codes.bad_gateway
@@ -102,6 +104,7 @@ def small_disk(any_golden: Golden) -> Iterator[Production]:
         yield started
 
 
+@pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_full_disk_of_the_database_refuses_hits_and_then_takes_them(
     small_disk: Production,
 ) -> None:
@@ -132,6 +135,7 @@ def test_no_disk_of_this_machine_s_is_filled(production: Production, path: str) 
         pass
 
 
+@pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_clock_that_is_two_minutes_ahead_takes_no_code(matomo_production: Production) -> None:
     account = matomo_production.instance.account
     with faults.clock_skew(matomo_production.matomo.get_wrapped_container(), 120):
@@ -146,6 +150,7 @@ def test_a_clock_that_is_two_minutes_ahead_takes_no_code(matomo_production: Prod
     twofactor.sign_in(matomo_production.web, account, steps=2)
 
 
+@pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_fault_heals_where_a_test_fails_in_its_midst(matomo_production: Production) -> None:
     container = matomo_production.mariadb.get_wrapped_container()
     with pytest.raises(ZeroDivisionError), faults.cut(container), faults.slow(container):
@@ -175,6 +180,7 @@ def burst(production: Production) -> None:
             it.result()
 
 
+@pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_burst_stays_within_the_task_s_memory(
     matomo_production: Production, figure: Callable[[str], None]
 ) -> None:
@@ -185,8 +191,8 @@ def test_a_burst_stays_within_the_task_s_memory(
     figure(f"peak {memory.peak_mib(container)} MiB of {limit}, the code in memory included")
 
 
-@pytest.mark.one_version(reason="how the stand fails and comes back, whatever Matomo it is")
 @pytest.mark.matomo_log(".", reason="the kernel kills Apache's children")
+@pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_task_without_enough_memory_is_seen_to_be_killed(matomo_production: Production) -> None:
     container = matomo_production.matomo.get_wrapped_container()
     shrink(container, memory.peak_mib(container) + 16)

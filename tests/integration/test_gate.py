@@ -12,6 +12,8 @@ from harness.pytest_plugin import run_of
 from harness.stack.evidence import DATABASE_ERRORS, WEB_ERRORS
 from harness.stack.golden import Golden
 
+pytestmark = pytest.mark.all_versions(reason="each version keeps the promises, or does not")
+
 REFUSED = '" 5'
 """In a line of the web server's log: the gate asks for what is refused."""
 

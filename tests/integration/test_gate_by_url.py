@@ -43,6 +43,8 @@ def broken(results: list[Result]) -> list[str]:
     ]
 
 
+@pytest.mark.all_versions(reason="what is looked at is Matomo's")
+@pytest.mark.slow(reason="all checks that only look")
 def test_with_every_door_all_that_is_looked_at_is_kept(fresh_matomo: Instance) -> None:
     results = looked(fresh_matomo, doors(fresh_matomo))
     assert not broken(results)
@@ -61,6 +63,7 @@ def test_without_a_door_a_check_is_skipped_with_the_reason(fresh_matomo: Instanc
     assert "HARNESS_LOGIN" in skipped["masking.page_shows_it"]
 
 
+@pytest.mark.slow(reason="all checks that only look")
 def test_with_leave_to_hit_it_makes_one_site_and_hits_no_other(fresh_matomo: Instance) -> None:
     results = looked(fresh_matomo, doors(fresh_matomo), hits=True)
     assert not broken(results)
@@ -167,7 +170,7 @@ def test_the_command_says_so_too(checkout: Checkout) -> None:
     answer.refuses(ExitCode.WRONG_INPUT, "masked_bytes")
 
 
-@pytest.mark.one_version(reason="the command, and not what it looks at")
+@pytest.mark.slow(reason="all checks that only look")
 def test_the_command_on_a_running_instance(fresh_matomo: Instance, checkout: Checkout) -> None:
     with pytest.MonkeyPatch.context() as environment:
         for name, value in doors(fresh_matomo).items():

@@ -48,6 +48,7 @@ def changed(any_image: Image, tmp_path: Path) -> Iterator[Image]:
     engine().images.remove(tag, force=True)
 
 
+@pytest.mark.slow(reason="golden images are built")
 def test_it_is_built_whole_or_not_at_all_and_once(changed: Image, any_golden: Golden) -> None:
     database = engine().images.get(any_golden.database.id)
     made_from = database.labels[MADE_FROM_LABEL].split()[1]
@@ -97,6 +98,7 @@ def test_the_archiver_of_a_new_pair_finds_its_scripts_compiled(matomo_pair: Pair
     assert compiled() == before
 
 
+@pytest.mark.all_versions(reason="the caches are Matomo's")
 def test_matomo_s_caches_are_values_and_no_text_to_be_taken_apart(matomo_pair: Pair) -> None:
     cached = "tmp/cache/tracker/*DeviceDetector*mobile.php"
     text = matomo_pair.shell.run("sh", "-c", f"head -c 300 {cached}")

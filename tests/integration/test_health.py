@@ -14,11 +14,14 @@ from harness.stack.installation import ensure_installed
 from harness.stack.pair import Pair, Started, started
 from harness.stack.shell import OWN_CONFIG as CONFIG
 
+pytestmark = pytest.mark.all_versions(reason="the pages and the installer are Matomo's")
+
 
 def test_an_installed_matomo_is_healthy(matomo_pair: Pair) -> None:
     assert matomo_pair.shell.health() is None
 
 
+@pytest.mark.slow(reason="installs from scratch")
 def test_an_empty_matomo_is_unhealthy_until_it_is_installed(
     matomo_image: Image, matomo_mariadb_image: Image
 ) -> None:

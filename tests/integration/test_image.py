@@ -38,6 +38,7 @@ def tag() -> Iterator[str]:
         engine().images.remove(str(found.id), force=True)
 
 
+@pytest.mark.all_versions(reason="the version is one of the labels")
 def test_the_labels_say_what_it_is(matomo_image: Image, base: Image) -> None:
     labels = engine().images.get(matomo_image.id).labels
     prefix = "org.opencontainers.image"
@@ -84,6 +85,7 @@ def test_a_plugin_for_another_matomo_fails_the_build(
     assert images.code_version(any_base.reference) in caught.value.seen
 
 
+@pytest.mark.all_versions(reason="the plugins are the version's")
 def test_an_optional_plugin_is_listed_where_the_image_has_it(matomo_image: Image) -> None:
     present = images.run_once(matomo_image.reference, ["ls", "/usr/src/matomo/plugins"]).split()
     config = images.run_once(
@@ -159,6 +161,7 @@ def test_private_directories_are_closed_before_anything_is_installed(any_image: 
             assert matomo.web.get(path=path).status_code == 403, path
 
 
+@pytest.mark.all_versions(reason="Matomo writes rules of its own")
 def test_private_directories_are_closed_afterwards(matomo: Instance) -> None:
     for path in ("config/config.ini.php", "tmp/", "lang/en.json", "core/Version.php"):
         assert matomo.web.get(path=path).status_code == 403, path

@@ -19,6 +19,8 @@ from harness.pytest_plugin import SharedServers
 from harness.stack.instance import Instance
 from harness.stack.shell import host_of
 
+pytestmark = pytest.mark.all_versions(reason="what an instance has to itself is Matomo's choice")
+
 HIT: Parameters = {"idsite": 1, "rec": 1, "url": "https://discovery.example/canary"}
 SETTING = ("--section=General", "--key=login_session_not_remembered_idle_timeout")
 

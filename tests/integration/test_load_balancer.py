@@ -103,6 +103,7 @@ def test_a_target_that_is_gone_is_a_502() -> None:
 # -- Matomo behind it -----------------------------------------------------------------------------
 
 
+@pytest.mark.all_versions(reason="redirects and cookies are Matomo's")
 def test_login_takes_two_redirects_at_most_and_its_cookie_is_secure(
     production: Production,
 ) -> None:
@@ -116,6 +117,7 @@ def test_login_takes_two_redirects_at_most_and_its_cookie_is_secure(
     assert all(cookies.values()), cookies
 
 
+@pytest.mark.all_versions(reason="the pages are Matomo's")
 def test_no_page_links_to_clear_text(production: Production) -> None:
     host = production.load_balancer.url.removeprefix("https://")
     assert f"http://{host}" not in Page(production.web.get()).response.text
@@ -128,6 +130,7 @@ def without_scheme_headers(production: Production) -> str:
     return healthy
 
 
+@pytest.mark.all_versions(reason="the loop is Matomo's")
 def test_the_redirect_loop_of_5_7_is_seen_and_named(
     production: Production, matomo_image: Image
 ) -> None:
@@ -216,6 +219,7 @@ def mask(production: Production, *, on: int) -> None:
 
 
 @pytest.mark.usefixtures("unmasked")
+@pytest.mark.all_versions(reason="Matomo reads the headers")
 def test_the_visitor_s_address_by_every_way(
     production: Production, outer: LoadBalancer, figure: Callable[[str], None]
 ) -> None:

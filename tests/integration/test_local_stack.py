@@ -56,6 +56,7 @@ def test_a_person_comes_in_by_https_and_by_http(stack: Checkout) -> None:
     assert answer.headers["Location"] == f"{stack.web.url}/x?y=1"
 
 
+@pytest.mark.slow(reason="make up, twice")
 def test_a_second_up_changes_nothing(stack: Checkout) -> None:
     before = ids(stack)
     assert report(stack)["installed_now"] is False
@@ -85,6 +86,7 @@ def test_the_database_is_spoken_to_by_tls(stack: Checkout) -> None:
     assert re.search("The database is spoken to by TLS, TLS_[A-Z0-9_]+", said), said
 
 
+@pytest.mark.slow(reason="two commands")
 def test_a_mail_of_matomo_s_is_on_the_page_that_up_names(stack: Checkout) -> None:
     sent = stack.harness("console", "core:test-email", "somebody@discovery.example")
     assert sent.code == 0, sent.text
@@ -92,6 +94,7 @@ def test_a_mail_of_matomo_s_is_on_the_page_that_up_names(stack: Checkout) -> Non
     assert mailbox.wait_for("somebody@discovery.example", "")
 
 
+@pytest.mark.slow(reason="waits for the schedule")
 def test_the_archiver_runs_by_schedule_and_its_exit_code_is_kept(stack: Checkout) -> None:
     before = {it["container"] for it in runs(stack)}
     attempts = Retrying(
@@ -133,6 +136,7 @@ def test_an_archiver_that_fails_is_a_broken_promise(stack: Checkout) -> None:
     answer.refuses(ExitCode.BROKEN_PROMISE, "the archiver to end with exit code 0")
 
 
+@pytest.mark.slow(reason="a task is killed and comes back")
 def test_a_fault_is_there_and_then_it_is_healed(stack: Checkout) -> None:
     with during(stack, "kill", "matomo"):
         assert stack.web.ask("matomo.js").status_code == requests.codes.bad_gateway

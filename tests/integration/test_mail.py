@@ -22,6 +22,8 @@ NEW_PASSWORD = "another-password-1"
     MATOMO_GENERAL_TRUSTED_HOSTS=f'["{PUBLIC_HOST}"]',
     MATOMO_GENERAL_NOREPLY_EMAIL_ADDRESS="noreply@{DOMAIN}",  # Matomo's own
 )
+@pytest.mark.all_versions(reason="the mail is Matomo's")
+@pytest.mark.slow(reason="a deployment of its own")
 def test_a_password_reset_mail_links_to_the_public_https_address(
     matomo_production: Production,
 ) -> None:
@@ -61,6 +63,7 @@ def ask_for_reset(web: Web, login: str) -> None:
     assert re.search("confirmation link|you will receive an email", answer.text), answer.text
 
 
+@pytest.mark.all_versions(reason="Matomo sends")
 def test_a_test_mail_of_the_console_comes(production: Production) -> None:
     assert send(production.matomo, production).subject
 

@@ -24,7 +24,7 @@ def cover() -> list[Mutant]:
     return taken
 
 
-pytestmark = pytest.mark.one_version(reason="whether a check can be red")
+pytestmark = pytest.mark.slow(reason="a deployment with one thing wrong, for each mutant")
 
 
 @pytest.fixture

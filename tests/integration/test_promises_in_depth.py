@@ -17,6 +17,10 @@ from harness.stack.instance import Instance
 from harness.stack.pair import Pair
 from harness.stack.production import Production
 
+pytestmark = pytest.mark.all_versions(
+    reason="what Matomo itself does with values, plugins, reports and hits"
+)
+
 # -- configuration --------------------------------------------------------------------------------
 
 ODD = """q"uote 'single' back\\slash $dollar ${braces} semi;colon #hash [list] = ü 漢"""
@@ -27,6 +31,7 @@ TWO_LINES = "one\ntwo"
     MATOMO_MAIL_DEFAULTHOSTNAMEIFEMPTY=ODD,
     MATOMO_GENERAL_LOGIN_PASSWORD_RECOVERY_REPLYTO_EMAIL_NAME=TWO_LINES,
 )
+@pytest.mark.slow(reason="a deployment of its own")
 def test_odd_values_are_the_same_on_the_command_line_in_the_web_and_in_the_tracker(
     matomo_production: Production,
 ) -> None:
@@ -39,6 +44,7 @@ def test_odd_values_are_the_same_on_the_command_line_in_the_web_and_in_the_track
 
 
 @pytest.mark.matomo_log("module=Login", reason="the old password opens nothing")
+@pytest.mark.slow(reason="a deployment of its own")
 def test_a_rotated_password_is_taken_up_by_the_next_task(matomo_production: Production) -> None:
     matomo_production.mariadb.root.query(
         f"ALTER USER {DATABASE_USER}@'%%' IDENTIFIED BY %s REQUIRE SSL", "rotated-1"

@@ -27,6 +27,7 @@ def options(any_image: Image) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_another_project_does_what_the_documentation_shows(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_wheel_alone_is_enough(
     pytester.runpytest_subprocess(*options).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_a_change_of_the_shared_instance_is_noticed_and_undone(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
@@ -119,6 +121,7 @@ def test_a_change_of_the_shared_instance_is_noticed_and_undone(
         result.stdout.fnmatch_lines(seen)
 
 
+@pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_an_error_in_the_log_fails_a_test_that_does_not_expect_it(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
@@ -210,6 +213,7 @@ def test_a_failure_leaves_its_evidence_and_no_secret(
     assert not [name for name, text in files.items() for secret in secrets if secret in text]
 
 
+@pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_evidence_that_cannot_be_had_does_not_hide_the_failure(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
@@ -229,6 +233,7 @@ def test_evidence_that_cannot_be_had_does_not_hide_the_failure(
         assert "could not be had" in (directory / name).read_text()
 
 
+@pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_the_instance_of_a_failed_test_is_kept_when_asked_for(
     pytester: pytest.Pytester, options: tuple[str, ...], any_golden: Golden
 ) -> None:
@@ -271,6 +276,7 @@ def test_the_instance_of_a_failed_test_is_kept_when_asked_for(
         assert not Path(file).exists()
 
 
+@pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_two_workers_share_one_pair_of_servers(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
@@ -293,6 +299,7 @@ def test_two_workers_share_one_pair_of_servers(
     assert not engine().containers.list(all=True, filters={"id": containers.pop()})
 
 
+@pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_the_next_test_gets_new_servers_when_these_have_gone(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
@@ -331,6 +338,7 @@ def test_an_image_without_matomo_is_named(pytester: pytest.Pytester, any_golden:
     assert os.environ.get("HARNESS_DEBUG") or "servers.py" not in str(result.stdout)
 
 
+@pytest.mark.slow(reason="golden images are built")
 def test_an_image_as_the_world_has_it(pytester: pytest.Pytester, any_base: Image) -> None:
     # No configuration, no plugin that reads the environment: the official image has neither.
     pytester.makepyfile(

@@ -67,6 +67,7 @@ def program(image: Image) -> Iterator[tuple["subprocess.Popen[str]", str, int]]:
         process.kill()
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_run_leaves_nothing(any_image: Image, ending: signal.Signals) -> None:
     with program(any_image) as (process, run, _):
@@ -106,8 +107,9 @@ def come_and_go(image: Image, run: Run) -> None:
         engine().containers.create(image.reference, labels=run.labels).remove(force=True, v=True)
 
 
-@pytest.mark.usefixtures("any_golden")  # built before, or the suite would build it
+@pytest.mark.usefixtures("interruptible", "any_golden")  # built before: the suite would
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_a_killed_suite_of_two_workers_leaves_nothing(
     any_image: Image, ending: signal.Signals, tmp_path: Path
 ) -> None:

@@ -10,8 +10,6 @@ from harness.stack.containers import MatomoContainer, network
 from harness.stack.images import Image
 from harness.stack.tasks import started_in
 
-pytestmark = pytest.mark.one_version(reason="containers, whatever is in them")
-
 GIVEN = {"MATOMO_GENERAL_SALT": "one", "MATOMO_MAIL_HOST": "mail"}
 
 

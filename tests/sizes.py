@@ -1,0 +1,244 @@
+"""Which tests a run takes, on which of Matomo's versions, and how long each of them worked.
+
+A test runs on one version, unless its marker `all_versions` says why Matomo's version can make a
+difference to what the test proves. A test over LIMIT worker-seconds carries `slow`.
+"""
+
+import re
+import time
+import zlib
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import pytest
+
+from harness.settings import WORKER_SECONDS, Settings, every_version
+
+ALL_VERSIONS: Final = "all_versions"
+SLOW: Final = "slow"
+NIGHTLY: Final = "nightly"
+GROUP: Final = "xdist_group"
+LIMIT: Final = 5.0
+"""Worker-seconds of a test that is not marked as slow."""
+UNMARKED: Final = "over_the_limit_and_not_marked"
+STARTED_ONCE: Final = ("production",)
+"""Session fixtures with containers of their own: their tests share one worker, as a module's do."""
+
+
+class Size(StrEnum):
+    """How much a run takes."""
+
+    LOCAL = "local"
+    ALL = "all"
+    NIGHTLY = "nightly"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several runs that share the tests between them.
+
+    Args:
+        number: of this run, from 1.
+        count: of all runs.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read `k/n`.
+
+        Raises:
+            pytest.UsageError: there is no such part.
+        """
+        found = re.fullmatch(r"(\d+)/(\d+)", text)
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise pytest.UsageError(
+                f"expected --shard to be k/n, from 1/n to n/n\n  seen: {text}\n  next: --shard 1/4"
+            )
+        return cls(int(found[1]), int(found[2]))
+
+    def has(self, scope: str) -> bool:
+        """Whether this run takes the tests of `scope`; every run of the same count agrees."""
+        return zlib.crc32(scope.encode()) % self.count == self.number - 1
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that choose."""
+    group = parser.getgroup("sizes", "which tests to take (matomo-harness)")
+    group.addoption(
+        "--size",
+        choices=list(Size),
+        default=Size.ALL,
+        help="local: what is quick, on one version. all: everything on one version, and on every "
+        "supported one where that can make a difference. nightly: everything on every version.",
+    )
+    group.addoption(
+        "--shard", metavar="K/N", type=Shard.parse, help="Only the k-th of n parts of the tests."
+    )
+
+
+# -- choosing -------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None]:
+    """Leave out what this run does not take, and have fixtures that tests share started once.
+
+    First of all: afterwards xdist reads the groups, and pytest puts parameters together.
+    """
+    size, shard = Size(config.getoption("--size")), config.getoption("--shard")
+    taken = [item for item in items if is_taken(item, size)]
+    for item in taken:
+        if group := _group(item):
+            item.add_marker(getattr(pytest.mark, GROUP)(group))
+    if shard:
+        taken = [item for item in taken if shard.has(_scope(item))]
+    chosen = set(taken)
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = taken
+    yield
+    if hasattr(config, "workerinput"):
+        # The long ones first: at the end no worker waits for another's.
+        items.sort(key=lambda item: item.get_closest_marker(SLOW) is None)
+
+
+def is_taken(item: pytest.Item, size: Size) -> bool:
+    """Whether a run of `size` takes `item`."""
+    if size is Size.NIGHTLY:
+        return True
+    if item.get_closest_marker(NIGHTLY) or (size is Size.LOCAL and item.get_closest_marker(SLOW)):
+        return False
+    matters = size is Size.ALL and item.get_closest_marker(ALL_VERSIONS)
+    return bool(matters) or _version(item) in (None, every_version()[0])
+
+
+def _version(item: pytest.Item) -> Settings | None:
+    chosen = getattr(item, "callspec", None)
+    return chosen.params.get("matomo_settings") if chosen else None
+
+
+def _group(item: pytest.Item) -> str:
+    """Name what goes to one worker with `item`; xdist puts it behind a group's name of the test."""
+    version = _version(item)
+    suffix = version.matomo_version if version else ""
+    if item.get_closest_marker(GROUP):
+        return suffix
+    shared = shared_by(item)
+    return f"{shared}-{suffix}" if shared else ""
+
+
+def shared_by(item: pytest.Item) -> str | None:
+    """Name what only one worker shall start for `item` and others; None where there is nothing."""
+    if not isinstance(item, pytest.Function):
+        return None
+    fixtures = item._fixtureinfo.name2fixturedefs
+    names = [it for it in item.fixturenames if it in fixtures]
+    of_run = [it for it in STARTED_ONCE if it in names and fixtures[it][-1].scope == "session"]
+    of_module = [it for it in names if fixtures[it][-1].scope == "module"]
+    if of_run:
+        return of_run[0]
+    return f"{item.path.stem}-{of_module[0]}" if of_module else None
+
+
+def _scope(item: pytest.Item) -> str:
+    """Name what stays together: a group, or a test alone."""
+    groups = {str([*mark.args, *mark.kwargs.values()][0]) for mark in item.iter_markers(GROUP)}
+    return "_".join(sorted(groups)) or item.nodeid
+
+
+# -- worker-seconds -------------------------------------------------------------------------------
+
+
+@dataclass
+class _Shared:
+    """Seconds of one test that went into fixtures which other tests share.
+
+    Args:
+        seconds: so far.
+        depth: how many such fixtures are being set up, one from within another.
+    """
+
+    seconds: float = field(default=0.0)
+    depth: int = field(default=0)
+
+
+_SHARED: Final = pytest.StashKey[_Shared]()
+_WORKED: Final = pytest.StashKey[float]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Count what a test waits for that is not its own."""
+    if fixturedef.scope == "function":
+        return (yield)
+    shared = request._pyfuncitem.stash.setdefault(_SHARED, _Shared())
+    begun = time.perf_counter()
+    shared.depth += 1
+    try:
+        return (yield)
+    finally:
+        shared.depth -= 1
+        if not shared.depth:
+            shared.seconds += time.perf_counter() - begun
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say in the report how long the test worked."""
+    report = yield
+    if report.when == "setup":
+        item.stash[_WORKED] = report.duration
+    if report.when == "call":
+        shared = item.stash.setdefault(_SHARED, _Shared()).seconds
+        worked = item.stash[_WORKED] + report.duration - shared
+        found = [(WORKER_SECONDS, f"{worked:.2f}")]
+        if worked > LIMIT and not item.get_closest_marker(SLOW):
+            found.append((UNMARKED, "yes"))
+        item.user_properties += found  # for junit.xml
+        report.user_properties += found  # for the lines at the end
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that are slow and do not say so; a busy machine may be why."""
+    reports = [
+        report
+        for found in terminalreporter.stats.values()
+        for report in found
+        if isinstance(report, pytest.TestReport)
+    ]
+    worked = {it.nodeid: dict(it.user_properties) for it in reports if it.when == "call"}
+    if not worked:
+        return
+    seconds = {name: float(str(found[WORKER_SECONDS])) for name, found in worked.items()}
+    unmarked = [name for name, found in worked.items() if UNMARKED in found]
+    total = sum(report.duration for report in reports)
+    terminalreporter.section("worker-seconds")
+    terminalreporter.write_line("\n".join(told(seconds, unmarked, total)))
+
+
+def told(seconds: Mapping[str, float], unmarked: Iterable[str], total: float) -> list[str]:
+    """Return the lines that end a run.
+
+    Args:
+        seconds: of each test by its name, without the fixtures that others share.
+        unmarked: names of those over the limit that no marker calls slow.
+        total: of all that the workers did.
+    """
+    lines = [f"{total:.0f} for {len(seconds)} tests, {total - sum(seconds.values()):.0f} of them"]
+    lines[0] += " for shared fixtures and tidying up"
+    named = sorted(unmarked, key=lambda name: -seconds[name])
+    if named:
+        lines.append(f"over {LIMIT:g}, and not marked {SLOW}:")
+        lines += [f"{seconds[name]:7.1f} {name}" for name in named]
+    return lines

@@ -11,9 +11,9 @@ from harness import policy
 from harness.errors import WrongInputError
 from harness.gate.check import Status
 from harness.gate.checks import ALL
-from harness.gate.mutants import WRITTEN, generated, matrix, report
-from harness.gate.mutants.matrix import Row, Subject
-from harness.gate.mutants.mutant import Mutant, Place
+from harness.gate.mutants import WRITTEN, generated, matrix, report, turns
+from harness.gate.mutants.matrix import Row
+from harness.gate.mutants.mutant import Mutant, Place, Subject
 from harness.gate.mutants.variants import VARIANTS
 from harness.operate import mutants as operation
 
@@ -108,10 +108,10 @@ def test_what_does_not_start_is_red() -> None:
 
 def test_the_quick_matrix_runs_what_a_mutant_names_and_the_full_one_everything() -> None:
     mutant = next(it for it in WRITTEN if it.id == "masking.off")
-    quick = {it.id for it in matrix.checks_for(mutant, full=False)}
+    quick = {it.id for it in turns.checks_for(mutant, full=False)}
     assert set(mutant.kills) <= quick < CHECKS
-    assert {it.id for it in matrix.checks_for(mutant, full=True)} == CHECKS
-    assert {it.id for it in matrix.checks_for(VARIANTS[0], full=False)} == CHECKS
+    assert {it.id for it in turns.checks_for(mutant, full=True)} == CHECKS
+    assert {it.id for it in turns.checks_for(VARIANTS[0], full=False)} == CHECKS
 
 
 def test_the_report_names_every_row_and_has_the_picture(tmp_path: Path) -> None:

@@ -294,6 +294,10 @@ def mutants(
             if said := _what_went_wrong(row):
                 bar.console.print(escape(said), style="red", soft_wrap=True)
 
+        def told_of_red_group(row: "Row") -> None:
+            said = f"red together, played apart: {_what_went_wrong(row)}"
+            bar.console.print(escape(said), soft_wrap=True)
+
         whole = not only and not part
         document = operation.play(settings, subjects, full=full, whole=whole, told=told, shard=part)
     if json_output:

@@ -69,6 +69,7 @@ def play(
     full: bool,
     whole: bool,
     told: Callable[[Row], None],
+    told_of_red_group: Callable[[Row], None] = lambda _: None,
     shard: Shard | None = None,
 ) -> dict[str, Any]:
     """Play `subjects` and write the matrix; return what mutants.json holds.
@@ -79,6 +80,7 @@ def play(
         full: every check on every mutant, and each control on a deployment of its own.
         whole: all written ones are among `subjects`.
         told: called with each row as it comes.
+        told_of_red_group: called with the row of a group that is played apart now.
         shard: whose `subjects` these are.
 
     Raises:
@@ -89,7 +91,9 @@ def play(
     installed = golden(image, database)
     theatre = Theatre(installed, shared_servers(installed, reaper.this_process()), promised)
     at_once = (os.cpu_count() or 1) + 1
-    rows = theatre.play_all(subjects, full=full, at_once=at_once, told=told)
+    rows = theatre.play_all(
+        subjects, full=full, at_once=at_once, told=told, told_of_red_group=told_of_red_group
+    )
     about = {
         "image": str(image),
         "database": str(database),

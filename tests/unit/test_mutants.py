@@ -280,8 +280,12 @@ def played(*red: str) -> tuple[dict[str, Row], list[str]]:
         order.append(subject.id)
         return Row(subject, ALARM if subject.id in red else {}, {}, 4.0)
 
+    def told_of_red_group(row: Row) -> None:
+        order.append(f"{row.subject.id} is red")
+
     every = turns.turns_of([A, B], full=False)
-    return matrix.play_turns(every, play, at_once=1), order
+    rows = matrix.play_turns(every, play, at_once=1, told_of_red_group=told_of_red_group)
+    return rows, order
 
 
 def test_a_green_group_gives_each_member_its_row() -> None:
@@ -295,7 +299,7 @@ def test_a_green_group_gives_each_member_its_row() -> None:
 
 def test_a_red_group_is_played_apart_so_that_the_false_alarm_is_named() -> None:
     rows, order = played("variant.a+1", "variant.b")
-    assert order == ["variant.a+1", "variant.a", "variant.b"]
+    assert order == ["variant.a+1", "variant.a+1 is red", "variant.a", "variant.b"]
     assert matrix.judge(rows.values(), whole=False).false_alarms == ("variant.b",)
 
 

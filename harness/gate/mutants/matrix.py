@@ -170,6 +170,7 @@ class Theatre:
         full: bool,
         at_once: int,
         told: Callable[[Row], None] = lambda _: None,
+        told_of_red_group: Callable[[Row], None] = lambda _: None,
     ) -> list[Row]:
         """Play all, several at once; rows come in the order of `subjects`, then those of groups.
 
@@ -178,13 +179,16 @@ class Theatre:
             full: see `checks_for` and `turns_of`.
             at_once: how many.
             told: called with each row as it comes.
+            told_of_red_group: called with the row of a group that is played apart now.
         """
 
         def play(subject: Subject) -> Row:
             return self.play(subject, checks_for(subject, full=full))
 
         turns = longest_first(turns_of(subjects, full=full), full=full)
-        rows = play_turns(turns, play, at_once=at_once, told=told)
+        rows = play_turns(
+            turns, play, at_once=at_once, told=told, told_of_red_group=told_of_red_group
+        )
         asked_for = [it.id for it in subjects]
         return [rows.pop(it) for it in asked_for] + list(rows.values())
 
@@ -201,6 +205,7 @@ def play_turns(
     *,
     at_once: int,
     told: Callable[[Row], None] = lambda _: None,
+    told_of_red_group: Callable[[Row], None] = lambda _: None,
 ) -> dict[str, Row]:
     """Play `turns`, several at once; of a group on which all is well each member gets its row.
 
@@ -212,6 +217,7 @@ def play_turns(
         play: plays one subject.
         at_once: how many.
         told: called with each row as it comes.
+        told_of_red_group: called with the row of a group that is played apart now.
 
     Returns:
         The rows by the ids of their subjects.
@@ -231,6 +237,7 @@ def play_turns(
                     turn, row = ahead.pop(future), future.result()
                     if turn.members and _alarms(row):
                         red_groups.append((turn, row))
+                        told_of_red_group(row)
                         ahead |= {pool.submit(play, it): Turn(it) for it in turn.members}
                     else:
                         for each in _shares(turn, row):

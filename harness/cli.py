@@ -20,6 +20,9 @@ from harness.policy import POLICY_FILE
 from harness.settings import REPORTS, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from harness.gate.check import Check
     from harness.gate.mutants.matrix import Row
     from harness.gate.run import Result
 
@@ -211,26 +214,36 @@ def gate(
         Path | None, typer.Option(help="At --url: who signed its certificate, a PEM file.")
     ] = None,
     policy: Annotated[Path, typer.Option(help="What is promised.")] = POLICY_FILE,
+    only: Annotated[
+        str, typer.Option(help="Only these checks: ids, areas, or patterns such as masking.*")
+    ] = "",
+    listed: Annotated[
+        bool, typer.Option("--list", help="List the checks, and look at nothing.")
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Prove every promise of the policy, on a built image or on a running instance.
 
-    A running instance's doors come by environment: HARNESS_TOKEN, and HARNESS_LOGIN,
+    What a running instance lets the gate do comes by environment: HARNESS_TOKEN, and HARNESS_LOGIN,
     HARNESS_PASSWORD, HARNESS_TOTP_SECRET for what only a person sees.
     """
     from harness.gate import report
     from harness.operate import gate as gates
     from harness.operate.prepare import prepare as run
 
+    checks = gates.chosen(only)
+    if listed:
+        _print_checks(checks, gates.seconds_of_last_run(), json_output)
+        return
     if url:
         document = gates.of_address(
-            url, policy, _print_result, authority=authority, allow_hits=allow_hits
+            url, policy, _print_result, checks, authority=authority, allow_hits=allow_hits
         )
     else:
         run()
         settings = Settings.from_environment()
         chosen = dataclasses.replace(settings, image=image or settings.image)
-        document = gates.of_image(chosen, policy, _print_result)
+        document = gates.of_image(chosen, policy, _print_result, checks)
     if json_output:
         out.print_json(json.dumps(document))
     counts = document["counts"]
@@ -240,6 +253,52 @@ def gate(
         f" Next: open {os.path.relpath(gates.DIRECTORY / 'index.html')}"
     )
     report.require_kept(document, gates.DIRECTORY)
+
+
+def _print_checks(
+    checks: "Sequence[Check]", seconds: "Mapping[str, float]", json_output: bool
+) -> None:
+    if json_output:
+        told = [
+            {
+                "id": check.id,
+                "promise": check.promise,
+                "capabilities": sorted(it.name.lower() for it in check.capabilities),
+                "steps": [it.name.lower() for it in check.steps],
+                "seconds": seconds.get(check.id),
+            }
+            for check in checks
+        ]
+        out.print_json(json.dumps(told))
+        return
+    table = Table(Column("check", no_wrap=True), "it proves", "it needs", "seconds")
+    for check in checks:
+        needs = ", ".join(sorted(it.name.lower() for it in check.capabilities))
+        took = seconds.get(check.id)
+        table.add_row(check.id, check.promise, needs, "" if took is None else f"{took:.1f}")
+    out.print(table)
+    out.print("Seconds are those of the gate's last run here. Next: harness explain CHECK")
+
+
+@app.command()
+def explain(
+    name: Annotated[str, typer.Argument(metavar="CHECK", help="A check's id.")],
+    json_output: Json = False,
+) -> None:
+    """Say what a check proves, what it needs, and which mutants prove the check itself."""
+    from harness.operate import gate as gates
+
+    explained = [gates.explained(it) for it in gates.chosen(name)]
+    if json_output:
+        out.print_json(json.dumps([asdict(it) for it in explained]))
+        return
+    for told in explained:
+        out.print(f"[bold]{told.id}[/bold]  {escape(told.proves)}")
+        out.print(f"  needs    {'; '.join(told.needs) or 'nothing but an address'}")
+        out.print(f"  steps    {'; '.join(told.steps) or 'none'}")
+        for mutant, breaks in told.mutants.items():
+            out.print(f"  mutant   {mutant}: {escape(breaks)}")
+        out.print(f"Next: harness gate --only {told.id}")
 
 
 def _print_result(result: "Result") -> None:

@@ -112,7 +112,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         reaper.end(config.stash[_RUN])
 
 
-def _run(config: pytest.Config) -> "Run":
+def run_of(config: pytest.Config) -> "Run":
+    """Return the run that this process is part of, with the other workers of xdist."""
     from harness.stack import reaper
 
     worker: dict[str, str] | None = getattr(config, "workerinput", None)
@@ -125,14 +126,19 @@ def _run(config: pytest.Config) -> "Run":
 @pytest.fixture(scope="session")
 def matomo_settings(pytestconfig: pytest.Config) -> "Settings":
     """Which images to test: from the options, else from the environment."""
+    return settings_of(pytestconfig)
+
+
+def settings_of(config: pytest.Config) -> "Settings":
+    """Return which images to test: from the options, else from the environment."""
     import dataclasses
 
     from harness.settings import Settings
 
     chosen = {
-        "image": pytestconfig.getoption("--matomo-image"),
-        "matomo_base": pytestconfig.getoption("--matomo-base"),
-        "mariadb_base": pytestconfig.getoption("--matomo-mariadb"),
+        "image": config.getoption("--matomo-image"),
+        "matomo_base": config.getoption("--matomo-base"),
+        "mariadb_base": config.getoption("--matomo-mariadb"),
     }
     given = {name: value for name, value in chosen.items() if value}
     return dataclasses.replace(Settings.from_environment(), **given)
@@ -223,7 +229,7 @@ class SharedServers:
 @pytest.fixture(scope="session")
 def matomo_servers(matomo_golden: "Golden", pytestconfig: pytest.Config) -> SharedServers:
     """The web server and the database that `matomo` and `fresh_matomo` share, once a run."""
-    return SharedServers(matomo_golden, _run(pytestconfig))
+    return SharedServers(matomo_golden, run_of(pytestconfig))
 
 
 @pytest.fixture
@@ -248,7 +254,7 @@ def fresh_matomo(
 @pytest.fixture(scope="session")
 def matomo_servers_by_tls(matomo_golden: "Golden", pytestconfig: pytest.Config) -> SharedServers:
     """What `matomo_by_tls` shares, once a run."""
-    return SharedServers(matomo_golden, _run(pytestconfig), by_tls=True)
+    return SharedServers(matomo_golden, run_of(pytestconfig), by_tls=True)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from harness.gate.look import Look
@@ -34,6 +34,24 @@ class Capability(StrEnum):
     WEB_ROOT = "a web root of its own, whose code may be changed (dedicated containers)"
     DATABASE = "the database (a built image)"
     SERVICES = "the services around it: proxy, mail relay, archiver (a built image)"
+
+
+class UndeclaredCapabilityError(RuntimeError):
+    """A check uses a capability that it does not declare: a mistake in the check."""
+
+
+T = TypeVar("T")
+
+
+def given(value: T | None, capability: Capability) -> T:
+    """Return what a target offers by `capability`.
+
+    Raises:
+        UndeclaredCapabilityError: nothing; who declares the capability is not run then.
+    """
+    if value is None:
+        raise UndeclaredCapabilityError(f"Capability.{capability.name} is used and not declared")
+    return value
 
 
 class Step(StrEnum):
@@ -87,16 +105,19 @@ class Group(StrEnum):
 
     TRAFFIC = "traffic"
     ACCOUNTS = "accounts"
+    ENROLLED = "enrolled accounts"
     LOGIN = "login"
     WEB_ROOT = "web root"
     ALONE = "alone"
     """Nothing else may look meanwhile: the check breaks something for a moment."""
 
 
-TRAFFIC_STEPS: Final = frozenset(Step) - {
-    *(Step.ACCOUNTS, Step.ENROLLED_ACCOUNT, Step.SECOND_ENROLLED_ACCOUNT, Step.SITE)
+GROUP_OF_STEP: Final[Mapping[Step, Group]] = {
+    **dict.fromkeys(Step, Group.TRAFFIC),
+    Step.ACCOUNTS: Group.ACCOUNTS,
+    **dict.fromkeys((Step.ENROLLED_ACCOUNT, Step.SECOND_ENROLLED_ACCOUNT), Group.ENROLLED),
 }
-ACCOUNT_STEPS: Final = frozenset(Step) - TRAFFIC_STEPS - {Step.SITE}
+"""Who shares the results of a step; a test site is made in a moment and found by its name."""
 
 
 class CannotTellError(Exception):
@@ -207,11 +228,8 @@ class Area:
 
 
 def _group_of(capabilities: Iterable[Capability], steps: Iterable[Step]) -> Group | None:
-    if not TRAFFIC_STEPS.isdisjoint(steps):
-        return Group.TRAFFIC
-    if not ACCOUNT_STEPS.isdisjoint(steps):
-        return Group.ACCOUNTS
-    return Group.LOGIN if Capability.LOGIN in capabilities else None
+    groups = [GROUP_OF_STEP[it] for it in steps if it is not Step.SITE]
+    return next(iter(groups), Group.LOGIN if Capability.LOGIN in capabilities else None)
 
 
 LONGEST: Final = 600

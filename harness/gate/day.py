@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import requests
 
 from harness.errors import BrokenPromiseError
-from harness.gate.check import Step
+from harness.gate.check import Capability, Step, given
 from harness.gate.once import once, result_of
 from harness.gate.target import Target
 from harness.matomo import tracker, traffic
@@ -352,8 +352,7 @@ class Day:
         ]
 
     def _in_database(self) -> dict[str, Stored]:
-        assert self._target.database  # noqa: S101
-        rows = self._target.database.query(
+        rows = given(self._target.database, Capability.DATABASE).query(
             "SELECT a.name, INET6_NTOA(v.location_ip) AS address, v.user_id,"
             " LOWER(HEX(v.idvisitor)) AS visitor FROM {prefix}log_link_visit_action l"
             " JOIN {prefix}log_action a ON a.idaction = l.idaction_url"
@@ -540,9 +539,8 @@ class Day:
                 code = stands.archive()
             self.archivers.append(tasks)
             return code
-        assert self._target.shell  # noqa: S101  Capability.CHANGE
         try:
-            self._target.shell.console("core:archive")
+            given(self._target.shell, Capability.CONTAINER).console("core:archive")
         except BrokenPromiseError:
             return 1
         return 0

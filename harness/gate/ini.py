@@ -66,9 +66,7 @@ def pasteable(here: Ini, found: Iterable[str]) -> str:
     """Return what would make the repository's file say what runs: sections and keys, to paste."""
     lines: list[str] = []
     for difference in found:
-        match = re.match(r"\[([\w-]+)\] ([\w-]+):", difference)
-        assert match  # noqa: S101  of `differences`
-        section, key = match[1], match[2]
+        section, key = re.findall(r"^\[([\w-]+)\] ([\w-]+):", difference)[0]
         value = here.get(section, {}).get(key)
         lines.append(f"[{section}]")
         if value is None:

@@ -15,7 +15,7 @@ import requests
 
 from harness.errors import BrokenPromiseError, HarnessError
 from harness.gate import gui, sweep
-from harness.gate.check import NEEDS, CannotTellError, Step
+from harness.gate.check import NEEDS, CannotTellError, Capability, Step, given
 from harness.gate.day import Day
 from harness.gate.once import declared, once, result_of
 from harness.gate.people import People
@@ -23,6 +23,7 @@ from harness.gate.target import Stands, Target
 from harness.matomo import twofactor
 from harness.matomo.api import Api
 from harness.matomo.database import Database
+from harness.matomo.twofactor import Account
 from harness.matomo.web import IN_ENGLISH, Page, Parameters, Web
 from harness.policy import Policy
 from harness.stack.shell import MatomoShell
@@ -145,22 +146,24 @@ class Look:
         return self.target.api
 
     @property
+    def account(self) -> Account:
+        """A superuser with a second factor."""
+        return given(self.target.account, Capability.LOGIN)
+
+    @property
     def shell(self) -> MatomoShell:
         """Console and files."""
-        assert self.target.shell  # noqa: S101  Capability.CONTAINER
-        return self.target.shell
+        return given(self.target.shell, Capability.CONTAINER)
 
     @property
     def database(self) -> Database:
         """The schema."""
-        assert self.target.database  # noqa: S101  Capability.DATABASE
-        return self.target.database
+        return given(self.target.database, Capability.DATABASE)
 
     @property
     def stands(self) -> Stands:
         """What is around it."""
-        assert self.target.stands  # noqa: S101  Capability.SERVICES
-        return self.target.stands
+        return given(self.target.stands, Capability.SERVICES)
 
     # -- seen over HTTP ----------------------------------------------------------------------------
 
@@ -181,9 +184,8 @@ class Look:
         Raises:
             BrokenPromiseError: the login is refused.
         """
-        account, web = self.target.account, self.web
-        assert account  # noqa: S101  Capability.LOGIN
-        twofactor.sign_in(web, account)
+        web = self.web
+        twofactor.sign_in(web, self.account)
         web.session.cookies.update(IN_ENGLISH)
         return web
 
@@ -232,10 +234,8 @@ class Look:
             CannotTellError: there is no browser here.
             BrokenPromiseError: the login is refused, or the page is not shown.
         """
-        account = self.target.account
-        assert account  # noqa: S101  Capability.LOGIN
         session = self.superuser.session.cookies.get_dict()
-        where = (self.target.url, account, session, self.target.authority)
+        where = (self.target.url, self.account, session, self.target.authority)
         # In a thread of its own: pytest-playwright may have the browser's loop in this one.
         with ThreadPoolExecutor(1) as aside:
             return aside.submit(gui.see, *where).result()

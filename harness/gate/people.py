@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +16,8 @@ from harness.matomo.twofactor import Account
 from harness.matomo.web import Page, Parameters, Web
 
 ROLES: Final = ("view", "admin", "superuser")
+DOMAIN: Final = "test-accounts.example"
+"""Of the addresses of all test accounts: by it they are told from the institution's own."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +40,17 @@ class People:
 
     Args:
         target: with Capability.CHANGE.
-        made: logins of all of them so far.
     """
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self.made: set[str] = set()
 
     def new(self, role: str) -> Person:
         """Make somebody with a role on site 1, who has never logged in."""
         api = self._target.api
         mark = secrets.token_hex(4)
-        person = Person(f"{role}-{mark}", secrets.token_urlsafe(12), f"{mark}@people.example")
+        person = Person(f"{role}-{mark}", secrets.token_urlsafe(12), f"{mark}@{DOMAIN}")
         confirmed = self._confirmation
-        self.made.add(person.login)
         api.call(
             "UsersManager.addUser",
             userLogin=person.login,
@@ -84,11 +84,13 @@ class People:
     @result_of(Step.ACCOUNTS)
     def without_factor(self) -> dict[str, tuple[Person, Web, Page]]:
         """Of each role somebody who has given name and password, and the page behind that."""
-        found = {}
-        for role in ROLES:
+
+        def come(role: str) -> tuple[Person, Web, Page]:
             person, web = self.new(role), self._target.web
-            found[role] = (person, web, twofactor.log_in(web, person.login, person.password))
-        return found
+            return person, web, twofactor.log_in(web, person.login, person.password)
+
+        with ThreadPoolExecutor(len(ROLES)) as side_by_side:
+            return dict(zip(ROLES, side_by_side.map(come, ROLES), strict=True))
 
     @result_of(Step.ENROLLED_ACCOUNT)
     def enrolled(self) -> tuple[Account, Web]:
@@ -111,6 +113,11 @@ class People:
         return web.get(
             {"module": "CoreHome", "action": "index", "idSite": 1, "period": "day", "date": "today"}
         )
+
+
+def is_test_account(address: object) -> bool:
+    """Whether this mail address is a test account's."""
+    return str(address).endswith(f"@{DOMAIN}")
 
 
 def ask_by_session(web: Web, page: str, method: str, more: Parameters) -> str:

@@ -1,5 +1,6 @@
 """Running the checks on a target: steps first, each check within its time, several at once."""
 
+import functools
 import threading
 import time
 import traceback
@@ -105,9 +106,16 @@ class Runner:
             with within(self._seconds, f"the check {check.id}"):
                 ended.append(_finding(check, self._look))
 
+        _watch_threads()
+        before = len(_THREAD_ERRORS)
         thread = threading.Thread(target=look, name=check.id, daemon=True)
         thread.start()
         thread.join(self._seconds + CLEAN_UP_SECONDS)
+        if errors := _THREAD_ERRORS[before:]:
+            # Whose thread it was is not known: of checks side by side none is passed over.
+            seen = f"an error in a thread: {errors[0].splitlines()[-1]}"[:300]
+            files = {TRACEBACK: "\n".join(errors)}
+            return Status.ERROR, Finding(False, check.promise, seen, files)
         if ended:
             return ended[0]
         seen = "it was still at work, and could not be ended"
@@ -171,6 +179,23 @@ def lanes(checks: Sequence[Check]) -> tuple[list[list[Check]], list[Check]]:
         [it for it in (*together, *free) if it],
         [it for it in checks if it.group is Group.ALONE],
     )
+
+
+_THREAD_ERRORS: Final[list[str]] = []
+"""Tracebacks of threads that nobody waited for the result of."""
+
+
+@functools.cache
+def _watch_threads() -> None:
+    """Keep what ends a thread by an error, and have it told as before."""
+    tell = threading.excepthook
+
+    def keep(error: threading.ExceptHookArgs) -> None:
+        told = traceback.format_exception(error.exc_type, error.exc_value, error.exc_traceback)
+        _THREAD_ERRORS.append("".join(told))
+        tell(error)
+
+    threading.excepthook = keep
 
 
 def _finding(check: Check, look: Look) -> tuple[Status, Finding]:

@@ -96,6 +96,13 @@ class Target:
         return frozenset(capability for capability, what in offered.items() if what)
 
     @property
+    def secrets(self) -> list[str]:
+        """Passwords, tokens and the like that no report may tell."""
+        of_account = (self.account.password, self.account.secret) if self.account else ()
+        of_services = self.stands.secrets.values() if self.stands else ()
+        return [it for it in (self.token, *of_account, *of_services) if it]
+
+    @property
     def web(self) -> Web:
         """A new conversation with it, without cookies."""
         limit = TIME_LIMIT if self.may_change else PATIENCE

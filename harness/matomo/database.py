@@ -102,9 +102,11 @@ class Database:
 
     def _end(self, session: int) -> None:
         """End a session of this user's whose answer takes too long, or that is over already."""
-        with contextlib.suppress(pymysql.Error, HarnessError), self.connection() as connection:
-            connection.kill(session)  # type: ignore[no-untyped-call]
-        require_time_left()
+        try:
+            require_time_left()
+        finally:  # the clean-up, which the time that is over has no part in
+            with contextlib.suppress(pymysql.Error, HarnessError), self.connection() as connection:
+                connection.kill(session)  # type: ignore[no-untyped-call]
 
     def tables(self) -> set[str]:
         """Names of Matomo's tables, without the prefix."""

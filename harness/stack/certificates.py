@@ -1,6 +1,7 @@
 """Certificates of an authority of our own: for the load balancer, the database, the mail relay."""
 
 import functools
+import os
 import ssl
 import threading
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import trustme
 
-from harness.stack.reaper import this_process
+from harness.stack.reaper import Run, this_process
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,39 @@ class Authority:
         return Certificate(chain, leaf.private_key_pem.bytes(), self.file)
 
 
+@dataclass(frozen=True)
+class KnownAuthority:
+    """An authority of which only the certificate is here: another process signs.
+
+    Args:
+        file: with its certificate.
+    """
+
+    file: Path
+
+    def issue(self, *_names: str, expired: bool = False) -> Certificate:
+        """Return what is known of a certificate that the other process issued: who signed it."""
+        del expired
+        return Certificate(b"", b"", self.file)
+
+
 _one_at_a_time = threading.Lock()
 
 
-def authority() -> Authority:
-    """Return the authority of this process's test stacks; its file ends with the process."""
+def authority(run: Run | None = None) -> Authority:
+    """Return the authority of this process's test stacks; its file ends with the run.
+
+    Args:
+        run: whose stacks they are; this process's own by default.
+    """
     # Two threads that ask first would make two, of which only one is in the file.
     with _one_at_a_time:
-        return _authority()
+        return _authority(run or this_process())
 
 
 @functools.cache
-def _authority() -> Authority:
-    return Authority(this_process().file("authority.pem"))
+def _authority(run: Run) -> Authority:
+    return Authority(run.file(f"authority-{os.getpid()}.pem"))
 
 
 @functools.cache

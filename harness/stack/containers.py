@@ -21,6 +21,7 @@ from harness.errors import HarnessError, MachineCannotError
 from harness.matomo.database import Database
 from harness.matomo.web import Web
 from harness.stack.certificates import Certificate, loopback_tls
+from harness.stack.engine import engine
 from harness.stack.reaper import Run, this_process
 from harness.stack.shell import ANSWER_SECONDS, MatomoShell, wait_for_answer, wait_for_web
 
@@ -138,6 +139,14 @@ class HarnessContainer(DockerContainer):
                 next_command=f"docker run --rm {self.image}",
             ) from error
         return started
+
+    def attach(self, container_id: str) -> None:
+        """Be the container that another process started.
+
+        Raises:
+            NotFound: it is gone.
+        """
+        self._container = engine().containers.get(container_id)
 
     def stop(self, force: bool = True, delete_volume: bool = True) -> None:
         """Remove it, unless it is gone already."""

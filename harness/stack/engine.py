@@ -106,7 +106,7 @@ def execute(
 
     def kill() -> None:
         killed.set()
-        _kill(container, mark)
+        _kill(container, mark, user)
 
     timer = threading.Timer(left, kill)
     timer.daemon = True
@@ -138,14 +138,25 @@ def execute(
     return Executed(api.exec_inspect(made)["ExitCode"], out, err)
 
 
-def _kill(container: Container, mark: str) -> None:
+KILL: Final = """
+of() { sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 4; }
+for found in $(grep -lsa "$1" /proc/[0-9]*/environ); do
+    session=$(of "$(echo "$found" | cut -d / -f 3)")
+    for process in /proc/[0-9]*; do
+        process=${process#/proc/}
+        [ "$(of "$process")" != "$session" ] || kill -KILL "$process"
+    done
+done 2>/dev/null
+"""
+"""Kills the session of a process whose environment has a mark: the engine begins one for each
+command. By the command's own user: not even root may read the environment of another's process
+without a capability that containers do not have (ptrace), but may kill all of a session."""
+
+
+def _kill(container: Container, mark: str, user: str) -> None:
     """Kill the command with this mark, and what it has started."""
-    script = (
-        f"for it in $(grep -lsa {MARK}={mark} /proc/[0-9]*/environ);"
-        ' do it=${it#/proc/}; [ "${it%/environ}" = $$ ] || kill -KILL "${it%/environ}"; done'
-    )
     with contextlib.suppress(DockerException):  # the container is gone, and its processes with it
-        container.exec_run(["sh", "-c", script], user="root")
+        container.exec_run(["sh", "-c", KILL, "sh", f"{MARK}={mark}"], user=user)
 
 
 ENGINE_SECONDS: Final = 30.0

@@ -8,6 +8,7 @@ an archiver is a second container. Starts installed, from golden images.
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
@@ -18,10 +19,11 @@ from harness.matomo.api import Api
 from harness.matomo.web import Web
 from harness.stack import archiver
 from harness.stack.archiver import Archived
-from harness.stack.certificates import Authority, Certificate, authority
+from harness.stack.certificates import Authority, Certificate, KnownAuthority, authority
 from harness.stack.containers import (
     LOOPBACK,
     SMALL_DATABASE,
+    HarnessContainer,
     MariaDBContainer,
     MatomoContainer,
     network,
@@ -32,7 +34,7 @@ from harness.stack.images import Image
 from harness.stack.instance import Instance
 from harness.stack.load_balancer import LoadBalancer
 from harness.stack.mail import MailContainer
-from harness.stack.reaper import this_process
+from harness.stack.reaper import Run, this_process
 from harness.stack.shell import wait_for_web
 
 BEHIND_TLS: Final = {
@@ -56,6 +58,8 @@ class Production:
         certificate: the database's.
         trusted: whom Matomo trusts; the authority that signed everything here by default.
         database_memory: of the database's data, in bytes.
+        run: whose containers they are; this process's own by default.
+        is_throttled: the tasks get no more of a processor than on Fargate.
     """
 
     def __init__(
@@ -68,42 +72,96 @@ class Production:
         certificate: Certificate | None = None,
         trusted: Authority | None = None,
         database_memory: int | None = None,
+        run: Run | None = None,
+        is_throttled: bool = True,
     ) -> None:
         self._golden = golden
+        self._run = run or this_process()
+        self._is_throttled = is_throttled
         self._image = image or golden.web
         self._environment = environment
         self._efs = efs
-        self._trusted = trusted or authority()
-        self._certificate = certificate or authority().issue(*ALL_NAMES)
+        self._signer: Authority | KnownAuthority = authority(self._run)
+        self._trusted: Authority | KnownAuthority = trusted or self._signer
+        self._certificate = certificate or self._signer.issue(*ALL_NAMES)
         self._database_memory = database_memory
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
         """Start everything, side by side."""
         with self._running as running:
-            self.network: Network = running.enter_context(network())
-            certificate = authority().issue(*ALL_NAMES)
-            self.mariadb = MariaDBContainer(
-                self._golden.database.reference,
-                self.network,
-                passwords=self._golden.installed.passwords,
-                arguments=SMALL_DATABASE,
-                certificate=self._certificate,
-                memory=self._database_memory,
-            )
-            self.mail = MailContainer(self.network, certificate=certificate)
-            self.load_balancer = LoadBalancer(self.network, certificate)
-            self.matomo = self.task()
+            self._describe(running.enter_context(network(self._run)))
             # By its name, as it may be another one by then.
             running.callback(lambda: self.matomo.stop())
             with ThreadPoolExecutor() as side_by_side:
                 task = side_by_side.submit(self.matomo.start)
-                stands = (self.mariadb, self.mail, self.load_balancer)
-                list(side_by_side.map(running.enter_context, stands))
+                services = (self.mariadb, self.mail, self.load_balancer)
+                list(side_by_side.map(running.enter_context, services))
                 task.result()
             self.wait_for_a_target()
             self._running = running.pop_all()
         return self
+
+    def _describe(self, own_network: Network) -> None:
+        """Say what the containers are, without starting one."""
+        certificate = self._signer.issue(*ALL_NAMES)
+        self.network = own_network
+        self.mariadb = MariaDBContainer(
+            self._golden.database.reference,
+            self.network,
+            passwords=self._golden.installed.passwords,
+            run=self._run,
+            arguments=SMALL_DATABASE,
+            certificate=self._certificate,
+            memory=self._database_memory,
+        )
+        self.mail = MailContainer(self.network, certificate=certificate, run=self._run)
+        self.load_balancer = LoadBalancer(self.network, certificate, run=self._run)
+        self.matomo = self.task()
+
+    # -- one deployment for several processes ------------------------------------------------------
+
+    @property
+    def whereabouts(self) -> dict[str, str]:
+        """What another process of the run needs to `attach`; a password is among it."""
+        return {
+            "network": str(self.network.name),
+            "authority": str(self._signer.file),
+            "mail password": self.mail.password,
+            **{name: str(it.get_wrapped_container().id) for name, it in self._services.items()},
+        }
+
+    @property
+    def _services(self) -> dict[str, HarnessContainer]:
+        return {
+            "matomo": self.matomo,
+            "mariadb": self.mariadb,
+            "mail": self.mail,
+            "load balancer": self.load_balancer,
+        }
+
+    @classmethod
+    def attach(cls, golden: Golden, run: Run, whereabouts: Mapping[str, str]) -> Self:
+        """Return the deployment that another process of `run` started.
+
+        Args:
+            golden: what it was started from.
+            run: whose containers they are.
+            whereabouts: of the deployment.
+
+        Raises:
+            NotFound: a container of it is gone.
+        """
+        attached = cls(golden, run=run)
+        attached._signer = KnownAuthority(Path(whereabouts["authority"]))
+        attached._trusted = attached._signer
+        own_network = network(run)
+        own_network.name = whereabouts["network"]
+        attached._describe(own_network)
+        attached.mail.password = whereabouts["mail password"]
+        for name, container in attached._services.items():
+            container.attach(whereabouts[name])
+        return attached
 
     def __exit__(
         self,
@@ -138,11 +196,13 @@ class Production:
             **self._environment,
             **environment,
         }
-        options = {**task.read().web.limits, "mounts": self._efs.mounts() if self._efs else []}
+        limits = task.read().web.limits if self._is_throttled else {}
+        options = {**limits, "mounts": self._efs.mounts() if self._efs else []}
         return MatomoContainer(
             (image or self._image).reference,
             self.network,
             {name: value for name, value in variables.items() if value is not None},
+            run=self._run,
             authority=self._trusted.file,
             options=options,
         )
@@ -170,7 +230,7 @@ class Production:
     def archive(self, *options: str) -> Archived:
         """Run the scheduled task once, to its end; `options` are core:archive's."""
         web = self.matomo.get_wrapped_container()
-        return archiver.archive(web, this_process().labels, *options)
+        return archiver.archive(web, self._run.labels, *options)
 
     @property
     def salt(self) -> str:
@@ -188,7 +248,7 @@ class Production:
             database=self.mariadb.database,
             account=self._golden.installed.account,
             token=self._golden.installed.token,
-            authority=authority().file,
+            authority=self._signer.file,
         )
 
     @property

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +31,7 @@ from harness.stack.engine import engine
 from harness.stack.golden import Golden
 from harness.stack.load_balancer import LoadBalancer
 from harness.stack.mail import Mailbox, MailContainer
-from harness.stack.production import ALL_NAMES, BEHIND_TLS
+from harness.stack.production import ALL_NAMES, BEHIND_TLS, Production
 from harness.stack.reaper import Run
 from harness.stack.servers import Servers
 from harness.stack.shell import is_alive
@@ -100,6 +101,30 @@ def shared_servers_by_tls(golden: Golden, run: Run) -> Servers:
         MachineCannotError: one of them does not come up.
     """
     return _once(golden, run, "servers-by-tls", lambda: _start_by_tls(golden, run))
+
+
+def shared_production(golden: Golden, run: Run) -> Production:
+    """Return the run's one deployment in production's shape, started if it does not run.
+
+    Args:
+        golden: what it is started from.
+        run: it ends with it, not with this process.
+
+    Raises:
+        MachineCannotError: one of its containers does not come up.
+    """
+    name = f"production-{golden.web.digest}"
+    with FileLock(run.file(f"{name}.lock")):
+        state = run.file(f"{name}.json")
+        with suppress(FileNotFoundError, NotFound):
+            return Production.attach(golden, run, json.loads(state.read_text()))
+        reaper.watch_once(run)
+        with step("Starting the deployment that the checks share"):
+            production = Production(golden, run=run, is_throttled=False).__enter__()
+        production.keep()
+        state.touch(mode=0o600)
+        state.write_text(json.dumps(production.whereabouts))
+    return production
 
 
 def _once(golden: Golden, run: Run, kind: str, start: Callable[[], _Started]) -> Servers:

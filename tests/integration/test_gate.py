@@ -1,27 +1,39 @@
 """The gate on a healthy deployment: every promise is kept, and nothing is passed over."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
 from harness import policy
-from harness.gate import run, target
-from harness.gate.check import Status
-from harness.stack.production import Production
+from harness.gate.check import Check, Status
+from harness.gate.checks import ALL
+from harness.pytest_gate import Gate, gate_on, group_of
+from harness.pytest_plugin import run_of
+from harness.stack.evidence import DATABASE_ERRORS, WEB_ERRORS
+from harness.stack.golden import Golden
 
-PROMISED = policy.read()
+REFUSED = '" 5'
+"""In a line of the web server's log: the gate asks for what is refused."""
 
 
-# The whole gate takes 100 to 160 s here; a guard against what hangs, which a busy machine does not.
-@pytest.mark.timeout(900)
-@pytest.mark.matomo_log(r'" 5\d\d ', reason="the gate asks for what is refused")
-def test_a_healthy_deployment_keeps_every_promise(
-    matomo_production: Production, figure: Callable[[str], None]
-) -> None:
-    results = run.run(target.of_production(matomo_production, PROMISED))
-    figure(f"{len(results)} checks in {sum(it.seconds for it in results):.0f} s")
-    assert not [
-        f"{it.status} {it.check.id}: expected {it.expected}; seen {it.seen}"
-        for it in results
-        if it.status is not Status.PASS
-    ]
+@pytest.fixture(scope="session")
+def gate(
+    matomo_golden: Golden, request: pytest.FixtureRequest, pytestconfig: pytest.Config
+) -> Iterator[Gate]:
+    """The gate on the run's deployment; at its end nothing unforeseen is in the servers' logs."""
+    callspecs = [getattr(it, "callspec", None) for it in request.session.items]
+    asked = [it.params["check"] for it in callspecs if it and "check" in it.params]
+    made = gate_on(matomo_golden, run_of(pytestconfig), policy.POLICY_FILE, asked)
+    yield made
+    web, database = made.production.matomo.log, made.production.mariadb.log
+    errors = [it for it in web.splitlines() if WEB_ERRORS.search(it) and REFUSED not in it]
+    errors += [it for it in database.splitlines() if DATABASE_ERRORS.search(it)]
+    assert errors == []
+
+
+@pytest.mark.parametrize("check", [pytest.param(it, id=it.id, marks=group_of(it)) for it in ALL])
+def test_a_healthy_deployment_keeps(gate: Gate, check: Check) -> None:
+    result = gate.result(check)
+    assert (result.status, result.seen) == (Status.PASS, result.seen), (
+        f"{check.promise} Expected {result.expected}; seen: {result.seen}; {result.files}"
+    )

@@ -1,0 +1,135 @@
+"""The gate as pytest items, in another project: a policy file has a test for each check."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import policy
+from harness.gate.checks import ALL
+from harness.settings import ROOT
+from harness.stack.engine import engine
+from harness.stack.images import Image
+
+LOOKED_AT = "exposure"
+
+
+@pytest.fixture
+def options(any_image: Image) -> tuple[str, ...]:
+    given = f"--matomo-image={any_image.reference}"
+    return (given, "-p", "no:cacheprovider", "-p", "no:playwright")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project with a policy of its own, and a test."""
+    pytester.path.joinpath("policy.toml").write_text(policy.POLICY_FILE.read_text())
+    pytester.makepyfile(test_own="def test_own(): pass")
+    return pytester
+
+
+def collected(result: pytest.RunResult) -> list[str]:
+    return [line for line in result.outlines if "::" in line]
+
+
+def test_a_policy_that_is_named_has_an_item_for_each_check(project: pytest.Pytester) -> None:
+    items = collected(project.runpytest_subprocess("policy.toml", "--collect-only", "-q"))
+    assert items == [f"policy.toml::{it.id}" for it in ALL]
+
+
+def test_a_policy_in_testpaths_is_collected(project: pytest.Pytester) -> None:
+    project.makeini("[pytest]\ntestpaths = policy.toml test_own.py")
+    items = collected(project.runpytest_subprocess("--collect-only", "-q"))
+    assert items == [*(f"policy.toml::{it.id}" for it in ALL), "test_own.py::test_own"]
+
+
+def test_a_policy_that_is_met_is_left_alone(project: pytest.Pytester) -> None:
+    items = collected(project.runpytest_subprocess(".", "--collect-only", "-q"))
+    assert items == ["test_own.py::test_own"]
+
+
+def test_words_and_ids_choose_checks(project: pytest.Pytester) -> None:
+    some = ("policy.toml", "-k", "masking and bulk", "--collect-only", "-q")
+    assert [it.rpartition("::")[2] for it in collected(project.runpytest_subprocess(*some))] == [
+        "masking.ipv4_in_bulk",
+        "masking.ipv6_in_bulk",
+    ]
+    one = ("policy.toml::gui.pages_say_words", "--collect-only", "-q")
+    assert len(collected(project.runpytest_subprocess(*one))) == 1
+
+
+def test_a_broken_policy_is_one_line(project: pytest.Pytester) -> None:
+    project.path.joinpath("policy.toml").write_text("[plugins]\nactive = 7\n")
+    result = project.runpytest_subprocess("policy.toml")
+    assert result.ret != 0
+    result.assert_outcomes(errors=1)
+    text = result.stdout.str()
+    assert "Traceback" not in text
+    (told,) = [it for it in result.outlines if it.startswith("expected ")]
+    assert "policy.toml" in told
+    assert "; seen: " in told
+    assert "; next: " in told
+
+
+def test_checks_that_share_steps_cannot_be_scattered(project: pytest.Pytester) -> None:
+    result = project.runpytest_subprocess("policy.toml", "-n", "2", "--dist", "worksteal")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*next: pytest -n 3 --dist loadgroup*"])
+
+
+def test_workers_share_one_deployment(project: pytest.Pytester, options: tuple[str, ...]) -> None:
+    # Beside the checks of the web server one of each kind that is kept together.
+    words = f"{LOOKED_AT} or nowhere_in_a_file or view_user_must_enrol or a_start_leaves"
+    project.makeconftest(
+        """
+        import pytest
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_teardown(item):
+            from harness.pytest_gate import _GATES
+            (gate,) = item.config.stash[_GATES].values()
+            print("ran on", gate.production.load_balancer.get_wrapped_container().id)
+        """
+    )
+    result = project.runpytest_subprocess(
+        *options, "policy.toml", "-n", "2", "-k", words, "-rA", "-v"
+    )
+    assert result.ret == 0, result.stdout.str()
+    text = result.stdout.str()
+    assert len(set(re.findall(r"ran on (\w+)", text))) == 1
+    assert set(re.findall(r"^\[(gw\d)\]", text, re.MULTILINE)) == {"gw0", "gw1"}
+    (deployment,) = set(re.findall(r"ran on (\w+)", text))
+    assert deployment not in {it.id for it in engine().containers.list(all=True)}
+
+
+def test_one_line_runs_the_gate_from_the_wheel_and_a_finding_is_the_message(
+    project: pytest.Pytester,
+    options: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet"]
+    site = str(tmp_path / "site")
+    subprocess.run([*install, "--target", site, str(wheel)], check=True, capture_output=True)
+    monkeypatch.setenv("PYTHONPATH", site)
+    file = project.path / "policy.toml"
+    # This institution's policy promises a header that the image does not send.
+    promised = file.read_text().replace("security_headers = [", 'security_headers = ["X-Own", ')
+    file.write_text(promised)
+    result = project.runpytest_subprocess(
+        *options, "policy.toml", "-k", "exposure.security_headers_are_there or exposure.trace"
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "Every page has the security headers of the policy*",
+            "expected no missing or unknown header",
+            "  seen: X-Own",
+            "  next: harness explain exposure.security_headers_are_there",
+        ]
+    )

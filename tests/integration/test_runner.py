@@ -1,0 +1,116 @@
+"""The runner on a real Matomo: what hangs is ended, and a scan without an archive never passes."""
+
+import dataclasses
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+
+from harness import policy
+from harness.gate import run, target
+from harness.gate.check import Check, Finding, Status, Step, holds
+from harness.gate.checks import ALL
+from harness.gate.look import Look
+from harness.gate.run import Runner
+from harness.matomo.web import Web
+from harness.stack import archiver
+from harness.stack.instance import Instance
+from harness.stack.production import Production
+from harness.time_limit import CLEAN_UP_SECONDS
+
+PROMISED = policy.read()
+
+
+def check(looking: Callable[[Look], Finding]) -> Check:
+    return Check("test.one", "It is so.", frozenset(), looking)
+
+
+def healthy(look: Look) -> Finding:
+    return holds(look.shell.run("echo", "well").strip() == "well", "well", "something else")
+
+
+def hang_in_a_command(look: Look) -> Finding:
+    return holds(bool(look.shell.run("sh", "-c", "sleep 4321 & sleep 4321")), "", "")
+
+
+def hang_as_root(look: Look) -> Finding:
+    # As the image's own programs do: root, who becomes the web server's user.
+    script = "setpriv --reuid=www-data --regid=www-data --clear-groups sleep 4321 & sleep 4321"
+    return holds(bool(look.shell.run("sh", "-c", script, user="root")), "", "")
+
+
+def hang_in_a_query(look: Look) -> Finding:
+    return holds(bool(look.database.query("SELECT SLEEP(4321)")), "", "")
+
+
+def hang_in_a_request(_: Look) -> Finding:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        return holds(Web(f"http://127.0.0.1:{silent.getsockname()[1]}").get().ok, "", "")
+
+
+def go_on_for_ever(look: Look) -> Finding:
+    while True:
+        look.shell.run("true")
+
+
+def at_work(instance: Instance) -> list[str]:
+    """What of the hanging checks is still at work there."""
+    sleeping = instance.shell.run(
+        "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '", user="root"
+    )
+    asking = instance.database.query("SHOW FULL PROCESSLIST")
+    # Its own command line has the word with brackets.
+    found = ["a command"] if "sleep 4321" in sleeping else []
+    return found + ["a query" for it in asking if "SLEEP(4321)" in str(it["Info"])]
+
+
+@pytest.mark.parametrize(
+    "looking",
+    [hang_in_a_command, hang_as_root, hang_in_a_query, hang_in_a_request, go_on_for_ever],
+)
+def test_a_check_that_hangs_is_ended_with_all_that_it_began(
+    fresh_matomo: Instance, looking: Callable[[Look], Finding]
+) -> None:
+    runner = Runner(target.of_instance(fresh_matomo, PROMISED), [], seconds=1.5)
+    begun = time.monotonic()
+    hung = runner.run(check(looking))
+    assert hung.status is Status.ERROR
+    assert "to end within 2 s" in hung.expected, hung
+    assert time.monotonic() - begun < CLEAN_UP_SECONDS, "it ended by itself"
+    assert at_work(fresh_matomo) == []
+    assert runner.run(check(healthy)).status is Status.PASS
+
+
+def test_a_check_that_hangs_leaves_things_as_they_were(fresh_matomo: Instance) -> None:
+    shell = fresh_matomo.shell
+    before = shell.read(shell.config)
+
+    def looking(look: Look) -> Finding:
+        shell.write(shell.config, "")
+        try:
+            return hang_in_a_command(look)
+        finally:
+            shell.write(shell.config, before)
+
+    runner = Runner(target.of_instance(fresh_matomo, PROMISED), [], seconds=2)
+    assert runner.run(check(looking)).status is Status.ERROR
+    assert shell.read(shell.config) == before
+
+
+def test_no_scan_for_leaks_passes_where_the_archiver_is_missing(
+    matomo_production: Production, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiver, "COMMAND", "sh")  # which does not find the archiver: exit 127
+    healthy = target.of_production(matomo_production, PROMISED)
+    assert healthy.stands
+    stands = dataclasses.replace(
+        healthy.stands, archive=lambda: matomo_production.archive("-c", "no-archiver").exit_code
+    )
+    scans = [it for it in ALL if Step.ARCHIVES in it.steps]
+    assert {"masking.nowhere_in_the_database", "user_ids.nowhere_in_a_file"} < {
+        it.id for it in scans
+    }
+    results = run.run(dataclasses.replace(healthy, stands=stands), scans)
+    assert {it.check.id: it.status for it in results} == {it.id: Status.ERROR for it in scans}
+    assert {it.seen for it in results} == {"exit code 127"}

@@ -69,6 +69,8 @@ def at_work(instance: Instance) -> list[str]:
     "looking",
     [hang_in_a_command, hang_as_root, hang_in_a_query, hang_in_a_request, go_on_for_ever],
 )
+# In one worker: each looks for what hangs in the web server that the workers share.
+@pytest.mark.xdist_group("hanging")
 def test_a_check_that_hangs_is_ended_with_all_that_it_began(
     fresh_matomo: Instance, looking: Callable[[Look], Finding]
 ) -> None:
@@ -98,6 +100,7 @@ def test_a_check_that_hangs_leaves_things_as_they_were(fresh_matomo: Instance) -
     assert shell.read(shell.config) == before
 
 
+@pytest.mark.slow(reason="a deployment of its own")
 def test_no_scan_for_leaks_passes_where_the_archiver_is_missing(
     matomo_production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from harness.progress import step
 from harness.settings import OWNER_LABEL, ROOT, project_name
 from harness.stack import reaper
 from harness.stack.engine import engine
-from harness.stack.images import REPOSITORY
+from harness.stack.images import REPOSITORY, listed
 from harness.stack.reaper import PLACE_LABEL, RUN_LABEL, Run, Thing
 
 FOLDER_LABEL: Final = "com.docker.compose.project.working_dir"
@@ -191,7 +191,7 @@ def _remove_ended_runs() -> list[str]:
 
 def _remove_images(seen: Seen) -> Cleaned:
     removed, left = [], []
-    for image in engine().images.list(filters={"label": OWNER_LABEL}):
+    for image in listed(OWNER_LABEL):
         if reason := why_it_stays(str(image.id), seen):
             left += [f"image {name}: {reason}" for name in image.tags or [str(image.id)]]
             continue

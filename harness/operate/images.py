@@ -12,7 +12,7 @@ from harness.progress import step
 from harness.settings import OWNER_LABEL
 from harness.stack.engine import engine
 from harness.stack.golden import GOLDEN_LABEL, MADE_FROM_LABEL, golden_lock, key_of
-from harness.stack.images import REPOSITORY
+from harness.stack.images import REPOSITORY, listed
 
 MIB: Final = 2**20
 
@@ -44,7 +44,7 @@ def held() -> list[Held]:
             str(image.attrs["Created"])[:16].replace("T", " "),
             "in use" if image.id in used else _stale(image) or "ready",
         )
-        for image in engine().images.list(filters={"label": OWNER_LABEL})
+        for image in listed(OWNER_LABEL)
         for name in image.tags or [str(image.id)]
     ]
     return sorted(found, key=lambda it: it.name)
@@ -57,7 +57,7 @@ def prune() -> list[str]:
     """
     removed = []
     with step("Removing golden images that nothing can use any more"):
-        for image in engine().images.list(filters={"label": GOLDEN_LABEL}):
+        for image in listed(GOLDEN_LABEL):
             # An image has no name yet in the moment between the end of its build and its tag.
             with (
                 contextlib.suppress(Timeout),
@@ -92,7 +92,7 @@ def _stale(image: EngineImage) -> str:
         return ""
     if not image.tags:
         return "stale: a build broke off, or another took its name"
-    here = {str(it.id) for it in engine().images.list()}
+    here = {str(it.id) for it in listed()}
     made_from = image.labels[MADE_FROM_LABEL].split()
     if not here.issuperset(made_from):
         return "stale: what it was made from has gone"

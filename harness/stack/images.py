@@ -4,6 +4,7 @@ Every image that is built here carries a tag made of what went into it, so that 
 twice and a change of any input builds anew.
 """
 
+import contextlib
 import hashlib
 import io
 import os
@@ -19,6 +20,7 @@ from typing import Any, Final, Literal
 
 import requests
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from docker.models.images import Image as EngineImage
 from filelock import FileLock
 from rich.text import Text
 
@@ -248,6 +250,19 @@ def local(reference: str, origin: Origin) -> Image | None:
             return None
         raise
     return Image(reference, str(found.id), origin)
+
+
+def listed(label: str | None = None) -> list[EngineImage]:
+    """Return the engine's images; one that somebody removes meanwhile is left out.
+
+    Args:
+        label: only those that carry it.
+    """
+    found = []
+    for summary in engine().api.images(filters={"label": label} if label else None):
+        with contextlib.suppress(ImageNotFound):  # the client's own list ends in this error
+            found.append(engine().images.get(summary["Id"]))
+    return found
 
 
 def _pulled(reference: str) -> Image | None:

@@ -24,6 +24,7 @@ def test_the_page_shows_two_bytes_masked(superuser: Page, evidence: Evidence) ->
     evidence.keep(superuser, "Two bytes of every address are masked")
 
 
+@pytest.mark.slow(reason="the gate looks as well")
 def test_one_byte_chosen_on_the_page_turns_the_gate_red(
     superuser: Page, matomo_by_tls: MatomoByTls
 ) -> None:

@@ -59,6 +59,7 @@ def test_masking(
 @plugins_page
 @plugins_page_log
 @pytest.mark.parametrize("change", ["plugin:activate UserId", "plugin:deactivate NoUserIds"])
+@pytest.mark.slow(reason="waits for what must not come")
 def test_plugins(superuser: Page, matomo_by_tls: MatomoByTls, change: str) -> None:
     matomo_by_tls.instance.shell.console(*change.split())
     Plugins(superuser).open()

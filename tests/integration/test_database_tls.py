@@ -65,6 +65,7 @@ def lenient(any_golden: Golden, request: pytest.FixtureRequest) -> Iterator[Prod
 
 
 @pytest.mark.parametrize("lenient", [{"MATOMO_DATABASE_ENABLE_SSL": "0"}], indirect=True)
+@pytest.mark.slow(reason="a deployment of its own")
 def test_a_session_in_clear_text_is_seen(lenient: Production) -> None:
     seen = sessions_of(lenient, lambda: lenient.web.get({"module": "Login"}))
     assert seen.all
@@ -74,6 +75,7 @@ def test_a_session_in_clear_text_is_seen(lenient: Production) -> None:
 
 
 @pytest.mark.parametrize("lenient", [{"MATOMO_DATABASE_SSL_CA": ""}], indirect=True)
+@pytest.mark.slow(reason="a deployment of its own")
 def test_without_an_authority_clear_text_is_not_spoken_and_the_log_says_so(
     lenient: Production,
 ) -> None:

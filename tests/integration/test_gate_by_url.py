@@ -54,6 +54,7 @@ def test_with_every_door_all_that_is_looked_at_is_kept(fresh_matomo: Instance) -
     assert row["visits"] == 0
 
 
+@pytest.mark.slow(reason="all checks that only look")
 def test_without_a_door_a_check_is_skipped_with_the_reason(fresh_matomo: Instance) -> None:
     results = looked(fresh_matomo, {})
     assert not broken(results)
@@ -161,6 +162,7 @@ def test_a_network_that_hangs(silent: str, monkeypatch: pytest.MonkeyPatch) -> N
         remote.target(silent, PROMISED, environment={})
 
 
+@pytest.mark.slow(reason="three commands")
 def test_the_command_says_so_too(checkout: Checkout) -> None:
     checkout.harness("gate", "--url", "nonsense").refuses(ExitCode.WRONG_INPUT, "http")
     checkout.harness("gate", "--url", "http://127.0.0.1:1").refuses(ExitCode.MACHINE_CANNOT)

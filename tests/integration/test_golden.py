@@ -174,7 +174,9 @@ def test_stale_images_are_listed_and_pruned_and_good_ones_stay(
     assert states[tag] == "stale: what it was made from has gone"
     assert states[any_golden.web.reference] in ("ready", "in use")
 
-    assert tag in json.loads(harness("images", "--prune", "--json").stdout)["removed"]
+    pruned = harness("images", "--prune", "--json")
+    assert pruned.returncode == 0, pruned.stderr
+    assert tag in json.loads(pruned.stdout)["removed"]
     assert images.local(tag, "local") is None
     assert images.local(any_golden.web.reference, "local")
 

@@ -223,6 +223,7 @@ def test_the_log_tells_of_refusals_and_no_password(
 
 
 @pytest.mark.parametrize("daemon", ["exim4", "node"])
+@pytest.mark.slow(reason="a container of its own, to its end")
 def test_the_container_ends_with_either_daemon(certificate: Certificate, daemon: str) -> None:
     with network() as place, MailContainer(place, certificate=certificate) as ending:
         container = ending.get_wrapped_container()

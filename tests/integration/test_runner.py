@@ -69,6 +69,8 @@ def at_work(instance: Instance) -> list[str]:
     "looking",
     [hang_in_a_command, hang_as_root, hang_in_a_query, hang_in_a_request, go_on_for_ever],
 )
+# In one worker: each looks for what hangs in the web server that the workers share.
+@pytest.mark.xdist_group("hanging")
 def test_a_check_that_hangs_is_ended_with_all_that_it_began(
     fresh_matomo: Instance, looking: Callable[[Look], Finding]
 ) -> None:

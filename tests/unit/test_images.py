@@ -1,9 +1,12 @@
 """What a build says of itself is read as a person would read it."""
 
+from types import SimpleNamespace
+
 import pytest
-from docker.errors import BuildError
+from docker.errors import BuildError, ImageNotFound
 
 from harness.progress import Step
+from harness.stack import images
 from harness.stack.images import _follow
 
 
@@ -22,3 +25,19 @@ def test_a_colour_is_no_word() -> None:
     stream = [{"stream": "the reason\n"}, {"stream": "\x1b[0m"}, {"error": "code 1"}]
     with pytest.raises(BuildError, match="the reason"):
         _follow(stream, Step("Building"))
+
+
+def test_an_image_that_goes_while_all_are_listed_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def get(name: str) -> str:
+        if name == "gone":
+            raise ImageNotFound("No such image")
+        return name
+
+    engine = SimpleNamespace(
+        api=SimpleNamespace(images=lambda **_: [{"Id": "here"}, {"Id": "gone"}]),
+        images=SimpleNamespace(get=get),
+    )
+    monkeypatch.setattr(images, "engine", lambda: engine)
+    assert images.listed() == ["here"]

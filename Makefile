@@ -83,8 +83,8 @@ lint: .venv/requirements.lock ## ruff, mypy, shellcheck, hadolint, yamllint, wor
 gate: .venv/requirements.lock ## prove every promise: of image/, of IMAGE=ref, or of a running instance, URL=https://…
 	@$(HARNESS) gate $(if $(ONLY),--only "$(ONLY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(URL),--url $(URL)) $(if $(AUTHORITY),--authority $(AUTHORITY)) $(if $(ALLOW_HITS),--allow-hits)
 
-mutants: .venv/requirements.lock ## the gate proves itself: each promise broken in turn; T=privacy, GENERATED=1, FULL=1
-	@$(HARNESS) mutants $(if $(T),--only "$(T)") $(if $(GENERATED),--generated) $(if $(FULL),--full)
+mutants: .venv/requirements.lock ## the gate proves itself: each promise broken in turn; T=privacy, GENERATED=1, FULL=1, SHARD=1/4
+	@$(HARNESS) mutants $(if $(T),--only "$(T)") $(if $(GENERATED),--generated) $(if $(FULL),--full) $(if $(SHARD),--shard "$(SHARD)")
 
 bench: .venv/requirements.lock ## the figures, into reports/bench.json
 	@$(HARNESS) prepare

@@ -327,25 +327,31 @@ def _print_result(result: "Result") -> None:
 def mutants(
     only: Annotated[str, typer.Option(help="Parts of ids, or a promise: privacy, drift …")] = "",
     full: Annotated[
-        bool, typer.Option("--full", help="Every check on every mutant: a night's work.")
+        bool,
+        typer.Option("--full", help="Every check on every mutant, each control alone: a night."),
     ] = False,
     made_by_rule: Annotated[
         bool, typer.Option("--generated", help="Those made of each key and variable as well.")
     ] = False,
+    shard: Annotated[str, typer.Option(help="A part of them all: 1/4.")] = "",
     image: Annotated[str, typer.Option(help="A built image; image/ by default.")] = "",
     json_output: Json = False,
 ) -> None:
     """Break each promise in turn: the gate must say so, and only then."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from harness.gate.mutants.turns import Shard
     from harness.operate import mutants as operation
     from harness.operate.prepare import prepare as run
 
     subjects = operation.chosen(only, with_generated=made_by_rule)
+    part = Shard.parse(shard) if shard else None
     run()
     settings = Settings.from_environment()
     settings = dataclasses.replace(settings, image=image or settings.image)
     subjects = operation.of_use(subjects, settings)
+    if part:
+        subjects = part.part_of(subjects, full=full)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=progress.console) as bar:
         task = bar.add_task("mutants", total=len(subjects))
@@ -358,7 +364,12 @@ def mutants(
             if said := _what_went_wrong(row):
                 bar.console.print(escape(said), style="red", soft_wrap=True)
 
-        document = operation.play(settings, subjects, full=full, whole=not only, told=told)
+        def told_of_red_group(row: "Row") -> None:
+            said = f"red together, played apart: {_what_went_wrong(row)}"
+            bar.console.print(escape(said), soft_wrap=True)
+
+        whole = not only and not part
+        document = operation.play(settings, subjects, full=full, whole=whole, told=told, shard=part)
     if json_output:
         out.print_json(json.dumps(document))
     for title in ("not_made", "killed_by_another_promise", "checks_without_a_kill"):

@@ -80,7 +80,7 @@ def gate_on(golden: "Golden", run: "Run", policy_file: Path, checks: Iterable["C
     from harness.stack.shared import shared_production
 
     promised = policy.read(policy_file)
-    production = shared_production(golden, run)
+    production = shared_production(golden, run, "gate")
     looked_at = target.of_production(production, promised)
     return Gate(production, Runner(looked_at, checks), run, tuple(looked_at.secrets))
 

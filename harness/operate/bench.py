@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +18,15 @@ from xml.etree import ElementTree
 from docker.models.containers import Container
 from rich.table import Table
 
+from harness import policy
 from harness.errors import BrokenPromiseError
+from harness.gate import target
+from harness.gate.check import Check
+from harness.gate.checks import ALL
+from harness.gate.run import run as run_checks
 from harness.matomo.web import Parameters
 from harness.operate import compose, local
+from harness.operate.gate import AT_ONCE
 from harness.progress import step
 from harness.settings import ROOT, WORKER_SECONDS, Settings
 from harness.stack import images, reaper
@@ -36,6 +42,7 @@ SAMPLES: Final = 20
 GROWTH: Final = 200
 TRIVIAL_TESTS: Final = 100
 HITS: Final = 200
+ONE_CHECK: Final = "masking.ipv4_in_bulk"
 MIB: Final = 2**20
 
 
@@ -87,7 +94,7 @@ class Record:
 
 
 def run(settings: Settings) -> Record:
-    """Measure; takes about ten minutes. The local stack is up afterwards.
+    """Measure; takes about a quarter of an hour. The local stack is up afterwards.
 
     Raises:
         HarnessError: something that is measured did not come up.
@@ -110,6 +117,8 @@ def run(settings: Settings) -> Record:
         quick = _quick_tests()
     with step(f"{HITS} hits by way of the load balancer, and as many straight to the task"):
         through, straight = _hits(state)
+    with step("The gate: one check at a time, three at once, and one check alone"):
+        in_turn, at_once, alone = _gates(state)
     with step("The local stack, down and up again"):
         local.up(settings)
         local.down()
@@ -142,6 +151,10 @@ def run(settings: Settings) -> Record:
                 "x",
                 1.15,
             ),
+            _figure("the gate, one check at a time", [in_turn], "s", None),
+            _figure("the gate, three checks at once", [at_once], "s", 45),
+            _ratio("three checks at once against one", round(in_turn / at_once, 1), 1.5),
+            _figure("one check that needs no archive", [alone], "s", 10),
             _figure("`make up` of all stands, images built", [first], "s", 60),
             _figure("second `make up`", second, "s", 5),
             _figure("the local stack, idle", [stack], "MiB", 700),
@@ -308,6 +321,20 @@ def _hits(state: Golden) -> tuple[list[float], list[float]]:
                 query: Parameters = {"idsite": 1, "rec": 1, "action_name": f"{number}"}
                 taken.append(_timed(functools.partial(web.get, query, "matomo.php")))
     return times[0][10:], times[1][10:]
+
+
+def _gates(state: Golden) -> tuple[float, float, float]:
+    """Seconds of the gate with its deployment: in turn, three at once, and one check alone."""
+    promised = policy.read()
+
+    def gate(checks: Sequence[Check], at_once: int) -> None:
+        with Production(state, is_throttled=False) as production:
+            run_checks(target.of_production(production, promised), checks, at_once=at_once)
+
+    one = [it for it in ALL if it.id == ONE_CHECK]
+    ways = ((ALL, 1), (ALL, AT_ONCE), (one, 1))
+    in_turn, at_once, alone = (_timed(functools.partial(gate, *it)) for it in ways)
+    return in_turn, at_once, alone
 
 
 def _trivial_tests(image: str, database_image: str) -> float:

@@ -7,7 +7,9 @@ from typing import Any, Final
 from harness import policy
 from harness.errors import WrongInputError
 from harness.gate.mutants import WRITTEN, generated, matrix, report
-from harness.gate.mutants.matrix import Row, Subject, Theatre
+from harness.gate.mutants.matrix import Row, Theatre
+from harness.gate.mutants.mutant import Subject
+from harness.gate.mutants.turns import Shard
 from harness.gate.mutants.variants import VARIANTS
 from harness.settings import REPORTS, Settings
 from harness.stack import images, reaper
@@ -17,6 +19,11 @@ from harness.stack.shared import shared_servers
 PAGE: Final = REPORTS / "mutants.html"
 PROMISES: Final = {"privacy": ("masking.", "user_ids.")}
 """Words for several areas."""
+ALL_CHECKS: Final = "all on each"
+QUICK_CHECKS: Final = (
+    "all on a control, several controls on one deployment; on a mutant those that it names and its"
+    " promise's that cost little"
+)
 
 
 def chosen(words: str, *, with_generated: bool) -> list[Subject]:
@@ -62,15 +69,19 @@ def play(
     full: bool,
     whole: bool,
     told: Callable[[Row], None],
+    told_of_red_group: Callable[[Row], None] = lambda _: None,
+    shard: Shard | None = None,
 ) -> dict[str, Any]:
     """Play `subjects` and write the matrix; return what mutants.json holds.
 
     Args:
         settings: which image.
         subjects: mutants and variants.
-        full: every check on every mutant.
+        full: every check on every mutant, and each control on a deployment of its own.
         whole: all written ones are among `subjects`.
         told: called with each row as it comes.
+        told_of_red_group: called with the row of a group that is played apart now.
+        shard: whose `subjects` these are.
 
     Raises:
         HarnessError: the image cannot be built or started.
@@ -80,13 +91,14 @@ def play(
     installed = golden(image, database)
     theatre = Theatre(installed, shared_servers(installed, reaper.this_process()), promised)
     at_once = (os.cpu_count() or 1) + 1
-    rows = theatre.play_all(subjects, full=full, at_once=at_once, told=told)
+    rows = theatre.play_all(
+        subjects, full=full, at_once=at_once, told=told, told_of_red_group=told_of_red_group
+    )
     about = {
         "image": str(image),
         "database": str(database),
         "Matomo": images.code_version(image.reference),
-        "checks": "all on each"
-        if full
-        else "all on a variant; on a mutant those that it names and its promise's that cost little",
+        "played": f"shard {shard}" if shard else "all that was asked for",
+        "checks": ALL_CHECKS if full else QUICK_CHECKS,
     }
     return report.write(rows, matrix.judge(rows, whole=whole), about, REPORTS)

@@ -103,23 +103,24 @@ def shared_servers_by_tls(golden: Golden, run: Run) -> Servers:
     return _once(golden, run, "servers-by-tls", lambda: _start_by_tls(golden, run))
 
 
-def shared_production(golden: Golden, run: Run) -> Production:
-    """Return the run's one deployment in production's shape, started if it does not run.
+def shared_production(golden: Golden, run: Run, purpose: str) -> Production:
+    """Return the run's one deployment in production's shape for a purpose, started at first use.
 
     Args:
         golden: what it is started from.
         run: it ends with it, not with this process.
+        purpose: of whoever may share it; a part of a file's name.
 
     Raises:
         MachineCannotError: one of its containers does not come up.
     """
-    name = f"production-{golden.web.digest}"
+    name = f"{purpose}-{golden.web.digest}"
     with FileLock(run.file(f"{name}.lock")):
         state = run.file(f"{name}.json")
         with suppress(FileNotFoundError, NotFound):
             return Production.attach(golden, run, json.loads(state.read_text()))
         reaper.watch_once(run)
-        with step("Starting the deployment that the checks share"):
+        with step(f"Starting the deployment that is shared for: {purpose}"):
             production = Production(golden, run=run, is_throttled=False).__enter__()
         production.keep()
         state.touch(mode=0o600)

@@ -4,7 +4,7 @@ import pytest
 
 from harness import policy
 from harness.gate.checks import ALL
-from harness.gate.mutants import WRITTEN, matrix
+from harness.gate.mutants import WRITTEN, matrix, turns
 from harness.gate.mutants.matrix import Theatre
 from harness.gate.mutants.mutant import Mutant, Stage
 from harness.gate.mutants.variants import VARIANTS
@@ -42,6 +42,27 @@ def test_each_named_check_is_red_and_without_it_the_mutant_survives(
     assert matrix.missed(row) == []
     for check in mutant.kills:
         assert matrix.judge([row.without(check)], whole=False).survivors == (mutant.id,)
+
+
+ONE_OF_EACH_TOPOLOGY = {
+    Stage.INSTANCE: "variant.as_it_is",
+    Stage.PAIR: "variant.pair_as_it_is",
+    Stage.PRODUCTION: "variant.all_stands",
+}
+
+
+# The whole gate takes 50 s of a processor, and others run beside it.
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("stage", Stage, ids=lambda it: it.name.lower())
+def test_the_whole_gate_is_green_on_a_control_of_each_topology(
+    theatre: Theatre, stage: Stage
+) -> None:
+    (control,) = (it for it in VARIANTS if it.id == ONE_OF_EACH_TOPOLOGY[stage])
+    assert control.stage is stage
+    row = theatre.play(control, turns.checks_for(control, full=False))
+    assert row.not_made == ""
+    assert dict(row.seen) == {}
+    assert set(row.statuses) == {it.id for it in ALL}
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_a_check_that_hangs_leaves_things_as_they_were(fresh_matomo: Instance) -
     assert shell.read(shell.config) == before
 
 
-@pytest.mark.slow(reason="a deployment of its own")
+@pytest.mark.slow(reason="all test traffic, on a deployment of its own")
 def test_no_scan_for_leaks_passes_where_the_archiver_is_missing(
     matomo_production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,13 @@
 
 import json
 import re
+import threading
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,11 +16,13 @@ from harness import policy
 from harness.errors import WrongInputError
 from harness.gate.check import Status
 from harness.gate.checks import ALL
-from harness.gate.mutants import WRITTEN, generated, matrix, report
-from harness.gate.mutants.matrix import Row, Subject
-from harness.gate.mutants.mutant import Mutant, Place
+from harness.gate.mutants import WRITTEN, generated, matrix, report, turns
+from harness.gate.mutants.matrix import Row, Theatre
+from harness.gate.mutants.mutant import Deployment, Mutant, Part, Place, Subject, Variant
+from harness.gate.mutants.turns import Shard
 from harness.gate.mutants.variants import VARIANTS
 from harness.operate import mutants as operation
+from harness.time_limit import seconds_left
 
 CHECKS = {it.id for it in ALL}
 LACKING = list(generated.of_the_policy())
@@ -108,10 +115,10 @@ def test_what_does_not_start_is_red() -> None:
 
 def test_the_quick_matrix_runs_what_a_mutant_names_and_the_full_one_everything() -> None:
     mutant = next(it for it in WRITTEN if it.id == "masking.off")
-    quick = {it.id for it in matrix.checks_for(mutant, full=False)}
+    quick = {it.id for it in turns.checks_for(mutant, full=False)}
     assert set(mutant.kills) <= quick < CHECKS
-    assert {it.id for it in matrix.checks_for(mutant, full=True)} == CHECKS
-    assert {it.id for it in matrix.checks_for(VARIANTS[0], full=False)} == CHECKS
+    assert {it.id for it in turns.checks_for(mutant, full=True)} == CHECKS
+    assert {it.id for it in turns.checks_for(VARIANTS[0], full=False)} == CHECKS
 
 
 def test_the_report_names_every_row_and_has_the_picture(tmp_path: Path) -> None:
@@ -160,3 +167,214 @@ def test_what_is_equivalent_may_be_so_before_a_version_alone() -> None:
     assert early in generated.equivalent("5.6.99-rc1")
     assert early not in generated.equivalent("5.7.0")
     assert early in {it.id for it in generated.generated(policy.read())}
+
+
+# -- turns: groups, shards ------------------------------------------------------------------------
+
+SUBJECTS: list[Subject] = [*WRITTEN, *VARIANTS]
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 4, 7])
+def test_shards_have_each_subject_once(count: int, full: bool) -> None:
+    parts = [Shard(it + 1, count).part_of(SUBJECTS, full=full) for it in range(count)]
+    assert Counter(it.id for part in parts for it in part) == Counter(it.id for it in SUBJECTS)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_shards_cost_about_the_same(full: bool) -> None:
+    parts = [Shard(it + 1, 4).part_of(SUBJECTS, full=full) for it in range(4)]
+    costs = [
+        sum(turns.seconds(it.subject, full=full) for it in turns.turns_of(part, full=full))
+        for part in parts
+    ]
+    assert max(costs) / min(costs) < 1.1
+
+
+def test_a_shard_is_the_same_whatever_the_order_of_the_subjects() -> None:
+    mutants: list[Subject] = [*WRITTEN]
+    part = Shard(2, 4).part_of(mutants, full=False)
+    again = Shard(2, 4).part_of(mutants[::-1], full=False)
+    assert {it.id for it in part} == {it.id for it in again}
+
+
+def test_a_shard_has_whole_groups_as_they_are_in_all() -> None:
+    def groups(subjects: list[Subject]) -> set[tuple[str, ...]]:
+        every = turns.turns_of(subjects, full=False)
+        return {tuple(it.id for it in turn.members) for turn in every if turn.members}
+
+    parts = [Shard(it + 1, 4).part_of(SUBJECTS, full=False) for it in range(4)]
+    assert set[tuple[str, ...]]().union(*map(groups, parts)) == groups(SUBJECTS)
+
+
+@pytest.mark.parametrize(
+    "text", ["5/4", "0/4", "1/0", "0/0", "-1/4", "x", "1", "1/4/4", "1 / 4", "²/4", "1/4\n", ""]
+)
+def test_a_shard_that_cannot_be_meant_is_refused(text: str) -> None:
+    with pytest.raises(WrongInputError) as refused:
+        Shard.parse(text)
+    assert refused.value.seen == f"SHARD={text}"
+    assert refused.value.exit_code == 2
+
+
+def test_a_shard_is_read_as_it_is_written() -> None:
+    assert Shard.parse("3/4") == Shard(3, 4)
+    assert str(Shard(3, 4)) == "3/4"
+
+
+def test_turns_have_each_subject_once_and_groups_of_controls_alone() -> None:
+    every = turns.turns_of(SUBJECTS, full=False)
+    assert Counter(it.id for turn in every for it in turn.subjects) == Counter(
+        it.id for it in SUBJECTS
+    )
+    assert sum(len(turn.members) for turn in every) >= 20
+    for turn in every:
+        parts = [part for it in turn.members for part in it.alters]
+        assert len(parts) == len(set(parts)), turn
+        assert len({it.stage for it in turn.members}) <= 1
+
+
+def test_a_control_that_names_no_part_is_played_alone_and_with_full_every_one() -> None:
+    alone = {it.subject.id for it in turns.turns_of(SUBJECTS, full=False) if not it.members}
+    assert {"variant.as_it_is", "variant.pair_as_it_is", "variant.all_stands"} <= alone
+    assert not any(it.members for it in turns.turns_of(SUBJECTS, full=True))
+
+
+def test_a_group_makes_the_change_of_each_member() -> None:
+    made: list[str] = []
+    pair = [
+        Variant("variant.a", "a", lambda _: made.append("a"), alters=(Part.MASK,)),
+        Variant("variant.b", "b", lambda _: made.append("b"), alters=(Part.GOALS,)),
+    ]
+    (turn,) = turns.turns_of(pair, full=False)
+    turn.subject.change(Deployment(policy.read()))
+    assert made == ["a", "b"]
+
+
+def test_the_longest_turns_come_first() -> None:
+    ordered = turns.longest_first(turns.turns_of(SUBJECTS, full=False), full=False)
+    costs = [turns.seconds(it.subject, full=False) for it in ordered]
+    assert costs == sorted(costs, reverse=True)
+    assert isinstance(ordered[0].subject, Variant)
+
+
+def test_a_cheap_check_whose_step_no_named_check_needs_is_left_out() -> None:
+    mutant = Mutant("masking.x", "x", Place.FILE, ("masking.nothing_is_known_yet",))
+    assert [it.id for it in turns.checks_for(mutant, full=False) if it.steps] == []
+
+
+# -- the mutation runner --------------------------------------------------------------------------
+
+A, B = (
+    Variant(f"variant.{it}", it, alters=(part,))
+    for it, part in (("a", Part.MASK), ("b", Part.GOALS))
+)
+ALARM = {"masking.x": Status.FAIL}
+
+
+def played(*red: str) -> tuple[dict[str, Row], list[str]]:
+    """Play the group of A and B, where the alarm is raised on these ids; who was played, too."""
+    order: list[str] = []
+
+    def play(subject: Subject) -> Row:
+        order.append(subject.id)
+        return Row(subject, ALARM if subject.id in red else {}, {}, 4.0)
+
+    def told_of_red_group(row: Row) -> None:
+        order.append(f"{row.subject.id} is red")
+
+    every = turns.turns_of([A, B], full=False)
+    rows = matrix.play_turns(every, play, at_once=1, told_of_red_group=told_of_red_group)
+    return rows, order
+
+
+def test_a_green_group_gives_each_member_its_row() -> None:
+    rows, order = played()
+    assert order == ["variant.a+1"]
+    assert [(it, row.seconds, row.together) for it, row in rows.items()] == [
+        ("variant.a", 2.0, ("variant.a", "variant.b")),
+        ("variant.b", 2.0, ("variant.a", "variant.b")),
+    ]
+
+
+def test_a_red_group_is_played_apart_so_that_the_false_alarm_is_named() -> None:
+    rows, order = played("variant.a+1", "variant.b")
+    assert order == ["variant.a+1", "variant.a+1 is red", "variant.a", "variant.b"]
+    assert matrix.judge(rows.values(), whole=False).false_alarms == ("variant.b",)
+
+
+def test_a_group_that_is_red_only_together_is_a_false_alarm_of_its_own() -> None:
+    rows, _ = played("variant.a+1")
+    assert matrix.judge(rows.values(), whole=False).false_alarms == ("variant.a+1",)
+    assert rows["variant.a+1"].together == ("variant.a", "variant.b")
+
+
+class OnNothing(Theatre):
+    """Plays on a deployment without a Matomo."""
+
+    @contextmanager
+    def deployment(self, subject: Subject) -> Iterator[Deployment]:  # noqa: ARG002
+        """Yield one that is made of nothing."""
+        yield Deployment(self.policy)
+
+
+def on_nothing(seconds: float = 5.0) -> Theatre:
+    absent: Any = None
+    return OnNothing(absent, absent, policy.read(), seconds)
+
+
+def wrong(change: Callable[[Deployment], object]) -> Mutant:
+    return Mutant("masking.wrong", "wrong", Place.FILE, ("masking.x",), change)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError, AssertionError, RuntimeError, TimeoutError, KeyError, SystemExit]
+)
+def test_a_change_that_raises_is_not_made_and_the_rest_goes_on(
+    error: type[BaseException],
+) -> None:
+    def change(_: Deployment) -> None:
+        raise error("no such thing")
+
+    mutants = [wrong(change), Mutant("masking.next", "x", Place.FILE, ("masking.x",))]
+    rows = on_nothing().play_all(mutants, full=False, at_once=1)
+    assert [row.subject.id for row in rows] == ["masking.wrong", "masking.next"]
+    assert f"{error.__name__}: " in rows[0].not_made
+    assert "no such thing" in rows[0].traceback
+    assert matrix.judge(rows[:1], whole=False).not_made == ("masking.wrong",)
+
+
+def test_a_deployment_that_cannot_be_made_is_its_rows_and_the_rest_goes_on() -> None:
+    class Broken(OnNothing):
+        @contextmanager
+        def deployment(self, subject: Subject) -> Iterator[Deployment]:
+            if subject.id == "masking.wrong":
+                raise OSError("no space left on device")
+            with super().deployment(subject) as made:
+                yield made
+
+    absent: Any = None
+    mutants = [wrong(lambda _: None), Mutant("masking.next", "x", Place.FILE, ("masking.x",))]
+    rows = Broken(absent, absent, policy.read()).play_all(mutants, full=False, at_once=1)
+    assert rows[0].not_made == "OSError: no space left on device"
+    assert len(rows) == 2
+
+
+def test_a_change_has_a_time_limit() -> None:
+    def change(_: Deployment) -> None:
+        while True:
+            time.sleep(seconds_left(0.05))
+
+    row = on_nothing(0.2).play(wrong(change), [])
+    assert "the change of masking.wrong to end within 0 s" in row.not_made
+
+
+def test_a_change_that_does_not_heed_its_limit_is_left_to_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(matrix, "CLEAN_UP_SECONDS", 0.1)
+    ended = threading.Event()
+    row = on_nothing(0.1).play(wrong(lambda _: ended.wait(20)), [])
+    ended.set()
+    assert row.not_made.startswith("TimeoutError")
+    assert row.seconds < 10

@@ -1,35 +1,34 @@
-"""The kill matrix: every mutant and every variant under the gate, each on a deployment of its own."""
+"""The mutation runner: every mutant and every control under the gate, and what the matrix says."""
 
+import dataclasses
+import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-import pymysql
-from docker.errors import DockerException
-from requests import RequestException
-
 from harness.errors import HarnessError
 from harness.gate import run
 from harness.gate.check import Check, Status
 from harness.gate.checks import ALL
-from harness.gate.mutants.mutant import Deployment, Mutant, Stage, Variant
+from harness.gate.mutants.mutant import Deployment, Mutant, Stage, Subject, Variant
+from harness.gate.mutants.turns import Turn, checks_for, longest_first, turns_of
 from harness.gate.run import RED
+from harness.gate.target import Target
 from harness.policy import Policy
 from harness.stack.golden import Golden
 from harness.stack.pair import pair
 from harness.stack.production import Production
 from harness.stack.servers import Servers
+from harness.time_limit import CLEAN_UP_SECONDS, within
 
 STARTS: Final = "it starts"
 """In place of a check's id: what is red of a deployment that does not come up at all."""
-CANNOT: Final = (HarnessError, LookupError, DockerException, RequestException, pymysql.Error)
-"""What says that a change could not be made: the mutant is a mistake, and not the deployment."""
-SLOWEST_FIRST: Final = (Stage.PRODUCTION, Stage.PAIR, Stage.INSTANCE)
-
-Subject = Mutant | Variant
+CHANGE_SECONDS: Final = 180.0
+"""The slowest change, a plugin's update, takes 5 s on an idle machine."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,11 @@ class Row:
         statuses: of each check that was run, by id.
         seen: by the checks that are red, by id.
         seconds: that it took, the deployment's start and end included.
-        not_made: why the change could not be made; nothing was run then.
+        not_made: why the change could not be made, or its deployment not be ended; what was seen
+            is worth nothing then.
+        traceback: of what was raised then.
+        together: ids of the controls that were played on the same deployment, itself among them;
+            empty where it was played alone.
     """
 
     subject: Subject
@@ -49,6 +52,8 @@ class Row:
     seen: Mapping[str, str]
     seconds: float
     not_made: str = ""
+    traceback: str = ""
+    together: tuple[str, ...] = ()
 
     @property
     def red(self) -> frozenset[str]:
@@ -58,7 +63,7 @@ class Row:
     def without(self, check: str) -> "Row":
         """Return the row of a gate that has no such check."""
         statuses = {name: it for name, it in self.statuses.items() if name != check}
-        return Row(self.subject, statuses, self.seen, self.seconds, self.not_made)
+        return dataclasses.replace(self, statuses=statuses)
 
 
 def is_killed(row: Row) -> bool:
@@ -74,26 +79,6 @@ def missed(row: Row) -> list[str]:
     return [it for it in row.subject.kills if it not in row.red]
 
 
-# -- which checks ---------------------------------------------------------------------------------
-
-
-def checks_for(subject: Subject, *, full: bool) -> list[Check]:
-    """Return the checks to run on `subject`, in the gate's order.
-
-    Args:
-        subject: a variant is for the whole gate.
-        full: a mutant too; else it gets the checks that it names and those of its own promise that
-            cost little. All checks take 45 s of a processor, these 2 to 5.
-    """
-    if full or isinstance(subject, Variant):
-        return list(ALL)
-    if not subject.kills:
-        # Of a generated one the first red check is enough: those that cost little come first.
-        return sorted(ALL, key=lambda it: it.costly)
-    cheap = {it.id for it in ALL if it.area == subject.promise and not it.costly}
-    return [it for it in ALL if it.id in cheap or it.id in subject.kills]
-
-
 # -- playing --------------------------------------------------------------------------------------
 
 
@@ -105,11 +90,13 @@ class Theatre:
         golden: the installed state.
         servers: of instances that share them.
         policy: what is promised.
+        change_seconds: that the change of one may take.
     """
 
     golden: Golden
     servers: Servers
     policy: Policy
+    change_seconds: float = CHANGE_SECONDS
 
     @contextmanager
     def deployment(self, subject: Subject) -> Iterator[Deployment]:
@@ -132,25 +119,49 @@ class Theatre:
                 self.servers.drop(instance)
 
     def play(self, subject: Subject, checks: Iterable[Check]) -> Row:
-        """Make `subject` and run `checks` on it."""
+        """Make `subject` and run `checks` on it; whatever goes wrong is its row's."""
         begun = monotonic()
         try:
-            with self.deployment(subject) as deployment, deployment.faults:
-                try:
-                    subject.change(deployment)
-                    looked_at = deployment.target
-                except CANNOT as error:
-                    return Row(subject, {}, {}, monotonic() - begun, not_made=str(error))
-                first_is_enough = isinstance(subject, Mutant) and not subject.kills
-                results = run.run(looked_at, checks, until_red=first_is_enough)
+            row = self._play(subject, checks)
         except HarnessError as error:
-            return Row(subject, {STARTS: Status.ERROR}, {STARTS: error.seen}, monotonic() - begun)
+            row = Row(subject, {STARTS: Status.ERROR}, {STARTS: error.seen}, 0.0)
+        except Exception as error:  # noqa: BLE001  the rest of the matrix goes on
+            row = _not_made(subject, error)
+        return dataclasses.replace(row, seconds=monotonic() - begun)
+
+    def _play(self, subject: Subject, checks: Iterable[Check]) -> Row:
+        with self.deployment(subject) as deployment, deployment.faults:
+            try:
+                looked_at = self._changed(subject, deployment)
+            except BaseException as error:  # noqa: BLE001  of a thread of its own: no Ctrl-C
+                return _not_made(subject, error)
+            first_is_enough = isinstance(subject, Mutant) and not subject.kills
+            results = run.run(looked_at, checks, until_red=first_is_enough)
         return Row(
             subject,
             {it.check.id: it.status for it in results},
             {it.check.id: it.seen for it in results if it.status in RED},
-            monotonic() - begun,
+            0.0,
         )
+
+    def _changed(self, subject: Subject, deployment: Deployment) -> Target:
+        """Make the change in a thread of its own, which is left to itself where it cannot be ended.
+
+        Raises:
+            BaseException: whatever the change raises.
+        """
+        made: Future[Target] = Future()
+
+        def change() -> None:
+            try:
+                with within(self.change_seconds, f"the change of {subject.id}"):
+                    subject.change(deployment)
+                    made.set_result(deployment.target)
+            except BaseException as error:  # noqa: BLE001  it is told to who waits
+                made.set_exception(error)
+
+        threading.Thread(target=change, name=subject.id, daemon=True).start()
+        return made.result(self.change_seconds + CLEAN_UP_SECONDS)
 
     def play_all(
         self,
@@ -159,28 +170,100 @@ class Theatre:
         full: bool,
         at_once: int,
         told: Callable[[Row], None] = lambda _: None,
+        told_of_red_group: Callable[[Row], None] = lambda _: None,
     ) -> list[Row]:
-        """Play all, several at once, the slowest first; rows come in the order of `subjects`.
+        """Play all, several at once; rows come in the order of `subjects`, then those of groups.
 
         Args:
-            subjects: mutants and variants.
-            full: see `checks_for`.
+            subjects: mutants and controls.
+            full: see `checks_for` and `turns_of`.
             at_once: how many.
             told: called with each row as it comes.
+            told_of_red_group: called with the row of a group that is played apart now.
         """
-        ordered = sorted(subjects, key=lambda it: SLOWEST_FIRST.index(it.stage))
-        rows = {}
-        with ThreadPoolExecutor(at_once) as pool:
-            futures = [pool.submit(self.play, it, checks_for(it, full=full)) for it in ordered]
-            try:
-                for future in as_completed(futures):
-                    row = future.result()
-                    told(row)
-                    rows[row.subject.id] = row
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-        return [rows[it.id] for it in subjects]
+
+        def play(subject: Subject) -> Row:
+            return self.play(subject, checks_for(subject, full=full))
+
+        turns = longest_first(turns_of(subjects, full=full), full=full)
+        rows = play_turns(
+            turns, play, at_once=at_once, told=told, told_of_red_group=told_of_red_group
+        )
+        asked_for = [it.id for it in subjects]
+        return [rows.pop(it) for it in asked_for] + list(rows.values())
+
+
+def _not_made(subject: Subject, error: BaseException) -> Row:
+    said = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+    told = "".join(traceback.format_exception(error))
+    return Row(subject, {}, {}, 0.0, not_made=said, traceback=told)
+
+
+def play_turns(
+    turns: Iterable[Turn],
+    play: Callable[[Subject], Row],
+    *,
+    at_once: int,
+    told: Callable[[Row], None] = lambda _: None,
+    told_of_red_group: Callable[[Row], None] = lambda _: None,
+) -> dict[str, Row]:
+    """Play `turns`, several at once; of a group on which all is well each member gets its row.
+
+    Where anything is red, each member is played alone, so that it is named. Where none is red
+    alone, the group is named: together they raised an alarm all the same.
+
+    Args:
+        turns: in the order in which to begin them.
+        play: plays one subject.
+        at_once: how many.
+        told: called with each row as it comes.
+        told_of_red_group: called with the row of a group that is played apart now.
+
+    Returns:
+        The rows by the ids of their subjects.
+    """
+    rows: dict[str, Row] = {}
+    red_groups: list[tuple[Turn, Row]] = []
+
+    def keep(row: Row) -> None:
+        told(row)
+        rows[row.subject.id] = row
+
+    with ThreadPoolExecutor(at_once) as pool:
+        ahead = {pool.submit(play, it.subject): it for it in turns}
+        try:
+            while ahead:
+                for future in wait(ahead, return_when=FIRST_COMPLETED).done:
+                    turn, row = ahead.pop(future), future.result()
+                    if turn.members and _alarms(row):
+                        red_groups.append((turn, row))
+                        told_of_red_group(row)
+                        ahead |= {pool.submit(play, it): Turn(it) for it in turn.members}
+                    else:
+                        for each in _shares(turn, row):
+                            keep(each)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    for turn, row in red_groups:
+        if not any(_alarms(rows[it.id]) for it in turn.members):
+            keep(dataclasses.replace(row, together=tuple(it.id for it in turn.members)))
+    return rows
+
+
+def _alarms(row: Row) -> bool:
+    return bool(row.red or row.not_made)
+
+
+def _shares(turn: Turn, row: Row) -> list[Row]:
+    """Return the rows of those that `turn` answers for, each with its share of the seconds."""
+    if not turn.members:
+        return [row]
+    together = tuple(it.id for it in turn.members)
+    each = row.seconds / len(together)
+    return [
+        dataclasses.replace(row, subject=it, seconds=each, together=together) for it in turn.members
+    ]
 
 
 # -- what it says ---------------------------------------------------------------------------------

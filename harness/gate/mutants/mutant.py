@@ -40,6 +40,29 @@ class Stage(StrEnum):
     PRODUCTION = "all stands"
 
 
+class Part(StrEnum):
+    """Part of a deployment that a control alters: those of different parts go together."""
+
+    SITE_NAME = "name of site 1"
+    SITE_ZONE = "time zone of site 1"
+    SITE_CURRENCY = "currency of site 1"
+    SITES = "sites"
+    FILE_LAYOUT = "layout of config.ini.php"
+    PLUGIN_LIST = "list of plugins"
+    SUPERUSERS = "superusers"
+    USERS = "users"
+    ROW_LIMITS = "row limits"
+    ROW_LIMIT_OF_PRODUCTS = "row limits of products"
+    CODE = "Matomo's code"
+    MASK = "mask"
+    HEADERS = "headers"
+    SEGMENTS = "segments"
+    GOALS = "goals"
+    ANNOTATIONS = "annotations"
+    LANGUAGE = "the superuser's language"
+    TRUSTED_HOSTS = "trusted hosts"
+
+
 @dataclass
 class Deployment:
     """What a mutant changes; healthy until then.
@@ -137,7 +160,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Variant:
-    """A change that breaks no promise: nothing may go red.
+    """A control: a change that breaks no promise, so that nothing may go red.
 
     Args:
         id: `variant.name`.
@@ -145,6 +168,8 @@ class Variant:
         change: makes it so.
         stage: what it is played on.
         environment: as of a mutant.
+        alters: every part of the deployment that is other then. Controls that alter different
+            parts may be played on one deployment; one that names none is played alone.
     """
 
     id: str
@@ -152,3 +177,8 @@ class Variant:
     change: Change = lambda _: None
     stage: Stage = Stage.INSTANCE
     environment: Variables = field(default_factory=lambda: MappingProxyType({}))
+    alters: tuple[Part, ...] = ()
+
+
+Subject = Mutant | Variant
+"""What a matrix has a row for."""

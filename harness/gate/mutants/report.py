@@ -66,6 +66,8 @@ def _told(row: Row) -> dict[str, Any]:
         "stage": subject.stage.value,
         "seconds": round(row.seconds, 1),
         "not_made": row.not_made,
+        "traceback": row.traceback,
+        "together": list(row.together),
         "checks": {name: status.value for name, status in row.statuses.items()},
         "seen": {name: text[:200] for name, text in row.seen.items()},
     }

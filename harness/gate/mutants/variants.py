@@ -1,4 +1,4 @@
-"""Harmless variants: other than the reference, and every promise kept. Nothing may go red."""
+"""Controls: other than the reference, and every promise kept. Nothing may go red."""
 
 import dataclasses
 from typing import Final
@@ -17,7 +17,7 @@ from harness.gate.mutants.changes import (
     with_key,
     without_line,
 )
-from harness.gate.mutants.mutant import Deployment, Stage, Variant
+from harness.gate.mutants.mutant import Deployment, Part, Stage, Variant
 from harness.matomo import twofactor
 
 
@@ -84,16 +84,19 @@ VARIANTS: Final = (
         "variant.site_s_name",
         "site 1 has another name",
         sql("UPDATE {prefix}site SET name = 'Bibliothèque ✓ \"2\"'"),
+        alters=(Part.SITE_NAME,),
     ),
     Variant(
         "variant.site_s_zone",
         "site 1 is in another time zone",
         sql("UPDATE {prefix}site SET timezone = 'Asia/Kathmandu'"),
+        alters=(Part.SITE_ZONE,),
     ),
     Variant(
         "variant.currency",
         "site 1 counts in another currency",
         sql("UPDATE {prefix}site SET currency = 'CHF'"),
+        alters=(Part.SITE_CURRENCY,),
     ),
     Variant(
         "variant.more_sites",
@@ -104,9 +107,13 @@ VARIANTS: Final = (
                 for it in range(2)
             )
         ),
+        alters=(Part.SITES,),
     ),
     Variant(
-        "variant.key_order", "the keys of config.ini.php are in another order", file(_reversed)
+        "variant.key_order",
+        "the keys of config.ini.php are in another order",
+        file(_reversed),
+        alters=(Part.FILE_LAYOUT,),
     ),
     Variant(
         "variant.comments",
@@ -116,6 +123,7 @@ VARIANTS: Final = (
                 "[TwoFactorAuth]", "\n; a word\n\n; another = one\n\n[TwoFactorAuth]"
             )
         ),
+        alters=(Part.FILE_LAYOUT,),
     ),
     Variant(
         "variant.plugin_order",
@@ -125,41 +133,53 @@ VARIANTS: Final = (
                 without_line('Plugins[] = "NoUserIds"')(text)
             )
         ),
+        alters=(Part.PLUGIN_LIST,),
     ),
     Variant(
         "variant.one_more_plugin",
         "the overlay has one more plugin, which the policy lists",
         _one_more_plugin,
         Stage.PAIR,
+        alters=(Part.PLUGIN_LIST,),
     ),
-    Variant("variant.another_admin", "there is another superuser, enrolled", _another_admin),
+    Variant(
+        "variant.another_admin",
+        "there is another superuser, enrolled",
+        _another_admin,
+        alters=(Part.SUPERUSERS,),
+    ),
     Variant(
         "variant.more_users",
         "there are more users, who have not come yet",
         user("reader"),
+        alters=(Part.USERS,),
     ),
     Variant(
         "variant.row_limits",
         "other row limits, in the image and in the policy",
         _row_limits,
         Stage.PAIR,
+        alters=(Part.ROW_LIMITS,),
     ),
     Variant(
         "variant.another_limit",
         "a row limit of which nothing is promised is other",
         image_file(with_key("General", "datatable_archiving_maximum_rows_products", 700)),
         Stage.PAIR,
+        alters=(Part.ROW_LIMIT_OF_PRODUCTS,),
     ),
     Variant(
         "variant.a_patch_later",
         "the next patch version, its update run",
         _a_patch_later,
         Stage.PAIR,
+        alters=(Part.CODE,),
     ),
     Variant(
         "variant.three_bytes",
         "three bytes are masked",
         option("PrivacyManager.ipAddressMaskLength", 3),
+        alters=(Part.MASK,),
     ),
     Variant(
         "variant.saved_unchanged",
@@ -171,22 +191,26 @@ VARIANTS: Final = (
             ipAddressMaskLength=2,
             useAnonymizedIpForVisitEnrichment=0,
         ),
+        alters=(Part.MASK,),
     ),
     Variant(
         "variant.four_bytes",
         "the whole address is masked",
         option("PrivacyManager.ipAddressMaskLength", 4),
+        alters=(Part.MASK,),
     ),
     Variant(
         "variant.by_default",
         "the database says nothing of masking, and two bytes are Matomo's default",
         sql("DELETE FROM {prefix}option WHERE option_name LIKE 'PrivacyManager.ip%%'"),
+        alters=(Part.MASK,),
     ),
     Variant(
         "variant.more_headers",
         "more security headers than promised",
         apache("Header always set Strict-Transport-Security max-age=31536000"),
         Stage.PAIR,
+        alters=(Part.HEADERS,),
     ),
     Variant(
         "variant.segment",
@@ -199,6 +223,7 @@ VARIANTS: Final = (
             autoArchive=1,
             enabledAllUsers=1,
         ),
+        alters=(Part.SEGMENTS,),
     ),
     Variant(
         "variant.goal",
@@ -211,21 +236,25 @@ VARIANTS: Final = (
             pattern="/read",
             patternType="contains",
         ),
+        alters=(Part.GOALS,),
     ),
     Variant(
         "variant.annotation",
         "somebody annotated a day",
         api("Annotations.add", idSite=1, date="2026-01-05", note="moved"),
+        alters=(Part.ANNOTATIONS,),
     ),
     Variant(
         "variant.language",
         "the superuser reads French",
         api("LanguagesManager.setLanguageForUser", login="admin", languageCode="fr"),
+        alters=(Part.LANGUAGE,),
     ),
     Variant(
         "variant.hosts",
         "another name is trusted as well",
         key("General", "trusted_hosts[]", "matomo.example"),
+        alters=(Part.TRUSTED_HOSTS,),
     ),
     Variant(
         "variant.last_saved",
@@ -233,6 +262,11 @@ VARIANTS: Final = (
         lambda it: (
             it.shell.console("config:set", "--section=General", "--key=gate_canary", "--value=1"),
             it.shell.console("config:delete", "--section=General", "--key=gate_canary"),
+        ),
+        alters=(
+            Part.FILE_LAYOUT,
+            Part.PLUGIN_LIST,
+            Part.TRUSTED_HOSTS,
         ),
     ),
     Variant(

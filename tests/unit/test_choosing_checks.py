@@ -1,0 +1,66 @@
+"""One check at a time: --only, --list and explain need no engine, and name what is nearest."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from harness.errors import ExitCode, WrongInputError
+from harness.gate.checks import ALL
+from harness.gate.mutants import WRITTEN
+from harness.operate import gate
+from tests.checkout import Answer
+
+
+def harness(*arguments: str) -> Answer:
+    nowhere = {**os.environ, "DOCKER_HOST": "unix:///nowhere"}
+    command = [sys.executable, "-m", "harness.cli", *arguments]
+    ended = subprocess.run(command, env=nowhere, capture_output=True, text=True, check=False)
+    return Answer(ended.returncode, ended.stdout + ended.stderr)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "count"),
+    [
+        ("", len(ALL)),
+        ("masking", sum(it.area == "masking" for it in ALL)),
+        ("masking.ipv4_in_bulk", 1),
+        ("ipv4_in_bulk", 1),
+        ("masking.ipv?_in_bulk gui", 2 + sum(it.area == "gui" for it in ALL)),
+    ],
+)
+def test_a_pattern_chooses_checks(pattern: str, count: int) -> None:
+    assert len(gate.chosen(pattern)) == count
+
+
+@pytest.mark.parametrize("pattern", ["maskin.ipv4_in_bulk", "masking ipv4_in_bulc"])
+def test_one_word_that_matches_nothing_is_wrong_input(pattern: str) -> None:
+    with pytest.raises(WrongInputError, match=r"the nearest: .*masking\.ipv4_in_bulk"):
+        gate.chosen(pattern)
+
+
+@pytest.mark.parametrize("verb", [("gate", "--only"), ("explain",)])
+def test_a_check_that_there_is_not_is_wrong_input(verb: tuple[str, ...]) -> None:
+    answer = harness(*verb, "masking.ipv4_in_bulc")
+    answer.refuses(ExitCode.WRONG_INPUT, "nearest: masking.ipv4_in_bulk", "harness gate --list")
+
+
+def test_the_list_has_every_check_with_what_it_needs() -> None:
+    answer = harness("gate", "--list", "--json")
+    assert answer.code == 0
+    listed = json.loads(answer.text)
+    assert [it["id"] for it in listed] == [it.id for it in ALL]
+    assert {it["id"]: it["promise"] for it in listed} == {it.id: it.promise for it in ALL}
+    assert all({"capabilities", "steps", "seconds"} <= it.keys() for it in listed)
+
+
+def test_what_is_explained_names_the_mutants_that_prove_a_check() -> None:
+    answer = harness("explain", "masking.ipv4_in_bulk", "--json")
+    assert answer.code == 0
+    (told,) = json.loads(answer.text)
+    named = {it.id: it.breaks for it in WRITTEN if "masking.ipv4_in_bulk" in it.kills}
+    assert told["mutants"] == named
+    assert "test traffic is sent and stored" in told["steps"]
+    assert any("HARNESS_TOKEN" in it for it in told["needs"])

@@ -24,7 +24,8 @@ def gate(
 ) -> Iterator[Gate]:
     """The gate on the run's deployment; at its end nothing unforeseen is in the servers' logs."""
     callspecs = [getattr(it, "callspec", None) for it in request.session.items]
-    asked = [it.params["check"] for it in callspecs if it and "check" in it.params]
+    given = [it.params.get("check") for it in callspecs if it]
+    asked = [it for it in given if isinstance(it, Check)]
     made = gate_on(matomo_golden, run_of(pytestconfig), policy.POLICY_FILE, asked)
     yield made
     web, database = made.production.matomo.log, made.production.mariadb.log

@@ -79,11 +79,7 @@ def test_checks_that_share_steps_cannot_be_scattered(project: pytest.Pytester) -
     result.stderr.fnmatch_lines(["*next: pytest -n 3 --dist loadgroup*"])
 
 
-<<<<<<< HEAD
 @pytest.mark.slow(reason="a run of pytest with a deployment of its own")
-=======
-@pytest.mark.slow(reason="a gate in another project")
->>>>>>> test-sizes
 def test_workers_share_one_deployment(project: pytest.Pytester, options: tuple[str, ...]) -> None:
     # Beside the checks of the web server one of each kind that is kept together.
     words = f"{LOOKED_AT} or nowhere_in_a_file or view_user_must_enrol or a_start_leaves"
@@ -109,11 +105,7 @@ def test_workers_share_one_deployment(project: pytest.Pytester, options: tuple[s
     assert deployment not in {it.id for it in engine().containers.list(all=True)}
 
 
-<<<<<<< HEAD
 @pytest.mark.slow(reason="a run of pytest with a deployment of its own")
-=======
-@pytest.mark.slow(reason="a wheel, and a gate in another project")
->>>>>>> test-sizes
 def test_one_line_runs_the_gate_from_the_wheel_and_a_finding_is_the_message(
     project: pytest.Pytester,
     options: tuple[str, ...],

@@ -189,6 +189,17 @@ class Look:
         web.session.cookies.update(IN_ENGLISH)
         return web
 
+    @once
+    def with_password(self) -> Web:
+        """A conversation of the superuser who has given name and password, and no code.
+
+        Raises:
+            BrokenPromiseError: they are refused.
+        """
+        web = self.web
+        twofactor.log_in(web, self.account.login, self.account.password)
+        return web
+
     def page(self, module: str, action: str, **more: str | int) -> Page:
         """Return a page as the superuser sees it."""
         query: Parameters = {"module": module, "action": action, **more}

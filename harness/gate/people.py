@@ -44,6 +44,7 @@ class People:
 
     def __init__(self, target: Target) -> None:
         self._target = target
+        self._at_the_code: Web | None = None
 
     def new(self, role: str) -> Person:
         """Make somebody with a role on site 1, who has never logged in."""
@@ -96,6 +97,19 @@ class People:
     def enrolled(self) -> tuple[Account, Web]:
         """Somebody with View and a second factor, logged in."""
         return self._enrol()
+
+    def at_the_code(self) -> tuple[Web, Page]:
+        """Return a session of the enrolled account that is asked for a code, and the page.
+
+        The same one until a code is taken: each login costs half a second of a processor.
+        """
+        if web := self._at_the_code:
+            page = Page(web.get())
+            if page.component == twofactor.ASK:
+                return web, page
+        account, _ = self.enrolled
+        web = self._at_the_code = self._target.web
+        return web, twofactor.log_in(web, account.login, account.password)
 
     @result_of(Step.SECOND_ENROLLED_ACCOUNT)
     def enrolled_after(self) -> tuple[Account, Web]:

@@ -328,7 +328,7 @@ def _gates(state: Golden) -> tuple[float, float, float]:
     promised = policy.read()
 
     def gate(checks: Sequence[Check], at_once: int) -> None:
-        with Production(state, is_throttled=False) as production:
+        with Production(state, is_changed=False) as production:
             run_checks(target.of_production(production, promised), checks, at_once=at_once)
 
     one = [it for it in ALL if it.id == ONE_CHECK]

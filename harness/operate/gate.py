@@ -120,7 +120,7 @@ def of_image(
     }
     with step("Starting production's shape"):
         # What the tasks do is looked at, and not how long it takes them.
-        production = Production(installed, is_throttled=False).__enter__()
+        production = Production(installed, is_changed=False).__enter__()
     try:
         return _run(target.of_production(production, promised, about), told, checks, AT_ONCE)
     finally:

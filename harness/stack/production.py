@@ -43,6 +43,8 @@ BEHIND_TLS: Final = {
     "MATOMO_GENERAL_NOREPLY_EMAIL_ADDRESS": "noreply@matomo.example",
 }
 """What a Matomo is told that stands behind a load balancer which ends TLS."""
+PHP_AS_IN_THE_IMAGE: Final = {"HARNESS_PHP": "as-in-the-image"}
+"""The web server runs without the settings of golden_image/php.ini (start-matomo)."""
 ALL_NAMES: Final = ("localhost", LOOPBACK, "db", "mail", "load-balancer")
 
 
@@ -59,7 +61,9 @@ class Production:
         trusted: whom Matomo trusts; the authority that signed everything here by default.
         database_memory: of the database's data, in bytes.
         run: whose containers they are; this process's own by default.
-        is_throttled: the tasks get no more of a processor than on Fargate.
+        is_changed: somebody changes it while it runs, a fault or a mutant. Where nobody does, as
+            under the gate, the web task gets all of the processor, and PHP looks at its files as
+            seldom as in the image.
     """
 
     def __init__(
@@ -73,11 +77,11 @@ class Production:
         trusted: Authority | None = None,
         database_memory: int | None = None,
         run: Run | None = None,
-        is_throttled: bool = True,
+        is_changed: bool = True,
     ) -> None:
         self._golden = golden
         self._run = run or this_process()
-        self._is_throttled = is_throttled
+        self._is_changed = is_changed
         self._image = image or golden.web
         self._environment = environment
         self._efs = efs
@@ -193,10 +197,11 @@ class Production:
             **self.mail.environment,
             **self._golden.environment,
             **BEHIND_TLS,
+            **({} if self._is_changed else PHP_AS_IN_THE_IMAGE),
             **self._environment,
             **environment,
         }
-        limits = task.read().web.limits if self._is_throttled else {}
+        limits = task.read().web.limits if self._is_changed else {}
         options = {**limits, "mounts": self._efs.mounts() if self._efs else []}
         return MatomoContainer(
             (image or self._image).reference,

@@ -121,7 +121,7 @@ def shared_production(golden: Golden, run: Run, purpose: str) -> Production:
             return Production.attach(golden, run, json.loads(state.read_text()))
         reaper.watch_once(run)
         with step(f"Starting the deployment that is shared for: {purpose}"):
-            production = Production(golden, run=run, is_throttled=False).__enter__()
+            production = Production(golden, run=run, is_changed=False).__enter__()
         production.keep()
         state.touch(mode=0o600)
         state.write_text(json.dumps(production.whereabouts))

@@ -192,7 +192,7 @@ def archiver_is_not_root(look: Look) -> Finding:
     owners = _at_work(
         look,
         "owners=$(for it in $pids; do stat -c %U /proc/$it; done)",
-        'wait $task; echo "$owners"',
+        'kill -TERM $task; wait $task; echo "$owners"',
     )
     return holds("root" not in owners, "the web server's user", ", ".join(sorted(set(owners))))
 

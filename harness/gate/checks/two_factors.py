@@ -75,10 +75,10 @@ def superuser_must_enrol(look: Look) -> Finding:
     return _gets_nowhere(look, "superuser")
 
 
-@AREA.check(Capability.CHANGE, group=Group.ACCOUNTS)
+@AREA.check(Capability.CHANGE, steps=(Step.ACCOUNTS,))
 def remembered_session_must_enrol(look: Look) -> Finding:
     """A session that a browser remembers gets nowhere but to the enrolment without a second factor."""
-    person, web, later = look.people.new("view"), look.web, look.web
+    (person, _, _), web, later = look.people.without_factor["view"], look.web, look.web
     twofactor.log_in(web, person.login, person.password, remember=True)
     kept = [it for it in web.session.cookies if it.expires]  # what a closed browser keeps
     for cookie in kept:
@@ -126,11 +126,11 @@ def no_token_without_a_code(look: Look) -> Finding:
 @AREA.check(Capability.LOGIN, costly=True)
 def password_alone_opens_nothing(look: Look) -> Finding:
     """With name and password alone, remembered or not, the superuser gets nowhere but to the code's form."""
-    account = look.account
+    account, remembered = look.account, look.web
+    twofactor.log_in(remembered, account.login, account.password, remember=True)
     beyond = []
-    for remember in (True, False):
-        web = look.web
-        page = twofactor.log_in(web, account.login, account.password, remember=remember)
+    for web in (remembered, look.with_password):
+        page = Page(web.get())
         if page.component != ASK:
             return same(ASK, page.component)
         beyond += _beyond(web, ASK)
@@ -140,27 +140,26 @@ def password_alone_opens_nothing(look: Look) -> Finding:
 @AREA.check(Capability.LOGIN, costly=True)
 def wrong_code_is_refused(look: Look) -> Finding:
     """A code that is none is refused."""
-    account, web = look.account, look.web
-    page = twofactor.log_in(web, account.login, account.password)
+    page = Page(look.with_password.get())
     if page.component != ASK:
         return same(ASK, page.component)
-    taken = _takes(web, page, "000000")
+    taken = _takes(look.with_password, page, "000000")
     return holds(not taken, "a refusal", "it was taken" if taken else "a refusal")
 
 
-@AREA.check(Capability.LOGIN, Capability.DATABASE, group=Group.ACCOUNTS)
+@AREA.check(Capability.LOGIN, Capability.DATABASE)
 def wrong_codes_are_counted(look: Look) -> Finding:
     """A code that is none counts as a wrong login does: without that a million codes are soon tried."""
-    account, web = look.account, look.web
+    login = look.account.login
     guesses = "FROM {prefix}brute_force_log WHERE login = %s"
     last = f"SELECT COALESCE(MAX(id_brute_force_log), 0) AS last {guesses}"
-    before = look.database.query(last, account.login)[0]["last"]
-    page = twofactor.log_in(web, account.login, account.password)
+    before = look.database.query(last, login)[0]["last"]
+    page = Page(look.with_password.get())
     if page.component != ASK:
         return same(ASK, page.component)
-    _takes(web, page, "000000")
-    counted = look.database.query(last, account.login)[0]["last"] > before
-    look.database.query(f"DELETE {guesses} AND id_brute_force_log > %s", account.login, before)
+    _takes(look.with_password, page, "000000")
+    counted = look.database.query(last, login)[0]["last"] > before
+    look.database.query(f"DELETE {guesses} AND id_brute_force_log > %s", login, before)
     return holds(counted, "a guess that is counted", "it" if counted else "none is")
 
 
@@ -178,17 +177,12 @@ def _is_taken(answer: requests.Response) -> bool:
     return bool(answer.status_code == requests.codes.found)
 
 
-def _asked(look: Look, account: Account) -> tuple[Web, Page]:
-    web = look.web
-    return web, twofactor.log_in(web, account.login, account.password)
-
-
 @AREA.check(Capability.CHANGE, steps=(Step.ENROLLED_ACCOUNT,))
 def code_works_once(look: Look) -> Finding:
     """A code that was taken is not taken again."""
     account, _ = look.people.enrolled
     code = twofactor.code(account.secret, steps=1)
-    taken = [_takes(*_asked(look, account), code) for _ in range(2)]
+    taken = [_takes(*look.people.at_the_code(), code) for _ in range(2)]
     return same([True, False], taken)
 
 
@@ -198,7 +192,7 @@ def window_is_two_minutes_and_a_half(look: Look) -> Finding:
     account, _ = look.people.enrolled
     seen = {}
     for tried in ((-4, 4, 2), (-2,)):  # a session asks until a code is taken
-        web, page = _asked(look, account)
+        web, page = look.people.at_the_code()
         for steps in tried:
             # A step is over in the midst of a check: an edge is looked at from its far side.
             code = twofactor.code(account.secret, steps=steps)
@@ -225,7 +219,7 @@ def recovery_code_works_once(look: Look) -> Finding:
     if not rows:
         return holds(False, "recovery codes", "none")
     code = str(rows[0]["code"])
-    return same([True, False], [_takes(*_asked(look, account), code) for _ in range(2)])
+    return same([True, False], [_takes(*look.people.at_the_code(), code) for _ in range(2)])
 
 
 @AREA.check(Capability.CHANGE, Capability.CONTAINER, group=Group.ACCOUNTS)

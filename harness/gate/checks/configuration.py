@@ -338,7 +338,7 @@ def a_backup_that_breaks_off_is_not_taken(look: Look) -> Finding:
     return nothing("wrong", shell.run("sh", "-c", script, user="root").splitlines())
 
 
-@AREA.check(Capability.CONTAINER, Capability.CHANGE, group=Group.ALONE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE, group=Group.WEB_ROOT)
 def a_restore_brings_all_back(look: Look) -> Finding:
     """What was in config, misc and js and is lost, is back after the restore."""
     shell = look.own_program("restore-data.sh")
@@ -353,7 +353,7 @@ def a_restore_brings_all_back(look: Look) -> Finding:
     return nothing("lost file", shell.run("sh", "-ec", script, user="root").splitlines())
 
 
-@AREA.check(Capability.CONTAINER, Capability.CHANGE, group=Group.ALONE)
+@AREA.check(Capability.CONTAINER, Capability.CHANGE, group=Group.WEB_ROOT)
 def backup_is_whole(look: Look) -> Finding:
     """The backup has all of config, misc and js, and the tracker's two files."""
     shell = look.shell

@@ -1,6 +1,7 @@
 """The gate's browser on a machine that has none: said, and no failure of the instance's."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,5 +25,9 @@ def test_without_a_browser_it_says_what_to_prepare(
 ) -> None:
     monkeypatch.setattr(browser, "system_chromium", lambda: None)
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
-    with pytest.raises(CannotTellError, match="harness prepare --browser"):
-        gui.see("https://localhost:1", SOMEBODY, {})
+    # As the gate does it: pytest-playwright may have a browser's loop in this thread.
+    with (
+        ThreadPoolExecutor(1) as aside,
+        pytest.raises(CannotTellError, match="harness prepare --browser"),
+    ):
+        aside.submit(gui.see, "https://localhost:1", SOMEBODY, {}).result()

@@ -46,8 +46,6 @@ def test_nightly():
 def test_shared(production, number):
     pass
 """
-OF_MUTANTS = "tests/integration/test_mutants.py"
-"""Whose quick ones are marked with the mutants."""
 
 
 @pytest.fixture
@@ -170,7 +168,7 @@ def test_every_module_with_containers_or_a_browser_has_a_quick_test() -> None:
     quick = {it.partition("::")[0] for it in collected.splitlines() if "::" in it}
     folders = (ROOT / "tests/integration", ROOT / "tests/e2e")
     modules = {str(it.relative_to(ROOT)) for room in folders for it in room.glob("test_*.py")}
-    assert modules - quick <= {OF_MUTANTS}
+    assert modules - quick == set()
 
 
 @pytest.mark.parametrize(

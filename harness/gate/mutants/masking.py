@@ -38,7 +38,6 @@ FAMILIES: Final = "plugins/PrivacyManager/IPAnonymizer.php"
 PARSED: Final = "$ipObject = IP::fromBinaryIP($ip);"
 MAPPED: Final = "strlen($ip) === 16 && $ipObject->toIPv4String() !== null"
 TOLD: Final = "file_put_contents('/tmp/hits.log', $ipObject->toString(), FILE_APPEND);"
-MASKS: Final = "!$this->isActive()"
 
 
 def _restored(deployment: Deployment) -> None:
@@ -156,7 +155,7 @@ MUTANTS: Final = (
         "code masks IPv4 alone",
         Place.IMAGE,
         IPV6,
-        code(FAMILIES, MASKS, f"{MASKS} || strlen($ip) === 16"),
+        code(FAMILIES, PARSED, f"{PARSED} if (strlen($ip) === 16) return;"),
         "P2",
         Stage.PAIR,
     ),
@@ -165,7 +164,7 @@ MUTANTS: Final = (
         "code masks IPv6 alone",
         Place.IMAGE,
         (*IPV4, "masking.of_a_beacon"),
-        code(FAMILIES, MASKS, f"{MASKS} || strlen($ip) === 4"),
+        code(FAMILIES, PARSED, f"{PARSED} if (strlen($ip) === 4) return;"),
         stage=Stage.PAIR,
     ),
     Mutant(

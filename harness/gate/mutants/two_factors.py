@@ -168,8 +168,8 @@ MUTANTS: Final = (
         ("two_factors.wrong_code_is_refused", "two_factors.code_works_once"),
         code(
             VERIFIER,
-            "public function validateAuthCode($login, $authCode)\n    {",
-            "public function validateAuthCode($login, $authCode)\n    { return true;",
+            USED,
+            f"return true; {USED}",
         ),
         "A4",
         Stage.PAIR,
@@ -228,8 +228,8 @@ MUTANTS: Final = (
             code(VERIFIER, USED, "if (false)"),
             code(
                 "plugins/TwoFactorAuth/Dao/RecoveryCodeDao.php",
-                "'DELETE FROM %s WHERE login = ? and",
-                "'SELECT 1 FROM %s WHERE login = ? and",
+                "Db::query($sql, array($login, $recoveryCode))",
+                "Db::query(str_replace('DELETE', 'SELECT 1', $sql), array($login, $recoveryCode))",
             ),
         ),
         "A6",

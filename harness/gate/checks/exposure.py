@@ -244,13 +244,16 @@ def pages_stay_out_of_caches(look: Look) -> Finding:
 def matomo_s_own_tmp_is_closed(look: Look) -> Finding:
     """What Matomo writes for itself, wherever it is told to, is not to be had over HTTP."""
     directory = str(look.facts["tmp"])
-    name = f"gate-{secrets.token_hex(6)}.txt"
-    look.shell.write(f"{directory}/{name}", "canary")
+    # Mailed reports are pages, which rules that close what is no picture leave open.
+    names = [f"gate-{secrets.token_hex(6)}.{it}" for it in ("txt", "html")]
+    below = directory.removeprefix(WEB_ROOT).lstrip("/")
     try:
-        path = f"{directory.removeprefix(WEB_ROOT).lstrip('/')}/{name}"
-        opened = _open(look, (path,)) if directory.startswith(WEB_ROOT) else []
+        for name in names:
+            look.shell.write(f"{directory}/{name}", "canary")
+        paths = tuple(f"{below}/{it}" for it in names)
+        opened = _open(look, paths) if directory.startswith(WEB_ROOT) else []
     finally:
-        look.shell.run("rm", "-f", f"{directory}/{name}")
+        look.shell.run("rm", "-f", *(f"{directory}/{it}" for it in names))
     return nothing("open path", opened)
 
 

@@ -1,17 +1,15 @@
 """The gate as pytest items, in another project: a policy file has a test for each check."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from harness import policy
 from harness.gate.checks import ALL
-from harness.settings import ROOT
 from harness.stack.engine import engine
 from harness.stack.images import Image
+from tests import wheel
 
 LOOKED_AT = "exposure"
 
@@ -112,13 +110,7 @@ def test_one_line_runs_the_gate_from_the_wheel_and_a_finding_is_the_message(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet"]
-    site = str(tmp_path / "site")
-    subprocess.run([*install, "--target", site, str(wheel)], check=True, capture_output=True)
-    monkeypatch.setenv("PYTHONPATH", site)
+    monkeypatch.setenv("PYTHONPATH", wheel.installed(tmp_path))
     file = project.path / "policy.toml"
     # This institution's policy promises a header that the image does not send.
     promised = file.read_text().replace("security_headers = [", 'security_headers = ["X-Own", ')

@@ -14,6 +14,7 @@ from harness.stack.engine import engine
 from harness.stack.golden import Golden
 from harness.stack.images import Image
 from harness.stack.reaper import RUN_LABEL
+from tests import wheel
 
 
 @pytest.fixture
@@ -43,13 +44,7 @@ def test_a_wheel_alone_is_enough(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet"]
-    site = str(tmp_path / "site")
-    subprocess.run([*install, "--target", site, str(wheel)], check=True, capture_output=True)
-    monkeypatch.setenv("PYTHONPATH", site)
+    monkeypatch.setenv("PYTHONPATH", wheel.installed(tmp_path))
     pytester.makepyfile(
         """
         import harness

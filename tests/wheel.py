@@ -1,0 +1,18 @@
+"""The wheel as another project installs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.settings import ROOT
+
+
+def installed(directory: Path) -> str:
+    """Build the wheel, install it alone, and return the folder to have on PYTHONPATH."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = directory.glob("*.whl")
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet"]
+    site = str(directory / "site")
+    subprocess.run([*install, "--target", site, str(wheel)], check=True, capture_output=True)
+    return site

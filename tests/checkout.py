@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.errors import ExitCode
 from harness.matomo.web import Web
+from harness.operate import schedule
 from harness.settings import OWNER_LABEL, ROOT, Settings, project_name
 from harness.stack import reaper
 from harness.stack.engine import engine
@@ -99,5 +100,10 @@ def copied(directory: Path) -> Iterator[Checkout]:
     settings = dataclasses.replace(
         Settings.from_environment(), port=free_port(), http_port=free_port()
     )
-    yield Checkout(root, settings)
-    reaper.remove_labelled(engine(), f"{OWNER_LABEL}={project_name(root)}")
+    try:
+        yield Checkout(root, settings)
+    finally:
+        own = f"{OWNER_LABEL}={project_name(root)}"
+        reaper.remove_containers(engine(), own)
+        schedule.wait_for_end(root)
+        reaper.remove_labelled(engine(), own)

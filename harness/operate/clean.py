@@ -7,7 +7,7 @@ from typing import Final
 
 from harness.errors import WrongInputError
 from harness.operate import images as stock
-from harness.operate import kept
+from harness.operate import kept, schedule
 from harness.progress import step
 from harness.settings import OWNER_LABEL, ROOT, project_name
 from harness.stack import reaper
@@ -57,7 +57,10 @@ def clean() -> Cleaned:
     What is kept of another checkout's runs stays.
     """
     with step("Removing what is this checkout's, and what nothing uses"), reaper.no_run_begins():
-        removed = reaper.remove_labelled(engine(), f"{OWNER_LABEL}={project_name()}")
+        stack = f"{OWNER_LABEL}={project_name()}"
+        removed = reaper.remove_containers(engine(), stack)
+        schedule.wait_for_end()
+        removed += reaper.remove_labelled(engine(), stack)
         kept.remove()
         removed += _remove_ended_runs()
         seen = _look()

@@ -20,6 +20,7 @@ from harness.progress import step
 from harness.settings import Settings
 from harness.stack import images
 from harness.stack.certificates import loopback_tls
+from harness.stack.containers import wait_for_database
 from harness.stack.engine import engine
 from harness.stack.installation import ensure_installed, ensure_second_factor
 from harness.stack.shell import MatomoShell, wait_for_web
@@ -68,6 +69,7 @@ def up(settings: Settings) -> Report:
         _require_free_port(variable, port)
     with step("Starting the containers"):
         _start(variables, ports)
+        wait_for_database(_database(), compose.container("db"))
         web = _web(settings)
         wait_for_web(web, compose.container("matomo"))
     secrets = kept.read()
@@ -91,11 +93,17 @@ def up(settings: Settings) -> Report:
 def down() -> None:
     """Stop and remove the stack's containers and network; its volumes and secrets are kept."""
     with step("Stopping the local stack"):
-        for container in compose.containers():
-            container.stop(timeout=10)
-            container.remove(v=True)
+        _remove_containers()
+        schedule.wait_for_end()
+        _remove_containers()
         for network in engine().networks.list(filters=compose.of_this_project()):
             network.remove()
+
+
+def _remove_containers() -> None:
+    for container in compose.containers():
+        container.stop(timeout=10)
+        container.remove(v=True)
 
 
 def console(arguments: list[str]) -> int:

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from docker.errors import APIError, NotFound
@@ -18,14 +19,14 @@ from filelock import FileLock, Timeout
 from requests.exceptions import ConnectionError as NoAnswerError
 from requests.exceptions import ReadTimeout
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, MachineCannotError
 from harness.operate import compose
 from harness.settings import OWNER_LABEL, ROOT, project_name
 from harness.stack import archiver
 from harness.stack.engine import engine
 
-LOCK: Final = ROOT / ".local" / "schedule.lock"
-"""Held by the process that waits for the hour."""
+END_SECONDS: Final = 30.0
+"""It is at the start of a container at most."""
 KEPT: Final = 24
 ROLE_LABEL: Final = "org.matomo-harness.role"
 ROLE: Final = "archiver"
@@ -57,6 +58,33 @@ def begin(every: int) -> None:
         # A session of its own: it stays when the terminal is closed.
         setsid=True,
     )
+
+
+def lock_file(root: Path = ROOT) -> Path:
+    """Return what the process holds that waits for the hour, for the checkout at `root`."""
+    return root / ".local" / "schedule.lock"
+
+
+def wait_for_end(root: Path = ROOT) -> None:
+    """Wait until the schedule has ended, as it does once the web container is gone.
+
+    Whoever removes a stack looks again afterwards: the hour may have come meanwhile, and an
+    archiver been started.
+
+    Raises:
+        MachineCannotError: it does not end.
+    """
+    if not lock_file(root).exists():
+        return
+    try:
+        with FileLock(lock_file(root), timeout=END_SECONDS):
+            pass
+    except Timeout as error:
+        raise MachineCannotError(
+            expected=f"the schedule to end within {END_SECONDS:.0f} s after its stack",
+            seen=f"{lock_file(root)} is still held",
+            next_command="pkill -f harness.operate.schedule",
+        ) from error
 
 
 def start_now() -> Container:
@@ -110,8 +138,8 @@ def _wait_and_archive(every: int) -> None:
 def main() -> None:
     """Archive at every full period until there is no stack any more."""
     every = int(sys.argv[1])
-    LOCK.parent.mkdir(mode=0o700, exist_ok=True)
-    with contextlib.suppress(Timeout, HarnessError), FileLock(LOCK, blocking=False):
+    lock_file().parent.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(Timeout, HarnessError), FileLock(lock_file(), blocking=False):
         while True:
             _wait_and_archive(every)
 

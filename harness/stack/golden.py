@@ -54,12 +54,10 @@ COMPILED: Final = "/golden/opcache"
 """Compiled scripts, of the command line (cli.ini)."""
 CACHE_AT_ONCE: Final = ("-c", "php_admin_value opcache.file_update_protection 0")
 """While the golden state is made every file is seconds old, and none changes twice."""
-ONE_AT_A_TIME: Final = {"healthcheck": {"test": ["NONE"]}}
-"""Nothing but the installation asks while it is under way."""
 WARM: Final = ("assets", "cache", "templates_c")
 PHP_SETTINGS: Final = {"PHP_INI_SCAN_DIR": ":/golden:/golden/cli"}
 """The image's own settings, then golden_image/php.ini, and for the command line cli.ini (PHP's
-manual, "scan directories"); start-matomo takes the last from the web server."""
+manual, "scan directories"); start-matomo takes the last from the web server alone."""
 
 
 @dataclass(frozen=True)
@@ -164,10 +162,11 @@ def _build(image: Image, database_image: Image, key: str) -> None:
         stage = f"{images.REPOSITORY}/golden-stage:{key}"
         settings = engine().images.get(image.id).attrs["Config"]
         entrypoint = ["/golden/start-matomo", *(settings["Entrypoint"] or [])]
+        (context / "web-command").write_text(" ".join(settings["Cmd"] or []))
         _dockerfile(
             context,
             f"FROM {image.reference}",
-            "COPY start-matomo php.ini /golden/",
+            "COPY start-matomo php.ini web-command /golden/",
             "COPY cli.ini /golden/cli/",
             f"RUN mkdir {COMPILED} && chown www-data:www-data {COMPILED}",
             f"ENTRYPOINT {json.dumps(entrypoint)}",
@@ -216,9 +215,7 @@ def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]
         )
         mariadb.tmpfs.clear()  # what is in memory ends with the container, before it can be copied
         environment = {**mariadb.server_environment(), "MATOMO_GENERAL_SALT": salt, **PHP_SETTINGS}
-        matomo = MatomoContainer(
-            stage, own_network, environment, arguments=CACHE_AT_ONCE, options=ONE_AT_A_TIME
-        )
+        matomo = MatomoContainer(stage, own_network, environment, arguments=CACHE_AT_ONCE)
         with mariadb, matomo:
             shell, web, database = matomo.shell, matomo.web, mariadb.database
             shell.write(shell.config, _first_settings(shell, passwords, salt))

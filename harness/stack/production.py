@@ -119,7 +119,9 @@ class Production:
             certificate=self._certificate,
             memory=self._database_memory,
         )
-        self.mail = MailContainer(self.network, certificate=certificate, run=self._run)
+        self.mail = MailContainer(
+            self.network, certificate=certificate, run=self._run, page_on_demand=True
+        )
         self.load_balancer = LoadBalancer(self.network, certificate, run=self._run)
         self.matomo = self.task()
 

@@ -267,17 +267,28 @@ def remove_labelled(client: docker.DockerClient, label: str) -> list[str]:
     Raises:
         APIError: the engine refused one; what came before it is gone.
     """
-    removed = []
+    removed = remove_containers(client, label)
     filters: Any = {"label": label}
-    for container in client.containers.list(all=True, filters=filters, ignore_removed=True):
-        container.remove(force=True, v=True)
-        removed.append(f"container {container.name}")
     for network in client.networks.list(filters=filters):
         network.remove()
         removed.append(f"network {network.name}")
     for volume in client.volumes.list(filters=filters):
         volume.remove(force=True)
         removed.append(f"volume {volume.name}")
+    return removed
+
+
+def remove_containers(client: docker.DockerClient, label: str) -> list[str]:
+    """Remove the containers that carry `label`, as `remove_labelled` does; return what they were.
+
+    Raises:
+        APIError: the engine refused one; what came before it is gone.
+    """
+    removed = []
+    filters: Any = {"label": label}
+    for container in client.containers.list(all=True, filters=filters, ignore_removed=True):
+        container.remove(force=True, v=True)
+        removed.append(f"container {container.name}")
     return removed
 
 

@@ -207,8 +207,6 @@ def _web(
         run=run,
         arguments=(*LOG_BY_HOST, *FEW_PROCESSES),
         authority=authority,
-        # The image's health check asks for a Matomo that is not there: instances have other hosts.
-        options={"healthcheck": {"test": ["NONE"]}},
     )
 
 

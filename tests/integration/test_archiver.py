@@ -94,7 +94,6 @@ def test_an_archive_that_failed_is_not_zero_and_the_last_line_says_so(
     assert "ARCHIVING FAILED" in archived.log.splitlines()[-1]
 
 
-@pytest.mark.matomo_log("module=Login", reason="the health check asks while the database is gone")
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_database_that_is_gone_is_not_zero(matomo_production: Production, start: Start) -> None:
     with faults.cut(matomo_production.mariadb.get_wrapped_container()):

@@ -5,17 +5,23 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from docker.models.containers import Container
+from filelock import FileLock
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from harness.errors import ExitCode
 from harness.matomo.web import Web
+from harness.operate import schedule
 from harness.settings import OWNER_LABEL, project_name
 from harness.stack.engine import engine
+from harness.stack.images import Image
 from harness.stack.mail import Mailbox
 from tests.checkout import Checkout, copied
 
@@ -159,3 +165,35 @@ def test_a_fault_of_another_disk_is_refused(stack: Checkout) -> None:
 
 def test_a_fault_that_there_is_not_is_refused(stack: Checkout) -> None:
     assert stack.harness("fault", "earthquake", "db").code == ExitCode.WRONG_INPUT
+
+
+@pytest.mark.parametrize("command", ["down", "clean"])
+def test_an_archiver_that_starts_while_the_stack_goes_goes_too(
+    tmp_path: Path, any_image: Image, command: str
+) -> None:
+    with copied(tmp_path) as made:
+        labels = {OWNER_LABEL: project_name(made.root)}
+
+        def created() -> Container:
+            return engine().containers.create(any_image.reference, labels=labels)
+
+        there, lock = created(), schedule.lock_file(made.root)
+        lock.parent.mkdir()
+        with ThreadPoolExecutor(1) as aside:
+            with FileLock(lock):  # as the schedule does, whose hour has come
+                ended = aside.submit(made.harness, command)
+                wait_until_gone(there)
+                late = created()
+            assert ended.result().code == 0
+        wait_until_gone(late)
+
+
+def wait_until_gone(container: Container) -> None:
+    def is_there() -> bool:
+        return bool(
+            engine().containers.list(
+                all=True, filters={"id": str(container.id)}, ignore_removed=True
+            )
+        )
+
+    Retrying(stop=stop_after_delay(20), wait=wait_fixed(0.1), retry=retry_if_result(bool))(is_there)

@@ -222,6 +222,43 @@ def test_the_log_tells_of_refusals_and_no_password(
         assert secret[:20] not in log
 
 
+@pytest.fixture
+def without_page(certificate: Certificate) -> Iterator[_Relay]:
+    """One whose page waits until somebody wants it."""
+    with network() as place:
+        relay = _Relay(place, certificate=certificate, page_on_demand=True)
+        with relay as running:
+            yield running
+
+
+def _has_page(relay: _Relay) -> bool:
+    return any("maildev" in " ".join(it) for it in relay.get_wrapped_container().top()["Processes"])
+
+
+def test_a_page_on_demand_starts_when_it_is_looked_at(without_page: _Relay) -> None:
+    assert not _has_page(without_page)
+    assert without_page.mailbox.mails() == []
+    assert _has_page(without_page)
+
+
+def test_a_page_on_demand_has_the_mail_that_it_starts_with(
+    without_page: _Relay, certificate: Certificate, recipient: str
+) -> None:
+    without_page.send(certificate.authority, _mail(recipient, "First of all"))
+    assert _has_page(without_page)
+    (mail,) = without_page.mailbox.mails()
+    assert (mail.recipients, mail.subject) == ((recipient,), "First of all")
+
+
+def test_a_mail_that_the_page_does_not_start_for_is_not_taken(
+    without_page: _Relay, certificate: Certificate, recipient: str
+) -> None:
+    gone = "mv /usr/local/bin/show-page /tmp/"
+    assert execute(without_page.get_wrapped_container(), ["sh", "-c", gone]).code == 0
+    with pytest.raises(smtplib.SMTPRecipientsRefused, match="451"):
+        without_page.send(certificate.authority, _mail(recipient, "Lost"))
+
+
 @pytest.mark.parametrize("daemon", ["exim4", "node"])
 @pytest.mark.slow(reason="a container of its own, to its end")
 def test_the_container_ends_with_either_daemon(certificate: Certificate, daemon: str) -> None:

@@ -340,9 +340,10 @@ def mutants(
     """Break each promise in turn: the gate must say so, and only then."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from harness.gate.mutants.turns import Shard
+    from harness.gate.mutants import turns
     from harness.operate import mutants as operation
     from harness.operate.prepare import prepare as run
+    from harness.shard import Shard
 
     subjects = operation.chosen(only, with_generated=made_by_rule)
     part = Shard.parse(shard) if shard else None
@@ -351,7 +352,7 @@ def mutants(
     settings = dataclasses.replace(settings, image=image or settings.image)
     subjects = operation.of_use(subjects, settings)
     if part:
-        subjects = part.part_of(subjects, full=full)
+        subjects = turns.part_of(part, subjects, full=full)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=progress.console) as bar:
         task = bar.add_task("mutants", total=len(subjects))

@@ -4,7 +4,6 @@ A test runs on one version, unless its marker `all_versions` says why Matomo's v
 difference to what the test proves. A test over LIMIT worker-seconds carries `slow`.
 """
 
-import re
 import time
 import zlib
 from collections.abc import Generator, Iterable, Mapping
@@ -14,7 +13,9 @@ from typing import Any, Final
 
 import pytest
 
+from harness.errors import WrongInputError
 from harness.settings import WORKER_SECONDS, Settings, every_version
+from harness.shard import Shard
 
 ALL_VERSIONS: Final = "all_versions"
 SLOW: Final = "slow"
@@ -35,35 +36,16 @@ class Size(StrEnum):
     NIGHTLY = "nightly"
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One of several runs that share the tests between them.
+def has(shard: Shard, scope: str) -> bool:
+    """Whether `shard` takes the tests of `scope`; every run of the same count agrees."""
+    return zlib.crc32(scope.encode()) % shard.count == shard.number - 1
 
-    Args:
-        number: of this run, from 1.
-        count: of all runs.
-    """
 
-    number: int
-    count: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """Read `k/n`.
-
-        Raises:
-            pytest.UsageError: there is no such part.
-        """
-        found = re.fullmatch(r"(\d+)/(\d+)", text)
-        if not found or not 1 <= int(found[1]) <= int(found[2]):
-            raise pytest.UsageError(
-                f"expected --shard to be k/n, from 1/n to n/n\n  seen: {text}\n  next: --shard 1/4"
-            )
-        return cls(int(found[1]), int(found[2]))
-
-    def has(self, scope: str) -> bool:
-        """Whether this run takes the tests of `scope`; every run of the same count agrees."""
-        return zlib.crc32(scope.encode()) % self.count == self.number - 1
+def _shard(text: str) -> Shard:
+    try:
+        return Shard.parse(text)
+    except WrongInputError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,7 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "supported one where that can make a difference. nightly: everything on every version.",
     )
     group.addoption(
-        "--shard", metavar="K/N", type=Shard.parse, help="Only the k-th of n parts of the tests."
+        "--shard", metavar="K/N", type=_shard, help="Only the k-th of n parts of the tests."
     )
 
 
@@ -98,7 +80,7 @@ def pytest_collection_modifyitems(
         if group := _group(item):
             item.add_marker(getattr(pytest.mark, GROUP)(group))
     if shard:
-        taken = [item for item in taken if shard.has(_scope(item))]
+        taken = [item for item in taken if has(shard, _scope(item))]
     chosen = set(taken)
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = taken

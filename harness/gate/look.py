@@ -358,7 +358,7 @@ class Look:
     @once
     def people(self) -> People:
         """Accounts of every role, made for this look."""
-        return People(self.target)
+        return People(self.target, self._wanted)
 
 
 BEFORE_THE_ARCHIVER: Final = (Step.TRAFFIC, Step.REFUSED_HITS, Step.COUNTED_VISITS)

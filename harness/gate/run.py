@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -157,6 +158,8 @@ def run(
                 break
 
     side_by_side, alone = ([every], []) if until_red or at_once == 1 else lanes(every)
+    if len(side_by_side) > 1:
+        _compile_the_first_page(target)
     with ThreadPoolExecutor(at_once) as pool:
         try:
             list(pool.map(run_each, side_by_side))
@@ -167,14 +170,21 @@ def run(
     return [results[it.id] for it in every if it.id in results]
 
 
+def _compile_the_first_page(target: Target) -> None:
+    """Have one process of the web server compile what all pages need; else each would, at once."""
+    with suppress(HarnessError):  # which the checks will see
+        target.web.get()
+
+
 def lanes(checks: Sequence[Check]) -> tuple[list[list[Check]], list[Check]]:
     """Return checks that may run side by side, lane by lane, and those that must run alone.
 
-    Checks of a group are one lane. The lanes that take longest come first.
+    Checks of a group are one lane. The lanes that take longest come first, and costly checks before
+    the others, so that nothing long is left alone at the end.
     """
     groups = [it for it in Group if it is not Group.ALONE]
     together = [[it for it in checks if it.group is group] for group in groups]
-    free = [[it] for it in checks if it.group is None]
+    free = [[it] for it in sorted(checks, key=lambda it: not it.costly) if it.group is None]
     return (
         [it for it in (*together, *free) if it],
         [it for it in checks if it.group is Group.ALONE],

@@ -45,7 +45,7 @@ class Api:
             calls: each with its `method` and parameters.
 
         Raises:
-            ApiError: Matomo refuses the request; one call's error is in its own answer.
+            ApiError: Matomo refuses the request; one call's error is in its own answer (`refusal`).
         """
         urls = {f"urls[{number}]": urlencode(call) for number, call in enumerate(calls)}
         answers: list[Any] = self.call("API.getBulkRequest", **urls)
@@ -93,6 +93,13 @@ def create_token(web: Web, account: Account, *, steps: int = 1) -> Api:
     return Api(web, str(answer["value"]))
 
 
+def refusal(call: Parameters, answer: Any) -> ApiError | None:
+    """Return the error that `answer` is to one of `call_many`; None where it is none."""
+    if isinstance(answer, dict) and answer.get("result") == "error":
+        return _refused(str(call["method"]), str(answer.get("message")))
+    return None
+
+
 def _call(web: Web, method: str, **parameters: str | int) -> Any:
     call = {"module": "API", "method": method, "format": "JSON"}
     # All of it in the body: an address ends up in logs.
@@ -102,8 +109,8 @@ def _call(web: Web, method: str, **parameters: str | int) -> Any:
     except requests.JSONDecodeError as error:
         # An invalid token is answered with an HTML page, whatever the format (status 401).
         raise _refused(method, f"HTTP {answer.status_code}: {Page(answer).gist}") from error
-    if isinstance(document, dict) and document.get("result") == "error":
-        raise _refused(method, str(document.get("message")))
+    if refused := refusal({"method": method}, document):
+        raise refused
     return document
 
 

@@ -9,9 +9,9 @@ from harness.errors import WrongInputError
 from harness.gate.mutants import WRITTEN, generated, matrix, report
 from harness.gate.mutants.matrix import Row, Theatre
 from harness.gate.mutants.mutant import Subject
-from harness.gate.mutants.turns import Shard
 from harness.gate.mutants.variants import VARIANTS
 from harness.settings import REPORTS, Settings
+from harness.shard import Shard
 from harness.stack import images, reaper
 from harness.stack.golden import golden
 from harness.stack.shared import shared_servers

@@ -19,9 +19,9 @@ from harness.gate.checks import ALL
 from harness.gate.mutants import WRITTEN, generated, matrix, report, turns
 from harness.gate.mutants.matrix import Row, Theatre
 from harness.gate.mutants.mutant import Deployment, Mutant, Part, Place, Subject, Variant
-from harness.gate.mutants.turns import Shard
 from harness.gate.mutants.variants import VARIANTS
 from harness.operate import mutants as operation
+from harness.shard import Shard
 from harness.time_limit import seconds_left
 
 CHECKS = {it.id for it in ALL}
@@ -177,13 +177,13 @@ SUBJECTS: list[Subject] = [*WRITTEN, *VARIANTS]
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 4, 7])
 def test_shards_have_each_subject_once(count: int, full: bool) -> None:
-    parts = [Shard(it + 1, count).part_of(SUBJECTS, full=full) for it in range(count)]
+    parts = [turns.part_of(Shard(it + 1, count), SUBJECTS, full=full) for it in range(count)]
     assert Counter(it.id for part in parts for it in part) == Counter(it.id for it in SUBJECTS)
 
 
 @pytest.mark.parametrize("full", [False, True])
 def test_shards_cost_about_the_same(full: bool) -> None:
-    parts = [Shard(it + 1, 4).part_of(SUBJECTS, full=full) for it in range(4)]
+    parts = [turns.part_of(Shard(it + 1, 4), SUBJECTS, full=full) for it in range(4)]
     costs = [
         sum(turns.seconds(it.subject, full=full) for it in turns.turns_of(part, full=full))
         for part in parts
@@ -193,8 +193,8 @@ def test_shards_cost_about_the_same(full: bool) -> None:
 
 def test_a_shard_is_the_same_whatever_the_order_of_the_subjects() -> None:
     mutants: list[Subject] = [*WRITTEN]
-    part = Shard(2, 4).part_of(mutants, full=False)
-    again = Shard(2, 4).part_of(mutants[::-1], full=False)
+    part = turns.part_of(Shard(2, 4), mutants, full=False)
+    again = turns.part_of(Shard(2, 4), mutants[::-1], full=False)
     assert {it.id for it in part} == {it.id for it in again}
 
 
@@ -203,23 +203,8 @@ def test_a_shard_has_whole_groups_as_they_are_in_all() -> None:
         every = turns.turns_of(subjects, full=False)
         return {tuple(it.id for it in turn.members) for turn in every if turn.members}
 
-    parts = [Shard(it + 1, 4).part_of(SUBJECTS, full=False) for it in range(4)]
+    parts = [turns.part_of(Shard(it + 1, 4), SUBJECTS, full=False) for it in range(4)]
     assert set[tuple[str, ...]]().union(*map(groups, parts)) == groups(SUBJECTS)
-
-
-@pytest.mark.parametrize(
-    "text", ["5/4", "0/4", "1/0", "0/0", "-1/4", "x", "1", "1/4/4", "1 / 4", "²/4", "1/4\n", ""]
-)
-def test_a_shard_that_cannot_be_meant_is_refused(text: str) -> None:
-    with pytest.raises(WrongInputError) as refused:
-        Shard.parse(text)
-    assert refused.value.seen == f"SHARD={text}"
-    assert refused.value.exit_code == 2
-
-
-def test_a_shard_is_read_as_it_is_written() -> None:
-    assert Shard.parse("3/4") == Shard(3, 4)
-    assert str(Shard(3, 4)) == "3/4"
 
 
 def test_turns_have_each_subject_once_and_groups_of_controls_alone() -> None:

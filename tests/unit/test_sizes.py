@@ -9,7 +9,7 @@ import pytest
 
 from harness.operate.bench import seconds_worked
 from harness.settings import ROOT, every_version
-from tests.sizes import Shard, Size, told
+from tests.sizes import Size, told
 
 SUITE = """
 import pytest
@@ -107,10 +107,10 @@ def test_each_test_is_in_one_part_and_what_shares_a_fixture_is_in_the_same(
     assert [it for it in parts if set(SHARED) & set(it)] == [it for it in parts if SHARED[0] in it]
 
 
-@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "one/3", ""])
-def test_a_part_that_there_is_not_is_refused(text: str) -> None:
-    with pytest.raises(pytest.UsageError, match="from 1/n to n/n"):
-        Shard.parse(text)
+def test_a_part_that_there_is_not_is_refused(suite: pytest.Pytester) -> None:
+    ended = suite.runpytest_subprocess("-p", "tests.sizes", "--shard", "4/3")
+    assert ended.ret == pytest.ExitCode.USAGE_ERROR
+    ended.stderr.fnmatch_lines(["*expected SHARD*", "*SHARD=4/3*", "*next:*"])
 
 
 def test_a_fixture_that_tests_share_is_started_by_one_of_three_workers(

@@ -1,15 +1,14 @@
 """Who is played when, and with whom: controls in groups, the longest first, a shard of it all."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness.errors import WrongInputError
 from harness.gate.check import Check, Step
 from harness.gate.checks import ALL
 from harness.gate.mutants.changes import every
 from harness.gate.mutants.mutant import Mutant, Stage, Subject, Variant
+from harness.shard import Shard
 
 # -- which checks ---------------------------------------------------------------------------------
 
@@ -143,50 +142,17 @@ def longest_first(turns: Iterable[Turn], *, full: bool) -> list[Turn]:
 # -- shards ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One part of a matrix that several machines play.
+def part_of(shard: Shard, subjects: Sequence[Subject], *, full: bool) -> list[Subject]:
+    """Return the subjects of `shard`, in their order.
 
-    Args:
-        number: from 1.
-        count: of all parts.
+    The shards have each subject once, whole groups of controls, and cost about the same. Only
+    the subjects decide which go where: not the machine, not the hour.
     """
-
-    number: int
-    count: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """Read `1/4`.
-
-        Raises:
-            WrongInputError: it is no such part.
-        """
-        found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
-        number, count = (int(it) for it in found.groups()) if found else (0, 0)
-        if not 1 <= number <= count:
-            raise WrongInputError(
-                expected="SHARD to be a part and the number of parts: 1/4, 2/4, 3/4 or 4/4",
-                seen=f"SHARD={text}",
-                next_command="make mutants SHARD=1/4",
-            )
-        return cls(number, count)
-
-    def __str__(self) -> str:
-        """As it was asked for."""
-        return f"{self.number}/{self.count}"
-
-    def part_of(self, subjects: Sequence[Subject], *, full: bool) -> list[Subject]:
-        """Return this shard's subjects, in their order.
-
-        The shards have each subject once, whole groups of controls, and cost about the same. Only
-        the subjects decide which go where: not the machine, not the hour.
-        """
-        loads = [0.0] * self.count
-        mine: set[str] = set()
-        for turn in longest_first(turns_of(subjects, full=full), full=full):
-            lightest = loads.index(min(loads))
-            loads[lightest] += seconds(turn.subject, full=full)
-            if lightest == self.number - 1:
-                mine |= {it.id for it in turn.subjects}
-        return [it for it in subjects if it.id in mine]
+    loads = [0.0] * shard.count
+    mine: set[str] = set()
+    for turn in longest_first(turns_of(subjects, full=full), full=full):
+        lightest = loads.index(min(loads))
+        loads[lightest] += seconds(turn.subject, full=full)
+        if lightest == shard.number - 1:
+            mine |= {it.id for it in turn.subjects}
+    return [it for it in subjects if it.id in mine]

@@ -6,7 +6,7 @@ from harness import policy
 from harness.gate.checks import ALL
 from harness.gate.mutants import WRITTEN, matrix, turns
 from harness.gate.mutants.matrix import Theatre
-from harness.gate.mutants.mutant import Mutant
+from harness.gate.mutants.mutant import Mutant, Stage
 from harness.gate.mutants.variants import VARIANTS
 from harness.pytest_plugin import SharedServers
 from harness.stack.golden import Golden
@@ -30,6 +30,10 @@ def cover() -> list[Mutant]:
         best = max(WRITTEN, key=lambda it: len(open_checks & set(it.kills)) / cost(it))
         taken.append(best)
         open_checks -= set(best.kills)
+    for mutant in sorted(taken, key=cost, reverse=True):
+        named_by_others = {check for it in taken if it is not mutant for check in it.kills}
+        if set(mutant.kills) <= named_by_others:
+            taken.remove(mutant)
     return sorted(taken, key=cost)
 
 
@@ -59,21 +63,13 @@ def test_each_named_check_is_red_and_without_it_the_mutant_survives(
 # All of the services as they are is test_gate.
 @SLOW
 @pytest.mark.timeout(900)  # the whole gate takes 50 s of a processor, and others run beside it
-@pytest.mark.parametrize("name", ["variant.as_it_is", "variant.pair_as_it_is"])
-def test_the_whole_gate_is_green_on_a_control_of_each_topology(theatre: Theatre, name: str) -> None:
-    (control,) = (it for it in VARIANTS if it.id == name)
-    row = theatre.play(control, turns.checks_for(control, full=False))
+@pytest.mark.parametrize("topology", [Stage.INSTANCE, Stage.PAIR])
+def test_the_whole_gate_is_green_on_harmless_changes_of_each_topology(
+    theatre: Theatre, topology: Stage
+) -> None:
+    played = [it for it in turns.turns_of(VARIANTS, full=False) if it.subject.stage is topology]
+    largest = max(played, key=lambda it: len(it.subjects))
+    row = theatre.play(largest.subject, ALL)
     assert row.not_made == ""
     assert dict(row.seen) == {}
     assert set(row.statuses) == {it.id for it in ALL}
-
-
-@SLOW
-@pytest.mark.parametrize(
-    "name", ["variant.row_limits", "variant.three_bytes", "variant.another_admin"]
-)
-def test_a_harmless_variant_leaves_what_costs_little_green(theatre: Theatre, name: str) -> None:
-    (variant,) = (it for it in VARIANTS if it.id == name)
-    row = theatre.play(variant, [it for it in ALL if not it.costly])
-    assert dict(row.seen) == {}
-    assert not row.not_made

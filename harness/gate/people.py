@@ -84,7 +84,11 @@ class People:
     def _made(self, roles: Sequence[str]) -> list[Person | ApiError]:
         """Make somebody of each of `roles` in one request; an error in place of who is refused."""
         people = [_somebody(role) for role in roles]
-        calls = [_calls(person, role) for person, role in zip(people, roles, strict=True)]
+        account = self._target.account
+        confirmation: Parameters = {"passwordConfirmation": account.password} if account else {}
+        calls = [
+            _calls(person, role, confirmation) for person, role in zip(people, roles, strict=True)
+        ]
         answers = iter(self._target.api.call_many([it for each in calls for it in each]))
         refused = [[refusal(call, next(answers)) for call in each] for each in calls]
         return [
@@ -144,15 +148,16 @@ def _somebody(role: str) -> Person:
     return Person(f"{role}-{mark}", secrets.token_urlsafe(12), f"{mark}@{DOMAIN}")
 
 
-def _calls(person: Person, role: str) -> list[Parameters]:
-    """Return the calls of the API that make `person`."""
+def _calls(person: Person, role: str, confirmation: Parameters) -> list[Parameters]:
+    """Return the calls of the API that make `person`; only the last wants a password confirmed."""
     login: Parameters = {"userLogin": person.login}
     own: Parameters = {"password": person.password, "email": person.email, "initialIdSite": 1}
     access: Parameters = {"access": role, "idSites": 1}
     added: Parameters = {"method": "UsersManager.addUser", **login, **own}
     granted: Parameters = {"method": "UsersManager.setUserAccess", **login, **access}
     if role == "superuser":
-        granted = {"method": "UsersManager.setSuperUserAccess", **login, "hasSuperUserAccess": 1}
+        method, asked = "UsersManager.setSuperUserAccess", {"hasSuperUserAccess": 1, **confirmation}
+        granted = {"method": method, **login, **asked}
     return [added] if role == "view" else [added, granted]
 
 

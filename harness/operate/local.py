@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from docker.models.containers import Container
@@ -101,9 +102,15 @@ def down() -> None:
 
 
 def _remove_containers() -> None:
-    for container in compose.containers():
+    """Stop all at once: a web server waits for the connections that its load balancer holds."""
+
+    def remove(container: Container) -> None:
         container.stop(timeout=10)
         container.remove(v=True)
+
+    if containers := compose.containers():
+        with ThreadPoolExecutor(len(containers)) as side_by_side:
+            list(side_by_side.map(remove, containers))
 
 
 def console(arguments: list[str]) -> int:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
 from typing import Any
 
 import pytest
 import requests
 from docker.models.containers import Container
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from harness.errors import BrokenPromiseError, MachineCannotError, WrongInputError
 from harness.matomo import twofactor
@@ -199,7 +201,24 @@ def test_a_task_without_enough_memory_is_seen_to_be_killed(matomo_production: Pr
     # No more than at once: each that comes later waits for a task that may be gone by then.
     with ThreadPoolExecutor(16) as visitors:
         list(visitors.map(lambda number: hit(matomo_production.web, number), range(16)))
-    assert memory.out_of_memory_kills(container) > 0
+    assert wait_for_kill(container) > 0
+
+
+def wait_for_kill(container: Container) -> int:
+    """Ask until the engine has seen the end, or the container has the memory to answer."""
+
+    def kills() -> int:
+        with suppress(MachineCannotError):
+            return memory.out_of_memory_kills(container)
+        return 0
+
+    attempts = Retrying(
+        stop=stop_after_delay(10),
+        wait=wait_fixed(0.1),
+        retry=retry_if_result(lambda number: number == 0),
+        retry_error_callback=lambda _: 0,
+    )
+    return int(attempts(kills))
 
 
 def shrink(container: Container, mebibytes: int) -> None:

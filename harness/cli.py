@@ -465,6 +465,7 @@ def dist(tag: Annotated[str, typer.Argument(help="Name of the image.")]) -> None
     """Build image/ on its base, under a name of your choice."""
     from harness.stack import images
 
+    images.require_name(tag)
     settings = Settings.from_environment()
     built = images.build_deployed(images.matomo_base(settings), tag)
     out.print(f"{built.reference} {built.digest}\nNext: make up, or IMAGE={tag} make test-local")

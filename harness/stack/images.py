@@ -127,6 +127,26 @@ def build_deployed(base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY) 
     return build(directory, tag, arguments, _oci_labels(base))
 
 
+def require_name(tag: str) -> None:
+    """Let the engine say whether an image can have this name, before anything is built.
+
+    Raises:
+        WrongInputError: it cannot.
+    """
+    try:
+        engine().images.get(tag)
+    except ImageNotFound:
+        return
+    except APIError as error:
+        if error.status_code != 400:
+            raise
+        raise WrongInputError(
+            expected="a name that an image can have, such as matomo:latest",
+            seen=f"invalid tag '{tag}'",
+            next_command="harness dist matomo:latest",
+        ) from error
+
+
 def code_version(reference: str) -> str:
     """Return the Matomo version of an image's code, from core/Version.php in it.
 

@@ -38,15 +38,27 @@ def database(look: "Look", needles: Needles) -> list[str]:
     ]
 
 
-def files(look: "Look", needles: Needles) -> list[str]:
-    """Return the files that hold a needle, wherever the web server may write."""
+def files(look: "Look", needles: Needles, *, of_before: bool = False) -> list[str]:
+    """Return the files that hold a needle, wherever the web server may write.
+
+    Args:
+        look: at what.
+        needles: what must be in none.
+        of_before: those too that did not change since the container's start. What was sent since
+            is in none of them, but eight digits of an address are soon found by chance in the sums
+            of a package's files. An image whose `find` cannot tell has all of its files looked at.
+    """
     shell = look.shell
     listed = b"\n".join(form for forms in needles.values() for form in forms if _printable(form))
     path = f"{shell.tmp}/gate-{secrets.token_hex(6)}"
     encoded = base64.b64encode(listed).decode()
     shell.run("sh", "-c", 'echo "$1" | base64 -d > "$2"', "sh", encoded, path)
-    found = f"grep -rlaF -f {path} {PLACES} {shell.tmp} 2>/dev/null"
-    script = f"{found} | grep -vF {path}; rm -f {path}"
+    places, since = f"{PLACES} {shell.tmp}", f"-newerct @{shell.started}"
+    every = f"grep -rlaF -f {path} {places}"
+    changed = f"find {places} -type f {since} -exec grep -laF -f {path} {{}} +"
+    told = f"if find / -maxdepth 0 {since}; then {changed}; else {every}; fi"
+    found = every if of_before else told
+    script = f"{{ {found}; }} 2>/dev/null | grep -vFx -e / -e {path}; rm -f {path}"
     return shell.run("sh", "-c", script, user="root").split()
 
 

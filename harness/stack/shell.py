@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from docker.models.containers import Container
@@ -82,6 +83,13 @@ class MatomoShell:
         """
         domain = [f"--matomo-domain={host_of(self.instance)}"] if self.instance else []
         return self.run("php", "console", *domain, *arguments)
+
+    @property
+    def started(self) -> int:
+        """When the container was started, in seconds since 1970, by the engine's clock."""
+        self.container.reload()
+        said = self.container.attrs["State"]["StartedAt"][:19]  # in UTC, with nine digits more
+        return int(datetime.fromisoformat(f"{said}+00:00").timestamp())
 
     def health(self) -> str | None:
         """Return None when the image's own health check is content, else its reason.

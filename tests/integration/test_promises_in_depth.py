@@ -5,10 +5,11 @@ from urllib.parse import parse_qsl
 import pytest
 
 from harness import policy
-from harness.gate import run, target
+from harness.gate import run, sweep, target
 from harness.gate.check import Status
 from harness.gate.checks import ALL
 from harness.gate.day import TITLE
+from harness.gate.look import Look
 from harness.matomo import config
 from harness.matomo.api import Api
 from harness.matomo.web import Parameters
@@ -191,3 +192,14 @@ def test_a_refused_hit_is_listed_and_not_whose_it_was(
     told = {"idsite": str(site), "rec": "1", "new_visit": "1"}
     assert kept.pop("token_auth", "__TOKEN_AUTH__") == "__TOKEN_AUTH__"
     assert kept == {**told, "uid": "__USER_ID__", "cip": "__VISITOR_IP__"}
+
+
+def test_a_scan_for_what_was_sent_passes_over_files_of_before(fresh_matomo: Instance) -> None:
+    """Eight digits of an address may be in a package's sums by chance, and then say nothing."""
+    first = "cat /var/lib/dpkg/info/*.md5sums | head -c 8"
+    digits = fresh_matomo.shell.run("sh", "-c", first).encode()
+    look = Look(target.of_instance(fresh_matomo, policy.read()))
+    assert sweep.files(look, {"an address": (digits,)}, of_before=True)
+    assert sweep.files(look, {"an address": (digits,)}) == []
+    fresh_matomo.shell.write(f"{fresh_matomo.shell.tmp}/leak", digits.decode())
+    assert sweep.files(look, {"an address": (digits,)}) == [f"{fresh_matomo.shell.tmp}/leak"]

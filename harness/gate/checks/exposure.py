@@ -261,7 +261,7 @@ def matomo_s_own_tmp_is_closed(look: Look) -> Finding:
 def no_token_in_a_file(look: Look) -> Finding:
     """No file of the deployment's own has the superuser's token in it: whoever reads it needs no second factor."""
     needles: sweep.Needles = {"a superuser's token": (str(look.target.token).encode(),)}
-    return nothing("file", sweep.files(look, needles))
+    return nothing("file", sweep.files(look, needles, of_before=True))
 
 
 @AREA.check()

@@ -53,7 +53,7 @@ def files(look: "Look", needles: Needles, *, of_before: bool = False) -> list[st
     path = f"{shell.tmp}/gate-{secrets.token_hex(6)}"
     encoded = base64.b64encode(listed).decode()
     shell.run("sh", "-c", 'echo "$1" | base64 -d > "$2"', "sh", encoded, path)
-    places, since = f"{PLACES} {shell.tmp}", f"-newerct @{shell.started}"
+    places, since = f"{PLACES} {shell.tmp}", f"-newerct @{shell.started_at}"
     every = f"grep -rlaF -f {path} {places}"
     changed = f"find {places} -type f {since} -exec grep -laF -f {path} {{}} +"
     told = f"if find / -maxdepth 0 {since}; then {changed}; else {every}; fi"

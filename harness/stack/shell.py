@@ -85,7 +85,7 @@ class MatomoShell:
         return self.run("php", "console", *domain, *arguments)
 
     @property
-    def started(self) -> int:
+    def started_at(self) -> int:
         """When the container was started, in seconds since 1970, by the engine's clock."""
         self.container.reload()
         said = self.container.attrs["State"]["StartedAt"][:19]  # in UTC, with nine digits more

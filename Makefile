@@ -1,6 +1,6 @@
-# The front door. `make help` lists the targets; what each does is in harness/.
+# The front door. `make help` lists the targets; what each does is in harness/matomo_harness/.
 SHELL := /bin/sh
-HARNESS := .venv/bin/harness
+HARNESS := .venv/bin/matomo-harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import ExitCode
-from harness.matomo.web import Web
-from harness.operate import schedule
-from harness.settings import OWNER_LABEL, ROOT, Settings, project_name
-from harness.stack import reaper
-from harness.stack.engine import engine
+from matomo_harness.errors import ExitCode
+from matomo_harness.matomo.web import Web
+from matomo_harness.operate import schedule
+from matomo_harness.runtime import reaper
+from matomo_harness.runtime.engine import engine
+from matomo_harness.settings import OWNER_LABEL, ROOT, Settings, project_name
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Checkout:
     def environment(self, **changes: str) -> dict[str, str]:
         """Return what leads a command to this copy."""
         own = {
-            "PYTHONPATH": str(self.root),
+            "PYTHONPATH": str(self.root / "harness"),
             "MATOMO_PORT": str(self.settings.port),
             "MATOMO_HTTP_PORT": str(self.settings.http_port),
             "MATOMO_BASE": self.settings.matomo_base,
@@ -61,7 +61,7 @@ class Checkout:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the harness's command line."""
-        return [sys.executable, "-m", "harness.cli", *arguments]
+        return [sys.executable, "-m", "matomo_harness", *arguments]
 
     def harness(self, *arguments: str, prefix: tuple[str, ...] = (), **changes: str) -> Answer:
         """Run it to its end."""

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from harness.pytest_plugin import SharedServers
-from harness.settings import Settings, every_version
-from harness.stack import images
-from harness.stack.golden import Golden, golden
-from harness.stack.images import BaseUnavailableError, Image
-from harness.stack.production import Production
+from matomo_harness.pytest_plugin import SharedServers
+from matomo_harness.runtime import images
+from matomo_harness.runtime.golden import Golden, golden
+from matomo_harness.runtime.images import BaseUnavailableError, Image
+from matomo_harness.runtime.production import Production
+from matomo_harness.settings import Settings, every_version
 
 pytest_plugins = ["pytester", "tests.sizes"]
 

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 
-from harness.stack.engine import engine
-from harness.stack.reaper import PLACE_LABEL, RUNS, remove_labelled
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.reaper import PLACE_LABEL, RUNS, remove_labelled
 
 PROGRAMS = "[p]ytest -n"
 LONGEST_SECONDS = 120  # lint comes first

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import pytest
 
-from harness.errors import WrongInputError
-from harness.settings import WORKER_SECONDS, Settings, every_version
-from harness.shard import Shard
+from matomo_harness.errors import WrongInputError
+from matomo_harness.settings import WORKER_SECONDS, Settings, every_version
+from matomo_harness.shard import Shard
 
 ALL_VERSIONS: Final = "all_versions"
 SLOW: Final = "slow"

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.settings import ROOT
+from matomo_harness.settings import ROOT
 
 
 def installed(directory: Path) -> str:

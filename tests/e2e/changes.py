@@ -1,7 +1,7 @@
 """Changes by hand to an instance's config.ini.php."""
 
-from harness.matomo import config
-from harness.pytest_plugin import MatomoByTls
+from matomo_harness.matomo import config
+from matomo_harness.pytest_plugin import MatomoByTls
 
 
 def set_key(matomo: MatomoByTls, section: str, key: str, value: str | int) -> None:

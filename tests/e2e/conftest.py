@@ -8,10 +8,10 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import BrowserContext, BrowserType, Error, Page, expect
 
-from harness.matomo.twofactor import Account
-from harness.pytest_plugin import MatomoByTls
-from harness.stack.browser import launch_options, playwrights_ffmpeg
-from harness.stack.images import Image
+from matomo_harness.matomo.twofactor import Account
+from matomo_harness.pytest_plugin import MatomoByTls
+from matomo_harness.runtime.browser import launch_options, playwrights_ffmpeg
+from matomo_harness.runtime.images import Image
 from tests.e2e.evidence import Evidence
 from tests.e2e.promises import PATIENCE_MS
 from tests.e2e.sessions import take_session

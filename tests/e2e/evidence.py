@@ -10,7 +10,7 @@ from filelock import FileLock
 from jinja2 import Environment
 from playwright.sync_api import Page
 
-from harness.stack.images import Image
+from matomo_harness.runtime.images import Image
 
 TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
 <html lang="en">

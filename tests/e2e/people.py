@@ -1,11 +1,11 @@
 """Accounts for tests, made by the API."""
 
-from harness import policy
-from harness.gate.people import People, Person
-from harness.gate.target import of_instance
-from harness.matomo import twofactor
-from harness.matomo.twofactor import Account
-from harness.stack.instance import Instance
+from matomo_harness import policy
+from matomo_harness.gate.core.target import of_instance
+from matomo_harness.gate.probes.people import People, Person
+from matomo_harness.matomo import twofactor
+from matomo_harness.matomo.twofactor import Account
+from matomo_harness.runtime.instance import Instance
 
 
 def new_person(instance: Instance, role: str = "view") -> Person:

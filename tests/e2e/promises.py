@@ -4,10 +4,10 @@ from typing import Final
 
 from playwright.sync_api import Page, expect
 
-from harness import policy
-from harness.gate.gui import AnonymizeDataPage, CodePage, LoginPage, Menu
-from harness.matomo.traffic import Figures
-from harness.matomo.twofactor import Account
+from matomo_harness import policy
+from matomo_harness.gate.probes.gui import AnonymizeDataPage, CodePage, LoginPage, Menu
+from matomo_harness.matomo.traffic import Figures
+from matomo_harness.matomo.twofactor import Account
 from tests.e2e.pages.admin import AdminMenu
 from tests.e2e.pages.enrolment import Enrolment
 from tests.e2e.pages.general_settings import GeneralSettings

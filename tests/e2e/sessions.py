@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from playwright.sync_api import BrowserContext
 
-from harness.matomo import twofactor
-from harness.matomo.twofactor import Account
-from harness.stack.instance import Instance
+from matomo_harness.matomo import twofactor
+from matomo_harness.matomo.twofactor import Account
+from matomo_harness.runtime.instance import Instance
 
 SUPERUSERS_STEPS: Final = 2
 """Whose second factor was enrolled and whose token was made with the golden images."""

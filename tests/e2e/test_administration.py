@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from harness.pytest_plugin import MatomoByTls
+from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.changes import open_general_settings
 from tests.e2e.evidence import Evidence
 from tests.e2e.known import plugins_page, plugins_page_log

@@ -3,13 +3,13 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from harness import policy
-from harness.gate.check import Status
-from harness.gate.checks import ALL
-from harness.gate.gui import AnonymizeDataPage
-from harness.gate.run import run
-from harness.gate.target import of_instance
-from harness.pytest_plugin import MatomoByTls
+from matomo_harness import policy
+from matomo_harness.gate.core.check import Status
+from matomo_harness.gate.core.runner import run
+from matomo_harness.gate.core.target import of_instance
+from matomo_harness.gate.probes.gui import AnonymizeDataPage
+from matomo_harness.gate.promises import ALL
+from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.evidence import Evidence
 from tests.e2e.promises import expect_two_bytes_masked
 

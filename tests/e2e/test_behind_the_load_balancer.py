@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from harness.pytest_plugin import MatomoByTls
+from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.pages.dashboard import Dashboard
 
 

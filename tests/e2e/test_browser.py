@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from playwright.sync_api import Page
 
-from harness.stack.containers import network
+from matomo_harness.runtime.containers import network
 
 REQUESTS = 60
 

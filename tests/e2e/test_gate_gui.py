@@ -1,14 +1,14 @@
-"""What the gate sees in a browser of its own (harness/gate/gui.py)."""
+"""What the gate sees in a browser of its own (harness/matomo_harness/gate/probes/gui.py)."""
 
 import pytest
 from playwright.sync_api import Page
 
-from harness import policy
-from harness.gate import target
-from harness.gate.gui import AnonymizeDataPage, Seen
-from harness.gate.look import Look
-from harness.pytest_plugin import MatomoByTls
-from harness.stack.instance import Instance
+from matomo_harness import policy
+from matomo_harness.gate.core import target
+from matomo_harness.gate.probes.gui import AnonymizeDataPage, Seen
+from matomo_harness.gate.probes.look import Look
+from matomo_harness.pytest_plugin import MatomoByTls
+from matomo_harness.runtime.instance import Instance
 from tests.e2e.changes import set_masking
 
 pytestmark = pytest.mark.all_versions(reason="the gate finds its way on the version's pages")

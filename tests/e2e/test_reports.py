@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from harness.matomo.traffic import Figures
-from harness.pytest_plugin import MatomoByTls
+from matomo_harness.matomo.traffic import Figures
+from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.evidence import Evidence
 from tests.e2e.known import left_behind
 from tests.e2e.promises import expect_figures, expect_nothing

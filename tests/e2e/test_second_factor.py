@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from harness.gate.gui import CodePage, LoginPage, Menu
-from harness.matomo import twofactor
-from harness.matomo.twofactor import Account
-from harness.pytest_plugin import MatomoByTls
+from matomo_harness.gate.probes.gui import CodePage, LoginPage, Menu
+from matomo_harness.matomo import twofactor
+from matomo_harness.matomo.twofactor import Account
+from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.evidence import Evidence
 from tests.e2e.known import setup_page
 from tests.e2e.pages.dashboard import Dashboard

@@ -8,8 +8,8 @@ from typing import Final
 import pytest
 from playwright.sync_api import Page, expect
 
-from harness.gate.gui import AnonymizeDataPage, Menu
-from harness.pytest_plugin import MatomoByTls
+from matomo_harness.gate.probes.gui import AnonymizeDataPage, Menu
+from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.changes import open_general_settings, set_key, set_masking
 from tests.e2e.known import plugins_page, plugins_page_log, setup_page
 from tests.e2e.pages import admin

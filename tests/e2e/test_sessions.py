@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from harness.gate.gui import AnonymizeDataPage, CodePage, LoginPage, Menu
-from harness.matomo import twofactor
-from harness.pytest_plugin import MatomoByTls
+from matomo_harness.gate.probes.gui import AnonymizeDataPage, CodePage, LoginPage, Menu
+from matomo_harness.matomo import twofactor
+from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.changes import set_key
 from tests.e2e.known import left_behind, login_asked_for
 from tests.e2e.pages import admin

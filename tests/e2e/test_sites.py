@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from harness.pytest_plugin import MatomoByTls
+from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.pages import admin
 from tests.e2e.pages.sites import Sites
 from tests.e2e.sessions import take_session

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from harness.matomo import traffic
-from harness.pytest_plugin import MatomoByTls
-from harness.stack.instance import Instance
+from matomo_harness.matomo import traffic
+from matomo_harness.pytest_plugin import MatomoByTls
+from matomo_harness.runtime.instance import Instance
 from tests.e2e.evidence import Evidence
 from tests.e2e.pages.report import Report
 from tests.e2e.website import Website, website

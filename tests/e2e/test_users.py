@@ -8,9 +8,9 @@ import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Page, expect
 
-from harness.gate.gui import CodePage, LoginPage, Menu
-from harness.matomo import twofactor
-from harness.pytest_plugin import MatomoByTls
+from matomo_harness.gate.probes.gui import CodePage, LoginPage, Menu
+from matomo_harness.matomo import twofactor
+from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.known import setup_page
 from tests.e2e.pages import admin
 from tests.e2e.pages.enrolment import Enrolment

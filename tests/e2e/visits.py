@@ -5,9 +5,9 @@ from datetime import date
 
 from playwright.sync_api import Page
 
-from harness.matomo import tracker, traffic
-from harness.matomo.traffic import Figures, Site
-from harness.pytest_plugin import MatomoByTls
+from matomo_harness.matomo import tracker, traffic
+from matomo_harness.matomo.traffic import Figures, Site
+from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.pages.report import Report
 
 FIRST, LAST = date(2026, 3, 2), date(2026, 3, 4)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
-from harness.stack.instance import Instance
+from matomo_harness.runtime.instance import Instance
 
 PAGE: Final = """<!doctype html>
 <html lang="en">

@@ -14,8 +14,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness.operate.prepare import wait_for_engine
-from harness.stack.reaper import PARENT_VARIABLE, this_process
+from matomo_harness.operate.prepare import wait_for_engine
+from matomo_harness.runtime.reaper import PARENT_VARIABLE, this_process
 from tests.checkout import Checkout, copied
 
 MIB = 2**20

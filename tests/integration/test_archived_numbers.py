@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import pytest
 
-from harness.matomo import tracker, traffic
-from harness.matomo.api import Api
-from harness.matomo.traffic import Figures, PageFigures, Period, Site, Visit
-from harness.matomo.web import Parameters
-from harness.stack.instance import Instance
+from matomo_harness.matomo import tracker, traffic
+from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.traffic import Figures, PageFigures, Period, Site, Visit
+from matomo_harness.matomo.web import Parameters
+from matomo_harness.runtime.instance import Instance
 
 pytestmark = pytest.mark.all_versions(reason="Matomo computes the numbers")
 

@@ -7,12 +7,12 @@ import pytest
 from docker.models.containers import Container
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from harness import task
-from harness.matomo import tracker, traffic
-from harness.matomo.traffic import Site
-from harness.stack import archiver, faults
-from harness.stack.production import Production
-from harness.stack.reaper import this_process
+from matomo_harness.matomo import tracker, traffic
+from matomo_harness.matomo.traffic import Site
+from matomo_harness.policy import deployment as task
+from matomo_harness.runtime import archiver, faults
+from matomo_harness.runtime.production import Production
+from matomo_harness.runtime.reaper import this_process
 
 DAY = date(2025, 5, 31)
 SECONDS = 180

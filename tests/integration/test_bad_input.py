@@ -9,7 +9,7 @@ from contextlib import closing
 import docker
 import pytest
 
-from harness.errors import ExitCode
+from matomo_harness.errors import ExitCode
 from tests.checkout import Checkout
 
 MIB = 2**20

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import pytest
 from docker.models.containers import Container
 
-from harness.stack import images, reaper
-from harness.stack.containers import WEB_ROOT, MatomoContainer, network
-from harness.stack.engine import engine
-from harness.stack.images import BASES_DIRECTORY, Image
-from harness.stack.shell import OWN_CONFIG as CONFIG
+from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime.containers import WEB_ROOT, MatomoContainer, network
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.images import BASES_DIRECTORY, Image
+from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG
 
 pytestmark = pytest.mark.all_versions(reason="each version has a base of its own")
 

@@ -2,8 +2,8 @@
 
 from urllib.parse import urlsplit
 
-from harness.pytest_plugin import MatomoByTls
-from harness.stack.instance import Instance
+from matomo_harness.pytest_plugin import MatomoByTls
+from matomo_harness.runtime.instance import Instance
 
 
 def test_an_instance_answers_by_tls_with_a_certificate_that_is_checked(

@@ -11,17 +11,17 @@ from pathlib import Path
 import docker
 import pytest
 
-from harness.errors import ExitCode
-from harness.operate.clean import FOLDER_LABEL
-from harness.settings import OWNER_LABEL, ROOT, project_name
+from matomo_harness.errors import ExitCode
+from matomo_harness.operate.clean import FOLDER_LABEL
+from matomo_harness.settings import OWNER_LABEL, ROOT, project_name
 from tests.checkout import Answer, Checkout
 
 EMPTY_ARCHIVE = bytes(1024)
 IMAGE = "matomo-harness/golden-matomo:1"
 RUN = """
 import sys
-from harness.stack import reaper
-from harness.stack.engine import engine
+from matomo_harness.runtime import reaper
+from matomo_harness.runtime.engine import engine
 run = reaper.begin()
 engine().containers.create("tiny:base", "x", name=sys.argv[1], labels=run.labels)
 """
@@ -30,7 +30,7 @@ LIVES = f"{RUN}print(run.id, flush=True); sys.stdin.read()"
 KEEPS = f"{RUN}run.keep('instance', {{}}); print(run.id)"
 FINDS = f"""
 import sys
-from harness.stack import images
+from matomo_harness.runtime import images
 print(images.local("{IMAGE}", "local").id, flush=True)
 sys.stdin.read()
 """
@@ -45,7 +45,7 @@ class Machine:
     place: Path
 
     def clean(self, checkout: Checkout, *options: str) -> Answer:
-        """Run `harness clean` here."""
+        """Run `matomo-harness clean` here."""
         answer = checkout.harness(
             "clean", *options, DOCKER_HOST=self.address, TMPDIR=str(self.place)
         )
@@ -178,7 +178,7 @@ def test_what_is_kept_goes_with_its_own_checkout_only(machine: Machine, checkout
         process.wait()
     answer = machine.clean(checkout)
     assert machine.containers == {"another-s"}
-    kept = f"of the kept run {run}, of {ROOT}; harness clean --run {run} removes it"
+    kept = f"of the kept run {run}, of {ROOT}; matomo-harness clean --run {run} removes it"
     assert f"left container another-s: {kept}" in answer.text
     machine.clean(checkout, "--run", run)
     assert not machine.containers
@@ -207,4 +207,4 @@ def test_everything_and_one_run_at_once_is_wrong_input(checkout: Checkout) -> No
     # Before an engine is asked: this one is nobody's.
     nowhere = f"unix://{checkout.root}/none.sock"
     answer = checkout.harness("clean", "--all", "--run", "x", DOCKER_HOST=nowhere)
-    answer.refuses(ExitCode.WRONG_INPUT, "either --all or --run", "harness clean --run x")
+    answer.refuses(ExitCode.WRONG_INPUT, "either --all or --run", "matomo-harness clean --run x")

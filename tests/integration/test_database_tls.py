@@ -7,18 +7,18 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from harness.errors import WrongInputError
-from harness.matomo import sessions
-from harness.matomo.sessions import Sessions
-from harness.stack.certificates import Certificate, authority
-from harness.stack.containers import (
+from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo import sessions
+from matomo_harness.matomo.sessions import Sessions
+from matomo_harness.runtime.certificates import Certificate, authority
+from matomo_harness.runtime.containers import (
     DATABASE_USER,
     SMALL_DATABASE,
     MariaDBContainer,
     MatomoContainer,
 )
-from harness.stack.golden import Golden
-from harness.stack.production import Production
+from matomo_harness.runtime.golden import Golden
+from matomo_harness.runtime.production import Production
 
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 

@@ -8,16 +8,16 @@ import pytest
 from docker.errors import NotFound
 from tenacity import retry, retry_if_result, stop_after_delay
 
-from harness.errors import MachineCannotError
-from harness.matomo import config
-from harness.stack import images
-from harness.stack.containers import MatomoContainer, network
-from harness.stack.efs import FOREIGN_UID, Efs
-from harness.stack.engine import engine
-from harness.stack.golden import Golden
-from harness.stack.images import Image
-from harness.stack.production import Production
-from harness.stack.shell import OWN_CONFIG, MatomoShell
+from matomo_harness.errors import MachineCannotError
+from matomo_harness.matomo import config
+from matomo_harness.runtime import images
+from matomo_harness.runtime.containers import MatomoContainer, network
+from matomo_harness.runtime.efs import FOREIGN_UID, Efs
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.golden import Golden
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.production import Production
+from matomo_harness.runtime.shell import OWN_CONFIG, MatomoShell
 
 NO_CHOWN = {"cap_drop": ["CHOWN"]}
 A_PERSON_S = ("General", "all_websites_website_per_page", "17")

@@ -16,9 +16,9 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.transport import UnixHTTPAdapter
 
-from harness.stack.containers import MatomoContainer, network
-from harness.stack.engine import connect, engine, execute
-from harness.stack.images import Image
+from matomo_harness.runtime.containers import MatomoContainer, network
+from matomo_harness.runtime.engine import connect, engine, execute
+from matomo_harness.runtime.images import Image
 
 STARTS_A_COMMAND: Final = b"/start HTTP"
 """Ends the first line of the request that starts a command in a container (Engine API)."""

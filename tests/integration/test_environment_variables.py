@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.errors import BrokenPromiseError
-from harness.gate.ini import parse
-from harness.stack.golden import Golden
-from harness.stack.pair import Pair, pair
-from harness.stack.shell import OWN_CONFIG as CONFIG
-from harness.stack.shell import MatomoShell
+from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.gate.probes.ini import parse
+from matomo_harness.runtime.golden import Golden
+from matomo_harness.runtime.pair import Pair, pair
+from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG
+from matomo_harness.runtime.shell import MatomoShell
 
 pytestmark = pytest.mark.all_versions(
     reason="the plugin reaches into Matomo's configuration classes"

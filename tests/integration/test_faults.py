@@ -11,13 +11,13 @@ import requests
 from docker.models.containers import Container
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from harness.errors import BrokenPromiseError, MachineCannotError, WrongInputError
-from harness.matomo import twofactor
-from harness.matomo.web import Parameters, Web
-from harness.stack import faults, memory
-from harness.stack.containers import WEB_ROOT
-from harness.stack.golden import Golden
-from harness.stack.production import Production
+from matomo_harness.errors import BrokenPromiseError, MachineCannotError, WrongInputError
+from matomo_harness.matomo import twofactor
+from matomo_harness.matomo.web import Parameters, Web
+from matomo_harness.runtime import faults, memory
+from matomo_harness.runtime.containers import WEB_ROOT
+from matomo_harness.runtime.golden import Golden
+from matomo_harness.runtime.production import Production
 
 HITS = 200
 GONE_SECONDS = 5

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import policy
-from harness.gate.check import Check, Status
-from harness.gate.checks import ALL
-from harness.pytest_gate import Gate, gate_on, group_of
-from harness.pytest_plugin import run_of
-from harness.stack.evidence import DATABASE_ERRORS, WEB_ERRORS
-from harness.stack.golden import Golden
+from matomo_harness import policy
+from matomo_harness.gate.core.check import Check, Status
+from matomo_harness.gate.promises import ALL
+from matomo_harness.pytest_plugin import run_of
+from matomo_harness.pytest_plugin.gate import Gate, gate_on, group_of
+from matomo_harness.runtime.evidence import DATABASE_ERRORS, WEB_ERRORS
+from matomo_harness.runtime.golden import Golden
 
 pytestmark = pytest.mark.all_versions(reason="each version keeps the promises, or does not")
 

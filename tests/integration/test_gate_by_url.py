@@ -7,15 +7,16 @@ from contextlib import closing
 
 import pytest
 
-from harness import policy
-from harness.errors import ExitCode, MachineCannotError, WrongInputError
-from harness.gate import remote, run
-from harness.gate.check import Status
-from harness.gate.run import Result
-from harness.matomo import config
-from harness.matomo.api import create_token
-from harness.stack.instance import Instance
-from harness.stack.pair import Pair
+from matomo_harness import policy
+from matomo_harness.errors import ExitCode, MachineCannotError, WrongInputError
+from matomo_harness.gate import remote
+from matomo_harness.gate.core import runner as run
+from matomo_harness.gate.core.check import Status
+from matomo_harness.gate.core.runner import Result
+from matomo_harness.matomo import config
+from matomo_harness.matomo.api import create_token
+from matomo_harness.runtime.instance import Instance
+from matomo_harness.runtime.pair import Pair
 from tests.checkout import Checkout
 
 PROMISED = policy.read()

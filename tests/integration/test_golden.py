@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ExitCode, MachineCannotError
-from harness.stack import images
-from harness.stack.engine import engine
-from harness.stack.golden import (
+from matomo_harness.errors import ExitCode, MachineCannotError
+from matomo_harness.runtime import images
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.golden import (
     COMPILED,
     GOLDEN_LABEL,
     MADE_FROM_LABEL,
@@ -24,15 +24,15 @@ from harness.stack.golden import (
     key_of,
     web_tag,
 )
-from harness.stack.images import Image
-from harness.stack.pair import Pair
-from harness.stack.reaper import RUN_LABEL, Run, begin, end
-from harness.stack.shared import shared_servers
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.pair import Pair
+from matomo_harness.runtime.reaper import RUN_LABEL, Run, begin, end
+from matomo_harness.runtime.shared import shared_servers
 
 PROGRAM = """
 import sys
-from harness.stack import images, reaper
-from harness.stack.golden import golden
+from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime.golden import golden
 print(reaper.this_process().id, flush=True)
 both = (images.local(reference, "given") for reference in sys.argv[1:])
 print(golden(*both).web.id)
@@ -156,7 +156,7 @@ def test_a_full_database_is_said_to_be_full_and_leaves_nothing_half_made(
 
 
 def harness(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "harness.cli", *arguments]
+    command = [sys.executable, "-m", "matomo_harness", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -6,13 +6,13 @@ from time import monotonic
 
 import pytest
 
-from harness.errors import HarnessError
-from harness.matomo.config import with_key
-from harness.matomo.install import FirstSite, Superuser, with_installation_in_progress
-from harness.stack.images import Image
-from harness.stack.installation import ensure_installed
-from harness.stack.pair import Pair, Started, started
-from harness.stack.shell import OWN_CONFIG as CONFIG
+from matomo_harness.errors import HarnessError
+from matomo_harness.matomo.config import with_key
+from matomo_harness.matomo.install import FirstSite, Superuser, with_installation_in_progress
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.installation import ensure_installed
+from matomo_harness.runtime.pair import Pair, Started, started
+from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG
 
 pytestmark = pytest.mark.all_versions(reason="the pages and the installer are Matomo's")
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import BrokenPromiseError, WrongInputError
-from harness.settings import IMAGE_DIRECTORY
-from harness.stack import images, reaper
-from harness.stack.containers import WEB_ROOT, MatomoContainer, network
-from harness.stack.engine import engine
-from harness.stack.images import Image
-from harness.stack.instance import Instance
-from harness.stack.pair import Pair
-from harness.stack.shell import OWN_CONFIG as CONFIG
+from matomo_harness.errors import BrokenPromiseError, WrongInputError
+from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime.containers import WEB_ROOT, MatomoContainer, network
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.instance import Instance
+from matomo_harness.runtime.pair import Pair
+from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG
+from matomo_harness.settings import IMAGE_DIRECTORY
 
 MIB = 2**20
 

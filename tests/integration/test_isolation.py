@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from harness.errors import WrongInputError
-from harness.matomo import twofactor
-from harness.matomo.web import Page, Parameters
-from harness.pytest_plugin import SharedServers
-from harness.stack.instance import Instance
-from harness.stack.shell import host_of
+from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo import twofactor
+from matomo_harness.matomo.web import Page, Parameters
+from matomo_harness.pytest_plugin import SharedServers
+from matomo_harness.runtime.instance import Instance
+from matomo_harness.runtime.shell import host_of
 
 pytestmark = pytest.mark.all_versions(reason="what an instance has to itself is Matomo's choice")
 

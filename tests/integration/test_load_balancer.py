@@ -9,15 +9,15 @@ from typing import Final
 import pytest
 import requests
 
-from harness.errors import MachineCannotError
-from harness.matomo import config, twofactor
-from harness.matomo.web import Page, Web
-from harness.stack import images
-from harness.stack.certificates import Authority, authority
-from harness.stack.containers import HarnessContainer, network
-from harness.stack.images import Image
-from harness.stack.load_balancer import LoadBalancer
-from harness.stack.production import ALL_NAMES, Production
+from matomo_harness.errors import MachineCannotError
+from matomo_harness.matomo import config, twofactor
+from matomo_harness.matomo.web import Page, Web
+from matomo_harness.runtime import images
+from matomo_harness.runtime.certificates import Authority, authority
+from matomo_harness.runtime.containers import HarnessContainer, network
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.load_balancer import LoadBalancer
+from matomo_harness.runtime.production import ALL_NAMES, Production
 
 FORGED: Final = "203.0.113.7"
 

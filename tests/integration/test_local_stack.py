@@ -16,13 +16,13 @@ from docker.models.containers import Container
 from filelock import FileLock
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from harness.errors import ExitCode
-from harness.matomo.web import Web
-from harness.operate import schedule
-from harness.settings import OWNER_LABEL, project_name
-from harness.stack.engine import engine
-from harness.stack.images import Image
-from harness.stack.mail import Mailbox
+from matomo_harness.errors import ExitCode
+from matomo_harness.matomo.web import Web
+from matomo_harness.operate import schedule
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.mail import Mailbox
+from matomo_harness.settings import OWNER_LABEL, project_name
 from tests.checkout import Checkout, copied
 
 ARCHIVE_SECONDS = "15"

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness.errors import BrokenPromiseError
-from harness.matomo.web import Page, Web
-from harness.stack.containers import MatomoContainer
-from harness.stack.mail import Mail
-from harness.stack.production import Production
+from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.matomo.web import Page, Web
+from matomo_harness.runtime.containers import MatomoContainer
+from matomo_harness.runtime.mail import Mail
+from matomo_harness.runtime.production import Production
 
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 PUBLIC_HOST = "analytics.discovery.example"

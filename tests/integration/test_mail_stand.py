@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from harness.errors import BrokenPromiseError
-from harness.matomo.web import Page, Web
-from harness.stack.certificates import Authority, Certificate
-from harness.stack.containers import LOOPBACK, network
-from harness.stack.engine import execute
-from harness.stack.mail import SUBMISSION, MailContainer
+from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.matomo.web import Page, Web
+from matomo_harness.runtime.certificates import Authority, Certificate
+from matomo_harness.runtime.containers import LOOPBACK, network
+from matomo_harness.runtime.engine import execute
+from matomo_harness.runtime.mail import SUBMISSION, MailContainer
 
 SENDER = "noreply@matomo.example"
 

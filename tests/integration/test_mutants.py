@@ -2,14 +2,14 @@
 
 import pytest
 
-from harness import policy
-from harness.gate.checks import ALL
-from harness.gate.mutants import WRITTEN, matrix, turns
-from harness.gate.mutants.matrix import Theatre
-from harness.gate.mutants.mutant import Mutant, Stage
-from harness.gate.mutants.variants import VARIANTS
-from harness.pytest_plugin import SharedServers
-from harness.stack.golden import Golden
+from matomo_harness import policy
+from matomo_harness.gate.mutation import WRITTEN, matrix, turns
+from matomo_harness.gate.mutation.matrix import Theatre
+from matomo_harness.gate.mutation.mutant import Mutant, Stage
+from matomo_harness.gate.mutation.variants import VARIANTS
+from matomo_harness.gate.promises import ALL
+from matomo_harness.pytest_plugin import SharedServers
+from matomo_harness.runtime.golden import Golden
 
 SLOW = pytest.mark.slow(reason="a deployment with one thing wrong, for each mutant")
 QUICK = 5

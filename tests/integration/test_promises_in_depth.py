@@ -4,19 +4,21 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from harness import policy
-from harness.gate import run, sweep, target
-from harness.gate.check import Status
-from harness.gate.checks import ALL
-from harness.gate.day import TITLE
-from harness.gate.look import Look
-from harness.matomo import config
-from harness.matomo.api import Api
-from harness.matomo.web import Parameters
-from harness.stack.containers import DATABASE_USER
-from harness.stack.instance import Instance
-from harness.stack.pair import Pair
-from harness.stack.production import Production
+from matomo_harness import policy
+from matomo_harness.gate.core import runner as run
+from matomo_harness.gate.core import target
+from matomo_harness.gate.core.check import Status
+from matomo_harness.gate.probes import sweep
+from matomo_harness.gate.probes.day import TITLE
+from matomo_harness.gate.probes.look import Look
+from matomo_harness.gate.promises import ALL
+from matomo_harness.matomo import config
+from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.web import Parameters
+from matomo_harness.runtime.containers import DATABASE_USER
+from matomo_harness.runtime.instance import Instance
+from matomo_harness.runtime.pair import Pair
+from matomo_harness.runtime.production import Production
 
 pytestmark = pytest.mark.all_versions(
     reason="what Matomo itself does with values, plugins, reports and hits"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import policy
-from harness.gate.checks import ALL
-from harness.stack.engine import engine
-from harness.stack.images import Image
+from matomo_harness import policy
+from matomo_harness.gate.promises import ALL
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.images import Image
 from tests import wheel
 
 LOOKED_AT = "exposure"
@@ -87,7 +87,7 @@ def test_workers_share_one_deployment(project: pytest.Pytester, options: tuple[s
 
         @pytest.hookimpl(trylast=True)
         def pytest_runtest_teardown(item):
-            from harness.pytest_gate import _GATES
+            from matomo_harness.pytest_plugin.gate import _GATES
             (gate,) = item.config.stash[_GATES].values()
             print("ran on", gate.production.load_balancer.get_wrapped_container().id)
         """
@@ -124,6 +124,6 @@ def test_one_line_runs_the_gate_from_the_wheel_and_a_finding_is_the_message(
             "Every page has the security headers of the policy*",
             "expected no missing or unknown header",
             "  seen: X-Own",
-            "  next: harness explain exposure.security_headers_are_there",
+            "  next: matomo-harness explain exposure.security_headers_are_there",
         ]
     )

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.matomo.web import Web
-from harness.settings import ROOT
-from harness.stack.engine import engine
-from harness.stack.golden import Golden
-from harness.stack.images import Image
-from harness.stack.reaper import RUN_LABEL
+from matomo_harness.matomo.web import Web
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.golden import Golden
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.reaper import RUN_LABEL
+from matomo_harness.settings import ROOT
 from tests import wheel
 
 
@@ -47,10 +47,10 @@ def test_a_wheel_alone_is_enough(
     monkeypatch.setenv("PYTHONPATH", wheel.installed(tmp_path))
     pytester.makepyfile(
         """
-        import harness
+        import matomo_harness
 
         def test_it(fresh_matomo):
-            assert "/site/harness/" in harness.__file__
+            assert "/site/matomo_harness/" in matomo_harness.__file__
             assert fresh_matomo.api.call("SitesManager.getAllSitesId") == [1]
         """
     )
@@ -259,12 +259,12 @@ def test_the_instance_of_a_failed_test_is_kept_when_asked_for(
     # Another run sweeps what the dead left, and leaves this.
     pytester.makepyfile("def test_passes(fresh_matomo): pass")
     pytester.runpytest_subprocess(*options).assert_outcomes(passed=1)
-    runs = set(re.findall(r"remove +harness clean --run (\w+)", said))
+    runs = set(re.findall(r"remove +matomo-harness clean --run (\w+)", said))
     assert len(runs) == 1
     for run in runs:
         label = {"label": f"{RUN_LABEL}={run}"}
         assert len(engine().containers.list(filters={**label})) == 4
-        command = [sys.executable, "-m", "harness.cli", "clean", "--run", run]
+        command = [sys.executable, "-m", "matomo_harness", "clean", "--run", run]
         ended = subprocess.run(command, capture_output=True, text=True, check=True)
         assert "things removed" in ended.stdout
         assert not engine().containers.list(all=True, filters={**label})
@@ -300,7 +300,7 @@ def test_the_next_test_gets_new_servers_when_these_have_gone(
 ) -> None:
     pytester.makepyfile(
         """
-        from harness.stack.engine import engine
+        from matomo_harness.runtime.engine import engine
 
         def test_passes(fresh_matomo, matomo):
             pass

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from harness.stack.engine import engine
-from harness.stack.images import Image
-from harness.stack.reaper import RUN_LABEL, Run, sweep_the_dead, this_process
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.reaper import RUN_LABEL, Run, sweep_the_dead, this_process
 
 PROGRAM = """
 import sys
-from harness.stack import reaper
-from harness.stack.containers import MatomoContainer, network
-from harness.stack.engine import engine
+from matomo_harness.runtime import reaper
+from matomo_harness.runtime.containers import MatomoContainer, network
+from matomo_harness.runtime.engine import engine
 run = reaper.this_process()
 engine().volumes.create(labels=run.labels)
 with network() as own_network, MatomoContainer(sys.argv[1], own_network, {}):
@@ -32,7 +32,7 @@ import os, time, pytest
 
 @pytest.mark.parametrize("number", range(2))
 def test_waits_to_be_killed(fresh_matomo, matomo_pair, number, request):
-    from harness.stack.reaper import this_process
+    from matomo_harness.runtime.reaper import this_process
     directory = request.config.rootpath
     runs = [this_process().id, request.config.workerinput["matomo_run"]]
     (directory / f"{number}.new").write_text(f"{os.getpid()} {' '.join(runs)}")

@@ -7,17 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
-from harness import policy
-from harness.gate import run, target
-from harness.gate.check import Check, Finding, Status, Step, holds
-from harness.gate.checks import ALL
-from harness.gate.look import Look
-from harness.gate.run import Runner
-from harness.matomo.web import Web
-from harness.stack import archiver
-from harness.stack.instance import Instance
-from harness.stack.production import Production
-from harness.time_limit import CLEAN_UP_SECONDS
+from matomo_harness import policy
+from matomo_harness.gate.core import runner as run
+from matomo_harness.gate.core import target
+from matomo_harness.gate.core.check import Check, Finding, Status, Step, holds
+from matomo_harness.gate.core.runner import Runner
+from matomo_harness.gate.probes.look import Look
+from matomo_harness.gate.promises import ALL
+from matomo_harness.matomo.web import Web
+from matomo_harness.runtime import archiver
+from matomo_harness.runtime.instance import Instance
+from matomo_harness.runtime.production import Production
+from matomo_harness.time_limit import CLEAN_UP_SECONDS
 
 PROMISED = policy.read()
 

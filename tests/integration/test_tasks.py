@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from docker.models.containers import Container
 
-from harness.stack import tasks
-from harness.stack.containers import MatomoContainer, network
-from harness.stack.images import Image
-from harness.stack.tasks import started_in
+from matomo_harness.runtime import tasks
+from matomo_harness.runtime.containers import MatomoContainer, network
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.tasks import started_in
 
 GIVEN = {"MATOMO_GENERAL_SALT": "one", "MATOMO_MAIL_HOST": "mail"}
 

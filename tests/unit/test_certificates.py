@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from harness.stack import certificates
+from matomo_harness.runtime import certificates
 
 
 def test_threads_that_ask_at_once_get_the_same_authority() -> None:

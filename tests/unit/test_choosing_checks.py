@@ -7,16 +7,16 @@ import sys
 
 import pytest
 
-from harness.errors import ExitCode, WrongInputError
-from harness.gate.checks import ALL
-from harness.gate.mutants import WRITTEN
-from harness.operate import gate
+from matomo_harness.errors import ExitCode, WrongInputError
+from matomo_harness.gate.mutation import WRITTEN
+from matomo_harness.gate.promises import ALL
+from matomo_harness.operate import gate
 from tests.checkout import Answer
 
 
 def harness(*arguments: str) -> Answer:
     nowhere = {**os.environ, "DOCKER_HOST": "unix:///nowhere"}
-    command = [sys.executable, "-m", "harness.cli", *arguments]
+    command = [sys.executable, "-m", "matomo_harness", *arguments]
     ended = subprocess.run(command, env=nowhere, capture_output=True, text=True, check=False)
     return Answer(ended.returncode, ended.stdout + ended.stderr)
 
@@ -44,7 +44,9 @@ def test_one_word_that_matches_nothing_is_wrong_input(pattern: str) -> None:
 @pytest.mark.parametrize("verb", [("gate", "--only"), ("explain",)])
 def test_a_check_that_there_is_not_is_wrong_input(verb: tuple[str, ...]) -> None:
     answer = harness(*verb, "masking.ipv4_in_bulc")
-    answer.refuses(ExitCode.WRONG_INPUT, "nearest: masking.ipv4_in_bulk", "harness gate --list")
+    answer.refuses(
+        ExitCode.WRONG_INPUT, "nearest: masking.ipv4_in_bulk", "matomo-harness gate --list"
+    )
 
 
 def test_the_list_has_every_check_with_what_it_needs() -> None:

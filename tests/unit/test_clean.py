@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.operate.clean import Seen, left_things, why_it_stays
-from harness.settings import OWNER_LABEL, ROOT
-from harness.stack import reaper
-from harness.stack.reaper import PLACE_LABEL, RUN_LABEL, Thing
+from matomo_harness.operate.clean import Seen, left_things, why_it_stays
+from matomo_harness.runtime import reaper
+from matomo_harness.runtime.reaper import PLACE_LABEL, RUN_LABEL, Thing
+from matomo_harness.settings import OWNER_LABEL, ROOT
 
 HERE, ELSEWHERE = "here:/tmp/runs", "another:/tmp/runs"
 
@@ -54,7 +54,10 @@ def test_an_image_stays_while_somebody_uses_it_or_may_use_it(machine: Seen, reas
     [
         (seen(of_run("a"), living={"a": "process 1"}), "of the run a, which lives"),
         (seen(of_run("a", ELSEWHERE)), f"of the run a of {ELSEWHERE}, which cannot be seen"),
-        (seen(of_run("a"), kept={"a": "of /x"}), "of the kept run a, of /x; harness clean --run a"),
+        (
+            seen(of_run("a"), kept={"a": "of /x"}),
+            "of the kept run a, of /x; matomo-harness clean --run a",
+        ),
         (seen(of_run("a")), "of the run a, which has just ended"),
         (seen(STACK), "of another checkout's stack matomo-1234abcd, in a folder that is not known"),
         (seen(BUILD), "of a build, or started by hand"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.matomo import config
+from matomo_harness.matomo import config
 
 TEXT = """; <?php exit; ?> DO NOT REMOVE THIS LINE
 ; a comment

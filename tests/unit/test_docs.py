@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from harness.cli import app
-from harness.settings import ROOT
+from matomo_harness.cli import app
+from matomo_harness.settings import ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"(?m)^([a-z][a-z0-9-]*):", MAKEFILE))

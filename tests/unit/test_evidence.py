@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.stack.evidence import DATABASE_ERRORS, WEB_ERRORS, redact
+from matomo_harness.runtime.evidence import DATABASE_ERRORS, WEB_ERRORS, redact
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.errors import BrokenPromiseError
-from harness.gate import ini, report, sweep
-from harness.gate.check import Status
-from harness.gate.checks import ALL
-from harness.gate.day import masked, new_canary
-from harness.gate.run import Result
+from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.gate import report
+from matomo_harness.gate.core.check import Status
+from matomo_harness.gate.core.runner import Result
+from matomo_harness.gate.probes import ini, sweep
+from matomo_harness.gate.probes.day import masked, new_canary
+from matomo_harness.gate.promises import ALL
 
 SECRET = "a-secret-that-was-seen"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.gate import gui
-from harness.gate.check import CannotTellError
-from harness.matomo.twofactor import Account
-from harness.stack import browser
+from matomo_harness.gate.core.check import CannotTellError
+from matomo_harness.gate.probes import gui
+from matomo_harness.matomo.twofactor import Account
+from matomo_harness.runtime import browser
 
 SOMEBODY = Account("admin", "password", "")
 
@@ -28,6 +28,6 @@ def test_without_a_browser_it_says_what_to_prepare(
     # As the gate does it: pytest-playwright may have a browser's loop in this thread.
     with (
         ThreadPoolExecutor(1) as aside,
-        pytest.raises(CannotTellError, match="harness prepare --browser"),
+        pytest.raises(CannotTellError, match="matomo-harness prepare --browser"),
     ):
         aside.submit(gui.see, "https://localhost:1", SOMEBODY, {}).result()

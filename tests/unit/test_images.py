@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from docker.errors import BuildError, ImageNotFound
 
-from harness.progress import Step
-from harness.stack import images
-from harness.stack.images import _follow
+from matomo_harness.progress import Step
+from matomo_harness.runtime import images
+from matomo_harness.runtime.images import _follow
 
 
 def test_a_command_s_last_words_lead_the_build_s_error() -> None:

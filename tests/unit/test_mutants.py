@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from harness import policy
-from harness.errors import WrongInputError
-from harness.gate.check import Status
-from harness.gate.checks import ALL
-from harness.gate.mutants import WRITTEN, generated, matrix, report, turns
-from harness.gate.mutants.matrix import Row, Theatre
-from harness.gate.mutants.mutant import Deployment, Mutant, Part, Place, Subject, Variant
-from harness.gate.mutants.variants import VARIANTS
-from harness.operate import mutants as operation
-from harness.shard import Shard
-from harness.time_limit import seconds_left
+from matomo_harness import policy
+from matomo_harness.errors import WrongInputError
+from matomo_harness.gate.core.check import Status
+from matomo_harness.gate.mutation import WRITTEN, generated, matrix, report, turns
+from matomo_harness.gate.mutation.matrix import Row, Theatre
+from matomo_harness.gate.mutation.mutant import Deployment, Mutant, Part, Place, Subject, Variant
+from matomo_harness.gate.mutation.variants import VARIANTS
+from matomo_harness.gate.promises import ALL
+from matomo_harness.operate import mutants as operation
+from matomo_harness.shard import Shard
+from matomo_harness.time_limit import seconds_left
 
 CHECKS = {it.id for it in ALL}
 LACKING = list(generated.of_the_policy())

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import policy
-from harness.errors import WrongInputError
-from harness.settings import ROOT
+from matomo_harness import policy
+from matomo_harness.errors import WrongInputError
+from matomo_harness.settings import ROOT
 
 TEXT = policy.POLICY_FILE.read_text()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.operate.prepare import remove_stale_pid_file
+from matomo_harness.operate.prepare import remove_stale_pid_file
 
 
 @pytest.fixture

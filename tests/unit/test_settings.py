@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import WrongInputError
-from harness.settings import Settings, project_name
+from matomo_harness.errors import WrongInputError
+from matomo_harness.settings import Settings, project_name
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.errors import WrongInputError
-from harness.shard import Shard
+from matomo_harness.errors import WrongInputError
+from matomo_harness.shard import Shard
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from harness.operate.bench import seconds_worked
-from harness.settings import ROOT, every_version
+from matomo_harness.operate.bench import seconds_worked
+from matomo_harness.settings import ROOT, every_version
 from tests.sizes import Size, told
 
 SUITE = """
 import pytest
-from harness.settings import every_version
+from matomo_harness.settings import every_version
 
 @pytest.fixture(scope="session", params=every_version(), ids=lambda it: it.matomo_version)
 def matomo_settings(request):
@@ -53,6 +53,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     for chosen in ("MATOMO_VERSION", "IMAGE", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(chosen, raising=False)
     monkeypatch.setenv("MATOMO_BASE", "stand-in")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makepyfile(SUITE)
     markers = "".join(f"    {it}(reason): …\n" for it in ("all_versions", "slow", "nightly"))
     pytester.makeini(f"[pytest]\naddopts = --strict-markers\nmarkers =\n{markers}")

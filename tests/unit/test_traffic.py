@@ -5,8 +5,16 @@ from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from harness.matomo.tracker import Hit
-from harness.matomo.traffic import VISIT_GAP, Figures, PageFigures, Site, Visit, expected, visits
+from matomo_harness.matomo.tracker import Hit
+from matomo_harness.matomo.traffic import (
+    VISIT_GAP,
+    Figures,
+    PageFigures,
+    Site,
+    Visit,
+    expected,
+    visits,
+)
 
 SITE = Site(1, "https://one.example", "UTC")
 DAY = date(2025, 6, 2)

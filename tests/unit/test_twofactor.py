@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness.matomo import twofactor
+from matomo_harness.matomo import twofactor
 
 
 def test_the_code_is_that_of_the_rfc(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""What every check is made of: capabilities, steps, findings, and the runner."""

@@ -1,0 +1,81 @@
+"""Values that are made once for all checks of a run, whichever thread asks first.
+
+`functools.cached_property` cannot serve: in Python 3.11 all instances of a class wait for one
+lock, so that one mutant's archiver held up every other's; from 3.12 on it has no lock at all.
+"""
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final, Generic, Self, TypeVar, overload
+
+from matomo_harness.gate.core.check import Step
+
+T = TypeVar("T")
+
+declared: Final[ContextVar[frozenset[Step]]] = ContextVar("declared", default=frozenset(Step))
+"""Steps whose results may be read: those that the running check declares."""
+
+
+class UndeclaredStepError(RuntimeError):
+    """A check reads the result of a step that it does not declare: a mistake in the check."""
+
+
+class once(Generic[T]):  # noqa: N801  used like functools.cached_property
+    """A property that is made at first use; other threads wait for it, other instances do not.
+
+    Where making it fails, the next who asks tries again.
+
+    Args:
+        make: returns the value.
+    """
+
+    _guard: Final = threading.Lock()
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+        self._name = make.__name__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+
+    def __get__(self, instance: object | None, owner: type) -> "Self | T":
+        """Return the value, made now where it is not there yet."""
+        if instance is None:
+            return self
+        made = instance.__dict__
+        key = f"_once_{self._name}"
+        if key not in made:
+            with once._guard:
+                lock = made.setdefault(f"_lock_{self._name}", threading.RLock())
+            with lock:
+                if key not in made:
+                    made[key] = self._make(instance)
+        value: T = made[key]
+        return value
+
+
+class _Result(once[T]):
+    def __init__(self, make: Callable[[Any], T], step: Step) -> None:
+        super().__init__(make)
+        self._step = step
+
+    def __get__(self, instance: object | None, owner: type) -> Any:
+        if instance is not None and self._step not in declared.get():
+            raise UndeclaredStepError(
+                f"{self._name} is a result of Step.{self._step.name},"
+                " which the check does not declare"
+            )
+        return super().__get__(instance, owner)
+
+
+def result_of(step: Step) -> Callable[[Callable[[Any], T]], once[T]]:
+    """Return a decorator for a property that is the result of `step`, made once.
+
+    A check that reads it and does not declare the step ends with an UndeclaredStepError.
+    """
+    return lambda make: _Result(make, step)

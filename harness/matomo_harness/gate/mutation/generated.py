@@ -1,0 +1,153 @@
+"""Mutants made by rule: each key of config.ini.php and of the policy, and each variable, in turn.
+
+Who changes a key in a pull request changes the image's file, so that what runs is what the
+repository says: no drift, and only what happens can tell.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from matomo_harness.gate.mutation.changes import image_file, renamed, without_line
+from matomo_harness.gate.mutation.mutant import Change, Mutant, Place, Stage
+from matomo_harness.policy import POLICY_FILE, Policy
+from matomo_harness.settings import IMAGE_DIRECTORY
+
+CONFIG: Final = IMAGE_DIRECTORY / "config" / "config.ini.php"
+
+EQUIVALENT: Final[Mapping[str, str]] = {
+    "file.General.salt.dropped": "the variable sets it; the line is for the public EnvironmentVariables plugin",
+    "file.General.salt.changed": "the variable wins over it",
+    "file.General.proxy_scheme_headers[].HTTP_X_FORWARDED_SCHEME.dropped": "no load balancer of ours sends it",
+    "file.General.proxy_scheme_headers[].HTTP_X_URL_SCHEME.dropped": "no load balancer of ours sends it",
+    "file.General.proxy_scheme_headers[].HTTP_X_FORWARDED_SCHEME.changed": "no load balancer of ours sends it",
+    "file.General.proxy_scheme_headers[].HTTP_X_URL_SCHEME.changed": "no load balancer of ours sends it",
+    **{
+        f"variable.{it}.swapped": "to Matomo every text but 0 is yes"
+        for it in ("MATOMO_GENERAL_FORCE_SSL", "MATOMO_DATABASE_ENABLE_SSL")
+    },
+    **{
+        f"policy.{it}.dropped": "the policy promises one row limit less, and what it promises is kept"
+        for it in (
+            *("referrers", "subtable_referrers", "actions", "subtable_actions", "site_search"),
+            *("events", "subtable_events"),
+        )
+    },
+    "variable.MATOMO_DATABASE_SCHEMA.swapped": "Matomo falls back to its default schema, which speaks to MariaDB as well",
+}
+"""Ids of what changes nothing that was promised, and why."""
+
+EQUIVALENT_BEFORE: Final[Mapping[str, tuple[tuple[int, ...], str]]] = {
+    f"file.General.proxy_scheme_headers[].HTTP_X_FORWARDED_PROTO.{it}": (
+        (5, 7),
+        "before 5.7 Matomo believes this header whatever the list says",
+    )
+    for it in ("dropped", "changed")
+}
+"""The same of versions before the one that is given."""
+
+
+def equivalent(version: str) -> dict[str, str]:
+    """Return ids and reasons of what changes nothing in Matomo `version`, as in 5.3.1."""
+    number = tuple(int(it) for it in re.findall(r"\d+", version)[:3])
+    early = {it: why for it, (since, why) in EQUIVALENT_BEFORE.items() if number < since}
+    return {**EQUIVALENT, **early}
+
+
+@dataclass(frozen=True)
+class Key:
+    """A line `name = value` of config.ini.php.
+
+    Args:
+        section: its name, without brackets.
+        name: of the key; `name[]` in a list.
+        value: as it is written, without its quotes.
+        line: the whole.
+    """
+
+    section: str
+    name: str
+    value: str
+    line: str
+
+    @property
+    def id(self) -> str:
+        """Which line it is; in a list by its value."""
+        return ".".join((self.section, self.name, *([self.value] if "[]" in self.name else [])))
+
+    @property
+    def changed(self) -> str:
+        """The line with another value of the same kind."""
+        if self.value in ("0", "1"):
+            other = str(1 - int(self.value))
+        elif self.value.isdigit():
+            other = str(int(self.value) + 1)
+        else:
+            other = f"{self.value[:-1]}0"
+        quoted = f'"{other}"' if '"' in self.line else other
+        return f"{self.name} = {quoted}"
+
+
+def keys() -> Iterator[Key]:
+    """Return every key of the image's config.ini.php."""
+    section = ""
+    for line in CONFIG.read_text().splitlines():
+        if head := re.fullmatch(r"\[(\w+)\]", line):
+            section = head[1]
+        elif found := re.fullmatch(r'([\w\[\]]+) = "?([^";]*)"?', line):
+            yield Key(section, found[1], found[2], line)
+
+
+def of_the_file() -> Iterator[Mutant]:
+    """Each key of config.ini.php dropped and changed; of the list of plugins each line dropped."""
+    for it in keys():
+        yield _in_the_image(
+            it, f"file.{it.id}.dropped", f"no {it.line}", image_file(without_line(it.line))
+        )
+        if it.section != "Plugins":
+            change = image_file(renamed(it.line, it.changed))
+            yield _in_the_image(it, f"file.{it.id}.changed", it.changed, change)
+
+
+def _in_the_image(key: Key, name: str, breaks: str, change: Change) -> Mutant:
+    # Only where there is a proxy does it matter what is said of one.
+    stage = Stage.PRODUCTION if key.name.startswith("proxy_") else Stage.PAIR
+    return Mutant(name, breaks, Place.IMAGE, (), change, stage=stage)
+
+
+def of_the_environment(variables: tuple[str, ...]) -> Iterator[Mutant]:
+    """Each variable dropped, misspelt, and with what is another's in it.
+
+    Args:
+        variables: those that the policy names.
+    """
+    for name in variables:
+        misspelt = f"{name[:-1]}_{name[-1]}"
+        for kind, environment in (
+            ("dropped", {name: None}),
+            ("misspelt", {name: None, misspelt: "1"}),
+            ("swapped", {name: "of-another"}),
+        ):
+            yield Mutant(
+                f"variable.{name}.{kind}",
+                f"{name} is {kind}",
+                Place.ENVIRONMENT,
+                (),
+                stage=Stage.PRODUCTION,
+                environment=environment,
+            )
+
+
+def of_the_policy() -> Iterator[tuple[str, str]]:
+    """Each key of policy.toml dropped: the id, and the text that is left. None of them can be read."""
+    text = POLICY_FILE.read_text()
+    for name in re.findall(r"(?m)^(\w+) = ", text):
+        line = rf"(?ms)^{name} = (\[.*?^\]|\[\]|[^\[\n]*)\n"
+        yield f"policy.{name}.dropped", re.sub(line, "", text, count=1)
+
+
+def generated(policy: Policy) -> list[Mutant]:
+    """Return all that are played on a deployment, without those of which is known why they are none."""
+    made = (*of_the_file(), *of_the_environment(policy.environment.variables))
+    return [it for it in made if it.id not in EQUIVALENT]

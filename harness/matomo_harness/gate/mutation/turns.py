@@ -1,0 +1,158 @@
+"""Who is played when, and with whom: controls in groups, the longest first, a shard of it all."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from matomo_harness.gate.core.check import Check, Step
+from matomo_harness.gate.mutation.changes import every
+from matomo_harness.gate.mutation.mutant import Mutant, Stage, Subject, Variant
+from matomo_harness.gate.promises import ALL
+from matomo_harness.shard import Shard
+
+# -- which checks ---------------------------------------------------------------------------------
+
+
+def checks_for(subject: Subject, *, full: bool) -> list[Check]:
+    """Return the checks to run on `subject`, in the gate's order.
+
+    Args:
+        subject: a control is for the whole gate.
+        full: a mutant too; else it gets the checks that it names and those of its own promise that
+            cost little and need no step that the named ones do without. All checks take 50 s of a
+            processor, these 1 to 5.
+    """
+    if full or isinstance(subject, Variant):
+        return list(ALL)
+    if not subject.kills:
+        # Of a generated one the first red check is enough: those that cost little come first.
+        return sorted(ALL, key=lambda it: it.costly)
+    named = [it for it in ALL if it.id in subject.kills]
+    performed = _steps(named)
+    return [
+        it
+        for it in ALL
+        if it in named
+        or (it.area == subject.promise and not it.costly and _steps([it]) <= performed)
+    ]
+
+
+def _steps(checks: Iterable[Check]) -> set[Step]:
+    return {step for it in checks for step in (*it.steps, *it.steps_where_possible)}
+
+
+# -- groups ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one deployment is made for.
+
+    Args:
+        subject: what is played; of a group all of its controls as one.
+        members: the controls of a group; empty where `subject` stands for itself.
+    """
+
+    subject: Subject
+    members: tuple[Variant, ...] = ()
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """Those of the matrix that this turn answers for."""
+        return self.members or (self.subject,)
+
+
+def turns_of(subjects: Sequence[Subject], *, full: bool) -> list[Turn]:
+    """Return a turn for each of `subjects`; controls that do not contradict each other share one.
+
+    A control joins the first group of its topology that alters nothing that it alters itself. So
+    whole groups, taken out of all, fall into the same groups again: a shard has them as they were.
+
+    Args:
+        subjects: mutants and controls.
+        full: each control has a turn of its own.
+    """
+    groups: list[list[Variant]] = []
+    alone: list[Subject] = []
+    for subject in subjects:
+        if full or isinstance(subject, Mutant) or not _may_share(subject):
+            alone.append(subject)
+            continue
+        fitting = (group for group in groups if all(_agree(subject, it) for it in group))
+        if group := next(fitting, None):
+            group.append(subject)
+        else:
+            groups.append([subject])
+    return [*(Turn(it) for it in alone), *(_turn_of(group) for group in groups)]
+
+
+def _may_share(control: Variant) -> bool:
+    return bool(control.alters) and not control.environment
+
+
+def _agree(one: Variant, other: Variant) -> bool:
+    return one.stage is other.stage and not set(one.alters) & set(other.alters)
+
+
+def _turn_of(group: Sequence[Variant]) -> Turn:
+    first, *others = group
+    if not others:
+        return Turn(first)
+    together = Variant(
+        f"{first.id}+{len(others)}",
+        "all at once: " + "; ".join(it.says for it in group),
+        every(*(it.change for it in group)),
+        first.stage,
+    )
+    return Turn(together, tuple(group))
+
+
+# -- what a turn costs ----------------------------------------------------------------------------
+
+TOPOLOGY_SECONDS: Final[Mapping[Stage, float]] = {
+    Stage.INSTANCE: 0.1,
+    Stage.PAIR: 2.0,
+    Stage.PRODUCTION: 8.0,
+}
+STEP_SECONDS: Final[Mapping[Step, float]] = {
+    Step.TRAFFIC: 1.5,
+    Step.COUNTED_VISITS: 1.5,
+    Step.ARCHIVER_RUN: 9.0,
+    Step.SECOND_ARCHIVER_RUN: 0.5,
+    Step.ACCOUNTS: 4.5,
+    Step.ENROLLED_ACCOUNT: 1.5,
+    Step.SECOND_ENROLLED_ACCOUNT: 1.5,
+}
+CHECK_SECONDS: Final = {True: 0.4, False: 0.05}
+"""By whether the check is costly."""
+
+
+def seconds(subject: Subject, *, full: bool) -> float:
+    """Return what `subject` costs, roughly, in seconds of a processor: start, steps and checks."""
+    checks = checks_for(subject, full=full)
+    steps = sum(STEP_SECONDS.get(step, 0.0) for step in _steps(checks))
+    return TOPOLOGY_SECONDS[subject.stage] + steps + sum(CHECK_SECONDS[it.costly] for it in checks)
+
+
+def longest_first(turns: Iterable[Turn], *, full: bool) -> list[Turn]:
+    """Return `turns` so that no long one is left alone at the end."""
+    return sorted(turns, key=lambda it: (-seconds(it.subject, full=full), it.subject.id))
+
+
+# -- shards ---------------------------------------------------------------------------------------
+
+
+def part_of(shard: Shard, subjects: Sequence[Subject], *, full: bool) -> list[Subject]:
+    """Return the subjects of `shard`, in their order.
+
+    The shards have each subject once, whole groups of controls, and cost about the same. Only
+    the subjects decide which go where: not the machine, not the hour.
+    """
+    loads = [0.0] * shard.count
+    mine: set[str] = set()
+    for turn in longest_first(turns_of(subjects, full=full), full=full):
+        lightest = loads.index(min(loads))
+        loads[lightest] += seconds(turn.subject, full=full)
+        if lightest == shard.number - 1:
+            mine |= {it.id for it in turn.subjects}
+    return [it for it in subjects if it.id in mine]

@@ -1,0 +1,1 @@
+"""Archiving: by schedule only, and to the last visit."""

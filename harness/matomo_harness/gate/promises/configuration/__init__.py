@@ -1,0 +1,1 @@
+"""Configuration: what the environment says holds everywhere, and no secret is written down."""

@@ -1,0 +1,1 @@
+"""Drift: what runs against what the repository says, file and database."""

@@ -1,0 +1,1 @@
+"""Exposure: what the web server tells and shows to whoever asks."""

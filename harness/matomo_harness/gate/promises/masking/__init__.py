@@ -1,0 +1,1 @@
+"""Masking: of every visitor's address only what the policy leaves is kept, however a hit came."""

@@ -1,0 +1,1 @@
+"""Plugins: exactly those that are promised, whole, and fit for this Matomo."""

@@ -1,0 +1,124 @@
+"""Headless installation through Matomo's own wizard, over HTTP.
+
+A deployed image brings its config.ini.php, so the wizard's first steps (system check, database)
+must not run: the system check deletes that file, the database step writes the password into it.
+With `installation_in_progress` in the file the wizard starts at the tables. It is closed in an
+image of ours, and `enable_installer` opens it for as long as the installation lasts.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import requests
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo import config
+from matomo_harness.matomo.web import Page, Parameters, Web
+
+IN_PROGRESS: Final = "installation_in_progress"
+OPEN: Final = "enable_installer"
+
+
+@dataclass(frozen=True)
+class Superuser:
+    """The first account, which may do everything.
+
+    Args:
+        login: name to log in with.
+        password: at least 6 characters, or the wizard refuses.
+        email: the wizard wants one that looks real.
+    """
+
+    login: str
+    password: str = field(repr=False)
+    email: str = "superuser@matomo.example"
+
+
+@dataclass(frozen=True)
+class FirstSite:
+    """The site that the wizard makes.
+
+    Args:
+        name: as people see it.
+        url: the site's own address.
+        timezone: a name of the time zone database.
+    """
+
+    name: str = "Discovery"
+    url: str = "https://discovery.example"
+    timezone: str = "America/New_York"
+
+
+def with_installation_in_progress(text: str) -> str:
+    """Return the text of a config.ini.php with what opens the wizard."""
+    for key in (IN_PROGRESS, OPEN):
+        text = config.with_key(text, "General", key, 1)
+    return text
+
+
+def with_installer_closed(text: str) -> str:
+    """Return the text of a config.ini.php that no longer opens the wizard."""
+    return config.without_key(text, "General", OPEN)
+
+
+def is_in_progress(text: str) -> bool:
+    """Whether an installation was begun and not finished, by the text of a config.ini.php."""
+    return config.get(text, "General", IN_PROGRESS) == "1"
+
+
+def install(web: Web, superuser: Superuser, site: FirstSite, *, restart: bool = False) -> None:
+    """Walk the wizard from the tables to its end.
+
+    Args:
+        web: the instance, whose config.ini.php carries the mark of this module.
+        superuser: the first account.
+        site: the first site.
+        restart: drop the tables of an installation that broke off before; Matomo answers 500
+            where there are none.
+
+    Raises:
+        WrongInputError: the wizard refused a step; it does so with HTTP 200 and the form again,
+            success is the redirect.
+    """
+    # The GET itself makes the tables.
+    answer = web.get(_wizard("tablesCreation") | ({"deleteTables": "1"} if restart else {}))
+    if "action=setupSuperUser" not in answer.text:
+        raise _refusal("tablesCreation", answer)
+    account = {
+        "login": superuser.login,
+        "password": superuser.password,
+        "password_bis": superuser.password,
+        "email": superuser.email,
+    }
+    _step(web, "setupSuperUser", account)
+    first_site: Parameters = {
+        "siteName": site.name,
+        "url": site.url,
+        "timezone": site.timezone,
+        "ecommerce": 0,
+    }
+    _step(web, "firstWebsiteSetup", first_site)
+    # Without anonymise_ip the wizard switches the masking off
+    # (PrivacyManager::installationFormSubmit).
+    _step(web, "finished", {"anonymise_ip": 1})
+
+
+def _wizard(action: str) -> dict[str, str]:
+    return {"module": "Installation", "action": action}
+
+
+def _step(web: Web, action: str, form: Parameters) -> None:
+    answer = web.post(_wizard(action), form)
+    if answer.status_code != requests.codes.found:
+        raise _refusal(action, answer)
+
+
+def _refusal(action: str, answer: requests.Response) -> WrongInputError:
+    page = Page(answer)
+    complaints = page.document.select(".alert-danger, .alert-error, .error, #formErrors li")
+    said = " ".join(dict.fromkeys(" ".join(tag.get_text(" ").split()) for tag in complaints))
+    return WrongInputError(
+        expected=f"Matomo's installer to take the step {action}",
+        seen=f"HTTP {answer.status_code}: {said or page.gist}",
+        next_command="mend what it names, then make up",
+    )

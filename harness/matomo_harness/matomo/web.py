@@ -1,0 +1,236 @@
+"""HTTP to one Matomo, with time limits everywhere."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+from bs4 import BeautifulSoup
+from requests import PreparedRequest
+from requests.adapters import HTTPAdapter
+
+from matomo_harness.errors import BrokenPromiseError, MachineCannotError
+from matomo_harness.time_limit import require_time_left, seconds_left
+
+TIME_LIMIT: Final = (5.0, 120.0)
+"""Seconds to connect, seconds between two bytes of the answer."""
+
+Parameters = Mapping[str, str | int]
+
+
+class _Loopback(HTTPAdapter):
+    """Leads *.localhost to this machine, as browsers do (RFC 6761) and glibc does not.
+
+    By TLS the certificate is checked for 127.0.0.1.
+    """
+
+    def build_connection_pool_key_attributes(
+        self, request: PreparedRequest, *arguments: Any
+    ) -> tuple[Any, Any]:
+        host, pool = super().build_connection_pool_key_attributes(request, *arguments)
+        if str(host["host"]).endswith(".localhost"):
+            host["host"] = "127.0.0.1"
+        return host, pool
+
+    def add_headers(self, request: PreparedRequest, **_: Any) -> None:
+        netloc = urlsplit(request.url or "").netloc
+        if ".localhost" in netloc:
+            request.headers["Host"] = netloc
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    # A proxy of this machine's environment has no part in a conversation over loopback.
+    session.trust_env = False
+    # A connection that is kept alive may be closed by the server just as it is used again, and
+    # holds up the server's graceful stop for 5 s.
+    session.headers["Connection"] = "close"
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Loopback())
+    return session
+
+
+@dataclass
+class Exchanges:
+    """What an instance was asked last and what it answered, for the report of a failed test.
+
+    Args:
+        last: the answer, with its request.
+    """
+
+    last: requests.Response | None = field(default=None, repr=False)
+
+
+IN_ENGLISH: Final = {"matomo_lang": "language=" + base64.b64encode(b"en").decode()}
+"""Cookie that goes before a user's own language, for who reads words on pages
+(LanguagesManager::getLanguageForSession, Cookie::loadContentFromCookie)."""
+
+
+@dataclass
+class Web:
+    """One visitor's or one user's conversation with Matomo: its cookies are kept.
+
+    Args:
+        url: address of the instance, without a slash at its end.
+        session: cookies and headers.
+        exchanges: remembers the last of all conversations with one instance.
+        authority: file with whoever signed the server's certificate; the public ones where None.
+        time_limit: seconds to connect, seconds between two bytes of the answer.
+    """
+
+    url: str
+    session: requests.Session = field(default_factory=_session, repr=False)
+    exchanges: Exchanges = field(default_factory=Exchanges)
+    authority: Path | None = None
+    time_limit: tuple[float, float] = TIME_LIMIT
+
+    def __post_init__(self) -> None:
+        """Have the server's certificate checked, where it comes with one."""
+        if self.authority:
+            self.session.verify = str(self.authority)
+
+    def get(self, query: Parameters | None = None, path: str = "index.php") -> requests.Response:
+        """GET `path` with `query`; redirects are followed.
+
+        Raises:
+            MachineCannotError: no answer within TIME_LIMIT.
+        """
+        return self._request("GET", path, params=query)
+
+    def ask(self, path: str) -> requests.Response:
+        """GET `path`; a redirect is returned, not followed.
+
+        Raises:
+            MachineCannotError: no answer within TIME_LIMIT.
+        """
+        return self._request("GET", path, allow_redirects=False)
+
+    def request(self, method: str, path: str) -> requests.Response:
+        """Send a request of another method; a redirect is returned, not followed.
+
+        Raises:
+            MachineCannotError: no answer within the time limit.
+        """
+        return self._request(method, path, allow_redirects=False)
+
+    def post(self, query: Parameters, form: Parameters) -> requests.Response:
+        """POST `form` to index.php; a redirect is returned, not followed: Matomo says "yes" by it.
+
+        Raises:
+            MachineCannotError: no answer within TIME_LIMIT.
+        """
+        return self._request("POST", "index.php", params=query, data=form, allow_redirects=False)
+
+    def post_form(
+        self, path: str, form: Parameters, cookies: Mapping[str, str] | None = None
+    ) -> requests.Response:
+        """POST `form` to `path`.
+
+        Args:
+            path: below the web root.
+            form: what is sent.
+            cookies: sent this once, beside the session's.
+
+        Raises:
+            MachineCannotError: no answer within the time limit.
+        """
+        return self._request("POST", path, data=form, cookies=cookies)
+
+    def post_json(self, path: str, document: object) -> requests.Response:
+        """POST `document` as JSON.
+
+        Raises:
+            MachineCannotError: no answer within TIME_LIMIT.
+        """
+        return self._request("POST", path, json=document)
+
+    def _request(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        connect, read = self.time_limit
+        limit = seconds_left(connect), seconds_left(read)
+        try:
+            answer = self.session.request(method, f"{self.url}/{path}", timeout=limit, **arguments)
+        except requests.RequestException as error:
+            require_time_left()
+            raise MachineCannotError(
+                expected=f"an answer from {self.url}",
+                seen=_cause(error, self.time_limit),
+                next_command=f"curl -v {self.url}/",
+            ) from error
+        self.exchanges.last = answer
+        return answer
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of Matomo's, read for what the interface's scripts are handed.
+
+    Args:
+        response: the answer that holds it.
+    """
+
+    response: requests.Response
+
+    @property
+    def document(self) -> BeautifulSoup:
+        """The parsed page."""
+        return BeautifulSoup(self.response.text, "html.parser")
+
+    @property
+    def gist(self) -> str:
+        """The page's visible text, shortened: what a person would read of it."""
+        document = self.document
+        for unseen in document(["script", "style", "head"]):
+            unseen.decompose()
+        return " ".join(document.get_text(" ").split())[:300]
+
+    @property
+    def component(self) -> str | None:
+        """Name of the first Vue component, such as `TwoFactorAuth.SetupTwoFactorAuth`.
+
+        Titles and status codes do not tell Matomo's pages apart; the component does.
+        """
+        found = self.document.select_one("[vue-entry]")
+        return str(found["vue-entry"]) if found else None
+
+    def attribute(self, component: str, name: str) -> str:
+        """Return the attribute `name` of `component`, as the page carries it.
+
+        Raises:
+            BrokenPromiseError: the page does not hold that component.
+        """
+        found = self.document.select_one(f'[vue-entry="{component}"]')
+        if not found or not found.has_attr(name):
+            raise BrokenPromiseError(
+                expected=f"the page {component} with its {name}",
+                seen=f"status {self.response.status_code}: {self.gist}",
+                next_command=f"open {self.response.url}",
+            )
+        return str(found[name])
+
+    def form_value(self, name: str) -> str:
+        """Return the value of the input field `name`, a form's nonce for instance.
+
+        Raises:
+            BrokenPromiseError: the page has no such field.
+        """
+        found = self.document.select_one(f'input[name="{name}"]')
+        if not found:
+            raise BrokenPromiseError(
+                expected=f"a form with the field {name}",
+                seen=f"status {self.response.status_code}: {self.gist}",
+                next_command=f"open {self.response.url}",
+            )
+        return str(found.get("value", ""))
+
+
+def _cause(error: requests.RequestException, limit: tuple[float, float]) -> str:
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no connection for {limit[0]:.0f} s"
+    if isinstance(error, requests.Timeout):
+        return f"a connection, and nothing on it for {limit[1]:.0f} s"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection: nothing listens there, or it hung up"
+    return str(error)

@@ -1,0 +1,113 @@
+"""The local stack's containers: of this checkout's Compose project, and nobody else's."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from docker.errors import APIError
+from docker.models.containers import Container
+
+from matomo_harness import process
+from matomo_harness.errors import MachineCannotError, WrongInputError
+from matomo_harness.runtime.engine import engine
+from matomo_harness.settings import OWNER_LABEL, ROOT, project_name
+
+FILE: Final = ROOT / "compose" / "compose.yml"
+LOOPBACK: Final = "127.0.0.1"
+SERVICE_LABEL: Final = "com.docker.compose.service"
+
+_WORDS: Final = (
+    *("MATOMO_IMAGE", "MARIADB_IMAGE", "MAIL_IMAGE", "LOAD_BALANCER_IMAGE"),
+    *("DATABASE_PASSWORD", "SALT", "MAIL_PASSWORD", "TLS_DIRECTORY"),
+)
+_UNUSED: Final = {
+    **dict.fromkeys(_WORDS, "none"),
+    **dict.fromkeys(("MATOMO_PORT", "MATOMO_HTTP_PORT", "WEB_CPUS"), "0"),
+    "WEB_MEMORY": "1m",
+    "WEB_STOP": "1s",
+}
+"""Values for the variables of compose.yml where they make no difference."""
+
+
+def up(variables: Mapping[str, str]) -> None:
+    """Start what does not run, and anew what is other than `variables` say.
+
+    Raises:
+        MachineCannotError: Compose's own last words.
+    """
+    arguments = ["--progress", "plain", "up", "--detach", "--remove-orphans"]
+    process.run([*command(), *arguments], environment={**os.environ, **variables})
+
+
+def command() -> list[str]:
+    """Return the command line of Compose for this stack."""
+    return ["docker", "compose", "--file", str(FILE), "--project-name", project_name()]
+
+
+def plain_environment() -> dict[str, str]:
+    """Return the environment for a command of Compose that starts nothing."""
+    return {**_UNUSED, **os.environ}
+
+
+def of_this_project() -> dict[str, Any]:
+    """Return the engine's filter for what is this stack's."""
+    return {"label": f"{OWNER_LABEL}={project_name()}"}
+
+
+def containers() -> list[Container]:
+    """Return all containers of this stack, those that ended too."""
+    return list(engine().containers.list(all=True, filters=of_this_project()))
+
+
+def volumes() -> list[str]:
+    """Return the names of this stack's volumes."""
+    return [str(volume.name) for volume in engine().volumes.list(filters=of_this_project())]
+
+
+def container(service: str) -> Container:
+    """Return the container of `service`.
+
+    Raises:
+        WrongInputError: there is none.
+    """
+    for found in containers():
+        if found.labels.get(SERVICE_LABEL) == service:
+            return found
+    raise WrongInputError(
+        expected="the local stack to be up",
+        seen=f"no container of {service}",
+        next_command="make up",
+    )
+
+
+def running(service: str) -> Container:
+    """Return the container of `service`, which runs.
+
+    Raises:
+        WrongInputError: it does not.
+    """
+    found = container(service)
+    if found.status != "running":
+        raise WrongInputError(
+            expected="the local stack to be up",
+            seen=f"{found.name} is {found.status}",
+            next_command="make up",
+        )
+    return found
+
+
+def port(service: str, inside: int) -> int:
+    """Return the port on 127.0.0.1 that leads to `inside` of `service`.
+
+    Raises:
+        MachineCannotError: there is none.
+    """
+    try:
+        bindings = engine().api.port(str(container(service).id), inside)
+        return int(bindings[0]["HostPort"])
+    except (APIError, TypeError, IndexError) as error:
+        raise MachineCannotError(
+            expected=f"the local stack's {service} to be published on loopback",
+            seen="no port",
+            next_command="make up",
+        ) from error

@@ -1,0 +1,75 @@
+"""What this machine has and lacks for the work ahead."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from typing import Final
+
+from matomo_harness.errors import HarnessError
+from matomo_harness.operate.prepare import compose_version, playwrights_chromium
+from matomo_harness.runtime.browser import system_chromium
+from matomo_harness.runtime.engine import connect
+from matomo_harness.settings import ROOT
+
+DISK_GIB: Final = 6
+"""All images of both Matomo versions take 2 GiB; building and the volumes want the rest."""
+
+MEMORY_GIB: Final = 2
+"""A pair of containers takes 165 MiB; two test workers, a browser and the builder the rest."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the harness needs.
+
+    Args:
+        name: what it is.
+        seen: what this machine has.
+        lacking: the one thing to do about it; None where all is well.
+    """
+
+    name: str
+    seen: str
+    lacking: str | None = None
+
+
+def examine() -> list[Finding]:
+    """Look at engine, Compose, browser, disk and memory; nothing is changed."""
+    return [_engine(), _compose(), _browser(), _disk(), _memory()]
+
+
+def _engine() -> Finding:
+    try:
+        version = connect().version()
+    except HarnessError as error:
+        return Finding("container engine", error.seen, "make up   (or: " + error.next_command + ")")
+    return Finding("container engine", f"{version['Version']}, API {version['ApiVersion']}")
+
+
+def _compose() -> Finding:
+    version = compose_version()
+    if version is None:
+        return Finding("docker compose", "none", "make up   (installs it)")
+    return Finding("docker compose", ".".join(map(str, version)))
+
+
+def _browser() -> Finding:
+    try:
+        path = playwrights_chromium() or system_chromium()
+    except HarnessError as error:
+        return Finding("browser", error.seen, "make test-local   (installs what it needs)")
+    if path is None:
+        return Finding("browser", "none", "make test-local   (installs one)")
+    return Finding("browser", str(path))
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(ROOT).free / 2**30
+    short = f"free {DISK_GIB} GiB: docker system df" if free < DISK_GIB else None
+    return Finding("disk", f"{free:.0f} GiB free", short)
+
+
+def _memory() -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    short = f"give it {MEMORY_GIB} GiB or more" if total < MEMORY_GIB else None
+    return Finding("memory", f"{total:.0f} GiB, {os.cpu_count()} cores", short)

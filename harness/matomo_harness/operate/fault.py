@@ -1,0 +1,81 @@
+"""Faults in the local stack, for as long as a person wants to look at what they do."""
+
+import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from typing import Final
+
+from docker.models.containers import Container
+
+from matomo_harness.operate import compose
+from matomo_harness.runtime import faults
+
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Kind(StrEnum):
+    """What can go wrong."""
+
+    CUT = "cut"
+    SLOW = "slow"
+    KILL = "kill"
+    FULL_DISK = "full-disk"
+    CLOCK_SKEW = "clock-skew"
+
+
+class Service(StrEnum):
+    """Where."""
+
+    MATOMO = "matomo"
+    DB = "db"
+    MAIL = "mail"
+    LOAD_BALANCER = "load-balancer"
+
+
+def inject(
+    kind: Kind,
+    service: Service,
+    seconds: float,
+    *,
+    cpus: float,
+    path: str,
+    skew: int,
+    begun: Callable[[], None],
+) -> None:
+    """Inject a fault into the running local stack, and heal it after `seconds` or a signal.
+
+    Args:
+        kind: of the fault.
+        service: which container has it.
+        seconds: how long.
+        cpus: what is left of the processor, for SLOW.
+        path: a directory in memory, for FULL_DISK.
+        skew: seconds that the clock is ahead, for CLOCK_SKEW.
+        begun: called once the fault is there.
+
+    Raises:
+        WrongInputError: the stack is not up, or `path` is not in memory.
+    """
+    container = compose.running(service)
+    # Blocked before the fault begins, or one that comes in its midst would leave it there.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    with _fault(kind, container, cpus, path, skew):
+        begun()
+        signal.sigtimedwait(ENDING, seconds)
+
+
+def _fault(
+    kind: Kind, container: Container, cpus: float, path: str, skew: int
+) -> AbstractContextManager[None]:
+    match kind:
+        case Kind.CUT:
+            return faults.cut(container)
+        case Kind.SLOW:
+            return faults.slow(container, cpus)
+        case Kind.KILL:
+            return faults.kill(container)
+        case Kind.FULL_DISK:
+            return faults.full_disk(container, path)
+        case Kind.CLOCK_SKEW:
+            return faults.clock_skew(container, skew)

@@ -1,0 +1,99 @@
+"""What images the harness has made on this engine, and which of them nothing can use any more."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Final
+
+from docker.errors import APIError
+from docker.models.images import Image as EngineImage
+from filelock import Timeout
+
+from matomo_harness.progress import step
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.golden import GOLDEN_LABEL, MADE_FROM_LABEL, golden_lock, key_of
+from matomo_harness.runtime.images import REPOSITORY, listed
+from matomo_harness.settings import OWNER_LABEL
+
+MIB: Final = 2**20
+
+
+@dataclass(frozen=True)
+class Held:
+    """An image that the harness made.
+
+    Args:
+        name: with its tag; the id of one without a name.
+        mebibytes: with the layers that it shares with others.
+        made: when, UTC.
+        state: `in use` (by a container), `ready`, or `stale` and why.
+    """
+
+    name: str
+    mebibytes: int
+    made: str
+    state: str
+
+
+def held() -> list[Held]:
+    """Return all images that the harness made, by name."""
+    used = {str(it.attrs["ImageID"]) for it in engine().containers.list(all=True, sparse=True)}
+    found = [
+        Held(
+            name,
+            int(image.attrs["Size"]) // MIB,
+            str(image.attrs["Created"])[:16].replace("T", " "),
+            "in use" if image.id in used else _stale(image) or "ready",
+        )
+        for image in listed(OWNER_LABEL)
+        for name in image.tags or [str(image.id)]
+    ]
+    return sorted(found, key=lambda it: it.name)
+
+
+def prune() -> list[str]:
+    """Remove golden images whose makings have gone or changed; return their names.
+
+    What a container uses or another process is building stays.
+    """
+    removed = []
+    with step("Removing golden images that nothing can use any more"):
+        for image in listed(GOLDEN_LABEL):
+            # An image has no name yet in the moment between the end of its build and its tag.
+            with (
+                contextlib.suppress(Timeout),
+                golden_lock(image.labels[GOLDEN_LABEL]).acquire(timeout=0),
+            ):
+                removed += remove(image) if _stale(image) else []
+    return removed
+
+
+def is_ours(name: str) -> bool:
+    """Whether the harness gave the name; somebody's image on top of ours has our label too."""
+    return name.startswith(f"{REPOSITORY}/") or name == "matomo:latest"
+
+
+def remove(image: EngineImage) -> list[str]:
+    """Remove the harness's names of an image, or an image without a name; return what went."""
+    removed = []
+    for name in filter(is_ours, image.tags) if image.tags else [str(image.id)]:
+        try:
+            engine().images.remove(name)
+        except APIError as error:
+            if error.status_code not in (404, 409):  # gone; a container uses it, or another image
+                raise
+        else:
+            removed.append(name)
+    return removed
+
+
+def _stale(image: EngineImage) -> str:
+    """Return why nothing can use a golden image any more; empty where something can."""
+    if not (key := image.labels.get(GOLDEN_LABEL)):
+        return ""
+    if not image.tags:
+        return "stale: a build broke off, or another took its name"
+    here = {str(it.id) for it in listed()}
+    made_from = image.labels[MADE_FROM_LABEL].split()
+    if not here.issuperset(made_from):
+        return "stale: what it was made from has gone"
+    return "" if key == key_of(*made_from) else "stale: the code that installs has changed"

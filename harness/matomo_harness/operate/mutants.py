@@ -1,0 +1,104 @@
+"""The gate proves itself on the image that is at hand."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from matomo_harness import policy
+from matomo_harness.errors import WrongInputError
+from matomo_harness.gate.mutation import WRITTEN, generated, matrix, report
+from matomo_harness.gate.mutation.matrix import Row, Theatre
+from matomo_harness.gate.mutation.mutant import Subject
+from matomo_harness.gate.mutation.variants import VARIANTS
+from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime.golden import golden
+from matomo_harness.runtime.shared import shared_servers
+from matomo_harness.settings import REPORTS, Settings
+from matomo_harness.shard import Shard
+
+PAGE: Final = REPORTS / "mutants.html"
+PROMISES: Final = {"privacy": ("masking.", "user_ids.")}
+"""Words for several areas."""
+ALL_CHECKS: Final = "all on each"
+QUICK_CHECKS: Final = (
+    "all on a control, several controls on one deployment; on a mutant those that it names and its"
+    " promise's that cost little"
+)
+
+
+def chosen(words: str, *, with_generated: bool) -> list[Subject]:
+    """Return the mutants and variants that `words` name; all where there are none.
+
+    Args:
+        words: parts of ids, or an area, apart by blanks.
+        with_generated: those that are made by rule, too.
+
+    Raises:
+        WrongInputError: nothing has such a name.
+    """
+    every: list[Subject] = [*WRITTEN, *VARIANTS]
+    if with_generated:
+        every += generated.generated(policy.read())
+    parts = [part for word in words.split() for part in PROMISES.get(word, (word,))]
+    found = [it for it in every if not parts or any(part in it.id for part in parts)]
+    if not found:
+        raise WrongInputError(
+            expected="a part of a mutant's id, or one of "
+            + ", ".join(sorted({it.promise for it in WRITTEN} | {"privacy", "variant"})),
+            seen=words,
+            next_command="make mutants T=masking",
+        )
+    return found
+
+
+def of_use(subjects: Sequence[Subject], settings: Settings) -> list[Subject]:
+    """Return `subjects` without the mutants that change nothing in the image's Matomo.
+
+    Raises:
+        HarnessError: the image cannot be built.
+    """
+    version = images.code_version(images.deployed_image(settings).reference)
+    nothing = generated.equivalent(version)
+    return [it for it in subjects if it.id not in nothing]
+
+
+def play(
+    settings: Settings,
+    subjects: Sequence[Subject],
+    *,
+    full: bool,
+    whole: bool,
+    told: Callable[[Row], None],
+    told_of_red_group: Callable[[Row], None] = lambda _: None,
+    shard: Shard | None = None,
+) -> dict[str, Any]:
+    """Play `subjects` and write the matrix; return what mutants.json holds.
+
+    Args:
+        settings: which image.
+        subjects: mutants and variants.
+        full: every check on every mutant, and each control on a deployment of its own.
+        whole: all written ones are among `subjects`.
+        told: called with each row as it comes.
+        told_of_red_group: called with the row of a group that is played apart now.
+        shard: whose `subjects` these are.
+
+    Raises:
+        HarnessError: the image cannot be built or started.
+    """
+    promised = policy.read()
+    image, database = images.deployed_image(settings), images.mariadb_base(settings)
+    installed = golden(image, database)
+    theatre = Theatre(installed, shared_servers(installed, reaper.this_process()), promised)
+    at_once = (os.cpu_count() or 1) + 1
+    rows = theatre.play_all(
+        subjects, full=full, at_once=at_once, told=told, told_of_red_group=told_of_red_group
+    )
+    about = {
+        "image": str(image),
+        "database": str(database),
+        "Matomo": images.code_version(image.reference),
+        "played": f"shard {shard}" if shard else "all that was asked for",
+        "checks": ALL_CHECKS if full else QUICK_CHECKS,
+    }
+    return report.write(rows, matrix.judge(rows, whole=whole), about, REPORTS)

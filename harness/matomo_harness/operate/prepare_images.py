@@ -1,0 +1,50 @@
+"""Building the images that tests start from before they start, so that no test waits for one.
+
+Without this the first test on a version waits minutes for the base of that version, and the other
+workers beside it. The jobs of a workflow hand these images on.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from matomo_harness.progress import console
+from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime.golden import golden
+from matomo_harness.runtime.images import BaseUnavailableError
+from matomo_harness.settings import Settings
+
+SERVICES: Final = ("load-balancer", "mail", "clock")
+"""The emulated services whose images are built here."""
+
+
+def prepare_images(versions: Sequence[Settings]) -> None:
+    """Build what is missing, the versions side by side.
+
+    Args:
+        versions: the choices for each version; the first is needed, another may be out of reach.
+
+    Raises:
+        HarnessError: an image of the first version, or of a service, cannot be built.
+    """
+    first, *others = versions
+    reaper.this_process()  # once, before there are threads that would each begin a run
+    images.mariadb_base(first)  # with the Debian below all the others, which the threads share
+    with ThreadPoolExecutor() as side_by_side:
+        services = side_by_side.map(images.stand, SERVICES)
+        further = side_by_side.map(_prepare_further, others)
+        _prepare(first)
+        for begun in (services, further):
+            list(begun)  # raises what one of them raised
+
+
+def _prepare(settings: Settings) -> None:
+    golden(images.deployed_image(settings), images.mariadb_base(settings))
+
+
+def _prepare_further(settings: Settings) -> None:
+    """As `_prepare`; the tests of a version without a base are skipped, and say so."""
+    try:
+        _prepare(settings)
+    except BaseUnavailableError as error:
+        console.print(f"No base for Matomo {settings.matomo_version}: {error.seen}")

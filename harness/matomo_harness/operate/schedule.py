@@ -1,0 +1,148 @@
+"""The hourly archiver of the local stack, as EventBridge starts it in production.
+
+A process on this machine waits for the hour and starts a container beside the web container; it
+ends with the stack. What has run stays to be looked at, the newest of it.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from docker.errors import APIError, NotFound
+from docker.models.containers import Container
+from filelock import FileLock, Timeout
+from requests.exceptions import ConnectionError as NoAnswerError
+from requests.exceptions import ReadTimeout
+
+from matomo_harness.errors import HarnessError, MachineCannotError
+from matomo_harness.operate import compose
+from matomo_harness.runtime import archiver
+from matomo_harness.runtime.engine import engine
+from matomo_harness.settings import OWNER_LABEL, ROOT, project_name
+
+END_SECONDS: Final = 30.0
+"""It is at the start of a container at most."""
+KEPT: Final = 24
+ROLE_LABEL: Final = "org.matomo-harness.role"
+ROLE: Final = "archiver"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the archiver.
+
+    Args:
+        container: its name; `docker logs` has what it said.
+        started: when, UTC.
+        exit_code: None while it runs.
+    """
+
+    container: str
+    started: str
+    exit_code: int | None
+
+
+def begin(every: int) -> None:
+    """Have the archiver started every `every` seconds until the stack is down; once is enough."""
+    nothing = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in range(3)]
+    os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", "matomo_harness.operate.schedule", str(every)],
+        os.environ,
+        file_actions=nothing,
+        # A session of its own: it stays when the terminal is closed.
+        setsid=True,
+    )
+
+
+def lock_file(root: Path = ROOT) -> Path:
+    """Return what the process holds that waits for the hour, for the checkout at `root`."""
+    return root / ".local" / "schedule.lock"
+
+
+def wait_for_end(root: Path = ROOT) -> None:
+    """Wait until the schedule has ended, as it does once the web container is gone.
+
+    Whoever removes a stack looks again afterwards: the hour may have come meanwhile, and an
+    archiver been started.
+
+    Raises:
+        MachineCannotError: it does not end.
+    """
+    if not lock_file(root).exists():
+        return
+    try:
+        with FileLock(lock_file(root), timeout=END_SECONDS):
+            pass
+    except Timeout as error:
+        raise MachineCannotError(
+            expected=f"the schedule to end within {END_SECONDS:.0f} s after its stack",
+            seen=f"{lock_file(root)} is still held",
+            next_command="pkill -f harness.operate.schedule",
+        ) from error
+
+
+def start_now() -> Container:
+    """Start the archiver, beside whatever else archives; it stays to be looked at.
+
+    Raises:
+        WrongInputError: the local stack is not up.
+    """
+    return _start(compose.running("matomo"))
+
+
+def runs() -> list[Run]:
+    """Return the runs that are still there, the newest first."""
+    found = [it for it in compose.containers() if it.labels.get(ROLE_LABEL) == ROLE]
+    found.sort(key=lambda it: str(it.attrs["State"]["StartedAt"]), reverse=True)
+    return [
+        Run(
+            container=str(it.name),
+            started=it.attrs["State"]["StartedAt"][:19],
+            exit_code=None if it.status == "running" else int(it.attrs["State"]["ExitCode"]),
+        )
+        for it in found
+    ]
+
+
+def _start(web: Container) -> Container:
+    for old in runs()[KEPT - 1 :]:
+        with contextlib.suppress(NotFound):
+            engine().containers.get(old.container).remove(v=True)
+    labels = {OWNER_LABEL: project_name(), ROLE_LABEL: ROLE}
+    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+    return archiver.start(web, labels, name=f"{project_name()}-archiver-{moment}")
+
+
+def _wait_and_archive(every: int) -> None:
+    """Wait for the next full period; return at once when the web container is gone.
+
+    Raises:
+        WrongInputError: there is no web container any more.
+    """
+    web = compose.container("matomo")
+    try:
+        web.wait(condition="removed", timeout=every - time.time() % every)
+    except (NoAnswerError, ReadTimeout):  # it is there still, and the hour has come
+        with contextlib.suppress(APIError, HarnessError):
+            _start(compose.running("matomo"))
+    except NotFound:
+        return
+
+
+def main() -> None:
+    """Archive at every full period until there is no stack any more."""
+    every = int(sys.argv[1])
+    lock_file().parent.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(Timeout, HarnessError), FileLock(lock_file(), blocking=False):
+        while True:
+            _wait_and_archive(every)
+
+
+if __name__ == "__main__":
+    main()

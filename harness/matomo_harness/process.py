@@ -1,0 +1,103 @@
+"""Running programs of this machine, with their last words in the error."""
+
+import os
+import shutil
+import subprocess
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matomo_harness.errors import MachineCannotError
+from matomo_harness.progress import Step, step
+
+_KEPT_LINES = 3
+
+
+def run(
+    command: Sequence[str],
+    running: Step | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+) -> str:
+    """Run `command`, show its lines behind the step's title, and return its standard output.
+
+    Raises:
+        MachineCannotError: it is not there or exits non-zero; `seen` carries its last lines.
+    """
+    lines: list[str] = []
+    last: deque[str] = deque(maxlen=_KEPT_LINES)
+    try:
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=dict(environment),
+        ) as program:
+            assert program.stdout is not None  # noqa: S101  stdout=PIPE
+            for line in program.stdout:
+                lines.append(line)
+                if line.strip():
+                    last.append(line.strip())
+                    if running:
+                        running.say(line)
+    except OSError as error:
+        raise MachineCannotError(
+            expected=f"{command[0]} to be on this machine",
+            seen=str(error),
+            next_command="matomo-harness doctor",
+        ) from error
+    if program.returncode != 0:
+        raise MachineCannotError(
+            expected=f"`{' '.join(command)}` to succeed",
+            seen=f"exit {program.returncode}: " + " | ".join(last),
+            next_command=" ".join(command),
+        )
+    return "".join(lines)
+
+
+def is_root_on_debian() -> bool:
+    """Whether packages can be installed here: root, on Debian, Ubuntu or a child of theirs."""
+    return os.geteuid() == 0 and Path("/etc/debian_version").exists()
+
+
+def install_packages(*packages: str) -> None:
+    """Install Debian packages whose programs are missing, without recommended ones.
+
+    Raises:
+        MachineCannotError: not root, not Debian, or apt failed.
+    """
+    missing = [package for package in packages if not _installed(package)]
+    if not missing:
+        return
+    if not is_root_on_debian():
+        raise MachineCannotError(
+            expected=f"{', '.join(missing)} on this machine",
+            seen="not installed, and only root on Debian or Ubuntu can install it from here",
+            next_command=f"sudo apt-get install {' '.join(missing)}",
+        )
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # Another apt may be at work, as on a freshly booted machine: wait for it rather than fail.
+    apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]
+    with step(f"Installing {', '.join(missing)}") as running:
+        run([*apt, "update"], running, environment=environment)
+        run(
+            [*apt, "install", "-y", "--no-install-recommends", *missing],
+            running,
+            environment=environment,
+        )
+
+
+def _installed(package: str) -> bool:
+    """Whether dpkg has it, or a program of its name is on PATH (another distribution's)."""
+    if shutil.which(package):
+        return True
+    query = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Status}", package],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return query.stdout.endswith(" installed")

@@ -1,0 +1,242 @@
+"""The gate as pytest items: `pytest policy.toml` has a test for each check.
+
+A policy file is collected where it is named on the command line or in `testpaths`, and never one
+that pytest only meets on its way. All items of a run share one deployment, whatever `-n`: the first
+worker that needs it starts it, and it ends with the run.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from matomo_harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    # Whoever has this plugin installed and does not use it shall not wait for these.
+    from matomo_harness.gate.core.check import Check
+    from matomo_harness.gate.core.runner import Result, Runner
+    from matomo_harness.runtime.golden import Golden
+    from matomo_harness.runtime.production import Production
+    from matomo_harness.runtime.reaper import Run
+    from matomo_harness.settings import Settings
+
+SUFFIX: Final = ".toml"
+GROUPED: Final = "loadgroup"
+
+
+# -- one deployment, and a runner for each worker -------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The checks on the deployment that all workers of a run share.
+
+    Args:
+        production: the deployment.
+        runner: of this worker; checks that share a step are asked of one worker.
+        run: whose deployment it is.
+        secrets: that no message may tell.
+    """
+
+    production: "Production"
+    runner: "Runner"
+    run: "Run"
+    secrets: tuple[str, ...]
+
+    def result(self, check: "Check") -> "Result":
+        """Run `check`; one that must be alone waits for those that look in other workers."""
+        with self._turn(check):
+            return self.runner.run(check)
+
+    def _turn(self, check: "Check") -> AbstractContextManager[None]:
+        from filelock import ReadWriteLock
+
+        from matomo_harness.gate.core.check import Group
+
+        turns = ReadWriteLock(self.run.file("gate-turns"), is_singleton=False)
+        return turns.write_lock() if check.group is Group.ALONE else turns.read_lock()
+
+
+def gate_on(golden: "Golden", run: "Run", policy_file: Path, checks: Iterable["Check"]) -> Gate:
+    """Return the gate on the run's deployment, which is started where it does not run yet.
+
+    Args:
+        golden: what the deployment starts from.
+        run: it ends with it.
+        policy_file: what is promised.
+        checks: that this run may ask for.
+
+    Raises:
+        HarnessError: the policy holds a mistake, or a container does not come up.
+    """
+    from matomo_harness import policy
+    from matomo_harness.gate.core import target
+    from matomo_harness.gate.core.runner import Runner
+    from matomo_harness.runtime.shared import shared_production
+
+    promised = policy.read(policy_file)
+    production = shared_production(golden, run, "gate")
+    looked_at = target.of_production(production, promised)
+    return Gate(production, Runner(looked_at, checks), run, tuple(looked_at.secrets))
+
+
+def group_of(check: "Check", name: str = "gate") -> list[pytest.MarkDecorator]:
+    """Return the mark by which xdist has the checks of a group run in one worker.
+
+    Args:
+        check: of the gate.
+        name: of the deployment, where a run has several.
+    """
+    return [pytest.mark.xdist_group(f"{name}-{check.group}")] if check.group else []
+
+
+# -- a policy file's items ------------------------------------------------------------------------
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have xdist keep groups together where a policy file is named.
+
+    Raises:
+        UsageError: xdist is told to do otherwise.
+    """
+    if not _named_policies(config):
+        return
+    if getattr(config, "workerinput", None) is not None:
+        config.option.loadgroup = True
+        return
+    chosen = getattr(config.option, "dist", "no")
+    if chosen == "load":  # xdist's own choice for -n
+        config.option.dist = GROUPED
+    elif chosen not in ("no", GROUPED):
+        raise pytest.UsageError(
+            f"expected --dist {GROUPED} for the checks of a policy file, which share steps\n"
+            f"  seen: --dist {chosen}\n  next: pytest -n 3 --dist {GROUPED} …"
+        )
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "PolicyFile | None":
+    """Collect a policy file that is named."""
+    if file_path in _named_policies(parent.config):
+        return PolicyFile.from_parent(parent, path=file_path)
+    return None
+
+
+def _named_policies(config: pytest.Config) -> set[Path]:
+    base = config.invocation_params.dir
+    named = (base / re.split("::", argument)[0] for argument in config.args)
+    return {it.resolve() for it in named if it.suffix == SUFFIX and it.is_file()}
+
+
+class PolicyFile(pytest.File):
+    """A policy: its checks are its items."""
+
+    def collect(self) -> Iterator["CheckItem"]:
+        """Return an item for each check.
+
+        Raises:
+            CollectError: the file holds a mistake.
+        """
+        from matomo_harness import policy
+        from matomo_harness.gate.promises import ALL
+
+        try:
+            policy.read(self.path)
+        except HarnessError as error:
+            raise self.CollectError(
+                f"expected {error.expected}; seen: {error.seen}; next: {error.next_command}"
+            ) from error
+        for check in ALL:
+            yield CheckItem.from_parent(self, name=check.id, check=check)
+
+
+class BrokenCheckError(Exception):
+    """A promise is broken, or could not be looked at; the text says what was seen."""
+
+
+class CheckItem(pytest.Item):
+    """One check of the gate."""
+
+    def __init__(self, *, check: "Check", **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.check = check
+        for mark in group_of(check):
+            self.add_marker(mark)
+
+    def runtest(self) -> None:
+        """Run the check on the deployment of this run.
+
+        Raises:
+            BrokenCheckError: it is red.
+        """
+        require_kept(_gate_of(self), self.check, self.config)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> Any:
+        """Return what the check saw; of an error of ours its three parts."""
+        if excinfo.errisinstance((BrokenCheckError, HarnessError)):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """Return where the promise is written, and the check's id."""
+        return self.path, None, self.check.id
+
+
+def require_kept(gate: Gate, check: "Check", config: pytest.Config) -> None:
+    """Run `check`; its finding is the message of the failure.
+
+    Raises:
+        BrokenCheckError: it is red; its evidence is in the directory that the message names.
+        Skipped: a capability is missing, or nothing is there to tell by.
+    """
+    from matomo_harness.gate.core.check import Status
+    from matomo_harness.gate.core.runner import RED
+    from matomo_harness.runtime.evidence import redact
+
+    result = gate.result(check)
+    if result.status is Status.SKIP:
+        pytest.skip(result.seen)
+    if result.status not in RED:
+        return
+    said = [check.promise, f"expected {result.expected}", f"  seen: {result.seen}"]
+    if result.files:
+        said.append(f"  evidence: {_write(result, gate.secrets, config)}")
+    said.append(f"  next: matomo-harness explain {check.id}")
+    raise BrokenCheckError(redact("\n".join(said), gate.secrets))
+
+
+def _write(result: "Result", secrets: Iterable[str], config: pytest.Config) -> Path:
+    from matomo_harness.runtime.evidence import redact
+
+    chosen = config.getoption("--matomo-reports")
+    root = Path(chosen) if chosen else config.rootpath / "reports"
+    directory = root / "failures" / result.check.id
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in result.files:
+        if isinstance(content, bytes):
+            (directory / name).write_bytes(content)
+        else:
+            (directory / name).write_text(redact(content, list(secrets)))
+    return directory
+
+
+_GATES: Final = pytest.StashKey[dict[Path, Gate]]()
+
+
+def _gate_of(item: CheckItem) -> Gate:
+    from matomo_harness.pytest_plugin import run_of, settings_of
+    from matomo_harness.runtime import images
+    from matomo_harness.runtime.golden import golden
+
+    gates = item.config.stash.setdefault(_GATES, {})
+    if item.path not in gates:
+        settings: Settings = settings_of(item.config)
+        image, database = images.deployed_image(settings), images.mariadb_base(settings)
+        asked = [it.check for it in item.session.items if isinstance(it, CheckItem)]
+        installed = golden(image, database)
+        gates[item.path] = gate_on(installed, run_of(item.config), item.path, asked)
+    return gates[item.path]

@@ -1,0 +1,128 @@
+"""The scheduled task: a second, short-lived container that archives and ends.
+
+As EventBridge starts it: the same image, environment and mounts as the web container's, nothing
+else in common.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from docker.models.containers import Container
+from requests.exceptions import ConnectionError as NoAnswerError
+from requests.exceptions import ReadTimeout
+
+from matomo_harness.errors import BrokenPromiseError, MachineCannotError
+from matomo_harness.policy import deployment as task
+from matomo_harness.runtime.engine import engine
+from matomo_harness.time_limit import require_time_left, seconds_left
+
+COMMAND: Final = "matomo-archive"
+"""Of the image (image/bin/matomo-archive): core:archive as the web server's user."""
+
+
+@dataclass(frozen=True)
+class Archived:
+    """How a run of the archiver ended.
+
+    Args:
+        exit_code: 0 where everything is archived.
+        log: both streams.
+        seconds: from its start to its end.
+    """
+
+    exit_code: int
+    log: str
+    seconds: float
+
+
+@contextmanager
+def started(
+    web: Container, labels: Mapping[str, str], *options: str, name: str | None = None
+) -> Iterator[Container]:
+    """Start an archiver beside `web`, and remove it at the end.
+
+    Args:
+        web: the running web container, whose image, environment and mounts it gets.
+        labels: of the new container.
+        options: of core:archive.
+        name: of the new container; made up by the engine where None.
+    """
+    container = start(web, labels, *options, name=name)
+    try:
+        yield container
+    finally:
+        container.remove(force=True, v=True)
+
+
+def start(
+    web: Container, labels: Mapping[str, str], *options: str, name: str | None = None
+) -> Container:
+    """Start an archiver as `started` does, and leave it to the caller.
+
+    Raises:
+        MachineCannotError: `web` is in no network.
+    """
+    web.reload()
+    config, host = web.attrs["Config"], web.attrs["HostConfig"]
+    networks = list(web.attrs["NetworkSettings"]["Networks"])
+    if not networks:
+        raise MachineCannotError(
+            expected=f"{web.name} to be in a network, for the archiver to join",
+            seen="none",
+            next_command="make down, then make up",
+        )
+    container = engine().containers.create(
+        web.attrs["Image"],
+        [COMMAND, *options],
+        name=name,
+        environment=config["Env"],
+        volumes=host["Binds"] or [],
+        mounts=host.get("Mounts") or [],
+        tmpfs=host.get("Tmpfs") or {},
+        network=networks[0],
+        labels=dict(labels),
+        # Nobody asks a task that is not behind the load balancer whether it is well.
+        healthcheck={"test": ["NONE"]},
+        **task.read().archiver.limits,
+    )
+    container.start()
+    return container
+
+
+def ended(container: Container, seconds: float) -> Archived:
+    """Wait for the end of an archiver.
+
+    Args:
+        container: a started one.
+        seconds: to wait at most.
+
+    Raises:
+        BrokenPromiseError: it runs still.
+    """
+    begun = time.monotonic()
+    seconds = seconds_left(seconds)
+    try:
+        code = int(container.wait(timeout=seconds)["StatusCode"])
+    except (NoAnswerError, ReadTimeout) as error:
+        require_time_left()
+        raise BrokenPromiseError(
+            expected=f"the archiver {container.name} to end within {seconds:.0f} s",
+            seen="it runs still",
+            next_command=f"docker logs {container.name}",
+        ) from error
+    log = container.logs().decode(errors="replace")
+    return Archived(code, log, time.monotonic() - begun)
+
+
+def archive(web: Container, labels: Mapping[str, str], *options: str) -> Archived:
+    """Run an archiver beside `web` to its end; the arguments of `started`."""
+    with started(web, labels, *options) as container:
+        return ended(container, task_seconds())
+
+
+def task_seconds() -> float:
+    """Return how long an archiver may take: until the schedule starts the next."""
+    return 3600.0

@@ -1,0 +1,107 @@
+"""Certificates of an authority of our own: for the load balancer, the database, the mail relay."""
+
+import functools
+import os
+import ssl
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import trustme
+
+from matomo_harness.runtime.reaper import Run, this_process
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A server's certificate and its key, as PEM.
+
+    Args:
+        chain: the certificate, then those between it and the authority.
+        key: the private key.
+        authority: file with whoever signed it.
+    """
+
+    chain: bytes
+    key: bytes = field(repr=False)
+    authority: Path
+
+
+class Authority:
+    """Signs the certificates of one stack; whoever trusts `certificate` trusts them.
+
+    Args:
+        file: where its own certificate is written, as PEM: for those who are to trust it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._authority = trustme.CA(organization_name="matomo-harness")
+        self.file = file
+        file.write_bytes(self.certificate)
+
+    @property
+    def certificate(self) -> bytes:
+        """Its own certificate, as PEM."""
+        return self._authority.cert_pem.bytes()
+
+    def issue(self, *names: str, expired: bool = False) -> Certificate:
+        """Issue a certificate.
+
+        Args:
+            names: host names and addresses that it is valid for.
+            expired: it ended yesterday.
+        """
+        now = datetime.now(UTC)
+        end = now - timedelta(days=1) if expired else None
+        start = now - timedelta(days=30)
+        leaf = self._authority.issue_cert(*names, not_before=start, not_after=end)
+        chain = b"".join(part.bytes() for part in leaf.cert_chain_pems)
+        return Certificate(chain, leaf.private_key_pem.bytes(), self.file)
+
+
+@dataclass(frozen=True)
+class KnownAuthority:
+    """An authority of which only the certificate is here: another process signs.
+
+    Args:
+        file: with its certificate.
+    """
+
+    file: Path
+
+    def issue(self, *_names: str, expired: bool = False) -> Certificate:
+        """Return what is known of a certificate that the other process issued: who signed it."""
+        del expired
+        return Certificate(b"", b"", self.file)
+
+
+_one_at_a_time = threading.Lock()
+
+
+def authority(run: Run | None = None) -> Authority:
+    """Return the authority of this process's test stacks; its file ends with the run.
+
+    Args:
+        run: whose stacks they are; this process's own by default.
+    """
+    # Two threads that ask first would make two, of which only one is in the file.
+    with _one_at_a_time:
+        return _authority(run or this_process())
+
+
+@functools.cache
+def _authority(run: Run) -> Authority:
+    return Authority(run.file(f"authority-{os.getpid()}.pem"))
+
+
+@functools.cache
+def loopback_tls() -> ssl.SSLContext:
+    """Return how the harness itself speaks TLS with a server that it started on this machine.
+
+    Unverified: whether a certificate is good is what tests have Matomo decide.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,355 @@
+"""Matomo's container and its database's, on Testcontainers, and the network between them.
+
+Each is a context manager; whatever kills this process, the reaper removes what it made.
+"""
+
+import contextlib
+import dataclasses
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Self
+
+from docker.errors import NotFound
+from docker.models.containers import Container
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
+
+from matomo_harness.errors import HarnessError, MachineCannotError
+from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.web import Web
+from matomo_harness.runtime.certificates import Certificate, loopback_tls
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.reaper import Run, this_process
+from matomo_harness.runtime.shell import ANSWER_SECONDS, MatomoShell, wait_for_answer, wait_for_web
+
+LOOPBACK: Final = "127.0.0.1"
+DATABASE_ALIAS: Final = "db"
+DATABASE_USER: Final = "matomo"
+SCHEMA: Final = "matomo"
+
+WEB_ROOT: Final = "/var/www/html"
+DATA_DIRECTORY: Final = "/var/lib/mysql"
+"""Both in memory. The entrypoint copies 9,000 files of code, and ext4 looks for a while at each
+inode that was freed in the last minute: on disk, a container started just after another was
+removed took 6 s to copy, and takes 0.3 s in memory."""
+
+FAST_DATABASE: Final = (
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-doublewrite=0",
+    "--innodb-flush-method=nosync",
+    "--performance-schema=off",
+    "--skip-name-resolve",
+)
+"""Durability given up for speed: for tests only, never where a person's data is."""
+
+SMALL_DATABASE: Final = (
+    *FAST_DATABASE,
+    # Without TLS: the server makes itself a certificate at each start, 0.2 s.
+    "--skip-ssl",
+    # Small files and caches: a start copies and fills them, and they count as memory.
+    "--innodb-undo-tablespaces=0",
+    "--innodb-log-file-size=8M",
+    "--innodb-log-buffer-size=2M",
+    "--innodb-buffer-pool-size=32M",
+    "--innodb-temp-data-file-path=ibtmp1:1M:autoextend",
+    "--innodb-autoextend-increment=1",
+    "--key-buffer-size=1M",
+    "--aria-pagecache-buffer-size=4M",
+    "--table-open-cache=200",
+    "--table-definition-cache=400",
+    # Which tables were written to, for the reset of an instance.
+    "--userstat=1",
+)
+"""For a database that starts installed: quick to start, cheap to keep."""
+
+
+@dataclass(frozen=True)
+class Passwords:
+    """Of a test's database.
+
+    Args:
+        root: may do everything.
+        matomo: of the user that Matomo connects as.
+    """
+
+    root: str = field(repr=False)
+    matomo: str = field(repr=False)
+
+    @classmethod
+    def new(cls) -> "Passwords":
+        """Make both up, one with every character that shell, SQL, PHP or ini could stumble over."""
+        return cls(secrets.token_urlsafe(18), secrets.token_urlsafe(12) + """ '"\\$;#""")
+
+
+def network(run: Run | None = None) -> Network:
+    """Return a network of `run`, to be used as a context manager.
+
+    Args:
+        run: this process's own by default.
+    """
+    return Network(docker_network_kw={"labels": (run or this_process()).labels})
+
+
+class HarnessContainer(DockerContainer):
+    """What all containers share: published ports, on loopback; our label; errors of ours.
+
+    Args:
+        image: name and tag.
+        network: what it is in.
+        alias: its name there.
+        run: whose container it is; this process's own by default.
+        files: put into the container before it starts, by path; nothing in a tmpfs.
+        options: further ones of the engine's create call.
+    """
+
+    port: int
+    more_ports: tuple[int, ...] = ()
+
+    def __init__(
+        self,
+        image: str,
+        network: Network,
+        alias: str,
+        run: Run | None,
+        *,
+        files: Mapping[str, bytes] = MappingProxyType({}),
+        **options: Any,
+    ) -> None:
+        labels = (run or this_process()).labels
+        super().__init__(image, network=network, network_aliases=[alias], labels=labels, **options)
+        self.alias = alias
+        # Testcontainers' with_exposed_ports would publish on every interface.
+        ports = (self.port, *self.more_ports)
+        self.ports: dict[str, Any] = {f"{port}/tcp": (LOOPBACK, None) for port in ports}
+        for path, content in files.items():
+            self.with_copy_into_container(content, path)
+
+    def __enter__(self) -> Self:
+        try:
+            started: Self = super().__enter__()
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise MachineCannotError(
+                expected=f"{self.image} to start within {ANSWER_SECONDS} s",
+                seen=_last_words(error),
+                next_command=f"docker run --rm {self.image}",
+            ) from error
+        return started
+
+    def attach(self, container_id: str) -> None:
+        """Be the container that another process started.
+
+        Raises:
+            NotFound: it is gone.
+        """
+        self._container = engine().containers.get(container_id)
+
+    def stop(self, force: bool = True, delete_volume: bool = True) -> None:
+        """Remove it, unless it is gone already."""
+        with contextlib.suppress(NotFound):
+            super().stop(force, delete_volume)
+
+    @property
+    def published_port(self) -> int:
+        """The port on 127.0.0.1 that leads to the container's."""
+        return int(self._get_exposed_port(self.port))
+
+    @property
+    def log(self) -> str:
+        """Everything that the container has said so far."""
+        output: bytes = self.get_wrapped_container().logs()
+        return output.decode(errors="replace")
+
+
+TLS_DIRECTORY: Final = "/etc/mysql/tls"
+TLS_ARGUMENTS: Final = (
+    f"--ssl-cert={TLS_DIRECTORY}/cert.pem",
+    f"--ssl-key={TLS_DIRECTORY}/key.pem",
+    "--require-secure-transport=ON",
+)
+
+
+def tls_files(certificate: Certificate) -> dict[str, bytes]:
+    """Return what the server of TLS_ARGUMENTS reads, by path."""
+    return {
+        f"{TLS_DIRECTORY}/cert.pem": certificate.chain,
+        f"{TLS_DIRECTORY}/key.pem": certificate.key,
+    }
+
+
+class MariaDBContainer(HarnessContainer):
+    """A MariaDB with one schema for Matomo, ready when the context is entered.
+
+    Args:
+        image: official `mariadb`, the stand-in, or a golden one, which has its own passwords.
+        network: where Matomo will look for it.
+        alias: the name under which it will.
+        passwords: of root and of the user matomo; made up by default.
+        run: whose container it is; this process's own by default.
+        arguments: of mariadbd; FAST_DATABASE unless a test is about durability.
+        certificate: with one it takes nobody in without TLS, as RDS does where
+            `require_secure_transport` is on.
+        memory: of its data, in bytes; half of the machine's by default.
+    """
+
+    port = 3306
+
+    def __init__(
+        self,
+        image: str,
+        network: Network,
+        *,
+        alias: str = DATABASE_ALIAS,
+        passwords: Passwords | None = None,
+        run: Run | None = None,
+        arguments: tuple[str, ...] = FAST_DATABASE,
+        certificate: Certificate | None = None,
+        memory: int | None = None,
+    ) -> None:
+        files = tls_files(certificate) if certificate else {}
+        super().__init__(image, network, alias, run, files=files)
+        self.passwords = passwords or Passwords.new()
+        self._certificate = certificate
+        if certificate:
+            without = (it for it in arguments if it != "--skip-ssl")
+            arguments = (*without, *TLS_ARGUMENTS)
+        self.with_envs(
+            MARIADB_ROOT_PASSWORD=self.passwords.root,
+            MARIADB_DATABASE=SCHEMA,
+            MARIADB_USER=DATABASE_USER,
+            MARIADB_PASSWORD=self.passwords.matomo,
+        )
+        self.with_command(list(arguments))
+        self.with_tmpfs_mount(DATA_DIRECTORY, f"size={memory}" if memory else None)
+
+    def start(self) -> Self:
+        """Start, and wait until it lets Matomo's user in."""
+        super().start()
+        wait_for_database(self.database, self.get_wrapped_container())
+        if self._certificate:
+            self.root.query(f"ALTER USER {DATABASE_USER}@'%' REQUIRE SSL")
+        return self
+
+    @property
+    def database(self) -> Database:
+        """Matomo's schema, as seen from this machine."""
+        password = self.passwords.matomo
+        tls = loopback_tls() if self._certificate else None
+        return Database(LOOPBACK, self.published_port, DATABASE_USER, password, SCHEMA, tls=tls)
+
+    @property
+    def root(self) -> Database:
+        """The same, as somebody who may do everything."""
+        return dataclasses.replace(self.database, user="root", password=self.passwords.root)
+
+    def matomo_environment(self) -> dict[str, str]:
+        """Return the variables that lead a Matomo on the same network here."""
+        return {**self.server_environment(), "MATOMO_DATABASE_DBNAME": SCHEMA}
+
+    def server_environment(self) -> dict[str, str]:
+        """Return the variables that lead a Matomo to this server, to no schema yet.
+
+        An image-wide MATOMO_DATABASE_DBNAME would win over each instance's own file.
+        """
+        return {
+            "MATOMO_DATABASE_HOST": self.alias,
+            "MATOMO_DATABASE_USERNAME": DATABASE_USER,
+            "MATOMO_DATABASE_PASSWORD": self.passwords.matomo,
+            "MATOMO_DATABASE_TABLES_PREFIX": "matomo_",
+            "MATOMO_DATABASE_SCHEMA": "Mariadb",
+            **(DATABASE_TLS if self._certificate else {}),
+        }
+
+
+UNATTENDED: Final = {"healthcheck": {"test": ["NONE"]}}
+"""The engine asks nobody whether it is well: a test does, by MatomoShell.health, when it wants to
+know. Each time costs a page, 0.3 s of a processor."""
+AUTHORITY_FILE: Final = "/etc/matomo-harness/authority.pem"
+"""In a Matomo's container: whom it trusts. RDS's bundle of authorities is such a file."""
+DATABASE_TLS: Final[Mapping[str, str]] = {
+    "MATOMO_DATABASE_ENABLE_SSL": "1",
+    "MATOMO_DATABASE_SSL_CA": AUTHORITY_FILE,
+}
+"""Both are needed: without an authority Matomo connects in clear text, and says nothing."""
+
+
+class MatomoContainer(HarnessContainer):
+    """The deployed image, answering HTTP when the context is entered, not yet installed.
+
+    Args:
+        image: the image under test, or a golden one.
+        network: where its database is.
+        environment: MATOMO_* variables; the switch for outbound calls is added.
+        alias: its name in the network.
+        run: whose container it is; this process's own by default.
+        arguments: of apache2-foreground.
+        authority: file with whom it trusts: database, mail relay; the public ones where None.
+        options: further ones of the engine's create call.
+    """
+
+    port = 80
+
+    def __init__(
+        self,
+        image: str,
+        network: Network,
+        environment: Mapping[str, str],
+        *,
+        alias: str = "matomo",
+        run: Run | None = None,
+        arguments: tuple[str, ...] = (),
+        authority: Path | None = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(image, network, alias, run, **{**UNATTENDED, **options})
+        self.with_tmpfs_mount(WEB_ROOT, "exec")
+        if authority:
+            # Mounted and not copied in: an archiver has the same mounts.
+            self.with_volume_mapping(str(authority), AUTHORITY_FILE, "ro")
+            self.with_envs(SSL_CERT_FILE=AUTHORITY_FILE)
+        if arguments:
+            self.with_command(["apache2-foreground", *arguments])
+        self.with_envs(
+            **{
+                # Marketplace, update check, licences: nothing in a test calls the world.
+                "MATOMO_GENERAL_ENABLE_INTERNET_FEATURES": "0",
+                **environment,
+            }
+        )
+
+    def start(self) -> Self:
+        """Start, and wait until the web server answers, whatever it answers."""
+        super().start()
+        wait_for_web(self.web, self.get_wrapped_container())
+        return self
+
+    @property
+    def web(self) -> Web:
+        """A new conversation with it, without cookies."""
+        return Web(f"http://localhost:{self.published_port}")
+
+    @property
+    def shell(self) -> MatomoShell:
+        """Its console and its files."""
+        return MatomoShell(self.get_wrapped_container())
+
+
+def wait_for_database(database: Database, container: Container) -> None:
+    """Wait until the server in `container` lets `database`'s user in.
+
+    Raises:
+        MachineCannotError: it stopped, or refused for ANSWER_SECONDS.
+    """
+    wait_for_answer(container, "the database", lambda: database.query("SELECT 1"))
+
+
+def _last_words(error: BaseException) -> str:
+    notes: list[Any] = getattr(error, "__notes__", [])
+    lines = [
+        line for line in "\n".join([str(error), *map(str, notes)]).splitlines() if line.strip()
+    ]
+    return " | ".join(lines[-3:])

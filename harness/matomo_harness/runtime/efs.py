@@ -1,0 +1,97 @@
+"""The file system that outlives the tasks: EFS behind an access point, as volumes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+
+from docker.types import Mount
+
+from matomo_harness.errors import MachineCannotError
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.reaper import Run, this_process
+from matomo_harness.runtime.shell import WEB_ROOT
+
+PLACES: Final = {
+    **{part: f"{WEB_ROOT}/{part}" for part in ("config", "misc", "js")},
+    "backup": "/mnt/efs",
+}
+"""What is mounted where; the rest of the web root ends with the task."""
+FOREIGN_UID: Final = 1000
+"""The access point's POSIX user, whom no image knows."""
+
+
+@dataclass
+class Efs:
+    """Empty mounts that belong to a foreign uid; removed at the end of the context.
+
+    An access point lets every client act as its own user: whoever mounts it may write, and every
+    file is that user's. Here whoever mounts it may write by the mode.
+
+    Args:
+        image: with a shell and chown, to prepare it.
+        mode: of each; 0755 for an access point that maps nobody.
+        uid: whose they are.
+        run: whose volumes they are; this process's own by default.
+    """
+
+    image: str
+    mode: str = "0777"
+    uid: int = FOREIGN_UID
+    run: Run | None = None
+    volumes: dict[str, str] = field(default_factory=dict, init=False)
+
+    def __enter__(self) -> Self:
+        """Make the volumes."""
+        labels = (self.run or this_process()).labels
+        for place in PLACES:
+            self.volumes[place] = str(engine().volumes.create(labels=labels).name)
+        self.shell(f"chown {self.uid}:{self.uid} * && chmod {self.mode} *")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove them."""
+        for name in self.volumes.values():
+            engine().volumes.get(name).remove(force=True)
+
+    def mounts(self, places: Mapping[str, str] = PLACES) -> list[Mount]:
+        """Return what a task mounts: without the copy of the image's files that a volume gets."""
+        return [
+            Mount(path, self.volumes[place], type="volume", no_copy=True)
+            for place, path in places.items()
+        ]
+
+    def shell(self, script: str) -> str:
+        """Run `script` as root, where config, misc, js and backup are, and return its output.
+
+        Raises:
+            MachineCannotError: it exits non-zero.
+        """
+        container = engine().containers.create(
+            self.image,
+            ["-c", script],
+            entrypoint=["sh"],
+            working_dir="/efs",
+            mounts=self.mounts({place: f"/efs/{place}" for place in PLACES}),
+            network_mode="none",
+            labels=(self.run or this_process()).labels,
+        )
+        try:
+            container.start()
+            code = container.wait()["StatusCode"]
+            output = container.logs().decode(errors="replace")
+        finally:
+            # With the volume that the image has on its web root: it bears no label to be found by.
+            container.remove(force=True, v=True)
+        if code != 0:
+            raise MachineCannotError(
+                expected=f"`{script}` to succeed on the file system",
+                seen=output.strip(),
+                next_command="docker volume ls",
+            )
+        return output

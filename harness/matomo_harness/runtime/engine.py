@@ -1,0 +1,181 @@
+"""The container engine: reaching it, and saying plainly why it cannot be reached."""
+
+import contextlib
+import functools
+import secrets
+import struct
+import threading
+from dataclasses import dataclass
+from typing import Any, Final
+
+import docker
+import requests
+from docker.errors import DockerException, create_api_error_from_http_exception
+from docker.models.containers import Container
+from testcontainers.core.docker_client import get_docker_host
+
+from matomo_harness.errors import MachineCannotError
+from matomo_harness.time_limit import TimeLimitError, require_time_left, seconds_left
+
+PING_SECONDS: Final = 10
+
+
+class EngineSilentError(MachineCannotError):
+    """No engine answers at the address; it may not be installed or not be running."""
+
+
+def connect(address: str | None = None) -> docker.DockerClient:
+    """Return a client of the engine that answers.
+
+    Args:
+        address: DOCKER_HOST by default, else the current Docker context's, else the platform's.
+
+    Raises:
+        EngineSilentError: nothing answers.
+        MachineCannotError: an engine is there and this user may not talk to it.
+    """
+    host = address or get_docker_host()
+    try:
+        client = docker.DockerClient(base_url=host, timeout=PING_SECONDS)
+        client.ping()
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise _unreachable(host or "the default socket", error) from error
+    # Builds and commits are silent for minutes; the short limit was for the first answer only.
+    client.api.timeout = 600
+    return client
+
+
+@functools.cache
+def engine() -> docker.DockerClient:
+    """Return this process's one client (see `connect`)."""
+    return connect()
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What a command in a container said, and how it ended.
+
+    Args:
+        code: its exit code.
+        out: its standard output.
+        err: its standard error.
+    """
+
+    code: int
+    out: str
+    err: str
+
+
+EXECUTE_SECONDS: Final = 600.0
+"""For one command, unless the caller says otherwise."""
+MARK: Final = "HARNESS_COMMAND"
+"""A variable of each command and of all that it starts, by which they are found to be ended."""
+
+
+def execute(
+    container: Container,
+    command: list[str],
+    user: str = "",
+    *,
+    seconds: float = EXECUTE_SECONDS,
+) -> Executed:
+    """Run `command` in `container` to its end, or until its time is over: then it is killed.
+
+    Not by docker-py's `exec_run`: that asks for the bare socket and loses what the engine has sent
+    together with the head of its answer, so that output is missing or "10 is not a valid stream"
+    (docker-py issues 2255 and 3160). Without the request for an upgrade the same bytes are the
+    body of a plain answer.
+
+    Args:
+        container: a running one.
+        command: program and arguments.
+        user: whom it runs as; the image's user by default.
+        seconds: that it may take; less where a limit for all of the work is over before.
+
+    Raises:
+        APIError: the container is not running.
+        TimeLimitError: it was killed.
+    """
+    left = seconds_left(seconds)
+    mark = secrets.token_hex(8)
+    client: Any = container.client
+    api = client.api
+    made = api.exec_create(container.id, command, user=user, environment={MARK: mark})["Id"]
+    start = f"{api.base_url}/v{api.api_version}/exec/{made}/start"
+    killed = threading.Event()
+
+    def kill() -> None:
+        killed.set()
+        _kill(container, mark, user)
+
+    timer = threading.Timer(left, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        # Its own limit is for an engine that has gone silent: the kill ends the answer.
+        answer = api.post(
+            start, json={"Detach": False, "Tty": False}, timeout=left + ENGINE_SECONDS
+        )
+        answer.raise_for_status()
+    except requests.HTTPError as error:
+        create_api_error_from_http_exception(error)
+    finally:
+        timer.cancel()
+    if killed.is_set():
+        require_time_left()
+        raise TimeLimitError(
+            expected=f"`{' '.join(command)[:100]}` to end within {left:.0f} s in {container.name}",
+            seen="it was still at work, and was killed",
+            next_command=f"docker logs {container.name}",
+        )
+    streams = {_OUT: b"", _ERR: b""}
+    at, content = 0, answer.content
+    while len(content) - at >= _FRAME.size:  # a container that dies may leave a part of one
+        stream, length = _FRAME.unpack_from(content, at)
+        at += _FRAME.size + length
+        streams[stream] += content[at - length : at]
+    out, err = (said.decode(errors="replace") for said in streams.values())
+    return Executed(api.exec_inspect(made)["ExitCode"], out, err)
+
+
+KILL: Final = """
+of() { sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 4; }
+for found in $(grep -lsa "$1" /proc/[0-9]*/environ); do
+    session=$(of "$(echo "$found" | cut -d / -f 3)")
+    for process in /proc/[0-9]*; do
+        process=${process#/proc/}
+        [ "$(of "$process")" != "$session" ] || kill -KILL "$process"
+    done
+done 2>/dev/null
+"""
+"""Kills the session of a process whose environment has a mark: the engine begins one for each
+command. By the command's own user: not even root may read the environment of another's process
+without a capability that containers do not have (ptrace), but may kill all of a session."""
+
+
+def _kill(container: Container, mark: str, user: str) -> None:
+    """Kill the command with this mark, and what it has started."""
+    with contextlib.suppress(DockerException):  # the container is gone, and its processes with it
+        container.exec_run(["sh", "-c", KILL, "sh", f"{MARK}={mark}"], user=user)
+
+
+ENGINE_SECONDS: Final = 30.0
+"""For an answer of the engine's own, once nothing is left to wait for."""
+_FRAME: Final = struct.Struct(">BxxxL")
+"""Stream and length, before each part of an output (Engine API, "Stream format")."""
+_OUT: Final = 1
+_ERR: Final = 2
+
+
+def _unreachable(host: str, error: Exception) -> MachineCannotError:
+    if "Permission denied" in str(error) or "PermissionError" in str(error):
+        return MachineCannotError(
+            expected=f"to be allowed to talk to the container engine at {host}",
+            seen="permission denied on its socket",
+            next_command='sudo usermod -aG docker "$USER" && newgrp docker',
+        )
+    return EngineSilentError(
+        expected=f"a container engine to answer at {host}",
+        seen="no answer",
+        next_command="start Docker (Docker Desktop, or: sudo systemctl start docker)",
+    )

@@ -1,0 +1,212 @@
+"""What a failed test leaves to read, and the errors that a test left in the servers' logs."""
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import pymysql
+import requests
+from docker.errors import DockerException
+from docker.models.containers import Container
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+
+from matomo_harness.errors import HarnessError
+from matomo_harness.matomo.web import Web
+from matomo_harness.runtime.instance import Instance
+
+WEB_ERRORS: Final = re.compile(
+    r"PHP (Warning|Notice|Deprecated|Parse error|Fatal error|Recoverable fatal error)"
+    r'|" 5\d\d (\d|-)'  # the status in a line of the access log
+    r"|exit signal"
+)
+DATABASE_ERRORS: Final = re.compile(r"\[ERROR\]|InnoDB: (Error|Assertion)")
+SECRET_KEYS: Final = re.compile(r"(?i)(password|passwd|salt|secret|token|key)$")
+SECRET_OPTIONS: Final = re.compile(r"(?i)salt|secret|token|password|licen[cs]e")
+SECRET_FIELDS: Final = re.compile(
+    r"(?i)((?:password|token|auth|secret|nonce|cookie)[\w\]\[]*(?:=|: ))[^&\s\"]+"
+)
+REDACTED: Final = "(redacted)"
+EFFECTIVE: Final = r"""
+define("PIWIK_ENABLE_DISPATCH", false);
+chdir("/var/www/html");
+require "index.php";
+if (!empty($argv[1])) { \Piwik\Url::setHost($argv[1]); }
+$environment = new \Piwik\Application\Environment("cli");
+$environment->init();
+$provider = \Piwik\Application\Kernel\GlobalSettingsProvider::class;
+$settings = $environment->getContainer()->get($provider);
+echo json_encode($settings->getIniFileChain()->getAll(), JSON_PRETTY_PRINT);
+"""
+"""Prints the merged configuration as Matomo sees it, the environment's part included."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """An instance while a test uses it.
+
+    Args:
+        instance: the instance.
+        web: the container of its web server.
+        database: the container of its database.
+        mark: stands in the web server's log where the test began.
+        since: when the test began, in seconds since 1970.
+    """
+
+    instance: Instance
+    web: Container
+    database: Container
+    mark: str
+    since: float
+
+    def web_log(self) -> list[str]:
+        """Return what the web server has logged for this instance since the test began."""
+        end = _leave_mark(self.instance)
+        lines = _log_up_to(self.web, end) if end else _log(self.web)
+        start = next((number for number, line in enumerate(lines) if self.mark in line), -1)
+        host = f"[{urlsplit(self.instance.url).netloc}]"
+        shared = self.instance.shell.instance is not None
+        return [
+            line
+            for line in lines[start + 1 :]
+            if (not shared or line.startswith(host)) and MARK not in line
+        ]
+
+    def database_log(self) -> list[str]:
+        """Return what the database has logged since the test began, for whomever."""
+        return _log(self.database, since=self.since)
+
+    def unexpected(self, expected: Iterable[re.Pattern[str]] = ()) -> list[str]:
+        """Return the errors of both logs that no pattern of `expected` finds."""
+        found = [f"web: {line}" for line in self.web_log() if WEB_ERRORS.search(line)]
+        found += [f"database: {it}" for it in self.database_log() if DATABASE_ERRORS.search(it)]
+        patterns = list(expected)
+        return [line for line in found if not any(it.search(line) for it in patterns)]
+
+
+MARK: Final = "harness-mark-"
+
+
+def watch(instance: Instance, web: Container, database: Container) -> Watched:
+    """Begin to watch `instance`, whose servers are in these containers."""
+    since = time.time()
+    return Watched(instance, web, database, _leave_mark(instance), since)
+
+
+def _leave_mark(instance: Instance) -> str:
+    """Make a line of our own in the web server's log; empty where nothing answers."""
+    mark = MARK + secrets.token_hex(8)
+    try:
+        # Of what is no page of Matomo's the log has no query: the mark is the path.
+        Web(instance.url).get(path=mark)
+    except HarnessError:
+        return ""
+    return mark
+
+
+# The line is written once the answer is out, and the engine takes its time to pass it on.
+@retry(
+    retry=retry_if_result(lambda lines: not lines),
+    wait=wait_fixed(0.005),
+    stop=stop_after_delay(2),
+    retry_error_callback=lambda state: _log(state.args[0]),
+)
+def _log_up_to(container: Container, mark: str) -> list[str]:
+    lines = _log(container)
+    return lines if any(mark in line for line in lines) else []
+
+
+def _log(container: Container, *, since: float | None = None) -> list[str]:
+    try:
+        output = container.logs(since=since)
+    except DockerException:
+        return []
+    return output.decode(errors="replace").splitlines()
+
+
+# -- the files of a failed test -------------------------------------------------------------------
+
+
+def write(watched: Watched, directory: Path) -> None:
+    """Write what explains a failure into `directory`, without a secret in it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    texts: dict[str, Callable[[], str]] = {
+        "web.log": lambda: "\n".join(watched.web_log()),
+        "database.log": lambda: "\n".join(watched.database_log()),
+        "config.json": lambda: effective_settings(watched.instance),
+        "options.txt": lambda: _options(watched.instance),
+        "last-exchange.txt": lambda: _exchange(watched.instance.exchanges.last),
+    }
+    known = _secrets(watched.instance)
+    for name, text in texts.items():
+        try:
+            said = text()
+        except (HarnessError, DockerException, pymysql.Error, ValueError) as error:
+            said = f"could not be had: {error}"  # the failure may be just that
+        (directory / name).write_text(redact(said, known) + "\n")
+
+
+def effective_settings(instance: Instance) -> str:
+    """Return the merged configuration as JSON, with every secret redacted."""
+    host = urlsplit(instance.url).hostname or ""
+    settings = json.loads(instance.shell.run("php", "-r", EFFECTIVE, "--", host))
+    for section in filter(None, settings.values()):  # an empty section is a list to PHP
+        for key, value in section.items():
+            if SECRET_KEYS.search(key) and value not in ("", 0, "0"):
+                section[key] = REDACTED
+    return json.dumps(settings, indent=2)
+
+
+def redact(text: str, known: Sequence[str]) -> str:
+    """Return `text` without the secrets `known`, and without what forms and headers call secret."""
+    for secret in sorted(known, key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+    return SECRET_FIELDS.sub(rf"\1{REDACTED}", text)
+
+
+def _secrets(instance: Instance) -> list[str]:
+    account = instance.account
+    return [
+        it
+        for it in (account.password, account.secret, instance.token, instance.database.password)
+        if it
+    ]
+
+
+def _options(instance: Instance) -> str:
+    rows = instance.database.query(
+        "SELECT option_name, option_value FROM {prefix}option ORDER BY 1"
+    )
+    return "\n".join(
+        f"{row['option_name']} = {_option(row['option_name'], row['option_value'])}" for row in rows
+    )
+
+
+def _option(name: str, value: object) -> str:
+    return REDACTED if SECRET_OPTIONS.search(name) else str(value)[:2000]
+
+
+def _exchange(answer: requests.Response | None) -> str:
+    if answer is None:
+        return "none"
+    request = answer.request
+    sent = (
+        request.body if isinstance(request.body, str) else (request.body or b"").decode("latin-1")
+    )
+    headers = (f"{name}: {value}" for name, value in answer.headers.items())
+    return "\n".join(
+        [
+            f"{request.method} {request.url}",
+            sent,
+            "",
+            f"{answer.status_code}",
+            *headers,
+            "",
+            answer.text[:100_000],
+        ]
+    )

@@ -1,0 +1,147 @@
+"""Faults that production has, for a while: each is a context manager that heals at its end.
+
+Built on the engine (network, cgroups, signals) and on libfaketime. A container that was cut off,
+killed or skewed comes back with other published ports, where the engine chose them.
+"""
+
+import io
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from docker.models.containers import Container
+
+from matomo_harness import process
+from matomo_harness.errors import WrongInputError
+from matomo_harness.runtime import images
+from matomo_harness.runtime.engine import engine, execute
+
+BALLAST: Final = ".matomo-harness-full-disk"
+LARGEST_DISK: Final = 2**30
+CLOCK_LIBRARY: Final = "/clock/libfaketime.so.1"
+PRELOAD: Final = "/etc/ld.so.preload"
+SKEW: Final = "/etc/faketimerc"
+"""Read by libfaketime where no environment variable says more (its README, "Advanced time")."""
+
+
+@contextmanager
+def cut(container: Container) -> Iterator[None]:
+    """Take `container` off its networks: its name is not found, open connections are dead."""
+    container.reload()
+    joined: dict[str, Any] = dict(container.attrs["NetworkSettings"]["Networks"])
+    client = engine()
+    for name in joined:
+        client.networks.get(name).disconnect(container, force=True)
+    try:
+        yield
+    finally:
+        for name, endpoint in joined.items():
+            aliases = [it for it in endpoint["Aliases"] or [] if it != container.short_id]
+            client.networks.get(name).connect(container, aliases=aliases)
+
+
+@contextmanager
+def slow(container: Container, cpus: float = 0.05) -> Iterator[None]:
+    """Leave `container` a fraction of a processor, as a burst instance without credits has it.
+
+    Args:
+        container: a running one.
+        cpus: processors that it may use, 0.01 at least.
+    """
+    container.reload()
+    before = container.attrs["HostConfig"]["NanoCpus"] / 1e9 or float(engine().info()["NCPU"])
+    _limit(container, cpus)
+    try:
+        yield
+    finally:
+        _limit(container, before)
+
+
+@contextmanager
+def kill(container: Container) -> Iterator[None]:
+    """Kill all that runs in `container`, as a host that fails; started again at the end."""
+    container.kill()
+    container.wait()
+    try:
+        yield
+    finally:
+        container.start()
+
+
+@contextmanager
+def full_disk(container: Container, path: str) -> Iterator[None]:
+    """Fill the file system at `path`, to its last byte.
+
+    Args:
+        container: a running one.
+        path: a directory in it that is in memory: any other would fill this machine's disk.
+
+    Raises:
+        WrongInputError: `path` is no tmpfs, or one that could fill this machine's memory.
+    """
+    kind, _, size = _run(container, ["stat", "-f", "-c", "%T %S*%b", path]).partition(" ")
+    block, _, blocks = size.partition("*")
+    if kind != "tmpfs" or int(block) * int(blocks) > LARGEST_DISK:
+        raise WrongInputError(
+            expected=f"{path} in {container.name} to be in memory, of 1 GiB at most",
+            seen=f"{path} is none: to fill it could fill this machine",
+            next_command="name a small tmpfs: docker exec CONTAINER df -t tmpfs",
+        )
+    file = f"{path}/{BALLAST}"
+    _run(container, ["dd", "if=/dev/zero", f"of={file}", "bs=1M"])
+    # What is left of the last megabyte.
+    _run(container, ["dd", "if=/dev/zero", f"of={file}.rest", "bs=1k"])
+    try:
+        yield
+    finally:
+        _run(container, ["rm", "-f", file, f"{file}.rest"])
+
+
+RESTART_SECONDS: Final = 1
+"""That a container gets to end by itself: its clock is the fault, not how it ends."""
+
+
+@contextmanager
+def clock_skew(container: Container, seconds: int) -> Iterator[None]:
+    """Have the clock of `container` be wrong; it is started anew for that, and again at the end.
+
+    What it has in memory (a tmpfs) is lost both times.
+
+    Args:
+        container: a running one, on a C library like Debian's.
+        seconds: how much its clock is ahead; behind where negative.
+    """
+    files = {
+        CLOCK_LIBRARY: images.file_in(images.stand("clock").reference, CLOCK_LIBRARY),
+        SKEW: f"{seconds:+d}\n".encode(),
+        # Last: from here on every program that starts loads the library.
+        PRELOAD: f"{CLOCK_LIBRARY}\n".encode(),
+    }
+    container.put_archive("/", _tar(files))
+    container.restart(timeout=RESTART_SECONDS)
+    try:
+        yield
+    finally:
+        _run(container, ["rm", "-f", PRELOAD, SKEW])
+        container.restart(timeout=RESTART_SECONDS)
+
+
+def _limit(container: Container, cpus: float) -> None:
+    # docker-py's update knows no NanoCpus, and the engine takes nothing else once they are set.
+    process.run(["docker", "update", "--cpus", f"{cpus:.2f}", str(container.id)])
+
+
+def _run(container: Container, command: Sequence[str]) -> str:
+    done = execute(container, list(command), user="root")
+    return (done.out + done.err).strip()
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size, entry.mode = len(content), 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()

@@ -1,0 +1,523 @@
+"""Which images a run uses, and building those that are missing.
+
+Every image that is built here carries a tag made of what went into it, so that nothing is built
+twice and a change of any input builds anew.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import ssl
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import requests
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from docker.models.images import Image as EngineImage
+from filelock import FileLock
+from rich.text import Text
+
+from matomo_harness import process
+from matomo_harness.errors import HarnessError, MachineCannotError, WrongInputError
+from matomo_harness.progress import Step, step
+from matomo_harness.runtime import reaper
+from matomo_harness.runtime.engine import engine
+from matomo_harness.settings import IMAGE_DIRECTORY, OWNER_LABEL, ROOT, Settings
+
+BASES_DIRECTORY: Final = IMAGE_DIRECTORY / "bases"
+STANDS_DIRECTORY: Final = Path(__file__).parent / "stands"
+"""Load balancer, mail and what else production has around Matomo, each built on Debian."""
+MACHINE_AUTHORITIES: Final = "machine-authorities.crt"
+"""In a stand's build context: whom this machine trusts, for package managers behind its proxy."""
+REPOSITORY: Final = "matomo-harness"
+"""Prefix of every image that is built here."""
+
+OFFICIAL_MATOMO: Final = {"5.3.1": "matomo:5.3.1-apache", "next": "matomo:apache"}
+OFFICIAL_MARIADB: Final = "mariadb:11.8"
+OFFICIAL_DEBIAN: Final = "debian:trixie-slim"
+DEBIAN: Final = f"{REPOSITORY}/debian:trixie"
+
+Origin = Literal["given", "local", "registry", "stand-in"]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image on this engine.
+
+    Args:
+        reference: name and tag to start it by.
+        id: the engine's content digest, `sha256:…`.
+        origin: how it came here; goes into every report.
+    """
+
+    reference: str
+    id: str
+    origin: Origin
+
+    @property
+    def digest(self) -> str:
+        """The first 12 hex digits of the id, as people read them."""
+        return self.id.removeprefix("sha256:")[:12]
+
+    def __str__(self) -> str:
+        return f"{self.reference} ({self.origin}, {self.digest})"
+
+
+class BaseUnavailableError(MachineCannotError):
+    """A base image can neither be had nor built on this machine today."""
+
+
+def matomo_base(settings: Settings) -> Image:
+    """Return the Matomo base that `settings` ask for, built if it is a stand-in.
+
+    Raises:
+        WrongInputError: a given reference does not exist.
+        BaseUnavailableError: the stand-in cannot be built, for instance because Debian moved on.
+    """
+    version = settings.matomo_version
+    stand_in = _StandIn("matomo", version, {"MATOMO_VERSION": version})
+    return _base(settings.matomo_base, "MATOMO_BASE", OFFICIAL_MATOMO[version], stand_in)
+
+
+def mariadb_base(settings: Settings) -> Image:
+    """Return the MariaDB image that `settings` ask for, built if it is a stand-in.
+
+    Raises:
+        WrongInputError: a given reference does not exist.
+        BaseUnavailableError: the stand-in cannot be built.
+    """
+    stand_in = _StandIn("mariadb", "11.8", {})
+    return _base(settings.mariadb_base, "MARIADB_BASE", OFFICIAL_MARIADB, stand_in)
+
+
+def deployed_image(settings: Settings) -> Image:
+    """Return the image under test: the given one, or image/ built on its base.
+
+    Raises:
+        WrongInputError: a given reference does not exist, or image/ holds a mistake.
+        MachineCannotError: no disk, no base.
+    """
+    if settings.image:
+        return _given(settings.image, "IMAGE")
+    base = matomo_base(settings)
+    tag = f"{REPOSITORY}/matomo:{content_hash(tree(IMAGE_DIRECTORY, BASES_DIRECTORY), base.id)}"
+    return _built_once(tag, "local", lambda: build_deployed(base, tag))
+
+
+def build_deployed(base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY) -> Image:
+    """Build `directory` on `base`, with OCI labels that say what it is.
+
+    Args:
+        base: what it starts from.
+        tag: the name of the result.
+        directory: image/, or a copy of it with a change to try.
+
+    Raises:
+        WrongInputError: image/ holds a mistake (a broken config.ini.php, a missing plugin).
+        MachineCannotError: no disk.
+    """
+    arguments = {"MATOMO_BASE": base.reference}
+    return build(directory, tag, arguments, _oci_labels(base))
+
+
+def require_name(tag: str) -> None:
+    """Let the engine say whether an image can have this name, before anything is built.
+
+    Raises:
+        WrongInputError: it cannot.
+    """
+    try:
+        engine().images.get(tag)
+    except ImageNotFound:
+        return
+    except APIError as error:
+        if error.status_code != 400:
+            raise
+        raise WrongInputError(
+            expected="a name that an image can have, such as matomo:latest",
+            seen=f"invalid tag '{tag}'",
+            next_command="matomo-harness dist matomo:latest",
+        ) from error
+
+
+def code_version(reference: str) -> str:
+    """Return the Matomo version of an image's code, from core/Version.php in it.
+
+    A base image's own MATOMO_VERSION may be absent (a stand-in) or stale (a derived image).
+    """
+    code = 'require "/usr/src/matomo/core/Version.php"; echo Piwik\\Version::VERSION;'
+    return run_once(reference, ["php", "-r", code])
+
+
+def run_once(reference: str, command: list[str]) -> str:
+    """Run `command` in a throw-away container without network and return its output.
+
+    Args:
+        reference: the image.
+        command: program and arguments; the image's entrypoint has no part in it.
+
+    Raises:
+        MachineCannotError: the command failed.
+    """
+    try:
+        container = engine().containers.create(
+            reference,
+            command,
+            entrypoint=[],
+            network_mode="none",
+            labels=reaper.this_process().labels,
+        )
+        try:
+            container.start()
+            code = container.wait()["StatusCode"]
+            # Not followed while it runs: of a short life that log may come empty.
+            output = bytes(container.logs()).decode(errors="replace")
+        finally:
+            container.remove(force=True, v=True)
+    except DockerException as error:
+        raise _cannot_run(command, reference, str(error)) from error
+    if code != 0:
+        raise _cannot_run(command, reference, f"exit {code}: {_last_line(output)}")
+    return output
+
+
+def _cannot_run(command: list[str], reference: str, seen: str) -> MachineCannotError:
+    return MachineCannotError(
+        expected=f"{command[0]} to run in {reference}",
+        seen=_last_line(seen),
+        next_command=f"docker run --rm -it --entrypoint sh {reference}",
+    )
+
+
+def file_in(reference: str, path: str) -> bytes:
+    """Return a file of an image, without running anything.
+
+    Args:
+        reference: the image.
+        path: of a file that is there.
+    """
+    labels = reaper.this_process().labels
+    container = engine().containers.create(reference, ["never", "started"], labels=labels)
+    try:
+        chunks, _ = container.get_archive(path)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            member = archive.extractfile(Path(path).name)
+            assert member is not None  # noqa: S101  a file, not a directory
+            return member.read()
+    finally:
+        container.remove(force=True, v=True)
+
+
+# -- where a base comes from ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _StandIn:
+    """A stand-in of image/bases/.
+
+    Args:
+        name: its directory.
+        version: of what it stands in for.
+        arguments: of its build.
+    """
+
+    name: str
+    version: str
+    arguments: Mapping[str, str]
+
+
+def _base(choice: str, variable: str, official: str, stand_in: _StandIn) -> Image:
+    if choice == "stand-in":
+        return _build_stand_in(stand_in)
+    if choice == "auto":
+        here = local(official, "local") or _local_stand_in(stand_in)
+        return here or _pulled(official) or _build_stand_in(stand_in)
+    return _given(choice, variable)
+
+
+def _given(reference: str, variable: str) -> Image:
+    image = local(reference, "given") or _pulled(reference)
+    if image is None:
+        raise WrongInputError(
+            expected=f"{variable} to name an image that is on this machine or in a registry",
+            seen=f"{variable}={reference}, which is neither",
+            next_command=f"docker pull {reference}   (or unset {variable})",
+        )
+    return image
+
+
+def local(reference: str, origin: Origin) -> Image | None:
+    """Return the image of this name on the engine; None where there is none.
+
+    Args:
+        reference: name and tag.
+        origin: what to say of how it came here.
+    """
+    reaper.hold_images()  # whoever has found it goes on to use it
+    try:
+        found = engine().images.get(reference)
+    except ImageNotFound:
+        return None
+    except APIError as error:
+        if error.status_code == 400:  # not a valid reference at all
+            return None
+        raise
+    return Image(reference, str(found.id), origin)
+
+
+def listed(label: str | None = None) -> list[EngineImage]:
+    """Return the engine's images; one that somebody removes meanwhile is left out.
+
+    Args:
+        label: only those that carry it.
+    """
+    found = []
+    for summary in engine().api.images(filters={"label": label} if label else None):
+        with contextlib.suppress(ImageNotFound):  # the client's own list ends in this error
+            found.append(engine().images.get(summary["Id"]))
+    return found
+
+
+def _pulled(reference: str) -> Image | None:
+    """Pull `reference`; None where there is no registry or no such image in it."""
+    try:
+        with step(f"Looking for {reference} in the registry"):
+            engine().images.pull(reference)
+    except (APIError, requests.RequestException, ValueError):
+        return None
+    return local(reference, "registry")
+
+
+# -- stand-ins ------------------------------------------------------------------------------------
+
+
+def _local_stand_in(stand_in: _StandIn) -> Image | None:
+    debian = _local_debian()
+    return local(_stand_in_tag(stand_in, debian), "stand-in") if debian else None
+
+
+def _build_stand_in(stand_in: _StandIn) -> Image:
+    debian = _debian()
+    tag = _stand_in_tag(stand_in, debian)
+    return _built_once(tag, "stand-in", lambda: _build_on_debian(stand_in, debian, tag))
+
+
+def _build_on_debian(stand_in: _StandIn, debian: Image, tag: str) -> Image:
+    directory = BASES_DIRECTORY / stand_in.name
+    try:
+        built = build(directory, tag, {"DEBIAN_BASE": debian.reference, **stand_in.arguments}, {})
+    except WrongInputError as error:
+        raise BaseUnavailableError(
+            expected=f"to build the stand-in {stand_in.name} {stand_in.version} from Debian",
+            seen=error.seen,
+            next_command=f"docker build {directory.relative_to(ROOT)}   (to see the whole log)",
+        ) from error
+    return Image(tag, built.id, "stand-in")
+
+
+def stand(name: str) -> Image:
+    """Return the image of the stand in stands/`name`, built if it is not here.
+
+    Raises:
+        BaseUnavailableError: Debian's or the package registry cannot be reached.
+    """
+    directory, debian = STANDS_DIRECTORY / name, _debian()
+    tag = f"{REPOSITORY}/{name}:{content_hash(tree(directory), debian.id)}"
+    return _built_once(tag, "local", lambda: _build_stand(directory, debian, tag))
+
+
+def _build_stand(directory: Path, debian: Image, tag: str) -> Image:
+    with tempfile.TemporaryDirectory() as temporary:
+        context = Path(temporary) / directory.name
+        shutil.copytree(directory, context)
+        shutil.copyfile(_machine_authorities(), context / MACHINE_AUTHORITIES)
+        try:
+            return build(context, tag, {"DEBIAN_BASE": debian.reference}, {})
+        except WrongInputError as error:
+            raise BaseUnavailableError(
+                expected=f"to build {directory.name} from Debian's packages",
+                seen=error.seen,
+                next_command="the same command again, once the network or registry is back",
+            ) from error
+
+
+def _machine_authorities() -> Path:
+    candidates = (ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt")
+    found = [Path(it) for it in candidates if it and Path(it).is_file()]
+    return found[0] if found else Path(requests.utils.DEFAULT_CA_BUNDLE_PATH)
+
+
+def _stand_in_tag(stand_in: _StandIn, debian: Image) -> str:
+    files = tree(BASES_DIRECTORY / stand_in.name)
+    key = content_hash(files, debian.id, *stand_in.arguments.values())
+    return f"{REPOSITORY}/{stand_in.name}-base:{stand_in.version}-{key}"
+
+
+def _local_debian() -> Image | None:
+    return local(DEBIAN, "stand-in") or local(OFFICIAL_DEBIAN, "local")
+
+
+def _debian() -> Image:
+    """Return a plain Debian, by mmdebstrap where no registry has one."""
+    return _built_once(
+        DEBIAN, "stand-in", lambda: _local_debian() or _pulled(OFFICIAL_DEBIAN) or _debootstrap()
+    )
+
+
+_LEFT_OUT: Final = tuple(
+    f"--dpkgopt=path-exclude=/usr/share/{directory}/*" for directory in ("doc", "man", "locale")
+)
+"""40 MB that nobody reads in a container."""
+
+
+def _debootstrap() -> Image:
+    process.install_packages("mmdebstrap")
+    with (
+        step("Making a Debian base with mmdebstrap") as running,
+        tempfile.TemporaryDirectory() as directory,
+    ):
+        archive = Path(directory) / "debian.tar"
+        process.run(
+            ["mmdebstrap", "--variant=minbase", *_LEFT_OUT, "trixie", str(archive)], running
+        )
+        repository, _, version = DEBIAN.partition(":")
+        engine().api.import_image_from_file(
+            str(archive),
+            repository=repository,
+            tag=version,
+            changes=[f"LABEL {OWNER_LABEL}={REPOSITORY}"],
+        )
+    image = local(DEBIAN, "stand-in")
+    assert image is not None  # noqa: S101  the import above did not fail
+    return image
+
+
+# -- building -------------------------------------------------------------------------------------
+
+
+def build_lock(name: str) -> FileLock:
+    """Return what one process holds while it builds `name` and the others wait for."""
+    return FileLock(Path(tempfile.gettempdir()) / f"{name.replace('/', '-')}.lock")
+
+
+def _built_once(tag: str, origin: Origin, make: Callable[[], Image]) -> Image:
+    """Return the image `tag`; of several processes that miss it, one builds and the others wait."""
+    if here := local(tag, origin):
+        return here
+    with build_lock(tag):
+        return local(tag, origin) or make()
+
+
+def build(
+    directory: Path, tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]
+) -> Image:
+    """Build the Dockerfile in `directory` as `tag`.
+
+    Args:
+        directory: the context.
+        tag: name of the result.
+        arguments: of the build.
+        labels: of the result, besides the harness's own.
+
+    Raises:
+        WrongInputError: the Dockerfile or what it copies holds a mistake.
+        MachineCannotError: no disk.
+    """
+    with step(f"Building {tag}") as running:
+        try:
+            stream = engine().api.build(
+                path=str(directory),
+                tag=tag,
+                buildargs=dict(arguments),
+                labels={OWNER_LABEL: REPOSITORY, **labels},
+                rm=True,
+                forcerm=True,  # an interrupted build leaves no container
+                decode=True,
+            )
+            _follow(stream, running)
+        except APIError as error:
+            raise _build_failure(tag, error.explanation or str(error)) from error
+        except DockerException as error:  # the build's own failure, or a name that cannot be
+            raise _build_failure(tag, str(error)) from error
+    image = local(tag, "local")
+    assert image is not None  # noqa: S101  _follow raised otherwise
+    return image
+
+
+def _follow(stream: Iterable[dict[str, Any]], running: Step) -> None:
+    said = ""
+    for event in stream:
+        if "error" in event:
+            # The command's own last words say more than "returned a non-zero code".
+            raise BuildError(f"{said}\n{event['error']}" if said else event["error"], iter(()))
+        # The legacy builder colours what a command writes to its error stream.
+        if line := Text.from_ansi(str(event.get("stream", ""))).plain.strip():
+            running.say(line)
+            if not line.startswith(("--->", "Removing", "Step")):
+                said = line.splitlines()[-1]
+
+
+def _build_failure(tag: str, message: str) -> HarnessError:
+    if "no space left on device" in message.lower():
+        return MachineCannotError(
+            expected=f"disk space to build {tag}",
+            seen=_last_line(message),
+            next_command="docker system df   (then make clean, or free some disk)",
+        )
+    first = message.strip().splitlines()[0]
+    return WrongInputError(
+        expected=f"{tag} to build", seen=first, next_command="mend what is named, then again"
+    )
+
+
+def _oci_labels(base: Image) -> dict[str, str]:
+    """Labels of the image-spec's pre-defined annotation keys."""
+    return {
+        "org.opencontainers.image.title": "Matomo as deployed",
+        "org.opencontainers.image.version": code_version(base.reference),
+        "org.opencontainers.image.revision": revision(),
+        "org.opencontainers.image.base.name": base.reference,
+        "org.opencontainers.image.base.digest": base.id,
+    }
+
+
+def revision() -> str:
+    """Return the checkout's commit as `git describe` says it; `unknown` outside git."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or "unknown"
+
+
+# -- content hashes -------------------------------------------------------------------------------
+
+
+def tree(directory: Path, *without: Path) -> str:
+    """Hash of every file's path, execute bit and content below `directory`."""
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and not any(path.is_relative_to(left_out) for left_out in without):
+            executable = os.access(path, os.X_OK)
+            digest.update(f"{path.relative_to(directory)}\0{executable}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def content_hash(*parts: str) -> str:
+    """Return 12 hex digits that change with every one of `parts`."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def _last_line(text: str) -> str:
+    return text.strip().splitlines()[-1] if text.strip() else text

@@ -1,0 +1,43 @@
+"""One running, installed Matomo and the doors to it, whatever it runs in."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.twofactor import Account
+from matomo_harness.matomo.web import Exchanges, Web
+from matomo_harness.runtime.shell import MatomoShell
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An installed Matomo with every door open.
+
+    Args:
+        url: where it is, without a slash at its end.
+        shell: its console and its files.
+        database: its schema, as Matomo's own user sees it.
+        account: the superuser, with an enrolled second factor.
+        token: a token_auth of the superuser.
+        exchanges: the last of all conversations with it.
+        authority: file with whoever signed its certificate, where it is reached by TLS.
+    """
+
+    url: str
+    shell: MatomoShell
+    database: Database
+    account: Account
+    token: str = field(repr=False)
+    exchanges: Exchanges = field(default_factory=Exchanges, repr=False)
+    authority: Path | None = None
+
+    @property
+    def web(self) -> Web:
+        """A new conversation with it, without cookies."""
+        return Web(self.url, exchanges=self.exchanges, authority=self.authority)
+
+    @property
+    def api(self) -> Api:
+        """The API with the superuser's token."""
+        return Api(self.web, self.token)

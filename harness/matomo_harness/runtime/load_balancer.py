@@ -1,0 +1,81 @@
+"""The load balancer of a test: an AWS Application Load Balancer's stand (stands/load-balancer)."""
+
+from typing import Final, Self
+
+from testcontainers.core.network import Network
+
+from matomo_harness.matomo.web import Web
+from matomo_harness.runtime import images
+from matomo_harness.runtime.certificates import Certificate
+from matomo_harness.runtime.containers import HarnessContainer
+from matomo_harness.runtime.reaper import Run
+from matomo_harness.runtime.shell import wait_for_answer
+
+HTTPS: Final = 443
+HTTP: Final = 80
+CERTIFICATE_FILE: Final = "/etc/load-balancer/certificate.pem"
+
+
+def haproxy_certificate(certificate: Certificate) -> bytes:
+    """Return `certificate` as haproxy reads it: key and chain in one file."""
+    return certificate.key + certificate.chain
+
+
+class LoadBalancer(HarnessContainer):
+    """Ends TLS and passes on by plain HTTP, with AWS's headers; ready when the context is entered.
+
+    Args:
+        network: where its target is.
+        certificate: what browsers see; for `localhost`.
+        target: host and port of the task.
+        target_tls: the target ends TLS itself, as a load balancer behind a CDN does; its
+            certificate is not checked.
+        alias: its own name in the network.
+        public_port: where the redirect from HTTP leads; the engine picks the ports that are
+            published, and a browser of production comes by 443.
+        run: whose container it is; this process's own by default.
+    """
+
+    port = HTTPS
+    more_ports = (HTTP,)
+
+    def __init__(
+        self,
+        network: Network,
+        certificate: Certificate,
+        *,
+        target: str = "matomo:80",
+        target_tls: bool = False,
+        alias: str = "load-balancer",
+        public_port: int = HTTPS,
+        run: Run | None = None,
+    ) -> None:
+        files = {CERTIFICATE_FILE: haproxy_certificate(certificate)}
+        super().__init__(images.stand("load-balancer").reference, network, alias, run, files=files)
+        self._certificate = certificate
+        self.with_envs(TARGET=target, PUBLIC_PORT=str(public_port))
+        if target_tls:
+            self.with_envs(TARGET_OPTIONS="ssl verify none")
+
+    def start(self) -> Self:
+        """Start, and wait until it listens, whatever its target does."""
+        super().start()
+        wait_for_answer(
+            self.get_wrapped_container(), "the load balancer", lambda: self.http.ask("")
+        )
+        return self
+
+    @property
+    def url(self) -> str:
+        """Where Matomo is, by TLS, without a slash at its end."""
+        return f"https://localhost:{self.published_port}"
+
+    @property
+    def web(self) -> Web:
+        """A new conversation by TLS, without cookies, that checks the certificate."""
+        return Web(self.url, authority=self._certificate.authority)
+
+    @property
+    def http(self) -> Web:
+        """A new conversation in clear text."""
+        return Web(f"http://localhost:{self._get_exposed_port(HTTP)}")

@@ -1,0 +1,36 @@
+"""What the kernel says of a container's memory: its peak, and whom it killed for want of it."""
+
+from docker.models.containers import Container
+
+from matomo_harness.errors import MachineCannotError
+from matomo_harness.runtime.engine import execute
+
+_PEAK = ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes")
+_KILLS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+"""Of cgroup v2 (kernel 5.19 and later) and of v1, as the container itself sees them."""
+
+
+def peak_mib(container: Container) -> int:
+    """Return the most that `container` ever used, in MiB; page cache and tmpfs count as well."""
+    return int(_first(container, _PEAK)) // 2**20
+
+
+def out_of_memory_kills(container: Container) -> int:
+    """Return how many of its processes the kernel has killed at its limit; 1 where it ended so."""
+    container.reload()
+    if container.status != "running":
+        return int(container.attrs["State"]["OOMKilled"])
+    lines = dict(line.split() for line in _first(container, _KILLS).splitlines())
+    return int(lines["oom_kill"])
+
+
+def _first(container: Container, paths: tuple[str, ...]) -> str:
+    script = " || ".join(f"cat {path} 2>/dev/null" for path in paths)
+    done = execute(container, ["sh", "-c", script])
+    if done.code != 0:
+        raise MachineCannotError(
+            expected=f"the kernel to tell of the memory of {container.name}",
+            seen=f"none of {', '.join(paths)}",
+            next_command="docker stats",
+        )
+    return done.out

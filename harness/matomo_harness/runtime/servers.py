@@ -1,0 +1,352 @@
+"""One web container and one MariaDB for many instances: a fresh Matomo in a tenth of a second.
+
+Matomo chooses its configuration by the request's host (Config::getByDomainConfigPath): an
+instance is a file config/<host>.config.ini.php with an instance_id of its own, which sets its
+caches and uploads apart, and with a schema of its own, copied from the installed one. What an
+instance cannot have to itself here is the environment and the code: that is what a pair is for.
+"""
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pymysql
+from docker.errors import DockerException
+from docker.models.containers import Container
+from pymysql.constants import CLIENT
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from matomo_harness.errors import BrokenPromiseError, HarnessError, MachineCannotError
+from matomo_harness.matomo import config
+from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.twofactor import Account
+from matomo_harness.runtime.containers import DATABASE_USER, LOOPBACK, SCHEMA, Passwords
+from matomo_harness.runtime.instance import Instance
+from matomo_harness.runtime.mail import Mailbox
+from matomo_harness.runtime.shell import LastingShell, MatomoShell, host_of, is_alive
+
+WARM_FILES: Final = "/golden/tmp"
+"""What tmp/ held after the first pages; out of reach of any Matomo, which could change it."""
+
+READING_WRITES: Final[Mapping[str, str]] = {
+    "session": "",
+    "user_token_auth": "idusertokenauth, login, description, password, date_created",
+    "brute_force_log": "",
+    "changes": "",
+}
+"""Tables that a mere look at Matomo writes to, and the columns that tell more than a look."""
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What all instances begin with.
+
+    Args:
+        account: the superuser.
+        token: the superuser's token_auth.
+        settings: text of config.ini.php; of the way to the database only what is not in the
+            environment.
+        passwords: of the database.
+    """
+
+    account: Account
+    token: str = field(repr=False)
+    settings: str = field(repr=False)
+    passwords: Passwords
+
+
+@dataclass(frozen=True)
+class _Schema:
+    """The installed schema, which is never changed.
+
+    Args:
+        definitions: of each table: its columns, their types and keys.
+        rows: of each table.
+    """
+
+    definitions: Mapping[str, str]
+    rows: Mapping[str, int]
+
+
+class Servers:
+    """A running web container and a MariaDB that make instances.
+
+    Args:
+        web: the container, with the installed state in its web root.
+        port: of the web container on 127.0.0.1, or of the load balancer in front of it.
+        database: the container of the database.
+        template: the installed schema, as root sees it.
+        installed: what all instances begin with.
+        authority: file with whoever signed the load balancer's certificate; None without one.
+        mailbox: what came to the mail relay; None without one.
+    """
+
+    def __init__(
+        self,
+        web: Container,
+        port: int,
+        database: Container,
+        template: Database,
+        installed: Installed,
+        *,
+        authority: Path | None = None,
+        mailbox: Mailbox | None = None,
+    ) -> None:
+        self.web = web
+        self.port = port
+        self.database = database
+        self.mailbox = mailbox
+        self._authority = authority
+        self._template = template
+        self._installed = installed
+        self._one_at_a_time = threading.Lock()
+        self._beside = ThreadPoolExecutor(1)
+        # What userstat says of tables that nobody has changed since.
+        self._untouched: dict[str, Mapping[str, int]] = {}
+
+    # -- making and removing -----------------------------------------------------------------------
+
+    def fresh(self) -> Instance:
+        """Make an instance: installed, with warm caches, and nobody else's.
+
+        Raises:
+            MachineCannotError: the database's memory is full, or a server is gone; nothing of the
+                instance is left.
+        """
+        instance = self._named(f"m{secrets.token_hex(5)}")
+        cloning = self._beside.submit(self._clone, _schema(instance))
+        try:
+            try:
+                self._shell.run(self._make_files(instance))
+            finally:
+                cloning.result()
+        except (pymysql.Error, BrokenPromiseError) as error:
+            with contextlib.suppress(pymysql.Error, HarnessError):
+                self.drop(instance)
+            raise MachineCannotError(
+                expected=f"room for another instance in {self.database.name} and {self.web.name}",
+                seen=error.seen if isinstance(error, HarnessError) else str(error.args[-1]),
+                next_command="fewer instances at a time, or more memory: docker stats",
+            ) from error
+        return instance
+
+    def drop(self, instance: Instance) -> None:
+        """Remove everything of `instance`, whatever is left of it."""
+        self._remove_files(instance)
+        self._sql(f"DROP DATABASE IF EXISTS `{_schema(instance)}`")
+        self._untouched.pop(_schema(instance), None)
+
+    def reset(self, instance: Instance) -> None:
+        """Take `instance` back to how it was made; quick where little was changed."""
+        schema = _schema(instance)
+        cleaning = self._beside.submit(self._renew_files, instance)
+        if not self._exists(schema):
+            self._clone(schema)
+        else:
+            dirty = self._dirty(instance)
+            restored = self._copies(schema, dirty & self._original.rows.keys())
+            drops = "".join(f"DROP TABLE IF EXISTS `{schema}`.`{table}`;" for table in dirty)
+            self._sql(f"{drops}{restored}")
+        self._untouched[schema] = self._rows_changed(schema)
+        cleaning.result()
+
+    def changes(self, instance: Instance) -> list[str]:
+        """Say what has changed in `instance` since it was made, more than a look at it does."""
+        schema = _schema(instance)
+        if not self._exists(schema):
+            return ["its schema is gone"]
+        prefix = self._template.prefix
+        found = []
+        for table in sorted(self._dirty(instance)):
+            columns = READING_WRITES.get(table.removeprefix(prefix), "*")
+            if columns and self._differs(schema, table, columns):
+                found.append(f"table {table}")
+        if self._shell.run(f"cat {instance.shell.config}") != self._settings_of(instance):
+            found.append(instance.shell.config)
+        if self._shell.run(f"ls -A {instance.shell.uploads} 2>/dev/null || true"):
+            found.append(f"files in {instance.shell.uploads}")
+        return found
+
+    def alive(self) -> bool:
+        """Whether both containers run; an engine that was restarted has stopped them."""
+        try:
+            return is_alive(self.web) and is_alive(self.database)
+        except DockerException:
+            return False
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def _named(self, name: str) -> Instance:
+        scheme = "https" if self._authority else "http"
+        return Instance(
+            url=f"{scheme}://{host_of(name)}:{self.port}",
+            shell=MatomoShell(self.web, name),
+            database=Database(
+                LOOPBACK,
+                self._template.port,
+                DATABASE_USER,
+                self._installed.passwords.matomo,
+                f"{SCHEMA}_{name}",
+            ),
+            account=self._installed.account,
+            token=self._installed.token,
+            authority=self._authority,
+        )
+
+    def _settings_of(self, instance: Instance) -> str:
+        name = str(instance.shell.instance)
+        text = config.with_key(self._installed.settings, "General", "instance_id", name)
+        text = config.with_key(text, "General", "trusted_hosts[]", urlsplit(instance.url).netloc)
+        return config.with_key(text, "database", "dbname", _schema(instance))
+
+    def _make_files(self, instance: Instance) -> str:
+        """Script that makes them: caches as links, which Matomo replaces and never writes through.
+
+        (PhpFileCache, Twig and UIAsset all write beside and rename, or delete first; the files
+        themselves are root's.) As the same files they are already in the web server's opcache.
+        """
+        files = instance.shell
+        settings = self._settings_of(instance)
+        return f"cp -rs {WARM_FILES} {files.tmp} && cat > {files.config} <<'END'\n{settings}END"
+
+    # A browser that is still open may ask, and Matomo write, while this goes on.
+    @retry(
+        retry=retry_if_exception_type(BrokenPromiseError),
+        wait=wait_fixed(0.05),
+        stop=stop_after_delay(10),
+        reraise=True,
+    )
+    def _remove_files(self, instance: Instance) -> None:
+        files = instance.shell
+        self._shell.run(f"rm -rf {files.config} {files.tmp} {files.uploads}")
+
+    def _renew_files(self, instance: Instance) -> None:
+        self._remove_files(instance)
+        self._shell.run(self._make_files(instance))
+
+    # -- schema ------------------------------------------------------------------------------------
+
+    def _clone(self, schema: str) -> None:
+        copies = self._copies(schema, self._original.rows)
+        self._sql(f"CREATE DATABASE `{schema}` {self._charset};{copies}")
+        # A schema of this name never was before: every change of a row is one of this copy.
+        self._untouched[schema] = self._original.rows
+
+    def _copies(self, schema: str, tables: Iterable[str]) -> str:
+        return "".join(
+            f"CREATE TABLE `{schema}`.`{table}` LIKE `{SCHEMA}`.`{table}`;"
+            + (
+                f"INSERT INTO `{schema}`.`{table}` SELECT * FROM `{SCHEMA}`.`{table}`;"
+                if self._original.rows[table]
+                else ""
+            )
+            for table in tables
+        )
+
+    def _dirty(self, instance: Instance) -> set[str]:
+        """Tables that are others than when the instance was made.
+
+        By userstat where rows were changed, by comparison where the definition was, and by count
+        where neither sees it: TRUNCATE.
+        """
+        schema, original = _schema(instance), self._original
+        before, now = self._untouched[schema], self._rows_changed(schema)
+        definitions = self._definitions(schema)
+        rows = self._count(schema, definitions)
+        return {
+            table
+            for table in original.definitions.keys() | definitions
+            if before.get(table, 0) != now.get(table, 0)
+            or original.definitions.get(table) != definitions.get(table)
+            or original.rows.get(table) != rows.get(table)
+        }
+
+    def _rows_changed(self, schema: str) -> dict[str, int]:
+        rows = self._sql(
+            "SELECT TABLE_NAME, ROWS_CHANGED FROM information_schema.TABLE_STATISTICS"
+            f" WHERE TABLE_SCHEMA = '{schema}' AND ROWS_CHANGED > 0"
+        )
+        return {str(name): int(changed) for name, changed in rows}
+
+    def _differs(self, schema: str, table: str, columns: str) -> bool:
+        """Whether the table's content, of these columns, is another than the template's."""
+        if table not in self._original.rows:
+            return True
+        one, other = (f"SELECT {columns} FROM `{it}`.`{table}`" for it in (schema, SCHEMA))
+        try:
+            return bool(self._sql(f"({one} EXCEPT {other}) UNION ALL ({other} EXCEPT {one})"))
+        except pymysql.Error:  # the columns are others
+            return True
+
+    def _definitions(self, schema: str) -> dict[str, str]:
+        """Of each table: columns and indexes, without what rows alone change."""
+        columns = self._sql(
+            "SELECT TABLE_NAME, GROUP_CONCAT(COLUMN_NAME, ' ', COLUMN_TYPE, ' ', IS_NULLABLE,"
+            " COALESCE(COLUMN_DEFAULT, ''), COLUMN_KEY ORDER BY ORDINAL_POSITION)"
+            f" FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = '{schema}' GROUP BY TABLE_NAME"
+        )
+        return {str(name): str(definition) for name, definition in columns}
+
+    def _count(self, schema: str, tables: Iterable[str]) -> dict[str, int]:
+        """Rows of each table."""
+        counts = (f"SELECT '{table}', COUNT(*) FROM `{schema}`.`{table}`" for table in tables)
+        return {str(name): int(count) for name, count in self._sql(" UNION ALL ".join(counts))}
+
+    @cached_property
+    def _original(self) -> _Schema:
+        definitions = self._definitions(SCHEMA)
+        return _Schema(definitions, self._count(SCHEMA, definitions))
+
+    @cached_property
+    def _charset(self) -> str:
+        ((charset, collation),) = self._sql(
+            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME"
+            f" FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{SCHEMA}'"
+        )
+        return f"CHARACTER SET {charset} COLLATE {collation}"
+
+    def _exists(self, schema: str) -> bool:
+        names = f"SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{schema}'"
+        return bool(self._sql(names))
+
+    # -- the two lines to the servers --------------------------------------------------------------
+
+    @cached_property
+    def _shell(self) -> LastingShell:
+        return LastingShell(self.web)
+
+    @cached_property
+    def _connection(self) -> "pymysql.Connection[Any]":
+        return pymysql.connect(
+            host=self._template.host,
+            port=self._template.port,
+            user=self._template.user,
+            password=self._template.password,
+            autocommit=True,
+            ssl_disabled=True,
+            charset="utf8mb4",
+            init_command="SET SESSION group_concat_max_len = 1000000",
+            client_flag=CLIENT.MULTI_STATEMENTS,
+        )
+
+    def _sql(self, script: str) -> list[tuple[Any, ...]]:
+        """Run statements as root; return the rows of the first."""
+        if not script:
+            return []
+        with self._one_at_a_time, self._connection.cursor() as cursor:
+            cursor.execute(script)
+            rows = list(cursor.fetchall())
+            while cursor.nextset():
+                pass
+        return rows
+
+
+def _schema(instance: Instance) -> str:
+    return instance.database.name

@@ -1,0 +1,243 @@
+"""The servers that the tests of a run share: the first process that needs them starts them."""
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from docker.errors import NotFound
+from filelock import FileLock
+from testcontainers.core.network import Network
+
+from matomo_harness.matomo.database import Database
+from matomo_harness.progress import step
+from matomo_harness.runtime import reaper
+from matomo_harness.runtime.certificates import Authority
+from matomo_harness.runtime.containers import (
+    DATA_DIRECTORY,
+    LOOPBACK,
+    SCHEMA,
+    SMALL_DATABASE,
+    HarnessContainer,
+    MariaDBContainer,
+    MatomoContainer,
+    network,
+)
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.golden import Golden
+from matomo_harness.runtime.load_balancer import LoadBalancer
+from matomo_harness.runtime.mail import Mailbox, MailContainer
+from matomo_harness.runtime.production import ALL_NAMES, BEHIND_TLS, Production
+from matomo_harness.runtime.reaper import Run
+from matomo_harness.runtime.servers import Servers
+from matomo_harness.runtime.shell import is_alive
+
+LOG_BY_HOST: Final = (
+    "-c",
+    'ErrorLogFormat "[%{Host}i] [%l] %M"',
+    "-c",
+    r'LogFormat "[%{Host}i] %h %t \"%r\" %>s %b" combined',
+)
+"""Whose line it is, in the log of a web server that many instances share."""
+
+FEW_PROCESSES: Final = (
+    *("-c", "StartServers 2"),
+    *("-c", "MinSpareServers 1"),
+    *("-c", "MaxSpareServers 4"),
+)
+DATABASE_MEMORY: Final = "1g"
+"""Upper bound of all instances' data together; an instance takes 4 MiB."""
+
+
+@dataclass(frozen=True)
+class _Started:
+    """Where the servers are, for every process of the run.
+
+    Args:
+        web: id of the container.
+        database: id of the container.
+        others: ids of those around them.
+        port: where instances are reached.
+        database_port: of the database.
+        authority: path of the file with whoever signed the load balancer's certificate.
+        mailbox: address of the page that shows what came to the mail relay.
+    """
+
+    web: str
+    database: str
+    others: list[str]
+    port: int
+    database_port: int
+    authority: str | None = None
+    mailbox: str | None = None
+
+
+def shared_servers(golden: Golden, run: Run, *, memory: str = DATABASE_MEMORY) -> Servers:
+    """Return the run's servers that make instances of `golden`, started if they do not run.
+
+    Args:
+        golden: what the instances begin with.
+        run: they end with it, not with this process.
+        memory: of the database's files, as the engine writes sizes.
+
+    Raises:
+        MachineCannotError: one of the two does not come up.
+    """
+    return _once(golden, run, "servers", lambda: _start(golden, run, memory))
+
+
+def shared_servers_by_tls(golden: Golden, run: Run) -> Servers:
+    """Return the run's servers behind a load balancer that ends TLS, with a mail relay.
+
+    Args:
+        golden: what the instances begin with.
+        run: they end with it, not with this process.
+
+    Raises:
+        MachineCannotError: one of them does not come up.
+    """
+    return _once(golden, run, "servers-by-tls", lambda: _start_by_tls(golden, run))
+
+
+def shared_production(golden: Golden, run: Run, purpose: str) -> Production:
+    """Return the run's one deployment in production's shape for a purpose, started at first use.
+
+    Args:
+        golden: what it is started from.
+        run: it ends with it, not with this process.
+        purpose: of whoever may share it; a part of a file's name.
+
+    Raises:
+        MachineCannotError: one of its containers does not come up.
+    """
+    name = f"{purpose}-{golden.web.digest}"
+    with FileLock(run.file(f"{name}.lock")):
+        state = run.file(f"{name}.json")
+        with suppress(FileNotFoundError, NotFound):
+            return Production.attach(golden, run, json.loads(state.read_text()))
+        reaper.watch_once(run)
+        with step(f"Starting the deployment that is shared for: {purpose}"):
+            production = Production(golden, run=run, is_changed=False).__enter__()
+        production.keep()
+        state.touch(mode=0o600)
+        state.write_text(json.dumps(production.whereabouts))
+    return production
+
+
+def _once(golden: Golden, run: Run, kind: str, start: Callable[[], _Started]) -> Servers:
+    name = f"{kind}-{golden.web.digest}"
+    with FileLock(run.file(f"{name}.lock")):
+        state = run.file(f"{name}.json")
+        if state.exists():
+            there = _Started(**json.loads(state.read_text()))
+            if servers := _attach(golden, there):
+                return servers
+        started = start()
+        state.touch(mode=0o600)
+        state.write_text(json.dumps(asdict(started)))
+        servers = _attach(golden, started)
+    assert servers is not None  # noqa: S101  they answered a moment ago
+    return servers
+
+
+def _start(golden: Golden, run: Run, memory: str) -> _Started:
+    reaper.watch_once(run)
+    with step("Starting the web server and the database that tests share"):
+        own_network = network(run).create()
+        mariadb = _database(golden, run, own_network, memory)
+        matomo = _web(golden, run, own_network, mariadb)
+        _enter(mariadb, matomo)
+    return _Started(_id(matomo), _id(mariadb), [], matomo.published_port, mariadb.published_port)
+
+
+def _start_by_tls(golden: Golden, run: Run) -> _Started:
+    reaper.watch_once(run)
+    with step("Starting the servers that tests share, behind a load balancer"):
+        own_network = network(run).create()
+        # Of the run and not of this process: the others check certificates by its file.
+        signer = Authority(run.file(f"authority-{golden.web.digest}.pem"))
+        certificate = signer.issue(*ALL_NAMES)
+        mail = MailContainer(own_network, certificate=certificate, run=run)
+        balancer = LoadBalancer(own_network, certificate, run=run)
+        mariadb = _database(golden, run, own_network, DATABASE_MEMORY)
+        environment = {**mail.environment, **BEHIND_TLS}
+        matomo = _web(golden, run, own_network, mariadb, environment, authority=signer.file)
+        _enter(mariadb, mail, matomo, balancer)
+    return _Started(
+        _id(matomo),
+        _id(mariadb),
+        [_id(balancer), _id(mail)],
+        balancer.published_port,
+        mariadb.published_port,
+        str(signer.file),
+        mail.mailbox.url,
+    )
+
+
+def _database(golden: Golden, run: Run, own_network: Network, memory: str) -> MariaDBContainer:
+    mariadb = MariaDBContainer(
+        golden.database.reference,
+        own_network,
+        passwords=golden.installed.passwords,
+        run=run,
+        arguments=SMALL_DATABASE,
+    )
+    mariadb.with_tmpfs_mount(DATA_DIRECTORY, f"size={memory}")
+    return mariadb
+
+
+def _web(
+    golden: Golden,
+    run: Run,
+    own_network: Network,
+    mariadb: MariaDBContainer,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    *,
+    authority: Path | None = None,
+) -> MatomoContainer:
+    return MatomoContainer(
+        golden.web.reference,
+        own_network,
+        # No name of a schema: it would hold for every instance.
+        {**mariadb.server_environment(), **golden.environment, **environment},
+        run=run,
+        arguments=(*LOG_BY_HOST, *FEW_PROCESSES),
+        authority=authority,
+    )
+
+
+def _enter(*containers: HarnessContainer) -> None:
+    """Start them and leave them to the run: this process may end before it."""
+    with ThreadPoolExecutor() as side_by_side:
+        list(side_by_side.map(lambda it: it.__enter__(), containers))
+
+
+def _id(container: HarnessContainer) -> str:
+    return str(container.get_wrapped_container().id)
+
+
+def _attach(golden: Golden, started: _Started) -> Servers | None:
+    """Return the servers; None where one of them has gone, with an engine for instance."""
+    try:
+        web, database, *others = (
+            engine().containers.get(it) for it in (started.web, started.database, *started.others)
+        )
+    except NotFound:
+        return None
+    if not all(is_alive(it) for it in (web, database, *others)):
+        return None
+    root = golden.installed.passwords.root
+    template = Database(LOOPBACK, started.database_port, "root", root, SCHEMA)
+    return Servers(
+        web,
+        started.port,
+        database,
+        template,
+        golden.installed,
+        authority=Path(started.authority) if started.authority else None,
+        mailbox=Mailbox(started.mailbox) if started.mailbox else None,
+    )

@@ -1,0 +1,112 @@
+"""What a person may choose, read once from the environment."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from matomo_harness.errors import WrongInputError
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout that this harness runs from."""
+
+IMAGE_DIRECTORY = next(
+    it for it in (ROOT / "image", Path(__file__).with_name("image")) if it.exists()
+)
+"""What is deployed, and the bases; a wheel carries it inside the package."""
+
+REPORTS = ROOT / "reports"
+
+WORKER_SECONDS = "worker_seconds"
+"""Property of our tests in junit.xml: setup and call, without fixtures that others share."""
+
+OWNER_LABEL = "org.matomo-harness.owner"
+"""On every container, network, volume and image that the harness makes; nothing else is touched."""
+
+MATOMO_VERSIONS = ("5.3.1", "next")
+"""`next` is whatever Debian's unstable carries today, or the newest official image."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices of one run.
+
+    Args:
+        matomo_base: `auto` (local image, then registry, then stand-in), `stand-in`, or a reference.
+        mariadb_base: the same for the database.
+        matomo_version: one of MATOMO_VERSIONS; only `auto` and `stand-in` look at it.
+        image: a deployed image built elsewhere; None builds image/ on the base.
+        port: the local stack's HTTPS port on 127.0.0.1.
+        http_port: its HTTP port, which redirects there.
+        archive_seconds: its archiver starts at every full period of so many seconds.
+    """
+
+    matomo_base: str = "auto"
+    mariadb_base: str = "auto"
+    matomo_version: str = "5.3.1"
+    image: str | None = None
+    port: int = 8443
+    http_port: int = 8080
+    archive_seconds: int = 3600
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Read MATOMO_BASE, MARIADB_BASE, MATOMO_VERSION, IMAGE, MATOMO_PORT, and so on.
+
+        Raises:
+            WrongInputError: a value that cannot be meant.
+        """
+        version = environment.get("MATOMO_VERSION") or cls.matomo_version
+        if version not in MATOMO_VERSIONS:
+            raise WrongInputError(
+                expected=f"MATOMO_VERSION to be one of {', '.join(MATOMO_VERSIONS)}",
+                seen=f"MATOMO_VERSION={version}",
+                next_command=f"MATOMO_BASE=matomo:{version}-apache make up   (an official image)",
+            )
+        return cls(
+            matomo_base=environment.get("MATOMO_BASE") or cls.matomo_base,
+            mariadb_base=environment.get("MARIADB_BASE") or cls.mariadb_base,
+            matomo_version=version,
+            image=environment.get("IMAGE") or None,
+            port=_number(environment, "MATOMO_PORT", cls.port, PORTS),
+            http_port=_number(environment, "MATOMO_HTTP_PORT", cls.http_port, PORTS),
+            archive_seconds=_number(environment, "ARCHIVE_SECONDS", cls.archive_seconds, PERIODS),
+        )
+
+    @property
+    def chooses_base(self) -> bool:
+        """Whether the harness chooses the base, by `matomo_version`, and no person did."""
+        return not self.image and self.matomo_base in ("auto", "stand-in")
+
+
+def every_version(environment: Mapping[str, str] = os.environ) -> list[Settings]:
+    """Return the choices for each version to test, the one for what no version matters to first.
+
+    It is one alone where the person chose an image, a base or a version.
+    """
+    settings = Settings.from_environment(environment)
+    if environment.get("MATOMO_VERSION") or not settings.chooses_base:
+        return [settings]
+    return [dataclasses.replace(settings, matomo_version=version) for version in MATOMO_VERSIONS]
+
+
+PORTS = range(1, 65536)
+PERIODS = range(10, 86401)
+
+
+def _number(environment: Mapping[str, str], variable: str, default: int, choice: range) -> int:
+    text = environment.get(variable) or str(default)
+    if not text.isdecimal() or int(text) not in choice:
+        raise WrongInputError(
+            expected=f"{variable} to be a number from {choice[0]} to {choice[-1]}",
+            seen=f"{variable}={text}",
+            next_command=f"{variable}={default} make up",
+        )
+    return int(text)
+
+
+def project_name(root: Path = ROOT) -> str:
+    """Compose project name of this checkout alone: two checkouts never share a container."""
+    return f"matomo-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"

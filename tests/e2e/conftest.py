@@ -8,9 +8,9 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import BrowserContext, BrowserType, Error, Page, expect
 
+from matomo_harness.gate.probes.chromium import launch_options, playwrights_ffmpeg
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.pytest_plugin import MatomoByTls
-from matomo_harness.runtime.browser import launch_options, playwrights_ffmpeg
 from matomo_harness.runtime.images import Image
 from tests.e2e.evidence import Evidence
 from tests.e2e.promises import PATIENCE_MS

@@ -1,16 +1,17 @@
 """Accounts for tests, made by the API."""
 
-from matomo_harness import policy
-from matomo_harness.gate.core.target import of_instance
-from matomo_harness.gate.probes.people import People, Person
+from matomo_harness.gate.catalogue import read_policy
+from matomo_harness.gate.core.context import Context
+from matomo_harness.gate.probes.accounts import Person, TestAccounts
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.runtime.instance import Instance
+from matomo_harness.runtime.targets import of_instance
 
 
 def new_person(instance: Instance, role: str = "view") -> Person:
     """Somebody with a role on site 1 who has never logged in."""
-    return People(of_instance(instance, policy.read())).new(role)
+    return Context(of_instance(instance, read_policy())).get(TestAccounts).new(role)
 
 
 def enrolled(instance: Instance, role: str = "view") -> Account:

@@ -4,10 +4,13 @@ from typing import Final
 
 from playwright.sync_api import Page, expect
 
-from matomo_harness import policy
-from matomo_harness.gate.probes.gui import AnonymizeDataPage, CodePage, LoginPage, Menu
+from matomo_harness.gate.catalogue import read_policy
+from matomo_harness.gate.probes.browser import AnonymizeDataPage, CodePage, LoginPage, Menu
+from matomo_harness.gate.promises.masking.checks import Masking
+from matomo_harness.gate.promises.plugins import checks as plugins
 from matomo_harness.matomo.traffic import Figures
 from matomo_harness.matomo.twofactor import Account
+from matomo_harness.policy import promised
 from tests.e2e.pages.admin import AdminMenu
 from tests.e2e.pages.enrolment import Enrolment
 from tests.e2e.pages.general_settings import GeneralSettings
@@ -36,17 +39,18 @@ def expect_two_bytes_masked(page: Page) -> None:
     expect(privacy.masking).to_be_checked()
     for masked_bytes in (1, 2, 3, 4):
         choice = expect(privacy.choice(masked_bytes))
-        choice.to_be_checked(checked=masked_bytes == policy.read().privacy.masked_bytes)
+        choice.to_be_checked(checked=masked_bytes == read_policy().section(Masking).bytes)
 
 
 def expect_the_policys_plugins(page: Page) -> None:
     """The plugins page, open in `page`, shows those of the policy active, and no other."""
-    promised = policy.read().plugins
+    section = read_policy().section(plugins.Plugins)
+    active = promised(section.active)
     statuses = Plugins(page).statuses()
     shown = {name for name, status in statuses.items() if status.startswith("Active")}
     # Those that cannot be switched off are not on the page.
-    missing = {it for it in promised.active if it in statuses} - shown
-    extra = shown - {*promised.active, *promised.where_present}
+    missing = {name for name in active if name in statuses} - shown
+    extra = shown - {*active, *section.where_present}
     assert not missing, f"expected them to be active: {missing}"
     assert not extra, f"expected them to be inactive: {extra}"
 

@@ -3,13 +3,12 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from matomo_harness import policy
+from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.core.runner import run
-from matomo_harness.gate.core.target import of_instance
-from matomo_harness.gate.probes.gui import AnonymizeDataPage
-from matomo_harness.gate.promises import ALL
+from matomo_harness.gate.probes.browser import AnonymizeDataPage
 from matomo_harness.pytest_plugin import MatomoByTls
+from matomo_harness.runtime.targets import of_instance
 from tests.e2e.evidence import Evidence
 from tests.e2e.promises import expect_two_bytes_masked
 
@@ -35,6 +34,6 @@ def test_one_byte_chosen_on_the_page_turns_the_gate_red(
     superuser.reload()
     expect(privacy.choice(1)).to_be_checked()
 
-    target = of_instance(matomo_by_tls.instance, policy.read())
+    target = of_instance(matomo_by_tls.instance, read_policy())
     (result,) = run(target, [it for it in ALL if it.id == CHECK])
-    assert result.status is Status.FAIL, result
+    assert result.status is Status.FAILED, result

@@ -1,13 +1,14 @@
-"""What the gate sees in a browser of its own (harness/matomo_harness/gate/probes/gui.py)."""
+"""What the gate sees in a browser of its own (harness/matomo_harness/gate/probes/browser.py)."""
 
 import pytest
 from playwright.sync_api import Page
 
-from matomo_harness import policy
-from matomo_harness.gate.core import target
-from matomo_harness.gate.probes.gui import AnonymizeDataPage, Seen
-from matomo_harness.gate.probes.look import Look
+from matomo_harness.gate.catalogue import read_policy
+from matomo_harness.gate.core.context import Context
+from matomo_harness.gate.probes.browser import AnonymizeDataPage, Seen
+from matomo_harness.gate.probes.pages import SuperuserPages
 from matomo_harness.pytest_plugin import MatomoByTls
+from matomo_harness.runtime import targets
 from matomo_harness.runtime.instance import Instance
 from tests.e2e.changes import set_masking
 
@@ -44,5 +45,5 @@ def test_the_gate_sees_other_bytes_masked(
 
 
 def _see(instance: Instance) -> Seen:
-    look = Look(target.of_instance(instance, policy.read()))
-    return look.browsed
+    context = Context(targets.of_instance(instance, read_policy()))
+    return context.get(SuperuserPages).in_a_browser

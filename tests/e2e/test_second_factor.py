@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from matomo_harness.gate.probes.gui import CodePage, LoginPage, Menu
+from matomo_harness.gate.probes.browser import CodePage, LoginPage, Menu
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.pytest_plugin import MatomoByTls

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Page, expect
 
-from matomo_harness.gate.probes.gui import AnonymizeDataPage, Menu
+from matomo_harness.gate.probes.browser import AnonymizeDataPage, Menu
 from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.changes import open_general_settings, set_key, set_masking
 from tests.e2e.known import plugins_page, plugins_page_log, setup_page

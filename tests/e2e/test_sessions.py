@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from matomo_harness.gate.probes.gui import AnonymizeDataPage, CodePage, LoginPage, Menu
+from matomo_harness.gate.probes.browser import AnonymizeDataPage, CodePage, LoginPage, Menu
 from matomo_harness.matomo import twofactor
 from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.changes import set_key

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Page, expect
 
-from matomo_harness.gate.probes.gui import CodePage, LoginPage, Menu
+from matomo_harness.gate.probes.browser import CodePage, LoginPage, Menu
 from matomo_harness.matomo import twofactor
 from matomo_harness.pytest_plugin import MatomoByTls
 from tests.e2e.known import setup_page

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pytest
 from docker.models.containers import Container
 
+from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.runtime import images, reaper
-from matomo_harness.runtime.containers import WEB_ROOT, MatomoContainer, network
+from matomo_harness.runtime.containers import MatomoContainer, network
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import BASES_DIRECTORY, Image
 from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG

@@ -13,9 +13,9 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import BrokenPromiseError, MachineCannotError, WrongInputError
 from matomo_harness.matomo import twofactor
+from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.matomo.web import Parameters, Web
 from matomo_harness.runtime import faults, memory
-from matomo_harness.runtime.containers import WEB_ROOT
 from matomo_harness.runtime.golden import Golden
 from matomo_harness.runtime.production import Production
 

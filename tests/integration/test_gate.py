@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from matomo_harness import policy
+from matomo_harness.gate.catalogue import ALL
 from matomo_harness.gate.core.check import Check, Status
-from matomo_harness.gate.promises import ALL
+from matomo_harness.policy import POLICY_FILE
 from matomo_harness.pytest_plugin import run_of
 from matomo_harness.pytest_plugin.gate import Gate, gate_on, group_of
 from matomo_harness.runtime.evidence import DATABASE_ERRORS, WEB_ERRORS
@@ -26,7 +26,7 @@ def gate(
     callspecs = [getattr(it, "callspec", None) for it in request.session.items]
     given = [it.params.get("check") for it in callspecs if it]
     asked = [it for it in given if isinstance(it, Check)]
-    made = gate_on(matomo_golden, run_of(pytestconfig), policy.POLICY_FILE, asked)
+    made = gate_on(matomo_golden, run_of(pytestconfig), POLICY_FILE, asked)
     yield made
     web, database = made.production.matomo.log, made.production.mariadb.log
     errors = [it for it in web.splitlines() if WEB_ERRORS.search(it) and REFUSED not in it]
@@ -36,7 +36,7 @@ def gate(
 
 @pytest.mark.parametrize("check", [pytest.param(it, id=it.id, marks=group_of(it)) for it in ALL])
 def test_a_healthy_deployment_keeps(gate: Gate, check: Check) -> None:
-    result = gate.result(check)
-    assert (result.status, result.seen) == (Status.PASS, result.seen), (
-        f"{check.promise} Expected {result.expected}; seen: {result.seen}; {result.files}"
+    (result,) = gate.verdict(check).results
+    assert (result.status, result.seen) == (Status.PASSED, result.seen), (
+        f"{check.sentence} Expected {result.expected}; seen: {result.seen}; {result.files}"
     )

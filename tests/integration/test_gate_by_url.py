@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from matomo_harness import policy
 from matomo_harness.errors import ExitCode, MachineCannotError, WrongInputError
 from matomo_harness.gate import remote
+from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core import runner as run
 from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.core.runner import Result
@@ -19,7 +19,7 @@ from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.pair import Pair
 from tests.checkout import Checkout
 
-PROMISED = policy.read()
+PROMISED = read_policy()
 # The gate asks for pages that are not there, and for what is refused.
 pytestmark = pytest.mark.matomo_log(r'" 5\d\d ', reason="the gate asks for what is refused")
 
@@ -35,12 +35,13 @@ def doors(instance: Instance) -> dict[str, str]:
 
 
 def looked(instance: Instance, environment: dict[str, str], *, hits: bool = False) -> list[Result]:
-    return run.run(remote.target(instance.url, PROMISED, allow_hits=hits, environment=environment))
+    looked_at = remote.target(instance.url, PROMISED, allow_hits=hits, environment=environment)
+    return run.run(looked_at, ALL)
 
 
 def broken(results: list[Result]) -> list[str]:
     return [
-        f"{it.check.id}: {it.seen}" for it in results if it.status in (Status.FAIL, Status.ERROR)
+        f"{it.check.id}: {it.seen}" for it in results if it.status in (Status.FAILED, Status.ERROR)
     ]
 
 
@@ -48,10 +49,10 @@ def broken(results: list[Result]) -> list[str]:
 def test_without_a_door_a_check_is_skipped_with_the_reason(fresh_matomo: Instance) -> None:
     results = looked(fresh_matomo, {})
     assert not broken(results)
-    skipped = {it.check.id: it.seen for it in results if it.status is Status.SKIP}
+    skipped = {it.check.id: it.seen for it in results if it.status is Status.SKIPPED}
     assert "HARNESS_TOKEN" in skipped["plugins.promised_are_active"]
     assert "--allow-hits" in skipped["masking.ipv4_of_a_new_visitor"]
-    assert "HARNESS_LOGIN" in skipped["masking.page_shows_it"]
+    assert "HARNESS_LOGIN" in skipped["masking.page_shows_the_mask"]
 
 
 @pytest.mark.all_versions(reason="what is looked at is Matomo's")
@@ -59,7 +60,7 @@ def test_without_a_door_a_check_is_skipped_with_the_reason(fresh_matomo: Instanc
 def test_with_leave_to_hit_it_makes_one_site_and_hits_no_other(fresh_matomo: Instance) -> None:
     results = looked(fresh_matomo, doors(fresh_matomo), hits=True)
     assert not broken(results)
-    passed = {it.check.id for it in results if it.status is Status.PASS}
+    passed = {it.check.id for it in results if it.status is Status.PASSED}
     assert {"masking.ipv4_of_a_new_visitor", "user_ids.none_in_bulk"} <= passed
     sites = fresh_matomo.api.call("SitesManager.getSitesWithAtLeastViewAccess")
     assert [it["name"] for it in sites if it["idsite"] not in (1, "1")] == ["matomo-harness gate"]
@@ -158,7 +159,7 @@ def test_the_command_says_so_too(checkout: Checkout) -> None:
     checkout.harness("gate", "--url", "nonsense").refuses(ExitCode.WRONG_INPUT, "http")
     checkout.harness("gate", "--url", "http://127.0.0.1:1").refuses(ExitCode.MACHINE_CANNOT)
     policy_file = checkout.root / "image/policy.toml"
-    policy_file.write_text(policy_file.read_text().replace("masked_bytes = 2", "masked_bytes = 9"))
+    policy_file.write_text(policy_file.read_text().replace("bytes = 2", "bytes = 9"))
     answer = checkout.harness("gate", "--url", "http://127.0.0.1:1")
     answer.refuses(ExitCode.WRONG_INPUT, "masked_bytes")
 

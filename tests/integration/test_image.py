@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
+from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.runtime import images, reaper
-from matomo_harness.runtime.containers import WEB_ROOT, MatomoContainer, network
+from matomo_harness.runtime.containers import MatomoContainer, network
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.instance import Instance

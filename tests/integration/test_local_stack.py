@@ -17,11 +17,11 @@ from filelock import FileLock
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import ExitCode
+from matomo_harness.matomo.mail import Mailbox
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import schedule
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
-from matomo_harness.runtime.mail import Mailbox
 from matomo_harness.settings import OWNER_LABEL, project_name
 from tests.checkout import Checkout, copied
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.matomo.mail import Mail
 from matomo_harness.matomo.web import Page, Web
 from matomo_harness.runtime.containers import MatomoContainer
-from matomo_harness.runtime.mail import Mail
 from matomo_harness.runtime.production import Production
 
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"

@@ -4,17 +4,15 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from matomo_harness import policy
+from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core import runner as run
-from matomo_harness.gate.core import target
 from matomo_harness.gate.core.check import Status
-from matomo_harness.gate.probes import sweep
-from matomo_harness.gate.probes.day import TITLE
-from matomo_harness.gate.probes.look import Look
-from matomo_harness.gate.promises import ALL
+from matomo_harness.gate.probes import leak_scan
+from matomo_harness.gate.probes.traffic import TITLE
 from matomo_harness.matomo import config
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.web import Parameters
+from matomo_harness.runtime import targets
 from matomo_harness.runtime.containers import DATABASE_USER
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.pair import Pair
@@ -38,10 +36,10 @@ TWO_LINES = "one\ntwo"
 def test_odd_values_are_the_same_on_the_command_line_in_the_web_and_in_the_tracker(
     matomo_production: Production,
 ) -> None:
-    names = ("configuration.environment_wins", "configuration.environment_wins_in_web")
-    looked_at = target.of_production(matomo_production, policy.read())
+    names = ("environment.wins_on_the_command_line", "environment.wins_in_the_web_server")
+    looked_at = targets.of_production(matomo_production, read_policy())
     results = run.run(looked_at, [it for it in ALL if it.id in names])
-    assert [it.seen for it in results if it.status is not Status.PASS] == []
+    assert [it.seen for it in results if it.status is not Status.PASSED] == []
     shown = matomo_production.matomo.shell.console("environmentvariables:check")
     assert "MATOMO_MAIL_DEFAULTHOSTNAMEIFEMPTY sets [mail] defaultHostnameIfEmpty" in shown
 
@@ -200,8 +198,9 @@ def test_a_scan_for_what_was_sent_passes_over_files_of_before(fresh_matomo: Inst
     """Eight digits of an address may be in a package's sums by chance, and then say nothing."""
     first = "cat /var/lib/dpkg/info/*.md5sums | head -c 8"
     digits = fresh_matomo.shell.run("sh", "-c", first).encode()
-    look = Look(target.of_instance(fresh_matomo, policy.read()))
-    assert sweep.files(look, {"an address": (digits,)}, of_before=True)
-    assert sweep.files(look, {"an address": (digits,)}) == []
+    assert leak_scan.in_files(fresh_matomo.shell, {"an address": (digits,)}, of_before=True)
+    assert leak_scan.in_files(fresh_matomo.shell, {"an address": (digits,)}) == []
     fresh_matomo.shell.write(f"{fresh_matomo.shell.tmp}/leak", digits.decode())
-    assert sweep.files(look, {"an address": (digits,)}) == [f"{fresh_matomo.shell.tmp}/leak"]
+    assert leak_scan.in_files(fresh_matomo.shell, {"an address": (digits,)}) == [
+        f"{fresh_matomo.shell.tmp}/leak"
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from matomo_harness import policy
-from matomo_harness.gate.promises import ALL
+from matomo_harness.gate.catalogue import ALL
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from tests import wheel
@@ -54,7 +54,7 @@ def test_words_and_ids_choose_checks(project: pytest.Pytester) -> None:
         "masking.ipv4_in_bulk",
         "masking.ipv6_in_bulk",
     ]
-    one = ("policy.toml::gui.pages_say_words", "--collect-only", "-q")
+    one = ("policy.toml::operation.pages_say_words", "--collect-only", "-q")
     assert len(collected(project.runpytest_subprocess(*one))) == 1
 
 

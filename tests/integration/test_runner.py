@@ -7,52 +7,54 @@ from collections.abc import Callable
 
 import pytest
 
-from matomo_harness import policy
+from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core import runner as run
-from matomo_harness.gate.core import target
-from matomo_harness.gate.core.check import Check, Finding, Status, Step, holds
+from matomo_harness.gate.core.check import Check, Finding, Status, holds
+from matomo_harness.gate.core.context import needs_of
 from matomo_harness.gate.core.runner import Runner
-from matomo_harness.gate.probes.look import Look
-from matomo_harness.gate.promises import ALL
+from matomo_harness.gate.probes.reports import Archives
+from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
-from matomo_harness.runtime import archiver
+from matomo_harness.runtime import archiver, targets
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.production import Production
 from matomo_harness.time_limit import CLEAN_UP_SECONDS
 
-PROMISED = policy.read()
+PROMISED = read_policy()
 
 
-def check(looking: Callable[[Look], Finding]) -> Check:
-    return Check("test.one", "It is so.", frozenset(), looking)
+def check(looking: Callable[..., Finding]) -> Check:
+    capabilities = needs_of(looking).capabilities
+    return Check("test.one", "It is so.", looking, capabilities=capabilities)
 
 
-def healthy(look: Look) -> Finding:
-    return holds(look.shell.run("echo", "well").strip() == "well", "well", "something else")
+def healthy(container: MatomoContainer) -> Finding:
+    return holds(container.run("echo", "well").strip() == "well", "well", "something else")
 
 
-def hang_in_a_command(look: Look) -> Finding:
-    return holds(bool(look.shell.run("sh", "-c", "sleep 4321 & sleep 4321")), "", "")
+def hang_in_a_command(container: MatomoContainer) -> Finding:
+    return holds(bool(container.run("sh", "-c", "sleep 4321 & sleep 4321")), "", "")
 
 
-def hang_as_root(look: Look) -> Finding:
+def hang_as_root(container: MatomoContainer) -> Finding:
     # As the image's own programs do: root, who becomes the web server's user.
     script = "setpriv --reuid=www-data --regid=www-data --clear-groups sleep 4321 & sleep 4321"
-    return holds(bool(look.shell.run("sh", "-c", script, user="root")), "", "")
+    return holds(bool(container.run("sh", "-c", script, user="root")), "", "")
 
 
-def hang_in_a_query(look: Look) -> Finding:
-    return holds(bool(look.database.query("SELECT SLEEP(4321)")), "", "")
+def hang_in_a_query(database: Database) -> Finding:
+    return holds(bool(database.query("SELECT SLEEP(4321)")), "", "")
 
 
-def hang_in_a_request(_: Look) -> Finding:
+def hang_in_a_request() -> Finding:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         return holds(Web(f"http://127.0.0.1:{silent.getsockname()[1]}").get().ok, "", "")
 
 
-def go_on_for_ever(look: Look) -> Finding:
+def go_on_for_ever(container: MatomoContainer) -> Finding:
     while True:
-        look.shell.run("true")
+        container.run("true")
 
 
 def at_work(instance: Instance) -> list[str]:
@@ -73,30 +75,30 @@ def at_work(instance: Instance) -> list[str]:
 # In one worker: each looks for what hangs in the web server that the workers share.
 @pytest.mark.xdist_group("hanging")
 def test_a_check_that_hangs_is_ended_with_all_that_it_began(
-    fresh_matomo: Instance, looking: Callable[[Look], Finding]
+    fresh_matomo: Instance, looking: Callable[..., Finding]
 ) -> None:
-    runner = Runner(target.of_instance(fresh_matomo, PROMISED), [], seconds=1.5)
+    runner = Runner(targets.of_instance(fresh_matomo, PROMISED), [], seconds=1.5)
     begun = time.monotonic()
     hung = runner.run(check(looking))
     assert hung.status is Status.ERROR
     assert "to end within 2 s" in hung.expected, hung
     assert time.monotonic() - begun < CLEAN_UP_SECONDS, "it ended by itself"
     assert at_work(fresh_matomo) == []
-    assert runner.run(check(healthy)).status is Status.PASS
+    assert runner.run(check(healthy)).status is Status.PASSED
 
 
 def test_a_check_that_hangs_leaves_things_as_they_were(fresh_matomo: Instance) -> None:
     shell = fresh_matomo.shell
     before = shell.read(shell.config)
 
-    def looking(look: Look) -> Finding:
+    def looking(container: MatomoContainer) -> Finding:
         shell.write(shell.config, "")
         try:
-            return hang_in_a_command(look)
+            return hang_in_a_command(container)
         finally:
             shell.write(shell.config, before)
 
-    runner = Runner(target.of_instance(fresh_matomo, PROMISED), [], seconds=2)
+    runner = Runner(targets.of_instance(fresh_matomo, PROMISED), [], seconds=2)
     assert runner.run(check(looking)).status is Status.ERROR
     assert shell.read(shell.config) == before
 
@@ -106,15 +108,15 @@ def test_no_scan_for_leaks_passes_where_the_archiver_is_missing(
     matomo_production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archiver, "COMMAND", "sh")  # which does not find the archiver: exit 127
-    healthy = target.of_production(matomo_production, PROMISED)
-    assert healthy.stands
-    stands = dataclasses.replace(
-        healthy.stands, archive=lambda: matomo_production.archive("-c", "no-archiver").exit_code
+    healthy = targets.of_production(matomo_production, PROMISED)
+    assert healthy.services
+    services = dataclasses.replace(
+        healthy.services, archive=lambda: matomo_production.archive("-c", "no-archiver").exit_code
     )
-    scans = [it for it in ALL if Step.ARCHIVES in it.steps]
+    scans = [it for it in ALL if Archives in it.steps]
     assert {"masking.nowhere_in_the_database", "user_ids.nowhere_in_a_file"} < {
         it.id for it in scans
     }
-    results = run.run(dataclasses.replace(healthy, stands=stands), scans)
+    results = run.run(dataclasses.replace(healthy, services=services), scans)
     assert {it.check.id: it.status for it in results} == {it.id: Status.ERROR for it in scans}
     assert {it.seen for it in results} == {"exit code 127"}

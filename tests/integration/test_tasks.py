@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from docker.models.containers import Container
 
+from matomo_harness.gate.core.target import Task
 from matomo_harness.runtime import tasks
 from matomo_harness.runtime.containers import MatomoContainer, network
 from matomo_harness.runtime.images import Image
@@ -36,7 +37,7 @@ def test_only_what_starts_in_that_network_and_while_one_looks_is_told(
 
 def test_a_difference_is_named_and_its_values_are_not(container: Container) -> None:
     this = tasks.task(container)
-    other = tasks.Task(
+    other = Task(
         "sha256:0000",
         {**this.environment, "MATOMO_GENERAL_SALT": "two", "MATOMO_MAIL_PORT": "25"},
         this.mounts | {("/srv", "", "/var/www/html/config")},

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from matomo_harness.errors import ExitCode, WrongInputError
+from matomo_harness.gate.catalogue import ALL
 from matomo_harness.gate.mutation import WRITTEN
-from matomo_harness.gate.promises import ALL
 from matomo_harness.operate import gate
 from tests.checkout import Answer
 
@@ -25,10 +25,10 @@ def harness(*arguments: str) -> Answer:
     ("pattern", "count"),
     [
         ("", len(ALL)),
-        ("masking", sum(it.area == "masking" for it in ALL)),
+        ("masking", sum(it.promise == "masking" for it in ALL)),
         ("masking.ipv4_in_bulk", 1),
         ("ipv4_in_bulk", 1),
-        ("masking.ipv?_in_bulk gui", 2 + sum(it.area == "gui" for it in ALL)),
+        ("masking.ipv?_in_bulk mail", 2 + sum(it.promise == "mail" for it in ALL)),
     ],
 )
 def test_a_pattern_chooses_checks(pattern: str, count: int) -> None:
@@ -54,7 +54,7 @@ def test_the_list_has_every_check_with_what_it_needs() -> None:
     assert answer.code == 0
     listed = json.loads(answer.text)
     assert [it["id"] for it in listed] == [it.id for it in ALL]
-    assert {it["id"]: it["promise"] for it in listed} == {it.id: it.promise for it in ALL}
+    assert {it["id"]: it["promise"] for it in listed} == {it.id: it.sentence for it in ALL}
     assert all({"capabilities", "steps", "seconds"} <= it.keys() for it in listed)
 
 
@@ -64,5 +64,5 @@ def test_what_is_explained_names_the_mutants_that_prove_a_check() -> None:
     (told,) = json.loads(answer.text)
     named = {it.id: it.breaks for it in WRITTEN if "masking.ipv4_in_bulk" in it.kills}
     assert told["mutants"] == named
-    assert "test traffic is sent and stored" in told["steps"]
+    assert "Test traffic is sent and stored" in told["steps"]
     assert any("HARNESS_TOKEN" in it for it in told["needs"])

@@ -2,7 +2,8 @@
 
 import pytest
 
-from matomo_harness.runtime.evidence import DATABASE_ERRORS, WEB_ERRORS, redact
+from matomo_harness.redaction import redact
+from matomo_harness.runtime.evidence import DATABASE_ERRORS, WEB_ERRORS
 
 
 @pytest.mark.parametrize(

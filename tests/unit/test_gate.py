@@ -10,28 +10,31 @@ import pytest
 
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.gate import report
+from matomo_harness.gate.catalogue import ALL
 from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.core.runner import Result
-from matomo_harness.gate.probes import ini, sweep
-from matomo_harness.gate.probes.day import masked, new_canary
-from matomo_harness.gate.promises import ALL
+from matomo_harness.gate.core.verdict import Verdict
+from matomo_harness.gate.probes import ini, leak_scan
+from matomo_harness.gate.probes.traffic import masked, new_canary
 
 SECRET = "a-secret-that-was-seen"
 
 
-def test_there_are_sixty_checks_each_with_a_sentence() -> None:
-    assert len(ALL) >= 60
+def test_each_check_has_an_id_of_its_own_and_a_sentence() -> None:
+    assert len(ALL) >= 201
     assert max(Counter(it.id for it in ALL).values()) == 1
-    assert all(it.promise.endswith(".") for it in ALL)
+    assert all(it.sentence.endswith(".") for it in ALL)
 
 
 def test_the_report_has_every_check_and_no_secret(tmp_path: Path) -> None:
-    results = [Result(it, Status.PASS, "this", "this", 0.1) for it in ALL[1:]]
-    broken = Result(ALL[0], Status.FAIL, "kept", f"told {SECRET}", 0.1, (("x.ini", SECRET),))
-    document = report.write([broken, *results], {"image": "matomo:1"}, tmp_path, [SECRET])
+    results = [Result(it, Status.PASSED, "this", "this", 0.1) for it in ALL[1:]]
+    broken = Result(ALL[0], Status.FAILED, "kept", f"told {SECRET}", 0.1, (("x.ini", SECRET),))
+    verdict = Verdict((broken, *results), {})
+    document = report.write(verdict, {"image": "matomo:1"}, tmp_path, [SECRET])
 
     assert json.loads((tmp_path / "gate.json").read_text()) == document
-    assert document["counts"] == {"pass": len(ALL) - 1, "fail": 1, "skip": 0, "error": 0}
+    counts = {status: count for status, count in document["counts"].items() if count}
+    assert counts == {"pass": len(ALL) - 1, "fail": 1}
     suite = ElementTree.parse(tmp_path / "junit.xml").getroot()  # noqa: S314  our own
     assert (len(suite), suite.get("failures")) == (len(ALL), "1")
     page = (tmp_path / "index.html").read_text()
@@ -42,8 +45,8 @@ def test_the_report_has_every_check_and_no_secret(tmp_path: Path) -> None:
 
 
 def test_a_picture_is_evidence_that_the_page_shows(tmp_path: Path) -> None:
-    shown = Result(ALL[0], Status.PASS, "this", "this", 0.1, (("page.png", b"\x89PNG"),))
-    report.write([shown], {}, tmp_path)
+    shown = Result(ALL[0], Status.PASSED, "this", "this", 0.1, (("page.png", b"\x89PNG"),))
+    report.write(Verdict((shown,), {}), {}, tmp_path)
     name = f"{ALL[0].id}-page.png"
     assert (tmp_path / name).read_bytes() == b"\x89PNG"
     assert f'<img src="{name}"' in (tmp_path / "index.html").read_text()
@@ -58,9 +61,9 @@ def test_no_form_of_a_canary_s_address_is_in_a_text_by_chance() -> None:
 
 
 def test_an_archive_is_searched_as_what_it_says() -> None:
-    assert sweep.unpacked(zlib.compress(b"203.0.113.7")) == b"203.0.113.7"
-    assert sweep.unpacked(b"203.0.113.7") == b"203.0.113.7"
-    assert sweep.unpacked("203.0.113.7") == b"203.0.113.7"
+    assert leak_scan.unpacked(zlib.compress(b"203.0.113.7")) == b"203.0.113.7"
+    assert leak_scan.unpacked(b"203.0.113.7") == b"203.0.113.7"
+    assert leak_scan.unpacked("203.0.113.7") == b"203.0.113.7"
 
 
 @pytest.mark.parametrize(

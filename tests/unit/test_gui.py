@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from matomo_harness.gate.core.check import CannotTellError
-from matomo_harness.gate.probes import gui
+from matomo_harness.gate.probes import browser as gui
+from matomo_harness.gate.probes import chromium
 from matomo_harness.matomo.twofactor import Account
-from matomo_harness.runtime import browser
 
 SOMEBODY = Account("admin", "password", "")
 
@@ -23,7 +23,7 @@ def test_without_playwright_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
 def test_without_a_browser_it_says_what_to_prepare(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(browser, "system_chromium", lambda: None)
+    monkeypatch.setattr(chromium, "system_chromium", lambda: None)
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
     # As the gate does it: pytest-playwright may have a browser's loop in this thread.
     with (

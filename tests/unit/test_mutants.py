@@ -12,25 +12,24 @@ from typing import Any
 
 import pytest
 
-from matomo_harness import policy
 from matomo_harness.errors import WrongInputError
+from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core.check import Status
-from matomo_harness.gate.mutation import WRITTEN, generated, matrix, report, turns
-from matomo_harness.gate.mutation.matrix import Row, Theatre
-from matomo_harness.gate.mutation.mutant import Deployment, Mutant, Part, Place, Subject, Variant
-from matomo_harness.gate.mutation.variants import VARIANTS
-from matomo_harness.gate.promises import ALL
+from matomo_harness.gate.mutants import Control, Deployment, Location, Mutant, Part, Subject
+from matomo_harness.gate.mutation import CONTROLS, WRITTEN, generated, report, runner, turns
+from matomo_harness.gate.mutation.runner import MutationRunner, Row
+from matomo_harness.gate.promises.environment.checks import Environment
 from matomo_harness.operate import mutants as operation
+from matomo_harness.policy import promised
 from matomo_harness.shard import Shard
 from matomo_harness.time_limit import seconds_left
 
 CHECKS = {it.id for it in ALL}
-LACKING = list(generated.of_the_policy())
-PROMISES = {it.area for it in ALL}
+PROMISES = {it.promise for it in ALL}
 
 
 def row(mutant: Mutant, *red: str) -> Row:
-    statuses = {it: Status.FAIL if it in red else Status.PASS for it in CHECKS}
+    statuses = {it: Status.FAILED if it in red else Status.PASSED for it in CHECKS}
     return Row(mutant, statuses, dict.fromkeys(red, "seen"), 1.0)
 
 
@@ -38,16 +37,16 @@ def killed(mutant: Mutant) -> Row:
     return row(mutant, *mutant.kills)
 
 
-def test_there_are_eighty_mutants_and_twenty_variants() -> None:
+def test_there_are_mutants_and_controls_enough() -> None:
     assert len(WRITTEN) >= 80
-    assert len(VARIANTS) >= 20
-    made: list[Subject] = [*WRITTEN, *VARIANTS, *generated.generated(policy.read())]
+    assert len(CONTROLS) >= 20
+    made: list[Subject] = [*WRITTEN, *CONTROLS, *generated.generated(read_policy())]
     assert [it for it, count in Counter(it.id for it in made).items() if count > 1] == []
 
 
 def test_every_promise_and_every_place_has_mutants() -> None:
     assert {it.promise for it in WRITTEN} == PROMISES
-    assert {it.place for it in WRITTEN} == set(Place)
+    assert {it.location for it in WRITTEN} == set(Location)
 
 
 def test_a_mutant_names_checks_that_there_are_one_of_its_own_promise_at_least() -> None:
@@ -59,58 +58,58 @@ def test_a_mutant_names_checks_that_there_are_one_of_its_own_promise_at_least() 
 
 
 def test_a_mutant_names_a_row_of_the_failure_modes_or_none() -> None:
-    assert [it.id for it in WRITTEN if not re.fullmatch(r"([A-Z]\d+)?", it.seen)] == []
+    assert [it.id for it in WRITTEN if not re.fullmatch(r"([A-Z]\d+)?", it.failure_mode)] == []
 
 
 @pytest.mark.parametrize("check", sorted(CHECKS))
 def test_without_a_check_the_mutants_that_name_it_survive(check: str) -> None:
     naming = [it for it in WRITTEN if check in it.kills]
     assert naming, f"no mutant names {check}"
-    verdict = matrix.judge([killed(it).without(check) for it in naming], whole=False)
+    verdict = runner.judge([killed(it).without(check) for it in naming], whole=False)
     assert verdict.survivors == tuple(it.id for it in naming)
     assert not verdict.proven
 
 
 def test_a_whole_matrix_without_a_flaw_proves_the_gate() -> None:
-    rows = [*(killed(it) for it in WRITTEN), *(Row(it, {}, {}, 1.0) for it in VARIANTS)]
-    verdict = matrix.judge(rows, whole=True)
+    rows = [*(killed(it) for it in WRITTEN), *(Row(it, {}, {}, 1.0) for it in CONTROLS)]
+    verdict = runner.judge(rows, whole=True)
     assert verdict.proven, verdict
-    assert matrix.last_line(rows, verdict) == (
+    assert runner.last_line(rows, verdict) == (
         f"{len(WRITTEN)} mutants, {len(WRITTEN)} killed, 0 survived;"
-        f" {len(VARIANTS)} variants, 0 false alarms"
+        f" {len(CONTROLS)} controls, 0 false alarms"
     )
 
 
 def test_a_survivor_a_false_alarm_and_an_idle_check_are_named() -> None:
-    mutant, variant, check = WRITTEN[0], VARIANTS[0], ALL[-1].id
-    alarm = Row(variant, {check: Status.FAIL}, {check: "seen"}, 1.0)
-    verdict = matrix.judge([row(mutant), alarm], whole=True)
+    mutant, variant, check = WRITTEN[0], CONTROLS[0], ALL[-1].id
+    alarm = Row(variant, {check: Status.FAILED}, {check: "seen"}, 1.0)
+    verdict = runner.judge([row(mutant), alarm], whole=True)
     assert verdict.survivors == (mutant.id,)
     assert verdict.false_alarms == (variant.id,)
     assert check in verdict.idle
-    assert matrix.last_line([row(mutant), alarm], verdict) == (
-        "1 mutants, 0 killed, 1 survived; 1 variants, 1 false alarms"
+    assert runner.last_line([row(mutant), alarm], verdict) == (
+        "1 mutants, 0 killed, 1 survived; 1 controls, 1 false alarms"
     )
 
 
 def test_a_kill_by_another_promise_s_check_alone_is_named() -> None:
-    mutant = Mutant("masking.x", "x", Place.FILE, ("drift.file_is_the_image_s",))
-    verdict = matrix.judge([killed(mutant)], whole=False)
+    mutant = Mutant("masking.x", "x", Location.FILE, ("settings.file_is_of_the_image",))
+    verdict = runner.judge([killed(mutant)], whole=False)
     assert verdict.of_another_promise == ("masking.x",)
     assert not verdict.proven
 
 
 def test_what_could_not_be_made_counts_as_survived() -> None:
     rows = [Row(WRITTEN[0], {}, {}, 1.0, not_made="no such line")]
-    verdict = matrix.judge(rows, whole=False)
+    verdict = runner.judge(rows, whole=False)
     assert not verdict.proven
-    assert matrix.last_line(rows, verdict).startswith("1 mutants, 0 killed, 1 survived;")
+    assert runner.last_line(rows, verdict).startswith("1 mutants, 0 killed, 1 survived;")
 
 
 def test_what_does_not_start_is_red() -> None:
-    made = generated.generated(policy.read())[0]
-    assert matrix.is_killed(Row(made, {matrix.STARTS: Status.ERROR}, {matrix.STARTS: "x"}, 1.0))
-    assert not matrix.is_killed(row(made))
+    made = generated.generated(read_policy())[0]
+    assert runner.is_killed(Row(made, {runner.STARTS: Status.ERROR}, {runner.STARTS: "x"}, 1.0))
+    assert not runner.is_killed(row(made))
 
 
 def test_the_quick_matrix_runs_what_a_mutant_names_and_the_full_one_everything() -> None:
@@ -118,13 +117,13 @@ def test_the_quick_matrix_runs_what_a_mutant_names_and_the_full_one_everything()
     quick = {it.id for it in turns.checks_for(mutant, full=False)}
     assert set(mutant.kills) <= quick < CHECKS
     assert {it.id for it in turns.checks_for(mutant, full=True)} == CHECKS
-    assert {it.id for it in turns.checks_for(VARIANTS[0], full=False)} == CHECKS
+    assert {it.id for it in turns.checks_for(CONTROLS[0], full=False)} == CHECKS
 
 
 def test_the_report_names_every_row_and_has_the_picture(tmp_path: Path) -> None:
     rows = [killed(it) for it in WRITTEN[:3]] + [row(WRITTEN[3])]
     document = report.write(
-        rows, matrix.judge(rows, whole=False), {"image": "a:1", "Matomo": "5.3.1"}, tmp_path
+        rows, runner.judge(rows, whole=False), {"image": "a:1", "Matomo": "5.3.1"}, tmp_path
     )
     assert json.loads((tmp_path / "mutants.json").read_text()) == document
     assert document["survivors"] == [WRITTEN[3].id]
@@ -134,29 +133,17 @@ def test_the_report_names_every_row_and_has_the_picture(tmp_path: Path) -> None:
 
 
 def test_every_key_and_variable_has_generated_mutants_or_a_reason() -> None:
-    names = policy.read().environment.variables
+    names = promised(read_policy().section(Environment).variables)
     made = {it.id for it in (*generated.of_the_file(), *generated.of_the_environment(names))}
-    made |= {name for name, _ in generated.of_the_policy()}
     assert {it for it in generated.EQUIVALENT if it not in made} == set()
     assert {f"variable.{name}.dropped" for name in names} <= made
     assert len(list(generated.keys())) > 80
 
 
-@pytest.mark.parametrize(("name", "text"), LACKING, ids=[it[0] for it in LACKING])
-def test_a_policy_without_one_of_its_keys_is_refused(tmp_path: Path, name: str, text: str) -> None:
-    file = tmp_path / "policy.toml"
-    file.write_text(text)
-    if name in generated.EQUIVALENT:
-        policy.read(file)
-        return
-    with pytest.raises(WrongInputError):
-        policy.read(file)
-
-
 def test_words_choose_and_a_word_that_chooses_nothing_is_refused() -> None:
     privacy = {it.id.partition(".")[0] for it in operation.chosen("privacy", with_generated=False)}
     assert privacy == {"masking", "user_ids"}
-    assert len(operation.chosen("", with_generated=False)) == len(WRITTEN) + len(VARIANTS)
+    assert len(operation.chosen("", with_generated=False)) == len(WRITTEN) + len(CONTROLS)
     with pytest.raises(WrongInputError, match="no-such"):
         operation.chosen("no-such", with_generated=False)
 
@@ -166,12 +153,12 @@ def test_what_is_equivalent_may_be_so_before_a_version_alone() -> None:
     assert early in generated.equivalent("5.3.1")
     assert early in generated.equivalent("5.6.99-rc1")
     assert early not in generated.equivalent("5.7.0")
-    assert early in {it.id for it in generated.generated(policy.read())}
+    assert early in {it.id for it in generated.generated(read_policy())}
 
 
 # -- turns: groups, shards ------------------------------------------------------------------------
 
-SUBJECTS: list[Subject] = [*WRITTEN, *VARIANTS]
+SUBJECTS: list[Subject] = [*WRITTEN, *CONTROLS]
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -216,7 +203,7 @@ def test_turns_have_each_subject_once_and_groups_of_controls_alone() -> None:
     for turn in every:
         parts = [part for it in turn.members for part in it.alters]
         assert len(parts) == len(set(parts)), turn
-        assert len({it.stage for it in turn.members}) <= 1
+        assert len({it.topology for it in turn.members}) <= 1
 
 
 def test_a_control_that_names_no_part_is_played_alone_and_with_full_every_one() -> None:
@@ -228,11 +215,11 @@ def test_a_control_that_names_no_part_is_played_alone_and_with_full_every_one() 
 def test_a_group_makes_the_change_of_each_member() -> None:
     made: list[str] = []
     pair = [
-        Variant("variant.a", "a", lambda _: made.append("a"), alters=(Part.MASK,)),
-        Variant("variant.b", "b", lambda _: made.append("b"), alters=(Part.GOALS,)),
+        Control("variant.a", "a", lambda _: made.append("a"), alters=(Part.MASK,)),
+        Control("variant.b", "b", lambda _: made.append("b"), alters=(Part.GOALS,)),
     ]
     (turn,) = turns.turns_of(pair, full=False)
-    turn.subject.change(Deployment(policy.read()))
+    turn.subject.change(Deployment(read_policy()))
     assert made == ["a", "b"]
 
 
@@ -240,21 +227,21 @@ def test_the_longest_turns_come_first() -> None:
     ordered = turns.longest_first(turns.turns_of(SUBJECTS, full=False), full=False)
     costs = [turns.seconds(it.subject, full=False) for it in ordered]
     assert costs == sorted(costs, reverse=True)
-    assert isinstance(ordered[0].subject, Variant)
+    assert isinstance(ordered[0].subject, Control)
 
 
 def test_a_cheap_check_whose_step_no_named_check_needs_is_left_out() -> None:
-    mutant = Mutant("masking.x", "x", Place.FILE, ("masking.nothing_is_known_yet",))
+    mutant = Mutant("masking.x", "x", Location.FILE, ("masking.nothing_is_known_yet",))
     assert [it.id for it in turns.checks_for(mutant, full=False) if it.steps] == []
 
 
 # -- the mutation runner --------------------------------------------------------------------------
 
 A, B = (
-    Variant(f"variant.{it}", it, alters=(part,))
+    Control(f"variant.{it}", it, alters=(part,))
     for it, part in (("a", Part.MASK), ("b", Part.GOALS))
 )
-ALARM = {"masking.x": Status.FAIL}
+ALARM = {"masking.x": Status.FAILED}
 
 
 def played(*red: str) -> tuple[dict[str, Row], list[str]]:
@@ -265,11 +252,11 @@ def played(*red: str) -> tuple[dict[str, Row], list[str]]:
         order.append(subject.id)
         return Row(subject, ALARM if subject.id in red else {}, {}, 4.0)
 
-    def told_of_red_group(row: Row) -> None:
+    def on_red_group(row: Row) -> None:
         order.append(f"{row.subject.id} is red")
 
     every = turns.turns_of([A, B], full=False)
-    rows = matrix.play_turns(every, play, at_once=1, told_of_red_group=told_of_red_group)
+    rows = runner.run_turns(every, play, at_once=1, on_red_group=on_red_group)
     return rows, order
 
 
@@ -285,17 +272,17 @@ def test_a_green_group_gives_each_member_its_row() -> None:
 def test_a_red_group_is_played_apart_so_that_the_false_alarm_is_named() -> None:
     rows, order = played("variant.a+1", "variant.b")
     assert order == ["variant.a+1", "variant.a+1 is red", "variant.a", "variant.b"]
-    assert matrix.judge(rows.values(), whole=False).false_alarms == ("variant.b",)
+    assert runner.judge(rows.values(), whole=False).false_alarms == ("variant.b",)
 
 
 def test_a_group_that_is_red_only_together_is_a_false_alarm_of_its_own() -> None:
     rows, _ = played("variant.a+1")
-    assert matrix.judge(rows.values(), whole=False).false_alarms == ("variant.a+1",)
+    assert runner.judge(rows.values(), whole=False).false_alarms == ("variant.a+1",)
     assert rows["variant.a+1"].together == ("variant.a", "variant.b")
 
 
-class OnNothing(Theatre):
-    """Plays on a deployment without a Matomo."""
+class OnNothing(MutationRunner):
+    """Runs on a deployment without a Matomo."""
 
     @contextmanager
     def deployment(self, subject: Subject) -> Iterator[Deployment]:  # noqa: ARG002
@@ -303,13 +290,13 @@ class OnNothing(Theatre):
         yield Deployment(self.policy)
 
 
-def on_nothing(seconds: float = 5.0) -> Theatre:
+def on_nothing(seconds: float = 5.0) -> MutationRunner:
     absent: Any = None
-    return OnNothing(absent, absent, policy.read(), seconds)
+    return OnNothing(absent, absent, read_policy(), seconds)
 
 
 def wrong(change: Callable[[Deployment], object]) -> Mutant:
-    return Mutant("masking.wrong", "wrong", Place.FILE, ("masking.x",), change)
+    return Mutant("masking.wrong", "wrong", Location.FILE, ("masking.x",), change)
 
 
 @pytest.mark.parametrize(
@@ -321,12 +308,12 @@ def test_a_change_that_raises_is_not_made_and_the_rest_goes_on(
     def change(_: Deployment) -> None:
         raise error("no such thing")
 
-    mutants = [wrong(change), Mutant("masking.next", "x", Place.FILE, ("masking.x",))]
-    rows = on_nothing().play_all(mutants, full=False, at_once=1)
+    mutants = [wrong(change), Mutant("masking.next", "x", Location.FILE, ("masking.x",))]
+    rows = on_nothing().run_all(mutants, full=False, at_once=1)
     assert [row.subject.id for row in rows] == ["masking.wrong", "masking.next"]
     assert f"{error.__name__}: " in rows[0].not_made
     assert "no such thing" in rows[0].traceback
-    assert matrix.judge(rows[:1], whole=False).not_made == ("masking.wrong",)
+    assert runner.judge(rows[:1], whole=False).not_made == ("masking.wrong",)
 
 
 def test_a_deployment_that_cannot_be_made_is_its_rows_and_the_rest_goes_on() -> None:
@@ -339,8 +326,8 @@ def test_a_deployment_that_cannot_be_made_is_its_rows_and_the_rest_goes_on() -> 
                 yield made
 
     absent: Any = None
-    mutants = [wrong(lambda _: None), Mutant("masking.next", "x", Place.FILE, ("masking.x",))]
-    rows = Broken(absent, absent, policy.read()).play_all(mutants, full=False, at_once=1)
+    mutants = [wrong(lambda _: None), Mutant("masking.next", "x", Location.FILE, ("masking.x",))]
+    rows = Broken(absent, absent, read_policy()).run_all(mutants, full=False, at_once=1)
     assert rows[0].not_made == "OSError: no space left on device"
     assert len(rows) == 2
 
@@ -350,16 +337,16 @@ def test_a_change_has_a_time_limit() -> None:
         while True:
             time.sleep(seconds_left(0.05))
 
-    row = on_nothing(0.2).play(wrong(change), [])
+    row = on_nothing(0.2).run(wrong(change), [])
     assert "the change of masking.wrong to end within 0 s" in row.not_made
 
 
 def test_a_change_that_does_not_heed_its_limit_is_left_to_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(matrix, "CLEAN_UP_SECONDS", 0.1)
+    monkeypatch.setattr(runner, "CLEAN_UP_SECONDS", 0.1)
     ended = threading.Event()
-    row = on_nothing(0.1).play(wrong(lambda _: ended.wait(20)), [])
+    row = on_nothing(0.1).run(wrong(lambda _: ended.wait(20)), [])
     ended.set()
     assert row.not_made.startswith("TimeoutError")
     assert row.seconds < 10

@@ -1,4 +1,4 @@
-"""image/policy.toml is read strictly, and image/config keeps to its list of plugins."""
+"""The policy is read strictly; what it does not say is not promised; a former one is migrated."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,15 @@ import pytest
 
 from matomo_harness import policy
 from matomo_harness.errors import WrongInputError
+from matomo_harness.gate.catalogue import ALL, PROMISES, SECTIONS, read_policy
+from matomo_harness.gate.promises.masking.checks import Masking
+from matomo_harness.gate.promises.plugins.checks import Plugins
+from matomo_harness.policy import Policy, is_promise
+from matomo_harness.policy.migrate import migrated
 from matomo_harness.settings import ROOT
 
 TEXT = policy.POLICY_FILE.read_text()
+FORMER = Path(__file__).with_name("policy_of_0_1.toml")
 
 
 def written(directory: Path, text: str) -> Path:
@@ -18,34 +24,127 @@ def written(directory: Path, text: str) -> Path:
     return path
 
 
-def test_the_repository_s_policy_promises_two_masked_bytes() -> None:
-    assert policy.read().privacy.masked_bytes == 2
+def test_the_policy_of_this_repository_promises_two_masked_bytes() -> None:
+    assert read_policy().section(Masking).bytes == 2
+
+
+# -- mistakes -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("before", "after", "complaint"),
     [
-        ("masked_bytes = 2", "maskd_bytes = 2", "unknown: maskd_bytes"),
-        ("masked_bytes = 2", "masked_bytes = 5", "masked_bytes = 5"),
-        ("masked_bytes = 2", "masked_bytes = true", "privacy.masked_bytes to be a whole number"),
-        ("masked_bytes = 2", "masked_bytes = 'two'", "'two'"),
-        ("user_ids_stored = false", "", "user_ids_stored"),
-        ("user_ids_stored = false", "user_ids_stored = 0", "true or false"),
-        ("referrers = 5000", "referrers = -1", "archiving.maximum_rows"),
-        ("[privacy]", "[privacy", "readable TOML"),
+        ("bytes = 2", "byts = 2", "[masking] byts: unknown, nearest: bytes"),
+        ("bytes = 2", "bytes = 5", "[masking] bytes: input should be less than or equal to 4"),
+        ("bytes = 2", "bytes = true", "[masking] bytes: input should be a valid integer"),
+        ("bytes = 2", "bytes = 'two'", "seen: 'two'"),
+        ("none_stored = true", "none_stored = 1", "[user_ids] none_stored: input should be a"),
+        ("referrers = 5000", "referrers = '5000'", "[archiving] maximum_rows.referrers"),
+        ("[masking]", "[maskin]", "[maskin]: unknown, nearest: masking"),
+        ("[masking]", "[privacy]", "[privacy]: unknown; matomo-harness policy migrate"),
+        ("[masking]", "[masking", "readable TOML"),
+        ("active = [", "active = [1,", "[plugins] active.0"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, before: str, after: str, complaint: str) -> None:
     assert before in TEXT
     with pytest.raises(WrongInputError, match=re.escape(complaint)):
-        policy.read(written(tmp_path, TEXT.replace(before, after, 1)))
+        read_policy(written(tmp_path, TEXT.replace(before, after, 1)))
+
+
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    text = TEXT.replace("bytes = 2", "bytes = 5").replace("arrives = true", "arives = true")
+    with pytest.raises(WrongInputError) as refused:
+        read_policy(written(tmp_path, text))
+    assert "[masking] bytes: input" in refused.value.seen
+    assert "[mail] arives: unknown" in refused.value.seen
+
+
+# -- what is promised -----------------------------------------------------------------------------
+
+KEYS = [f"{kind.table}.{name}" for kind in SECTIONS for name in kind.model_fields]
+
+
+def test_an_empty_policy_promises_nothing_but_what_always_holds(tmp_path: Path) -> None:
+    promised = read_policy(written(tmp_path, ""))
+    for check in ALL:
+        values = [promised.value(key) for key in check.proves]
+        of_defaults = [value for value in values if is_promise(value)]
+        assert all(isinstance(value, int | tuple) for value in of_defaults), check.id
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_is_proven_by_a_check_or_read_by_one(key: str) -> None:
+    assert any(key in check.proves for check in ALL) or key in READ_BESIDE, key
+
+
+READ_BESIDE = {
+    "plugins.where_present": "plugins.nothing_else_is_active",
+    "plugins.allowed_events": "plugins.nobody_else_decides",
+    "environment.may_be_set": "environment.no_other_variable",
+}
+"""Keys that widen what another key promises, and the check that reads them."""
+
+
+def test_every_check_names_keys_that_there_are_or_guards_what_always_holds() -> None:
+    named = {key for check in ALL for key in check.proves}
+    assert named <= set(KEYS)
+    assert set(READ_BESIDE.values()) <= {check.id for check in ALL}
+
+
+def test_every_check_has_a_sentence_a_remedy_and_a_severity() -> None:
+    for check in ALL:
+        assert check.sentence.endswith("."), check.id
+        assert check.remedy.endswith("."), check.id
+        assert check.severity, check.id
+        assert re.fullmatch(r"([A-Z]\d+)?", check.failure_mode), check.id
+
+
+def test_every_promise_has_a_sentence_and_checks() -> None:
+    assert all(promise.sentence.endswith(".") and promise.checks for promise in PROMISES)
+
+
+def test_a_policy_with_another_section_is_another_policy() -> None:
+    changed = read_policy().with_section(Masking(bytes=3))
+    assert (changed.value("masking.bytes"), read_policy().value("masking.bytes")) == (3, 2)
+    assert Policy().section(Masking).bytes is None
+
+
+# -- files beside it ------------------------------------------------------------------------------
 
 
 def test_the_configuration_lists_the_plugins_of_the_policy() -> None:
     config = (ROOT / "image/config/config.ini.php").read_text()
     required = re.findall(r'(?m)^Plugins\[\] = "(\w+)"$', config)
     optional = re.findall(r'(?m)^Plugins\[\] = "(\w+)" ; optional$', config)
-    promised = policy.read().plugins
-    assert sorted(required) == sorted(promised.active)
+    promised = read_policy().section(Plugins)
+    assert sorted(required) == sorted(promised.active or ())
     assert sorted(optional) == sorted(promised.where_present)
     assert "UserId" not in required + optional
+
+
+def test_the_published_schema_is_of_these_sections() -> None:
+    """`matomo-harness policy schema > image/policy.schema.json` after a change."""
+    assert policy.SCHEMA_FILE.read_text() == policy.schema_of(SECTIONS)
+    assert TEXT.startswith(f"#:schema ./{policy.SCHEMA_FILE.name}\n")
+
+
+# -- the release before ---------------------------------------------------------------------------
+
+
+def test_a_policy_of_the_release_before_promises_the_same_by_its_new_names(tmp_path: Path) -> None:
+    text = migrated(FORMER)
+    assert read_policy(written(tmp_path, text)).sections == read_policy().sections
+    assert "# The same since 5.8." in text, "comments are kept"
+
+
+def test_only_a_policy_of_the_release_before_is_migrated(tmp_path: Path) -> None:
+    with pytest.raises(WrongInputError, match="has none of privacy, login"):
+        migrated(written(tmp_path, TEXT))
+    with pytest.raises(WrongInputError, match="readable TOML"):
+        migrated(written(tmp_path, "[privacy"))
+
+
+def test_a_policy_of_the_release_before_is_refused_with_the_way_out() -> None:
+    with pytest.raises(WrongInputError, match="matomo-harness policy migrate"):
+        read_policy(FORMER)

@@ -9,49 +9,46 @@ from pathlib import Path
 
 import pytest
 
-from matomo_harness import gate, policy
+from matomo_harness import gate
 from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core import runner as run
-from matomo_harness.gate.core.check import (
-    Capability,
-    Check,
-    Finding,
-    Group,
-    Status,
-    Step,
-    holds,
-    with_needed,
-)
-from matomo_harness.gate.core.once import once, result_of
+from matomo_harness.gate.core.check import Capability, Check, Finding, Group, Status, holds
+from matomo_harness.gate.core.context import Context, Step, needs_of
+from matomo_harness.gate.core.once import once
 from matomo_harness.gate.core.runner import Result, Runner, lanes
-from matomo_harness.gate.core.target import Target
-from matomo_harness.gate.probes import look as looks
-from matomo_harness.gate.probes.look import Look
-from matomo_harness.gate.promises import ALL
+from matomo_harness.gate.core.target import Http, Permissions, Target
+from matomo_harness.gate.probes import reports
+from matomo_harness.gate.probes.reports import ArchiverRun, Scheduler
+from matomo_harness.gate.probes.traffic import Traffic
+from matomo_harness.matomo.database import Database
+from matomo_harness.policy import Policy, Section
 from matomo_harness.time_limit import TimeLimitError, seconds_left, within
 
-PROMISED = policy.read()
+PROMISED = read_policy()
 GATE = Path(gate.__file__).parent
 
 
-def healthy(_: Look) -> Finding:
+def healthy() -> Finding:
     return holds(True, "this", "this")
 
 
-def check(name: str, looking: Callable[[Look], Finding] = healthy, **more: object) -> Check:
-    capabilities: frozenset[Capability] = frozenset()
-    return Check(f"test.{name}", "It is so.", capabilities, looking, **more)  # type: ignore[arg-type]
+def check(name: str, looking: Callable[..., Finding] = healthy, **more: object) -> Check:
+    needed = needs_of(looking)
+    declared = {"capabilities": needed.capabilities, "steps": needed.steps, **more}
+    return Check(f"test.{name}", "It is so.", looking, **declared)  # type: ignore[arg-type]
 
 
-def raising(error: BaseException) -> Callable[[Look], Finding]:
-    def looking(_: Look) -> Finding:
+def raising(error: BaseException) -> Callable[[], Finding]:
+    def looking() -> Finding:
         raise error
 
     return looking
 
 
-def target(**capabilities: object) -> Target:
-    return Target("http://127.0.0.1:9", PROMISED, **capabilities)  # type: ignore[arg-type]
+def target(*, policy: Policy | None = None, **capabilities: object) -> Target:
+    http = Http("http://127.0.0.1:9")
+    return Target(http, policy or PROMISED, **capabilities)  # type: ignore[arg-type]
 
 
 def run_on(looked_at: Target, *checks: Check, at_once: int = 1) -> dict[str, Result]:
@@ -81,16 +78,16 @@ def test_whatever_a_check_raises_is_its_own_error_with_a_traceback(
     ((name, text),) = bad.files
     assert name == run.TRACEBACK
     assert "in looking" in str(text), "the traceback leads to the check"
-    assert results["test.good"].status is Status.PASS
+    assert results["test.good"].status is Status.PASSED
 
 
-def _in_a_pool(look: Look) -> Finding:
+def _in_a_pool() -> Finding:
     with ThreadPoolExecutor(1) as aside:
-        return aside.submit(raising(RuntimeError("aside")), look).result()
+        return aside.submit(raising(RuntimeError("aside"))).result()
 
 
-def _in_a_thread_that_nobody_asks(look: Look) -> Finding:
-    thread = threading.Thread(target=raising(RuntimeError("aside")), args=[look])
+def _in_a_thread_that_nobody_asks() -> Finding:
+    thread = threading.Thread(target=raising(RuntimeError("aside")))
     thread.start()
     thread.join()
     return holds(True, "this", "this")
@@ -99,12 +96,12 @@ def _in_a_thread_that_nobody_asks(look: Look) -> Finding:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("looking", [_in_a_pool, _in_a_thread_that_nobody_asks])
 def test_an_error_in_a_thread_of_a_check_is_its_error(
-    looking: Callable[[Look], Finding],
+    looking: Callable[[], Finding],
 ) -> None:
     results = run_on(target(), check("bad", looking), check("good"))
     assert results["test.bad"].status is Status.ERROR
     assert "RuntimeError: aside" in results["test.bad"].seen
-    assert results["test.good"].status is Status.PASS
+    assert results["test.good"].status is Status.PASSED
 
 
 def test_a_check_that_hangs_is_an_error_and_the_next_goes_on(
@@ -113,7 +110,7 @@ def test_a_check_that_hangs_is_an_error_and_the_next_goes_on(
     monkeypatch.setattr(run, "CLEAN_UP_SECONDS", 0.1)
     forever = threading.Event()
 
-    def looking(_: Look) -> Finding:
+    def looking() -> Finding:
         forever.wait(60)
         return holds(True, "", "")
 
@@ -123,7 +120,7 @@ def test_a_check_that_hangs_is_an_error_and_the_next_goes_on(
     assert hung.status is Status.ERROR
     assert "could not be ended" in hung.seen
     assert time.monotonic() - begun < 30, "it is not waited for"
-    assert runner.run(check("good")).status is Status.PASS
+    assert runner.run(check("good")).status is Status.PASSED
     forever.set()
 
 
@@ -144,78 +141,173 @@ def test_an_operation_gets_no_more_than_is_left() -> None:
         assert seconds_left(2) == 2
 
 
-# -- steps ----------------------------------------------------------------------------------------
+# -- steps and parameters -------------------------------------------------------------------------
 
-ABLE = {"token": "a", "may_hit": True, "may_change": True}
-
-
-@pytest.fixture
-def performed(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
-    """What the runner did, in its order; no step does anything."""
-    done: list[Step] = []
-
-    def act(step: Step) -> Callable[[Look], object]:
-        return lambda _: done.append(step)
-
-    monkeypatch.setattr(looks, "ACTIONS", {it: act(it) for it in Step})
-    return done
+DONE: list[str] = []
+"""What the steps of these tests did, in their order."""
 
 
-def test_a_step_is_done_once_and_before_the_check(performed: list[Step]) -> None:
-    steps = with_needed([Step.TRAFFIC])
-    results = run_on(target(**ABLE), check("a", steps=steps), check("b", steps=steps), at_once=2)
-    assert [it.status for it in results.values()] == [Status.PASS, Status.PASS]
-    assert performed == [Step.SITE, Step.TRAFFIC]
+@pytest.fixture(autouse=True)
+def _nothing_done() -> None:
+    DONE.clear()
 
 
-def test_what_any_check_wants_archived_is_sent_before_the_archiver_runs(
-    performed: list[Step],
-) -> None:
-    run_on(
-        target(**ABLE),
-        check("archived", steps=with_needed([Step.TRAFFIC, Step.ARCHIVES])),
-        check("counted", steps=with_needed([Step.COUNTED_VISITS])),
-        check("skipped", steps=with_needed([Step.SECOND_ARCHIVER_RUN])),
-    )
-    before = performed.index(Step.ARCHIVER_RUN)
-    assert {Step.TRAFFIC, Step.COUNTED_VISITS} <= set(performed[:before])
+class Site(Step, needs={Capability.HITS}):
+    """A site is made."""
+
+    def __init__(self) -> None:
+        DONE.append("site")
 
 
-def test_a_step_that_failed_is_an_error_that_names_it_and_is_not_tried_again(
-    performed: list[Step], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried = []
+class Sent(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
+    """Hits are sent."""
 
-    def fail(_: Look) -> None:
-        tried.append(1)
-        raise BrokenPromiseError(expected="it", seen="exit code 127", next_command="look")
+    def __init__(self, site: Site) -> None:
+        DONE.append("sent")
+        self.site = site
 
-    monkeypatch.setitem(looks.ACTIONS, Step.ARCHIVER_RUN, fail)
-    steps = with_needed([Step.ARCHIVES])
+
+class Archived(Step, needs={Capability.CHANGE}):
+    """The archiver runs."""
+
+    def __init__(self, _sent: Sent) -> None:
+        DONE.append("archived")
+        raise BrokenPromiseError(expected="an end", seen="exit code 127", next_command="look")
+
+
+class Reported(Step):
+    """The archiver makes reports."""
+
+    def __init__(self, _archived: Archived) -> None:
+        DONE.append("reported")
+
+
+class Probe:
+    """Looks through what was sent."""
+
+    def __init__(self, sent: Sent, database: Database | None) -> None:
+        DONE.append("probe")
+        self.sent, self.database = sent, database
+
+
+ABLE = Permissions(may_hit=True, may_change=True)
+
+
+def of_sent(sent: Sent) -> Finding:
+    return holds(isinstance(sent.site, Site), "this", "this")
+
+
+def of_probe(probe: Probe) -> Finding:
+    return holds(probe.database is None, "no database", probe.database)
+
+
+def of_reported(_reported: Reported) -> Finding:
+    return holds(True, "this", "this")
+
+
+def of_a_database(database: Database) -> Finding:
+    return holds(bool(database), "one", "one")
+
+
+def test_a_step_is_done_once_and_before_the_check() -> None:
+    results = run_on(target(permissions=ABLE), check("a", of_sent), check("b", of_sent), at_once=2)
+    assert [result.status for result in results.values()] == [Status.PASSED, Status.PASSED]
+    assert DONE == ["site", "sent"]
+
+
+def test_what_a_probe_needs_is_needed_by_the_check_and_what_may_be_none_is_not() -> None:
+    results = run_on(target(permissions=ABLE), check("a", of_probe), check("b", of_probe))
+    assert [result.status for result in results.values()] == [Status.PASSED, Status.PASSED]
+    assert DONE == ["site", "sent", "probe"]
+    assert run_on(target(), check("a", of_probe))["test.a"].status is Status.SKIPPED
+
+
+def test_a_step_that_failed_is_an_error_that_names_it_and_is_not_tried_again() -> None:
     results = run_on(
-        target(**ABLE), check("a", steps=steps), check("b", steps=steps), check("good")
+        target(permissions=ABLE),
+        *(check("a", of_reported), check("b", of_reported), check("good")),
     )
     for name in ("test.a", "test.b"):
         assert results[name].status is Status.ERROR
-        assert str(Step.ARCHIVER_RUN) in results[name].expected
+        assert "the step 'The archiver runs'" in results[name].expected
         assert "exit code 127" in results[name].seen
-    assert results["test.good"].status is Status.PASS
-    assert len(tried) == 1
-    assert Step.ARCHIVES not in performed
-
-
-def test_a_check_that_reads_a_step_it_does_not_declare_is_an_error(performed: list[Step]) -> None:
-    del performed
-    reading = check("reads", lambda look: holds(bool(look.day.archived), "", ""))
-    result = run_on(target(**ABLE), reading)["test.reads"]
-    assert result.status is Status.ERROR
-    assert "Step.ARCHIVER_RUN" in result.seen
+    assert results["test.good"].status is Status.PASSED
+    assert DONE.count("archived") == 1
+    assert "reported" not in DONE
 
 
 def test_a_check_is_skipped_where_the_target_lacks_what_its_steps_need() -> None:
-    result = run_on(target(token="a"), check("a", steps=(Step.TRAFFIC,)))["test.a"]
-    assert result.status is Status.SKIP
+    result = run_on(target(), check("a", of_sent))["test.a"]
+    assert result.status is Status.SKIPPED
     assert Capability.HITS.value in result.seen
+
+
+def test_a_parameter_is_a_capability_that_is_needed() -> None:
+    assert needs_of(of_a_database).capabilities == {Capability.DATABASE}
+    assert run_on(target(), check("a", of_a_database))["test.a"].status is Status.SKIPPED
+
+
+def test_a_parameter_without_a_class_is_refused() -> None:
+    def of_anything(sent) -> Finding:  # type: ignore[no-untyped-def]
+        return holds(bool(sent), "", "")
+
+    with pytest.raises(TypeError, match="sent: expected a class"):
+        needs_of(of_anything)
+
+
+class Late(Step):
+    """What a later check wants archived is sent."""
+
+    def __init__(self) -> None:
+        DONE.append("late")
+
+
+def test_what_any_check_wants_archived_is_sent_before_the_archiver_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Archiver(Scheduler):
+        def __init__(self) -> None:
+            super().__init__(None, None)
+
+        def archive(self) -> int:
+            DONE.append("archived")
+            return 0
+
+    monkeypatch.setattr(reports, "SENT_BEFORE", (Late, Traffic))
+    context = Context(target(permissions=ABLE), {Late})
+    assert ArchiverRun(context, Archiver(), None).exit_code == 0
+    assert DONE == ["late", "archived"], "and what no check wants is not sent"
+
+
+# -- what the policy promises ---------------------------------------------------------------------
+
+
+class Promised(Section, table="test"):
+    """For these tests."""
+
+    kept: bool | None = None
+    bytes: int | None = None
+    least: int = 7
+
+
+@pytest.mark.parametrize(
+    ("section", "proves", "status"),
+    [
+        (Promised(), ("test.kept",), Status.NOT_PROMISED),
+        (Promised(kept=False), ("test.kept",), Status.NOT_PROMISED),
+        (Promised(kept=True), ("test.kept",), Status.PASSED),
+        (Promised(bytes=0), ("test.bytes",), Status.PASSED),
+        (Promised(), ("test.least",), Status.PASSED),
+        (Promised(bytes=1), ("test.kept", "test.bytes"), Status.PASSED),
+        (Promised(), ("other.key",), Status.NOT_PROMISED),
+        (Promised(), (), Status.PASSED),
+    ],
+)
+def test_what_is_not_promised_is_not_run(
+    section: Promised, proves: tuple[str, ...], status: Status
+) -> None:
+    looked_at = target(policy=Policy({Promised: section}))
+    assert run_on(looked_at, check("a", proves=proves))["test.a"].status is status
 
 
 def test_no_work_is_in_an_assertion() -> None:
@@ -227,7 +319,7 @@ def test_no_work_is_in_an_assertion() -> None:
 
 
 def test_a_shared_web_root_is_no_web_root_of_its_own() -> None:
-    (writing,) = (it for it in ALL if it.id == "drift.nothing_runs_beside_matomo")
+    (writing,) = (it for it in ALL if it.id == "code.nothing_runs_beside_matomo")
     assert Capability.WEB_ROOT in writing.capabilities
 
 
@@ -248,8 +340,8 @@ def test_nothing_looks_while_a_check_is_alone() -> None:
     at_work: set[str] = set()
     beside: list[set[str]] = []
 
-    def looking(name: str) -> Callable[[Look], Finding]:
-        def work(_: Look) -> Finding:
+    def looking(name: str) -> Callable[[], Finding]:
+        def work() -> Finding:
             at_work.add(name)
             time.sleep(0.02)
             if name.startswith("alone"):
@@ -274,10 +366,6 @@ class _Thing:
         time.sleep(0.05)
         self.made += 1
         return self.made
-
-    @result_of(Step.TRAFFIC)
-    def result(self) -> str:
-        return "sent"
 
 
 def test_several_threads_get_one_value() -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from matomo_harness.gate.core.check import Check
     from matomo_harness.gate.core.runner import Result
-    from matomo_harness.gate.mutation.matrix import Row
+    from matomo_harness.gate.mutation.runner import Row
 
 app = typer.Typer(
     add_completion=False,
@@ -226,7 +226,7 @@ def gate(
     ] = None,
     policy: Annotated[Path, typer.Option(help="What is promised.")] = POLICY_FILE,
     only: Annotated[
-        str, typer.Option(help="Only these checks: ids, areas, or patterns such as masking.*")
+        str, typer.Option(help="Only these checks: ids, promises, or patterns such as masking.*")
     ] = "",
     listed: Annotated[
         bool, typer.Option("--list", help="List the checks, and look at nothing.")
@@ -260,7 +260,8 @@ def gate(
     counts = document["counts"]
     progress.console.print(
         f"{len(document['checks'])} checks: {counts['pass']} kept, {counts['fail']} broken,"
-        f" {counts['error']} not decided, {counts['skip']} not looked at."
+        f" {counts['error']} not decided, {counts['skip']} not looked at,"
+        f" {counts['waived']} waived; {counts['not promised']} not promised."
         f" Next: open {os.path.relpath(gates.DIRECTORY / 'index.html')}"
     )
     report.require_kept(document, gates.DIRECTORY)
@@ -273,9 +274,11 @@ def _print_checks(
         told = [
             {
                 "id": check.id,
-                "promise": check.promise,
+                "promise": check.sentence,
+                "proves": list(check.proves),
+                "severity": check.severity.name.lower(),
                 "capabilities": sorted(it.name.lower() for it in check.capabilities),
-                "steps": [it.name.lower() for it in check.steps],
+                "steps": [step.__name__ for step in check.steps],
                 "seconds": seconds.get(check.id),
             }
             for check in checks
@@ -286,7 +289,7 @@ def _print_checks(
     for check in checks:
         needs = ", ".join(sorted(it.name.lower() for it in check.capabilities))
         took = seconds.get(check.id)
-        table.add_row(check.id, check.promise, needs, "" if took is None else f"{took:.1f}")
+        table.add_row(check.id, check.sentence, needs, "" if took is None else f"{took:.1f}")
     out.print(table)
     out.print("Seconds are those of the gate's last run here. Next: matomo-harness explain CHECK")
 
@@ -305,6 +308,9 @@ def explain(
         return
     for told in explained:
         out.print(f"[bold]{told.id}[/bold]  {escape(told.proves)}")
+        out.print(f"  keys     {', '.join(told.keys) or 'none: it guards what always holds'}")
+        out.print(f"  severity {told.severity}; failure mode {told.failure_mode or 'none known'}")
+        out.print(f"  remedy   {escape(told.remedy)}")
         out.print(f"  needs    {'; '.join(told.needs) or 'nothing but an address'}")
         out.print(f"  steps    {'; '.join(told.steps) or 'none'}")
         for mutant, breaks in told.mutants.items():
@@ -321,6 +327,36 @@ def _print_result(result: "Result") -> None:
     elif progress.console.is_terminal or result.status == "skip":
         reason = f": {result.seen}" if result.status == "skip" else ""
         progress.console.print(f"{result.status:5} {result.check.id}[dim]{escape(reason)}[/dim]")
+
+
+policy_app = typer.Typer(help="The policy file: what is promised.", no_args_is_help=True)
+app.add_typer(policy_app, name="policy")
+
+
+@policy_app.command()
+def migrate(
+    file: Annotated[Path, typer.Argument(help="A policy of the release before.")] = POLICY_FILE,
+    write: Annotated[bool, typer.Option("--write", help="Into the file, not to see.")] = False,
+) -> None:
+    """Turn a policy file of the release before into one of today's; comments are kept."""
+    from matomo_harness.policy.migrate import migrated
+
+    text = migrated(file)
+    if not write:
+        print(text, end="")  # noqa: T201  to be piped
+        progress.console.print(f"Next: matomo-harness policy migrate --write {file}")
+        return
+    file.write_text(text)
+    progress.console.print(f"{file} is migrated. Next: matomo-harness gate --policy {file}")
+
+
+@policy_app.command()
+def schema() -> None:
+    """Print the JSON schema of a policy file, by which an editor completes and checks it."""
+    from matomo_harness.gate.catalogue import SECTIONS
+    from matomo_harness.policy import schema_of
+
+    print(schema_of(SECTIONS), end="")  # noqa: T201  to be piped
 
 
 @app.command()
@@ -357,7 +393,7 @@ def mutants(
     with Progress(*columns, TimeElapsedColumn(), console=progress.console) as bar:
         task = bar.add_task("mutants", total=len(subjects))
 
-        def told(row: "Row") -> None:
+        def on_row(row: "Row") -> None:
             bar.advance(task)
             if not bar.console.is_terminal:  # a log has no bar
                 done = f"{bar.tasks[task].completed:.0f}/{len(subjects)}"
@@ -365,12 +401,19 @@ def mutants(
             if said := _what_went_wrong(row):
                 bar.console.print(escape(said), style="red", soft_wrap=True)
 
-        def told_of_red_group(row: "Row") -> None:
-            said = f"red together, played apart: {_what_went_wrong(row)}"
+        def on_red_group(row: "Row") -> None:
+            said = f"red together, run apart: {_what_went_wrong(row)}"
             bar.console.print(escape(said), soft_wrap=True)
 
         whole = not only and not part
-        document = operation.play(settings, subjects, full=full, whole=whole, told=told, shard=part)
+        document = operation.run(
+            *(settings, subjects),
+            full=full,
+            whole=whole,
+            on_row=on_row,
+            on_red_group=on_red_group,
+            shard=part,
+        )
     if json_output:
         out.print_json(json.dumps(document))
     for title in ("not_made", "killed_by_another_promise", "checks_without_a_kill"):
@@ -384,14 +427,14 @@ def mutants(
 
 def _what_went_wrong(row: "Row") -> str:
     """Return a line where a row is not as it should be; else nothing."""
-    from matomo_harness.gate.mutation import matrix
-    from matomo_harness.gate.mutation.mutant import Mutant
+    from matomo_harness.gate.mutants import Mutant
+    from matomo_harness.gate.mutation import runner
 
     name = row.subject.id
     if row.not_made:
         return f"not made: {name}: {row.not_made}"
     if isinstance(row.subject, Mutant):
-        lost = matrix.missed(row)
+        lost = runner.missed(row)
         return f"survived: {name}: not red: {', '.join(lost)}" if lost else ""
     alarms = [f"{check}: {row.seen[check]}" for check in sorted(row.red)]
     return f"false alarm: {name}: {'; '.join(alarms)}" if alarms else ""

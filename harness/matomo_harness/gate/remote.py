@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import requests
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
-from matomo_harness.gate.core.target import PATIENCE, Target
+from matomo_harness.gate.core.target import PATIENCE, Http, Permissions, Target
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.twofactor import Account
@@ -55,13 +55,11 @@ def target(
     if account:
         _require_login(Web(url, authority=authority, time_limit=PATIENCE), account)
     return Target(
-        url=url,
+        http=Http(url, authority, _clear_text(url), PATIENCE),
         policy=policy,
-        authority=authority,
-        clear_text=_clear_text(url),
+        permissions=Permissions(may_hit=allow_hits),
         token=token,
         account=account,
-        may_hit=allow_hits,
         about={"address": url, "Matomo": version},
     )
 

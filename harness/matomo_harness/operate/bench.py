@@ -18,17 +18,15 @@ from xml.etree import ElementTree
 from docker.models.containers import Container
 from rich.table import Table
 
-from matomo_harness import policy
 from matomo_harness.errors import BrokenPromiseError
-from matomo_harness.gate.core import target
+from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core.check import Check
 from matomo_harness.gate.core.runner import run as run_checks
-from matomo_harness.gate.promises import ALL
 from matomo_harness.matomo.web import Parameters
 from matomo_harness.operate import compose, local
 from matomo_harness.operate.gate import AT_ONCE
 from matomo_harness.progress import step
-from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime import images, reaper, targets
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.golden import Golden, golden
 from matomo_harness.runtime.instance import Instance
@@ -325,11 +323,11 @@ def _hits(state: Golden) -> tuple[list[float], list[float]]:
 
 def _gates(state: Golden) -> tuple[float, float, float]:
     """Seconds of the gate with its deployment: in turn, side by side, and one check alone."""
-    promised = policy.read()
+    promised = read_policy()
 
     def gate(checks: Sequence[Check], at_once: int) -> None:
         with Production(state, is_changed=False) as production:
-            run_checks(target.of_production(production, promised), checks, at_once=at_once)
+            run_checks(targets.of_production(production, promised), checks, at_once=at_once)
 
     one = [it for it in ALL if it.id == ONE_CHECK]
     ways = ((ALL, 1), (ALL, AT_ONCE), (one, 1))

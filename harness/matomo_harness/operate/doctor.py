@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from matomo_harness.errors import HarnessError
+from matomo_harness.gate.probes.chromium import system_chromium
 from matomo_harness.operate.prepare import compose_version, playwrights_chromium
-from matomo_harness.runtime.browser import system_chromium
 from matomo_harness.runtime.engine import connect
 from matomo_harness.settings import ROOT
 

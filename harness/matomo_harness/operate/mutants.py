@@ -4,12 +4,11 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from matomo_harness import policy
 from matomo_harness.errors import WrongInputError
-from matomo_harness.gate.mutation import WRITTEN, generated, matrix, report
-from matomo_harness.gate.mutation.matrix import Row, Theatre
-from matomo_harness.gate.mutation.mutant import Subject
-from matomo_harness.gate.mutation.variants import VARIANTS
+from matomo_harness.gate.catalogue import read_policy
+from matomo_harness.gate.mutants import Subject
+from matomo_harness.gate.mutation import CONTROLS, WRITTEN, generated, report, runner
+from matomo_harness.gate.mutation.runner import MutationRunner, Row
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.golden import golden
 from matomo_harness.runtime.shared import shared_servers
@@ -18,7 +17,7 @@ from matomo_harness.shard import Shard
 
 PAGE: Final = REPORTS / "mutants.html"
 PROMISES: Final = {"privacy": ("masking.", "user_ids.")}
-"""Words for several areas."""
+"""Words for several promises."""
 ALL_CHECKS: Final = "all on each"
 QUICK_CHECKS: Final = (
     "all on a control, several controls on one deployment; on a mutant those that it names and its"
@@ -27,18 +26,18 @@ QUICK_CHECKS: Final = (
 
 
 def chosen(words: str, *, with_generated: bool) -> list[Subject]:
-    """Return the mutants and variants that `words` name; all where there are none.
+    """Return the mutants and controls that `words` name; all where there are none.
 
     Args:
-        words: parts of ids, or an area, apart by blanks.
+        words: parts of ids, or a promise, apart by blanks.
         with_generated: those that are made by rule, too.
 
     Raises:
         WrongInputError: nothing has such a name.
     """
-    every: list[Subject] = [*WRITTEN, *VARIANTS]
+    every: list[Subject] = [*WRITTEN, *CONTROLS]
     if with_generated:
-        every += generated.generated(policy.read())
+        every += generated.generated(read_policy())
     parts = [part for word in words.split() for part in PROMISES.get(word, (word,))]
     found = [it for it in every if not parts or any(part in it.id for part in parts)]
     if not found:
@@ -62,43 +61,43 @@ def of_use(subjects: Sequence[Subject], settings: Settings) -> list[Subject]:
     return [it for it in subjects if it.id not in nothing]
 
 
-def play(
+def run(
     settings: Settings,
     subjects: Sequence[Subject],
     *,
     full: bool,
     whole: bool,
-    told: Callable[[Row], None],
-    told_of_red_group: Callable[[Row], None] = lambda _: None,
+    on_row: Callable[[Row], None],
+    on_red_group: Callable[[Row], None] = lambda _: None,
     shard: Shard | None = None,
 ) -> dict[str, Any]:
-    """Play `subjects` and write the matrix; return what mutants.json holds.
+    """Run `subjects` and write the matrix; return what mutants.json holds.
 
     Args:
         settings: which image.
-        subjects: mutants and variants.
+        subjects: mutants and controls.
         full: every check on every mutant, and each control on a deployment of its own.
         whole: all written ones are among `subjects`.
-        told: called with each row as it comes.
-        told_of_red_group: called with the row of a group that is played apart now.
+        on_row: called with each row as it comes.
+        on_red_group: called with the row of a group that runs apart now.
         shard: whose `subjects` these are.
 
     Raises:
         HarnessError: the image cannot be built or started.
     """
-    promised = policy.read()
+    promised = read_policy()
     image, database = images.deployed_image(settings), images.mariadb_base(settings)
     installed = golden(image, database)
-    theatre = Theatre(installed, shared_servers(installed, reaper.this_process()), promised)
+    servers = shared_servers(installed, reaper.this_process())
     at_once = (os.cpu_count() or 1) + 1
-    rows = theatre.play_all(
-        subjects, full=full, at_once=at_once, told=told, told_of_red_group=told_of_red_group
+    rows = MutationRunner(installed, servers, promised).run_all(
+        subjects, full=full, at_once=at_once, on_row=on_row, on_red_group=on_red_group
     )
     about = {
         "image": str(image),
         "database": str(database),
         "Matomo": images.code_version(image.reference),
-        "played": f"shard {shard}" if shard else "all that was asked for",
+        "ran": f"shard {shard}" if shard else "all that was asked for",
         "checks": ALL_CHECKS if full else QUICK_CHECKS,
     }
-    return report.write(rows, matrix.judge(rows, whole=whole), about, REPORTS)
+    return report.write(rows, runner.judge(rows, whole=whole), about, REPORTS)

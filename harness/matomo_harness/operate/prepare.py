@@ -18,8 +18,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from matomo_harness import process
 from matomo_harness.errors import MachineCannotError
+from matomo_harness.gate.probes.chromium import HEADLESS, system_chromium
 from matomo_harness.progress import step
-from matomo_harness.runtime.browser import HEADLESS, system_chromium
 from matomo_harness.runtime.engine import EngineSilentError, connect
 
 ENGINE_LOG: Final = Path("/var/log/matomo-harness-dockerd.log")

@@ -1,10 +1,11 @@
 """image/task.toml: what a task of the deployment gets, on Fargate and here."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from matomo_harness.policy import tables
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from matomo_harness.policy import files
 from matomo_harness.settings import IMAGE_DIRECTORY
 
 TASK_FILE: Final = IMAGE_DIRECTORY / "task.toml"
@@ -12,8 +13,7 @@ CPU: Final = 1024
 """ECS's units of one processor."""
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(BaseModel):
     """The limits of one task.
 
     Args:
@@ -22,9 +22,11 @@ class Task:
         stop_seconds: between the stop signal and SIGKILL; at most 120 on Fargate.
     """
 
-    cpu_units: int
-    memory_mib: int
-    stop_seconds: int
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    cpu_units: int = Field(ge=1)
+    memory_mib: int = Field(ge=1)
+    stop_seconds: int = Field(ge=1, le=120)
 
     @property
     def cpus(self) -> float:
@@ -39,14 +41,15 @@ class Task:
         return {"nano_cpus": nano_cpus, "mem_limit": memory, "memswap_limit": memory}
 
 
-@dataclass(frozen=True)
-class Tasks:
+class Tasks(BaseModel):
     """The tasks of the deployment.
 
     Args:
         web: serves people and the tracker.
         archiver: runs hourly and ends.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     web: Task
     archiver: Task
@@ -58,8 +61,11 @@ def read(path: Path = TASK_FILE) -> Tasks:
     Raises:
         WrongInputError: not TOML, a key that is unknown or missing, or a number that cannot be.
     """
-    tasks = tables.read(path, Tasks)
-    for task in (tasks.web, tasks.archiver):
-        if min(task.cpu_units, task.memory_mib) < 1 or not 1 <= task.stop_seconds <= 120:
-            raise tables.mistake(path, "limits above 0, and stop_seconds up to 120", str(task))
-    return tasks
+    document, _ = files.document(path)
+    try:
+        return Tasks.model_validate(document)
+    except ValidationError as error:
+        seen = "; ".join(
+            f"{'.'.join(map(str, one['loc']))}: {one['msg'].lower()}" for one in error.errors()
+        )
+        raise files.mistake(path, "the limits of [web] and [archiver]", seen) from error

@@ -17,11 +17,11 @@ from matomo_harness.errors import HarnessError, MachineCannotError
 
 if TYPE_CHECKING:
     # Whoever has this plugin installed and does not use it shall not wait for these.
+    from matomo_harness.matomo.mail import Mailbox
     from matomo_harness.runtime.evidence import Watched
     from matomo_harness.runtime.golden import Golden
     from matomo_harness.runtime.images import Image
     from matomo_harness.runtime.instance import Instance
-    from matomo_harness.runtime.mail import Mailbox
     from matomo_harness.runtime.pair import Pair
     from matomo_harness.runtime.production import Production
     from matomo_harness.runtime.reaper import Run

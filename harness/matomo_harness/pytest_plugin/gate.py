@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     # Whoever has this plugin installed and does not use it shall not wait for these.
     from matomo_harness.gate.core.check import Check
     from matomo_harness.gate.core.runner import Result, Runner
+    from matomo_harness.gate.core.verdict import Verdict
+    from matomo_harness.policy import Waiver
     from matomo_harness.runtime.golden import Golden
     from matomo_harness.runtime.production import Production
     from matomo_harness.runtime.reaper import Run
@@ -41,17 +43,21 @@ class Gate:
         runner: of this worker; checks that share a step are asked of one worker.
         run: whose deployment it is.
         secrets: that no message may tell.
+        waivers: of checks that may fail.
     """
 
     production: "Production"
     runner: "Runner"
     run: "Run"
     secrets: tuple[str, ...]
+    waivers: tuple["Waiver", ...] = ()
 
-    def result(self, check: "Check") -> "Result":
+    def verdict(self, check: "Check") -> "Verdict":
         """Run `check`; one that must be alone waits for those that look in other workers."""
+        from matomo_harness.gate.core.verdict import verdict
+
         with self._turn(check):
-            return self.runner.run(check)
+            return verdict([self.runner.run(check)], self.runner.target.policy, self.waivers)
 
     def _turn(self, check: "Check") -> AbstractContextManager[None]:
         from filelock import ReadWriteLock
@@ -74,15 +80,19 @@ def gate_on(golden: "Golden", run: "Run", policy_file: Path, checks: Iterable["C
     Raises:
         HarnessError: the policy holds a mistake, or a container does not come up.
     """
-    from matomo_harness import policy
-    from matomo_harness.gate.core import target
+    from matomo_harness.gate.catalogue import ALL, FORMER_IDS, read_policy
     from matomo_harness.gate.core.runner import Runner
+    from matomo_harness.gate.core.verdict import require_known
+    from matomo_harness.policy import waivers_beside
+    from matomo_harness.runtime import targets
     from matomo_harness.runtime.shared import shared_production
 
-    promised = policy.read(policy_file)
+    promised = read_policy(policy_file)
     production = shared_production(golden, run, "gate")
-    looked_at = target.of_production(production, promised)
-    return Gate(production, Runner(looked_at, checks), run, tuple(looked_at.secrets))
+    looked_at = targets.of_production(production, promised)
+    waivers = require_known(waivers_beside(policy_file), ALL, FORMER_IDS)
+    runner = Runner(looked_at, checks)
+    return Gate(production, runner, run, tuple(looked_at.secrets), waivers)
 
 
 def group_of(check: "Check", name: str = "gate") -> list[pytest.MarkDecorator]:
@@ -141,11 +151,10 @@ class PolicyFile(pytest.File):
         Raises:
             CollectError: the file holds a mistake.
         """
-        from matomo_harness import policy
-        from matomo_harness.gate.promises import ALL
+        from matomo_harness.gate.catalogue import ALL, read_policy
 
         try:
-            policy.read(self.path)
+            read_policy(self.path)
         except HarnessError as error:
             raise self.CollectError(
                 f"expected {error.expected}; seen: {error.seen}; next: {error.next_command}"
@@ -195,22 +204,26 @@ def require_kept(gate: Gate, check: "Check", config: pytest.Config) -> None:
     """
     from matomo_harness.gate.core.check import Status
     from matomo_harness.gate.core.runner import RED
-    from matomo_harness.runtime.evidence import redact
+    from matomo_harness.redaction import redact
 
-    result = gate.result(check)
-    if result.status is Status.SKIP:
+    verdict = gate.verdict(check)
+    (result,) = verdict.results
+    if problem := verdict.problems.get(check.id):
+        raise BrokenCheckError(f"{check.id}: {problem}\n  next: edit waivers.toml")
+    if result.status in (Status.SKIPPED, Status.NOT_PROMISED, Status.WAIVED):
         pytest.skip(result.seen)
     if result.status not in RED:
         return
-    said = [check.promise, f"expected {result.expected}", f"  seen: {result.seen}"]
+    said = [check.sentence, f"expected {result.expected}", f"  seen: {result.seen}"]
     if result.files:
         said.append(f"  evidence: {_write(result, gate.secrets, config)}")
+    said.append(f"  remedy: {check.remedy}")
     said.append(f"  next: matomo-harness explain {check.id}")
     raise BrokenCheckError(redact("\n".join(said), gate.secrets))
 
 
 def _write(result: "Result", secrets: Iterable[str], config: pytest.Config) -> Path:
-    from matomo_harness.runtime.evidence import redact
+    from matomo_harness.redaction import redact
 
     chosen = config.getoption("--matomo-reports")
     root = Path(chosen) if chosen else config.rootpath / "reports"

@@ -18,6 +18,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
 from matomo_harness.errors import HarnessError, MachineCannotError
+from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime.certificates import Certificate, loopback_tls
@@ -30,7 +31,6 @@ DATABASE_ALIAS: Final = "db"
 DATABASE_USER: Final = "matomo"
 SCHEMA: Final = "matomo"
 
-WEB_ROOT: Final = "/var/www/html"
 DATA_DIRECTORY: Final = "/var/lib/mysql"
 """Both in memory. The entrypoint copies 9,000 files of code, and ext4 looks for a while at each
 inode that was freed in the last minute: on disk, a container started just after another was

@@ -8,9 +8,9 @@ from typing import Final, Self
 from docker.types import Mount
 
 from matomo_harness.errors import MachineCannotError
+from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.reaper import Run, this_process
-from matomo_harness.runtime.shell import WEB_ROOT
 
 PLACES: Final = {
     **{part: f"{WEB_ROOT}/{part}" for part in ("config", "misc", "js")},

@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import HarnessError
 from matomo_harness.matomo.web import Web
+from matomo_harness.redaction import REDACTED, redact
 from matomo_harness.runtime.instance import Instance
 
 WEB_ERRORS: Final = re.compile(
@@ -28,10 +29,6 @@ WEB_ERRORS: Final = re.compile(
 DATABASE_ERRORS: Final = re.compile(r"\[ERROR\]|InnoDB: (Error|Assertion)")
 SECRET_KEYS: Final = re.compile(r"(?i)(password|passwd|salt|secret|token|key)$")
 SECRET_OPTIONS: Final = re.compile(r"(?i)salt|secret|token|password|licen[cs]e")
-SECRET_FIELDS: Final = re.compile(
-    r"(?i)((?:password|token|auth|secret|nonce|cookie)[\w\]\[]*(?:=|: ))[^&\s\"]+"
-)
-REDACTED: Final = "(redacted)"
 EFFECTIVE: Final = r"""
 define("PIWIK_ENABLE_DISPATCH", false);
 chdir("/var/www/html");
@@ -160,13 +157,6 @@ def effective_settings(instance: Instance) -> str:
             if SECRET_KEYS.search(key) and value not in ("", 0, "0"):
                 section[key] = REDACTED
     return json.dumps(settings, indent=2)
-
-
-def redact(text: str, known: Sequence[str]) -> str:
-    """Return `text` without the secrets `known`, and without what forms and headers call secret."""
-    for secret in sorted(known, key=len, reverse=True):
-        text = text.replace(secret, REDACTED)
-    return SECRET_FIELDS.sub(rf"\1{REDACTED}", text)
 
 
 def _secrets(instance: Instance) -> list[str]:

@@ -23,6 +23,7 @@ from filelock import FileLock
 from matomo_harness.errors import MachineCannotError, WrongInputError
 from matomo_harness.matomo import config, twofactor
 from matomo_harness.matomo.api import create_token
+from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.progress import step
@@ -43,7 +44,7 @@ from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import ensure_installed
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.servers import WARM_FILES, Installed, Servers
-from matomo_harness.runtime.shell import WEB_ROOT, MatomoShell
+from matomo_harness.runtime.shell import MatomoShell
 
 FILES: Final = Path(__file__).parent / "golden_image"
 GOLDEN_LABEL: Final = "org.matomo-harness.golden"

@@ -26,10 +26,10 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from matomo_harness.errors import BrokenPromiseError, HarnessError, MachineCannotError
 from matomo_harness.matomo import config
 from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.mail import Mailbox
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.runtime.containers import DATABASE_USER, LOOPBACK, SCHEMA, Passwords
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.mail import Mailbox
 from matomo_harness.runtime.shell import LastingShell, MatomoShell, host_of, is_alive
 
 WARM_FILES: Final = "/golden/tmp"

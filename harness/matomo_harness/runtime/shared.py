@@ -14,6 +14,7 @@ from filelock import FileLock
 from testcontainers.core.network import Network
 
 from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.mail import Mailbox
 from matomo_harness.progress import step
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.certificates import Authority
@@ -30,7 +31,7 @@ from matomo_harness.runtime.containers import (
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.golden import Golden
 from matomo_harness.runtime.load_balancer import LoadBalancer
-from matomo_harness.runtime.mail import Mailbox, MailContainer
+from matomo_harness.runtime.mail import MailContainer
 from matomo_harness.runtime.production import ALL_NAMES, BEHIND_TLS, Production
 from matomo_harness.runtime.reaper import Run
 from matomo_harness.runtime.servers import Servers

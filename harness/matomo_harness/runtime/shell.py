@@ -19,10 +19,10 @@ from matomo_harness.errors import (
     MachineCannotError,
     WrongInputError,
 )
+from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime.engine import engine, execute
 
-WEB_ROOT: Final = "/var/www/html"
 ANSWER_SECONDS: Final = 60
 POLL_SECONDS: Final = 0.02
 LAST_LINES: Final = 4
@@ -43,6 +43,11 @@ class MatomoShell:
 
     container: Container
     instance: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the container, as the engine calls it."""
+        return str(self.container.name)
 
     @property
     def config(self) -> str:

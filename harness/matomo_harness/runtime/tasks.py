@@ -3,46 +3,15 @@
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from docker.errors import NotFound
 from docker.models.containers import Container
 
+from matomo_harness.gate.core.target import Task
 from matomo_harness.runtime.engine import engine
 
 MOUNTED: Final = ("Source", "Name", "Destination")
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a container was started from.
-
-    Args:
-        image: its id.
-        environment: its variables.
-        mounts: source or volume and destination of each.
-    """
-
-    image: str
-    environment: Mapping[str, str] = field(repr=False)
-    mounts: frozenset[tuple[str, ...]]
-
-    def differences(self, other: "Task") -> list[str]:
-        """Return what is other in `other`, by name; never a variable's value."""
-        names = self.environment.keys() | other.environment.keys()
-        variables = sorted(
-            it for it in names if self.environment.get(it) != other.environment.get(it)
-        )
-        return [
-            *(
-                [f"image {other.image[:19]} for {self.image[:19]}"]
-                if other.image != self.image
-                else []
-            ),
-            *(f"variable {it}" for it in variables),
-            *(f"mount {it[-1]}" for it in sorted(self.mounts ^ other.mounts)),
-        ]
 
 
 def task(container: Container) -> Task:

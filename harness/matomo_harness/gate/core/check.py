@@ -1,26 +1,39 @@
-"""What a check is: an id, the sentence that it proves, what it needs, and its finding.
-
-A check needs capabilities of the target, and steps that the runner performs before it: hits that
-are sent, an archiver that has run, accounts that are made.
-"""
+"""What a check is: an id, the sentence that it proves, what it needs, and its finding."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from matomo_harness.gate.probes.look import Look
+    from matomo_harness.gate.core.context import Step
 
 
 class Status(StrEnum):
     """How a check ended."""
 
-    PASS = "pass"  # noqa: S105  no password
-    FAIL = "fail"
-    SKIP = "skip"
+    PASSED = "pass"
+    FAILED = "fail"
     ERROR = "error"
+    SKIPPED = "skip"
+    NOT_PROMISED = "not promised"
+    """The policy does not promise what it proves: it was not run, and counts as nothing."""
+    WAIVED = "waived"
+    """It failed, and somebody answers for that until a day that is to come."""
+
+
+class Severity(IntEnum):
+    """What a broken promise costs."""
+
+    LOW = 1
+    """Somebody is hindered."""
+    MEDIUM = 2
+    """Something is told, lost or counted that should not be."""
+    HIGH = 3
+    """A defence is gone, or data is wrong."""
+    CRITICAL = 4
+    """Visitors' or users' data is open, or stored against the promise."""
 
 
 class Capability(StrEnum):
@@ -36,70 +49,6 @@ class Capability(StrEnum):
     SERVICES = "the services around it: proxy, mail relay, archiver (a built image)"
 
 
-class UndeclaredCapabilityError(RuntimeError):
-    """A check uses a capability that it does not declare: a mistake in the check."""
-
-
-T = TypeVar("T")
-
-
-def given(value: T | None, capability: Capability) -> T:
-    """Return what a target offers by `capability`.
-
-    Raises:
-        UndeclaredCapabilityError: nothing; who declares the capability is not run then.
-    """
-    if value is None:
-        raise UndeclaredCapabilityError(f"Capability.{capability.name} is used and not declared")
-    return value
-
-
-class Step(StrEnum):
-    """What the runner does before a check looks, once for all checks; the value says what.
-
-    A check sees the results of the steps that it declares, and of no other.
-    """
-
-    SITE = "a test site is made"
-    TRAFFIC = "test traffic is sent and stored"
-    REFUSED_HITS = "hits that must be refused are sent"
-    COUNTED_VISITS = "visits are sent whose reports are known"
-    ARCHIVER_RUN = "the archiver runs"
-    ARCHIVES = "the archiver makes reports"
-    SECOND_ARCHIVER_RUN = "the archiver runs again"
-    MAILED_REPORT = "a report is mailed"
-    ACCOUNTS = "test accounts without a second factor are made"
-    ENROLLED_ACCOUNT = "a test account with a second factor is made"
-    SECOND_ENROLLED_ACCOUNT = "another test account with a second factor is made"
-
-
-NEEDS: Final[Mapping[Step, tuple[Step, ...]]] = {
-    Step.TRAFFIC: (Step.SITE,),
-    Step.REFUSED_HITS: (Step.SITE,),
-    Step.ARCHIVES: (Step.ARCHIVER_RUN,),
-    Step.SECOND_ARCHIVER_RUN: (Step.COUNTED_VISITS, Step.ARCHIVES),
-    Step.MAILED_REPORT: (Step.TRAFFIC, Step.ARCHIVES),
-    Step.SECOND_ENROLLED_ACCOUNT: (Step.ENROLLED_ACCOUNT,),
-}
-"""Steps that must have succeeded before another."""
-REQUIRED: Final[Mapping[Step, frozenset[Capability]]] = {
-    **dict.fromkeys(Step, frozenset({Capability.CHANGE})),
-    **dict.fromkeys((Step.SITE, Step.TRAFFIC), frozenset({Capability.HITS, Capability.API})),
-}
-"""Capabilities without which a step is not performed."""
-
-
-def with_needed(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """Return `steps` and all that they need, in the order in which they are performed."""
-    wanted: set[Step] = set()
-    ahead = list(steps)
-    while ahead:
-        step = ahead.pop()
-        wanted.add(step)
-        ahead += NEEDS.get(step, ())
-    return tuple(step for step in Step if step in wanted)
-
-
 class Group(StrEnum):
     """Checks that share what one worker has at hand, or that would disturb each other."""
 
@@ -110,14 +59,6 @@ class Group(StrEnum):
     WEB_ROOT = "web root"
     ALONE = "alone"
     """Nothing else may look meanwhile: the check breaks something for a moment."""
-
-
-GROUP_OF_STEP: Final[Mapping[Step, Group]] = {
-    **dict.fromkeys(Step, Group.TRAFFIC),
-    Step.ACCOUNTS: Group.ACCOUNTS,
-    **dict.fromkeys((Step.ENROLLED_ACCOUNT, Step.SECOND_ENROLLED_ACCOUNT), Group.ENROLLED),
-}
-"""Who shares the results of a step; a test site is made in a moment and found by its name."""
 
 
 class CannotTellError(Exception):
@@ -146,90 +87,41 @@ class Check:
     """One promise and how to see whether it is kept.
 
     Args:
-        id: `area.name`.
-        promise: the sentence that it proves.
+        id: `promise.name`, which stays the same whatever its function is called.
+        sentence: what it proves.
+        run: looks, and says what it saw; its parameters are what it needs (context.py).
+        proves: keys of the policy, `section.key`; where none of them is promised, the check is not
+            run. Empty where it guards what always holds.
+        severity: what it costs where the promise is broken.
+        remedy: what to do then, in a sentence.
+        failure_mode: row of docs/failure-modes.md; empty where it is only thought of.
         capabilities: what it cannot do without.
-        run: looks, and says what it saw.
         steps: what the runner does before, with all that these need.
-        steps_where_possible: the same, where the target has the capabilities for it.
+        possible_steps: the same, where the target has the capabilities for it.
         group: whom it runs in one thread with; None where it disturbs nobody and shares nothing.
         costly: it takes half a second of a processor or more, so that the quick kill matrix leaves
             it out where a mutant does not name it.
+        formerly: ids of releases before this one, taken with a warning.
     """
 
     id: str
-    promise: str
-    capabilities: frozenset[Capability]
-    run: Callable[["Look"], Finding]
-    steps: tuple[Step, ...] = ()
-    steps_where_possible: tuple[Step, ...] = ()
+    sentence: str
+    run: Callable[..., Finding]
+    proves: tuple[str, ...] = ()
+    severity: Severity = Severity.MEDIUM
+    remedy: str = ""
+    failure_mode: str = ""
+    capabilities: frozenset[Capability] = frozenset()
+    steps: tuple[type["Step"], ...] = ()
+    possible_steps: tuple[type["Step"], ...] = ()
     group: Group | None = None
     costly: bool = False
+    formerly: tuple[str, ...] = ()
 
     @property
-    def area(self) -> str:
+    def promise(self) -> str:
         """The part of the id before the dot."""
         return self.id.partition(".")[0]
-
-
-Run = Callable[["Look"], Finding]
-
-
-class Area:
-    """The checks of one area, in the order in which they are written.
-
-    Args:
-        name: first part of their ids.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.checks: list[Check] = []
-
-    def check(
-        self,
-        *capabilities: Capability,
-        steps: tuple[Step, ...] = (),
-        steps_where_possible: tuple[Step, ...] = (),
-        group: Group | None = None,
-        costly: bool = False,
-    ) -> Callable[[Run], Run]:
-        """Take a function as a check: its name is the id's second part, its docstring the promise.
-
-        Args:
-            capabilities: what it needs beyond HTTP.
-            steps: what the runner does before.
-            steps_where_possible: the same, where the target has the capabilities for it.
-            group: see Check; that of its steps or of its login by default.
-            costly: see Check; what needs Capability.CHANGE is, as it archives or makes accounts,
-                and what needs Capability.LOGIN, as it logs in.
-        """
-
-        def take(run: Run) -> Run:
-            name: Any = getattr(run, "__name__", "")
-            promise = " ".join((run.__doc__ or "").split())
-            much = costly or not {Capability.CHANGE, Capability.LOGIN}.isdisjoint(capabilities)
-            performed, possible = with_needed(steps), with_needed(steps_where_possible)
-            self.checks.append(
-                Check(
-                    f"{self.name}.{name}",
-                    promise,
-                    frozenset(capabilities),
-                    run,
-                    performed,
-                    possible,
-                    group or _group_of(capabilities, (*performed, *possible)),
-                    much,
-                )
-            )
-            return run
-
-        return take
-
-
-def _group_of(capabilities: Iterable[Capability], steps: Iterable[Step]) -> Group | None:
-    groups = [GROUP_OF_STEP[it] for it in steps if it is not Step.SITE]
-    return next(iter(groups), Group.LOGIN if Capability.LOGIN in capabilities else None)
 
 
 LONGEST: Final = 600
@@ -242,7 +134,7 @@ def same(expected: object, seen: object) -> Finding:
 
 def nothing(what: str, found: Iterable[object]) -> Finding:
     """Find that there is none of `what`; what was found is what is seen."""
-    there = [str(it) for it in found]
+    there = [str(one) for one in found]
     return Finding(not there, f"no {what}", _text("; ".join(there) or "none"))
 
 

@@ -6,19 +6,9 @@ lock, so that one mutant's archiver held up every other's; from 3.12 on it has n
 
 import threading
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any, Final, Generic, Self, TypeVar, overload
 
-from matomo_harness.gate.core.check import Step
-
 T = TypeVar("T")
-
-declared: Final[ContextVar[frozenset[Step]]] = ContextVar("declared", default=frozenset(Step))
-"""Steps whose results may be read: those that the running check declares."""
-
-
-class UndeclaredStepError(RuntimeError):
-    """A check reads the result of a step that it does not declare: a mistake in the check."""
 
 
 class once(Generic[T]):  # noqa: N801  used like functools.cached_property
@@ -57,25 +47,3 @@ class once(Generic[T]):  # noqa: N801  used like functools.cached_property
                     made[key] = self._make(instance)
         value: T = made[key]
         return value
-
-
-class _Result(once[T]):
-    def __init__(self, make: Callable[[Any], T], step: Step) -> None:
-        super().__init__(make)
-        self._step = step
-
-    def __get__(self, instance: object | None, owner: type) -> Any:
-        if instance is not None and self._step not in declared.get():
-            raise UndeclaredStepError(
-                f"{self._name} is a result of Step.{self._step.name},"
-                " which the check does not declare"
-            )
-        return super().__get__(instance, owner)
-
-
-def result_of(step: Step) -> Callable[[Callable[[Any], T]], once[T]]:
-    """Return a decorator for a property that is the result of `step`, made once.
-
-    A check that reads it and does not declare the step ends with an UndeclaredStepError.
-    """
-    return lambda make: _Result(make, step)

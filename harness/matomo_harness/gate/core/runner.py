@@ -12,7 +12,6 @@ from typing import Final
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError
 from matomo_harness.gate.core.check import (
-    REQUIRED,
     CannotTellError,
     Capability,
     Check,
@@ -20,13 +19,12 @@ from matomo_harness.gate.core.check import (
     Group,
     Status,
 )
-from matomo_harness.gate.core.once import declared
+from matomo_harness.gate.core.context import Context, StepFailedError
 from matomo_harness.gate.core.target import Target
-from matomo_harness.gate.probes.look import Look, StepFailedError
-from matomo_harness.gate.promises import ALL
+from matomo_harness.policy import is_promise
 from matomo_harness.time_limit import CLEAN_UP_SECONDS, within
 
-RED: Final = (Status.FAIL, Status.ERROR)
+RED: Final = (Status.FAILED, Status.ERROR)
 CHECK_SECONDS: Final = 120.0
 """The slowest check takes 7 s on an idle machine, and did 22 s beside a whole test suite."""
 TRACEBACK: Final = "traceback.txt"
@@ -38,7 +36,7 @@ class Result:
 
     Args:
         check: which.
-        status: pass, fail, skip or error.
+        status: how.
         expected: what should have been seen.
         seen: what was, or why it was not looked.
         seconds: that it took, with what it was the first to ask for.
@@ -66,23 +64,32 @@ class Runner:
         self, target: Target, checks: Iterable[Check], *, seconds: float = CHECK_SECONDS
     ) -> None:
         self.target = target
-        able = [it for it in checks if not self.lacking(it)]
-        self._look = Look(target, frozenset(step for it in able for step in it.steps))
+        able = [check for check in checks if self.is_promised(check) and not self.lacking(check)]
+        self._context = Context(target, {step for check in able for step in check.steps})
         self._seconds = seconds
 
+    def is_promised(self, check: Check) -> bool:
+        """Whether the policy promises what `check` proves, or it guards what always holds."""
+        values = [self.target.policy.value(key) for key in check.proves]
+        return not values or any(is_promise(value) for value in values)
+
     def lacking(self, check: Check) -> list[Capability]:
-        """Return the capabilities that `check` needs, or its steps do, and the target has not."""
-        needed = check.capabilities.union(*(REQUIRED[it] for it in check.steps))
-        return sorted(needed - self.target.capabilities)
+        """Return the capabilities that `check` needs and the target has not."""
+        return sorted(check.capabilities - self.target.capabilities)
 
     def run(self, check: Check) -> Result:
         """Perform the steps of `check`, then have it look; whatever goes wrong is its result."""
         begun = time.monotonic()
+        if not self.is_promised(check):
+            seen = "not promised: " + ", ".join(check.proves)
+            return Result(check, Status.NOT_PROMISED, check.sentence, seen, 0.0)
         if lacking := self.lacking(check):
-            seen = "needs " + "; ".join(it.value for it in lacking)
-            return Result(check, Status.SKIP, check.promise, seen, 0.0)
+            seen = "needs " + "; ".join(capability.value for capability in lacking)
+            return Result(check, Status.SKIPPED, check.sentence, seen, 0.0)
         try:
             self._prepare(check)
+        except CannotTellError as reason:
+            status, finding = Status.SKIPPED, Finding(False, check.sentence, str(reason))
         except StepFailedError as failed:
             status, finding = Status.ERROR, Finding(False, failed.expected, failed.seen)
         else:
@@ -93,19 +100,18 @@ class Runner:
 
     def _prepare(self, check: Check) -> None:
         for step in check.steps:
-            self._look.perform(step)
-        for step in check.steps_where_possible:
-            if REQUIRED[step] <= self.target.capabilities:
-                self._look.perform(step)
+            self._context.get(step)
+        for step in check.possible_steps:
+            if self._context.has(step):
+                self._context.get(step)
 
     def _looked(self, check: Check) -> tuple[Status, Finding]:
         """Run `check` in a thread of its own, which is left to itself where it cannot be ended."""
         ended: list[tuple[Status, Finding]] = []
 
         def look() -> None:
-            declared.set(frozenset((*check.steps, *check.steps_where_possible)))
             with within(self._seconds, f"the check {check.id}"):
-                ended.append(_finding(check, self._look))
+                ended.append(_finding(check, self._context))
 
         _watch_threads()
         before = len(_THREAD_ERRORS)
@@ -116,7 +122,7 @@ class Runner:
             # Whose thread it was is not known: of checks side by side none is passed over.
             seen = f"an error in a thread: {errors[0].splitlines()[-1]}"[:300]
             files = {TRACEBACK: "\n".join(errors)}
-            return Status.ERROR, Finding(False, check.promise, seen, files)
+            return Status.ERROR, Finding(False, check.sentence, seen, files)
         if ended:
             return ended[0]
         seen = "it was still at work, and could not be ended"
@@ -125,8 +131,8 @@ class Runner:
 
 def run(
     target: Target,
-    checks: Iterable[Check] = ALL,
-    told: Callable[[Result], None] = lambda _: None,
+    checks: Iterable[Check],
+    on_result: Callable[[Result], None] = lambda _: None,
     *,
     until_red: bool = False,
     at_once: int = 1,
@@ -135,8 +141,8 @@ def run(
 
     Args:
         target: what is looked at.
-        checks: all by default.
-        told: called with each result as it comes, by one thread at a time.
+        checks: those to run.
+        on_result: called with each result as it comes, by one thread at a time.
         until_red: the first broken promise is the last that is looked at; one check at a time.
         at_once: checks that look side by side, where they do not disturb each other.
 
@@ -152,7 +158,7 @@ def run(
         for check in some:
             result = runner.run(check)
             with one_at_a_time:
-                told(result)
+                on_result(result)
                 results[check.id] = result
             if until_red and result.status in RED:
                 break
@@ -167,13 +173,13 @@ def run(
             pool.shutdown(cancel_futures=True)
             raise
     run_each(alone)
-    return [results[it.id] for it in every if it.id in results]
+    return [results[check.id] for check in every if check.id in results]
 
 
 def _compile_the_first_page(target: Target) -> None:
     """Have one process of the web server compile what all pages need; else each would, at once."""
     with suppress(HarnessError):  # which the checks will see
-        target.web.get()
+        target.http.web.get()
 
 
 def lanes(checks: Sequence[Check]) -> tuple[list[list[Check]], list[Check]]:
@@ -182,12 +188,13 @@ def lanes(checks: Sequence[Check]) -> tuple[list[list[Check]], list[Check]]:
     Checks of a group are one lane. The lanes that take longest come first, and costly checks before
     the others, so that nothing long is left alone at the end.
     """
-    groups = [it for it in Group if it is not Group.ALONE]
-    together = [[it for it in checks if it.group is group] for group in groups]
-    free = [[it] for it in sorted(checks, key=lambda it: not it.costly) if it.group is None]
+    groups = [group for group in Group if group is not Group.ALONE]
+    together = [[check for check in checks if check.group is group] for group in groups]
+    costly_first = sorted(checks, key=lambda check: not check.costly)
+    free = [[check] for check in costly_first if check.group is None]
     return (
-        [it for it in (*together, *free) if it],
-        [it for it in checks if it.group is Group.ALONE],
+        [lane for lane in (*together, *free) if lane],
+        [check for check in checks if check.group is Group.ALONE],
     )
 
 
@@ -208,17 +215,17 @@ def _watch_threads() -> None:
     threading.excepthook = keep
 
 
-def _finding(check: Check, look: Look) -> tuple[Status, Finding]:
+def _finding(check: Check, context: Context) -> tuple[Status, Finding]:
     try:
-        finding = check.run(look)
+        finding = context.call(check.run)
     except CannotTellError as reason:
-        return Status.SKIP, Finding(False, check.promise, str(reason))
+        return Status.SKIPPED, Finding(False, check.sentence, str(reason))
     except BrokenPromiseError as error:
-        return Status.FAIL, Finding(False, error.expected, error.seen)
+        return Status.FAILED, Finding(False, error.expected, error.seen)
     except HarnessError as error:
         return Status.ERROR, Finding(False, error.expected, error.seen)
     except BaseException as error:  # noqa: BLE001  an answer that no check foresaw is no kept promise
         told = "".join(traceback.format_exception(error))
         seen = f"{type(error).__name__}: {error}"[:300]
-        return Status.ERROR, Finding(False, check.promise, seen, {TRACEBACK: told})
-    return (Status.PASS if finding.kept else Status.FAIL), finding
+        return Status.ERROR, Finding(False, check.sentence, seen, {TRACEBACK: told})
+    return (Status.PASSED if finding.kept else Status.FAILED), finding

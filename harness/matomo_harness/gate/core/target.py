@@ -1,51 +1,127 @@
 """What a gate looks at: one Matomo, and what can be done with it from here."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from matomo_harness.gate.core.check import Capability
 from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.mail import Mailbox
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import TIME_LIMIT, Web
 from matomo_harness.policy import Policy
-from matomo_harness.runtime import tasks
-from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.mail import Mailbox
-from matomo_harness.runtime.production import Production
-from matomo_harness.runtime.shell import MatomoShell
-from matomo_harness.runtime.tasks import Task
+
+T = TypeVar("T")
 
 PATIENCE: Final = (5.0, 30.0)
 """Seconds to connect and between two bytes, for a Matomo that is not ours."""
 
 
 @dataclass(frozen=True)
-class Stands:
-    """What is around a Matomo in the shape of production.
+class Task:
+    """What a container was started from.
 
     Args:
-        straight: a new conversation with the task, past the load balancer.
+        image: its id.
+        environment: its variables.
+        mounts: source or volume and destination of each.
+    """
+
+    image: str
+    environment: Mapping[str, str] = field(repr=False)
+    mounts: frozenset[tuple[str, ...]]
+
+    def differences(self, other: "Task") -> list[str]:
+        """Return what is other in `other`, by name; never a variable's value."""
+        names = self.environment.keys() | other.environment.keys()
+        variables = sorted(
+            name for name in names if self.environment.get(name) != other.environment.get(name)
+        )
+        is_other_image = other.image != self.image
+        return [
+            *([f"image {other.image[:19]} for {self.image[:19]}"] if is_other_image else []),
+            *(f"variable {name}" for name in variables),
+            *(f"mount {mount[-1]}" for mount in sorted(self.mounts ^ other.mounts)),
+        ]
+
+
+@dataclass(frozen=True)
+class Services:
+    """What is around a Matomo in a whole deployment.
+
+    Args:
+        past_the_load_balancer: a new conversation with the web task itself.
         mail: what came to the relay.
         logs: everything that the containers have said, by service.
         archive: runs the scheduled task; its exit code.
-        web: what the web container was started from.
+        web_task: what the web container was started from.
         tasks_started: what else is started while its context lasts.
         secrets: passwords that nothing may tell, by name.
     """
 
-    straight: Callable[[], Web]
+    past_the_load_balancer: Callable[[], Web]
     mail: Mailbox
     logs: Callable[[], Mapping[str, str]]
     archive: Callable[[], int]
-    web: Callable[[], Task]
+    web_task: Callable[[], Task]
     tasks_started: Callable[[], AbstractContextManager[list[Task]]]
     secrets: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Http:
+    """A Matomo's address, which is all that some checks need.
+
+    Args:
+        url: without a slash at its end.
+        authority: file with whoever signed its certificate; the public ones where None.
+        clear_text: where it would be by http; None where that is not known.
+        time_limit: seconds to connect, seconds between two bytes of the answer.
+    """
+
+    url: str
+    authority: Path | None = None
+    clear_text: str | None = None
+    time_limit: tuple[float, float] = TIME_LIMIT
+
+    @property
+    def web(self) -> Web:
+        """A new conversation, without cookies."""
+        return Web(self.url, authority=self.authority, time_limit=self.time_limit)
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """What may be done to a target.
+
+    Args:
+        may_hit: hits may be stored, on a test site.
+        may_change: it is thrown away afterwards.
+    """
+
+    may_hit: bool = False
+    may_change: bool = False
+
+
+CAPABILITY_OF: Final[Mapping[Any, Capability | None]] = {
+    Http: None,
+    Permissions: None,
+    Api: Capability.API,
+    Account: Capability.LOGIN,
+    MatomoContainer: Capability.CONTAINER,
+    Database: Capability.DATABASE,
+    Services: Capability.SERVICES,
+}
+"""The types by which a target hands out what it offers, and the capability that each is."""
+
+
+class UndeclaredCapabilityError(RuntimeError):
+    """Something is asked of a target that it does not have: a mistake in what asks."""
 
 
 @dataclass(frozen=True)
@@ -53,31 +129,25 @@ class Target:
     """One Matomo with its capabilities; one that is None is missing.
 
     Args:
-        url: where it is, without a slash at its end.
+        http: where it is.
         policy: what is promised of it.
-        authority: file with whoever signed its certificate.
-        clear_text: where it would be by http; None where that is not known.
+        permissions: what may be done to it.
         token: of a superuser.
         account: of a superuser, with an enrolled second factor.
-        shell: console and files.
+        container: console and files.
         database: its schema.
-        stands: what is around it.
-        may_hit: hits may be stored, on a test site.
-        may_change: it is thrown away afterwards.
+        services: what is around it.
         about: images and versions, for the report.
     """
 
-    url: str
+    http: Http
     policy: Policy
-    authority: Path | None = None
-    clear_text: str | None = None
+    permissions: Permissions = Permissions()
     token: str | None = field(default=None, repr=False)
     account: Account | None = None
-    shell: MatomoShell | None = None
+    container: MatomoContainer | None = None
     database: Database | None = None
-    stands: Stands | None = None
-    may_hit: bool = False
-    may_change: bool = False
+    services: Services | None = None
     about: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -86,75 +156,39 @@ class Target:
         offered = {
             Capability.API: self.token,
             Capability.LOGIN: self.account,
-            Capability.HITS: self.may_hit,
-            Capability.CHANGE: self.may_change,
-            Capability.CONTAINER: self.shell,
-            Capability.WEB_ROOT: self.shell and not self.shell.instance,
+            Capability.HITS: self.permissions.may_hit,
+            Capability.CHANGE: self.permissions.may_change,
+            Capability.CONTAINER: self.container,
+            Capability.WEB_ROOT: self.container and not self.container.instance,
             Capability.DATABASE: self.database,
-            Capability.SERVICES: self.stands,
+            Capability.SERVICES: self.services,
         }
         return frozenset(capability for capability, what in offered.items() if what)
+
+    def offer(self, kind: type[T]) -> T:
+        """Return the capability that is handed out as a `kind`.
+
+        Raises:
+            UndeclaredCapabilityError: the target does not have it.
+        """
+        api = Api(self.http.web, self.token) if self.token else None
+        offered: dict[Any, object] = {
+            Http: self.http,
+            Permissions: self.permissions,
+            Api: api,
+            Account: self.account,
+            MatomoContainer: self.container,
+            Database: self.database,
+            Services: self.services,
+        }
+        what = offered[kind]
+        if what is None:
+            raise UndeclaredCapabilityError(f"{kind.__name__} is used and not declared")
+        return what  # type: ignore[return-value]
 
     @property
     def secrets(self) -> list[str]:
         """Passwords, tokens and the like that no report may tell."""
         of_account = (self.account.password, self.account.secret) if self.account else ()
-        of_services = self.stands.secrets.values() if self.stands else ()
-        return [it for it in (self.token, *of_account, *of_services) if it]
-
-    @property
-    def web(self) -> Web:
-        """A new conversation with it, without cookies."""
-        limit = TIME_LIMIT if self.may_change else PATIENCE
-        return Web(self.url, authority=self.authority, time_limit=limit)
-
-    @property
-    def api(self) -> Api:
-        """The API with the superuser's token."""
-        return Api(self.web, self.token or "")
-
-
-def of_instance(instance: Instance, policy: Policy) -> Target:
-    """Return an instance of ours as a target that may be changed; it has no stands."""
-    return Target(
-        url=instance.url,
-        policy=policy,
-        authority=instance.authority,
-        token=instance.token,
-        account=instance.account,
-        shell=instance.shell,
-        database=instance.database,
-        may_hit=True,
-        may_change=True,
-    )
-
-
-def of_production(
-    production: Production, policy: Policy, about: Mapping[str, str] = MappingProxyType({})
-) -> Target:
-    """Return all of `production` as a target, every capability there."""
-    instance = production.instance
-    stands = Stands(
-        straight=lambda: production.matomo.web,
-        mail=production.mail.mailbox,
-        logs=lambda: {
-            "web": production.matomo.log,
-            "database": production.mariadb.log,
-            "load balancer": production.load_balancer.log,
-            "mail relay": production.mail.log,
-        },
-        archive=lambda: production.archive().exit_code,
-        web=lambda: tasks.task(production.matomo.get_wrapped_container()),
-        tasks_started=lambda: tasks.started_in(str(production.network.name)),
-        secrets={
-            "database password": production.mariadb.passwords.matomo,
-            "mail password": production.mail.password,
-            "salt": production.salt,
-        },
-    )
-    return dataclasses.replace(
-        of_instance(instance, policy),
-        clear_text=production.load_balancer.http.url,
-        stands=stands,
-        about=about,
-    )
+        of_services = self.services.secrets.values() if self.services else ()
+        return [one for one in (self.token, *of_account, *of_services) if one]

@@ -1,28 +1,21 @@
 """The gate proves itself: each promise is broken in turn, and the gate must say so (docs/gate.md)."""
 
-from typing import Final
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
 
-from matomo_harness.gate.mutation.mutant import Mutant
-from matomo_harness.gate.promises.accounts import mutants as accounts
-from matomo_harness.gate.promises.archiving import mutants as archiving
-from matomo_harness.gate.promises.configuration import mutants as configuration
-from matomo_harness.gate.promises.drift import mutants as drift
-from matomo_harness.gate.promises.exposure import mutants as exposure
-from matomo_harness.gate.promises.gui import mutants as gui
-from matomo_harness.gate.promises.masking import mutants as masking
-from matomo_harness.gate.promises.plugins import mutants as plugins
-from matomo_harness.gate.promises.two_factors import mutants as two_factors
-from matomo_harness.gate.promises.user_ids import mutants as user_ids
+from matomo_harness.gate import promises
+from matomo_harness.gate.mutants import Control, Mutant
 
-WRITTEN: Final[tuple[Mutant, ...]] = (
-    *plugins.MUTANTS,
-    *configuration.MUTANTS,
-    *drift.MUTANTS,
-    *masking.MUTANTS,
-    *user_ids.MUTANTS,
-    *two_factors.MUTANTS,
-    *accounts.MUTANTS,
-    *archiving.MUTANTS,
-    *exposure.MUTANTS,
-    *gui.MUTANTS,
+
+def _modules(kind: str) -> list[Any]:
+    names = [f"{promises.__name__}.{name}.{kind}" for name in promises.NAMES]
+    return [import_module(name) for name in names if find_spec(name)]
+
+
+WRITTEN: Final[tuple[Mutant, ...]] = tuple(
+    mutant for module in _modules("mutants") for mutant in module.MUTANTS.every
+)
+CONTROLS: Final[tuple[Control, ...]] = tuple(
+    control for module in _modules("controls") for control in module.CONTROLS
 )

@@ -1,4 +1,4 @@
-"""Mutants made by rule: each key of config.ini.php and of the policy, and each variable, in turn.
+"""Mutants made by rule: each key of config.ini.php and each variable, in turn.
 
 Who changes a key in a pull request changes the image's file, so that what runs is what the
 repository says: no drift, and only what happens can tell.
@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from matomo_harness.gate.mutation.changes import image_file, renamed, without_line
-from matomo_harness.gate.mutation.mutant import Change, Mutant, Place, Stage
-from matomo_harness.policy import POLICY_FILE, Policy
+from matomo_harness.gate.mutants import Change, Location, Mutant, Topology
+from matomo_harness.gate.mutants.changes import image_file, renamed, without_line
+from matomo_harness.gate.promises.environment.checks import Environment
+from matomo_harness.policy import Policy, promised
 from matomo_harness.settings import IMAGE_DIRECTORY
 
 CONFIG: Final = IMAGE_DIRECTORY / "config" / "config.ini.php"
@@ -28,12 +29,14 @@ EQUIVALENT: Final[Mapping[str, str]] = {
         for it in ("MATOMO_GENERAL_FORCE_SSL", "MATOMO_DATABASE_ENABLE_SSL")
     },
     **{
-        f"policy.{it}.dropped": "the policy promises one row limit less, and what it promises is kept"
-        for it in (
+        f"file.General.datatable_archiving_maximum_rows_{report}.changed": "more rows than promised"
+        for report in (
             *("referrers", "subtable_referrers", "actions", "subtable_actions", "site_search"),
             *("events", "subtable_events"),
         )
     },
+    "file.General.datatable_archiving_maximum_rows_subtable_events.dropped": "Matomo's 500 are more rows than promised",
+    "file.General.time_before_today_archive_considered_outdated.dropped": "Matomo's 900 s are less than promised",
     "variable.MATOMO_DATABASE_SCHEMA.swapped": "Matomo falls back to its default schema, which speaks to MariaDB as well",
 }
 """Ids of what changes nothing that was promised, and why."""
@@ -112,8 +115,8 @@ def of_the_file() -> Iterator[Mutant]:
 
 def _in_the_image(key: Key, name: str, breaks: str, change: Change) -> Mutant:
     # Only where there is a proxy does it matter what is said of one.
-    stage = Stage.PRODUCTION if key.name.startswith("proxy_") else Stage.PAIR
-    return Mutant(name, breaks, Place.IMAGE, (), change, stage=stage)
+    stage = Topology.FULL_STACK if key.name.startswith("proxy_") else Topology.DEDICATED
+    return Mutant(name, breaks, Location.IMAGE, (), change, topology=stage)
 
 
 def of_the_environment(variables: tuple[str, ...]) -> Iterator[Mutant]:
@@ -132,22 +135,18 @@ def of_the_environment(variables: tuple[str, ...]) -> Iterator[Mutant]:
             yield Mutant(
                 f"variable.{name}.{kind}",
                 f"{name} is {kind}",
-                Place.ENVIRONMENT,
+                Location.ENVIRONMENT,
                 (),
-                stage=Stage.PRODUCTION,
+                topology=Topology.FULL_STACK,
                 environment=environment,
             )
 
 
-def of_the_policy() -> Iterator[tuple[str, str]]:
-    """Each key of policy.toml dropped: the id, and the text that is left. None of them can be read."""
-    text = POLICY_FILE.read_text()
-    for name in re.findall(r"(?m)^(\w+) = ", text):
-        line = rf"(?ms)^{name} = (\[.*?^\]|\[\]|[^\[\n]*)\n"
-        yield f"policy.{name}.dropped", re.sub(line, "", text, count=1)
-
-
 def generated(policy: Policy) -> list[Mutant]:
-    """Return all that are played on a deployment, without those of which is known why they are none."""
-    made = (*of_the_file(), *of_the_environment(policy.environment.variables))
-    return [it for it in made if it.id not in EQUIVALENT]
+    """Return all that run on a deployment, without those of which is known why they are none."""
+    variables = promised(policy.section(Environment).variables)
+    return [
+        mutant
+        for mutant in (*of_the_file(), *of_the_environment(variables))
+        if mutant.id not in EQUIVALENT
+    ]

@@ -10,11 +10,11 @@ from typing import Any, Final
 import jinja2
 
 from matomo_harness import __version__
+from matomo_harness.gate.catalogue import ALL
 from matomo_harness.gate.core.runner import RED
+from matomo_harness.gate.mutants import Mutant
 from matomo_harness.gate.mutation.generated import equivalent
-from matomo_harness.gate.mutation.matrix import Row, Verdict, is_killed, last_line, missed
-from matomo_harness.gate.mutation.mutant import Mutant
-from matomo_harness.gate.promises import ALL
+from matomo_harness.gate.mutation.runner import Row, Verdict, is_killed, last_line, missed
 
 TEMPLATE: Final = Path(__file__).with_name("report.html")
 CELL: Final = 7
@@ -32,9 +32,9 @@ def write(
     """Write mutants.json and mutants.html into `directory`; return what the former holds.
 
     Args:
-        rows: of all that were played.
+        rows: of all that ran.
         verdict: of these.
-        about: images and versions, and what was played.
+        about: images and versions, and what ran.
         directory: made where there is none.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def _told(row: Row) -> dict[str, Any]:
     subject = row.subject
     told: dict[str, Any] = {
         "id": subject.id,
-        "stage": subject.stage.value,
+        "topology": subject.topology.value,
         "seconds": round(row.seconds, 1),
         "not_made": row.not_made,
         "traceback": row.traceback,
@@ -75,21 +75,21 @@ def _told(row: Row) -> dict[str, Any]:
         return told | {
             "kind": "mutant",
             "breaks": subject.breaks,
-            "place": subject.place.value,
+            "location": subject.location.value,
             "promise": subject.promise,
-            "failure_mode": subject.seen,
+            "failure_mode": subject.failure_mode,
             "kills": list(subject.kills),
             "killed": not row.not_made and is_killed(row),
             "missed": missed(row),
         }
-    return told | {"kind": "variant", "says": subject.says, "red": sorted(row.red)}
+    return told | {"kind": "control", "says": subject.says, "red": sorted(row.red)}
 
 
 # -- the picture ----------------------------------------------------------------------------------
 
 
 def picture(rows: Sequence[Row]) -> str:
-    """Return the matrix as SVG: a row for each mutant and variant, a column for each check."""
+    """Return the matrix as SVG: a row for each mutant and control, a column for each check."""
     width, height = LABELS + CELL * len(ALL) + 10, HEAD + CELL * len(rows) + 10
     parts = [*_areas(height), *(cell for at, row in enumerate(rows) for cell in _row(at, row))]
     return (
@@ -100,7 +100,7 @@ def picture(rows: Sequence[Row]) -> str:
 
 def _areas(height: int) -> Iterator[str]:
     at = 0
-    for area, checks in groupby(ALL, lambda it: it.area):
+    for area, checks in groupby(ALL, lambda check: check.promise):
         x, count = LABELS + at * CELL, len(list(checks))
         yield f'<text x="{x + 1}" y="10" font-size="8">{area}</text>'
         yield f'<path d="M{x - 0.5} 3V{height}" stroke="#999" stroke-width=".7"/>'

@@ -4,10 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from matomo_harness.gate.core.check import Check, Step
-from matomo_harness.gate.mutation.changes import every
-from matomo_harness.gate.mutation.mutant import Mutant, Stage, Subject, Variant
-from matomo_harness.gate.promises import ALL
+from matomo_harness.gate.catalogue import ALL
+from matomo_harness.gate.core.check import Check
+from matomo_harness.gate.core.context import Step
+from matomo_harness.gate.mutants import Control, Mutant, Subject, Topology
+from matomo_harness.gate.mutants.changes import every
+from matomo_harness.gate.probes.accounts import (
+    EnrolledAccount,
+    SecondEnrolledAccount,
+    UnenrolledAccounts,
+)
+from matomo_harness.gate.probes.reports import ArchiverRun, CountedVisits, SecondArchiverRun
+from matomo_harness.gate.probes.traffic import Traffic
 from matomo_harness.shard import Shard
 
 # -- which checks ---------------------------------------------------------------------------------
@@ -22,7 +30,7 @@ def checks_for(subject: Subject, *, full: bool) -> list[Check]:
             cost little and need no step that the named ones do without. All checks take 50 s of a
             processor, these 1 to 5.
     """
-    if full or isinstance(subject, Variant):
+    if full or isinstance(subject, Control):
         return list(ALL)
     if not subject.kills:
         # Of a generated one the first red check is enough: those that cost little come first.
@@ -33,12 +41,12 @@ def checks_for(subject: Subject, *, full: bool) -> list[Check]:
         it
         for it in ALL
         if it in named
-        or (it.area == subject.promise and not it.costly and _steps([it]) <= performed)
+        or (it.promise == subject.promise and not it.costly and _steps([it]) <= performed)
     ]
 
 
-def _steps(checks: Iterable[Check]) -> set[Step]:
-    return {step for it in checks for step in (*it.steps, *it.steps_where_possible)}
+def _steps(checks: Iterable[Check]) -> set[type[Step]]:
+    return {step for it in checks for step in (*it.steps, *it.possible_steps)}
 
 
 # -- groups ---------------------------------------------------------------------------------------
@@ -54,7 +62,7 @@ class Turn:
     """
 
     subject: Subject
-    members: tuple[Variant, ...] = ()
+    members: tuple[Control, ...] = ()
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
@@ -72,7 +80,7 @@ def turns_of(subjects: Sequence[Subject], *, full: bool) -> list[Turn]:
         subjects: mutants and controls.
         full: each control has a turn of its own.
     """
-    groups: list[list[Variant]] = []
+    groups: list[list[Control]] = []
     alone: list[Subject] = []
     for subject in subjects:
         if full or isinstance(subject, Mutant) or not _may_share(subject):
@@ -86,42 +94,42 @@ def turns_of(subjects: Sequence[Subject], *, full: bool) -> list[Turn]:
     return [*(Turn(it) for it in alone), *(_turn_of(group) for group in groups)]
 
 
-def _may_share(control: Variant) -> bool:
+def _may_share(control: Control) -> bool:
     return bool(control.alters) and not control.environment
 
 
-def _agree(one: Variant, other: Variant) -> bool:
-    return one.stage is other.stage and not set(one.alters) & set(other.alters)
+def _agree(one: Control, other: Control) -> bool:
+    return one.topology is other.topology and not set(one.alters) & set(other.alters)
 
 
-def _turn_of(group: Sequence[Variant]) -> Turn:
+def _turn_of(group: Sequence[Control]) -> Turn:
     first, *others = group
     if not others:
         return Turn(first)
-    together = Variant(
+    together = Control(
         f"{first.id}+{len(others)}",
         "all at once: " + "; ".join(it.says for it in group),
         every(*(it.change for it in group)),
-        first.stage,
+        first.topology,
     )
     return Turn(together, tuple(group))
 
 
 # -- what a turn costs ----------------------------------------------------------------------------
 
-TOPOLOGY_SECONDS: Final[Mapping[Stage, float]] = {
-    Stage.INSTANCE: 0.1,
-    Stage.PAIR: 2.0,
-    Stage.PRODUCTION: 8.0,
+TOPOLOGY_SECONDS: Final[Mapping[Topology, float]] = {
+    Topology.SHARED: 0.1,
+    Topology.DEDICATED: 2.0,
+    Topology.FULL_STACK: 8.0,
 }
-STEP_SECONDS: Final[Mapping[Step, float]] = {
-    Step.TRAFFIC: 1.5,
-    Step.COUNTED_VISITS: 1.5,
-    Step.ARCHIVER_RUN: 9.0,
-    Step.SECOND_ARCHIVER_RUN: 0.5,
-    Step.ACCOUNTS: 4.5,
-    Step.ENROLLED_ACCOUNT: 1.5,
-    Step.SECOND_ENROLLED_ACCOUNT: 1.5,
+STEP_SECONDS: Final[Mapping[type[Step], float]] = {
+    Traffic: 1.5,
+    CountedVisits: 1.5,
+    ArchiverRun: 9.0,
+    SecondArchiverRun: 0.5,
+    UnenrolledAccounts: 4.5,
+    EnrolledAccount: 1.5,
+    SecondEnrolledAccount: 1.5,
 }
 CHECK_SECONDS: Final = {True: 0.4, False: 0.05}
 """By whether the check is costly."""
@@ -131,7 +139,9 @@ def seconds(subject: Subject, *, full: bool) -> float:
     """Return what `subject` costs, roughly, in seconds of a processor: start, steps and checks."""
     checks = checks_for(subject, full=full)
     steps = sum(STEP_SECONDS.get(step, 0.0) for step in _steps(checks))
-    return TOPOLOGY_SECONDS[subject.stage] + steps + sum(CHECK_SECONDS[it.costly] for it in checks)
+    return (
+        TOPOLOGY_SECONDS[subject.topology] + steps + sum(CHECK_SECONDS[it.costly] for it in checks)
+    )
 
 
 def longest_first(turns: Iterable[Turn], *, full: bool) -> list[Turn]:

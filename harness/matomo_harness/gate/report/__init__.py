@@ -14,14 +14,15 @@ import jinja2
 from matomo_harness import __version__
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.gate.core.check import Status
-from matomo_harness.gate.core.runner import Result
-from matomo_harness.runtime.evidence import redact
+from matomo_harness.gate.core.runner import RED, Result
+from matomo_harness.gate.core.verdict import Verdict
+from matomo_harness.redaction import redact
 
 TEMPLATE: Final = Path(__file__).with_name("report.html")
 
 
 def write(
-    results: Sequence[Result],
+    verdict: Verdict,
     about: Mapping[str, str],
     directory: Path,
     secrets: Sequence[str] = (),
@@ -29,18 +30,19 @@ def write(
     """Write the three files into `directory`, without a secret, and return what gate.json holds.
 
     Args:
-        results: of a gate.
+        verdict: of a gate.
         about: images and versions.
         directory: made where there is none.
         secrets: taken out wherever they stand.
     """
     directory.mkdir(parents=True, exist_ok=True)
     moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    checks = [_told(it, directory, secrets) for it in results]
-    counts = {status.value: 0 for status in Status} | Counter(it["status"] for it in checks)
+    checks = [_told(result, directory, secrets) for result in verdict.results]
+    counts = {status.value: 0 for status in Status} | Counter(check["status"] for check in checks)
     document = {
         "about": {**about, "harness": __version__, "time": moment},
         "counts": counts,
+        "waivers": dict(verdict.problems),
         "checks": checks,
     }
     (directory / "gate.json").write_text(json.dumps(document, indent=2) + "\n")
@@ -50,18 +52,24 @@ def write(
 
 
 def require_kept(document: Mapping[str, Any], directory: Path) -> None:
-    """Raise where a promise is broken, or could not be looked at.
+    """Raise where a promise is broken or could not be looked at, or a waiver does not hold.
 
     Raises:
         BrokenPromiseError: with the first of them.
     """
-    broken = [it for it in document["checks"] if it["status"] in (Status.FAIL, Status.ERROR)]
+    broken = [check for check in document["checks"] if check["status"] in RED]
     if broken:
         first = broken[0]
         raise BrokenPromiseError(
             expected=f"every promise kept; {first['id']}: {first['expected']}",
             seen=f"{len(broken)} broken, the first: {first['seen']}",
             next_command=f"open {directory / 'index.html'}",
+        )
+    for check, problem in document["waivers"].items():
+        raise BrokenPromiseError(
+            expected=f"a waiver of {check} that holds and is needed",
+            seen=problem,
+            next_command="edit waivers.toml beside the policy",
         )
 
 
@@ -77,11 +85,15 @@ def _told(result: Result, directory: Path, secrets: Sequence[str]) -> dict[str, 
     return {
         "id": result.check.id,
         "title": result.check.id.partition(".")[2].replace("_", " "),
-        "promise": result.check.promise,
+        "promise": result.check.sentence,
         "status": result.status.value,
         "expected": redact(result.expected, secrets),
         "seen": redact(result.seen, secrets),
-        "capabilities": sorted(it.name.lower() for it in result.check.capabilities),
+        "capabilities": sorted(one.name.lower() for one in result.check.capabilities),
+        "proves": list(result.check.proves),
+        "severity": result.check.severity.name.lower(),
+        "remedy": result.check.remedy,
+        "failure_mode": result.check.failure_mode,
         "seconds": result.seconds,
         "evidence": files,
     }
@@ -90,34 +102,37 @@ def _told(result: Result, directory: Path, secrets: Sequence[str]) -> dict[str, 
 def _junit(
     checks: Sequence[Mapping[str, Any]], counts: Mapping[str, int]
 ) -> "ElementTree.ElementTree[ElementTree.Element]":
+    not_run = (Status.SKIPPED, Status.NOT_PROMISED, Status.WAIVED)
     suite = ElementTree.Element(
         "testsuite",
         name="gate",
         tests=str(len(checks)),
-        failures=str(counts["fail"]),
-        errors=str(counts["error"]),
-        skipped=str(counts["skip"]),
+        failures=str(counts[Status.FAILED]),
+        errors=str(counts[Status.ERROR]),
+        skipped=str(sum(counts[status] for status in not_run)),
     )
-    kinds = {"fail": "failure", "error": "error", "skip": "skipped"}
-    for it in checks:
-        area, _, name = it["id"].partition(".")
+    kinds = {Status.FAILED: "failure", Status.ERROR: "error", **dict.fromkeys(not_run, "skipped")}
+    for check in checks:
+        promise, _, name = check["id"].partition(".")
         case = ElementTree.SubElement(
-            suite, "testcase", classname=area, name=name, time=str(it["seconds"])
+            suite, "testcase", classname=promise, name=name, time=str(check["seconds"])
         )
-        if kind := kinds.get(it["status"]):
-            said = f"expected {it['expected']}\nseen: {it['seen']}"
-            ElementTree.SubElement(case, kind, message=it["promise"]).text = said
+        if kind := kinds.get(Status(check["status"])):
+            said = f"expected {check['expected']}\nseen: {check['seen']}"
+            ElementTree.SubElement(case, kind, message=check["promise"]).text = said
     return ElementTree.ElementTree(suite)
 
 
 def _page(document: Mapping[str, Any]) -> str:
     counts = document["counts"]
-    kept = not counts["fail"] and not counts["error"]
-    areas = {
-        area: list(checks)
-        for area, checks in groupby(document["checks"], lambda it: it["id"].partition(".")[0])
+    kept = not counts["fail"] and not counts["error"] and not document["waivers"]
+    promises = {
+        promise: list(checks)
+        for promise, checks in groupby(
+            document["checks"], lambda check: check["id"].partition(".")[0]
+        )
     }
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(TEMPLATE.read_text())
     verdict = "Kept" if kept else "Broken"
-    return template.render(kept=kept, verdict=verdict, areas=areas, **document)
+    return template.render(kept=kept, verdict=verdict, promises=promises, **document)

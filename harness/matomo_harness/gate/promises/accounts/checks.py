@@ -6,31 +6,75 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import requests
+from pydantic import Field
 
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.gate.core.check import (
-    Area,
     CannotTellError,
     Capability,
     Finding,
     Group,
-    Step,
+    Severity,
     holds,
     nothing,
 )
-from matomo_harness.gate.probes.look import Look
-from matomo_harness.gate.probes.people import ask_by_session, is_test_account
-from matomo_harness.gate.promises.configuration.checks import ELSEWHERE, LONGEST_SESSION
+from matomo_harness.gate.core.promise import ALWAYS, Promise
+from matomo_harness.gate.core.target import Http, Permissions
+from matomo_harness.gate.probes.accounts import (
+    EnrolledAccount,
+    UnenrolledAccounts,
+    is_test_account,
+)
+from matomo_harness.gate.probes.pages import TODAY
+from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.probes.traffic import TestSite
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.api import Api, ApiError
-from matomo_harness.matomo.twofactor import SETUP
+from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Page, Parameters
+from matomo_harness.policy import Names, Section, promised
 
-AREA: Final = Area("accounts")
+
+class Accounts(Section, table="accounts"):
+    """Who gets in, how long he stays, and who may do everything."""
+
+    nothing_for_anonymous: bool | None = Field(
+        default=None,
+        description="Without login and token no page opens, and the API tells nothing.",
+    )
+    guesses: int = Field(
+        default=20,
+        ge=1,
+        description="At most so many wrong logins are taken from one address within an hour"
+        " (Matomo's default, plugins/Login/SystemSettings.php).",
+    )
+    longest_session_seconds: int = Field(
+        default=14 * 24 * 3600,
+        ge=1,
+        description="No session lasts longer (Matomo's default, login_cookie_expire of [General]).",
+    )
+    idle_session_seconds: int = Field(
+        default=3600,
+        ge=1,
+        description="A session that is not to be remembered ends after so long without a request"
+        " (Matomo's default, login_session_not_remembered_idle_timeout of [General]).",
+    )
+    superusers: Names | None = Field(
+        default=None, description="Logins: whoever is a superuser is one of these."
+    )
+
+
+PROMISE: Final = Promise(
+    "accounts",
+    "A new account sees and does nothing more than it was given, and nobody makes one for himself.",
+    Accounts,
+)
 
 ADMINISTRATION: Final = (
     ("CoreAdminHome", "generalSettings"),
@@ -42,6 +86,7 @@ ADMINISTRATION: Final = (
 )
 SEEN: Final = ("VisitsSummary.get", "Live.getLastVisitsDetails", "SitesManager.getSiteFromId")
 """What everybody may ask of a site that he may view."""
+SITES: Final = "SitesManager.getSitesWithAtLeastViewAccess"
 REPORTS: Final = (
     *("API.get", "Actions.get", "Actions.getPageUrls", "Actions.getPageTitles", "Events.getName"),
     *("DevicesDetection.getType", "Goals.get", "Referrers.get", "Referrers.getAll"),
@@ -49,13 +94,12 @@ REPORTS: Final = (
 )
 """What pages that show an institution's figures ask for first, by GET."""
 TOKENS: Final = (
-    *(
-        "anonymous",
-        "33dc3f2536d3025974cccb4b4d2d98f4",
-        "0" * 32,
-        "d41d8cd98f00b204e9800998ecf8427e",
-    ),
-    *("098f6bcd4621d373cade4e832627b4f6", "changeme"),
+    "anonymous",
+    "33dc3f2536d3025974cccb4b4d2d98f4",
+    "0" * 32,
+    "d41d8cd98f00b204e9800998ecf8427e",
+    "098f6bcd4621d373cade4e832627b4f6",
+    "changeme",
 )
 """Of documentation, of examples, of empty and trivial passwords' hashes."""
 OPEN_METHODS: Final = frozenset(
@@ -80,36 +124,54 @@ NO_METHOD: Final = "usesAutoSanitizeInputParams"
 """Every plugin's, of how its parameters are read (core/Plugin/API.php)."""
 NO_ANSWER: Final[tuple[object, ...]] = ([], {"value": False})
 AT_ONCE: Final = 10
-"""Requests in one bulk request: more Matomo does not take from just anybody (API::getBulkRequestLimit)."""
+"""Requests in one bulk request: more Matomo does not take from just anybody
+(API::getBulkRequestLimit)."""
 VALUES: Final[Mapping[str, str]] = {"period": "day", "date": "today", "userLogin": "admin"}
 ONE_VISIT: Final = {"visits[0][idsite]": 1, "visits[0][idvisit]": 1}
-GUESSES: Final = 20
-"""More is what Matomo takes within an hour from one address (plugins/Login/SystemSettings.php)."""
 PASSWORDS: Final = ("changeme", "password", "matomo", "piwik", "admin", "secret", "123456", "test")
 OPENED_BY: Final = """
-foreach (json_decode($argv[1], true) as $it) {
-    foreach ($it["words"] as $word) {
-        if (password_verify(md5($word), $it["hash"])) { echo $it["login"], " "; break; }
+foreach (json_decode($argv[1], true) as $account) {
+    foreach ($account["words"] as $word) {
+        if (password_verify(md5($word), $account["hash"])) { echo $account["login"], " "; break; }
     }
 }
 """
 """Matomo hashes a password's MD5 (UsersManager::getPasswordHash, core/Auth/Password.php)."""
+WHAT_GIVES_MORE: Final = (
+    "See what gives new users more than View: a trigger of the table access, a plugin, or code that"
+    " is not Matomo's own."
+)
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.ENROLLED_ACCOUNT,))
-def new_user_may_view(look: Look) -> Finding:
+# -- a new user -----------------------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "new_user_may_view",
+    proves=ALWAYS,
+    severity=Severity.LOW,
+    remedy="See what gives new users another site than the one that they are added to: a trigger of"
+    " the table access, or a plugin.",
+    needs=[Capability.CHANGE],
+)
+def new_user_may_view(enrolled: EnrolledAccount) -> Finding:
     """A new user sees the site that he was given."""
-    page = look.people.dashboard
+    page = enrolled.dashboard
     kept = page.ok and "form_login" not in page.text and "TwoFactorAuth.Setup" not in page.text
     return holds(kept, "the dashboard", f"HTTP {page.status_code}: {Page(page).gist[:150]}")
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.ENROLLED_ACCOUNT,))
-def new_user_finds_no_administration(look: Look) -> Finding:
+@PROMISE.check(
+    "new_user_finds_no_administration",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy=WHAT_GIVES_MORE,
+    needs=[Capability.CHANGE],
+)
+def new_user_finds_no_administration(enrolled: EnrolledAccount) -> Finding:
     """No page of the administration opens to a new user."""
-    _, web = look.people.enrolled
     pages = {
-        f"{module}.{action}": Page(web.get({"module": module, "action": action}))
+        f"{module}.{action}": Page(enrolled.web.get({"module": module, "action": action}))
         for module, action in ADMINISTRATION
     }
     opened = [
@@ -132,16 +194,19 @@ def _refused(page: Page) -> bool:
     )
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.SITE, Step.ENROLLED_ACCOUNT))
-def new_user_sees_no_other_site(look: Look) -> Finding:
+@PROMISE.check(
+    "new_user_sees_no_other_site",
+    proves=ALWAYS,
+    severity=Severity.CRITICAL,
+    remedy="See what opens other sites to users: rows or triggers of the table access, a plugin, or"
+    " a core/Access.php that is not Matomo's own.",
+    needs=[Capability.CHANGE],
+)
+def new_user_sees_no_other_site(site: TestSite, enrolled: EnrolledAccount) -> Finding:
     """Reports and visits of a site that a new user was not given are refused him, by the API too."""
-    day: Parameters = {"period": "day", "date": "today"}
     told, refused = [], []
     for method in SEEN:
-        own, other = (
-            _asked_by_new_user(look, method, {**day, "idSite": site})
-            for site in (1, look.day.sites[0])
-        )
+        own, other = (enrolled.asks(method, {**TODAY, "idSite": number}) for number in (1, site.id))
         if _is_error(own):
             refused.append(f"{method} of his own site: {own[:80]}")
         if not _is_error(other):
@@ -149,24 +214,24 @@ def new_user_sees_no_other_site(look: Look) -> Finding:
     return nothing("answer of another site, refusal of his own", told + refused)
 
 
-def _asked_by_new_user(look: Look, method: str, more: Parameters) -> str:
-    _, web = look.people.enrolled
-    return ask_by_session(web, look.people.dashboard.text, method, more)
-
-
 def _is_error(answer: str) -> bool:
     return '"result":"error"' in answer
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.ENROLLED_ACCOUNT,))
-def new_user_changes_nothing(look: Look) -> Finding:
+@PROMISE.check(
+    "new_user_changes_nothing",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy=WHAT_GIVES_MORE,
+    needs=[Capability.CHANGE],
+)
+def new_user_changes_nothing(enrolled: EnrolledAccount) -> Finding:
     """Every change that a new user asks of the API is refused."""
-    account, _ = look.people.enrolled
     asked: tuple[tuple[str, Parameters], ...] = (
         ("SitesManager.addSite", {"siteName": "mine", "urls": "https://a.example"}),
         (
             "UsersManager.setUserAccess",
-            {"userLogin": account.login, "access": "admin", "idSites": 1},
+            {"userLogin": enrolled.account.login, "access": "admin", "idSites": 1},
         ),
         (
             "UsersManager.addUser",
@@ -194,63 +259,41 @@ def new_user_changes_nothing(look: Look) -> Finding:
     )
     done = []
     for method, more in asked:
-        answer = _asked_by_new_user(look, method, more)
+        answer = enrolled.asks(method, more)
         if not _is_error(answer) and "<" not in answer[:1]:
             done.append(f"{method}: {answer[:80]}")
     return nothing("change that was made", done)
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.ENROLLED_ACCOUNT,))
-def new_user_has_view_alone(look: Look) -> Finding:
+@PROMISE.check(
+    "new_user_has_view_alone",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy=WHAT_GIVES_MORE,
+    needs=[Capability.CHANGE],
+)
+def new_user_has_view_alone(api: Api, enrolled: EnrolledAccount) -> Finding:
     """A new user's access is View on his site, and no other."""
-    account, _ = look.people.enrolled
-    access = look.api.call("UsersManager.getSitesAccessFromUser", userLogin=account.login)
-    seen = sorted(f"{it['access']} on {it['site']}" for it in access)
+    rows = api.call("UsersManager.getSitesAccessFromUser", userLogin=enrolled.account.login)
+    seen = sorted(f"{row['access']} on {row['site']}" for row in rows)
     return holds(seen == ["view on 1"], "view on 1", seen)
 
 
-@AREA.check(Capability.SERVICES, costly=True, group=Group.ACCOUNTS)
-def password_reset_comes_by_mail(look: Look) -> Finding:
-    """Who lost his password gets a mail whose link leads back here, and the new one opens."""
-    person, web = look.people.new("view"), look.web
-    web.session.headers["Host"] = "localhost"
-    web.session.headers["X-Forwarded-Host"] = ELSEWHERE
-    page = Page(web.get({"module": "Login"}))
-    new = person.password[::-1]
-    form: Parameters = {
-        **{"form_login": person.login, "form_password": new, "form_password_bis": new},
-        **{"form_nonce": page.form_value("form_nonce")},
-        **{"module": "Login", "action": "resetPassword"},
-    }
-    web.post({"module": "Login", "action": "resetPassword"}, form)
-    mail = look.stands.mail.wait_for(person.email, "", seconds=15)
-    links = [it for it in mail.links if "confirmResetPassword" in it]
-    if not links:
-        return holds(False, "a link to a new password", mail.subject)
-    del web.session.headers["X-Forwarded-Host"]
-    opened = web.ask(links[0].split("/", 3)[3])
-    confirm = Page(opened)
-    more: Parameters = {
-        "nonce": confirm.form_value("nonce"),
-        "mtmpasswordconfirm": new,
-    }
-    query = dict(part.split("=", 1) for part in links[0].partition("?")[2].split("&"))
-    web.post(query, more)
-    try:
-        twofactor.log_in(look.web, person.login, new)
-    except Exception as error:  # noqa: BLE001  whatever it is, the password does not open
-        return holds(False, "the new password to open", error)
-    where = links[0].split("?")[0]
-    return holds(where.startswith("https://localhost/"), "a link by https, and here", where)
+# -- without a login ------------------------------------------------------------------------------
 
 
-@AREA.check()
-def anonymous_sees_nothing(look: Look) -> Finding:
+@PROMISE.check(
+    "anonymous_sees_nothing",
+    proves="nothing_for_anonymous",
+    severity=Severity.CRITICAL,
+    remedy="Take View from anonymous on Administration, Users, and see that no proxy adds a token"
+    " to what it passes on.",
+)
+def anonymous_sees_nothing(http: Http) -> Finding:
     """Without login and token the API tells nothing, by whatever way a page or a proxy asks it."""
     told = []
-    sites = "SitesManager.getSitesWithAtLeastViewAccess"
     for method in (
-        sites,
+        SITES,
         "API.getMatomoVersion",
         "VisitsSummary.get",
         "Live.getLastVisitsDetails",
@@ -258,23 +301,30 @@ def anonymous_sees_nothing(look: Look) -> Finding:
         "UsersManager.getUsers",
         *REPORTS,
     ):
-        more: Parameters = {"idSite": 1, "period": "day", "date": "today", "lastMinutes": 30}
-        answer = look.web.get({"module": "API", "method": method, "format": "JSON", **more})
+        more: Parameters = {**TODAY, "lastMinutes": 30}
+        answer = http.web.get({"module": "API", "method": method, "format": "JSON", **more})
         if (
             not _is_error(answer.text)
             and answer.status_code == requests.codes.ok
             # No site is an answer; no visit would be one, on a day that had none.
-            and (method, answer.text.strip()) != (sites, "[]")
+            and (method, answer.text.strip()) != (SITES, "[]")
         ):
             told.append(f"{method}: {answer.text[:80]}")
     return nothing("answer", told)
 
 
-@AREA.check(Capability.CONTAINER, Capability.CHANGE)
-def anonymous_is_answered_by_no_method(look: Look) -> Finding:
+@PROMISE.check(
+    "anonymous_is_answered_by_no_method",
+    proves="nothing_for_anonymous",
+    severity=Severity.CRITICAL,
+    remedy="Remove or update the plugin whose method answers before it asks for access, or bring"
+    " Matomo's own code back.",
+    needs=[Capability.CHANGE],
+)
+def anonymous_is_answered_by_no_method(http: Http, php: Php) -> Finding:
     """Without login and token no method of the API answers, but those that tell nothing of here."""
-    methods: dict[str, list[str]] = look.facts["methods"]
-    asked = [it for it in methods if it not in OPEN_METHODS and not it.endswith(NO_METHOD)]
+    methods: dict[str, list[str]] = php.facts["methods"]
+    asked = [name for name in methods if name not in OPEN_METHODS and not name.endswith(NO_METHOD)]
     told = []
     for some in (asked[at : at + AT_ONCE] for at in range(0, len(asked), AT_ONCE)):
         form: Parameters = {
@@ -282,135 +332,75 @@ def anonymous_is_answered_by_no_method(look: Look) -> Finding:
             for at, name in enumerate(some)
         }
         query: Parameters = {"module": "API", "method": "API.getBulkRequest", "format": "JSON"}
-        answers = look.web.post(query, form).json()
+        answers = http.web.post(query, form).json()
         told += [
-            f"{name}: {json.dumps(it)[:80]}"
-            for name, it in zip(some, answers, strict=True)
-            if it not in NO_ANSWER and not (isinstance(it, dict) and it.get("result") == "error")
+            f"{name}: {json.dumps(answer)[:80]}"
+            for name, answer in zip(some, answers, strict=True)
+            if answer not in NO_ANSWER
+            and not (isinstance(answer, dict) and answer.get("result") == "error")
         ]
     return nothing("answer", told)
 
 
 def _filled_in(parameters: list[str]) -> dict[str, str | int]:
     """Values for a method's parameters, so that it comes to asking who asks."""
-    filled = {it: VALUES.get(it, 1) for it in parameters if it != "visits"}
+    filled = {name: VALUES.get(name, 1) for name in parameters if name != "visits"}
     return {**filled, **(ONE_VISIT if "visits" in parameters else {})}
 
 
-@AREA.check(Capability.CHANGE, Capability.DATABASE, group=Group.ALONE)
-def guesses_are_limited(look: Look) -> Finding:
-    """Wrong logins are counted, and after twenty from one address none is looked at."""
-    name = f"nobody-{secrets.token_hex(4)}"
-    with suppress(BrokenPromiseError):  # as it should be
-        twofactor.log_in(look.web, name, secrets.token_hex(8))
-    rows = look.database.query(
-        "SELECT ip_address AS address FROM {prefix}brute_force_log WHERE login = %s", name
-    )
-    if not rows:
-        return holds(False, "a guess that is counted", "none is")
-    more = "INSERT INTO {prefix}brute_force_log (ip_address, attempted_at, login) VALUES "
-    try:
-        look.database.query(
-            more + ", ".join(["(%s, NOW(), %s)"] * GUESSES),
-            *([rows[0]["address"], name] * GUESSES),
-        )
-        page = Page(look.web.get({"module": "Login"}))
-    finally:
-        look.database.query("DELETE FROM {prefix}brute_force_log WHERE login = %s", name)
-    closed = page.document.select_one('input[name="form_login"]') is None
-    return holds(closed, "no login form after twenty guesses", page.gist[:150])
-
-
-@AREA.check(Capability.CHANGE, Capability.DATABASE, Capability.CONTAINER)
-def expired_tokens_open_nothing(look: Look) -> Finding:
-    """A token opens nothing from the day on that it was given as its last."""
-    token = secrets.token_hex(16)
-    look.database.query(
-        "INSERT INTO {prefix}user_token_auth"
-        " (login, description, password, hash_algo, date_created, date_expired)"
-        " SELECT login, 'gate', %s, 'sha512', NOW() - INTERVAL 1 YEAR, NOW() - INTERVAL 1 DAY"
-        " FROM {prefix}user WHERE superuser_access = 1 LIMIT 1",
-        hash_of_token(look, token),
-    )
-    try:
-        Api(look.web, token).call("API.getMatomoVersion")
-    except ApiError as refused:
-        return holds(True, "a refusal", refused.seen)
-    finally:
-        look.database.query("DELETE FROM {prefix}user_token_auth WHERE description = 'gate'")
-    return holds(False, "a refusal", "a token that expired a day ago opens")
-
-
-def hash_of_token(look: Look, token: str) -> str:
-    """Return how Matomo keeps `token` (plugins/UsersManager/Model.php, hashTokenAuth)."""
-    return hashlib.sha512(f"{token}{look.settings['General']['salt']}".encode()).hexdigest()
-
-
-@AREA.check(Capability.CHANGE, Capability.DATABASE, steps=(Step.ACCOUNTS,))
-def new_password_ends_sessions(look: Look) -> Finding:
-    """A session that began before its user's password was changed is over."""
-    person, web, _ = look.people.without_factor["admin"]
-    before = Page(web.get())
-    # What a change writes, but for the mail that it sends. Matomo compares seconds
-    # (core/Session/SessionAuth.php), and this session may have begun in this very one.
-    changed = (
-        "UPDATE {prefix}user SET ts_password_modified = NOW() + INTERVAL %s SECOND WHERE login = %s"
-    )
-    look.database.query(changed, 2, person.login)
-    try:
-        after = web.get()
-    finally:  # the session is other checks' as well
-        look.database.query(changed, -86400, person.login)
-    kept = before.component == SETUP and "form_login" in after.text
-    return holds(kept, "the login form", f"{before.component}, then {Page(after).gist[:80]}")
-
-
-@AREA.check(Capability.DATABASE, group=Group.ACCOUNTS)
-def sessions_end(look: Look) -> Finding:
-    """No session lasts longer than two weeks, Matomo's own limit."""
-    rows = look.database.query(
-        "SELECT lifetime FROM {prefix}session WHERE lifetime > %s", LONGEST_SESSION
-    )
-    return nothing("session", [f"of {it['lifetime'] // 86400} days" for it in rows])
-
-
-@AREA.check(costly=True)
-def anonymous_opens_nothing(look: Look) -> Finding:
+@PROMISE.check(
+    "anonymous_opens_nothing",
+    proves="nothing_for_anonymous",
+    severity=Severity.CRITICAL,
+    remedy="Take View from anonymous on Administration, Users.",
+    costly=True,
+)
+def anonymous_opens_nothing(http: Http) -> Finding:
     """Without login every page is the login form."""
     opened = [
         f"{module}.{action}"
         for module, action in (*ADMINISTRATION, ("CoreHome", "index"), ("Live", "getVisitorLog"))
         if "form_login"
-        not in (
-            text := look.web.get(
-                {"module": module, "action": action, "idSite": 1, "period": "day", "date": "today"}
-            ).text
-        )
+        not in (text := http.web.get({"module": module, "action": action, **TODAY}).text)
         and "vue-entry" in text
     ]
     return nothing("page without login", opened)
 
 
-@AREA.check()
-def nobody_signs_up(look: Look) -> Finding:
+@PROMISE.check(
+    "nobody_signs_up",
+    proves=ALWAYS,
+    severity=Severity.CRITICAL,
+    remedy="Bring Matomo's own plugins/UsersManager back, and remove the plugin that lets people"
+    " sign up.",
+)
+def nobody_signs_up(http: Http) -> Finding:
     """Nobody without a login makes an account: he is refused before what he fills in is looked at."""
     taken = []
     for method in ("UsersManager.addUser", "UsersManager.inviteUser"):
         # Filled in with what cannot be: where the door is open, nothing is made all the same.
         form: Parameters = {"userLogin": "-", "password": "-", "email": "-", "initialIdSite": 0}
         query: Parameters = {"module": "API", "method": method, "format": "JSON"}
-        answer = look.web.post(query, form)
+        answer = http.web.post(query, form)
         if answer.status_code != requests.codes.unauthorized:
             taken.append(f"{method}: HTTP {answer.status_code} {answer.text[:150]}")
     return nothing("answer but HTTP 401", taken)
 
 
-@AREA.check(costly=True)
-def installer_is_closed(look: Look) -> Finding:
+@PROMISE.check(
+    "installer_is_closed",
+    proves=ALWAYS,
+    severity=Severity.CRITICAL,
+    remedy="Bring config/config.ini.php back, readable to the web server, and take"
+    " installation_in_progress out of its [General].",
+    failure_mode="C15",
+    costly=True,
+)
+def installer_is_closed(http: Http) -> Finding:
     """The installer is closed: none of its steps shows a form."""
     opened = []
     for action in ("welcome", "databaseSetup", "setupSuperUser", "firstWebsiteSetup"):
-        answer = look.web.get({"module": "Installation", "action": action})
+        answer = http.web.get({"module": "Installation", "action": action})
         page = Page(answer)
         if page.document.select_one(
             'input[name="password_bis"], input[name="siteName"], input[name="dbname"]'
@@ -419,74 +409,253 @@ def installer_is_closed(look: Look) -> Finding:
     return nothing("open step of the installer", opened)
 
 
-@AREA.check(costly=True)
-def updater_is_closed(look: Look) -> Finding:
+@PROMISE.check(
+    "updater_is_closed",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Bring Matomo's own plugins/CoreUpdater back, and set enable_auto_update = 0 in"
+    " [General].",
+    failure_mode="U5",
+    costly=True,
+)
+def updater_is_closed(http: Http) -> Finding:
     """The updater's pages lead somebody without login to the login form, and its last step does nothing."""
     opened = [
         action
         for action in ("newVersionAvailable", "oneClickUpdate")
-        if "form_login" not in look.web.get({"module": "CoreUpdater", "action": action}).text
+        if "form_login" not in http.web.get({"module": "CoreUpdater", "action": action}).text
     ]
     # It asks for no login, only for a word that the step before it made up.
-    last = look.web.get({"module": "CoreUpdater", "action": "oneClickUpdatePartTwo"})
+    last = http.web.get({"module": "CoreUpdater", "action": "oneClickUpdatePartTwo"})
     if last.text.lstrip().startswith("["):
         opened.append(f"oneClickUpdatePartTwo: {last.text[:100]}")
     return nothing("page of the updater", opened)
 
 
-@AREA.check(Capability.LOGIN)
-def nobody_logs_in_by_address(look: Look) -> Finding:
+# -- names, passwords, tokens, sessions -----------------------------------------------------------
+
+
+@PROMISE.check(
+    "guesses_are_limited",
+    proves="guesses",
+    severity=Severity.HIGH,
+    remedy="Set enableBruteForceDetection = 1 and maxAllowedRetries to the policy's guesses or"
+    " fewer in [Login] of config.ini.php.",
+    needs=[Capability.CHANGE],
+    group=Group.ALONE,
+)
+def guesses_are_limited(accounts: Accounts, http: Http, database: Database) -> Finding:
+    """Wrong logins are counted, and after as many from one address as the policy says none is looked at."""
+    name = f"nobody-{secrets.token_hex(4)}"
+    with suppress(BrokenPromiseError):  # as it should be
+        twofactor.log_in(http.web, name, secrets.token_hex(8))
+    rows = database.query(
+        "SELECT ip_address AS address FROM {prefix}brute_force_log WHERE login = %s", name
+    )
+    if not rows:
+        return holds(False, "a guess that is counted", "none is")
+    more = "INSERT INTO {prefix}brute_force_log (ip_address, attempted_at, login) VALUES "
+    try:
+        database.query(
+            more + ", ".join(["(%s, NOW(), %s)"] * accounts.guesses),
+            *([rows[0]["address"], name] * accounts.guesses),
+        )
+        page = Page(http.web.get({"module": "Login"}))
+    finally:
+        database.query("DELETE FROM {prefix}brute_force_log WHERE login = %s", name)
+    closed = page.document.select_one('input[name="form_login"]') is None
+    return holds(closed, f"no login form after {accounts.guesses} guesses", page.gist[:150])
+
+
+@PROMISE.check(
+    "nobody_logs_in_by_address",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Set login_allow_logme = 0 in [General].",
+    failure_mode="A11",
+)
+def nobody_logs_in_by_address(http: Http, _account: Account) -> Finding:
     """Name and password in an address are not even looked at (login_allow_logme)."""
     # A name that is nobody's: a right one would put a secret into an address.
     query: Parameters = {"module": "Login", "action": "logme", "login": "nobody"}
-    answers = [look.web.get(it) for it in (query, {**query, "password": "0" * 32})]
-    without, wrong = (f"HTTP {it.status_code}: {Page(it).gist[:80]}" for it in answers)
+    answers = [http.web.get(asked) for asked in (query, {**query, "password": "0" * 32})]
+    without, wrong = (f"HTTP {answer.status_code}: {Page(answer).gist[:80]}" for answer in answers)
     # Where the way is closed, it makes no difference whether there is a password.
     kept = without == wrong and not answers[1].ok
     return holds(kept, "the same refusal without a password and with one", f"{without}; {wrong}")
 
 
-@AREA.check()
-def well_known_tokens_open_nothing(look: Look) -> Finding:
+@PROMISE.check(
+    "well_known_passwords_open_nothing",
+    proves=ALWAYS,
+    severity=Severity.CRITICAL,
+    remedy="Set another password for the account that is named, on Administration, Users.",
+    costly=True,
+    group=Group.ACCOUNTS,
+)
+def well_known_passwords_open_nothing(
+    database: Database, container: MatomoContainer, account: Account | None
+) -> Finding:
+    """No account has a password of examples, or its own name as one."""
+    rows = database.query("SELECT login, password, email FROM {prefix}user")
+    asked = [
+        {"login": row["login"], "hash": row["password"], "words": [*PASSWORDS, row["login"]]}
+        for row in rows
+        # A password that is known need not be guessed: each guess costs a quarter of a second.
+        if not is_test_account(row["email"]) and not (account and row["login"] == account.login)
+    ]
+    opened = container.run("php", "-r", OPENED_BY, "--", json.dumps(asked)).split()
+    if account and account.password in (*PASSWORDS, account.login):
+        opened.append(account.login)
+    return nothing("account with a well-known password", opened)
+
+
+@PROMISE.check(
+    "well_known_tokens_open_nothing",
+    proves=ALWAYS,
+    severity=Severity.CRITICAL,
+    remedy="Delete the token that is named on Administration, Personal, Security of the account"
+    " that has it, and make a new one.",
+    failure_mode="A3",
+)
+def well_known_tokens_open_nothing(http: Http) -> Finding:
     """No token of documentation and examples opens the API."""
     opened = []
     for token in TOKENS:
         try:
-            Api(look.web, token).call("API.getMatomoVersion")
+            Api(http.web, token).call("API.getMatomoVersion")
         except ApiError:
             continue
         opened.append(token)
     return nothing("well-known token that opens", opened)
 
 
-@AREA.check(Capability.DATABASE, Capability.CONTAINER, costly=True, group=Group.ACCOUNTS)
-def well_known_passwords_open_nothing(look: Look) -> Finding:
-    """No account has a password of examples, or its own name as one."""
-    rows = look.database.query("SELECT login, password, email FROM {prefix}user")
-    known = look.target.account
-    asked = [
-        {"login": it["login"], "hash": it["password"], "words": [*PASSWORDS, it["login"]]}
-        for it in rows
-        # A password that is known need not be guessed: each guess costs a quarter of a second.
-        if not is_test_account(it["email"]) and not (known and it["login"] == known.login)
-    ]
-    opened = look.shell.run("php", "-r", OPENED_BY, "--", json.dumps(asked)).split()
-    if known and known.password in (*PASSWORDS, known.login):
-        opened.append(known.login)
-    return nothing("account with a well-known password", opened)
+@PROMISE.check(
+    "expired_tokens_open_nothing",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Bring Matomo's own plugins/UsersManager/Model.php back, or remove the plugin that takes"
+    " tokens instead of it.",
+    failure_mode="A3",
+    needs=[Capability.CHANGE],
+)
+def expired_tokens_open_nothing(http: Http, database: Database, php: Php) -> Finding:
+    """A token opens nothing from the day on that it was given as its last."""
+    token = secrets.token_hex(16)
+    database.query(
+        "INSERT INTO {prefix}user_token_auth"
+        " (login, description, password, hash_algo, date_created, date_expired)"
+        " SELECT login, 'gate', %s, 'sha512', NOW() - INTERVAL 1 YEAR, NOW() - INTERVAL 1 DAY"
+        " FROM {prefix}user WHERE superuser_access = 1 LIMIT 1",
+        hash_of_token(php.settings["General"]["salt"], token),
+    )
+    try:
+        Api(http.web, token).call("API.getMatomoVersion")
+    except ApiError as refused:
+        return holds(True, "a refusal", refused.seen)
+    finally:
+        database.query("DELETE FROM {prefix}user_token_auth WHERE description = 'gate'")
+    return holds(False, "a refusal", "a token that expired a day ago opens")
 
 
-@AREA.check(Capability.API)
-def addresses_are_real(look: Look) -> Finding:
+def hash_of_token(salt: str, token: str) -> str:
+    """Return how Matomo keeps `token` (plugins/UsersManager/Model.php, hashTokenAuth)."""
+    return hashlib.sha512(f"{token}{salt}".encode()).hexdigest()
+
+
+@PROMISE.check(
+    "new_password_ends_sessions",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Bring Matomo's own core/Session/SessionAuth.php back, or remove the plugin that is"
+    " asked instead of it.",
+    needs=[Capability.CHANGE],
+)
+def new_password_ends_sessions(database: Database, unenrolled: UnenrolledAccounts) -> Finding:
+    """A session that began before its user's password was changed is over."""
+    admin = unenrolled.of_role["admin"]
+    before = Page(admin.web.get())
+    # What a change writes, but for the mail that it sends. Matomo compares seconds
+    # (core/Session/SessionAuth.php), and this session may have begun in this very one.
+    changed = (
+        "UPDATE {prefix}user SET ts_password_modified = NOW() + INTERVAL %s SECOND WHERE login = %s"
+    )
+    database.query(changed, 2, admin.person.login)
+    try:
+        after = admin.web.get()
+    finally:  # the session is other checks' as well
+        database.query(changed, -86400, admin.person.login)
+    kept = "form_login" not in before.response.text and "form_login" in after.text
+    return holds(kept, "the login form", f"{before.gist[:80]}, then {Page(after).gist[:80]}")
+
+
+@PROMISE.check(
+    "sessions_end",
+    proves="longest_session_seconds",
+    severity=Severity.HIGH,
+    remedy="Delete the session's row from the table session, and set login_cookie_expire of"
+    " [General] to the policy's longest_session_seconds or less.",
+    group=Group.ACCOUNTS,
+)
+def sessions_end(accounts: Accounts, database: Database) -> Finding:
+    """No session lasts longer than the policy says, by default two weeks, Matomo's own limit."""
+    rows = database.query(
+        "SELECT lifetime FROM {prefix}session WHERE lifetime > %s",
+        accounts.longest_session_seconds,
+    )
+    return nothing("session", [f"of {row['lifetime'] // 86400} days" for row in rows])
+
+
+# -- who there is ---------------------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "addresses_are_real",
+    proves=ALWAYS,
+    severity=Severity.LOW,
+    remedy="Give the account that is named an address on Administration, Users.",
+)
+def addresses_are_real(api: Api) -> Finding:
     """Every account has an address that a password reset could reach."""
-    users = look.api.call("UsersManager.getUsers")
+    users = api.call("UsersManager.getUsers")
     if not users:
         raise CannotTellError("no account is told")
     return nothing(
         "account without an address",
         [
-            it["login"]
-            for it in users
-            if it["login"] != "anonymous" and "@" not in str(it.get("email", ""))
+            user["login"]
+            for user in users
+            if user["login"] != "anonymous" and "@" not in str(user.get("email", ""))
+        ],
+    )
+
+
+@PROMISE.check(
+    "superusers_are_named",
+    proves="superusers",
+    severity=Severity.HIGH,
+    remedy="Take superuser access from the account that is named on Administration, Users, or add"
+    " its login to superusers of [accounts] in policy.toml.",
+    group=Group.ACCOUNTS,
+)
+def superusers_are_named(
+    accounts: Accounts, api: Api, permissions: Permissions, account: Account | None
+) -> Finding:
+    """Nobody is a superuser but those whom the policy names."""
+    named = {*promised(accounts.superusers)}
+    if permissions.may_change and account:
+        # Of an instance that is thrown away: the harness made it for itself.
+        named.add(account.login)
+    users: list[dict[str, Any]] = api.call("UsersManager.getUsers")
+    superusers = [user for user in users if user.get("superuser_access") in (1, "1", True)]
+    if not superusers:
+        # There is always one, whose token this is: who sees none is told too little.
+        raise CannotTellError("no superuser is told")
+    return nothing(
+        "superuser whom the policy does not name",
+        [
+            user["login"]
+            for user in superusers
+            if user["login"] not in named and not is_test_account(user.get("email"))
         ],
     )

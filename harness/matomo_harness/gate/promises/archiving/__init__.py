@@ -1,1 +1,1 @@
-"""Archiving: by schedule only, and to the last visit."""
+"""Archiving: reports are made by schedule only, and count to the last visit."""

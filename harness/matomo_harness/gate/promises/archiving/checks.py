@@ -1,184 +1,408 @@
 """Archiving: by schedule only, and to the last visit."""
 
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Callable
 from typing import Final
 
+from pydantic import Field, PositiveInt
+
 from matomo_harness.gate.core.check import (
-    Area,
     CannotTellError,
     Capability,
     Finding,
-    Step,
+    Severity,
     holds,
     nothing,
     same,
 )
-from matomo_harness.gate.probes.day import OLD_SITE, OPEN_SEGMENT, SEGMENT, ZONES, Figures
-from matomo_harness.gate.probes.look import Look
+from matomo_harness.gate.core.promise import ALWAYS, Promise
+from matomo_harness.gate.core.target import Services
+from matomo_harness.gate.probes.pages import SuperuserPages
+from matomo_harness.gate.probes.php import Php, require_program
+from matomo_harness.gate.probes.reports import (
+    OLD_SITE,
+    OPEN_SEGMENT,
+    SEGMENT,
+    ZONES,
+    ArchiverRun,
+    Archives,
+    CountedVisits,
+    Figures,
+    Reports,
+    SecondArchiverRun,
+)
+from matomo_harness.gate.probes.traffic import Traffic
+from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Parameters
-from matomo_harness.runtime.archiver import COMMAND
+from matomo_harness.policy import Names, Section, promised
 
-AREA: Final = Area("archiving")
 
+class Archiving(Section, table="archiving"):
+    """When reports are made, and how long they are."""
+
+    only_by_schedule: bool | None = Field(
+        default=None, description="Nobody who looks at a report has Matomo make one."
+    )
+    today_outdated_after_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        description="Today's archive is made anew once it is so old, or sooner.",
+    )
+    killed_taken_up_after_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        description="What a killed archiver had begun is begun again after so long, or sooner.",
+    )
+    maximum_rows: dict[str, PositiveInt] | None = Field(
+        default=None,
+        description="Of each report at least so many rows are kept; the rest is summed up as"
+        ' "Others".',
+    )
+    unique_visitors_of: Names = Field(
+        default=("day", "week", "month"),
+        description="Periods of which unique visitors are counted, and exact: day, week, month or"
+        " year.",
+    )
+
+
+PROMISE: Final = Promise(
+    "archiving", "Reports are made by schedule only, and count to the last visit.", Archiving
+)
+
+ARCHIVER: Final = "matomo-archive"
+"""Of the image (image/bin/matomo-archive): core:archive as the web server's user."""
 AGES: Final = ("today", "week", "month", "year")
 """Of archives, in the names of keys in [General]."""
+LONGEST_WAIT: Final = 32 * 24 * 3600
+"""Seconds; Matomo knows hourly, daily, weekly and monthly tasks (core/Scheduler/Schedule)."""
+BY_SCHEDULE: Final = (
+    "Set enable_browser_archiving_triggering = 0, browser_archiving_disabled_enforce = 1 and"
+    " enable_general_settings_admin = 0 in [General]."
+)
+BY_HAND: Final = "Run console core:archive by hand, and mend what its last lines complain of."
+COUNTED: Final = (
+    "See that the schedule starts the archiver, and set enable_processing_unique_visitors_week,"
+    " _month or _year = 1 in [General] for what the policy has counted."
+)
 
-Reports = Mapping[tuple[str, str, str], Figures]
+
+@PROMISE.check(
+    # The first of all, as the step that runs the archiver writes this row anew.
+    "no_task_is_put_off",
+    formerly="drift.no_task_is_put_off",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Set the clock right and delete the row TaskScheduler.timetable of the table option,"
+    " which Matomo makes anew.",
+    failure_mode="P9",
+)
+def no_task_is_put_off(database: Database) -> Finding:
+    """None of Matomo's own tasks waits longer than a month, as after a day with a wrong clock."""
+    rows = database.query(
+        "SELECT option_value AS value FROM {prefix}option"
+        " WHERE option_name = 'TaskScheduler.timetable'"
+    )
+    last = time.time() + LONGEST_WAIT
+    tasks = re.findall(r's:\d+:"([^"]+)";i:(\d+);', "".join(str(row["value"]) for row in rows))
+    return nothing("task put off", [name for name, when in tasks if int(when) > last])
+
+
+# -- no request archives --------------------------------------------------------------------------
 
 
 def _empty(reports: Reports, *periods: str) -> Finding:
     found = [
-        f"{zone} {period} {moment}: {it['visits']} visits"
-        for (zone, period, moment), it in reports.items()
-        if period in periods and it["visits"]
+        f"{zone} {period} {moment}: {figures['visits']} visits"
+        for (zone, period, moment), figures in reports.items()
+        if period in periods and figures["visits"]
     ]
     return nothing("visit in a report", found)
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS,))
-def no_request_archives_a_day(look: Look) -> Finding:
-    """Before the archiver ran, a request for a day finds nothing, and archives nothing."""
-    return _empty(look.day.before[""], "day")
+def _empty_before(*periods: str) -> Callable[..., Finding]:
+    def check(counted: CountedVisits) -> Finding:
+        return _empty(counted.before[""], *periods)
+
+    return check
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS,))
-def no_request_archives_a_period(look: Look) -> Finding:
-    """Before the archiver ran, a request for a week, month or year finds nothing."""
-    return _empty(look.day.before[""], "week", "month", "year")
+for _name, _sentence, *_periods in (
+    (
+        "no_request_archives_a_day",
+        "Before the archiver ran, a request for a day finds nothing, and archives nothing.",
+        "day",
+    ),
+    (
+        "no_request_archives_a_period",
+        "Before the archiver ran, a request for a week, month or year finds nothing.",
+        *("week", "month", "year"),
+    ),
+    (
+        "no_request_archives_a_range",
+        "Before the archiver ran, a request for a range of dates finds nothing.",
+        "range",
+    ),
+):
+    PROMISE.check(
+        _name,
+        sentence=_sentence,
+        proves="only_by_schedule",
+        severity=Severity.MEDIUM,
+        remedy=BY_SCHEDULE,
+        failure_mode="R1",
+        needs=[Capability.CHANGE],
+    )(_empty_before(*_periods))
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS,))
-def no_request_archives_a_range(look: Look) -> Finding:
-    """Before the archiver ran, a request for a range of dates finds nothing."""
-    return _empty(look.day.before[""], "range")
-
-
-@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS,))
-def no_request_archives_a_segment(look: Look) -> Finding:
+@PROMISE.check(
+    "no_request_archives_a_segment",
+    proves="only_by_schedule",
+    severity=Severity.MEDIUM,
+    remedy=BY_SCHEDULE,
+    failure_mode="R1",
+    needs=[Capability.CHANGE],
+)
+def no_request_archives_a_segment(counted: CountedVisits) -> Finding:
     """Before the archiver ran, a request for a segment finds nothing, whoever made it."""
     both = [
-        _empty(look.day.before[it], "day", "week", "month", "year")
-        for it in (SEGMENT, OPEN_SEGMENT)
+        _empty(counted.before[segment], "day", "week", "month", "year")
+        for segment in (SEGMENT, OPEN_SEGMENT)
     ]
-    return next((it for it in both if not it.kept), both[0])
+    return next((finding for finding in both if not finding.kept), both[0])
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.TRAFFIC, Step.COUNTED_VISITS, Step.ARCHIVER_RUN))
-def archiver_ends_well(look: Look) -> Finding:
-    """The archiver ends with exit code 0."""
-    return same(0, look.day.archived)
+# -- the archiver does its work -------------------------------------------------------------------
 
 
-@AREA.check(
-    Capability.SERVICES,
-    Capability.CHANGE,
-    steps=(Step.TRAFFIC, Step.COUNTED_VISITS, Step.ARCHIVER_RUN),
+@PROMISE.check(
+    "archiver_ends_well",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy=BY_HAND,
+    failure_mode="R8",
+    needs=[Capability.CHANGE],
 )
-def archiver_is_as_the_web_s_task(look: Look) -> Finding:
+def archiver_ends_well(_traffic: Traffic, _counted: CountedVisits, run: ArchiverRun) -> Finding:
+    """The archiver ends with exit code 0."""
+    return same(0, run.exit_code)
+
+
+@PROMISE.check(
+    "archiver_is_as_the_web_task",
+    formerly="archiving.archiver_is_as_the_web_s_task",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Give the archiver a task definition with the web's image, variables and mounts.",
+    failure_mode="R10",
+    needs=[Capability.CHANGE],
+)
+def archiver_is_as_the_web_task(
+    services: Services, _traffic: Traffic, _counted: CountedVisits, run: ArchiverRun
+) -> Finding:
     """The archiver is a container of its own, with the web container's image, variables and mounts."""
-    if not (archivers := look.day.archivers[0]):
+    if not run.containers:
         return holds(False, "a container that archives", "none")
-    web = look.stands.web()
-    return nothing("difference", [it for other in archivers for it in web.differences(other)])
+    web = services.web_task()
+    found = [difference for task in run.containers for difference in web.differences(task)]
+    return nothing("difference", found)
 
 
-@AREA.check(Capability.CHANGE, Capability.DATABASE, steps=(Step.TRAFFIC, Step.ARCHIVES))
-def what_is_due_is_done(look: Look) -> Finding:
+@PROMISE.check(
+    "what_is_due_is_done",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Take --disable-scheduled-tasks out of the scheduled command, or run console"
+    " scheduled-tasks:run by schedule too.",
+    failure_mode="P9",
+    needs=[Capability.CHANGE],
+)
+def what_is_due_is_done(database: Database, _traffic: Traffic, _archives: Archives) -> Finding:
     """The archiver does what Matomo has to do by day: a refused hit is forgotten after two."""
-    rows = look.database.query(
+    rows = database.query(
         "SELECT date_first_occurred AS since FROM {prefix}tracking_failure WHERE idsite = %s",
         OLD_SITE,
     )
-    return nothing("refused hit of before", [it["since"] for it in rows])
+    return nothing("refused hit of before", [row["since"] for row in rows])
 
 
-def _exact(look: Look, *periods: str, zone: str = "", firefox: bool = False) -> Finding:
-    reports = look.day.after[SEGMENT if firefox else ""]
-    sites = [look.day.segmented] if firefox else look.day.counted
-    zones = {it.timezone: it for it in sites}
-    wrong = [
-        f"{where} {period} {moment}: {seen}, wanted {wanted}"
-        for (where, period, moment), seen in reports.items()
-        if period in periods
-        and (not zone or where == zone)
-        and seen != (wanted := look.day.expected(zones[where], period, moment, firefox=firefox))
-    ]
+# -- the numbers are exact ------------------------------------------------------------------------
+
+
+def _compared(archiving: Archiving, period: str, figures: Figures) -> Figures:
+    """Return those of `figures` that are promised: unique visitors cost, and not all count them."""
+    are_unique_promised = period in archiving.unique_visitors_of
+    return {
+        name: figure for name, figure in figures.items() if name != "unique" or are_unique_promised
+    }
+
+
+def _exact(
+    archiving: Archiving,
+    counted: CountedVisits,
+    archives: Archives,
+    *periods: str,
+    zone: str = "",
+    firefox: bool = False,
+) -> Finding:
+    reports = archives.reports[SEGMENT if firefox else ""]
+    sites = [counted.segmented] if firefox else counted.sites
+    of_zone = {site.timezone: site for site in sites}
+    wrong = []
+    for (where, period, moment), figures in reports.items():
+        if period not in periods or (zone and where != zone):
+            continue
+        known = counted.expected(of_zone[where], period, moment, firefox=firefox)
+        seen = _compared(archiving, period, figures)
+        wanted = _compared(archiving, period, known)
+        if seen != wanted:
+            wrong.append(f"{where} {period} {moment}: {seen}, wanted {wanted}")
     return nothing("wrong number", wrong)
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
-def days_are_exact(look: Look) -> Finding:
-    """After it ran, visits, unique visitors and actions of each day are exact."""
-    return _exact(look, "day")
+def _exact_of(period: str) -> Callable[..., Finding]:
+    def check(archiving: Archiving, counted: CountedVisits, archives: Archives) -> Finding:
+        return _exact(archiving, counted, archives, period)
+
+    return check
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
-def weeks_are_exact(look: Look) -> Finding:
-    """After it ran, visits, unique visitors and actions of the week are exact."""
-    return _exact(look, "week")
+for _name, _period, _sentence in (
+    (
+        "days_are_exact",
+        "day",
+        "After the archiver ran, visits, actions and promised unique visitors of each day are"
+        " exact.",
+    ),
+    (
+        "weeks_are_exact",
+        "week",
+        "After the archiver ran, visits, actions and promised unique visitors of the week are"
+        " exact.",
+    ),
+    (
+        "months_are_exact",
+        "month",
+        "After the archiver ran, the numbers of the months are exact, of the last day of the one"
+        " and the first of the next.",
+    ),
+    (
+        "years_are_exact",
+        "year",
+        "After the archiver ran, visits, actions and promised unique visitors of the year are"
+        " exact.",
+    ),
+):
+    PROMISE.check(
+        _name,
+        sentence=_sentence,
+        proves="unique_visitors_of",
+        severity=Severity.HIGH,
+        remedy=COUNTED,
+        failure_mode="R1",
+        needs=[Capability.CHANGE],
+    )(_exact_of(_period))
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
-def months_are_exact(look: Look) -> Finding:
-    """After it ran, the numbers of the months are exact, of the last day of the one and the first of the next."""
-    return _exact(look, "month")
-
-
-@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
-def years_are_exact(look: Look) -> Finding:
-    """After it ran, visits and actions of the year are exact."""
-    return _exact(look, "year")
-
-
-@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
-def day_ends_where_the_site_s_does(look: Look) -> Finding:
+@PROMISE.check(
+    "day_ends_in_the_site_zone",
+    formerly="archiving.day_ends_where_the_site_s_does",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Set the site's time zone under Administration, Websites, and see what else writes the"
+    " table site.",
+    failure_mode="O4",
+    needs=[Capability.CHANGE],
+)
+def day_ends_in_the_site_zone(
+    archiving: Archiving, counted: CountedVisits, archives: Archives
+) -> Finding:
     """A visit in the last second of a site's day counts for that day, in its own time zone."""
-    both = [_exact(look, "day", zone=zone) for zone in ZONES]
-    return next((it for it in both if not it.kept), both[0])
+    both = [_exact(archiving, counted, archives, "day", zone=zone) for zone in ZONES]
+    return next((finding for finding in both if not finding.kept), both[0])
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
-def segments_are_exact(look: Look) -> Finding:
-    """After it ran, a segment that was made for the archiver has exact numbers."""
-    return _exact(look, "day", "week", "month", firefox=True)
+@PROMISE.check(
+    "segments_are_exact",
+    proves="unique_visitors_of",
+    severity=Severity.HIGH,
+    remedy='Set process_new_segments_from = "beginning_of_time" in [General], and see that the'
+    " schedule starts the archiver.",
+    failure_mode="R2",
+    needs=[Capability.CHANGE],
+)
+def segments_are_exact(archiving: Archiving, counted: CountedVisits, archives: Archives) -> Finding:
+    """After the archiver ran, a segment that was made for it has exact numbers."""
+    return _exact(archiving, counted, archives, "day", "week", "month", firefox=True)
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
-def ranges_sum_up_days(look: Look) -> Finding:
+@PROMISE.check(
+    "ranges_sum_up_days",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Run console core:invalidate-report-data for the days of the range, then the archiver,"
+    " and see which plugin counts other than Matomo.",
+    needs=[Capability.CHANGE],
+)
+def ranges_sum_up_days(counted: CountedVisits, archives: Archives) -> Finding:
     """A range that nobody had asked for before sums up the archived days, or is empty: never wrong."""
-    zones = {it.timezone: it for it in look.day.counted}
+    of_zone = {site.timezone: site for site in counted.sites}
     wrong = [
-        f"{zone} {moment}: {seen}"
-        for (zone, period, moment), seen in look.day.after[""].items()
+        f"{zone} {moment}: {figures}"
+        for (zone, period, moment), figures in archives.reports[""].items()
         if period == "range"
-        and seen["visits"] not in (0, look.day.expected(zones[zone], period, moment)["visits"])
+        and figures["visits"] not in (0, counted.expected(of_zone[zone], period, moment)["visits"])
     ]
     return nothing("wrong number", wrong)
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.SECOND_ARCHIVER_RUN,))
-def second_run_changes_nothing(look: Look) -> Finding:
+@PROMISE.check(
+    "second_run_changes_nothing",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="See that the schedule fires more than once, and what else than the archiver writes the"
+    " tables archive_numeric_*.",
+    failure_mode="R3",
+    needs=[Capability.CHANGE],
+)
+def second_run_changes_nothing(archiving: Archiving, run: SecondArchiverRun) -> Finding:
     """There is a second run of the archiver, and it changes no number."""
-    before = dict(look.day.after[""])
-    if code := look.day.archived_again:
+    if code := run.exit_code:
         return same(0, code)
-    if not all(look.day.archivers):
+    if not run.has_run:
         return holds(False, "a second run", "none: no container was started")
-    now = look.day.reported()
-    changed = [
-        f"{key}: {before[key]} to {now[key]}"
-        for key in now
-        if key[1] != "range" and now[key] != before[key]
-    ]
+    changed = []
+    for key, figures in run.after.items():
+        _, period, _ = key
+        before = _compared(archiving, period, run.before[key])
+        now = _compared(archiving, period, figures)
+        if period != "range" and now != before:
+            changed.append(f"{key}: {before} to {now}")
     return nothing("changed number", changed)
 
 
-@AREA.check(Capability.CONTAINER, Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
-def a_stop_is_passed_on(look: Look) -> Finding:
+# -- the scheduled task ---------------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "stop_is_passed_on",
+    formerly="archiving.a_stop_is_passed_on",
+    proves=ALWAYS,
+    severity=Severity.MEDIUM,
+    remedy=f"Have {ARCHIVER} pass SIGTERM on to the whole process group of the archiver.",
+    failure_mode="R7",
+    needs=[Capability.CHANGE],
+)
+def stop_is_passed_on(
+    container: MatomoContainer, counted: CountedVisits, _archives: Archives
+) -> Finding:
     """Who stops the scheduled task stops the archiver and its processes: none goes on by itself."""
     # Held as one that hangs: it lasts but a moment, and might have ended before it is looked for.
     left = _at_work(
-        look,
+        container,
+        counted,
         "kill -STOP $pids",
         f'kill -TERM $task; wait $task; [ -z "$({_pids("core:archiv[e]|climult[i]")})" ]'
         " || echo an archiver",
@@ -186,12 +410,22 @@ def a_stop_is_passed_on(look: Look) -> Finding:
     return nothing("process that is left", left)
 
 
-@AREA.check(Capability.CONTAINER, Capability.CHANGE, steps=(Step.COUNTED_VISITS, Step.ARCHIVES))
-def archiver_is_not_root(look: Look) -> Finding:
+@PROMISE.check(
+    "archiver_is_not_root",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Run core:archive as the web server's user, and give that user all of tmp/ back.",
+    failure_mode="R5",
+    needs=[Capability.CHANGE],
+)
+def archiver_is_not_root(
+    container: MatomoContainer, counted: CountedVisits, _archives: Archives
+) -> Finding:
     """The scheduled task archives as the web server's user: what root leaves answers pages with 500."""
     owners = _at_work(
-        look,
-        "owners=$(for it in $pids; do stat -c %U /proc/$it; done)",
+        container,
+        counted,
+        "owners=$(for pid in $pids; do stat -c %U /proc/$pid; done)",
         'kill -TERM $task; wait $task; echo "$owners"',
     )
     return holds("root" not in owners, "the web server's user", ", ".join(sorted(set(owners))))
@@ -202,104 +436,158 @@ def _pids(pattern: str) -> str:
     return f"grep -lsaE '{pattern}' /proc/[0-9]*/cmdline | cut -d/ -f3"
 
 
-def _at_work(look: Look, done: str, then: str) -> list[str]:
-    """Run the scheduled task in the shell, and there, once it archives, `done` to its $pids; `then`."""
-    shell = look.own_program(COMMAND)
-    site = look.day.segmented
-    period, yesterday = look.day.moments(site)[0]
+def _at_work(container: MatomoContainer, counted: CountedVisits, done: str, then: str) -> list[str]:
+    """Run the scheduled task and there, once it archives, `done` to its $pids; `then`."""
+    require_program(container, ARCHIVER)
+    site = counted.segmented
+    period, yesterday = counted.moments(site)[0]
     # A day with visits: of another Matomo 5.3 makes no process.
     what = (f"--sites={site.id}", f"--dates={yesterday}", f"--periods={period}")
-    shell.console("core:invalidate-report-data", *what)
+    container.console("core:invalidate-report-data", *what)
     script = (
-        f"{COMMAND} >/dev/null 2>&1 & task=$!;"
+        f"{ARCHIVER} >/dev/null 2>&1 & task=$!;"
         f' until pids=$({_pids("climult[i]")}) && [ -n "$pids" ] && {done} 2>/dev/null; do'
         " kill -0 $task 2>/dev/null || { echo no archiver was seen >&2; exit 1; }; done;"
         f" {then}"
     )
-    return shell.run("timeout", "60", "sh", "-c", script, user="root").splitlines()
+    return container.run("timeout", "60", "sh", "-c", script, user="root").splitlines()
 
 
-@AREA.check(Capability.CONTAINER)
-def row_limits_are_the_policy_s(look: Look) -> Finding:
-    """As many rows of a report are kept as the policy says; the rest is summed up."""
-    general = look.settings["General"]
+# -- the settings ---------------------------------------------------------------------------------
+
+
+def _is_at_least(least: int, setting: object) -> bool:
+    """Whether a setting is a number, and no smaller; one that is missing or a list is none."""
+    return str(setting).isdecimal() and int(str(setting)) >= least
+
+
+def _is_at_most(most: int, setting: object) -> bool:
+    """Whether a setting is a number, and no larger; one that is missing or a list is none."""
+    return str(setting).isdecimal() and int(str(setting)) <= most
+
+
+@PROMISE.check(
+    "row_limits",
+    formerly="archiving.row_limits_are_the_policy_s",
+    proves="maximum_rows",
+    severity=Severity.MEDIUM,
+    remedy="Set datatable_archiving_maximum_rows_… of the report in [General] to the policy's"
+    " number, or to more.",
+    failure_mode="R11",
+)
+def row_limits(archiving: Archiving, php: Php) -> Finding:
+    """As many rows of a report are kept as the policy says, or more; the rest is summed up."""
+    general = php.settings["General"]
+    limits = {
+        report: general.get(f"datatable_archiving_maximum_rows_{report}")
+        for report in promised(archiving.maximum_rows)
+    }
     wrong = [
-        f"{report}: {seen}, wanted {rows}"
-        for report, rows in look.policy.archiving.maximum_rows.items()
-        if (seen := str(general.get(f"datatable_archiving_maximum_rows_{report}"))) != str(rows)
+        f"{report}: {limits[report]}, wanted {rows} or more"
+        for report, rows in promised(archiving.maximum_rows).items()
+        if not _is_at_least(rows, limits[report])
     ]
-    return nothing("other limit", wrong)
+    return nothing("lower limit", wrong)
 
 
-@AREA.check(Capability.CONTAINER)
-def today_is_archived_anew(look: Look) -> Finding:
-    """Today's archive, and so its week's, month's and year's, is outdated after the policy's seconds."""
-    wanted = str(look.policy.archiving.today_outdated_after_seconds)
-    general = look.settings["General"]
-    seen = {it: str(general.get(f"time_before_{it}_archive_considered_outdated")) for it in AGES}
+@PROMISE.check(
+    "today_is_archived_anew",
+    proves="today_outdated_after_seconds",
+    severity=Severity.LOW,
+    remedy="Set time_before_today_archive_considered_outdated in [General] to the policy's seconds"
+    " or fewer, and leave the week's, the month's and the year's at -1.",
+    failure_mode="R12",
+)
+def today_is_archived_anew(archiving: Archiving, php: Php) -> Finding:
+    """Today's archive, and so its week's, month's and year's, is outdated after the policy's seconds, or sooner."""
+    most = promised(archiving.today_outdated_after_seconds)
+    general = php.settings["General"]
+    seen = {age: str(general.get(f"time_before_{age}_archive_considered_outdated")) for age in AGES}
     # -1: as soon as today's is (core/ArchiveProcessor/Rules.php).
     wrong = [
-        f"{it}: {seconds}"
-        for it, seconds in seen.items()
-        if seconds != wanted and (it == "today" or seconds != "-1")
+        f"{age}: {seconds}"
+        for age, seconds in seen.items()
+        if not _is_at_most(most, seconds) and (age == "today" or seconds != "-1")
     ]
-    return holds(not wrong, f"today: {wanted}", "; ".join(wrong or [f"today: {seen['today']}"]))
+    found = "; ".join(wrong or [f"today: {seen['today']}"])
+    return holds(not wrong, f"today: {most} or less", found)
 
 
-@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
-def robots_are_not_counted(look: Look) -> Finding:
-    """A robot's hit is no visit."""
-    counted = look.day.robot in look.day.stored
-    return holds(not counted, "nothing stored", "a visit" if counted else "nothing stored")
+@PROMISE.check(
+    "killed_is_taken_up_again",
+    proves="killed_taken_up_after_seconds",
+    severity=Severity.MEDIUM,
+    remedy="Set archive_failure_recovery_timeout in [General] to the policy's seconds or fewer.",
+    failure_mode="R7",
+)
+def killed_is_taken_up_again(archiving: Archiving, php: Php) -> Finding:
+    """What a killed archiver began is begun again after as many seconds as the policy says, or sooner."""
+    most = promised(archiving.killed_taken_up_after_seconds)
+    seen = php.settings["General"].get("archive_failure_recovery_timeout")
+    return holds(_is_at_most(most, seen), f"{most} or less", seen)
 
 
-@AREA.check(Capability.CONTAINER)
-def killed_is_taken_up_again(look: Look) -> Finding:
-    """What a killed archiver began is begun again after as many seconds as the policy says."""
-    wanted = look.policy.archiving.killed_taken_up_after_seconds
-    return same(str(wanted), str(look.settings["General"].get("archive_failure_recovery_timeout")))
-
-
-@AREA.check(Capability.CONTAINER, costly=True)
-def failure_is_told(look: Look) -> Finding:
+@PROMISE.check(
+    "failure_is_told",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy=f"Have {ARCHIVER} end with the exit code of core:archive.",
+    failure_mode="R8",
+    costly=True,
+)
+def failure_is_told(container: MatomoContainer) -> Finding:
     """The scheduled task ends with another exit code than 0 where the archiver does."""
     script = (
-        f"command -v {COMMAND} >/dev/null || exit 0; {COMMAND} --no-such-option 2>&1 || echo $?"
+        f"command -v {ARCHIVER} >/dev/null || exit 0; {ARCHIVER} --no-such-option 2>&1 || echo $?"
     )
-    said = look.shell.run("sh", "-c", script, user="root").split()
+    said = container.run("sh", "-c", script, user="root").split()
     if not said:
-        raise CannotTellError(f"the image has no {COMMAND}")
+        raise CannotTellError(f"the image has no {ARCHIVER}")
     failed = said[-1].isdigit()
     return holds(failed, "another exit code than 0", said[-1] if failed else "0")
 
 
-@AREA.check(Capability.LOGIN)
-def nobody_can_click_it_on(look: Look) -> Finding:
+# -- no click archives, nor does a segment that nobody made ---------------------------------------
+
+
+@PROMISE.check(
+    "nobody_can_click_it_on",
+    proves="only_by_schedule",
+    severity=Severity.MEDIUM,
+    remedy="Set enable_general_settings_admin = 0 in [General].",
+    failure_mode="C10",
+)
+def nobody_can_click_it_on(pages: SuperuserPages) -> Finding:
     """Administration, General settings has no switch that would have the browser archive."""
-    page = look.page("CoreAdminHome", "generalSettings")
+    page = pages.page("CoreAdminHome", "generalSettings")
+    settings = page.document.select_one('[vue-entry="CoreAdminHome.ArchivingSettings"]')
     return holds(
-        page.document.select_one('[vue-entry="CoreAdminHome.ArchivingSettings"]') is None,
+        settings is None,
         "no archiving settings on the page",
-        "archiving settings"
-        if page.document.select_one('[vue-entry="CoreAdminHome.ArchivingSettings"]')
-        else "none",
+        "archiving settings" if settings else "none",
     )
 
 
-@AREA.check(Capability.API, costly=True, steps_where_possible=(Step.COUNTED_VISITS,))
-def no_request_archives_an_open_segment(look: Look) -> Finding:
+@PROMISE.check(
+    "no_request_archives_an_open_segment",
+    proves="only_by_schedule",
+    severity=Severity.MEDIUM,
+    remedy=BY_SCHEDULE,
+    failure_mode="R1",
+    costly=True,
+)
+def no_request_archives_an_open_segment(api: Api, counted: CountedVisits | None) -> Finding:
     """A segment that nobody made before is not archived by the request for it."""
-    if look.policy.archiving.from_browser:
-        raise CannotTellError("the policy lets requests archive")
     where: Parameters = {"idSite": 1, "period": "day", "date": "yesterday"}
-    every, some = look.api.call_many(
+    every, some = api.call_many(
         [
             {"method": "VisitsSummary.getVisits", **where},
             {"method": "VisitsSummary.getVisits", **where, "segment": "visitCount>=1"},
         ]
     )
-    if look.target.may_change:
-        some = {"value": sum(it["visits"] for it in look.day.before[OPEN_SEGMENT].values())}
+    if counted:
+        found = counted.before[OPEN_SEGMENT].values()
+        some = {"value": sum(figures["visits"] for figures in found)}
     elif not every.get("value"):
         raise CannotTellError("site 1 had no visits yesterday to tell by")
     return same(0, int(some.get("value", 0)))

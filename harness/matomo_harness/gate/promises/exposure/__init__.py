@@ -1,1 +1,1 @@
-"""Exposure: what the web server tells and shows to whoever asks."""
+"""Exposure: the web server tells and shows nothing that is not meant for whoever asks."""

@@ -1,1 +1,1 @@
-"""Plugins: exactly those that are promised, whole, and fit for this Matomo."""
+"""Plugins: exactly those that are promised are active, whole, and fit for this Matomo."""

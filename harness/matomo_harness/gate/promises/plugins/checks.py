@@ -1,14 +1,43 @@
-"""Plugins: exactly those that are promised, whole, and fit for this Matomo."""
+"""Plugins: exactly those that are promised are active, whole, and fit for this Matomo."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from matomo_harness.gate.core.check import Area, Capability, Finding, Step, holds, nothing, same
-from matomo_harness.gate.probes.look import Look
-from matomo_harness.matomo.api import ApiError
-from matomo_harness.matomo.web import Parameters
+from pydantic import Field
 
-AREA: Final = Area("plugins")
+from matomo_harness.gate.core.check import Capability, Finding, Severity, nothing, same
+from matomo_harness.gate.core.promise import ALWAYS, Promise
+from matomo_harness.gate.core.target import Http
+from matomo_harness.gate.probes.pages import SuperuserPages
+from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.probes.traffic import TestSite
+from matomo_harness.matomo.api import Api, ApiError
+from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.web import Parameters
+from matomo_harness.policy import Names, Section, promised
+
+
+class Plugins(Section, table="plugins"):
+    """Which plugins are active, and what they may decide."""
+
+    active: Names | None = Field(default=None, description="Exactly these are active.")
+    where_present: Names = Field(
+        default=(), description="These are active too, where the image has them."
+    )
+    may_decide: Names | None = Field(
+        default=None,
+        description="Beside Matomo's own, these may have a say in logins, masking and counting.",
+    )
+    allowed_events: Names = Field(
+        default=(), description="Events that any plugin may use, although they decide."
+    )
+
+
+PROMISE: Final = Promise(
+    "plugins",
+    "Exactly the plugins that are promised are active, whole, and fit for this Matomo.",
+    Plugins,
+)
 
 TABLES: Final = {
     "CustomDimensions": ("custom_dimensions",),
@@ -81,8 +110,6 @@ DECISIONS: Final = frozenset(
     }
 )
 """Events by which a plugin can undo a promise (Matomo's developer reference, Events)."""
-
-
 MADE: Final[Mapping[str, tuple[str, Parameters]]] = {
     "Annotations": ("Annotations.add", {"date": "2026-01-05", "note": "gate"}),
     "Dashboard": (
@@ -110,173 +137,217 @@ MADE: Final[Mapping[str, tuple[str, Parameters]]] = {
 PNG: Final = b"\x89PNG"
 
 
-@AREA.check(Capability.API)
-def promised_are_active(look: Look) -> Finding:
+# -- which are active -----------------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "promised_are_active",
+    proves="active",
+    severity=Severity.HIGH,
+    remedy="Add the plugin to Plugins[] of [Plugins] in config.ini.php, spelt as its folder is.",
+    failure_mode="C14",
+)
+def promised_are_active(plugins: Plugins, api: Api) -> Finding:
     """Every plugin that the policy names is active."""
-    promised = list(look.policy.plugins.active)
-    answers = look.api.call_many(
-        [{"method": "API.isPluginActivated", "pluginName": name} for name in promised]
+    names = promised(plugins.active)
+    answers = api.call_many(
+        [{"method": "API.isPluginActivated", "pluginName": name} for name in names]
     )
-    inactive = [name for name, it in zip(promised, answers, strict=True) if not _true(it)]
+    inactive = [name for name, answer in zip(names, answers, strict=True) if not _is_true(answer)]
     return nothing("promised plugin that is inactive", inactive)
 
 
-def _true(answer: object) -> bool:
+def _is_true(answer: object) -> bool:
     value = answer.get("value") if isinstance(answer, dict) else answer
     return value in (True, 1, "1", "true")
 
 
-@AREA.check(Capability.LOGIN)
-def nothing_else_is_active(look: Look) -> Finding:
+@PROMISE.check(
+    "nothing_else_is_active",
+    proves="active",
+    severity=Severity.MEDIUM,
+    remedy="Take the plugin out of Plugins[] of [Plugins] in config.ini.php, or name it in the"
+    " policy's [plugins] active.",
+    failure_mode="C10",
+)
+def nothing_else_is_active(plugins: Plugins, pages: SuperuserPages) -> Finding:
     """No plugin is active that the policy does not name."""
-    known = {*look.policy.plugins.active, *look.policy.plugins.where_present}
+    known = {*promised(plugins.active), *plugins.where_present}
     active = {
         name
-        for name, it in look.plugins_page.items()
+        for name, shown in pages.plugins.items()
         # Themes and what Matomo itself cannot do without are always there.
-        if it["activated"] and not it.get("alwaysActivated")
+        if shown["activated"] and not shown.get("alwaysActivated")
     }
     return nothing("active plugin beyond the policy", sorted(active - known))
 
 
-@AREA.check(Capability.API)
-def user_id_is_off(look: Look) -> Finding:
+@PROMISE.check(
+    "user_id_is_off",
+    proves="user_ids.none_stored",
+    severity=Severity.HIGH,
+    remedy="Take UserId out of Plugins[] of [Plugins] in config.ini.php.",
+    failure_mode="P11",
+)
+def user_id_is_off(api: Api) -> Finding:
     """The UserId plugin is not active."""
-    answer = look.api.call("API.isPluginActivated", pluginName="UserId")
-    return same(False, _true(answer))
+    answer = api.call("API.isPluginActivated", pluginName="UserId")
+    return same(False, _is_true(answer))
 
 
-@AREA.check(Capability.CONTAINER, costly=True)
-def have_their_code(look: Look) -> Finding:
+# -- whether they are whole -----------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "have_their_code",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Build the image with the plugin's folder in plugins/, or take the plugin out of"
+    " Plugins[] of [Plugins].",
+    failure_mode="G7",
+    costly=True,
+)
+def have_their_code(php: Php, container: MatomoContainer) -> Finding:
     """Every active plugin has its folder and its code."""
-    names = " ".join(look.facts["activated"])
-    script = f'for it in {names}; do [ -n "$(ls plugins/$it 2>/dev/null)" ] || echo $it; done'
-    return nothing("active plugin without code", look.shell.run("sh", "-c", script).split())
+    names = " ".join(php.facts["activated"])
+    script = f'for name in {names}; do [ -n "$(ls plugins/$name 2>/dev/null)" ] || echo $name; done'
+    return nothing("active plugin without code", container.run("sh", "-c", script).split())
 
 
-@AREA.check(Capability.CONTAINER)
-def have_their_tables(look: Look) -> Finding:
+@PROMISE.check(
+    "have_their_tables",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Take the plugin out of PluginsInstalled[] of [PluginsInstalled] in config.ini.php, and"
+    " deactivate and activate it by the console, so that it is installed anew.",
+    failure_mode="G1",
+)
+def have_their_tables(php: Php) -> Finding:
     """Every active plugin has the tables that its installation makes."""
-    active = set(look.facts["activated"])
+    active = set(php.facts["activated"])
     needed = {table: name for name in active for table in TABLES.get(name, ())}
-    missing = sorted(needed.keys() - set(look.facts["tables"]))
-    return nothing("missing table", [f"{it} of {needed[it]}" for it in missing])
+    missing = sorted(needed.keys() - set(php.facts["tables"]))
+    return nothing("missing table", [f"{table} of {needed[table]}" for table in missing])
 
 
-@AREA.check(Capability.CONTAINER)
-def have_their_columns(look: Look) -> Finding:
+@PROMISE.check(
+    "have_their_columns",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Add the column by ALTER TABLE, of the type that the plugin's class in Columns/ declares.",
+    failure_mode="U3",
+)
+def have_their_columns(php: Php) -> Finding:
     """Every column that an active plugin stores a hit's facts in is there."""
-    return nothing("missing column", look.facts["no_columns"])
+    return nothing("missing column", php.facts["no_columns"])
 
 
-@AREA.check(Capability.CONTAINER)
-def core_has_its_tables(look: Look) -> Finding:
-    """Every table of Matomo's own schema is there."""
-    # Of archives there is one for each month that was archived, made when it is needed.
-    needed = set(look.facts["core_tables"]) - {"archive_blob", "archive_numeric"}
-    return nothing("missing table", sorted(needed - set(look.facts["tables"])))
+# -- whether they fit and do their work -----------------------------------------------------------
 
 
-@AREA.check(Capability.DATABASE)
-def tables_have_their_keys(look: Look) -> Finding:
-    """Every table has its primary key: a restore may lose it, and rows are no longer one of a kind."""
-    rows = look.database.query(
-        "SELECT TABLE_NAME AS name FROM information_schema.TABLES"
-        " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME NOT IN"
-        " (SELECT TABLE_NAME FROM information_schema.STATISTICS"
-        " WHERE TABLE_SCHEMA = DATABASE() AND INDEX_NAME = 'PRIMARY')"
-    )
-    return nothing("table without a key", [str(it["name"]) for it in rows])
-
-
-@AREA.check(Capability.CONTAINER)
-def fit_this_version(look: Look) -> Finding:
+@PROMISE.check(
+    "fit_this_version",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Put a release of the plugin into the image whose plugin.json takes this Matomo and this"
+    " PHP.",
+    failure_mode="M6",
+)
+def fit_this_version(php: Php) -> Finding:
     """What each plugin requires of Matomo, PHP and other plugins is here."""
-    return nothing("unmet requirement", look.facts["missing"])
+    return nothing("unmet requirement", php.facts["missing"])
 
 
-@AREA.check(Capability.LOGIN)
-def requirements_are_met(look: Look) -> Finding:
+@PROMISE.check(
+    "requirements_are_met",
+    proves="active",
+    severity=Severity.HIGH,
+    remedy="Put a release of the plugin into the image whose requirements are met, as"
+    " Administration, Plugins names them.",
+    failure_mode="M6",
+)
+def requirements_are_met(plugins: Plugins, pages: SuperuserPages) -> Finding:
     """The plugins page names no missing requirement of a promised plugin."""
+    names = promised(plugins.active)
     missing = [
-        f"{name}: {it['missingRequirements']}"
-        for name, it in look.plugins_page.items()
-        if name in look.policy.plugins.active and it.get("missingRequirements")
+        f"{name}: {shown['missingRequirements']}"
+        for name, shown in pages.plugins.items()
+        if name in names and shown.get("missingRequirements")
     ]
     return nothing("missing requirement", missing)
 
 
-@AREA.check(Capability.API)
-def answer(look: Look) -> Finding:
+@PROMISE.check(
+    "each_answers",
+    formerly="plugins.answer",
+    proves="active",
+    severity=Severity.LOW,
+    remedy="See the error: activate the plugin, or bring back the table that it misses.",
+    failure_mode="G1",
+)
+def each_answers(plugins: Plugins, api: Api) -> Finding:
     """Every plugin that can be asked something answers, without an error."""
-    promised = {*look.policy.plugins.active}
-    asked = {name: it for name, it in READS.items() if name in promised}
-    answers = look.api.call_many(
+    names = promised(plugins.active)
+    asked = {name: question for name, question in READS.items() if name in names}
+    answers = api.call_many(
         [{"method": method, "idSite": 1, **more} for method, more in asked.values()]
     )
     errors = [
-        f"{name}: {it.get('message')}"
-        for name, it in zip(asked, answers, strict=True)
-        if isinstance(it, dict) and it.get("result") == "error"
+        f"{name}: {answer.get('message')}"
+        for name, answer in zip(asked, answers, strict=True)
+        if isinstance(answer, dict) and answer.get("result") == "error"
     ]
     return nothing("error", errors)
 
 
-@AREA.check()
-def opt_out_is_served(look: Look) -> Finding:
-    """Any site's visitor gets the script by which he opts out, without a session here."""
-    answer = look.web.get({"module": "CoreAdminHome", "action": "optOutJS", "divId": "opt-out"})
-    kind = answer.headers.get("Content-Type", "")
-    kept = answer.ok and "javascript" in kind and "opt-out" in answer.text
-    return holds(kept, "the script", f"HTTP {answer.status_code}, {kind}")
-
-
-@AREA.check()
-def opt_out_may_be_framed(look: Look) -> Finding:
-    """The page by which a visitor opts out may be a frame on any site's own page."""
-    answer = look.web.get({"module": "CoreAdminHome", "action": "optOut"})
-    frame, policy = (
-        answer.headers.get(it, "") for it in ("X-Frame-Options", "Content-Security-Policy")
-    )
-    kept = answer.ok and not frame and "frame-ancestors" not in policy
-    return holds(kept, "a page without a word on frames", f"HTTP {answer.status_code} {frame}")
-
-
-@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
-def opt_outs_are_kept(look: Look) -> Finding:
-    """Who opted out is not counted: a hit with Matomo's own cookie of it is no visit."""
-    counted = look.day.opted_out in look.day.stored
-    return holds(not counted, "nothing stored", "a visit" if counted else "nothing stored")
-
-
-@AREA.check(Capability.CONTAINER)
-def nobody_else_decides(look: Look) -> Finding:
+@PROMISE.check(
+    "nobody_else_decides",
+    proves="may_decide",
+    severity=Severity.HIGH,
+    remedy="Take the event out of the plugin's registerEvents(), or name the plugin in the policy's"
+    " [plugins] may_decide once its code was read.",
+    failure_mode="A1",
+)
+def nobody_else_decides(plugins: Plugins, php: Php) -> Finding:
     """No plugin but Matomo's own has a say in who gets in, what is masked and what is counted."""
+    may_decide, decisions = promised(plugins.may_decide), DECISIONS - {*plugins.allowed_events}
     deciding = [
         f"{name}: {event}"
-        for name, events in look.facts["hooks"].items()
+        for name, events in php.facts["hooks"].items()
         for event in events
-        if event in DECISIONS and name not in look.policy.plugins.may_decide
+        if event in decisions and name not in may_decide
     ]
     return nothing("plugin that decides", deciding)
 
 
-@AREA.check(Capability.CHANGE, steps=(Step.SITE,))
-def take_what_is_made(look: Look) -> Finding:
+@PROMISE.check(
+    "take_what_is_made",
+    proves="active",
+    severity=Severity.LOW,
+    remedy="See the error: restore the plugin's table as this version of Matomo has it.",
+    failure_mode="U3",
+    needs=[Capability.CHANGE],
+)
+def take_what_is_made(plugins: Plugins, api: Api, site: TestSite) -> Finding:
     """What people make in a plugin is taken: a segment, a goal, a note, a report, a dashboard."""
-    promised = {*look.policy.plugins.active}
-    asked = {name: it for name, it in MADE.items() if name in promised}
+    names = promised(plugins.active)
+    asked = {name: making for name, making in MADE.items() if name in names}
     errors = []
     for name, (method, more) in asked.items():
         try:
-            look.api.call(method, **{**more, "idSite": look.day.sites[0]})
+            api.call(method, **{**more, "idSite": site.id})
         except ApiError as error:
             errors.append(f"{name}: {error.seen}")
     return nothing("error", errors)
 
 
-@AREA.check(Capability.LOGIN, Capability.API)
-def pictures_are_drawn(look: Look) -> Finding:
+@PROMISE.check(
+    "pictures_are_drawn",
+    proves=ALWAYS,
+    severity=Severity.LOW,
+    remedy="Build the image with PHP's extension gd, with FreeType.",
+)
+def pictures_are_drawn(http: Http, api: Api, pages: SuperuserPages) -> Finding:
     """Reports have their pictures: the curves of overviews, and the graphs that are mailed."""
     where: Parameters = {"idSite": 1, "period": "day", "date": "last10"}
     curve: Parameters = {
@@ -287,39 +358,13 @@ def pictures_are_drawn(look: Look) -> Finding:
         **{"module": "API", "method": "ImageGraph.get", "apiModule": "VisitsSummary"},
         **{"apiAction": "get", "graphType": "evolution"},
     }
-    token = {"token_auth": look.target.token or ""}
     answers = {
-        "curve": look.superuser.get({**where, **curve}),
-        "graph": look.web.post({**where, **graph}, token),
+        "curve": pages.session.get({**where, **curve}),
+        "graph": http.web.post({**where, **graph}, {"token_auth": api.token}),
     }
     missing = [
-        f"{name}: {len(it.content)} bytes, {it.headers.get('Content-Type')}"
-        for name, it in answers.items()
-        if not it.content.startswith(PNG)
+        f"{name}: {len(answer.content)} bytes, {answer.headers.get('Content-Type')}"
+        for name, answer in answers.items()
+        if not answer.content.startswith(PNG)
     ]
     return nothing("missing picture", missing)
-
-
-@AREA.check(Capability.CONTAINER)
-def tracker_is_whole(look: Look) -> Finding:
-    """The tracker JavaScript on disk is this version's, with every active plugin's part in it."""
-    return same(True, look.facts["tracker_is_whole"])
-
-
-@AREA.check()
-def tracker_is_served(look: Look) -> Finding:
-    """matomo.js and piwik.js are served to every site's pages, and are the same."""
-    answers = [look.web.ask(it) for it in ("matomo.js", "piwik.js")]
-    kept = all(it.ok and "Matomo" in it.text[:300] for it in answers)
-    kept = kept and answers[0].content == answers[1].content
-    # With nosniff a browser runs nothing else (Fetch, "blocked due to nosniff").
-    kinds = [it.headers.get("Content-Type", "") for it in answers]
-    kept = kept and all("javascript" in it for it in kinds)
-    # Else a browser keeps it from pages of another origin (Fetch, Cross-Origin-Resource-Policy).
-    whose = [it.headers.get("Cross-Origin-Resource-Policy", "cross-origin") for it in answers]
-    kept = kept and set(whose) == {"cross-origin"}
-    seen = ", ".join(
-        f"HTTP {it.status_code}, {len(it.content)} bytes, {kind}, {policy}"
-        for it, kind, policy in zip(answers, kinds, whose, strict=True)
-    )
-    return holds(kept, "Matomo's tracker under both names, cross-origin", seen)

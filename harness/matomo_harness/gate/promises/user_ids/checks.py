@@ -1,197 +1,329 @@
 """User ids: a hit that names its user leaves nothing of the name, in clear or derived."""
 
 import re
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qsl
 
-from matomo_harness.gate.core.check import Area, Capability, Finding, Step, holds, nothing
-from matomo_harness.gate.probes import sweep
-from matomo_harness.gate.probes.day import OTHER_KINDS
-from matomo_harness.gate.probes.look import Look
-from matomo_harness.matomo.api import ApiError
+from pydantic import Field
 
-AREA: Final = Area("user_ids")
+from matomo_harness.gate.core.check import Capability, Finding, Severity, holds, nothing
+from matomo_harness.gate.core.promise import Promise
+from matomo_harness.gate.core.target import Services
+from matomo_harness.gate.probes import leak_scan
+from matomo_harness.gate.probes.leak_scan import StoredTables
+from matomo_harness.gate.probes.reports import Archives
+from matomo_harness.gate.probes.tables import visit_tables
+from matomo_harness.gate.probes.traffic import OTHER_KINDS, SentHits, Traffic
+from matomo_harness.matomo.api import Api, ApiError
+from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.database import Database
+from matomo_harness.policy import Section
+
+
+class UserIds(Section, table="user_ids"):
+    """What is left of who a visitor is."""
+
+    none_stored: bool | None = Field(
+        default=None,
+        description="No user id (uid) of a hit is stored, in clear or derived.",
+    )
+    no_mail_addresses: bool | None = Field(
+        default=None,
+        description="No title, address of a page, custom dimension or report has a person's mail"
+        " address in it.",
+    )
+
+
+PROMISE: Final = Promise(
+    "user_ids",
+    "A hit that names its user leaves nothing of the name, in clear or derived.",
+    UserIds,
+)
 
 NAMES_A_USER: Final = r'(?i)\buser[ _-]?(name|id)\b|"user"|\blogin\b|\be-?mail'
 """In a dimension's name, or in the parameter that it is taken from. (`User type` names nobody.)"""
 MAIL_ADDRESS: Final = r"[A-Za-z0-9._+-]+(@|%40)[A-Za-z0-9-]+[.][A-Za-z]"
 """By which people are named first, where a page tells who they are."""
+BY_THE_PLUGIN: Final = (
+    "Name NoUserIds in Plugins[] of config.ini.php, and see that plugins/NoUserIds is as in the"
+    " image."
+)
 
 
-def _none_stored(look: Look, *words: str) -> Finding:
-    if look.policy.privacy.user_ids_stored:
-        return holds(True, "user ids may be stored, by policy", "not looked at")
-    canaries, stored = look.day.canary(*words), look.day.stored
-    lost = [it.way for it in canaries if it not in stored]
+# -- what is stored of a hit ----------------------------------------------------------------------
+
+
+def _is_nameless(traffic: Traffic, way: str) -> Finding:
+    """Find that the hits that came by `way` are stored, and none with its user id."""
+    canaries, stored = traffic.came(way), traffic.stored
+    lost = [canary.way for canary in canaries if canary not in stored]
     kept = [
-        f"{it.way}: {stored[it].user_id}" for it in canaries if it in stored and stored[it].user_id
+        f"{canary.way}: {stored[canary].user_id}"
+        for canary in canaries
+        if canary in stored and stored[canary].user_id
     ]
     if lost or not canaries:
         return holds(False, "the hits to be stored", f"not stored: {', '.join(lost) or 'all'}")
     return nothing("user id", kept)
 
 
-@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
-def none_by_form(look: Look) -> Finding:
-    """A user id that a single hit sends is not stored."""
-    return _none_stored(look, "form")
+def _that_came(ways: tuple[str, ...]) -> Callable[..., Finding]:
+    def check(traffic: Traffic) -> Finding:
+        found = [_is_nameless(traffic, way) for way in ways]
+        return next((finding for finding in found if not finding.kept), found[0])
+
+    return check
 
 
-@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
-def none_in_bulk(look: Look) -> Finding:
-    """A user id in a bulk request is not stored."""
-    return _none_stored(look, "bulk")
+for _name, _which, _leave, _ways in (
+    ("none_by_form", "A user id that a single hit sends", Capability.HITS, ("form",)),
+    ("none_in_bulk", "A user id in a bulk request", Capability.HITS, ("bulk",)),
+    (
+        "none_of_the_past",
+        "A user id of a hit that a server sends later",
+        Capability.HITS,
+        ("past",),
+    ),
+    (
+        "none_of_a_returning_visitor",
+        "A user id that a returning visitor's hit sends",
+        Capability.HITS,
+        ("returning",),
+    ),
+    (
+        "none_of_a_browser",
+        "A user id in an image request or in JavaScript's beacon or queue",
+        Capability.CHANGE,
+        ("image", "piwik.php", "beacon", "queued"),
+    ),
+    (
+        "none_of_other_hits",
+        "A user id of an event, a download or an outlink",
+        Capability.HITS,
+        OTHER_KINDS,
+    ),
+):
+    PROMISE.check(
+        _name,
+        sentence=f"{_which} is not stored.",
+        proves="none_stored",
+        severity=Severity.CRITICAL,
+        remedy=BY_THE_PLUGIN,
+        failure_mode="P3",
+        needs=[_leave],
+    )(_that_came(_ways))
 
 
-@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
-def none_of_the_past(look: Look) -> Finding:
-    """A user id of a hit that a server sends later is not stored."""
-    return _none_stored(look, "past")
-
-
-@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
-def none_of_a_returning_visitor(look: Look) -> Finding:
-    """A user id that a returning visitor's hit sends is not stored."""
-    return _none_stored(look, "returning")
-
-
-def _none_stored_of_any(look: Look, ways: tuple[str, ...]) -> Finding:
-    found = [_none_stored(look, it) for it in ways]
-    return next((it for it in found if not it.kept), found[0])
-
-
-@AREA.check(Capability.CHANGE, steps=(Step.TRAFFIC,))
-def none_of_a_browser(look: Look) -> Finding:
-    """A user id in an image request or in JavaScript's beacon or queue is not stored."""
-    return _none_stored_of_any(look, ("image", "piwik.php", "beacon", "queued"))
-
-
-@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
-def none_of_other_hits(look: Look) -> Finding:
-    """A user id of an event, a download or an outlink is not stored."""
-    return _none_stored_of_any(look, OTHER_KINDS)
-
-
-@AREA.check(Capability.HITS, Capability.API, steps=(Step.TRAFFIC,))
-def none_in_the_visitor_s_id(look: Look) -> Finding:
+@PROMISE.check(
+    "none_in_the_visitor_id",
+    formerly="user_ids.none_in_the_visitor_s_id",
+    proves="none_stored",
+    severity=Severity.CRITICAL,
+    remedy="Name NoUserIds in Plugins[] of config.ini.php, and remove the plugin or the code that"
+    " makes visitor ids of user ids.",
+    failure_mode="P4",
+    needs=[Capability.HITS],
+)
+def none_in_the_visitor_id(traffic: Traffic) -> Finding:
     """The visitor's id is not made of the user id: it is none of its hashes, and two of one id differ."""
-    derived = look.day.visitors_made_of(lambda it: [it.user_id.encode()])
-    visitors = [look.day.stored[it].visitor for it in look.day.twins if it in look.day.stored]
+    derived = traffic.visitors_made_of(lambda canary: [canary.user_id.encode()])
+    stored = traffic.stored
+    visitors = [stored[canary].visitor for canary in traffic.of_one_user if canary in stored]
     if len(set(visitors)) < len(visitors):
         derived.append("of two visitors with one user id")
     return nothing("visitor id made of the user id", derived)
 
 
-@AREA.check(Capability.API)
-def no_report_of_users(look: Look) -> Finding:
-    """There is no report of user ids to be asked for."""
-    try:
-        answer = look.api.call("UserId.getUsers", idSite=1, period="day", date="today")
-    except ApiError as error:
-        return holds("UserId" in error.seen or "plugin" in error.seen, "a refusal", error.seen)
-    return holds(False, "a refusal", answer)
+# -- what is kept of before -----------------------------------------------------------------------
 
 
-@AREA.check(Capability.DATABASE)
-def no_visit_has_one(look: Look) -> Finding:
+@PROMISE.check(
+    "no_visit_has_one",
+    proves="none_stored",
+    severity=Severity.CRITICAL,
+    remedy="Set user_id to NULL in all rows of the tables that are named, and drop those that are"
+    " mere copies.",
+    failure_mode="P12",
+)
+def no_visit_has_one(database: Database, container: MatomoContainer | None) -> Finding:
     """No visit that is stored, of whatever day and site and in whatever table, has a user id."""
     found = []
-    for table in look.visit_tables:
-        rows = look.database.query(
+    for table in visit_tables(database, container):
+        rows = database.query(
             f"SELECT COUNT(*) AS visits FROM `{table}` WHERE user_id <> ''"  # noqa: S608
         )
-        found += [f"{it['visits']} in {table}" for it in rows if it["visits"]]
+        found += [f"{row['visits']} in {table}" for row in rows if row["visits"]]
     return nothing("visit", found)
 
 
-@AREA.check(Capability.DATABASE)
-def no_refused_hit_names_anybody(look: Look) -> Finding:
+@PROMISE.check(
+    "no_refused_hit_names_anybody",
+    proves="none_stored",
+    severity=Severity.CRITICAL,
+    remedy="Delete the rows of the table tracking_failure, and name NoUserIds in Plugins[] of"
+    " config.ini.php.",
+    failure_mode="P12",
+)
+def no_refused_hit_names_anybody(database: Database) -> Finding:
     """No refused hit that Matomo keeps has a user id or an address in it, of before either."""
-    rows = look.database.query("SELECT idsite, request_url AS hit FROM {prefix}tracking_failure")
+    rows = database.query("SELECT idsite, request_url AS hit FROM {prefix}tracking_failure")
     named = [
-        f"{name} of site {it['idsite']}"
-        for it in rows
-        for name, value in parse_qsl(str(it["hit"]).partition("?")[2] or str(it["hit"]))
+        f"{name} of site {row['idsite']}"
+        for row in rows
+        for name, value in parse_qsl(str(row["hit"]).partition("?")[2] or str(row["hit"]))
         if name in ("uid", "cip") and not value.startswith("__")
     ]
     return nothing("user id or address", named)
 
 
-@AREA.check(Capability.DATABASE)
-def no_mail_address_is_stored(look: Look) -> Finding:
+@PROMISE.check(
+    "no_archive_names_users",
+    proves="none_stored",
+    severity=Severity.CRITICAL,
+    remedy="Delete the rows whose name begins with UserId_ from the archive tables that are named.",
+    failure_mode="P12",
+)
+def no_archive_names_users(database: Database) -> Finding:
+    """No report of users is in an archive, of a time when there was one."""
+    blobs = [table for table in sorted(database.tables()) if table.startswith("archive_blob_")]
+    found = []
+    for table in blobs:
+        rows = database.query(
+            f"SELECT COUNT(*) AS reports FROM {{prefix}}{table}"  # noqa: S608
+            " WHERE name LIKE 'UserId\\_%%'"
+        )
+        found += [f"{row['reports']} in {table}" for row in rows if row["reports"]]
+    return nothing("report", found)
+
+
+# -- where people would be named ------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "no_report_of_users",
+    proves="none_stored",
+    severity=Severity.HIGH,
+    remedy="Take UserId out of Plugins[] of config.ini.php.",
+    failure_mode="P11",
+)
+def no_report_of_users(api: Api) -> Finding:
+    """There is no report of user ids to be asked for."""
+    try:
+        answer = api.call("UserId.getUsers", idSite=1, period="day", date="today")
+    except ApiError as error:
+        return holds("UserId" in error.seen or "plugin" in error.seen, "a refusal", error.seen)
+    return holds(False, "a refusal", answer)
+
+
+@PROMISE.check(
+    "no_dimension_is_of_users",
+    proves="none_stored",
+    severity=Severity.HIGH,
+    remedy="Deactivate the dimension that is named on Administration, Websites, Custom Dimensions.",
+    failure_mode="P3",
+)
+def no_dimension_is_of_users(database: Database) -> Finding:
+    """No custom dimension is made of who a visitor is: a user's name or id, a login, a mail address."""
+    if "custom_dimensions" not in database.tables():
+        return nothing("dimension of users", [])
+    rows = database.query(
+        "SELECT name, extractions FROM {prefix}custom_dimensions"
+        " WHERE active AND CONCAT(name, ' ', COALESCE(extractions, '')) REGEXP %s",
+        NAMES_A_USER,
+    )
+    return nothing("dimension of users", [f"{row['name']} {row['extractions']}" for row in rows])
+
+
+# -- mail addresses -------------------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "no_mail_address_is_stored",
+    proves="no_mail_addresses",
+    severity=Severity.CRITICAL,
+    remedy="Have the sites' pages send no mail address, and empty the rows of the named columns that"
+    " hold one.",
+    failure_mode="P3",
+)
+def no_mail_address_is_stored(database: Database) -> Finding:
     """No title, address of a page or custom dimension that is stored has a person's mail address in it."""
-    columns = look.database.query(
+    columns = database.query(
         "SELECT TABLE_NAME AS name, COLUMN_NAME AS `column` FROM information_schema.COLUMNS"
         " WHERE TABLE_SCHEMA = DATABASE() AND (COLUMN_NAME LIKE 'custom\\_%%'"
         " OR (TABLE_NAME LIKE '%%log\\_action' AND COLUMN_NAME = 'name'))"
     )
     found = []
-    for it in columns:
-        rows = look.database.query(
-            f"SELECT COUNT(*) AS many FROM `{it['name']}` WHERE `{it['column']}` REGEXP %s",  # noqa: S608
+    for column in columns:
+        rows = database.query(
+            f"SELECT COUNT(*) AS many FROM `{column['name']}` WHERE `{column['column']}` REGEXP %s",  # noqa: S608
             MAIL_ADDRESS,
         )
-        found += [f"{row['many']} in {it['name']}.{it['column']}" for row in rows if row["many"]]
+        found += [
+            f"{row['many']} in {column['name']}.{column['column']}" for row in rows if row["many"]
+        ]
     return nothing("mail address", found)
 
 
-@AREA.check(Capability.CHANGE, Capability.DATABASE, steps=(Step.TRAFFIC, Step.ARCHIVES))
-def no_archive_has_a_mail_address(look: Look) -> Finding:
+@PROMISE.check(
+    "no_archive_has_a_mail_address",
+    proves="no_mail_addresses",
+    severity=Severity.CRITICAL,
+    remedy="Delete the reports that have one from the archive tables that are named, and have the"
+    " sites' pages send no mail address.",
+    failure_mode="P12",
+    needs=[Capability.CHANGE],
+)
+def no_archive_has_a_mail_address(_traffic: Traffic, tables: StoredTables) -> Finding:
     """No archived report, of before either, has a person's mail address in it."""
     pattern = re.compile(MAIL_ADDRESS.encode())
     found = [
         f"{match[0].decode()}… in {table}"
-        for table, text in look.tables.items()
+        for table, text in tables.contents.items()
         if "archive_blob_" in table and (match := pattern.search(text))
     ]
     return nothing("mail address", found)
 
 
-@AREA.check(Capability.DATABASE)
-def no_dimension_is_of_users(look: Look) -> Finding:
-    """No custom dimension is made of who a visitor is: a user's name or id, a login, a mail address."""
-    if "custom_dimensions" not in look.database.tables():
-        return nothing("dimension of users", [])
-    rows = look.database.query(
-        "SELECT name, extractions FROM {prefix}custom_dimensions"
-        " WHERE active AND CONCAT(name, ' ', COALESCE(extractions, '')) REGEXP %s",
-        NAMES_A_USER,
-    )
-    return nothing("dimension of users", [f"{it['name']} {it['extractions']}" for it in rows])
+# -- what is kept anywhere ------------------------------------------------------------------------
 
 
-@AREA.check(Capability.DATABASE)
-def no_archive_names_users(look: Look) -> Finding:
-    """No report of users is in an archive, of a time when there was one."""
-    blobs = [it for it in sorted(look.database.tables()) if it.startswith("archive_blob_")]
-    found = []
-    for table in blobs:
-        rows = look.database.query(
-            f"SELECT COUNT(*) AS reports FROM {{prefix}}{table}"  # noqa: S608
-            " WHERE name LIKE 'UserId\\_%%'"
-        )
-        found += [f"{it['reports']} in {table}" for it in rows if it["reports"]]
-    return nothing("report", found)
-
-
-@AREA.check(
-    Capability.CHANGE, Capability.DATABASE, steps=(Step.TRAFFIC, Step.REFUSED_HITS, Step.ARCHIVES)
+@PROMISE.check(
+    "nowhere_in_the_database",
+    proves="none_stored",
+    severity=Severity.CRITICAL,
+    remedy="Name NoUserIds in Plugins[] of config.ini.php, and see which plugin writes the table"
+    " that is named.",
+    failure_mode="P3",
+    needs=[Capability.CHANGE],
 )
-def nowhere_in_the_database(look: Look) -> Finding:
+def nowhere_in_the_database(tables: StoredTables, sent: SentHits) -> Finding:
     """After hits and archiving the user id is in no table, in clear or as its hash."""
-    return nothing("user id", sweep.database(look, sweep.user_ids(look.day.sent)))
+    return nothing("user id", tables.with_any(leak_scan.user_ids(sent.canaries)))
 
 
-@AREA.check(
-    Capability.CHANGE, Capability.CONTAINER, steps=(Step.TRAFFIC, Step.REFUSED_HITS, Step.ARCHIVES)
+@PROMISE.check(
+    "nowhere_in_a_file",
+    proves="none_stored",
+    severity=Severity.CRITICAL,
+    remedy="Turn off the tracker's debug output and log files that keep requests.",
+    failure_mode="O6",
+    needs=[Capability.CHANGE],
 )
-def nowhere_in_a_file(look: Look) -> Finding:
+def nowhere_in_a_file(container: MatomoContainer, sent: SentHits, _archives: Archives) -> Finding:
     """After hits and archiving the user id is in no file."""
-    return nothing("user id", sweep.files(look, sweep.user_ids(look.day.sent)))
+    found = leak_scan.in_files(container, leak_scan.user_ids(sent.canaries))
+    return nothing("user id", found)
 
 
-@AREA.check(Capability.SERVICES, steps=(Step.TRAFFIC, Step.REFUSED_HITS))
-def nowhere_in_the_web_log(look: Look) -> Finding:
+@PROMISE.check(
+    "nowhere_in_the_web_log",
+    proves="none_stored",
+    severity=Severity.CRITICAL,
+    remedy="Give the web server's log a format without queries.",
+    failure_mode="O6",
+)
+def nowhere_in_the_web_log(services: Services, sent: SentHits) -> Finding:
     """The web server's log keeps no user id: it outlives Matomo's own data."""
-    found = sweep.logs(look, sweep.user_ids(look.day.sent), only="web")
+    found = leak_scan.in_logs(services, leak_scan.user_ids(sent.canaries), only="web")
     return nothing("user id", found)

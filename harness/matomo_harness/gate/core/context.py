@@ -1,0 +1,233 @@
+"""The check context: what all checks of a run share of one target, handed out by type.
+
+A check says what it needs by its parameters' types, as a test names fixtures: a capability of the
+target (`Api`, `Database` …), a section of the policy, a probe, which is made once for all checks,
+or the result of a step, which the runner performs before. What a check did not declare it cannot
+use, and a type checker sees it. A parameter `X | None` is None where the target lacks what X needs.
+"""
+
+import functools
+import threading
+import types
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from matomo_harness.errors import HarnessError
+from matomo_harness.gate.core.check import CannotTellError, Capability, Group
+from matomo_harness.gate.core.target import CAPABILITY_OF, Target
+from matomo_harness.policy import Section
+from matomo_harness.time_limit import within
+
+T = TypeVar("T")
+
+STEP_SECONDS: Final = 600.0
+"""An archiver of a throw-away copy ends within seconds, on a busy machine within minutes."""
+
+
+class Step:
+    """Something that the runner does before a check looks, once for all checks.
+
+    A subclass performs it in `__init__`, whose parameters say what it needs, and is its result.
+    Its first docstring line says what is done.
+
+    Args:
+        needs: leave that it takes, beside what its parameters need.
+        group: whoever shares its result runs in one thread.
+    """
+
+    needs: ClassVar[frozenset[Capability]] = frozenset()
+    group: ClassVar[Group | None] = None
+
+    def __init_subclass__(
+        cls, *, needs: Collection[Capability] = (), group: Group | None = None
+    ) -> None:
+        cls.needs = frozenset(needs)
+        cls.group = group
+
+
+def title(step: type[Step]) -> str:
+    """Return what `step` does, in a sentence."""
+    return (step.__doc__ or step.__name__).splitlines()[0].rstrip(".")
+
+
+class StepFailedError(HarnessError):
+    """A step failed that a check needs.
+
+    Args:
+        step: which.
+        cause: what it failed by.
+    """
+
+    def __init__(self, step: type[Step], cause: BaseException) -> None:
+        first = cause
+        while isinstance(first, StepFailedError) and first.__cause__:
+            first = first.__cause__
+        said = first.seen if isinstance(first, HarnessError) else f"{type(first).__name__}: {first}"
+        super().__init__(
+            expected=f"the step '{title(step)}' to succeed",
+            seen=said[:300],
+            next_command="see the checks of what the step does",
+        )
+
+
+# -- what a parameter asks for --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a check, a step or a probe.
+
+    Args:
+        kind: its type.
+        is_optional: None will do.
+    """
+
+    kind: Any
+    is_optional: bool
+
+
+@functools.cache
+def parameters_of(asking: Any) -> dict[str, Parameter]:
+    """Return the parameters of a check, a step or a probe, by their names.
+
+    Raises:
+        TypeError: one has no type, or one of several that are no `X | None`.
+    """
+    made_by = asking.__init__ if isinstance(asking, type) else asking  # type: ignore[misc]
+    if made_by is object.__init__:
+        return {}
+    names = made_by.__code__.co_varnames[: made_by.__code__.co_argcount]
+    hints = get_type_hints(made_by)
+    return {name: _parameter(name, hints) for name in names if name != "self"}
+
+
+def _parameter(name: str, hints: dict[str, Any]) -> Parameter:
+    hint = hints.get(name)
+    if get_origin(hint) in (Union, types.UnionType):
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        if len(kinds) == 1:
+            return Parameter(kinds[0], is_optional=True)
+    if not isinstance(hint, type):
+        raise TypeError(f"{name}: expected a class or `X | None`, seen {hint}")
+    return Parameter(hint, is_optional=False)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a check, a step or a probe cannot do without.
+
+    Args:
+        capabilities: of the target.
+        steps: in the order in which they are performed.
+        possible_steps: the same, of parameters that may be None.
+    """
+
+    capabilities: frozenset[Capability] = frozenset()
+    steps: tuple[type[Step], ...] = ()
+    possible_steps: tuple[type[Step], ...] = ()
+
+
+@functools.cache
+def needs_of(kind: Any) -> Needs:
+    """Return what `kind` needs, by its parameters and theirs."""
+    if kind in CAPABILITY_OF:
+        capability = CAPABILITY_OF[kind]
+        return Needs(frozenset({capability} if capability else ()))
+    if kind is Context or (isinstance(kind, type) and issubclass(kind, Section)):
+        return Needs()
+    capabilities: set[Capability] = set()
+    steps: dict[type[Step], None] = {}
+    possible: dict[type[Step], None] = {}
+    for parameter in parameters_of(kind).values():
+        needed = needs_of(parameter.kind)
+        if parameter.is_optional:
+            possible |= dict.fromkeys((*needed.steps, *needed.possible_steps))
+            continue
+        capabilities |= needed.capabilities
+        steps |= dict.fromkeys(needed.steps)
+        possible |= dict.fromkeys(needed.possible_steps)
+    if isinstance(kind, type) and issubclass(kind, Step):
+        capabilities |= kind.needs
+        steps[kind] = None
+    only_possible = tuple(step for step in possible if step not in steps)
+    return Needs(frozenset(capabilities), tuple(steps), only_possible)
+
+
+# -- handing out ----------------------------------------------------------------------------------
+
+
+class Context:
+    """What the checks of one gate see of a target.
+
+    Args:
+        target: what is looked at.
+        wanted: steps of all checks that look: what is archived is sent before.
+    """
+
+    def __init__(self, target: Target, wanted: Collection[type[Step]] = ()) -> None:
+        self.target = target
+        self.wanted = frozenset(wanted)
+        self._performed: dict[type[Step], Future[Step]] = {}
+        self._probes: dict[type[Any], Any] = {}
+        self._locks: dict[type[Any], threading.RLock] = {}
+        self._guard = threading.Lock()
+
+    def call(self, asking: Callable[..., T]) -> T:
+        """Call `asking` with what its parameters ask for."""
+        parameters = parameters_of(asking).items()
+        return asking(**{name: self._handed(parameter) for name, parameter in parameters})
+
+    def _handed(self, parameter: Parameter) -> Any:
+        if parameter.is_optional and not self.has(parameter.kind):
+            return None
+        return self.get(parameter.kind)
+
+    def has(self, kind: Any) -> bool:
+        """Whether the target has all that `kind` needs."""
+        return needs_of(kind).capabilities <= self.target.capabilities
+
+    def get(self, kind: type[T]) -> T:
+        """Return the capability, the section, the probe or the result of the step `kind`.
+
+        Raises:
+            StepFailedError: it is a step that failed, now or before, or needs one that did.
+            CannotTellError: it is a step that cannot be performed on such a target.
+        """
+        if kind is Context:
+            return self  # type: ignore[return-value]
+        if kind in CAPABILITY_OF:
+            return self.target.offer(kind)
+        if issubclass(kind, Section):
+            return self.target.policy.section(kind)
+        made: T = self._step(kind) if issubclass(kind, Step) else self._probe(kind)
+        return made
+
+    def _step(self, kind: Any) -> Any:
+        with self._guard:
+            outcome = self._performed.get(kind)
+            is_first = outcome is None
+            if outcome is None:
+                outcome = self._performed[kind] = Future()
+        if is_first:
+            try:
+                with within(STEP_SECONDS, f"the step '{title(kind)}'"):
+                    outcome.set_result(self.call(kind))
+            except BaseException as error:  # noqa: BLE001  it is told to every check that needs it
+                outcome.set_exception(error)
+        cause = outcome.exception()
+        if isinstance(cause, CannotTellError):
+            raise CannotTellError(*cause.args) from cause
+        if cause:
+            raise StepFailedError(kind, cause) from cause
+        return outcome.result()
+
+    def _probe(self, kind: Any) -> Any:
+        """Where making it fails, the next who asks tries again."""
+        with self._guard:
+            lock = self._locks.setdefault(kind, threading.RLock())
+        with lock:
+            if kind not in self._probes:
+                self._probes[kind] = self.call(kind)
+        return self._probes[kind]

@@ -1,0 +1,110 @@
+"""What results mean: waivers are taken into account, and what must be looked at was."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import fnmatch
+from typing import Final
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.gate.core.check import Check, Status
+from matomo_harness.gate.core.runner import Result
+from matomo_harness.policy import Gate, Policy, Waiver
+
+NOT_RUN: Final = (Status.SKIPPED, Status.NOT_PROMISED)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The results of a gate as they count.
+
+    Args:
+        results: with what is waived.
+        problems: of waivers, by the check that each is of; each breaks the gate.
+    """
+
+    results: tuple[Result, ...]
+    problems: Mapping[str, str]
+
+
+def verdict(
+    results: Sequence[Result],
+    policy: Policy,
+    waivers: Iterable[Waiver] = (),
+    *,
+    today: date | None = None,
+) -> Verdict:
+    """Return what `results` mean.
+
+    Args:
+        results: of a gate.
+        policy: names what may not be skipped.
+        waivers: of checks that may fail, by their ids of today.
+        today: by this machine's clock where None.
+    """
+    day = today or date.today()
+    of_check = {waiver.check: waiver for waiver in waivers}
+    counted = [_counted(result, of_check, day) for result in _required(results, policy)]
+    looked_at = {result.check.id: result for result in counted if result.status not in NOT_RUN}
+    problems = {
+        check: problem
+        for check, waiver in of_check.items()
+        if check in looked_at and (problem := _problem(waiver, looked_at[check], day))
+    }
+    return Verdict(tuple(counted), problems)
+
+
+def _required(results: Sequence[Result], policy: Policy) -> list[Result]:
+    patterns = policy.section(Gate).required
+    return [
+        dataclasses.replace(
+            result, status=Status.ERROR, expected="to be looked at: [gate] required of the policy"
+        )
+        if result.status in NOT_RUN and any(fnmatch(result.check.id, it) for it in patterns)
+        else result
+        for result in results
+    ]
+
+
+def _counted(result: Result, waivers: Mapping[str, Waiver], day: date) -> Result:
+    waiver = waivers.get(result.check.id)
+    if waiver and result.status is Status.FAILED and day <= waiver.until:
+        seen = f"{result.seen} (waived by {waiver.owner} until {waiver.until}: {waiver.reason})"
+        return dataclasses.replace(result, status=Status.WAIVED, seen=seen)
+    return result
+
+
+def _problem(waiver: Waiver, result: Result, day: date) -> str:
+    if day > waiver.until:
+        return f"the waiver of {waiver.owner} expired on {waiver.until}"
+    if result.status is Status.PASSED:
+        return f"the waiver of {waiver.owner} is not used: the check passes"
+    return ""
+
+
+def require_known(
+    waivers: Iterable[Waiver], checks: Iterable[Check], former: Mapping[str, str]
+) -> tuple[Waiver, ...]:
+    """Return `waivers` by the ids of today.
+
+    Args:
+        waivers: as they are written.
+        checks: all of the gate.
+        former: ids of the release before, and what each is now.
+
+    Raises:
+        WrongInputError: one is of a check that there is not.
+    """
+    known = {check.id for check in checks}
+    renamed = tuple(
+        waiver.model_copy(update={"check": former.get(waiver.check, waiver.check)})
+        for waiver in waivers
+    )
+    if unknown := next((waiver.check for waiver in renamed if waiver.check not in known), None):
+        raise WrongInputError(
+            expected="waivers.toml to name checks of the gate",
+            seen=unknown,
+            next_command="matomo-harness gate --list",
+        )
+    return renamed

@@ -1,0 +1,122 @@
+"""Looking everywhere for what must be nowhere: tables, archives, files, logs, mails."""
+
+import base64
+import secrets
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from matomo_harness.gate.core.once import once
+from matomo_harness.gate.core.target import Services
+from matomo_harness.gate.probes.reports import Archives
+from matomo_harness.gate.probes.traffic import Canary
+from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.database import Database
+
+Needles = Mapping[str, tuple[bytes, ...]]
+"""What is looked for, in every form that it could have, by a name for the report."""
+
+PLACES: Final = (
+    "config misc js /etc /home /opt /root /srv /tmp /var/cache /var/lib /var/log /var/tmp"
+)
+"""Where files of the deployment's own may be, beside its tmp/; relative to the web root."""
+
+
+def addresses(canaries: Iterable[Canary]) -> Needles:
+    """Return the addresses in every form."""
+    return {canary.address: tuple(canary.forms_of_address) for canary in canaries}
+
+
+def user_ids(canaries: Iterable[Canary]) -> Needles:
+    """Return the user ids in clear and hashed."""
+    return {canary.user_id: tuple(canary.forms_of_user_id) for canary in canaries}
+
+
+class StoredTables:
+    """Everything in the database once the archiver ran, read once."""
+
+    def __init__(self, database: Database, _archives: Archives) -> None:
+        self._database = database
+
+    @once
+    def contents(self) -> dict[str, bytes]:
+        """All values by table; archives are unpacked."""
+        found = {}
+        with self._database.connection() as connection, connection.cursor() as cursor:
+            for table in sorted(self._database.tables()):
+                cursor.execute(f"SELECT * FROM `{self._database.prefix}{table}`")  # noqa: S608
+                rows = cursor.fetchall()
+                found[table] = b"\0".join(
+                    unpacked(value) for row in rows for value in row.values() if value is not None
+                )
+        return found
+
+    def with_any(self, needles: Needles) -> list[str]:
+        """Return the tables that hold a needle."""
+        return [
+            f"{name} in {table}"
+            for table, text in self.contents.items()
+            for name in _in(text, needles)
+        ]
+
+
+def in_files(container: MatomoContainer, needles: Needles, *, of_before: bool = False) -> list[str]:
+    """Return the files that hold a needle, wherever the web server may write.
+
+    Args:
+        container: whose.
+        needles: what must be in none.
+        of_before: those too that did not change since the container's start. What was sent since
+            is in none of them, but eight digits of an address are soon found by chance in the sums
+            of a package's files. An image whose `find` cannot tell has all of its files looked at.
+    """
+    listed = b"\n".join(form for forms in needles.values() for form in forms if _printable(form))
+    path = f"{container.tmp}/gate-{secrets.token_hex(6)}"
+    encoded = base64.b64encode(listed).decode()
+    container.run("sh", "-c", 'echo "$1" | base64 -d > "$2"', "sh", encoded, path)
+    places, since = f"{PLACES} {container.tmp}", f"-newerct @{container.started_at}"
+    every = f"grep -rlaF -f {path} {places}"
+    changed = f"find {places} -type f {since} -exec grep -laF -f {path} {{}} +"
+    told = f"if find / -maxdepth 0 {since}; then {changed}; else {every}; fi"
+    found = every if of_before else told
+    script = f"{{ {found}; }} 2>/dev/null | grep -vFx -e / -e {path}; rm -f {path}"
+    return container.run("sh", "-c", script, user="root").split()
+
+
+def in_logs(services: Services, needles: Needles, *, only: str = "") -> list[str]:
+    """Return the services whose log holds a needle."""
+    return [
+        f"{name} in the log of {service}"
+        for service, text in services.logs().items()
+        if not only or service == only
+        for name in _in(text.encode(), needles)
+    ]
+
+
+def in_mails(services: Services, needles: Needles) -> list[str]:
+    """Return the subjects of mails that hold a needle."""
+    return [
+        f"{name} in '{mail.subject}'"
+        for mail in services.mail.mails()
+        for name in _in(f"{mail.text}{mail.html}".encode(), needles)
+    ]
+
+
+def _in(text: bytes, needles: Needles) -> list[str]:
+    return [name for name, forms in needles.items() if any(form in text for form in forms)]
+
+
+def _printable(form: bytes) -> bool:
+    return form.isascii() and form.decode().isprintable()
+
+
+def unpacked(value: Any) -> bytes:
+    """Return a column's value as bytes; of an archive what it says, not how it is compressed.
+
+    Four bytes are soon found by chance in what is compressed.
+    """
+    data = value if isinstance(value, bytes) else str(value).encode()
+    try:
+        return zlib.decompress(data)
+    except zlib.error:
+        return data

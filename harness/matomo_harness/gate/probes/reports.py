@@ -1,0 +1,317 @@
+"""Visits whose numbers are known, the archiver, and what Matomo reports before and after it."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.gate.core.check import Capability, Group
+from matomo_harness.gate.core.context import Context, Step, StepFailedError
+from matomo_harness.gate.core.once import once
+from matomo_harness.gate.core.target import Services, Task
+from matomo_harness.gate.probes.traffic import RefusedHits, Sender, Traffic, new_site
+from matomo_harness.matomo import tracker, traffic
+from matomo_harness.matomo.api import Api, ApiError
+from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.traffic import Site, Visit
+from matomo_harness.matomo.web import Parameters
+
+FIRST_DAY: Final = date(2025, 12, 31)
+"""The last of a year, a month, and in the middle of a week."""
+DAYS: Final = 2
+ZONES: Final = ("America/New_York", "Pacific/Auckland")
+SEGMENT: Final = "browserCode==FF"
+OPEN_SEGMENT: Final = "actions>=1"
+"""Made by nobody: only a request could have it archived."""
+MAILED: Final = ("VisitsSummary_get", "Actions_getPageUrls", "UserCountry_getCountry")
+DUE: Final = "Piwik\\Plugins\\CoreAdminHome\\Tasks.cleanupTrackingFailures"
+"""A task of Matomo's own: refused hits are forgotten after two days."""
+TASK: Final = r's:\d+:"([^"]+)";i:(\d+);'
+"""Of the timetable, PHP's serialize of names and of moments in seconds since 1970."""
+OLD_SITE: Final = 8_999_999
+"""Of a refused hit that is due to be forgotten; there is no such site."""
+
+Figures = dict[str, Any]
+Reports = Mapping[tuple[str, str, str], Figures]
+"""By the site's time zone, the period, and its date."""
+
+
+class Scheduler:
+    """Runs the scheduled task: as a container of its own, or by the console where there is none."""
+
+    def __init__(self, services: Services | None, container: MatomoContainer | None) -> None:
+        self._services = services
+        self._container = container
+        self.containers: list[list[Task]] = []
+        """Those that were started each time; of none is known where there are no services."""
+
+    def archive(self) -> int:
+        """Archive all that is asked for; return the exit code.
+
+        Raises:
+            LookupError: there is neither a scheduler nor a console.
+        """
+        if services := self._services:
+            with services.tasks_started() as tasks:
+                code = services.archive()
+            self.containers.append(tasks)
+            return code
+        if not self._container:
+            raise LookupError("neither a scheduler nor a console")
+        try:
+            self._container.console("core:archive")
+        except BrokenPromiseError:
+            return 1
+        return 0
+
+
+class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
+    """Visits are sent whose reports are known.
+
+    They are of two sites in time zones on both sides of this day, and of one that began yesterday:
+    the archiver makes a new segment's reports since a site's first day.
+
+    Args:
+        api: of a superuser.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.sites = [
+            Site(new_site(api, f"counted {zone}", zone), "https://discovery.example", zone)
+            for zone in ZONES
+        ]
+        self._yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
+        segmented = new_site(api, "counted by segment", "UTC", str(self._yesterday))
+        self.segmented = Site(segmented, "https://discovery.example", "UTC")
+        self.visits: list[Visit] = traffic.visits(self.sites, FIRST_DAY, DAYS)
+        self.visits += traffic.visits([self.segmented], self._yesterday, 1)
+        tracker.send(api, traffic.hits(self.visits))
+        api.call(
+            "SegmentEditor.add",
+            name="Firefox",
+            definition=SEGMENT,
+            idSite=self.segmented.id,
+            autoArchive=1,
+            enabledAllUsers=1,
+        )
+        self.before = {segment: self.reported(segment) for segment in ("", SEGMENT, OPEN_SEGMENT)}
+        """Reports before anything was archived: of all visits, of the segment, of an open one."""
+
+    def moments(self, site: Site) -> list[tuple[str, str]]:
+        """Return period and date of every report of `site` that is looked at."""
+        if site == self.segmented:
+            return [(period, str(self._yesterday)) for period in ("day", "week", "month")]
+        last = FIRST_DAY + timedelta(days=DAYS - 1)
+        days = [("day", str(FIRST_DAY)), ("day", str(last)), ("week", str(FIRST_DAY))]
+        more = [("month", str(FIRST_DAY)), ("month", str(last)), ("year", str(last))]
+        return [*days, *more, ("range", f"{FIRST_DAY},{last}")]
+
+    def expected(self, site: Site, period: str, moment: str, *, firefox: bool = False) -> Figures:
+        """Return what must be reported; unique visitors too, whether or not they are counted."""
+        if period == "range":
+            first, last = (date.fromisoformat(day) for day in moment.split(","))
+        else:
+            first, last = traffic.bounds(period, date.fromisoformat(moment))  # type: ignore[arg-type]
+        counted = [
+            visit for visit in self.visits if not firefox or "Firefox" in visit.hits[0].user_agent
+        ]
+        figures = traffic.expected_between(counted, site, first, last)
+        return {
+            "visits": figures.visits,
+            "actions": figures.actions,
+            "unique": figures.unique_visitors,
+        }
+
+    def reported(self, segment: str = "") -> dict[tuple[str, str, str], Figures]:
+        """Return what Matomo reports now, of every counted site and moment.
+
+        Unique visitors are None where Matomo counts none for the period ([General]).
+
+        Raises:
+            ApiError: it answers with an error.
+        """
+        sites = [self.segmented] if segment else self.sites
+        keys = [(site, period, day) for site in sites for period, day in self.moments(site)]
+        calls: list[Parameters] = [
+            {
+                "method": "VisitsSummary.get",
+                "idSite": site.id,
+                "period": period,
+                "date": day,
+                "segment": segment,
+            }
+            for site, period, day in keys
+        ]
+        answers = self._api.call_many(calls)
+        return {
+            (site.timezone, period, day): _figures(answer)
+            for (site, period, day), answer in zip(keys, answers, strict=True)
+        }
+
+
+def _figures(answer: Any) -> Figures:
+    if isinstance(answer, dict) and answer.get("result") == "error":
+        raise ApiError(
+            expected="a report",
+            seen=str(answer.get("message")),
+            next_command="see the message of Matomo",
+        )
+    if not answer:
+        return {"visits": 0, "actions": 0, "unique": 0}
+    return {
+        "visits": answer["nb_visits"],
+        "actions": answer["nb_actions"],
+        "unique": answer.get("nb_uniq_visitors"),
+    }
+
+
+SENT_BEFORE: Final = (Traffic, RefusedHits, CountedVisits)
+
+
+class ArchiverRun(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
+    """The archiver runs.
+
+    Once, on all that any check asks for: it takes the longest.
+
+    Args:
+        context: what is to be archived is sent before.
+        scheduler: starts it.
+        database: where there is one, a task is made due.
+    """
+
+    def __init__(self, context: Context, scheduler: Scheduler, database: Database | None) -> None:
+        for step in SENT_BEFORE:
+            if step in context.wanted:
+                _try(context, step)
+        if database:
+            _make_a_task_due(database)
+        self.exit_code = scheduler.archive()
+        self.containers = scheduler.containers[0] if scheduler.containers else []
+
+
+def _try(context: Context, step: type[Step]) -> Step | None:
+    """Perform `step`; where it fails, those who need it are told."""
+    try:
+        return context.get(step)
+    except StepFailedError:
+        return None
+
+
+def _make_a_task_due(database: Database) -> None:
+    """Have a refused hit be older than Matomo keeps it, and that it be time to look."""
+    database.query(
+        "REPLACE INTO {prefix}tracking_failure"
+        " (idsite, idfailure, date_first_occurred, request_url)"
+        " VALUES (%s, 1, NOW() - INTERVAL 3 DAY, 'idsite=0')",
+        OLD_SITE,
+    )
+    rows = database.query(
+        "SELECT option_value AS value FROM {prefix}option"
+        " WHERE option_name = 'TaskScheduler.timetable'"
+    )
+    # The others stay: that none of them is put off is another check's to see.
+    tasks = dict(re.findall(TASK, "".join(str(row["value"]) for row in rows))) | {DUE: "1"}
+    listed = "".join(f's:{len(name)}:"{name}";i:{moment};' for name, moment in tasks.items())
+    database.query(
+        "REPLACE INTO {prefix}option (option_name, option_value, autoload)"
+        " VALUES ('TaskScheduler.timetable', %s, 0)",
+        f"a:{len(tasks)}:{{{listed}}}",
+    )
+
+
+class Archives(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
+    """The archiver makes reports.
+
+    Args:
+        run: of the archiver.
+        context: what was sent is looked for in the reports.
+        api: of a superuser.
+
+    Raises:
+        BrokenPromiseError: the archiver failed, or nothing that was sent is in a report.
+    """
+
+    def __init__(self, run: ArchiverRun, context: Context, api: Api) -> None:
+        if code := run.exit_code:
+            raise BrokenPromiseError(
+                expected="the archiver to end with exit code 0",
+                seen=f"exit code {code}",
+                next_command="run the archiver by hand, and read what it says",
+            )
+        counted = _sent(context, CountedVisits)
+        self.reports: Mapping[str, Reports] = (
+            {segment: counted.reported(segment) for segment in ("", SEGMENT)} if counted else {}
+        )
+        """Of the counted visits, where they were sent: of all, and of the segment."""
+        is_counted = any(report["visits"] for report in self.reports.get("", {}).values())
+        if not is_counted and not _has_visits(api, _sent(context, Traffic)):
+            raise BrokenPromiseError(
+                expected="the archiver to make reports of the hits that were sent",
+                seen="exit code 0, and no visit in any report",
+                next_command="run the archiver by hand, and read what it says",
+            )
+
+
+def _sent(context: Context, step: type[Any]) -> Any:
+    return _try(context, step) if step in context.wanted else None
+
+
+def _has_visits(api: Api, sent: Traffic | None) -> bool:
+    """Whether a report of the test site has visits, on the day of the hits or the one after."""
+    if not sent:
+        return False
+    where: Parameters = {"idSite": sent.site.id, "period": "day", "date": "last2"}
+    visits: dict[str, int] = api.call("VisitsSummary.getVisits", **where)
+    return any(visits.values())
+
+
+class SecondArchiverRun(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
+    """The archiver runs again.
+
+    Args:
+        archives: of the first run.
+        counted: its visits.
+        scheduler: starts it.
+    """
+
+    def __init__(
+        self,
+        archives: Archives,
+        counted: CountedVisits,
+        scheduler: Scheduler,
+    ) -> None:
+        self.before: Reports = archives.reports[""]
+        self.exit_code = scheduler.archive()
+        self.has_run = all(scheduler.containers)
+        self._counted = counted
+
+    @once
+    def after(self) -> Reports:
+        """The reports of the counted visits once it ran."""
+        return self._counted.reported()
+
+
+class MailedReport(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
+    """A report of the test site is mailed.
+
+    Args:
+        sender: whose traffic the report is of.
+        traffic: the hits.
+        api: of a superuser.
+    """
+
+    def __init__(self, sender: Sender, traffic: Traffic, _archives: Archives, api: Api) -> None:
+        self.address = f"report-{sender.run}@people.example"
+        report: Parameters = {
+            **{"idSite": traffic.site.id, "description": "canaries", "period": "day", "hour": 0},
+            **{"reportType": "email", "reportFormat": "html"},
+            **{f"reports[{at}]": name for at, name in enumerate(MAILED)},
+            **{"parameters[displayFormat]": 1, "parameters[emailMe]": "false"},
+            "parameters[additionalEmails][0]": self.address,
+        }
+        made = api.call("ScheduledReports.addReport", **report)
+        which: Parameters = {"idReport": made["value"], "period": "day", "date": "today"}
+        api.call("ScheduledReports.sendReport", **which, force=1)

@@ -1,0 +1,458 @@
+"""Test traffic: hits that come in many ways, and what Matomo stores of them."""
+
+import base64
+import dataclasses
+import hashlib
+import ipaddress
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import requests
+
+from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.gate.core.check import Capability, Group
+from matomo_harness.gate.core.context import Step
+from matomo_harness.gate.core.once import once
+from matomo_harness.gate.core.target import Http, Permissions, Services
+from matomo_harness.matomo import traffic
+from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.web import Web
+
+TEST_SITE: Final = "matomo-harness gate"
+SINCE: Final = "2025-12-31"
+"""First day of the test sites' reports."""
+OTHER_KINDS: Final = ("event", "download", "outlink")
+"""Of hits that are no page views."""
+TITLE: Final = f"Ἰλιάς 日本 𠮷 📚{' and so on' * 50}"
+"""Of letters of two, three and four bytes (UTF-8), and long as a catalogue's."""
+OWN_NETWORKS: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")
+"""Addresses of an institution's own devices (RFC 1918, RFC 4193)."""
+ROBOT: Final = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+OPTED_OUT: Final = {"matomo_ignore": "ignore=" + base64.b64encode(b"*").decode()}
+"""Matomo's own cookie of who opted out (core/Tracker/IgnoreCookie.php, core/Cookie.php)."""
+IPV6_KEPT: Final = (16, 8, 6, 3, 0)
+"""Bytes of an IPv6 address that stay where so many of an IPv4 address are masked
+(plugins/PrivacyManager/IPAnonymizer.php; an IPv4 address written as IPv6 is masked as IPv4)."""
+
+
+def masked(address: str, zeroed: int) -> str:
+    """Return `address` as Matomo stores it when `zeroed` bytes of an IPv4 address are masked."""
+    parsed = ipaddress.ip_address(address)
+    packed = parsed.packed
+    is_ipv6 = parsed.version == 6 and parsed.ipv4_mapped is None
+    kept = IPV6_KEPT[zeroed] if is_ipv6 else len(packed) - zeroed
+    return str(ipaddress.ip_address(packed[:kept] + bytes(len(packed) - kept)))
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A hit that can be found again, with an address and a user id that must not be.
+
+    Args:
+        way: how it came.
+        site: idsite.
+        address: the visitor's, whole.
+        user_id: sent as `uid`.
+        page: of the hit; nobody else's.
+    """
+
+    way: str
+    site: int
+    address: str
+    user_id: str
+    page: str
+
+    @property
+    def forms_of_address(self) -> Iterator[bytes]:
+        """Every form in which the address could be kept whole."""
+        parsed = ipaddress.ip_address(self.address)
+        packed = parsed.packed
+        yield from (self.address.encode(), packed)
+        if parsed.version == 6 and parsed.ipv4_mapped:
+            yield str(parsed.ipv4_mapped).encode()
+        yield from (packed.hex().encode(), packed.hex().upper().encode())
+
+    @property
+    def forms_of_user_id(self) -> Iterator[bytes]:
+        """Every form in which the user id could be kept."""
+        yield self.user_id.encode()
+        for derived in visitor_ids_made_of(self.user_id.encode()):
+            yield from (derived.encode(), derived.upper().encode(), bytes.fromhex(derived))
+
+
+def new_canary(run: str, way: str, site: int, family: str) -> Canary:
+    """Return one with an address, a user id and a page that nobody else has.
+
+    No byte of 248 and more is in any text (UTF-8), so the four bytes of an IPv4 address, packed,
+    are in no file by chance: four letters were found in Matomo's own JavaScript.
+
+    Args:
+        run: part of the page's path.
+        way: how it will come.
+        site: idsite.
+        family: "IPv4", "IPv6", "mapped IPv4": one that is written as IPv6; or one of OWN_NETWORKS.
+    """
+    token = secrets.token_hex(3)
+    one, two, three = bytes.fromhex(token)
+    v4 = f"{60 + one % 60}.{248 + two % 8}.{11 + three % 240}.{13 + one % 200}"
+    v6 = f"2001:db8:{token[:4]}:{token[2:]}:9abc:{token[:4]}:1111:{token[2:]}"
+    texts = {"IPv4": v4, "IPv6": v6, "mapped IPv4": f"::ffff:{v4}"}
+    own = (
+        f"10.{248 + two % 8}.{11 + three % 240}.{13 + one % 200}",
+        f"172.{16 + one % 16}.{248 + two % 8}.{13 + three % 200}",
+        f"192.168.{248 + two % 8}.{13 + three % 200}",
+        v6.replace("2001:db8", "fd12:3456"),
+    )
+    texts |= zip(OWN_NETWORKS, own, strict=True)
+    address = str(ipaddress.ip_address(texts[family]))
+    page = f"https://canary.example/{run}/{token}{secrets.token_hex(4)}"
+    return Canary(way, site, address, f"canary{secrets.token_hex(8)}", page)
+
+
+def visitor_ids_made_of(name: bytes) -> set[str]:
+    """Return the visitor ids, 16 hex digits, that the usual hashes make of `name`."""
+    return {make(name).hexdigest()[:16] for make in (hashlib.md5, hashlib.sha1, hashlib.sha256)}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What Matomo keeps of a canary.
+
+    Args:
+        address: location_ip, as text.
+        user_id: None where there is none.
+        visitor: idvisitor, 16 hex digits.
+    """
+
+    address: str
+    user_id: str | None
+    visitor: str
+
+
+# -- where it is sent -----------------------------------------------------------------------------
+
+
+class TestSite(Step, needs={Capability.HITS}):
+    """A test site is made.
+
+    Args:
+        api: of a superuser.
+        permissions: where nobody minds, traffic is sent to every site.
+    """
+
+    __test__ = False  # to pytest it looks like a test
+
+    def __init__(self, api: Api, permissions: Permissions) -> None:
+        every: list[dict[str, Any]] = api.call("SitesManager.getSitesWithAtLeastViewAccess")
+        named = [int(site["idsite"]) for site in every if site["name"] == TEST_SITE]
+        self.id = named[0] if named else new_site(api, TEST_SITE, "UTC")
+        others = [int(site["idsite"]) for site in every if int(site["idsite"]) != self.id]
+        self.every = [self.id, *(others if permissions.may_change else [])]
+
+
+def new_site(api: Api, name: str, zone: str, since: str = SINCE) -> int:
+    """Make a site whose reports begin on the day `since`, YYYY-MM-DD; return its id."""
+    return api.add_site(name, "https://discovery.example", zone, since=since)
+
+
+class Sender:
+    """Sends canaries, as browsers, servers and proxies do, and notes what was refused."""
+
+    def __init__(self, http: Http, api: Api) -> None:
+        self.run = secrets.token_hex(4)
+        self.refused: dict[Canary, str] = {}
+        self._http = http
+        self._token = api.token
+
+    def new(self, way: str, site: int, family: str = "IPv4") -> Canary:
+        """Return a canary that will come by `way`; see `new_canary`."""
+        return new_canary(self.run, way, site, family)
+
+    def send(
+        self, canary: Canary, *, by_token: bool = True, **more: dict[str, str]
+    ) -> requests.Response:
+        """Send a hit that names its visitor's address, which takes a token.
+
+        Args:
+            canary: the hit.
+            by_token: of a superuser.
+            more: `cookies`.
+        """
+        form = {
+            **with_address(self.run, canary),
+            **({"token_auth": self._token} if by_token else {}),
+        }
+        return self._http.web.post_form("matomo.php", form, **more)
+
+    def send_in_bulk(self, canaries: list[Canary]) -> None:
+        """Send all of `canaries` in one request, as servers do."""
+        queries = ["?" + urlencode(with_address(self.run, canary)) for canary in canaries]
+        document = {"requests": queries, "token_auth": self._token}
+        self.note(self._http.web.post_json("matomo.php", document), *canaries)
+
+    def note(self, answer: requests.Response, *canaries: Canary) -> None:
+        """Note that `canaries` are refused, where they are."""
+        if not answer.ok:
+            said = " ".join(answer.text[:200].split())
+            self.refused |= dict.fromkeys(canaries, f"HTTP {answer.status_code}: {said}")
+
+
+class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
+    """Test traffic is sent and stored.
+
+    Raises:
+        BrokenPromiseError: not one hit is.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        site: TestSite,
+        http: Http,
+        api: Api,
+        permissions: Permissions,
+        services: Services | None,
+        database: Database | None,
+    ) -> None:
+        self._sender = sender
+        self._http = http
+        self._api = api
+        self._database = database
+        self._past_the_load_balancer = services.past_the_load_balancer if services else None
+        self.site = site
+        self.canaries = self._sent()
+        if permissions.may_change:
+            self.canaries += self._forwarded()
+        self.robot = sender.new("of a robot", site.id)
+        parameters = {**with_address(sender.run, self.robot), "ua": ROBOT, "token_auth": api.token}
+        http.web.post_form("matomo.php", parameters)
+        self.opted_out = sender.new("opted out", site.id)
+        sender.send(self.opted_out, cookies=OPTED_OUT)
+        if not self.stored.keys() & set(self.canaries):
+            raise BrokenPromiseError(
+                expected="hits that are sent to be stored",
+                seen="; ".join(sorted(set(sender.refused.values())))[:200] or "none is",
+                next_command="send one by hand: curl 'https://…/matomo.php?idsite=1&rec=1'",
+            )
+
+    def _sent(self) -> list[Canary]:
+        new, site = self._sender.new, self.site.id
+        made = [
+            new(f"{way}, {family}", each, family)
+            for each in self.site.every
+            for way in ("form", "bulk", "past", "returning")
+            for family in ("IPv4", "IPv6")
+        ]
+        made.append(new("form, mapped", site, "mapped IPv4"))
+        made += [new(way, site) for way in OTHER_KINDS]
+        made += [new(f"own network, {network}", site, network) for network in OWN_NETWORKS]
+        made[1] = dataclasses.replace(made[1], user_id=made[0].user_id)
+        for canary in made:
+            if "bulk" not in canary.way:
+                self._sender.note(self._sender.send(canary), canary)
+        self._sender.send_in_bulk([canary for canary in made if "bulk" in canary.way])
+        return made
+
+    def _forwarded(self) -> list[Canary]:
+        """Without a token: the address is what the proxy says. As JavaScript and images send."""
+        ways: dict[str, Callable[[Canary], None]] = {
+            "image": lambda canary: self._forward(canary, "GET", "matomo.php"),
+            "piwik.php": lambda canary: self._forward(canary, "GET", "piwik.php"),
+            "beacon": lambda canary: self._forward(canary, "POST", "matomo.php"),
+            "queued": self._forward_in_bulk,
+        }
+        made = []
+        for way, send in ways.items():
+            for family in ("IPv4", "IPv6"):
+                canary = self._sender.new(f"{way}, {family}", self.site.id, family)
+                send(canary)
+                made.append(canary)
+        return made
+
+    def _proxy(self, canary: Canary) -> Web:
+        past = self._past_the_load_balancer
+        web = past() if past else self._http.web
+        web.session.headers.update(_forwarded_for(canary))
+        return web
+
+    def _forward(self, canary: Canary, method: str, path: str) -> None:
+        web, parameters = self._proxy(canary), _parameters(canary)
+        answer = web.get(parameters, path) if method == "GET" else web.post_form(path, parameters)
+        self._sender.note(answer, canary)
+
+    def _forward_in_bulk(self, canary: Canary) -> None:
+        """As JavaScript sends what it has queued: in bulk, without a token."""
+        document = {"requests": ["?" + urlencode(_parameters(canary))]}
+        self._sender.note(self._proxy(canary).post_json("matomo.php", document), canary)
+
+    @property
+    def refused(self) -> dict[Canary, str]:
+        """Canaries that were refused, and how."""
+        return self._sender.refused
+
+    @property
+    def of_one_user(self) -> list[Canary]:
+        """Two visitors, one by IPv4 and one by IPv6, with one user id."""
+        return self.canaries[:2]
+
+    def came(self, *words: str) -> list[Canary]:
+        """Return the canaries whose way has all of `words`."""
+        return [canary for canary in self.canaries if all(word in canary.way for word in words)]
+
+    # -- what is stored ----------------------------------------------------------------------------
+
+    @once
+    def stored(self) -> dict[Canary, Stored]:
+        """What is kept of each, by the database where it can be read, else by the visits log."""
+        sent = [*self.canaries, self.robot, self.opted_out]
+        found = self._in_database(self._database) if self._database else self._in_visits_log()
+        pages = {page.split("://")[-1]: stored for page, stored in found.items()}
+        return {
+            canary: pages[key] for canary in sent if (key := canary.page.split("://")[-1]) in pages
+        }
+
+    def visitors_made_of(self, forms: Callable[[Canary], Iterable[bytes]]) -> list[str]:
+        """Return how those came whose visitor's id a usual hash makes of one of their forms."""
+        return [
+            canary.way
+            for canary in self.canaries
+            if canary in self.stored
+            and any(
+                self.stored[canary].visitor in visitor_ids_made_of(form) for form in forms(canary)
+            )
+        ]
+
+    def _in_database(self, database: Database) -> dict[str, Stored]:
+        rows = database.query(
+            "SELECT a.name, INET6_NTOA(v.location_ip) AS address, v.user_id,"
+            " LOWER(HEX(v.idvisitor)) AS visitor FROM {prefix}log_link_visit_action l"
+            " JOIN {prefix}log_action a ON a.idaction = l.idaction_url"
+            " JOIN {prefix}log_visit v ON v.idvisit = l.idvisit WHERE a.name LIKE %s",
+            f"%canary.example/{self._sender.run}/%",
+        )
+        return {
+            str(row["name"]): Stored(
+                _read(str(row["address"])), row["user_id"] or None, row["visitor"]
+            )
+            for row in rows
+        }
+
+    @once
+    def visits_log(self) -> list[dict[str, Any]]:
+        """Today's visits of the test site, as the visits log shows them."""
+        found: list[dict[str, Any]] = self._api.call(
+            "Live.getLastVisitsDetails",
+            idSite=self.site.id,
+            period="day",
+            date="today",
+            filter_limit=100,
+        )
+        return found
+
+    def _in_visits_log(self) -> dict[str, Stored]:
+        found: dict[str, Stored] = {}
+        for site in self.site.every:
+            for day in ("today", "yesterday", "lastWeek"):
+                visits = self._api.call(
+                    "Live.getLastVisitsDetails",
+                    idSite=site,
+                    period="week" if day == "lastWeek" else "day",
+                    date=day,
+                    filter_limit=200,
+                    doNotFetchActions=0,
+                )
+                for visit in visits:
+                    address, user_id = _read(str(visit["visitIp"])), visit.get("userId") or None
+                    stored = Stored(address, user_id, visit["visitorId"])
+                    found |= {str(action.get("url")): stored for action in visit["actionDetails"]}
+        return found
+
+
+class RefusedHits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
+    """Hits that must be refused are sent.
+
+    Matomo lists them (core/Tracker/Failures.php), one of a kind and site.
+
+    Args:
+        sender: of all traffic.
+        site: whose a hit without a token would be.
+    """
+
+    def __init__(self, sender: Sender, site: TestSite) -> None:
+        nowhere = 9_000_000 + secrets.randbelow(900_000)
+        of_no_site = sender.new("of no site", nowhere)
+        self.without_a_token = sender.new("without a token", site.id)
+        self.answers = {
+            of_no_site: sender.send(of_no_site),
+            self.without_a_token: sender.send(self.without_a_token, by_token=False),
+        }
+
+
+class SentHits:
+    """Every canary, the refused too: what must be found nowhere."""
+
+    def __init__(self, traffic: Traffic, refused: RefusedHits) -> None:
+        self.canaries = [*traffic.canaries, *refused.answers, traffic.robot, traffic.opted_out]
+
+
+# -- parameters of a hit --------------------------------------------------------------------------
+
+
+def _parameters(canary: Canary) -> dict[str, str | int]:
+    return {
+        "idsite": canary.site,
+        "rec": 1,
+        "url": canary.page,
+        "uid": canary.user_id,
+        "new_visit": 1,
+        "ua": traffic.USER_AGENTS[0],
+        "action_name": TITLE,
+    }
+
+
+def with_address(run: str, canary: Canary) -> dict[str, str | int]:
+    """Return the parameters of a hit that names its visitor's address.
+
+    Args:
+        run: all canaries of which that return are one visitor.
+        canary: the hit.
+    """
+    extra: dict[str, str | int] = {"cip": canary.address}
+    if "past" in canary.way:
+        moment = datetime.now(UTC) - timedelta(hours=2)
+        extra["cdt"] = moment.strftime("%Y-%m-%d %H:%M:%S")
+    if "returning" in canary.way:
+        extra |= {"_id": hashlib.sha1(run.encode()).hexdigest()[:16]}  # noqa: S324
+    return {**_parameters(canary), **extra, **_kind(canary)}
+
+
+def _forwarded_for(canary: Canary) -> dict[str, str]:
+    """Headers by which the load balancer says whom it serves."""
+    return {
+        "X-Forwarded-For": canary.address,
+        "X-Forwarded-Proto": "https",
+        "User-Agent": traffic.USER_AGENTS[1],
+    }
+
+
+def _kind(canary: Canary) -> dict[str, str]:
+    """Parameters that make a hit another than a page view."""
+    kinds = {
+        "event": {"e_c": "gate", "e_a": "canary"},
+        "download": {"download": canary.page},
+        "outlink": {"link": canary.page},
+    }
+    return kinds.get(canary.way, {})
+
+
+def _read(address: str) -> str:
+    """Of the ways to write an IPv6 address, Python's; what is no address is as it is."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address

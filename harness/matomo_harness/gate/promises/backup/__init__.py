@@ -1,0 +1,1 @@
+"""Backup: what an image cannot bring back is saved whole, and comes back."""

@@ -1,0 +1,106 @@
+"""Backup: what an image cannot bring back is saved whole, and comes back."""
+
+import secrets
+from typing import Final
+
+from pydantic import Field
+
+from matomo_harness.gate.core.check import (
+    CannotTellError,
+    Capability,
+    Finding,
+    Group,
+    Severity,
+    nothing,
+)
+from matomo_harness.gate.core.promise import Promise
+from matomo_harness.gate.probes.php import require_program
+from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.policy import Section
+
+
+class Backup(Section, table="backup"):
+    """What is saved of what an image cannot bring back."""
+
+    whole: bool | None = Field(
+        default=None,
+        description="The backup has all that an image cannot bring back, and a restore brings it"
+        " back.",
+    )
+
+
+PROMISE: Final = Promise(
+    "backup", "What an image cannot bring back is saved whole, and comes back.", Backup
+)
+
+KEPT: Final = ("config", "misc", "js", "matomo.js", "piwik.js")
+"""What an image cannot bring back (image/bin/backup-data.sh)."""
+
+
+@PROMISE.check(
+    "broken_backup_is_not_taken",
+    formerly="configuration.a_backup_that_breaks_off_is_not_taken",
+    proves="whole",
+    severity=Severity.HIGH,
+    remedy="Have backup-data.sh end at the first error (set -e), and rename a part only when its"
+    " copy is whole.",
+    failure_mode="F5",
+    needs=[Capability.CHANGE],
+)
+def broken_backup_is_not_taken(container: MatomoContainer) -> Finding:
+    """A backup that breaks off says so, and leaves the last whole one."""
+    require_program(container, "backup-data.sh")
+    place = f"/tmp/gate-{secrets.token_hex(6)}"  # noqa: S108  in the container
+    # `cp` that ends in the middle, as on a full file system.
+    script = (
+        f"mkdir -p {place}/bin {place}/saved/misc; echo whole > {place}/saved/misc/kept;"
+        f" printf '#!/bin/sh\nexit 1\n' > {place}/bin/cp; chmod +x {place}/bin/cp;"
+        f" PATH={place}/bin:$PATH backup-data.sh {place}/saved >/dev/null 2>&1 && echo all is well;"
+        f" [ -e {place}/saved/misc/kept ] || echo the last one is gone; rm -rf {place}"
+    )
+    return nothing("wrong", container.run("sh", "-c", script, user="root").splitlines())
+
+
+@PROMISE.check(
+    "restore_brings_all_back",
+    formerly="configuration.a_restore_brings_all_back",
+    proves="whole",
+    severity=Severity.HIGH,
+    remedy="Have restore-data.sh copy every part back that backup-data.sh saves: config, misc and"
+    " js.",
+    failure_mode="F5",
+    needs=[Capability.CHANGE],
+    group=Group.WEB_ROOT,
+)
+def restore_brings_all_back(container: MatomoContainer) -> Finding:
+    """What was in config, misc and js and is lost, is back after the restore."""
+    require_program(container, "restore-data.sh")
+    container.run("sh", "-c", "command -v backup-data.sh")
+    place, name = f"/tmp/gate-{secrets.token_hex(6)}", f"gate-{secrets.token_hex(6)}"  # noqa: S108
+    files = " ".join(f"{part}/{name}" for part in ("config", "misc", "js"))
+    script = (
+        f"mkdir {place}; for file in {files}; do echo kept > $file; done;"
+        f" backup-data.sh {place} >&2; rm {files}; restore-data.sh {place} >&2;"
+        f" for file in {files}; do [ -e $file ] || echo $file; rm -f $file; done; rm -rf {place}"
+    )
+    return nothing("lost file", container.run("sh", "-ec", script, user="root").splitlines())
+
+
+@PROMISE.check(
+    "is_whole",
+    formerly="configuration.backup_is_whole",
+    proves="whole",
+    severity=Severity.HIGH,
+    remedy="Have backup-data.sh copy config, misc, js, matomo.js and piwik.js as they are.",
+    failure_mode="F5",
+    needs=[Capability.CHANGE],
+    group=Group.WEB_ROOT,
+)
+def is_whole(container: MatomoContainer) -> Finding:
+    """The backup has all of config, misc and js, and the tracker's two files."""
+    if not container.run("sh", "-c", "command -v backup-data.sh || true"):
+        raise CannotTellError("the image has no backup-data.sh")
+    place = f"/tmp/gate-{secrets.token_hex(6)}"  # noqa: S108  in the container
+    compare = f"for part in {' '.join(KEPT)}; do LC_ALL=C diff -rq $part {place}/$part 2>&1; done"
+    script = f"mkdir {place} && backup-data.sh {place} >&2; {compare}; rm -rf {place}"
+    return nothing("difference", container.run("sh", "-c", script, user="root").splitlines())

@@ -1,0 +1,30 @@
+"""Controls of code: the image has the next version of Matomo's."""
+
+from typing import Final
+
+from matomo_harness.gate.mutants import Control, Deployment, Part, Topology
+from matomo_harness.gate.mutants.changes import in_web
+
+NEXT_PATCH: Final = r"""
+for place in . /usr/src/matomo; do
+    sed -Ei "s/(VERSION = '[0-9]+\.[0-9]+\.[0-9]+)'/\19'/" $place/core/Version.php
+done
+rm -rf tmp/cache/*
+"""
+
+
+def _upgrade(deployment: Deployment) -> None:
+    """Bring the next patch version, and run its update of the database."""
+    in_web(NEXT_PATCH)(deployment)
+    deployment.shell.console("core:update", "--yes")
+
+
+CONTROLS: Final[tuple[Control, ...]] = (
+    Control(
+        "variant.a_patch_later",
+        "the next patch version, its update run",
+        _upgrade,
+        Topology.DEDICATED,
+        alters=(Part.CODE,),
+    ),
+)

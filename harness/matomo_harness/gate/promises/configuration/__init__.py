@@ -1,1 +1,0 @@
-"""Configuration: what the environment says holds everywhere, and no secret is written down."""

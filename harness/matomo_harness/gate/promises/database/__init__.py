@@ -1,0 +1,1 @@
+"""Database: it is whole, is this code's, and does nothing of its own."""

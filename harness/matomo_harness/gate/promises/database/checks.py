@@ -1,0 +1,116 @@
+"""Database: it is whole, is this code's, and does nothing of its own."""
+
+from typing import Final
+
+from matomo_harness.gate.core.check import Finding, Severity, holds, nothing
+from matomo_harness.gate.core.promise import ALWAYS, Promise
+from matomo_harness.gate.probes.php import Php
+from matomo_harness.matomo.database import Database
+
+PROMISE: Final = Promise(
+    "database", "The database is whole, is this code's, and does nothing of its own."
+)
+
+
+@PROMISE.check(
+    "core_has_its_tables",
+    formerly="plugins.core_has_its_tables",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Restore the table from a dump that has it, or make it empty as core/Db/Schema/Mysql.php"
+    " declares it.",
+    failure_mode="U3",
+)
+def core_has_its_tables(php: Php) -> Finding:
+    """Every table of Matomo's own schema is there."""
+    # Of archives there is one for each month that was archived, made when it is needed.
+    needed = set(php.facts["core_tables"]) - {"archive_blob", "archive_numeric"}
+    return nothing("missing table", sorted(needed - set(php.facts["tables"])))
+
+
+@PROMISE.check(
+    "tables_have_their_keys",
+    formerly="plugins.tables_have_their_keys",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Restore by mysqldump's own CREATE TABLE, or give the table its primary key back by"
+    " ALTER TABLE.",
+    failure_mode="G1",
+)
+def tables_have_their_keys(database: Database) -> Finding:
+    """Every table has its primary key: a restore may lose it, and rows are no longer one of a kind."""
+    rows = database.query(
+        "SELECT TABLE_NAME AS name FROM information_schema.TABLES"
+        " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME NOT IN"
+        " (SELECT TABLE_NAME FROM information_schema.STATISTICS"
+        " WHERE TABLE_SCHEMA = DATABASE() AND INDEX_NAME = 'PRIMARY')"
+    )
+    return nothing("table without a key", [str(row["name"]) for row in rows])
+
+
+@PROMISE.check(
+    "one_character_set",
+    formerly="configuration.tables_are_of_one_charset",
+    proves=ALWAYS,
+    severity=Severity.MEDIUM,
+    remedy="Convert the tables that differ to the charset of [database] by ALTER TABLE … CONVERT TO"
+    " CHARACTER SET.",
+    failure_mode="U7",
+)
+def one_character_set(database: Database) -> Finding:
+    """All tables are in one character set: what one keeps, another would refuse."""
+    rows = database.query(
+        "SELECT SUBSTRING_INDEX(TABLE_COLLATION, '_', 1) AS charset, COUNT(*) AS tables"
+        " FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
+        " AND TABLE_TYPE = 'BASE TABLE' GROUP BY charset"
+    )
+    seen = ", ".join(f"{row['charset']}: {row['tables']}" for row in rows)
+    return holds(len(rows) == 1, "one character set", seen)
+
+
+@PROMISE.check(
+    "no_update_waits",
+    formerly="configuration.no_update_waits",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Run console core:update in the web container.",
+    failure_mode="U2",
+)
+def no_update_waits(php: Php) -> Finding:
+    """The database is this code's: no update of it waits."""
+    return nothing("waiting update", php.facts["updates"])
+
+
+@PROMISE.check(
+    "does_nothing_of_its_own",
+    formerly="drift.database_does_nothing_of_its_own",
+    proves=ALWAYS,
+    severity=Severity.CRITICAL,
+    remedy="Drop the trigger, event, routine or view, or the table's SYSTEM VERSIONING, and see who"
+    " made it.",
+    failure_mode="P9",
+)
+def does_nothing_of_its_own(database: Database) -> Finding:
+    """No trigger, event, routine, view or table with a history is in the schema: Matomo makes none."""
+    kinds = (
+        ("TRIGGER", "TRIGGERS", "TRIGGER_NAME", "TRIGGER_SCHEMA"),
+        ("EVENT", "EVENTS", "EVENT_NAME", "EVENT_SCHEMA"),
+        ("ROUTINE", "ROUTINES", "ROUTINE_NAME", "ROUTINE_SCHEMA"),
+        ("VIEW", "VIEWS", "TABLE_NAME", "TABLE_SCHEMA"),
+    )
+    found = [
+        f"{kind.lower()} {row['name']}"
+        for kind, table, name, schema in kinds
+        for row in database.query(
+            f"SELECT {name} AS name FROM information_schema.{table}"  # noqa: S608
+            f" WHERE {schema} = DATABASE()"
+        )
+    ]
+    found += [
+        f"history of {row['name']}"
+        for row in database.query(
+            "SELECT TABLE_NAME AS name FROM information_schema.TABLES"
+            " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'SYSTEM VERSIONED'"
+        )
+    ]
+    return nothing("trigger, event, routine, view or history", found)

@@ -1,1 +1,0 @@
-"""Drift: what runs against what the repository says, file and database."""

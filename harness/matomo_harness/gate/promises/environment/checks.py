@@ -1,0 +1,193 @@
+"""Environment: what the task definition sets holds everywhere, and the policy names all of it."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import Field
+
+from matomo_harness.gate.core.check import (
+    CannotTellError,
+    Capability,
+    Finding,
+    Group,
+    Severity,
+    nothing,
+    same,
+)
+from matomo_harness.gate.core.promise import ALWAYS, Promise
+from matomo_harness.gate.core.target import Services
+from matomo_harness.gate.probes.php import Php
+from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.policy import Names, Section, promised
+
+
+class Environment(Section, table="environment"):
+    """What the task definition sets."""
+
+    variables: Names | None = Field(
+        default=None,
+        description="The task definition sets these, as they are or as NAME_FILE.",
+    )
+    may_be_set: Names = Field(
+        default=(),
+        description="It may set these besides; any other that Matomo knows overrules"
+        " config.ini.php, where nobody looks.",
+    )
+
+
+PROMISE: Final = Promise(
+    "environment",
+    "What the task definition sets holds everywhere, and the policy names all of it.",
+    Environment,
+)
+
+NOT_SETTINGS: Final = ("MATOMO_VERSION",)
+"""Of the official image; no key of the configuration is meant."""
+
+
+def injected(facts: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
+    """Return section, key and value of every MATOMO_ variable that names a key there is."""
+    found = {}
+    for name, value in facts["environment"].items():
+        if not name.startswith("MATOMO_") or name in NOT_SETTINGS:
+            continue
+        for section, keys in facts["settings"].items():
+            prefix = f"MATOMO_{section}_".upper()
+            rest = name.upper().removeprefix(prefix)
+            for key in keys or ():
+                if name.upper().startswith(prefix) and rest == key.upper():
+                    found[name] = (section, key, value)
+    return found
+
+
+def _shown(value: object, given: str) -> str:
+    """A list is compared as the JSON or the words that it was given as."""
+    if not isinstance(value, list):
+        return str(value)
+    return json.dumps(value) if given.startswith("[") else ",".join(map(str, value))
+
+
+def _differing(facts: Mapping[str, Any]) -> list[str]:
+    """Names of variables whose value is not the effective one; never the values."""
+    return [
+        name
+        for name, (section, key, value) in injected(facts).items()
+        if _shown(facts["settings"][section][key], value).replace(" ", "") != value.replace(" ", "")
+    ]
+
+
+@PROMISE.check(
+    "wins_on_the_command_line",
+    formerly="configuration.environment_wins",
+    proves="variables",
+    severity=Severity.HIGH,
+    remedy='Keep Plugins[] = "EnvironmentVariables" in [Plugins] of config.ini.php: by it alone'
+    " Matomo reads the environment.",
+    failure_mode="M6",
+)
+def wins_on_the_command_line(php: Php) -> Finding:
+    """Every MATOMO_ variable is the effective value on the command line, whatever the file says."""
+    if not injected(php.facts):
+        raise CannotTellError("no MATOMO_ variable is set")
+    return nothing("variable without effect", _differing(php.facts))
+
+
+@PROMISE.check(
+    "wins_in_the_web_server",
+    formerly="configuration.environment_wins_in_web",
+    proves="variables",
+    severity=Severity.HIGH,
+    remedy="Remove the variable from the web server's own settings (/etc/apache2/envvars, SetEnv),"
+    " and have it hand its environment on to PHP (clear_env = no of php-fpm).",
+    failure_mode="C6",
+    group=Group.WEB_ROOT,
+    costly=True,
+)
+def wins_in_the_web_server(php: Php, _services: Services) -> Finding:
+    """Every MATOMO_ variable of the container is the effective value in the web server and in the tracker."""
+    wrong = []
+    for mode, code in (("web", ""), ("tracker", 'define("PIWIK_TRACKER_MODE", true);')):
+        # Not the environment that the web server says it has: that may be another one.
+        there = {**php.facts_over_http(code), "environment": php.facts["environment"]}
+        differing = _differing(there)
+        wrong += [f"{name} in the {mode}" for name in differing]
+    return nothing("variable without effect", wrong)
+
+
+@PROMISE.check(
+    "no_useless_variable",
+    formerly="configuration.no_useless_variable",
+    proves=ALWAYS,
+    severity=Severity.MEDIUM,
+    remedy="Correct the variable's name in the task definition, or take the variable out of it.",
+    failure_mode="C1",
+)
+def no_useless_variable(php: Php) -> Finding:
+    """Every MATOMO_ variable sets something that Matomo knows: none is misspelt."""
+    if php.facts["warnings"] is not None:
+        useless = [f"{name} {why}" for name, why in dict(php.facts["warnings"] or {}).items()]
+        return nothing("useless variable", useless)
+    known = (*injected(php.facts), *NOT_SETTINGS)
+    names = [name for name in php.facts["environment"] if name.startswith("MATOMO_")]
+    return nothing("useless variable", [name for name in names if name not in known])
+
+
+@PROMISE.check(
+    "value_in_a_file_wins",
+    formerly="configuration.a_value_in_a_file_wins",
+    proves="variables",
+    severity=Severity.MEDIUM,
+    remedy="Build the image with its own EnvironmentVariables plugin, which reads NAME_FILE; the"
+    " public one does not.",
+    failure_mode="C7",
+    needs=[Capability.CHANGE],
+)
+def value_in_a_file_wins(environment: Environment, container: MatomoContainer, php: Php) -> Finding:
+    """A variable NAME_FILE sets what the file says, as secrets are mounted."""
+    name = "MATOMO_MAIL_HOST"
+    if name not in promised(environment.variables):
+        raise CannotTellError(f"{name} is not in the policy")
+    value = f"relay-{secrets.token_hex(4)}.example"
+    path = f"{container.tmp}/gate-{secrets.token_hex(6)}"
+    container.write(path, value)
+    try:
+        there = php.facts_with("-u", name, f"{name}_FILE={path}")
+    finally:
+        container.run("rm", "-f", path, user="root")
+    return same(value, str(there["settings"]["mail"]["host"]))
+
+
+@PROMISE.check(
+    "promised_variables_are_set",
+    formerly="configuration.promised_variables_are_set",
+    proves="variables",
+    severity=Severity.HIGH,
+    remedy="Set the missing variable in the task definition, as it is or as NAME_FILE, or take it"
+    " out of variables in [environment] of the policy.",
+    failure_mode="C1",
+)
+def promised_variables_are_set(environment: Environment, php: Php, _services: Services) -> Finding:
+    """Every variable that the task definition is to set is there."""
+    there = {
+        name.removesuffix("_FILE") for name, value in php.facts["environment"].items() if value
+    }
+    missing = [name for name in promised(environment.variables) if name not in there]
+    return nothing("missing variable", missing)
+
+
+@PROMISE.check(
+    "no_other_variable",
+    formerly="drift.variables_are_the_policy_s",
+    proves="variables",
+    severity=Severity.HIGH,
+    remedy="Take the variable out of the task definition, or name it in may_be_set of"
+    " [environment] in the policy.",
+    failure_mode="C9",
+)
+def no_other_variable(environment: Environment, php: Php) -> Finding:
+    """No variable of the environment overrules config.ini.php but those that the policy names."""
+    named = {*promised(environment.variables), *environment.may_be_set}
+    found = [name for name in injected(php.facts) if name.removesuffix("_FILE") not in named]
+    return nothing("variable beyond the policy", found)

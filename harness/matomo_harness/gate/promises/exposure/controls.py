@@ -1,0 +1,16 @@
+"""Controls of exposure: browsers are told more than is promised."""
+
+from typing import Final
+
+from matomo_harness.gate.mutants import Control, Part, Topology
+from matomo_harness.gate.mutants.changes import apache
+
+CONTROLS: Final[tuple[Control, ...]] = (
+    Control(
+        "variant.more_headers",
+        "more security headers than promised",
+        apache("Header always set Strict-Transport-Security max-age=31536000"),
+        Topology.DEDICATED,
+        alters=(Part.HEADERS,),
+    ),
+)

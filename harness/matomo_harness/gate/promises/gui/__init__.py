@@ -1,1 +1,0 @@
-"""What only a browser shows, and what a person would look at before a promotion."""

@@ -1,0 +1,1 @@
+"""Mail: what Matomo sends arrives, and its links lead back here."""

@@ -1,0 +1,38 @@
+"""Controls of masking: as much is masked as is promised or more, and on more sites."""
+
+from typing import Final
+
+from matomo_harness.gate.mutants import Control, Part
+from matomo_harness.gate.mutants.changes import api, every, option, sql
+
+CONTROLS: Final[tuple[Control, ...]] = (
+    Control(
+        "variant.three_bytes",
+        "three bytes are masked",
+        option("PrivacyManager.ipAddressMaskLength", 3),
+        alters=(Part.MASK,),
+    ),
+    Control(
+        "variant.four_bytes",
+        "the whole address is masked",
+        option("PrivacyManager.ipAddressMaskLength", 4),
+        alters=(Part.MASK,),
+    ),
+    Control(
+        "variant.by_default",
+        "the database says nothing of masking, and two bytes are Matomo's default",
+        sql("DELETE FROM {prefix}option WHERE option_name LIKE 'PrivacyManager.ip%%'"),
+        alters=(Part.MASK,),
+    ),
+    Control(
+        "variant.more_sites",
+        "there are more sites",
+        every(
+            *(
+                api("SitesManager.addSite", siteName=f"more {at}", urls=f"https://more{at}.example")
+                for at in range(2)
+            )
+        ),
+        alters=(Part.SITES,),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Operation: it starts with its configuration, people get in, and what is wrong is noticed."""

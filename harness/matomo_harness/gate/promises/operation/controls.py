@@ -1,0 +1,26 @@
+"""Controls of operation: a deployment as it should be, of each topology, or in another language."""
+
+from typing import Final
+
+from matomo_harness.gate.mutants import Control, Part, Topology
+from matomo_harness.gate.mutants.changes import api
+
+CONTROLS: Final[tuple[Control, ...]] = (
+    Control("variant.as_it_is", "nothing is other"),
+    Control(
+        "variant.pair_as_it_is",
+        "nothing is other, in containers of its own",
+        topology=Topology.DEDICATED,
+    ),
+    Control(
+        "variant.all_stands",
+        "nothing is other, in the shape of production",
+        topology=Topology.FULL_STACK,
+    ),
+    Control(
+        "variant.language",
+        "the superuser reads French",
+        api("LanguagesManager.setLanguageForUser", login="admin", languageCode="fr"),
+        alters=(Part.LANGUAGE,),
+    ),
+)

@@ -1,0 +1,50 @@
+"""Controls of plugins: the list is written otherwise, or is longer, and says what is promised."""
+
+from typing import Final
+
+from matomo_harness.gate.mutants import Control, Deployment, Part, Topology
+from matomo_harness.gate.mutants.changes import file, image_file, in_web, with_key, without_line
+from matomo_harness.gate.promises.plugins.checks import Plugins
+
+ADDED_CODE: Final = r"<?php namespace Piwik\Plugins\Added; class Added extends \Piwik\Plugin {}"
+ADDED_DESCRIPTION: Final = (
+    '{"name":"Added","version":"1.0.0","description":"One more.",'
+    '"require":{"matomo":">=5.0.0,<6.0.0-b1"}}'
+)
+
+
+def _last_first(text: str) -> str:
+    """Put the last plugin of config.ini.php at the head of the list."""
+    without = without_line('Plugins[] = "NoUserIds"')(text)
+    return with_key("Plugins", "Plugins[]", "NoUserIds")(without)
+
+
+def _add_a_plugin(deployment: Deployment) -> None:
+    """Add a folder to the overlay, a line to config.ini.php, and one to the policy."""
+    for place in ("plugins/Added", "/usr/src/matomo/plugins/Added"):
+        in_web(f"mkdir {place}")(deployment)
+        deployment.shell.write(f"{place}/Added.php", ADDED_CODE, user="root")
+        deployment.shell.write(f"{place}/plugin.json", ADDED_DESCRIPTION, user="root")
+    image_file(with_key("Plugins", "Plugins[]", "Added"))(deployment)
+    deployment.shell.console("core:clear-caches")
+    plugins = deployment.policy.section(Plugins)
+    if plugins.active is not None:
+        longer = plugins.model_copy(update={"active": (*plugins.active, "Added")})
+        deployment.policy = deployment.policy.with_section(longer)
+
+
+CONTROLS: Final[tuple[Control, ...]] = (
+    Control(
+        "variant.plugin_order",
+        "the last plugin stands first in the list",
+        file(_last_first),
+        alters=(Part.PLUGIN_LIST,),
+    ),
+    Control(
+        "variant.one_more_plugin",
+        "the overlay has one more plugin, which the policy lists",
+        _add_a_plugin,
+        Topology.DEDICATED,
+        alters=(Part.PLUGIN_LIST,),
+    ),
+)

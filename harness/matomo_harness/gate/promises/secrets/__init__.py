@@ -1,0 +1,1 @@
+"""Secrets: passwords and the salt are in the environment alone, and are written down nowhere."""

@@ -1,0 +1,313 @@
+"""Settings: what is set is what the policy says, in the file, in the database and of each site."""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from pydantic import Field
+
+from matomo_harness.gate.core.check import CannotTellError, Finding, Severity, nothing
+from matomo_harness.gate.core.promise import ALWAYS, Promise
+from matomo_harness.gate.probes.browser import ALL_BYTES
+from matomo_harness.gate.probes.ini import Ini, differences, parse, pasteable
+from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.promises.accounts.checks import Accounts
+from matomo_harness.gate.promises.archiving.checks import Archiving
+from matomo_harness.gate.promises.masking.checks import Masking
+from matomo_harness.matomo.container import SEED, MatomoContainer
+from matomo_harness.matomo.database import Database
+from matomo_harness.policy import Names, Section, promised
+
+
+class Settings(Section, table="settings"):
+    """What is set, in config.ini.php and by people's clicks in the database."""
+
+    file_of_the_image: bool | None = Field(
+        default=None, description="config.ini.php says what the image's own says."
+    )
+    options: Names | None = Field(
+        default=None,
+        description="Rows `name=value` that the table option may have; any other setting there is"
+        " drift. What masking.bytes promises need not be named.",
+    )
+    plugin_settings: Names | None = Field(
+        default=None,
+        description="Settings of plugins, `plugin.name=value`, that the database may have.",
+    )
+    site_settings: Names | None = Field(
+        default=None,
+        description="Settings of single sites, `plugin.name=value` or `column=value`, that the"
+        " database may have.",
+    )
+    visit_length_seconds: int = Field(
+        default=1800,
+        ge=1,
+        description="A visit ends after so many seconds without a hit, at most.",
+    )
+    trust_visitors_cookies: bool = Field(
+        default=False,
+        description="A visitor may be known again by a cookie alone, whatever device sends it.",
+    )
+    invitation_days: int = Field(
+        default=7, ge=1, description="An invitation opens an account for so many days, at most."
+    )
+
+
+PROMISE: Final = Promise("settings", "Nothing is set but what the policy says.", Settings)
+
+ON: Final = ("1", "True")
+OFF: Final = ("0", "", "False")
+SAFEGUARDS: Final[Mapping[str, int | tuple[str, ...]]] = {
+    **dict.fromkeys(
+        (
+            *("General.enable_trusted_host_check", "Tracker.record_statistics"),
+            "Tracker.create_new_visit_after_midnight",
+            *("Tracker.tracking_requests_require_authentication", "mail.ssl_verify_peer"),
+            *("mail.ssl_verify_peer_name", "mail.ssl_disallow_self_signed"),
+        ),
+        ON,
+    ),
+    **dict.fromkeys(
+        (
+            *("General.enable_framed_pages", "General.enable_framed_settings"),
+            *("General.enable_framed_allow_write_admin_token_auth", "General.csp_report_only"),
+            *("General.cors_domains", "Tracker.exclude_requests", "Development.enabled"),
+            *("Tracker.debug", "Tracker.debug_on_demand", "Tracker.use_third_party_id_cookie"),
+            "Tracker.enable_fingerprinting_across_websites",
+            "General.disable_checks_usernames_attributes",
+            *("Debug.tracker_always_new_visitor", "Debug.log_sql_queries"),
+            *("Debug.enable_sql_profiler", "Debug.enable_php_profiler"),
+            *("Debug.always_archive_data_day", "Debug.always_archive_data_period"),
+            *("Debug.always_archive_data_range", "database.ssl_no_verify"),
+        ),
+        OFF,
+    ),
+    "Tracker.create_new_visit_after_x_actions": ("10000",),
+    "General.password_hash_algorithm": ("default", "bcrypt", "argon2i", "argon2id"),
+    "Tracker.tracking_requests_require_authentication_when_custom_timestamp_newer_than": 86400,
+}
+"""Matomo's own defaults (config/global.ini.php of 5.3 to 5.10): words, or the most in seconds. Only
+what is a promise to visitors or users, and what nothing else here could show. An institution may
+choose others of those that `_chosen` adds."""
+
+OF_THE_ENVIRONMENT: Final = ("database", "database_reader", "mail", "PluginsInstalled")
+"""Sections that differ from one deployment to the next, or that Matomo writes itself."""
+OF_THE_INSTALLATION: Final = (
+    ("General", "salt"),
+    ("General", "trusted_hosts"),
+    ("General", "installation_first_accessed"),
+    ("General", "installation_in_progress"),
+    ("General", "instance_id"),
+)
+DEFAULTS: Final = "config/global.ini.php config/common.config.ini.php"
+
+SETTINGS: Final = (
+    *("PrivacyManager.", "delete_", "enableBrowserTriggerArchiving", "todayArchiveTimeToLive"),
+    *("SitesManager_Exclude", "SitesManager_Keep", "SitesManager_Search", "branding_"),
+    *("MobileMessaging", "usersmanager.", "usercountry.location_provider"),
+)
+"""Beginnings of the names of options that are settings; the rest is Matomo's own bookkeeping."""
+BOOKKEEPING: Final = ("PrivacyManager.userIdSalt", "delete_logs_lastRun", "delete_reports_lastRun")
+LEFT_OUT: Final = ("exclude_unknown_urls", "excluded_user_agents")
+"""Columns of a site by which whole visits are left out, in silence
+(core/Tracker/VisitExcluded.php)."""
+NOTHING_SET: Final = ("0", "", "[]", "None", "null", "false")
+
+
+# -- what is in force -----------------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "no_safeguard_is_off",
+    proves=(
+        *("visit_length_seconds", "trust_visitors_cookies", "invitation_days"),
+        *("accounts.longest_session_seconds", "accounts.idle_session_seconds"),
+        "archiving.unique_visitors_of",
+    ),
+    severity=Severity.HIGH,
+    remedy="Take the keys that are named out of config.ini.php and common.config.ini.php, so that"
+    " Matomo's defaults hold, or set them within what the policy says.",
+    failure_mode="A11",
+    formerly="configuration.no_safeguard_is_off",
+)
+def no_safeguard_is_off(
+    php: Php, settings: Settings, accounts: Accounts, archiving: Archiving
+) -> Finding:
+    """No safeguard that Matomo has by default is off or wider: debug output, frames, unchecked certificates."""
+    effective = php.settings
+    off = []
+    for name, allowed in {**SAFEGUARDS, **_chosen(settings, accounts)}.items():
+        section, _, key = name.partition(".")
+        value = effective.get(section, {}).get(key)
+        if not _within(value, allowed):
+            off.append(f"{name} = {value}")
+    general = effective.get("General", {})
+    for period in archiving.unique_visitors_of:
+        key = f"enable_processing_unique_visitors_{period}"
+        # Every Matomo has it: where it is missing, the policy names no period.
+        if str(general.get(key)) not in ON:
+            off.append(f"General.{key} = {general.get(key)}")
+    return nothing("safeguard off", off)
+
+
+def _chosen(settings: Settings, accounts: Accounts) -> dict[str, int | tuple[str, ...]]:
+    """Safeguards that an institution may have wider or tighter than Matomo has them by default."""
+    trusted: tuple[str, ...] = (*OFF, *ON) if settings.trust_visitors_cookies else OFF
+    remembered, idle = accounts.longest_session_seconds, accounts.idle_session_seconds
+    return {
+        "Tracker.trust_visitors_cookies": trusted,
+        "Tracker.visit_standard_length": settings.visit_length_seconds,
+        "General.login_cookie_expire": remembered,
+        "General.login_session_not_remembered_idle_timeout": idle,
+        "General.default_invite_user_token_expiry_days": settings.invitation_days,
+    }
+
+
+def _within(value: object, allowed: int | tuple[str, ...]) -> bool:
+    """Whether a setting is one of the words, or no more than the number; Matomo may not know it."""
+    if value is None:
+        return True
+    if isinstance(allowed, int):
+        return str(value).isdigit() and int(str(value)) <= allowed
+    return str(value) in allowed
+
+
+@PROMISE.check(
+    "no_site_has_its_own_section",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Take the section that is named out of config.ini.php.",
+    formerly="drift.no_site_has_its_own_section",
+)
+def no_site_has_its_own_section(php: Php) -> Finding:
+    """No site has a section of the configuration to itself, which would overrule what is promised of all."""
+    found = [section for section in php.settings if re.search(r"_\d+$", section)]
+    return nothing("section of one site", found)
+
+
+# -- config.ini.php -------------------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "file_is_of_the_image",
+    proves="file_of_the_image",
+    severity=Severity.HIGH,
+    remedy="Take over what drift.ini says into the repository's config.ini.php, or make the one on"
+    " the volume say what the image's says.",
+    failure_mode="C9",
+    formerly="drift.file_is_the_image_s",
+)
+def file_is_of_the_image(container: MatomoContainer) -> Finding:
+    """config.ini.php says what the image's own says, comments and order aside."""
+    seed = container.run("sh", "-c", f"cat {SEED} 2>/dev/null || true")
+    if not seed:
+        raise CannotTellError(f"the image has no {SEED} to compare with")
+    here = _compared(parse(container.read(container.config)))
+    # Matomo drops what equals its defaults when it saves: its own, and the image's over them.
+    defaults = parse(container.run("sh", "-c", f"cat {DEFAULTS} 2>/dev/null || true"))
+    found = differences(_compared(parse(seed)), here, defaults)
+    finding = nothing("difference", found)
+    if finding.kept:
+        return finding
+    return Finding(False, finding.expected, finding.seen, {"drift.ini": pasteable(here, found)})
+
+
+def _compared(ini: Ini) -> Ini:
+    return {
+        section: {
+            key: value for key, value in keys.items() if (section, key) not in OF_THE_INSTALLATION
+        }
+        for section, keys in ini.items()
+        if section not in OF_THE_ENVIRONMENT
+    }
+
+
+# -- what people change by a click ----------------------------------------------------------------
+
+
+@PROMISE.check(
+    "options",
+    proves="options",
+    severity=Severity.HIGH,
+    remedy="Take the setting back on the page of Administration that has it, or name it under"
+    " options in [settings] of the policy.",
+    failure_mode="C10",
+    formerly="drift.options_are_the_policy_s",
+)
+def options(database: Database, settings: Settings, masking: Masking) -> Finding:
+    """No setting in the table option is other than the policy says."""
+    rows = database.query("SELECT option_name AS name, option_value AS value FROM {prefix}option")
+    known = {*promised(settings.options), *_of_the_mask(masking)}
+    return nothing("setting beyond the policy", _beyond(rows, known))
+
+
+def _of_the_mask(masking: Masking) -> set[str]:
+    """Rows by which what masking promises is kept: more than that breaks no promise."""
+    if masking.bytes is None:
+        return set()
+    lengths = range(masking.bytes, ALL_BYTES + 1)
+    return {
+        "PrivacyManager.ipAnonymizerEnabled=1",
+        *(f"PrivacyManager.ipAddressMaskLength={length}" for length in lengths),
+    }
+
+
+def _beyond(rows: list[dict[str, Any]], known: Collection[str]) -> list[str]:
+    return [
+        f"{name}={row['value']}"
+        for row in rows
+        if (name := str(row["name"])).startswith(SETTINGS)
+        and not name.startswith(BOOKKEEPING)
+        and f"{name}={row['value']}" not in known
+    ]
+
+
+@PROMISE.check(
+    "plugin_settings",
+    proves="plugin_settings",
+    severity=Severity.HIGH,
+    remedy="Take the setting back under Administration, System, General settings, delete its row of"
+    " the table plugin_setting, or name it under plugin_settings in [settings] of the policy.",
+    failure_mode="C10",
+    formerly="drift.plugin_settings_are_the_policy_s",
+)
+def plugin_settings(database: Database, settings: Settings) -> Finding:
+    """No plugin setting in the database is other than the policy says."""
+    rows = database.query(
+        "SELECT CONCAT(plugin_name, '.', setting_name) AS name, setting_value AS value"
+        " FROM {prefix}plugin_setting WHERE user_login = ''"
+    )
+    known = set(promised(settings.plugin_settings))
+    found = [f"{row['name']}={row['value']}" for row in rows]
+    return nothing("plugin setting beyond the policy", [one for one in found if one not in known])
+
+
+@PROMISE.check(
+    "site_settings",
+    proves="site_settings",
+    severity=Severity.MEDIUM,
+    remedy="Take the setting back in the site's form under Administration, Websites, Manage, or"
+    " name it under site_settings in [settings] of the policy.",
+    failure_mode="C10",
+    formerly="drift.site_settings_are_the_policy_s",
+)
+def site_settings(database: Database, settings: Settings) -> Finding:
+    """No site's own setting of a plugin's, or of what it leaves out, is other than the policy says."""
+    rows = database.query(
+        "SELECT CONCAT(plugin_name, '.', setting_name) AS name, setting_value AS value, idsite"
+        " FROM {prefix}site_setting WHERE plugin_name NOT LIKE '%%Measurable'"
+    )
+    known = set(promised(settings.site_settings))
+    found = [
+        f"{row['name']}={row['value']} of site {row['idsite']}"
+        for row in rows
+        # The form of a site saves all of them, and what is off or empty is Matomo's default.
+        if str(row["value"]) not in NOTHING_SET and f"{row['name']}={row['value']}" not in known
+    ]
+    found += [
+        f"{name}={row[name]} of site {row['idsite']}"
+        for row in database.query("SELECT * FROM {prefix}site")
+        for name in LEFT_OUT
+        if str(row.get(name)) not in NOTHING_SET and f"{name}={row[name]}" not in known
+    ]
+    return nothing("site's setting beyond the policy", found)

@@ -1,0 +1,164 @@
+"""Tracking: every site gets the tracker, and who opted out, or is a robot, is not counted."""
+
+from typing import Final
+
+from pydantic import Field
+
+from matomo_harness.gate.core.check import Capability, Finding, Severity, holds, same
+from matomo_harness.gate.core.promise import ALWAYS, Promise
+from matomo_harness.gate.core.target import Http
+from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.probes.traffic import TITLE, Traffic
+from matomo_harness.policy import Section
+
+
+class Tracking(Section, table="tracking"):
+    """What visitors may choose."""
+
+    opt_out: bool | None = Field(
+        default=None,
+        description="Visitors can opt out, on any site's page, and are not counted then.",
+    )
+
+
+PROMISE: Final = Promise(
+    "tracking",
+    "Every site gets the tracker, and who opted out, or is a robot, is not counted.",
+    Tracking,
+)
+
+
+# -- who opts out ---------------------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "opt_out_is_served",
+    formerly="plugins.opt_out_is_served",
+    proves="opt_out",
+    severity=Severity.HIGH,
+    remedy="Let everybody have index.php?module=CoreAdminHome&action=optOutJS, by the rules of the"
+    " web server and of the load balancer.",
+)
+def opt_out_is_served(http: Http) -> Finding:
+    """Any site's visitor gets the script by which he opts out, without a session here."""
+    answer = http.web.get({"module": "CoreAdminHome", "action": "optOutJS", "divId": "opt-out"})
+    kind = answer.headers.get("Content-Type", "")
+    kept = answer.ok and "javascript" in kind and "opt-out" in answer.text
+    return holds(kept, "the script", f"HTTP {answer.status_code}, {kind}")
+
+
+@PROMISE.check(
+    "opt_out_may_be_framed",
+    formerly="plugins.opt_out_may_be_framed",
+    proves="opt_out",
+    severity=Severity.HIGH,
+    remedy="Have the web server and the load balancer add no X-Frame-Options and no frame-ancestors"
+    " to index.php?module=CoreAdminHome&action=optOut.",
+)
+def opt_out_may_be_framed(http: Http) -> Finding:
+    """The page by which a visitor opts out may be a frame on any site's own page."""
+    answer = http.web.get({"module": "CoreAdminHome", "action": "optOut"})
+    frame, policy = (
+        answer.headers.get(name, "") for name in ("X-Frame-Options", "Content-Security-Policy")
+    )
+    kept = answer.ok and not frame and "frame-ancestors" not in policy
+    return holds(kept, "a page without a word on frames", f"HTTP {answer.status_code} {frame}")
+
+
+@PROMISE.check(
+    "opt_outs_are_kept",
+    formerly="plugins.opt_outs_are_kept",
+    proves="opt_out",
+    severity=Severity.CRITICAL,
+    remedy="Leave ignore_visits_cookie_name of [Tracker] as Matomo has it, and have the load"
+    " balancer pass cookies on to matomo.php.",
+    needs=[Capability.HITS],
+)
+def opt_outs_are_kept(traffic: Traffic) -> Finding:
+    """Who opted out is not counted: a hit with Matomo's own cookie of it is no visit."""
+    counted = traffic.opted_out in traffic.stored
+    return holds(not counted, "nothing stored", "a visit" if counted else "nothing stored")
+
+
+# -- the tracker ----------------------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "tracker_is_whole",
+    formerly="plugins.tracker_is_whole",
+    proves=ALWAYS,
+    severity=Severity.MEDIUM,
+    remedy="Name CustomJsTracker in Plugins[] of config.ini.php, and have matomo.js made anew:"
+    " console custom-matomo-js:update.",
+    failure_mode="M4",
+)
+def tracker_is_whole(php: Php) -> Finding:
+    """The tracker JavaScript on disk is this version's, with every active plugin's part in it."""
+    return same(True, php.facts["tracker_is_whole"])
+
+
+@PROMISE.check(
+    "tracker_is_served",
+    formerly="plugins.tracker_is_served",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Have the web server serve matomo.js and piwik.js, both the same, as JavaScript and with"
+    " no Cross-Origin-Resource-Policy but cross-origin.",
+    failure_mode="M4",
+)
+def tracker_is_served(http: Http) -> Finding:
+    """matomo.js and piwik.js are served to every site's pages, and are the same."""
+    answers = [http.web.ask(name) for name in ("matomo.js", "piwik.js")]
+    kept = all(answer.ok and "Matomo" in answer.text[:300] for answer in answers)
+    kept = kept and answers[0].content == answers[1].content
+    # With nosniff a browser runs nothing else (Fetch, "blocked due to nosniff").
+    kinds = [answer.headers.get("Content-Type", "") for answer in answers]
+    kept = kept and all("javascript" in kind for kind in kinds)
+    # Else a browser keeps it from pages of another origin (Fetch, Cross-Origin-Resource-Policy).
+    whose = [
+        answer.headers.get("Cross-Origin-Resource-Policy", "cross-origin") for answer in answers
+    ]
+    kept = kept and set(whose) == {"cross-origin"}
+    seen = ", ".join(
+        f"HTTP {answer.status_code}, {len(answer.content)} bytes, {kind}, {policy}"
+        for answer, kind, policy in zip(answers, kinds, whose, strict=True)
+    )
+    return holds(kept, "Matomo's tracker under both names, cross-origin", seen)
+
+
+# -- what is counted ------------------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "every_letter_is_kept",
+    formerly="configuration.every_letter_is_kept",
+    proves=ALWAYS,
+    severity=Severity.MEDIUM,
+    remedy="Set charset of [database] to utf8mb4, and leave page_maximum_length of [Tracker] as"
+    " Matomo has it.",
+    failure_mode="U7",
+    needs=[Capability.HITS],
+)
+def every_letter_is_kept(traffic: Traffic) -> Finding:
+    """A page's title is kept to the letter, in whatever script it is."""
+    titles = {
+        str(action.get("pageTitle"))
+        for visit in traffic.visits_log
+        for action in visit["actionDetails"]
+    }
+    return holds(TITLE in titles, TITLE, "; ".join(sorted(titles)))
+
+
+@PROMISE.check(
+    "robots_are_not_counted",
+    formerly="archiving.robots_are_not_counted",
+    proves=ALWAYS,
+    severity=Severity.MEDIUM,
+    remedy="Bring core/Tracker/VisitExcluded.php back as the image has it, and remove any plugin"
+    " that has robots counted.",
+    needs=[Capability.HITS],
+)
+def robots_are_not_counted(traffic: Traffic) -> Finding:
+    """A robot's hit is no visit."""
+    counted = traffic.robot in traffic.stored
+    return holds(not counted, "nothing stored", "a visit" if counted else "nothing stored")

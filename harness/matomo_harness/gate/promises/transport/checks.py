@@ -1,0 +1,255 @@
+"""Transport: what passes between browsers, Matomo and its database is encrypted, and stays so."""
+
+import socket
+import ssl
+import warnings
+from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from matomo_harness.errors import BrokenPromiseError, MachineCannotError
+from matomo_harness.gate.core.check import CannotTellError, Finding, Severity, holds, nothing
+from matomo_harness.gate.core.promise import ALWAYS, Promise
+from matomo_harness.gate.core.target import Http, Services
+from matomo_harness.gate.probes.pages import PublicPages
+from matomo_harness.gate.probes.php import Php
+from matomo_harness.matomo.web import Web
+from matomo_harness.policy import Section
+
+
+class Transport(Section, table="transport"):
+    """What is encrypted on its way."""
+
+    browsers_by_tls: bool | None = Field(
+        default=None,
+        description="Browsers come by https alone, and nothing leads them away from it.",
+    )
+    database_by_tls: bool | None = Field(
+        default=None,
+        description="Matomo's sessions with its database are encrypted, and the database's"
+        " certificate is checked.",
+    )
+
+
+PROMISE: Final = Promise(
+    "transport",
+    "What passes between browsers, Matomo and its database is encrypted, and stays so.",
+    Transport,
+)
+
+LOOPBACK: Final = "127.0.0.1"
+ELSEWHERE: Final = "elsewhere.example"
+FORGED_HOSTS: Final = ("X-Forwarded-Host", "X-Host", "X-Forwarded-Server", "X-Original-Host")
+"""By which proxies name the host that was asked for; the load balancer leaves them as they are."""
+HTTP_ONLY: Final = ("HttpOnly", "httponly")
+"""As servers spell it: to Python these are two names."""
+SCHEME: Final = (
+    "Have the load balancer send X-Forwarded-Proto, name HTTP_X_FORWARDED_PROTO in"
+    " proxy_scheme_headers[] of [General], and set MATOMO_GENERAL_FORCE_SSL=1."
+)
+
+
+# -- the database ---------------------------------------------------------------------------------
+
+
+@PROMISE.check(
+    "no_clear_text_in_silence",
+    formerly="configuration.no_clear_text_in_silence",
+    proves="database_by_tls",
+    severity=Severity.HIGH,
+    remedy="Build the image with its own EnvironmentVariables plugin, which names the system's"
+    " authorities where MATOMO_DATABASE_SSL_CA is missing.",
+    failure_mode="D4",
+)
+def no_clear_text_in_silence(php: Php) -> Finding:
+    """Where the environment asks for TLS and names no authority, the database is not spoken to in clear."""
+    without = ("-u", "MATOMO_DATABASE_SSL_CA", "-u", "MATOMO_DATABASE_SSL_CA_FILE")
+    try:
+        cipher = php.facts_with(*without, "MATOMO_DATABASE_ENABLE_SSL=1")["cipher"]
+    except BrokenPromiseError:
+        return holds(True, "a cipher, or no session", "no session")
+    return holds(bool(cipher), "a cipher, or no session", cipher or "clear text")
+
+
+@PROMISE.check(
+    "database_by_tls",
+    formerly="configuration.database_is_spoken_to_by_tls",
+    proves="database_by_tls",
+    severity=Severity.CRITICAL,
+    remedy="Set MATOMO_DATABASE_ENABLE_SSL=1 and MATOMO_DATABASE_SSL_CA in the task definition.",
+    failure_mode="D4",
+)
+def database_by_tls(php: Php, _services: Services) -> Finding:
+    """The session with the database is encrypted."""
+    return holds(php.facts["cipher"], "a cipher", php.facts["cipher"] or "clear text")
+
+
+@PROMISE.check(
+    "database_certificate_is_checked",
+    formerly="configuration.database_s_certificate_is_checked",
+    proves="database_by_tls",
+    severity=Severity.HIGH,
+    remedy="Take ssl_no_verify out of [database] in every configuration file and in the"
+    " environment, and name the database's authority in MATOMO_DATABASE_SSL_CA.",
+    failure_mode="D4",
+)
+def database_certificate_is_checked(php: Php, _services: Services) -> Finding:
+    """Who is not what the certificate says is not taken for the database."""
+    taken = php.facts["taken_by_address"]
+    if taken is None:
+        raise CannotTellError("the database's host is an address, and no name")
+    seen = "taken" if taken else "refused"
+    return holds(not taken, "refused under an address that its certificate does not name", seen)
+
+
+# -- browsers -------------------------------------------------------------------------------------
+
+
+def _by_tls(http: Http) -> bool:
+    """Whether browsers come by https here; a test's own Matomo on loopback cannot tell."""
+    parts = urlsplit(http.url)
+    if parts.scheme == "https":
+        return True
+    host = parts.hostname or ""
+    if host.endswith("localhost") or host.startswith("127."):
+        raise CannotTellError("it is reached by http, on this machine's loopback")
+    return False
+
+
+@PROMISE.check(
+    "old_tls_is_refused",
+    formerly="configuration.old_tls_is_refused",
+    proves="browsers_by_tls",
+    severity=Severity.HIGH,
+    remedy="Choose a security policy of the load balancer that begins with TLS 1.2.",
+)
+def old_tls_is_refused(http: Http) -> Finding:
+    """TLS 1.0 and 1.1 are refused (RFC 8996)."""
+    if not _by_tls(http):
+        return holds(False, "an address by https", http.url)
+    if not ssl.HAS_TLSv1_1:
+        raise CannotTellError("this machine's OpenSSL does not know them")
+    parts = urlsplit(http.url)
+    host = LOOPBACK if str(parts.hostname).endswith("localhost") else str(parts.hostname)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    try:
+        with (
+            socket.create_connection((host, parts.port or 443), timeout=10) as connection,
+            context.wrap_socket(connection) as spoken,
+        ):
+            return holds(False, "a refusal", spoken.version())
+    except (ssl.SSLError, ConnectionError) as refused:
+        return holds(True, "a refusal", type(refused).__name__)
+
+
+@PROMISE.check(
+    "cookies_are_secure",
+    formerly="configuration.cookies_are_secure",
+    proves="browsers_by_tls",
+    severity=Severity.HIGH,
+    remedy=SCHEME,
+    failure_mode="X1",
+)
+def cookies_are_secure(http: Http) -> Finding:
+    """Browsers come by https, and every cookie is Secure and HttpOnly."""
+    if not _by_tls(http):
+        return holds(False, "an address by https", http.url)
+    web = http.web
+    web.get({"module": "Login"})
+    insecure = [
+        cookie.name
+        for cookie in web.session.cookies
+        if not cookie.secure or not any(cookie.has_nonstandard_attr(name) for name in HTTP_ONLY)
+    ]
+    if not web.session.cookies:
+        return holds(False, "a session cookie", "none")
+    return nothing("cookie that is not Secure and HttpOnly", insecure)
+
+
+@PROMISE.check(
+    "cookies_are_not_for_scripts",
+    formerly="configuration.cookies_are_not_for_scripts",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Remove the rules of the web server and of the load balancer that edit Set-Cookie.",
+)
+def cookies_are_not_for_scripts(http: Http) -> Finding:
+    """No script of a page's may read a cookie, and no other site's page has it sent: HttpOnly, SameSite."""
+    web = http.web
+    web.get({"module": "Login"})
+    told = []
+    for cookie in web.session.cookies:
+        closed = any(cookie.has_nonstandard_attr(name) for name in HTTP_ONLY)
+        sent = str(cookie.get_nonstandard_attr("SameSite"))
+        if not closed or sent.lower() not in ("lax", "strict"):
+            told.append(f"{cookie.name}: {'' if closed else 'not '}HttpOnly, SameSite={sent}")
+    return nothing("cookie for scripts or other sites", told)
+
+
+@PROMISE.check(
+    "no_forged_host_is_believed",
+    formerly="configuration.no_forged_host_is_believed",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Take proxy_host_headers[] out of [General], and keep enable_trusted_host_check on.",
+)
+def no_forged_host_is_believed(http: Http) -> Finding:
+    """Where Matomo is, no header says that anybody can send: no link leads elsewhere."""
+    web = http.web
+    web.session.headers.update(dict.fromkeys(FORGED_HOSTS, ELSEWHERE))
+    text = web.get({"module": "Login"}).text
+    return nothing("link elsewhere", [ELSEWHERE] if ELSEWHERE in text else [])
+
+
+@PROMISE.check(
+    "nothing_links_to_clear_text",
+    formerly="configuration.nothing_links_to_clear_text",
+    proves="browsers_by_tls",
+    severity=Severity.MEDIUM,
+    remedy=SCHEME,
+    failure_mode="X1",
+)
+def nothing_links_to_clear_text(http: Http, pages: PublicPages) -> Finding:
+    """Browsers come by https, and no page leads back to http."""
+    if not _by_tls(http):
+        return holds(False, "an address by https", http.url)
+    clear = f"http://{urlsplit(http.url).netloc}"
+    page = pages.login_page.text.replace("\\/", "/")
+    return nothing("link to http", [clear] if clear in page else [])
+
+
+@PROMISE.check(
+    "clear_text_leads_to_tls",
+    formerly="configuration.clear_text_leads_to_tls",
+    proves="browsers_by_tls",
+    severity=Severity.CRITICAL,
+    remedy="Have the load balancer's listener for http redirect every path, matomo.php too, to"
+    " https.",
+    failure_mode="X1",
+)
+def clear_text_leads_to_tls(http: Http) -> Finding:
+    """Who comes by http, a hit too, is sent to https, and sees nothing of Matomo before."""
+    if not _by_tls(http):
+        return holds(False, "an address by https", http.url)
+    if not http.clear_text:
+        raise CannotTellError(
+            "the address has a port of its own: where it would be by http is not known"
+        )
+    web = Web(http.clear_text)
+    try:
+        answers = {path: web.ask(path) for path in ("index.php", "matomo.php", "piwik.php")}
+    except MachineCannotError:
+        return holds(True, "no page by http", "no answer")
+    stay = [
+        f"{path}: HTTP {answer.status_code} {answer.headers.get('Location', '')}"
+        for path, answer in answers.items()
+        if not answer.is_redirect or not answer.headers["Location"].startswith("https://")
+    ]
+    return nothing("answer but a redirect to https", stay)

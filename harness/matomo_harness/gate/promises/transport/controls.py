@@ -1,0 +1,15 @@
+"""Controls of transport: Matomo goes by another name as well."""
+
+from typing import Final
+
+from matomo_harness.gate.mutants import Control, Part
+from matomo_harness.gate.mutants.changes import key
+
+CONTROLS: Final[tuple[Control, ...]] = (
+    Control(
+        "variant.hosts",
+        "another name is trusted as well",
+        key("General", "trusted_hosts[]", "matomo.example"),
+        alters=(Part.TRUSTED_HOSTS,),
+    ),
+)

@@ -70,10 +70,11 @@ pictures: .venv/requirements.lock ## record the README's pictures anew
 	@$(HARNESS) prepare --browser
 	@.venv/bin/python tests/pictures.py
 
-lint: .venv/requirements.lock ## ruff, mypy, shellcheck, hadolint, yamllint, workflow schema
+lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint, yamllint, workflow schema
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --quiet --check .
 	@.venv/bin/mypy --no-error-summary
+	@said=$$(.venv/bin/lint-imports --no-cache 2>&1) || { echo "$$said"; exit 1; }
 	@.venv/bin/shellcheck harness/prepare.sh .ci/run .ci/images $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
 	@.venv/bin/hadolint image/Dockerfile image/bases/*/Dockerfile
 	@.venv/bin/yamllint --strict compose .github

@@ -52,7 +52,7 @@ test-local: lint ## lint, and the quick tests on one Matomo version; T=path narr
 	@$(HARNESS) prepare --browser --images
 	@$(PYTEST) --size local $(T)
 
-test-all: lint ## lint, and every test, on each version where it can make a difference: what CI runs; T= and IMAGE= as above
+test-all: lint ## lint, every test, and the gate and what is quick on each version: what CI runs; T= and IMAGE= as above
 	@$(HARNESS) prepare --browser --images --all-versions
 	@$(PYTEST) --size all $(if $(SHARD),--shard $(SHARD)) $(T)
 

@@ -1,7 +1,8 @@
 """Which tests a run takes, on which of Matomo's versions, and how long each of them worked.
 
 A test runs on one version, unless its marker `all_versions` says why Matomo's version can make a
-difference to what the test proves. A test over LIMIT worker-seconds carries `slow`.
+difference to what the test proves. A test over LIMIT worker-seconds carries `slow`: there the other
+versions are the nightly run's.
 """
 
 import time
@@ -55,8 +56,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--size",
         choices=list(Size),
         default=Size.ALL,
-        help="local: what is quick, on one version. all: everything on one version, and on every "
-        "supported one where that can make a difference. nightly: everything on every version.",
+        help="local: what is quick, on one version. all: everything on one version, and what is "
+        "quick on each where it can make a difference. nightly: everything on every version.",
     )
     group.addoption(
         "--shard", metavar="K/N", type=_shard, help="Only the k-th of n parts of the tests."
@@ -94,10 +95,13 @@ def is_taken(item: pytest.Item, size: Size) -> bool:
     """Whether a run of `size` takes `item`."""
     if size is Size.NIGHTLY:
         return True
-    if item.get_closest_marker(NIGHTLY) or (size is Size.LOCAL and item.get_closest_marker(SLOW)):
+    is_slow = item.get_closest_marker(SLOW) is not None
+    if item.get_closest_marker(NIGHTLY) or (size is Size.LOCAL and is_slow):
         return False
-    matters = size is Size.ALL and item.get_closest_marker(ALL_VERSIONS)
-    return bool(matters) or _version(item) in (None, every_version()[0])
+    if _version(item) in (None, every_version()[0]):
+        return True
+    # The whole gate runs on each version; what takes long beside it waits for the night.
+    return size is Size.ALL and not is_slow and item.get_closest_marker(ALL_VERSIONS) is not None
 
 
 def _version(item: pytest.Item) -> Settings | None:

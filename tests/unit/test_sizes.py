@@ -75,7 +75,7 @@ SLOW = ["slow[5.3.1]", "slow[next]"]
     ("size", "expected"),
     [
         (Size.LOCAL, ["plain", "one[5.3.1]", "each[5.3.1]", *SHARED]),
-        (Size.ALL, ["plain", "one[5.3.1]", *EACH, *SLOW, *SHARED]),
+        (Size.ALL, ["plain", "one[5.3.1]", *EACH, "slow[5.3.1]", *SHARED]),
         (
             Size.NIGHTLY,
             ["plain", "nightly", "one[5.3.1]", "one[next]", *EACH, *SLOW, *SHARED]

@@ -21,6 +21,8 @@ from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Page, Parameters, Web
 
 ROLES: Final = ("view", "admin", "superuser")
+FOR_EVERYBODY: Final = "second_factors.for_everybody"
+"""Key of the policy."""
 DOMAIN: Final = "test-accounts.example"
 """Of the addresses of all test accounts: by it they are told from the institution's own."""
 
@@ -131,17 +133,18 @@ class UnenrolledAccounts(Step, needs={Capability.CHANGE}, group=Group.ACCOUNTS):
 class EnrolledAccount(Step, needs={Capability.CHANGE}, group=Group.ENROLLED):
     """A test account with a second factor is made.
 
-    Where none is asked for at the first login, it has none: see `require_second_factor`.
+    Where the policy promises none to everybody, and none is asked for, it has none.
 
     Args:
         accounts: makes it.
         http: where it logs in.
+        context: whose policy says whether it must have one.
     """
 
-    def __init__(self, accounts: TestAccounts, http: Http) -> None:
+    def __init__(self, accounts: TestAccounts, http: Http, context: Context) -> None:
         self._http = http
         self._at_the_code: Web | None = None
-        self.account, self.web = _enrolled(accounts, http)
+        self.account, self.web = _enrolled(accounts, http, context)
 
     def require_second_factor(self) -> Account:
         """Return the account.
@@ -185,16 +188,21 @@ class SecondEnrolledAccount(Step, needs={Capability.CHANGE}, group=Group.ENROLLE
     Args:
         accounts: makes it.
         http: where it logs in; its session may be taken over.
+        context: whose policy says whether it must have a second factor.
     """
 
-    def __init__(self, accounts: TestAccounts, http: Http, _first: EnrolledAccount) -> None:
-        self.account, self.web = _enrolled(accounts, http)
+    def __init__(
+        self, accounts: TestAccounts, http: Http, context: Context, _first: EnrolledAccount
+    ) -> None:
+        self.account, self.web = _enrolled(accounts, http, context)
 
 
-def _enrolled(accounts: TestAccounts, http: Http) -> tuple[Account, Web]:
-    """Log in as somebody new, with a second factor where one is asked for."""
+def _enrolled(accounts: TestAccounts, http: Http, context: Context) -> tuple[Account, Web]:
+    """Log in as somebody new, with a second factor: where it is promised to everybody, always."""
     person, web = accounts.of_a_step("view"), http.web
-    return twofactor.first_login(web, person.login, person.password), web
+    is_promised = context.target.policy.value(FOR_EVERYBODY)
+    log_in = twofactor.enrol if is_promised else twofactor.first_login
+    return log_in(web, person.login, person.password), web
 
 
 ROLES_OF: Final[Mapping[type[Any], Sequence[str]]] = {

@@ -46,6 +46,9 @@ doctor: .venv/requirements.lock ## what this machine has and lacks
 	@$(HARNESS) doctor
 
 ## -- tests ---------------------------------------------------------------------------------------
+# Of matomo_harness/matomo/versions.py, or the one that a person chose.
+EVERY_VERSION := .venv/bin/python -c 'from matomo_harness.settings import every_version; \
+    print(*(chosen.matomo_version for chosen in every_version()))'
 PYTEST := .venv/bin/pytest -n 3 --dist loadgroup --junitxml=reports/junit.xml
 
 test-local: lint ## lint, and the quick tests on one Matomo version; T=path narrows, IMAGE=ref tests that image
@@ -58,7 +61,7 @@ test-all: lint ## lint, every test, and the gate and what is quick on each versi
 
 test-nightly: .venv/requirements.lock ## the whole kill matrix and every test, on every version: hours; T= narrows to tests, IMAGE= as above
 	@$(HARNESS) prepare --browser --images --all-versions
-	@$(if $(T),,for version in $(or $(MATOMO_VERSION),5.3.1 $(if $(IMAGE),,next)); do \
+	@$(if $(T),,versions=$$($(EVERY_VERSION)) && for version in $$versions; do \
 	    MATOMO_VERSION=$$version $(MAKE) mutants || exit; done)
 	@$(PYTEST) --size nightly $(if $(SHARD),--shard $(SHARD)) $(T)
 

@@ -1,11 +1,11 @@
 #!/bin/sh
 # What must be there before any Python of ours can run: the virtual environment, from the lock.
-# Everything else (engine, Compose, browser) is `harness prepare`, in Python.
+# Everything else (engine, Compose, browser) is `matomo-harness prepare`, in Python.
 set -eu
 cd "$(dirname "$0")/.."
 
 fail() { # expected, seen, next command
-    printf 'harness: expected %s\n  seen: %s\n  next: %s\n' "$1" "$2" "$3" >&2
+    printf 'matomo-harness: expected %s\n  seen: %s\n  next: %s\n' "$1" "$2" "$3" >&2
     exit 3
 }
 

@@ -8,25 +8,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo import versions
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout that this harness runs from."""
 
-IMAGE_DIRECTORY = next(
-    it for it in (ROOT / "image", Path(__file__).with_name("image")) if it.exists()
-)
-"""What is deployed, and the bases; a wheel carries it inside the package."""
 
-REPORTS = ROOT / "reports"
+def _carried(name: str) -> Path:
+    """Return a folder of the checkout, which a wheel carries inside the package."""
+    inside = Path(__file__).with_name(name)
+    return inside if inside.exists() else ROOT / name
+
+
+IMAGE_DIRECTORY = _carried("image")
+"""What is deployed, and the bases."""
+
+COMPOSE_FILE = _carried("compose") / "compose.yml"
+"""What is around it."""
+
+REPORTS = (ROOT if (ROOT / "pyproject.toml").exists() else Path.cwd()) / "reports"
+"""Of the checkout; of an installed harness in the directory that it is run in."""
 
 WORKER_SECONDS = "worker_seconds"
 """Property of our tests in junit.xml: setup and call, without fixtures that others share."""
 
 OWNER_LABEL = "org.matomo-harness.owner"
 """On every container, network, volume and image that the harness makes; nothing else is touched."""
-
-MATOMO_VERSIONS = ("5.3.1", "next")
-"""`next` is whatever Debian's unstable carries today, or the newest official image."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Settings:
     Args:
         matomo_base: `auto` (local image, then registry, then stand-in), `stand-in`, or a reference.
         mariadb_base: the same for the database.
-        matomo_version: one of MATOMO_VERSIONS; only `auto` and `stand-in` look at it.
+        matomo_version: one of versions.NAMES; only `auto` and `stand-in` look at it.
         image: a deployed image built elsewhere; None builds image/ on the base.
         port: the local stack's HTTPS port on 127.0.0.1.
         http_port: its HTTP port, which redirects there.
@@ -45,7 +52,7 @@ class Settings:
 
     matomo_base: str = "auto"
     mariadb_base: str = "auto"
-    matomo_version: str = "5.3.1"
+    matomo_version: str = versions.NAMES[0]
     image: str | None = None
     port: int = 8443
     http_port: int = 8080
@@ -59,9 +66,9 @@ class Settings:
             WrongInputError: a value that cannot be meant.
         """
         version = environment.get("MATOMO_VERSION") or cls.matomo_version
-        if version not in MATOMO_VERSIONS:
+        if version not in versions.NAMES:
             raise WrongInputError(
-                expected=f"MATOMO_VERSION to be one of {', '.join(MATOMO_VERSIONS)}",
+                expected=f"MATOMO_VERSION to be one of {', '.join(versions.NAMES)}",
                 seen=f"MATOMO_VERSION={version}",
                 next_command=f"MATOMO_BASE=matomo:{version}-apache make up   (an official image)",
             )
@@ -89,7 +96,7 @@ def every_version(environment: Mapping[str, str] = os.environ) -> list[Settings]
     settings = Settings.from_environment(environment)
     if environment.get("MATOMO_VERSION") or not settings.chooses_base:
         return [settings]
-    return [dataclasses.replace(settings, matomo_version=version) for version in MATOMO_VERSIONS]
+    return [dataclasses.replace(settings, matomo_version=version) for version in versions.NAMES]
 
 
 PORTS = range(1, 65536)

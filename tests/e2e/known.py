@@ -4,17 +4,22 @@ from typing import Final
 
 import pytest
 
+from matomo_harness.matomo import versions
+
+NO_MARKETPLACE: Final = (
+    f"before {versions.PLUGINS_PAGE_LEAVES_THE_MARKETPLACE.since} the plugins page asks the"
+    " Marketplace plugin, which is not active"
+)
+
 setup_page: Final = pytest.mark.browser_error(
     "reading 'updateTextFields'",
     reason="the setup of a second factor comes without Materialize's script",
 )
 plugins_page: Final = pytest.mark.browser_error(
     r"^500 \S+ \S+module=Marketplace|^page error: .*Object",
-    reason="5.3's plugins page asks the Marketplace plugin, which is not active",
+    reason=NO_MARKETPLACE,
 )
-plugins_page_log: Final = pytest.mark.matomo_log(
-    "Marketplace", reason="5.3's plugins page asks the Marketplace plugin, which is not active"
-)
+plugins_page_log: Final = pytest.mark.matomo_log("Marketplace", reason=NO_MARKETPLACE)
 login_asked_for: Final = pytest.mark.browser_error(
     r"^(401|403) ", reason="the login is shown with this status to who is not logged in"
 )

@@ -61,7 +61,7 @@ def test_reports_are_empty_before_archiving_and_exact_after_it(
     rows = report.rows(*COLUMNS)
     assert rows == _rows(library.figures, flat=False)
     exported = _read(report.export("CSV").path())
-    # Since 5.8 what is exported has no directories, unless one asks for them.
+    # See versions.EXPORT_IS_FLAT.
     assert exported == _rows(library.figures, flat="/record/1" in exported)
 
     # At the end: its map complains where it is left before it is drawn.

@@ -9,7 +9,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from matomo_harness.matomo import tracker, traffic
 from matomo_harness.matomo.traffic import Site
-from matomo_harness.policy import deployment as task
+from matomo_harness.policy import deployment
 from matomo_harness.runtime import archiver, faults
 from matomo_harness.runtime.production import Production
 from matomo_harness.runtime.reaper import this_process
@@ -65,7 +65,7 @@ def test_it_has_what_the_web_container_has_and_nothing_else(
         assert second.attrs[part] == web.attrs[part], part
     assert sorted(second.attrs["Config"]["Env"]) == sorted(web.attrs["Config"]["Env"])
     assert not second.attrs["HostConfig"]["VolumesFrom"]
-    limits = task.read().archiver
+    limits = deployment.read().archiver
     assert second.attrs["HostConfig"]["Memory"] == limits.memory_mib * 2**20
 
 
@@ -153,7 +153,7 @@ def interrupted(production: Production, start: Start, signal: str) -> archiver.A
         first = start()
         wait_until_it_archives(production)
         first.kill(signal)
-        return archiver.ended(first, task.read().archiver.stop_seconds)
+        return archiver.ended(first, deployment.read().archiver.stop_seconds)
 
 
 def wait_until_it_archives(production: Production) -> None:

@@ -59,8 +59,13 @@ class Machine:
         """A program of the checkout at `root`, and the first line that it says."""
         with subprocess.Popen(
             [sys.executable, "-c", text, *arguments],
-            cwd=root,  # where Python looks first
-            env={**os.environ, "DOCKER_HOST": self.address, "TMPDIR": str(self.place)},
+            cwd=root,
+            env={
+                **os.environ,
+                "DOCKER_HOST": self.address,
+                "TMPDIR": str(self.place),
+                "PYTHONPATH": str(root / "harness"),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

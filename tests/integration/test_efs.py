@@ -9,7 +9,7 @@ from docker.errors import NotFound
 from tenacity import retry, retry_if_result, stop_after_delay
 
 from matomo_harness.errors import MachineCannotError
-from matomo_harness.matomo import config
+from matomo_harness.matomo import ini
 from matomo_harness.runtime import images
 from matomo_harness.runtime.containers import MatomoContainer, network
 from matomo_harness.runtime.efs import FOREIGN_UID, Efs
@@ -72,13 +72,13 @@ def test_what_was_there_is_there_after_the_task_was_killed(production: Productio
     shell = production.matomo.shell
     shell.write("js/container_abc123.js", "/* a tag manager's container */")
     shell.write("misc/user/logo.png", "a logo")
-    shell.write(OWN_CONFIG, config.with_key(shell.read(OWN_CONFIG), *A_PERSON_S))
+    shell.write(OWN_CONFIG, ini.with_key(shell.read(OWN_CONFIG), *A_PERSON_S))
     kept = {path: shell.read(path) for path in ("js/container_abc123.js", "misc/user/logo.png")}
     production.replace_task()
     shell = production.matomo.shell
     assert {path: shell.read(path) for path in kept} == kept
     assert production.api.call("SitesManager.getAllSitesId") == [1]
-    assert config.get(shell.read(OWN_CONFIG), *A_PERSON_S[:2]) == A_PERSON_S[2]
+    assert ini.read(shell.read(OWN_CONFIG)).text(*A_PERSON_S[:2]) == A_PERSON_S[2]
 
 
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
@@ -197,7 +197,7 @@ def test_a_backup_brings_back_what_was_lost(production: Production, efs: Efs) ->
     shell = production.matomo.shell
     shell.write("js/container_abc123.js", "/* a tag manager's container */")
     shell.write("misc/user/logo.png", "a logo")
-    shell.write(OWN_CONFIG, config.with_key(shell.read(OWN_CONFIG), *A_PERSON_S))
+    shell.write(OWN_CONFIG, ini.with_key(shell.read(OWN_CONFIG), *A_PERSON_S))
     kept = ("js/container_abc123.js", "misc/user/logo.png", OWN_CONFIG, "matomo.js")
     before = contents(shell, kept)
     shell.run("backup-data.sh", user="root")
@@ -206,7 +206,7 @@ def test_a_backup_brings_back_what_was_lost(production: Production, efs: Efs) ->
     production.replace_task()
     settle(production)
     shell = production.matomo.shell
-    assert config.get(shell.read(OWN_CONFIG), *A_PERSON_S[:2]) is None
+    assert ini.read(shell.read(OWN_CONFIG)).text(*A_PERSON_S[:2]) is None
 
     shell.run("restore-data.sh", user="root")
     assert contents(shell, kept) == before
@@ -217,4 +217,4 @@ def test_a_backup_brings_back_what_was_lost(production: Production, efs: Efs) ->
 def contents(shell: MatomoShell, paths: tuple[str, ...]) -> dict[str, str]:
     """Read files, but for the list that each first request of a task appends to by itself."""
     own_list = "PluginsInstalled"  # Manager::installLoadedPlugins
-    return {path: config.without_section(shell.read(path), own_list) for path in paths}
+    return {path: ini.without_section(shell.read(path), own_list) for path in paths}

@@ -1,6 +1,7 @@
 """The gate on a running instance: it only looks, and says what it cannot look at."""
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +14,7 @@ from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core import runner as run
 from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.core.runner import Result
-from matomo_harness.matomo import config
+from matomo_harness.matomo import ini, versions
 from matomo_harness.matomo.api import create_token
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.pair import Pair
@@ -112,7 +113,7 @@ def test_half_a_login(fresh_matomo: Instance) -> None:
 
 def test_a_matomo_in_maintenance(fresh_matomo: Instance) -> None:
     shell = fresh_matomo.shell
-    text = config.with_key(shell.read(shell.config), "General", "maintenance_mode", 1)
+    text = ini.with_key(shell.read(shell.config), "General", "maintenance_mode", 1)
     shell.write(shell.config, text)
     refused(fresh_matomo.url, "maintenance")
 
@@ -120,7 +121,7 @@ def test_a_matomo_in_maintenance(fresh_matomo: Instance) -> None:
 def test_another_major_version(matomo_pair: Pair) -> None:
     path = "core/Version.php"
     text = matomo_pair.shell.read(path)
-    matomo_pair.shell.write(path, text.replace("VERSION = '5.", "VERSION = '4."))
+    matomo_pair.shell.write(path, re.sub(r"VERSION = '\d+", "VERSION = '4", text))
     matomo_pair.database.query(
         "UPDATE {prefix}option SET option_value = CONCAT('4', SUBSTR(option_value, 2))"
         " WHERE option_name = 'version_core'"
@@ -134,7 +135,8 @@ def test_another_major_version(matomo_pair: Pair) -> None:
 def test_a_database_that_wants_an_update(matomo_pair: Pair) -> None:
     """Where Matomo may update itself it says so to everybody; where not, to nobody."""
     matomo_pair.database.query(
-        "UPDATE {prefix}option SET option_value = '5.0.0' WHERE option_name = 'version_core'"
+        "UPDATE {prefix}option SET option_value = %s WHERE option_name = 'version_core'",
+        versions.OF_LONG_AGO,
     )
     refused(matomo_pair.url, "database is of its own version")
 

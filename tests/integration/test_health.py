@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 
 from matomo_harness.errors import HarnessError
-from matomo_harness.matomo.config import with_key
+from matomo_harness.matomo.ini import with_key
 from matomo_harness.matomo.install import FirstSite, Superuser, with_installation_in_progress
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import ensure_installed

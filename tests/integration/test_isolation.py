@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from matomo_harness.errors import WrongInputError
-from matomo_harness.matomo import twofactor
+from matomo_harness.matomo import twofactor, versions
 from matomo_harness.matomo.web import Page, Parameters
 from matomo_harness.pytest_plugin import SharedServers
 from matomo_harness.runtime.instance import Instance
@@ -63,9 +63,8 @@ def set_option(instance: Instance) -> Any:
     return instance.api.call(
         "PrivacyManager.setAnonymizeIpSettings",
         anonymizeIPEnable=1,
-        maskLength=3,  # up to 5.7
-        ipAddressMaskLength=3,  # since then
         useAnonymizedIpForVisitEnrichment=0,
+        **versions.mask_length(3),
     )
 
 

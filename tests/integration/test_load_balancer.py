@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from matomo_harness.errors import MachineCannotError
-from matomo_harness.matomo import config, twofactor
+from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.web import Page, Web
 from matomo_harness.runtime import images
 from matomo_harness.runtime.certificates import Authority, authority
@@ -126,7 +126,7 @@ def test_no_page_links_to_clear_text(production: Production) -> None:
 def without_scheme_headers(production: Production) -> str:
     shell = production.matomo.shell
     healthy = shell.read(shell.config)
-    shell.write(shell.config, config.without_key(healthy, "General", "proxy_scheme_headers[]"))
+    shell.write(shell.config, ini.without_key(healthy, "General", "proxy_scheme_headers[]"))
     return healthy
 
 

@@ -21,6 +21,10 @@ from matomo_harness.runtime.engine import execute
 from matomo_harness.runtime.mail import SUBMISSION, MailContainer
 
 SENDER = "noreply@matomo.example"
+NAME = "matomo.example"
+PATIENCE = 300
+"""Seconds that a client waits for the answer to RCPT (RFC 5321, 4.5.3.2), as PHPMailer does.
+With 10 s the test failed once on a busy machine: the page starts meanwhile."""
 
 
 class _Relay(MailContainer):
@@ -30,7 +34,7 @@ class _Relay(MailContainer):
     def client(self, authority: Path | None = None) -> Iterator[smtplib.SMTP]:
         """One that has greeted; after STARTTLS where it is told whom to trust."""
         port = self._get_exposed_port(SUBMISSION)
-        with smtplib.SMTP(LOOPBACK, port, local_hostname="matomo.example", timeout=10) as client:
+        with smtplib.SMTP(LOOPBACK, port, local_hostname=NAME, timeout=PATIENCE) as client:
             client.ehlo()
             if authority:
                 client.starttls(context=ssl.create_default_context(cafile=str(authority)))

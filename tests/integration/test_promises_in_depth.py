@@ -9,7 +9,7 @@ from matomo_harness.gate.core import runner as run
 from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.probes import leak_scan
 from matomo_harness.gate.probes.traffic import TITLE
-from matomo_harness.matomo import config
+from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.web import Parameters
 from matomo_harness.runtime import targets
@@ -109,7 +109,7 @@ def test_a_plugin_that_the_configuration_lists_is_installed_by_the_next_request(
 ) -> None:
     put_plugin(matomo_pair)
     shell = matomo_pair.shell
-    text = config.with_key(shell.read(shell.config), "Plugins", "Plugins[]", "GateOverlay")
+    text = ini.with_key(shell.read(shell.config), "Plugins", "Plugins[]", "GateOverlay")
     shell.write(shell.config, text)
     assert matomo_pair.web.ask("matomo.php?idsite=1&rec=1").ok
     assert is_installed(matomo_pair)

@@ -107,7 +107,8 @@ def test_a_check_that_hangs_leaves_things_as_they_were(fresh_matomo: Instance) -
 def test_no_scan_for_leaks_passes_where_the_archiver_is_missing(
     matomo_production: Production, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archiver, "COMMAND", "sh")  # which does not find the archiver: exit 127
+    # Which does not find the archiver: exit 127.
+    monkeypatch.setattr(archiver, "command", lambda: ("sh",))
     healthy = targets.of_production(matomo_production, PROMISED)
     assert healthy.services
     services = dataclasses.replace(

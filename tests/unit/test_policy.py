@@ -8,8 +8,10 @@ import pytest
 from matomo_harness import policy
 from matomo_harness.errors import WrongInputError
 from matomo_harness.gate.catalogue import ALL, PROMISES, SECTIONS, read_policy
+from matomo_harness.gate.probes.accounts import FOR_EVERYBODY
 from matomo_harness.gate.promises.masking.checks import Masking
 from matomo_harness.gate.promises.plugins.checks import Plugins
+from matomo_harness.matomo import ini
 from matomo_harness.policy import Policy, is_promise
 from matomo_harness.policy.migrate import migrated
 from matomo_harness.settings import ROOT
@@ -86,6 +88,10 @@ READ_BESIDE = {
 """Keys that widen what another key promises, and the check that reads them."""
 
 
+def test_the_key_that_the_accounts_step_asks_is_there() -> None:
+    assert FOR_EVERYBODY in KEYS
+
+
 def test_every_check_names_keys_that_there_are_or_guards_what_always_holds() -> None:
     named = {key for check in ALL for key in check.proves}
     assert named <= set(KEYS)
@@ -114,9 +120,10 @@ def test_a_policy_with_another_section_is_another_policy() -> None:
 
 
 def test_the_configuration_lists_the_plugins_of_the_policy() -> None:
-    config = (ROOT / "image/config/config.ini.php").read_text()
-    required = re.findall(r'(?m)^Plugins\[\] = "(\w+)"$', config)
-    optional = re.findall(r'(?m)^Plugins\[\] = "(\w+)" ; optional$', config)
+    listed = ini.read((ROOT / "image/config/config.ini.php").read_text()).of("Plugins", "Plugins")
+    required = [entry.text for entry in listed if not entry.comment]
+    optional = [entry.text for entry in listed if entry.comment == "; optional"]
+    assert len(required) + len(optional) == len(listed)
     promised = read_policy().section(Plugins)
     assert sorted(required) == sorted(promised.active or ())
     assert sorted(optional) == sorted(promised.where_present)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from matomo_harness.matomo.versions import NAMES
 from matomo_harness.operate.bench import seconds_worked
 from matomo_harness.settings import ROOT, every_version
 from tests.sizes import Size, told
@@ -66,20 +67,27 @@ def taken(suite: pytest.Pytester, *options: str) -> list[str]:
     return [it.partition("::test_")[2] for it in lines if "::" in it]
 
 
-SHARED = [f"shared[5.3.1-{it}]" for it in range(4)]
-EACH = ["each[5.3.1]", "each[next]"]
-SLOW = ["slow[5.3.1]", "slow[next]"]
+FIRST, LAST = NAMES[0], NAMES[-1]
+
+
+def shared(version: str) -> list[str]:
+    return [f"shared[{version}-{number}]" for number in range(4)]
+
+
+SHARED = shared(FIRST)
+EACH = [f"each[{version}]" for version in NAMES]
+SLOW = [f"slow[{version}]" for version in NAMES]
 
 
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
-        (Size.LOCAL, ["plain", "one[5.3.1]", "each[5.3.1]", *SHARED]),
-        (Size.ALL, ["plain", "one[5.3.1]", *EACH, "slow[5.3.1]", *SHARED]),
+        (Size.LOCAL, ["plain", f"one[{FIRST}]", f"each[{FIRST}]", *SHARED]),
+        (Size.ALL, ["plain", f"one[{FIRST}]", *EACH, f"slow[{FIRST}]", *SHARED]),
         (
             Size.NIGHTLY,
-            ["plain", "nightly", "one[5.3.1]", "one[next]", *EACH, *SLOW, *SHARED]
-            + [f"shared[next-{it}]" for it in range(4)],
+            ["plain", "nightly", *EACH, *SLOW]
+            + [test for version in NAMES for test in (f"one[{version}]", *shared(version))],
         ),
     ],
 )
@@ -94,9 +102,9 @@ def test_without_a_size_it_is_all(suite: pytest.Pytester) -> None:
 def test_a_chosen_version_is_the_only_one(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MATOMO_VERSION", "next")
+    monkeypatch.setenv("MATOMO_VERSION", LAST)
     assert sorted(taken(suite, "--size", "local")) == sorted(
-        ["plain", "one[next]", "each[next]", *(it.replace("5.3.1", "next") for it in SHARED)]
+        ["plain", f"one[{LAST}]", f"each[{LAST}]", *shared(LAST)]
     )
 
 
@@ -157,7 +165,7 @@ def test_the_end_names_what_is_slow_and_does_not_say_so() -> None:
 
 def test_every_module_with_containers_or_a_browser_has_a_quick_test() -> None:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--size=local"]
-    environment = {**os.environ, "MATOMO_VERSION": "5.3.1"}
+    environment = {**os.environ, "MATOMO_VERSION": FIRST}
     collected = subprocess.run(
         [*command, "tests/integration", "tests/e2e"],
         cwd=ROOT,
@@ -175,10 +183,10 @@ def test_every_module_with_containers_or_a_browser_has_a_quick_test() -> None:
 @pytest.mark.parametrize(
     ("environment", "versions"),
     [
-        ({"MATOMO_BASE": "stand-in"}, ["5.3.1", "next"]),
-        ({"MATOMO_BASE": "stand-in", "MATOMO_VERSION": "next"}, ["next"]),
-        ({"IMAGE": "matomo:1"}, ["5.3.1"]),
-        ({"MATOMO_BASE": "matomo:5.10.0-apache"}, ["5.3.1"]),
+        ({"MATOMO_BASE": "stand-in"}, [*NAMES]),
+        ({"MATOMO_BASE": "stand-in", "MATOMO_VERSION": LAST}, [LAST]),
+        ({"IMAGE": "matomo:1"}, [FIRST]),
+        ({"MATOMO_BASE": "matomo:5.10.0-apache"}, [FIRST]),
     ],
 )
 def test_a_person_s_choice_of_base_image_or_version_leaves_one(

@@ -10,13 +10,12 @@ import requests
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
 from matomo_harness.gate.core.target import PATIENCE, Http, Permissions, Target
-from matomo_harness.matomo import twofactor
+from matomo_harness.matomo import twofactor, versions
 from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Page, Web
 from matomo_harness.policy import Policy
 
-MAJOR_VERSION: Final = "5"
 VARIABLES: Final = ("HARNESS_LOGIN", "HARNESS_PASSWORD", "HARNESS_TOTP_SECRET")
 
 
@@ -102,9 +101,9 @@ def _require_version(api: Api) -> str:
             error.seen[:200],
             "make one: Administration, Personal, Security, Auth tokens",
         ) from error
-    if version.split(".")[0] != MAJOR_VERSION:
+    if not versions.is_supported(version):
         raise _wrong(
-            f"Matomo {MAJOR_VERSION}, which these checks are made for",
+            f"Matomo {versions.RANGE}, which these checks are made for",
             f"Matomo {version}",
             "take the harness that was made for it",
         )

@@ -12,7 +12,7 @@ from typing import Final
 import requests
 
 from matomo_harness.errors import WrongInputError
-from matomo_harness.matomo import config
+from matomo_harness.matomo import ini
 from matomo_harness.matomo.web import Page, Parameters, Web
 
 IN_PROGRESS: Final = "installation_in_progress"
@@ -52,18 +52,18 @@ class FirstSite:
 def with_installation_in_progress(text: str) -> str:
     """Return the text of a config.ini.php with what opens the wizard."""
     for key in (IN_PROGRESS, OPEN):
-        text = config.with_key(text, "General", key, 1)
+        text = ini.with_key(text, "General", key, 1)
     return text
 
 
 def with_installer_closed(text: str) -> str:
     """Return the text of a config.ini.php that no longer opens the wizard."""
-    return config.without_key(text, "General", OPEN)
+    return ini.without_key(text, "General", OPEN)
 
 
 def is_in_progress(text: str) -> bool:
     """Whether an installation was begun and not finished, by the text of a config.ini.php."""
-    return config.get(text, "General", IN_PROGRESS) == "1"
+    return ini.read(text).text("General", IN_PROGRESS) == "1"
 
 
 def install(web: Web, superuser: Superuser, site: FirstSite, *, restart: bool = False) -> None:

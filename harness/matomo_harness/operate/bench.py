@@ -24,7 +24,7 @@ from matomo_harness.gate.core.check import Check
 from matomo_harness.gate.core.runner import run as run_checks
 from matomo_harness.matomo.web import Parameters
 from matomo_harness.operate import compose, local
-from matomo_harness.operate.gate import AT_ONCE
+from matomo_harness.operate.gate_image import AT_ONCE
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, reaper, targets
 from matomo_harness.runtime.engine import engine

@@ -9,24 +9,14 @@ from docker.models.containers import Container
 
 from matomo_harness import process
 from matomo_harness.errors import MachineCannotError, WrongInputError
+from matomo_harness.policy import deployment
+from matomo_harness.runtime import description
 from matomo_harness.runtime.engine import engine
-from matomo_harness.settings import OWNER_LABEL, ROOT, project_name
+from matomo_harness.settings import COMPOSE_FILE, OWNER_LABEL, project_name
 
-FILE: Final = ROOT / "compose" / "compose.yml"
+FILE: Final = COMPOSE_FILE
 LOOPBACK: Final = "127.0.0.1"
 SERVICE_LABEL: Final = "com.docker.compose.service"
-
-_WORDS: Final = (
-    *("MATOMO_IMAGE", "MARIADB_IMAGE", "MAIL_IMAGE", "LOAD_BALANCER_IMAGE"),
-    *("DATABASE_PASSWORD", "SALT", "MAIL_PASSWORD", "TLS_DIRECTORY"),
-)
-_UNUSED: Final = {
-    **dict.fromkeys(_WORDS, "none"),
-    **dict.fromkeys(("MATOMO_PORT", "MATOMO_HTTP_PORT", "WEB_CPUS"), "0"),
-    "WEB_MEMORY": "1m",
-    "WEB_STOP": "1s",
-}
-"""Values for the variables of compose.yml where they make no difference."""
 
 
 def up(variables: Mapping[str, str]) -> None:
@@ -46,7 +36,8 @@ def command() -> list[str]:
 
 def plain_environment() -> dict[str, str]:
     """Return the environment for a command of Compose that starts nothing."""
-    return {**_UNUSED, **os.environ}
+    named = dict.fromkeys(description.variables(FILE), "0")
+    return {**named, **deployment.read().variables, **os.environ}
 
 
 def of_this_project() -> dict[str, Any]:

@@ -1,15 +1,17 @@
-"""Faults in the local stack, for as long as a person wants to look at what they do."""
+"""Faults in the local stack, for as long as a person wants to see what they do.
+
+The command line reads the two enumerations whatever its verb is: what needs the engine's libraries
+is imported where it is used.
+"""
 
 import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from docker.models.containers import Container
-
-from matomo_harness.operate import compose
-from matomo_harness.runtime import faults
+if TYPE_CHECKING:
+    from docker.models.containers import Container
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -41,7 +43,7 @@ def inject(
     cpus: float,
     path: str,
     skew: int,
-    begun: Callable[[], None],
+    on_begin: Callable[[], None],
 ) -> None:
     """Inject a fault into the running local stack, and heal it after `seconds` or a signal.
 
@@ -52,22 +54,26 @@ def inject(
         cpus: what is left of the processor, for SLOW.
         path: a directory in memory, for FULL_DISK.
         skew: seconds that the clock is ahead, for CLOCK_SKEW.
-        begun: called once the fault is there.
+        on_begin: called once the fault is there.
 
     Raises:
         WrongInputError: the stack is not up, or `path` is not in memory.
     """
+    from matomo_harness.operate import compose
+
     container = compose.running(service)
     # Blocked before the fault begins, or one that comes in its midst would leave it there.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     with _fault(kind, container, cpus, path, skew):
-        begun()
+        on_begin()
         signal.sigtimedwait(ENDING, seconds)
 
 
 def _fault(
-    kind: Kind, container: Container, cpus: float, path: str, skew: int
+    kind: Kind, container: "Container", cpus: float, path: str, skew: int
 ) -> AbstractContextManager[None]:
+    from matomo_harness.runtime import faults
+
     match kind:
         case Kind.CUT:
             return faults.cut(container)

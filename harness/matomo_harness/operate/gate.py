@@ -1,9 +1,8 @@
-"""The gate: every check on a built image, or those that can be on a running instance."""
+"""Choosing checks, and running those that a running instance allows: no engine is needed here."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
@@ -14,21 +13,14 @@ from matomo_harness.gate import remote, report
 from matomo_harness.gate.catalogue import ALL, FORMER_IDS, PROMISES, read_policy
 from matomo_harness.gate.core import runner
 from matomo_harness.gate.core.check import Check
-from matomo_harness.gate.core.context import title
 from matomo_harness.gate.core.runner import Result
 from matomo_harness.gate.core.target import Target
 from matomo_harness.gate.core.verdict import require_known, verdict
-from matomo_harness.gate.mutation import WRITTEN
 from matomo_harness.policy import Waiver, waivers_beside
-from matomo_harness.progress import console, step
-from matomo_harness.runtime import images, targets
-from matomo_harness.runtime.golden import golden
-from matomo_harness.runtime.production import Production
-from matomo_harness.settings import REPORTS, Settings
+from matomo_harness.progress import console
+from matomo_harness.settings import REPORTS
 
 DIRECTORY: Final = REPORTS / "gate"
-AT_ONCE: Final = 4
-"""Checks that look side by side at a deployment of ours; somebody else's is asked in turn."""
 FORMER_PROMISES: Final[Mapping[str, str]] = {
     "configuration": "environment secrets transport settings operation backup mail",
     "drift": "settings code",
@@ -72,7 +64,10 @@ def _of_today(word: str) -> list[str]:
 
 
 def _is_named(check: Check, word: str) -> bool:
-    return check.promise == word or fnmatch(check.id, word if "." in word else f"*{word}*")
+    # `mail` is a promise, and part of the name of checks that prove another one.
+    if any(promise.name == word for promise in PROMISES):
+        return check.promise == word
+    return fnmatch(check.id, word if "." in word else f"*{word}*")
 
 
 def _nearest(word: str) -> list[str]:
@@ -89,76 +84,6 @@ def seconds_of_last_run() -> dict[str, float]:
     return {}
 
 
-@dataclass(frozen=True)
-class Explained:
-    """What there is to know of a check.
-
-    Args:
-        id: of the check.
-        proves: the promise, in a sentence.
-        keys: of the policy; none where it guards what always holds.
-        severity: what it costs where the promise is broken.
-        remedy: what to do then.
-        failure_mode: row of docs/failure-modes.md.
-        needs: capabilities of the target, as a person reads them.
-        steps: what the runner does before, in its order.
-        mutants: those that prove the check, and what each breaks.
-    """
-
-    id: str
-    proves: str
-    keys: tuple[str, ...]
-    severity: str
-    remedy: str
-    failure_mode: str
-    needs: tuple[str, ...]
-    steps: tuple[str, ...]
-    mutants: Mapping[str, str]
-
-
-def explained(check: Check) -> Explained:
-    """Return what there is to know of `check`."""
-    return Explained(
-        check.id,
-        check.sentence,
-        check.proves,
-        check.severity.name.lower(),
-        check.remedy,
-        check.failure_mode,
-        tuple(sorted(capability.value for capability in check.capabilities)),
-        tuple(title(step) for step in check.steps),
-        {mutant.id: mutant.breaks for mutant in WRITTEN if check.id in mutant.kills},
-    )
-
-
-def of_image(
-    settings: Settings, policy_file: Path, on_result: OnResult, checks: Sequence[Check] = ALL
-) -> dict[str, Any]:
-    """Run `checks` on the image that `settings` name, in a whole deployment; write the report.
-
-    Raises:
-        HarnessError: the image cannot be built or started, or the policy holds a mistake.
-    """
-    promised, waivers = read_policy(policy_file), _waivers(policy_file)
-    image, database = images.deployed_image(settings), images.mariadb_base(settings)
-    installed = golden(image, database)
-    about = {
-        "image": str(image),
-        "image id": image.id,
-        "database": str(database),
-        "Matomo": images.code_version(image.reference),
-        "policy": f"{policy_file.name}, {promised.digest[:12]}",
-    }
-    with step("Starting the whole deployment"):
-        # What the tasks do is looked at, and not how long it takes them.
-        production = Production(installed, is_changed=False).__enter__()
-    try:
-        looked_at = targets.of_production(production, promised, about)
-        return _run(looked_at, waivers, on_result, checks, AT_ONCE)
-    finally:
-        production.__exit__(None, None, None)
-
-
 def of_address(
     url: str,
     policy_file: Path,
@@ -173,22 +98,37 @@ def of_address(
     Raises:
         HarnessError: no Matomo there, a refused token or login, a mistake in the policy.
     """
-    promised, waivers = read_policy(policy_file), _waivers(policy_file)
-    looked_at = remote.target(url, promised, authority=authority, allow_hits=allow_hits)
-    return _run(looked_at, waivers, on_result, checks, at_once=1)
+    promised, waivers = read_policy(policy_file), waivers_of(policy_file)
+    target = remote.target(url, promised, authority=authority, allow_hits=allow_hits)
+    return run_checks(target, waivers, on_result, checks, at_once=1)
 
 
-def _waivers(policy_file: Path) -> tuple[Waiver, ...]:
+def waivers_of(policy_file: Path) -> tuple[Waiver, ...]:
+    """Return the waivers beside the policy.
+
+    Raises:
+        WrongInputError: the file holds a mistake, or names a check that there is not.
+    """
     return require_known(waivers_beside(policy_file), ALL, FORMER_IDS)
 
 
-def _run(
-    looked_at: Target,
+def run_checks(
+    target: Target,
     waivers: Sequence[Waiver],
     on_result: OnResult,
     checks: Sequence[Check],
+    *,
     at_once: int,
 ) -> dict[str, Any]:
-    results = runner.run(looked_at, checks, on_result, at_once=at_once)
-    judged = verdict(results, looked_at.policy, waivers)
-    return report.write(judged, looked_at.about, DIRECTORY, looked_at.secrets)
+    """Run `checks` on `target` and write the report; return what gate.json holds.
+
+    Args:
+        target: what is checked.
+        waivers: of checks that may fail.
+        on_result: called with each result as it comes.
+        checks: those to run.
+        at_once: how many of them run side by side.
+    """
+    results = runner.run(target, checks, on_result, at_once=at_once)
+    judged = verdict(results, target.policy, waivers)
+    return report.write(judged, target.about, DIRECTORY, target.secrets)

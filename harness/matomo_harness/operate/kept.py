@@ -9,6 +9,7 @@ from typing import Final
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.operate import compose
+from matomo_harness.runtime import description
 from matomo_harness.runtime.certificates import Authority
 from matomo_harness.settings import ROOT
 
@@ -16,7 +17,6 @@ DIRECTORY: Final = ROOT / ".local"
 SECRETS_FILE: Final = DIRECTORY / "stack.env"
 TLS_DIRECTORY: Final = DIRECTORY / "tls"
 AUTHORITY_FILE: Final = TLS_DIRECTORY / "authority.pem"
-SERVER_NAMES: Final = ("localhost", "127.0.0.1", "db", "mail", "load-balancer")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ def make_certificates() -> None:
     made = TLS_DIRECTORY.with_suffix(".new")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
-    certificate = Authority(made / AUTHORITY_FILE.name).issue(*SERVER_NAMES)
+    certificate = Authority(made / AUTHORITY_FILE.name).issue(
+        *description.read({}).certificate_names
+    )
     (made / "cert.pem").write_bytes(certificate.chain)
     (made / "key.pem").write_bytes(certificate.key)
     made.rename(TLS_DIRECTORY)

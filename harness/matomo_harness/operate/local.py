@@ -16,9 +16,9 @@ from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import compose, kept, schedule
 from matomo_harness.operate.compose import LOOPBACK
-from matomo_harness.policy import deployment as task
+from matomo_harness.policy import deployment
 from matomo_harness.progress import step
-from matomo_harness.runtime import images
+from matomo_harness.runtime import description, images
 from matomo_harness.runtime.certificates import loopback_tls
 from matomo_harness.runtime.containers import wait_for_database
 from matomo_harness.runtime.engine import engine
@@ -163,22 +163,28 @@ def token(settings: Settings) -> str:
 
 def _variables(settings: Settings, image: str, database_image: str) -> dict[str, str]:
     """Return what compose.yml asks for."""
-    secrets, web = kept.read(), task.read().web
+    secrets = kept.read()
     kept.make_certificates()
     return {
         "MATOMO_IMAGE": image,
         "MARIADB_IMAGE": database_image,
-        "MAIL_IMAGE": images.stand("mail").reference,
-        "LOAD_BALANCER_IMAGE": images.stand("load-balancer").reference,
+        **_service_images(),
         "MATOMO_PORT": str(settings.port),
         "MATOMO_HTTP_PORT": str(settings.http_port),
         "DATABASE_PASSWORD": secrets.database_password,
         "SALT": secrets.salt,
         "MAIL_PASSWORD": secrets.mail_password,
         "TLS_DIRECTORY": str(kept.TLS_DIRECTORY),
-        "WEB_MEMORY": f"{web.memory_mib}m",
-        "WEB_CPUS": str(web.cpu_units / task.CPU),
-        "WEB_STOP": f"{web.stop_seconds}s",
+        **deployment.read().variables,
+    }
+
+
+def _service_images() -> dict[str, str]:
+    """Return the images of emulated services: NAME_IMAGE is built from the folder `name`."""
+    services = description.read({}).services.values()
+    names = [name for service in services if (name := description.emulated(service))]
+    return {
+        description.image_variable(name): images.service_image(name).reference for name in names
     }
 
 

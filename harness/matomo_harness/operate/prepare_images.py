@@ -31,7 +31,7 @@ def prepare_images(versions: Sequence[Settings]) -> None:
     reaper.this_process()  # once, before there are threads that would each begin a run
     images.mariadb_base(first)  # with the Debian below all the others, which the threads share
     with ThreadPoolExecutor() as side_by_side:
-        services = side_by_side.map(images.stand, SERVICES)
+        services = side_by_side.map(images.service_image, SERVICES)
         further = side_by_side.map(_prepare_further, others)
         _prepare(first)
         for begun in (services, further):

@@ -1,14 +1,15 @@
-"""image/task.toml: what a task of the deployment gets, on Fargate and here."""
+"""deployment.toml: what an image needs of whoever runs it, on Fargate and here."""
 
+import shlex
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from matomo_harness.policy import files
 from matomo_harness.settings import IMAGE_DIRECTORY
 
-TASK_FILE: Final = IMAGE_DIRECTORY / "task.toml"
+DEPLOYMENT_FILE: Final = IMAGE_DIRECTORY / "deployment.toml"
 CPU: Final = 1024
 """ECS's units of one processor."""
 
@@ -41,8 +42,28 @@ class Task(BaseModel):
         return {"nano_cpus": nano_cpus, "mem_limit": memory, "memswap_limit": memory}
 
 
-class Tasks(BaseModel):
-    """The tasks of the deployment.
+class WebTask(Task):
+    """The task that serves people and the tracker.
+
+    Args:
+        port: where its web server listens.
+    """
+
+    port: int = Field(ge=1, le=65535)
+
+
+class ArchiverTask(Task):
+    """The scheduled task, which runs and ends.
+
+    Args:
+        command: that archives, in the image.
+    """
+
+    command: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+
+
+class Deployment(BaseModel):
+    """The tasks of a deployment.
 
     Args:
         web: serves people and the tracker.
@@ -51,11 +72,29 @@ class Tasks(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    web: Task
-    archiver: Task
+    web: WebTask
+    archiver: ArchiverTask
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What compose.yml asks for of it."""
+        return {
+            "WEB_PORT": str(self.web.port),
+            **_limits("WEB", self.web),
+            "ARCHIVER_COMMAND": shlex.join(self.archiver.command),
+            **_limits("ARCHIVER", self.archiver),
+        }
 
 
-def read(path: Path = TASK_FILE) -> Tasks:
+def _limits(prefix: str, task: Task) -> dict[str, str]:
+    return {
+        f"{prefix}_MEMORY": f"{task.memory_mib}m",
+        f"{prefix}_CPUS": str(task.cpus),
+        f"{prefix}_STOP": f"{task.stop_seconds}s",
+    }
+
+
+def read(path: Path = DEPLOYMENT_FILE) -> Deployment:
     """Read `path`.
 
     Raises:
@@ -63,9 +102,11 @@ def read(path: Path = TASK_FILE) -> Tasks:
     """
     document, _ = files.document(path)
     try:
-        return Tasks.model_validate(document)
+        return Deployment.model_validate(document)
     except ValidationError as error:
         seen = "; ".join(
             f"{'.'.join(map(str, one['loc']))}: {one['msg'].lower()}" for one in error.errors()
         )
-        raise files.mistake(path, "the limits of [web] and [archiver]", seen) from error
+        raise files.mistake(
+            path, "port, command and limits of [web] and [archiver]", seen
+        ) from error

@@ -1,7 +1,7 @@
 """Installed Matomos as pytest fixtures; pytest finds this by entry point, nothing to import.
 
 Which to take, see docs/fixtures.md: `matomo` to look, `fresh_matomo` to change, `matomo_pair` for
-environment, volumes and restarts.
+environment, volumes and restarts. Without the extra `docker` each of them says that it needs it.
 """
 
 import re
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from matomo_harness import extra
 from matomo_harness.errors import HarnessError, MachineCannotError
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ class _Used:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of xdist which run it is part of; the run ends with this process."""
+    if not extra.is_installed():
+        return  # tests without Matomo need no run, and the fixtures say what is missing
+
     from matomo_harness.runtime import reaper
 
     if _RUN not in node.config.stash:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from matomo_harness.errors import HarnessError
+from matomo_harness.extra import require_engine_libraries
 
 if TYPE_CHECKING:
     # Whoever has this plugin installed and does not use it shall not wait for these.
@@ -149,11 +150,12 @@ class PolicyFile(pytest.File):
         """Return an item for each check.
 
         Raises:
-            CollectError: the file holds a mistake.
+            CollectError: the file holds a mistake, or the extra `docker` is missing.
         """
         from matomo_harness.gate.catalogue import ALL, read_policy
 
         try:
+            require_engine_libraries()  # once here, and not by each item
             read_policy(self.path)
         except HarnessError as error:
             raise self.CollectError(

@@ -8,19 +8,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
 
 from docker.models.containers import Container
 from requests.exceptions import ConnectionError as NoAnswerError
 from requests.exceptions import ReadTimeout
 
 from matomo_harness.errors import BrokenPromiseError, MachineCannotError
-from matomo_harness.policy import deployment as task
+from matomo_harness.policy import deployment
 from matomo_harness.runtime.engine import engine
 from matomo_harness.time_limit import require_time_left, seconds_left
-
-COMMAND: Final = "matomo-archive"
-"""Of the image (image/bin/matomo-archive): core:archive as the web server's user."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def start(
         )
     container = engine().containers.create(
         web.attrs["Image"],
-        [COMMAND, *options],
+        [*command(), *options],
         name=name,
         environment=config["Env"],
         volumes=host["Binds"] or [],
@@ -86,10 +82,15 @@ def start(
         labels=dict(labels),
         # Nobody asks a task that is not behind the load balancer whether it is well.
         healthcheck={"test": ["NONE"]},
-        **task.read().archiver.limits,
+        **deployment.read().archiver.limits,
     )
     container.start()
     return container
+
+
+def command() -> tuple[str, ...]:
+    """Return what archives in the image: core:archive as the web server's user."""
+    return deployment.read().archiver.command
 
 
 def ended(container: Container, seconds: float) -> Archived:

@@ -21,7 +21,9 @@ from matomo_harness.errors import HarnessError, MachineCannotError
 from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
+from matomo_harness.runtime import description
 from matomo_harness.runtime.certificates import Certificate, loopback_tls
+from matomo_harness.runtime.description import Service
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.reaper import Run, this_process
 from matomo_harness.runtime.shell import ANSWER_SECONDS, MatomoShell, wait_for_answer, wait_for_web
@@ -165,20 +167,41 @@ class HarnessContainer(DockerContainer):
         return output.decode(errors="replace")
 
 
-TLS_DIRECTORY: Final = "/etc/mysql/tls"
-TLS_ARGUMENTS: Final = (
-    f"--ssl-cert={TLS_DIRECTORY}/cert.pem",
-    f"--ssl-key={TLS_DIRECTORY}/key.pem",
-    "--require-secure-transport=ON",
-)
+def tls_files(service: Service, certificate: Certificate) -> dict[str, bytes]:
+    """Return what `service` reads of its certificate, by path in its container."""
+    contents = {"cert.pem": certificate.chain, "key.pem": certificate.key}
+    return {path: contents[name] for path, name in service.files.items() if name in contents}
 
 
-def tls_files(certificate: Certificate) -> dict[str, bytes]:
-    """Return what the server of TLS_ARGUMENTS reads, by path."""
-    return {
-        f"{TLS_DIRECTORY}/cert.pem": certificate.chain,
-        f"{TLS_DIRECTORY}/key.pem": certificate.key,
-    }
+class EmulatedService(HarnessContainer):
+    """A service of compose.yml that needs no code of its own; it runs when the context is entered.
+
+    Args:
+        service: its description.
+        image: built from its folder.
+        network: of the deployment.
+        certificate: where it ends TLS.
+        run: whose container it is; this process's own by default.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        image: str,
+        network: Network,
+        *,
+        certificate: Certificate,
+        run: Run | None = None,
+    ) -> None:
+        self.port, *more = service.ports or (0,)
+        self.more_ports = tuple(more)
+        files = tls_files(service, certificate)
+        super().__init__(image, network, service.name, run, files=files)
+        if not service.ports:
+            self.ports = {}
+        self.with_envs(**service.environment)
+        if service.command:
+            self.with_command(list(service.command))
 
 
 class MariaDBContainer(HarnessContainer):
@@ -210,13 +233,14 @@ class MariaDBContainer(HarnessContainer):
         certificate: Certificate | None = None,
         memory: int | None = None,
     ) -> None:
-        files = tls_files(certificate) if certificate else {}
+        described = description.read({}).services[DATABASE_ALIAS]
+        files = tls_files(described, certificate) if certificate else {}
         super().__init__(image, network, alias, run, files=files)
         self.passwords = passwords or Passwords.new()
         self._certificate = certificate
         if certificate:
             without = (it for it in arguments if it != "--skip-ssl")
-            arguments = (*without, *TLS_ARGUMENTS)
+            arguments = (*without, *described.command[1:])
         self.with_envs(
             MARIADB_ROOT_PASSWORD=self.passwords.root,
             MARIADB_DATABASE=SCHEMA,
@@ -248,33 +272,29 @@ class MariaDBContainer(HarnessContainer):
 
     def matomo_environment(self) -> dict[str, str]:
         """Return the variables that lead a Matomo on the same network here."""
-        return {**self.server_environment(), "MATOMO_DATABASE_DBNAME": SCHEMA}
+        values = {"DATABASE_PASSWORD": self.passwords.matomo}
+        said = description.read(values).services["matomo"].variables("MATOMO_DATABASE_")
+        without = () if self._certificate else DATABASE_TLS
+        said["MATOMO_DATABASE_HOST"] = self.alias
+        return {name: value for name, value in said.items() if name not in without}
 
     def server_environment(self) -> dict[str, str]:
         """Return the variables that lead a Matomo to this server, to no schema yet.
 
         An image-wide MATOMO_DATABASE_DBNAME would win over each instance's own file.
         """
-        return {
-            "MATOMO_DATABASE_HOST": self.alias,
-            "MATOMO_DATABASE_USERNAME": DATABASE_USER,
-            "MATOMO_DATABASE_PASSWORD": self.passwords.matomo,
-            "MATOMO_DATABASE_TABLES_PREFIX": "matomo_",
-            "MATOMO_DATABASE_SCHEMA": "Mariadb",
-            **(DATABASE_TLS if self._certificate else {}),
-        }
+        said = self.matomo_environment()
+        del said["MATOMO_DATABASE_DBNAME"]
+        return said
 
 
 UNATTENDED: Final = {"healthcheck": {"test": ["NONE"]}}
 """The engine asks nobody whether it is well: a test does, by MatomoShell.health, when it wants to
 know. Each time costs a page, 0.3 s of a processor."""
-AUTHORITY_FILE: Final = "/etc/matomo-harness/authority.pem"
-"""In a Matomo's container: whom it trusts. RDS's bundle of authorities is such a file."""
-DATABASE_TLS: Final[Mapping[str, str]] = {
-    "MATOMO_DATABASE_ENABLE_SSL": "1",
-    "MATOMO_DATABASE_SSL_CA": AUTHORITY_FILE,
-}
+DATABASE_TLS: Final = ("MATOMO_DATABASE_ENABLE_SSL", "MATOMO_DATABASE_SSL_CA")
 """Both are needed: without an authority Matomo connects in clear text, and says nothing."""
+OF_EVERY_MATOMO: Final = ("MATOMO_GENERAL_ENABLE_INTERNET_FEATURES",)
+"""Marketplace, update check, licences: nothing in a test calls the world."""
 
 
 class MatomoContainer(HarnessContainer):
@@ -305,21 +325,17 @@ class MatomoContainer(HarnessContainer):
         authority: Path | None = None,
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
+        described = description.read({}).services["matomo"]
         super().__init__(image, network, alias, run, **{**UNATTENDED, **options})
         self.with_tmpfs_mount(WEB_ROOT, "exec")
         if authority:
             # Mounted and not copied in: an archiver has the same mounts.
-            self.with_volume_mapping(str(authority), AUTHORITY_FILE, "ro")
-            self.with_envs(SSL_CERT_FILE=AUTHORITY_FILE)
+            (trusted,) = described.files
+            self.with_volume_mapping(str(authority), trusted, "ro")
+            self.with_envs(**described.variables("SSL_CERT_FILE"))
         if arguments:
             self.with_command(["apache2-foreground", *arguments])
-        self.with_envs(
-            **{
-                # Marketplace, update check, licences: nothing in a test calls the world.
-                "MATOMO_GENERAL_ENABLE_INTERNET_FEATURES": "0",
-                **environment,
-            }
-        )
+        self.with_envs(**{**described.variables(*OF_EVERY_MATOMO), **environment})
 
     def start(self) -> Self:
         """Start, and wait until the web server answers, whatever it answers."""

@@ -113,7 +113,7 @@ def clock_skew(container: Container, seconds: int) -> Iterator[None]:
         seconds: how much its clock is ahead; behind where negative.
     """
     files = {
-        CLOCK_LIBRARY: images.file_in(images.stand("clock").reference, CLOCK_LIBRARY),
+        CLOCK_LIBRARY: images.file_in(images.service_image("clock").reference, CLOCK_LIBRARY),
         SKEW: f"{seconds:+d}\n".encode(),
         # Last: from here on every program that starts loads the library.
         PRELOAD: f"{CLOCK_LIBRARY}\n".encode(),

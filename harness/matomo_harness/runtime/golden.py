@@ -21,7 +21,7 @@ from docker.models.containers import Container
 from filelock import FileLock
 
 from matomo_harness.errors import MachineCannotError, WrongInputError
-from matomo_harness.matomo import config, twofactor
+from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.matomo.install import FirstSite, Superuser
@@ -45,6 +45,7 @@ from matomo_harness.runtime.installation import ensure_installed
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.servers import WARM_FILES, Installed, Servers
 from matomo_harness.runtime.shell import MatomoShell
+from matomo_harness.settings import COMPOSE_FILE
 
 FILES: Final = Path(__file__).parent / "golden_image"
 GOLDEN_LABEL: Final = "org.matomo-harness.golden"
@@ -81,7 +82,7 @@ class Golden:
     @property
     def reads_environment(self) -> bool:
         """Whether the way to the database comes from the environment, and not from the file."""
-        return config.get(self.installed.settings, "database", "host") is None
+        return ini.read(self.installed.settings).text("database", "host") is None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -133,11 +134,12 @@ def database_tag(key: str) -> str:
 def _code_hash() -> str:
     """Hash of the code that decides what the golden images hold."""
     package = Path(__file__).parents[1]
-    runtime = ("golden.py", "installation.py", "containers.py", "servers.py")
+    runtime = ("golden.py", "installation.py", "containers.py", "servers.py", "description.py")
     files = [
         *sorted((package / "matomo").glob("*.py")),
         *(package / "runtime" / it for it in runtime),
     ]
+    files.append(COMPOSE_FILE)
     return images.content_hash(images.tree(FILES), *(file.read_text() for file in files))
 
 
@@ -260,8 +262,8 @@ def _first_settings(shell: MatomoShell, passwords: Passwords, salt: str) -> str:
     An image that brings none, or none that reads the environment, gets all of it by the file. The
     schema's name is always there: of the environment it would hold for every instance.
     """
-    text = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true") or config.HEADER
-    text = config.with_key(text, "database", "dbname", SCHEMA)
+    text = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true") or ini.HEADER
+    text = ini.with_key(text, "database", "dbname", SCHEMA)
     if _reads_environment(text):
         return text
     connection = {
@@ -272,18 +274,18 @@ def _first_settings(shell: MatomoShell, passwords: Passwords, salt: str) -> str:
         "schema": "Mariadb",
     }
     for key, value in connection.items():
-        text = config.with_key(text, "database", key, value)
-    return config.with_key(text, "General", "salt", salt)
+        text = ini.with_key(text, "database", key, value)
+    return ini.with_key(text, "General", "salt", salt)
 
 
 def _settings(shell: MatomoShell) -> str:
     """Return the installed config.ini.php without what was true of the installation alone."""
-    text = config.without_key(shell.read(shell.config), "General", "trusted_hosts[]")
-    return config.without_key(text, "database", "dbname") if _reads_environment(text) else text
+    text = ini.without_key(shell.read(shell.config), "General", "trusted_hosts[]")
+    return ini.without_key(text, "database", "dbname") if _reads_environment(text) else text
 
 
 def _reads_environment(text: str) -> bool:
-    return 'Plugins[] = "EnvironmentVariables"' in text
+    return "EnvironmentVariables" in ini.read(text).texts("Plugins", "Plugins")
 
 
 def _warm_up(servers: Servers, matomo: MatomoContainer) -> None:
@@ -295,7 +297,7 @@ def _warm_up(servers: Servers, matomo: MatomoContainer) -> None:
     # An instance's schema for both: the installed one stays as it is.
     instance = servers.fresh()
     _look_around(instance, steps=2)
-    shell.write(shell.config, config.with_key(own, "database", "dbname", instance.database.name))
+    shell.write(shell.config, ini.with_key(own, "database", "dbname", instance.database.name))
     _look_around(dataclasses.replace(instance, url=matomo.web.url, shell=shell), steps=-1)
     shell.write(shell.config, own)
     tmp = instance.shell.tmp

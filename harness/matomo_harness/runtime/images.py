@@ -26,20 +26,20 @@ from rich.text import Text
 
 from matomo_harness import process
 from matomo_harness.errors import HarnessError, MachineCannotError, WrongInputError
+from matomo_harness.matomo import versions
 from matomo_harness.progress import Step, step
 from matomo_harness.runtime import reaper
+from matomo_harness.runtime.description import SERVICES_DIRECTORY
 from matomo_harness.runtime.engine import engine
 from matomo_harness.settings import IMAGE_DIRECTORY, OWNER_LABEL, ROOT, Settings
 
 BASES_DIRECTORY: Final = IMAGE_DIRECTORY / "bases"
-STANDS_DIRECTORY: Final = Path(__file__).parent / "stands"
 """Load balancer, mail and what else production has around Matomo, each built on Debian."""
 MACHINE_AUTHORITIES: Final = "machine-authorities.crt"
 """In a stand's build context: whom this machine trusts, for package managers behind its proxy."""
 REPOSITORY: Final = "matomo-harness"
 """Prefix of every image that is built here."""
 
-OFFICIAL_MATOMO: Final = {"5.3.1": "matomo:5.3.1-apache", "next": "matomo:apache"}
 OFFICIAL_MARIADB: Final = "mariadb:11.8"
 OFFICIAL_DEBIAN: Final = "debian:trixie-slim"
 DEBIAN: Final = f"{REPOSITORY}/debian:trixie"
@@ -81,9 +81,9 @@ def matomo_base(settings: Settings) -> Image:
         WrongInputError: a given reference does not exist.
         BaseUnavailableError: the stand-in cannot be built, for instance because Debian moved on.
     """
-    version = settings.matomo_version
-    stand_in = _StandIn("matomo", version, {"MATOMO_VERSION": version})
-    return _base(settings.matomo_base, "MATOMO_BASE", OFFICIAL_MATOMO[version], stand_in)
+    tested = versions.TESTED[settings.matomo_version]
+    stand_in = _StandIn("matomo", tested.name, tested.build_arguments)
+    return _base(settings.matomo_base, "MATOMO_BASE", tested.official_image, stand_in)
 
 
 def mariadb_base(settings: Settings) -> Image:
@@ -322,18 +322,19 @@ def _build_on_debian(stand_in: _StandIn, debian: Image, tag: str) -> Image:
     return Image(tag, built.id, "stand-in")
 
 
-def stand(name: str) -> Image:
-    """Return the image of the stand in stands/`name`, built if it is not here.
+def service_image(name: str) -> Image:
+    """Return the image of the emulated service in services/`name`, built if it is not here.
 
     Raises:
         BaseUnavailableError: Debian's or the package registry cannot be reached.
     """
-    directory, debian = STANDS_DIRECTORY / name, _debian()
-    tag = f"{REPOSITORY}/{name}:{content_hash(tree(directory), debian.id)}"
-    return _built_once(tag, "local", lambda: _build_stand(directory, debian, tag))
+    directory, debian = SERVICES_DIRECTORY / name, _debian()
+    files = tree(directory, directory / "README.md")
+    tag = f"{REPOSITORY}/{name}:{content_hash(files, debian.id)}"
+    return _built_once(tag, "local", lambda: _build_service(directory, debian, tag))
 
 
-def _build_stand(directory: Path, debian: Image, tag: str) -> Image:
+def _build_service(directory: Path, debian: Image, tag: str) -> Image:
     with tempfile.TemporaryDirectory() as temporary:
         context = Path(temporary) / directory.name
         shutil.copytree(directory, context)

@@ -1,11 +1,11 @@
-"""The load balancer of a test: an AWS Application Load Balancer's stand (stands/load-balancer)."""
+"""The load balancer of a test: an emulated Application Load Balancer (services/load-balancer)."""
 
 from typing import Final, Self
 
 from testcontainers.core.network import Network
 
 from matomo_harness.matomo.web import Web
-from matomo_harness.runtime import images
+from matomo_harness.runtime import description, images
 from matomo_harness.runtime.certificates import Certificate
 from matomo_harness.runtime.containers import HarnessContainer
 from matomo_harness.runtime.reaper import Run
@@ -27,7 +27,7 @@ class LoadBalancer(HarnessContainer):
     Args:
         network: where its target is.
         certificate: what browsers see; for `localhost`.
-        target: host and port of the task.
+        target: host and port of the task; that of the description by default.
         target_tls: the target ends TLS itself, as a load balancer behind a CDN does; its
             certificate is not checked.
         alias: its own name in the network.
@@ -44,16 +44,20 @@ class LoadBalancer(HarnessContainer):
         network: Network,
         certificate: Certificate,
         *,
-        target: str = "matomo:80",
+        target: str | None = None,
         target_tls: bool = False,
         alias: str = "load-balancer",
         public_port: int = HTTPS,
         run: Run | None = None,
     ) -> None:
         files = {CERTIFICATE_FILE: haproxy_certificate(certificate)}
-        super().__init__(images.stand("load-balancer").reference, network, alias, run, files=files)
+        super().__init__(
+            images.service_image("load-balancer").reference, network, alias, run, files=files
+        )
         self._certificate = certificate
-        self.with_envs(TARGET=target, PUBLIC_PORT=str(public_port))
+        described = description.read({"MATOMO_PORT": str(public_port)}).services["load-balancer"]
+        chosen = {"TARGET": target} if target else {}
+        self.with_envs(**{**described.environment, **chosen})
         if target_tls:
             self.with_envs(TARGET_OPTIONS="ssl verify none")
 

@@ -1,4 +1,4 @@
-"""The mail relay of a test: an SES-like stand (stands/mail), and what came to it."""
+"""The mail relay of a test: an emulated SES (services/mail), and what came to it."""
 
 import secrets
 from typing import Final, Self
@@ -6,17 +6,15 @@ from typing import Final, Self
 from testcontainers.core.network import Network
 
 from matomo_harness.matomo.mail import Mailbox
-from matomo_harness.runtime import images
+from matomo_harness.runtime import description, images
 from matomo_harness.runtime.certificates import Certificate
-from matomo_harness.runtime.containers import HarnessContainer
+from matomo_harness.runtime.containers import HarnessContainer, tls_files
 from matomo_harness.runtime.engine import execute
 from matomo_harness.runtime.reaper import Run
 from matomo_harness.runtime.shell import wait_for_answer
 
 SUBMISSION: Final = 587
 PAGE: Final = 1080
-CERTIFICATE_FILE: Final = "/etc/mail-stand/cert.pem"
-KEY_FILE: Final = "/etc/mail-stand/key.pem"
 RELAY_ANSWERS: Final = (
     f"until read -r _ 2> /dev/null < /dev/tcp/127.0.0.1/{SUBMISSION}; do sleep 0.02; done"
 )
@@ -45,9 +43,10 @@ class MailContainer(HarnessContainer):
         run: Run | None = None,
         page_on_demand: bool = False,
     ) -> None:
-        files = {CERTIFICATE_FILE: certificate.chain, KEY_FILE: certificate.key}
-        super().__init__(images.stand("mail").reference, network, alias, run, files=files)
-        self.username = secrets.token_hex(8)
+        described = description.read({}).services["mail"]
+        files = tls_files(described, certificate)
+        super().__init__(images.service_image("mail").reference, network, alias, run, files=files)
+        self.username = described.environment["MAIL_USERNAME"]
         # With every character that shell, ini, PHP or exim could stumble over.
         self.password = secrets.token_urlsafe(12) + """ '"\\$;#{}:"""
         self.with_envs(MAIL_USERNAME=self.username, MAIL_PASSWORD=self.password)
@@ -85,12 +84,6 @@ class MailContainer(HarnessContainer):
     @property
     def environment(self) -> dict[str, str]:
         """The variables that lead a Matomo on the same network here."""
-        return {
-            "MATOMO_MAIL_TRANSPORT": "smtp",
-            "MATOMO_MAIL_HOST": self.alias,
-            "MATOMO_MAIL_PORT": str(SUBMISSION),
-            "MATOMO_MAIL_TYPE": "Plain",
-            "MATOMO_MAIL_USERNAME": self.username,
-            "MATOMO_MAIL_PASSWORD": self.password,
-            "MATOMO_MAIL_ENCRYPTION": "tls",
-        }
+        values = {"MAIL_PASSWORD": self.password}
+        said = description.read(values).services["matomo"].variables("MATOMO_MAIL_")
+        return {**said, "MATOMO_MAIL_HOST": self.alias, "MATOMO_MAIL_USERNAME": self.username}

@@ -16,13 +16,13 @@ from testcontainers.core.network import Network
 
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.web import Web
-from matomo_harness.policy import deployment as task
-from matomo_harness.runtime import archiver
+from matomo_harness.policy import deployment
+from matomo_harness.runtime import archiver, description, images
 from matomo_harness.runtime.archiver import Archived
 from matomo_harness.runtime.certificates import Authority, Certificate, KnownAuthority, authority
 from matomo_harness.runtime.containers import (
-    LOOPBACK,
     SMALL_DATABASE,
+    EmulatedService,
     HarnessContainer,
     MariaDBContainer,
     MatomoContainer,
@@ -37,19 +37,24 @@ from matomo_harness.runtime.mail import MailContainer
 from matomo_harness.runtime.reaper import Run, this_process
 from matomo_harness.runtime.shell import wait_for_web
 
-BEHIND_TLS: Final = {
-    "MATOMO_GENERAL_FORCE_SSL": "1",
-    # Matomo's own sender is noreply@ and the host that a superuser came by: here with a port.
-    "MATOMO_GENERAL_NOREPLY_EMAIL_ADDRESS": "noreply@matomo.example",
-}
-"""What a Matomo is told that stands behind a load balancer which ends TLS."""
+SALT: Final = "MATOMO_GENERAL_SALT"
+"""Of the installation that a deployment starts from, and not of the description."""
+WITH_CODE: Final = ("db", "mail", "efs", "matomo", "archiver", "load-balancer")
+"""Services that have code here; the file system is efs.py, and any other is an EmulatedService."""
 PHP_AS_IN_THE_IMAGE: Final = {"HARNESS_PHP": "as-in-the-image"}
 """The web server runs without the settings of golden_image/php.ini (start-matomo)."""
-ALL_NAMES: Final = ("localhost", LOOPBACK, "db", "mail", "load-balancer")
+ALL_NAMES: Final = description.read({}).certificate_names
+"""Of the one certificate that all servers here have."""
+
+
+def behind_tls() -> dict[str, str]:
+    """Return what a Matomo is told that is behind a load balancer which ends TLS, and mails."""
+    said = description.read({}).services["matomo"].variables("MATOMO_GENERAL_")
+    return {name: value for name, value in said.items() if name != SALT}
 
 
 class Production:
-    """All stands and a Matomo, installed; a context manager.
+    """All services and a Matomo, installed; a context manager.
 
     Args:
         golden: the images to start from.
@@ -99,7 +104,7 @@ class Production:
             running.callback(lambda: self.matomo.stop())
             with ThreadPoolExecutor() as side_by_side:
                 task = side_by_side.submit(self.matomo.start)
-                services = (self.mariadb, self.mail, self.load_balancer)
+                services = (self.mariadb, self.mail, self.load_balancer, *self.others.values())
                 list(side_by_side.map(running.enter_context, services))
                 task.result()
             self.wait_for_a_target()
@@ -123,6 +128,19 @@ class Production:
             self.network, certificate=certificate, run=self._run, page_on_demand=True
         )
         self.load_balancer = LoadBalancer(self.network, certificate, run=self._run)
+        self.others = {
+            service.name: EmulatedService(
+                service,
+                images.service_image(folder).reference,
+                self.network,
+                certificate=certificate,
+                run=self._run,
+            )
+            for service in description.read({}).services.values()
+            if service.name not in WITH_CODE
+            and not service.profiles
+            and (folder := description.emulated(service))
+        }
         self.matomo = self.task()
 
     # -- one deployment for several processes ------------------------------------------------------
@@ -144,6 +162,7 @@ class Production:
             "mariadb": self.mariadb,
             "mail": self.mail,
             "load balancer": self.load_balancer,
+            **self.others,
         }
 
     @classmethod
@@ -198,12 +217,12 @@ class Production:
             **self.mariadb.matomo_environment(),
             **self.mail.environment,
             **self._golden.environment,
-            **BEHIND_TLS,
+            **behind_tls(),
             **({} if self._is_changed else PHP_AS_IN_THE_IMAGE),
             **self._environment,
             **environment,
         }
-        limits = task.read().web.limits if self._is_changed else {}
+        limits = deployment.read().web.limits if self._is_changed else {}
         options = {**limits, "mounts": self._efs.mounts() if self._efs else []}
         return MatomoContainer(
             (image or self._image).reference,

@@ -24,7 +24,7 @@ from pymysql.constants import CLIENT
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError, MachineCannotError
-from matomo_harness.matomo import config
+from matomo_harness.matomo import ini
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.mail import Mailbox
 from matomo_harness.matomo.twofactor import Account
@@ -202,9 +202,9 @@ class Servers:
 
     def _settings_of(self, instance: Instance) -> str:
         name = str(instance.shell.instance)
-        text = config.with_key(self._installed.settings, "General", "instance_id", name)
-        text = config.with_key(text, "General", "trusted_hosts[]", urlsplit(instance.url).netloc)
-        return config.with_key(text, "database", "dbname", _schema(instance))
+        text = ini.with_key(self._installed.settings, "General", "instance_id", name)
+        text = ini.with_key(text, "General", "trusted_hosts[]", urlsplit(instance.url).netloc)
+        return ini.with_key(text, "database", "dbname", _schema(instance))
 
     def _make_files(self, instance: Instance) -> str:
         """Script that makes them: caches as links, which Matomo replaces and never writes through.

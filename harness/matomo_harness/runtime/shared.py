@@ -32,7 +32,7 @@ from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.golden import Golden
 from matomo_harness.runtime.load_balancer import LoadBalancer
 from matomo_harness.runtime.mail import MailContainer
-from matomo_harness.runtime.production import ALL_NAMES, BEHIND_TLS, Production
+from matomo_harness.runtime.production import ALL_NAMES, Production, behind_tls
 from matomo_harness.runtime.reaper import Run
 from matomo_harness.runtime.servers import Servers
 from matomo_harness.runtime.shell import is_alive
@@ -165,7 +165,7 @@ def _start_by_tls(golden: Golden, run: Run) -> _Started:
         mail = MailContainer(own_network, certificate=certificate, run=run)
         balancer = LoadBalancer(own_network, certificate, run=run)
         mariadb = _database(golden, run, own_network, DATABASE_MEMORY)
-        environment = {**mail.environment, **BEHIND_TLS}
+        environment = {**mail.environment, **behind_tls()}
         matomo = _web(golden, run, own_network, mariadb, environment, authority=signer.file)
         _enter(mariadb, mail, matomo, balancer)
     return _Started(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Locator, Page, expect
 
+from matomo_harness.matomo.versions import RESET_WAS_ASKED_FOR
+
 
 @dataclass(frozen=True)
 class LostPassword:
@@ -23,9 +25,7 @@ class LostPassword:
 
     @property
     def sent(self) -> Locator:
-        # Since 5.8 it does not say whether there is such an account.
-        said = "Open the confirmation link|you will receive an email to confirm"
-        return self.page.get_by_text(re.compile(said))
+        return self.page.get_by_text(re.compile(RESET_WAS_ASKED_FOR))
 
     def confirm(self, new_password: str) -> None:
         """On the page that the mail links to."""

@@ -21,7 +21,7 @@ from matomo_harness.gate.core.check import (
 )
 from matomo_harness.gate.core.context import Context, StepFailedError
 from matomo_harness.gate.core.target import Target
-from matomo_harness.policy import is_promise
+from matomo_harness.policy import Policy, is_promise
 from matomo_harness.time_limit import CLEAN_UP_SECONDS, within
 
 RED: Final = (Status.FAILED, Status.ERROR)
@@ -51,6 +51,12 @@ class Result:
     files: tuple[tuple[str, str | bytes], ...] = ()
 
 
+def is_promised(check: Check, policy: Policy) -> bool:
+    """Whether `policy` promises what `check` proves, or it guards what always holds."""
+    values = [policy.value(key) for key in check.proves]
+    return not values or any(is_promise(value) for value in values)
+
+
 class Runner:
     """Runs checks on one target, each when it is asked for; what they share is done once.
 
@@ -64,14 +70,13 @@ class Runner:
         self, target: Target, checks: Iterable[Check], *, seconds: float = CHECK_SECONDS
     ) -> None:
         self.target = target
-        able = [check for check in checks if self.is_promised(check) and not self.lacking(check)]
+        able = [
+            check
+            for check in checks
+            if is_promised(check, target.policy) and not self.lacking(check)
+        ]
         self._context = Context(target, {step for check in able for step in check.steps})
         self._seconds = seconds
-
-    def is_promised(self, check: Check) -> bool:
-        """Whether the policy promises what `check` proves, or it guards what always holds."""
-        values = [self.target.policy.value(key) for key in check.proves]
-        return not values or any(is_promise(value) for value in values)
 
     def lacking(self, check: Check) -> list[Capability]:
         """Return the capabilities that `check` needs and the target has not."""
@@ -80,7 +85,7 @@ class Runner:
     def run(self, check: Check) -> Result:
         """Perform the steps of `check`, then have it look; whatever goes wrong is its result."""
         begun = time.monotonic()
-        if not self.is_promised(check):
+        if not is_promised(check, self.target.policy):
             seen = "not promised: " + ", ".join(check.proves)
             return Result(check, Status.NOT_PROMISED, check.sentence, seen, 0.0)
         if lacking := self.lacking(check):

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable
 
 from matomo_harness.gate.mutants import Change, Deployment
-from matomo_harness.matomo import config
+from matomo_harness.matomo import ini
 from matomo_harness.matomo.container import SEED
 from matomo_harness.runtime.engine import execute
 from matomo_harness.runtime.shell import OWN_CONFIG
@@ -56,12 +56,12 @@ def image_file(edit: Edit) -> Change:
 
 def with_key(section: str, name: str, value: str | int) -> Edit:
     """Set a key; `name[]` adds to a list."""
-    return lambda text: config.with_key(text, section, name, value)
+    return lambda text: ini.with_key(text, section, name, value)
 
 
 def without_key(section: str, name: str) -> Edit:
     """Take a key out; `name[]` takes out the whole list."""
-    return lambda text: config.without_key(text, section, name)
+    return lambda text: ini.without_key(text, section, name)
 
 
 def without_line(line: str) -> Edit:

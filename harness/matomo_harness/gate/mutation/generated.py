@@ -4,7 +4,6 @@ Who changes a key in a pull request changes the image's file, so that what runs 
 repository says: no drift, and only what happens can tell.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +11,8 @@ from typing import Final
 from matomo_harness.gate.mutants import Change, Location, Mutant, Topology
 from matomo_harness.gate.mutants.changes import image_file, renamed, without_line
 from matomo_harness.gate.promises.environment.checks import Environment
+from matomo_harness.matomo import ini, versions
+from matomo_harness.matomo.versions import Difference
 from matomo_harness.policy import Policy, promised
 from matomo_harness.settings import IMAGE_DIRECTORY
 
@@ -41,20 +42,30 @@ EQUIVALENT: Final[Mapping[str, str]] = {
 }
 """Ids of what changes nothing that was promised, and why."""
 
-EQUIVALENT_BEFORE: Final[Mapping[str, tuple[tuple[int, ...], str]]] = {
-    f"file.General.proxy_scheme_headers[].HTTP_X_FORWARDED_PROTO.{it}": (
-        (5, 7),
-        "before 5.7 Matomo believes this header whatever the list says",
+EQUIVALENT_BEFORE: Final[Mapping[str, tuple[Difference, str]]] = {
+    f"file.General.proxy_scheme_headers[].HTTP_X_FORWARDED_PROTO.{kind}": (
+        versions.PROXY_SCHEME_HEADERS,
+        f"before {versions.PROXY_SCHEME_HEADERS.since} Matomo believes this header whatever the list says",
     )
-    for it in ("dropped", "changed")
+    for kind in ("dropped", "changed")
 }
-"""The same of versions before the one that is given."""
+"""The same of versions that are not yet otherwise."""
 
 
 def equivalent(version: str) -> dict[str, str]:
-    """Return ids and reasons of what changes nothing in Matomo `version`, as in 5.3.1."""
-    number = tuple(int(it) for it in re.findall(r"\d+", version)[:3])
-    early = {it: why for it, (since, why) in EQUIVALENT_BEFORE.items() if number < since}
+    """Return ids and reasons of what changes nothing in Matomo `version`.
+
+    Args:
+        version: as core/Version.php has it.
+
+    Raises:
+        InvalidVersion: it is no version.
+    """
+    early = {
+        name: reason
+        for name, (difference, reason) in EQUIVALENT_BEFORE.items()
+        if not difference.is_in(version)
+    }
     return {**EQUIVALENT, **early}
 
 
@@ -93,13 +104,11 @@ class Key:
 
 
 def keys() -> Iterator[Key]:
-    """Return every key of the image's config.ini.php."""
-    section = ""
-    for line in CONFIG.read_text().splitlines():
-        if head := re.fullmatch(r"\[(\w+)\]", line):
-            section = head[1]
-        elif found := re.fullmatch(r'([\w\[\]]+) = "?([^";]*)"?', line):
-            yield Key(section, found[1], found[2], line)
+    """Return every key that config.ini.php has in each image."""
+    for entry in ini.read(CONFIG.read_text()).entries:
+        # A line with a word behind it (`; optional`) is not in every image.
+        if not entry.comment:
+            yield Key(entry.section, entry.key, entry.text, entry.source)
 
 
 def of_the_file() -> Iterator[Mutant]:

@@ -124,8 +124,7 @@ NO_METHOD: Final = "usesAutoSanitizeInputParams"
 """Every plugin's, of how its parameters are read (core/Plugin/API.php)."""
 NO_ANSWER: Final[tuple[object, ...]] = ([], {"value": False})
 AT_ONCE: Final = 10
-"""Requests in one bulk request: more Matomo does not take from just anybody
-(API::getBulkRequestLimit)."""
+"""Requests in one bulk request: see versions.ANYBODY_ASKS_LITTLE_AT_ONCE."""
 VALUES: Final[Mapping[str, str]] = {"period": "day", "date": "today", "userLogin": "admin"}
 ONE_VISIT: Final = {"visits[0][idsite]": 1, "visits[0][idvisit]": 1}
 PASSWORDS: Final = ("changeme", "password", "matomo", "piwik", "admin", "secret", "123456", "test")

@@ -441,7 +441,7 @@ def _at_work(container: MatomoContainer, counted: CountedVisits, done: str, then
     require_program(container, ARCHIVER)
     site = counted.segmented
     period, yesterday = counted.moments(site)[0]
-    # A day with visits: of another Matomo 5.3 makes no process.
+    # A day with visits: see versions.PROCESS_WITHOUT_VISITS.
     what = (f"--sites={site.id}", f"--dates={yesterday}", f"--periods={period}")
     container.console("core:invalidate-report-data", *what)
     script = (

@@ -14,7 +14,7 @@ MUTANTS.add(
     "the volume has an older Matomo's code",
     Location.VOLUME,
     "version_is_of_the_image",
-    in_web("sed -i \"s/VERSION = '5/VERSION = '5.0/\" core/Version.php"),
+    in_web("sed -Ei \"s/VERSION = '([0-9]+)/VERSION = '\\1.0/\" core/Version.php"),
     "U1",
     Topology.DEDICATED,
 )

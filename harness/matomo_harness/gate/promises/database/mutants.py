@@ -4,6 +4,7 @@ from typing import Final
 
 from matomo_harness.gate.mutants import Location, Mutants
 from matomo_harness.gate.mutants.changes import option, sql
+from matomo_harness.matomo import versions
 
 MUTANTS: Final = Mutants("database")
 
@@ -37,7 +38,7 @@ MUTANTS.add(
     "the database was restored from an older Matomo",
     Location.DATABASE,
     "no_update_waits",
-    option("version_core", "5.0.0"),
+    option("version_core", versions.OF_LONG_AGO),
     "U2",
 )
 MUTANTS.add(

@@ -23,6 +23,7 @@ from matomo_harness.gate.probes.traffic import (
     Traffic,
     masked,
 )
+from matomo_harness.matomo import versions
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.policy import Section, promised
@@ -139,7 +140,8 @@ for _name, _whose, _word in (
     needs=[Capability.CHANGE],
 )
 def on_every_site(masking: Masking, traffic: Traffic) -> Finding:
-    """No site is excepted: since 5.8 each may have settings of its own."""
+    """No site is excepted: each may have settings of its own."""
+    # Of every version: see versions.PRIVACY_SETTINGS_OF_A_SITE.
     elsewhere = [canary for canary in traffic.canaries if canary.site != traffic.site.id]
     return _is_masked(masking, traffic, elsewhere)
 
@@ -213,9 +215,8 @@ def page_shows_the_mask(masking: Masking, pages: SuperuserPages) -> Finding:
     """Administration, Privacy, Anonymize data shows the masking on, with the policy's bytes."""
     shown = pages.anonymize_data.document.select_one('[vue-entry="PrivacyManager.PrivacySettings"]')
     told = shown.attrs if shown else {}
-    # The names of 5.3, then those of 5.8.
-    enabled = str(told.get("anonymize-ip-enabled", told.get("ip-anonymizer-enabled"))).strip('"')
-    length = str(told.get("mask-length", told.get("ip-address-mask-length"))).strip('"')
+    enabled = str(versions.by_any_name(told, versions.MASK_ENABLED_ATTRIBUTES)).strip('"')
+    length = str(versions.by_any_name(told, versions.MASK_LENGTH_ATTRIBUTES)).strip('"')
     least = promised(masking.bytes)
     kept = enabled in ("true", "1") and length.isdigit() and int(length) >= least
     seen = f"{'on' if enabled in ('true', '1') else 'off'}, {length} bytes"

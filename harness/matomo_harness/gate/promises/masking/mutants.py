@@ -18,6 +18,7 @@ from matomo_harness.gate.mutants.changes import (
     sql,
     visit_of_before,
 )
+from matomo_harness.matomo import versions
 
 MUTANTS: Final = Mutants("masking")
 
@@ -135,9 +136,8 @@ MUTANTS.add(
     api(
         "PrivacyManager.setAnonymizeIpSettings",
         anonymizeIPEnable=1,
-        maskLength=1,
-        ipAddressMaskLength=1,
         useAnonymizedIpForVisitEnrichment=0,
+        **versions.mask_length(1),
     ),
     "P1",
 )

@@ -10,8 +10,8 @@ from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.pages import PublicPages, SuperuserPages
 from matomo_harness.gate.probes.php import require_program
-from matomo_harness.matomo.config import with_key
 from matomo_harness.matomo.container import SEED, MatomoContainer
+from matomo_harness.matomo.ini import with_key
 from matomo_harness.matomo.web import Page
 from matomo_harness.policy import Section
 

@@ -5,11 +5,12 @@ from typing import Final
 from matomo_harness.gate.mutants import Control, Deployment, Part, Topology
 from matomo_harness.gate.mutants.changes import file, image_file, in_web, with_key, without_line
 from matomo_harness.gate.promises.plugins.checks import Plugins
+from matomo_harness.matomo import versions
 
 ADDED_CODE: Final = r"<?php namespace Piwik\Plugins\Added; class Added extends \Piwik\Plugin {}"
 ADDED_DESCRIPTION: Final = (
     '{"name":"Added","version":"1.0.0","description":"One more.",'
-    '"require":{"matomo":">=5.0.0,<6.0.0-b1"}}'
+    f'"require":{{"matomo":"{versions.PLUGIN_REQUIREMENT}"}}}}'
 )
 
 

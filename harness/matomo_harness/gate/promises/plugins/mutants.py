@@ -13,6 +13,7 @@ from matomo_harness.gate.mutants.changes import (
     sql,
     without_key,
 )
+from matomo_harness.matomo import versions
 
 MUTANTS: Final = Mutants("plugins")
 
@@ -110,7 +111,10 @@ MUTANTS.add(
     "a plugin is for an older Matomo",
     Location.IMAGE,
     ("fit_this_version", "requirements_are_met"),
-    in_web("sed -i 's/<6.0.0-b1/<5.0.0/' plugins/NoUserIds/plugin.json && rm -rf tmp/cache/*"),
+    in_web(
+        f"sed -i 's/<[0-9][^\"]*/<{versions.OF_LONG_AGO}/' plugins/NoUserIds/plugin.json"
+        " && rm -rf tmp/cache/*"
+    ),
     "M6",
     Topology.DEDICATED,
 )

@@ -17,6 +17,7 @@ from matomo_harness.gate.mutants.changes import (
     sql,
     user,
 )
+from matomo_harness.matomo import versions
 from matomo_harness.runtime import faults
 
 MUTANTS: Final = Mutants("second_factors")
@@ -80,12 +81,13 @@ MUTANTS.add(
 def user_without(deployment: Deployment) -> None:
     """Somebody came before it was required, and has none."""
     sql(EARLY)(deployment)
-    # As Matomo notes it: in an option, since 5.8 in a column (UsersManager/LastSeenTimeLogger).
-    database = deployment.database
-    if database.query("SHOW COLUMNS FROM {prefix}user LIKE 'ts_last_seen'"):
-        database.query("UPDATE {prefix}user SET ts_last_seen = NOW() WHERE login = 'early'")
+    # As Matomo notes it: see versions.LAST_SEEN_IN_A_COLUMN.
+    database, column = deployment.database, versions.LAST_SEEN_COLUMN
+    if database.query("SHOW COLUMNS FROM {prefix}user LIKE %s", column):
+        now = f"UPDATE {{prefix}}user SET {column} = NOW() WHERE login = 'early'"  # noqa: S608  ours
+        database.query(now)
     else:
-        option("UsersManager.lastSeen.early", int(time.time()))(deployment)
+        option(f"{versions.LAST_SEEN_OPTION}early", int(time.time()))(deployment)
 
 
 MUTANTS.add(

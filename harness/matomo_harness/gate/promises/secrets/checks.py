@@ -14,9 +14,9 @@ from matomo_harness.gate.core.check import Capability, Finding, Group, Severity,
 from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.core.target import Services
 from matomo_harness.gate.probes import leak_scan
-from matomo_harness.gate.probes.ini import Ini, parse
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.promises.environment.checks import injected
+from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.policy import Section
@@ -60,10 +60,10 @@ def salt_is_there(php: Php) -> Finding:
     return holds(there, "a salt", "one" if there else "none")
 
 
-def _of_the_environment(php: Php, ini: Ini) -> list[str]:
-    """Passwords and the salt that the environment says, and `ini` as well."""
+def _of_the_environment(php: Php, file: ini.Ini) -> list[str]:
+    """Passwords and the salt that the environment says, and `file` as well."""
     said = [(section, key) for section, key, _ in injected(php.facts).values() if key in KEYS]
-    return [f"[{section}] {key}" for section, key in said if ini.get(section, {}).get(key)]
+    return [f"[{section}] {key}" for section, key in said if any(file.texts(section, key))]
 
 
 @PROMISE.check(
@@ -76,8 +76,8 @@ def _of_the_environment(php: Php, ini: Ini) -> list[str]:
 )
 def none_in_the_configuration(php: Php, container: MatomoContainer) -> Finding:
     """Where the environment says a password or the salt, config.ini.php says none, not an old one either."""
-    ini = parse(container.read(container.config))
-    return nothing("secret", _of_the_environment(php, ini))
+    file = ini.read(container.read(container.config))
+    return nothing("secret", _of_the_environment(php, file))
 
 
 @PROMISE.check(
@@ -95,11 +95,12 @@ def save_writes_none(php: Php, container: MatomoContainer) -> Finding:
     """Matomo saves its configuration, and no password of the environment's is in the file then."""
     whole = container.read(container.config)
     container.console("config:set", "--section=General", "--key=gate_canary", "--value=1")
-    ini = parse(container.read(container.config))
+    saved = container.read(container.config)
     container.write(container.config, whole)
-    if ini.get("General", {}).get("gate_canary") != "1":
+    file = ini.read(saved)
+    if file.text("General", "gate_canary") != "1":
         return holds(False, "the file to be saved", "it is not")
-    return nothing("secret", _of_the_environment(php, ini))
+    return nothing("secret", _of_the_environment(php, file))
 
 
 # -- anywhere -------------------------------------------------------------------------------------

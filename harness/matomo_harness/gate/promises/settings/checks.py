@@ -6,14 +6,16 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from matomo_harness.errors import WrongInputError
 from matomo_harness.gate.core.check import CannotTellError, Finding, Severity, nothing
 from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.probes.browser import ALL_BYTES
-from matomo_harness.gate.probes.ini import Ini, differences, parse, pasteable
+from matomo_harness.gate.probes.drift import differences, pasteable
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.promises.accounts.checks import Accounts
 from matomo_harness.gate.promises.archiving.checks import Archiving
 from matomo_harness.gate.promises.masking.checks import Masking
+from matomo_harness.matomo import ini
 from matomo_harness.matomo.container import SEED, MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.policy import Names, Section, promised
@@ -86,9 +88,9 @@ SAFEGUARDS: Final[Mapping[str, int | tuple[str, ...]]] = {
     "General.password_hash_algorithm": ("default", "bcrypt", "argon2i", "argon2id"),
     "Tracker.tracking_requests_require_authentication_when_custom_timestamp_newer_than": 86400,
 }
-"""Matomo's own defaults (config/global.ini.php of 5.3 to 5.10): words, or the most in seconds. Only
-what is a promise to visitors or users, and what nothing else here could show. An institution may
-choose others of those that `_chosen` adds."""
+"""Matomo's own defaults (config/global.ini.php of versions.DEFAULTS_READ): words, or the most in
+seconds. Only what is a promise to visitors or users, and what nothing else here could show. An
+institution may choose others of those that `_chosen` adds."""
 
 OF_THE_ENVIRONMENT: Final = ("database", "database_reader", "mail", "PluginsInstalled")
 """Sections that differ from one deployment to the next, or that Matomo writes itself."""
@@ -99,7 +101,7 @@ OF_THE_INSTALLATION: Final = (
     ("General", "installation_in_progress"),
     ("General", "instance_id"),
 )
-DEFAULTS: Final = "config/global.ini.php config/common.config.ini.php"
+DEFAULTS: Final = ("config/global.ini.php", "config/common.config.ini.php")
 
 SETTINGS: Final = (
     *("PrivacyManager.", "delete_", "enableBrowserTriggerArchiving", "todayArchiveTimeToLive"),
@@ -202,22 +204,32 @@ def file_is_of_the_image(container: MatomoContainer) -> Finding:
     seed = container.run("sh", "-c", f"cat {SEED} 2>/dev/null || true")
     if not seed:
         raise CannotTellError(f"the image has no {SEED} to compare with")
-    here = _compared(parse(container.read(container.config)))
+    try:
+        here = _compared(ini.read(container.read(container.config)))
+    except WrongInputError as broken:
+        return Finding(False, broken.expected, broken.seen)
     # Matomo drops what equals its defaults when it saves: its own, and the image's over them.
-    defaults = parse(container.run("sh", "-c", f"cat {DEFAULTS} 2>/dev/null || true"))
-    found = differences(_compared(parse(seed)), here, defaults)
-    finding = nothing("difference", found)
+    defaults = ini.merged(
+        *(
+            ini.read(container.run("sh", "-c", f"cat {path} 2>/dev/null || true"))
+            for path in DEFAULTS
+        )
+    )
+    found = differences(_compared(ini.read(seed)), here, defaults)
+    finding = nothing("difference", [str(each) for each in found])
     if finding.kept:
         return finding
     return Finding(False, finding.expected, finding.seen, {"drift.ini": pasteable(here, found)})
 
 
-def _compared(ini: Ini) -> Ini:
+def _compared(file: ini.Ini) -> ini.Settings:
     return {
         section: {
-            key: value for key, value in keys.items() if (section, key) not in OF_THE_INSTALLATION
+            name: setting
+            for name, setting in settings.items()
+            if (section, name) not in OF_THE_INSTALLATION
         }
-        for section, keys in ini.items()
+        for section, settings in file.settings.items()
         if section not in OF_THE_ENVIRONMENT
     }
 

@@ -1,0 +1,241 @@
+"""The gate, its checks, and how it proves itself."""
+
+import dataclasses
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Column, Table
+
+from matomo_harness import extra, progress
+from matomo_harness.cli.shared import Json, out
+from matomo_harness.errors import ExitCode
+from matomo_harness.policy import POLICY_FILE
+from matomo_harness.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matomo_harness.gate.core.check import Check
+    from matomo_harness.gate.core.runner import Result
+    from matomo_harness.gate.mutation.runner import Row
+
+app = typer.Typer()
+
+
+@app.command()
+def gate(
+    image: Annotated[str, typer.Option(help="A built image; image/ by default.")] = "",
+    url: Annotated[str, typer.Option(help="A running Matomo instead; it is only looked at.")] = "",
+    allow_hits: Annotated[
+        bool, typer.Option("--allow-hits", help="At --url: store hits on a test site.")
+    ] = False,
+    authority: Annotated[
+        Path | None, typer.Option(help="At --url: who signed its certificate, a PEM file.")
+    ] = None,
+    policy: Annotated[Path, typer.Option(help="What is promised.")] = POLICY_FILE,
+    only: Annotated[
+        str, typer.Option(help="Only these checks: ids, promises, or patterns such as masking.*")
+    ] = "",
+    listed: Annotated[
+        bool, typer.Option("--list", help="List the checks, and look at nothing.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Prove every promise of the policy, on a built image or on a running instance.
+
+    What a running instance lets the gate do comes by environment: HARNESS_TOKEN, and HARNESS_LOGIN,
+    HARNESS_PASSWORD, HARNESS_TOTP_SECRET for what only a person sees.
+    """
+    from matomo_harness.gate import report
+    from matomo_harness.operate import gate as gates
+
+    checks = gates.chosen(only)
+    if listed:
+        _print_checks(checks, gates.seconds_of_last_run(), json_output)
+        return
+    if url:
+        document = gates.of_address(
+            url, policy, _print_result, checks, authority=authority, allow_hits=allow_hits
+        )
+    else:
+        document = _of_image(image, policy, checks)
+    if json_output:
+        out.print_json(json.dumps(document))
+    counts = document["counts"]
+    progress.console.print(
+        f"{len(document['checks'])} checks: {counts['pass']} passed, {counts['fail']} failed,"
+        f" {counts['error']} in error, {counts['skip']} skipped,"
+        f" {counts['waived']} waived; {counts['not promised']} not promised."
+        f" Next: open {os.path.relpath(gates.DIRECTORY / 'index.html')}"
+    )
+    report.require_kept(document, gates.DIRECTORY)
+
+
+def _of_image(image: str, policy: Path, checks: "Sequence[Check]") -> dict[str, Any]:
+    from matomo_harness.operate.gate_image import of_image
+    from matomo_harness.operate.prepare import prepare
+
+    prepare()
+    settings = Settings.from_environment()
+    chosen = dataclasses.replace(settings, image=image or settings.image)
+    return of_image(chosen, policy, _print_result, checks)
+
+
+def _print_checks(
+    checks: "Sequence[Check]", seconds: "Mapping[str, float]", json_output: bool
+) -> None:
+    if json_output:
+        listed = [
+            {
+                "id": check.id,
+                "promise": check.sentence,
+                "proves": list(check.proves),
+                "severity": check.severity.name.lower(),
+                "capabilities": _capabilities(check),
+                "steps": [step.__name__ for step in check.steps],
+                "seconds": seconds.get(check.id),
+            }
+            for check in checks
+        ]
+        out.print_json(json.dumps(listed))
+        return
+    table = Table(Column("check", no_wrap=True), "it proves", "it needs", "seconds")
+    for check in checks:
+        needs = ", ".join(_capabilities(check))
+        took = seconds.get(check.id)
+        table.add_row(check.id, check.sentence, needs, "" if took is None else f"{took:.1f}")
+    out.print(table)
+    out.print("Seconds are those of the gate's last run here. Next: matomo-harness explain CHECK")
+
+
+def _capabilities(check: "Check") -> list[str]:
+    return sorted(capability.name.lower() for capability in check.capabilities)
+
+
+def _print_result(result: "Result") -> None:
+    if result.status in ("fail", "error"):
+        progress.console.print(
+            f"[red]{result.status:5}[/red] {result.check.id}: expected {escape(result.expected)};"
+            f" seen: {escape(result.seen)}"
+        )
+    elif progress.console.is_terminal or result.status == "skip":
+        reason = f": {result.seen}" if result.status == "skip" else ""
+        progress.console.print(f"{result.status:5} {result.check.id}[dim]{escape(reason)}[/dim]")
+
+
+@app.command()
+def explain(
+    name: Annotated[str, typer.Argument(metavar="CHECK", help="A check's id.")],
+    json_output: Json = False,
+) -> None:
+    """Say what a check proves, what it needs, and which mutants prove the check itself."""
+    from matomo_harness.operate.explain import explained
+    from matomo_harness.operate.gate import chosen
+
+    checks = [explained(check) for check in chosen(name)]
+    if not extra.is_installed():
+        progress.console.print(
+            f"The mutants that prove a check are known with the extra alone: {extra.INSTALL}",
+            markup=False,
+            soft_wrap=True,
+        )
+    if json_output:
+        out.print_json(json.dumps([asdict(check) for check in checks]))
+        return
+    for check in checks:
+        out.print(f"[bold]{check.id}[/bold]  {escape(check.proves)}")
+        out.print(f"  keys     {', '.join(check.keys) or 'none: it guards what always holds'}")
+        out.print(f"  severity {check.severity}; failure mode {check.failure_mode or 'none known'}")
+        out.print(f"  remedy   {escape(check.remedy)}")
+        out.print(f"  needs    {'; '.join(check.needs) or 'nothing but an address'}")
+        out.print(f"  steps    {'; '.join(check.steps) or 'none'}")
+        for mutant, breaks in (check.mutants or {}).items():
+            out.print(f"  mutant   {mutant}: {escape(breaks)}")
+        out.print(f"Next: matomo-harness gate --only {check.id}")
+
+
+@app.command()
+def mutants(
+    only: Annotated[str, typer.Option(help="Parts of ids, or a promise: privacy, drift …")] = "",
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Every check on every mutant, each control alone: a night."),
+    ] = False,
+    made_by_rule: Annotated[
+        bool, typer.Option("--generated", help="Those made of each key and variable as well.")
+    ] = False,
+    shard: Annotated[str, typer.Option(help="A part of them all: 1/4.")] = "",
+    image: Annotated[str, typer.Option(help="A built image; image/ by default.")] = "",
+    json_output: Json = False,
+) -> None:
+    """Break each promise in turn: the gate must say so, and only then."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from matomo_harness.gate.mutation import turns
+    from matomo_harness.operate import mutants as operation
+    from matomo_harness.operate.prepare import prepare as run
+    from matomo_harness.shard import Shard
+
+    subjects = operation.chosen(only, with_generated=made_by_rule)
+    part = Shard.parse(shard) if shard else None
+    run()
+    settings = Settings.from_environment()
+    settings = dataclasses.replace(settings, image=image or settings.image)
+    subjects = operation.of_use(subjects, settings)
+    if part:
+        subjects = turns.part_of(part, subjects, full=full)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=progress.console) as bar:
+        task = bar.add_task("mutants", total=len(subjects))
+
+        def on_row(row: "Row") -> None:
+            bar.advance(task)
+            if not bar.console.is_terminal:  # a log has no bar
+                done = f"{bar.tasks[task].completed:.0f}/{len(subjects)}"
+                bar.console.print(f"{done} {row.subject.id} {row.seconds:.0f} s", soft_wrap=True)
+            if said := _what_went_wrong(row):
+                bar.console.print(escape(said), style="red", soft_wrap=True)
+
+        def on_red_group(row: "Row") -> None:
+            said = f"red together, run apart: {_what_went_wrong(row)}"
+            bar.console.print(escape(said), soft_wrap=True)
+
+        whole = not only and not part
+        document = operation.run(
+            *(settings, subjects),
+            full=full,
+            whole=whole,
+            on_row=on_row,
+            on_red_group=on_red_group,
+            shard=part,
+        )
+    if json_output:
+        out.print_json(json.dumps(document))
+    for title in ("not_made", "killed_by_another_promise", "checks_without_a_kill"):
+        if document[title]:
+            progress.console.print(f"{title.replace('_', ' ')}: {', '.join(document[title])}")
+    progress.console.print(f"Next: open {os.path.relpath(operation.PAGE)}")
+    print(document["summary"], file=sys.stderr if json_output else sys.stdout)
+    if not document["proven"]:
+        raise typer.Exit(ExitCode.BROKEN_PROMISE)
+
+
+def _what_went_wrong(row: "Row") -> str:
+    """Return a line where a row is not as it should be; else nothing."""
+    from matomo_harness.gate.mutants import Mutant
+    from matomo_harness.gate.mutation import runner
+
+    name = row.subject.id
+    if row.not_made:
+        return f"not made: {name}: {row.not_made}"
+    if isinstance(row.subject, Mutant):
+        lost = runner.missed(row)
+        return f"survived: {name}: not red: {', '.join(lost)}" if lost else ""
+    alarms = [f"{check}: {row.seen[check]}" for check in sorted(row.red)]
+    return f"false alarm: {name}: {'; '.join(alarms)}" if alarms else ""

@@ -1,0 +1,106 @@
+"""The machine: what it has and lacks, the images on it, and how quick everything is there."""
+
+import json
+import os
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from matomo_harness.cli.shared import Json, out
+from matomo_harness.errors import ExitCode
+from matomo_harness.settings import REPORTS, Settings, every_version
+
+app = typer.Typer()
+
+
+@app.command()
+def prepare(
+    browser: Annotated[bool, typer.Option("--browser", help="A Chromium as well.")] = False,
+    images: Annotated[
+        bool, typer.Option("--images", help="What tests start from, of one Matomo version.")
+    ] = False,
+    all_versions: Annotated[
+        bool, typer.Option("--all-versions", help="With --images: of each version.")
+    ] = False,
+) -> None:
+    """Make sure that an engine and Compose are here, installing them where that is possible."""
+    from matomo_harness.operate.prepare import prepare as run
+
+    versions = every_version()
+    run(browser=browser)
+    if images:
+        from matomo_harness.operate.prepare_images import prepare_images
+
+        prepare_images(versions if all_versions else versions[:1])
+
+
+@app.command()
+def images(
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove golden images that nothing can use any more.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """List the images that the harness made, the golden ones among them."""
+    from matomo_harness.operate import images as stock
+
+    removed = stock.prune() if prune else []
+    held = stock.held()
+    if json_output:
+        out.print_json(json.dumps({"removed": removed, "held": [asdict(image) for image in held]}))
+        return
+    for name in removed:
+        out.print(f"removed {name}")
+    table = Table("image", "MiB", "made", "state")
+    for image in held:
+        table.add_row(image.name, str(image.mebibytes), image.made, image.state)
+    out.print(table)
+    if any(image.state.startswith("stale") for image in held):
+        out.print("Next: matomo-harness images --prune removes the stale ones.")
+
+
+@app.command()
+def dist(tag: Annotated[str, typer.Argument(help="Name of the image.")]) -> None:
+    """Build image/ on its base, under a name of your choice."""
+    from matomo_harness.runtime import images
+
+    images.require_name(tag)
+    settings = Settings.from_environment()
+    built = images.build_deployed(images.matomo_base(settings), tag)
+    out.print(f"{built.reference} {built.digest}\nNext: make up, or IMAGE={tag} make test-local")
+
+
+@app.command()
+def bench(json_output: Json = False) -> None:
+    """Measure what the figures in the README promise, into reports/bench.json."""
+    from matomo_harness.operate import bench as measuring
+
+    record = measuring.run(Settings.from_environment())
+    measuring.write(record, REPORTS)
+    path = REPORTS / "bench.json"
+    if json_output:
+        out.print_json(path.read_text())
+    else:
+        out.print(measuring.table(record))
+        out.print(
+            f"Written to {os.path.relpath(path)} and bench.svg. Next: make down stops the stack."
+        )
+
+
+@app.command()
+def doctor(json_output: Json = False) -> None:
+    """Say what this machine has and lacks."""
+    from matomo_harness.operate.doctor import examine
+
+    findings = examine()
+    if json_output:
+        out.print_json(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        table = Table("need", "seen", "next")
+        for finding in findings:
+            table.add_row(finding.name, finding.seen, finding.lacking or "")
+        out.print(table)
+    if any(finding.lacking for finding in findings):
+        raise typer.Exit(ExitCode.MACHINE_CANNOT)

@@ -1,0 +1,184 @@
+"""The local stack, and what a person needs of it from day to day."""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Column, Table
+
+from matomo_harness import progress
+from matomo_harness.cli.shared import Json, out
+from matomo_harness.errors import BrokenPromiseError, WrongInputError
+from matomo_harness.operate.fault import Kind, Service
+from matomo_harness.settings import REPORTS, Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def up(json_output: Json = False) -> None:
+    """From whatever this machine is to a running, installed local stack."""
+    from matomo_harness.operate import kept, local
+    from matomo_harness.operate.prepare import prepare as run
+
+    settings = Settings.from_environment()
+    run()
+    report = local.up(settings)
+    progress.write_timings(REPORTS / "up.json")
+    if json_output:
+        out.print_json(json.dumps(asdict(report)))
+        return
+    out.print(f"\nMatomo {report.matomo_version} is up: [bold]{report.url}[/bold]")
+    out.print(f"  login     {report.login}")
+    out.print(f"  password  SUPERUSER_PASSWORD in {os.path.relpath(kept.SECRETS_FILE)}")
+    out.print("  2FA code  make totp")
+    out.print(f"  mail      {report.mail}")
+    out.print(
+        f"  trust     {os.path.relpath(kept.AUTHORITY_FILE)}   (curl --cacert, or your browser)"
+    )
+    out.print("  archiver  every full hour; make archive starts it now")
+    out.print(f"  image     {report.image}")
+    out.print(f"  database  {report.database_image}")
+    out.print("Next: make down stops it and keeps the data; make logs follows its logs.")
+
+
+@app.command()
+def down() -> None:
+    """Stop the local stack; its data is kept."""
+    from matomo_harness.operate import local
+
+    local.down()
+    out.print("The local stack is down, its data is kept. Next: make up, or make clean.")
+
+
+@app.command()
+def clean(
+    everything: Annotated[
+        bool, typer.Option("--all", help="All on this machine, of living runs as well.")
+    ] = False,
+    run: Annotated[str, typer.Option(help="Only what --matomo-keep left of this run.")] = "",
+) -> None:
+    """Remove this checkout's stack and data, and images that nothing living uses."""
+    from matomo_harness.operate import clean as operation
+
+    if everything and run:
+        raise WrongInputError(
+            expected="either --all or --run",
+            seen=f"--all --run {run}",
+            next_command=f"matomo-harness clean --run {run}",
+        )
+    if run:
+        cleaned = operation.clean_run(run)
+    else:
+        cleaned = operation.clean_all() if everything else operation.clean()
+    for thing in cleaned.removed:
+        out.print(f"removed {escape(thing)}")
+    for thing in cleaned.left:
+        out.print(f"left {escape(thing)}")
+    count = f"{len(cleaned.removed)} things removed"
+    if cleaned.left and not everything:
+        out.print(
+            f"{count}, {len(cleaned.left)} left. Next: make up; or make clean ALL=1, which removes"
+            " everything that the harness made on this machine, whoever uses it."
+        )
+    else:
+        out.print(f"{count}. Next: make up makes them anew.")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def console(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Run Matomo's console in the local stack."""
+    from matomo_harness.operate import local
+
+    raise typer.Exit(local.console(arguments or ["list"]))
+
+
+@app.command()
+def logs() -> None:
+    """Follow the local stack's logs."""
+    from matomo_harness.operate import local
+
+    raise typer.Exit(local.logs())
+
+
+@app.command()
+def archive(
+    past: Annotated[bool, typer.Option("--list", help="Only tell of the runs so far.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Run the local stack's scheduled archiver now, in a container of its own."""
+    from matomo_harness.operate import schedule
+
+    if past:
+        _print_runs(json_output)
+        return
+    container = schedule.start_now()
+    for line in container.logs(stream=True, follow=True):
+        sys.stdout.write(line.decode(errors="replace"))
+        sys.stdout.flush()
+    if code := container.wait()["StatusCode"]:
+        raise BrokenPromiseError(
+            expected="the archiver to end with exit code 0",
+            seen=f"exit {code}",
+            next_command=f"docker logs {container.name}",
+        )
+
+
+def _print_runs(json_output: bool) -> None:
+    from matomo_harness.operate import schedule
+
+    runs = schedule.runs()
+    if json_output:
+        out.print_json(json.dumps([asdict(run) for run in runs]))
+        return
+    table = Table(Column("container", overflow="fold"), "started (UTC)", "exit code")
+    for run in runs:
+        table.add_row(
+            run.container, run.started, "runs" if run.exit_code is None else f"{run.exit_code}"
+        )
+    out.print(table)
+    out.print("Next: docker logs CONTAINER says what it said.")
+
+
+@app.command()
+def fault(
+    kind: Annotated[Kind, typer.Argument(help="What goes wrong.")],
+    service: Annotated[Service, typer.Argument(help="Where.")],
+    seconds: Annotated[float, typer.Option(help="How long, unless Ctrl-C ends it.")] = 60.0,
+    cpus: Annotated[float, typer.Option(help="slow: what is left of the processor.")] = 0.05,
+    path: Annotated[str, typer.Option(help="full-disk: a directory in memory.")] = "/var/www/html",
+    by: Annotated[int, typer.Option(help="clock-skew: seconds that the clock is ahead.")] = 90,
+) -> None:
+    """Have something go wrong in the local stack for a while, then heal it."""
+    from matomo_harness.operate.fault import inject
+
+    def on_begin() -> None:
+        out.print(f"{service}: {kind}, for {seconds:.0f} s or until Ctrl-C.")
+
+    inject(kind, service, seconds, cpus=cpus, path=path, skew=by, on_begin=on_begin)
+    out.print(f"{service}: healed. (Were this killed, make down and make up would heal it.)")
+
+
+@app.command()
+def token() -> None:
+    """Make an API token of the local stack's superuser, for HARNESS_TOKEN; print it."""
+    from matomo_harness.operate import local
+
+    out.print(local.token(Settings.from_environment()))
+
+
+@app.command()
+def totp(json_output: Json = False) -> None:
+    """Print the superuser's current 2FA code; Matomo takes each code once."""
+    from matomo_harness.operate import local
+
+    code, seconds = local.totp()
+    if json_output:
+        out.print_json(json.dumps({"code": code, "seconds_left": seconds}))
+        return
+    out.print(code)
+    progress.console.print(f"the next one comes in {seconds} s; Matomo takes each code once")

@@ -1,0 +1,39 @@
+"""The extra `docker`: the libraries of the container engine, which a gate at a URL does without."""
+
+from importlib.util import find_spec
+from typing import Final
+
+from matomo_harness.errors import MachineCannotError
+
+LIBRARIES: Final = ("docker", "filelock", "testcontainers", "trustme")
+"""Modules that nothing but the extra brings; pyproject.toml has their versions."""
+INSTALL: Final = "pip install 'matomo-harness[docker]'"
+
+
+def is_installed() -> bool:
+    """Whether everything of the extra is there."""
+    return not _missing()
+
+
+def require_engine_libraries() -> None:
+    """Refuse to go on without the extra.
+
+    Raises:
+        MachineCannotError: a library is missing; `next_command` installs it.
+    """
+    if missing := _missing():
+        raise MachineCannotError(
+            expected="the libraries of the container engine, which the extra `docker` brings",
+            seen=f"no {', '.join(missing)}",
+            next_command=INSTALL,
+        )
+
+
+def _missing() -> list[str]:
+    return [library for library in LIBRARIES if not _is_there(library)]
+
+
+def _is_there(library: str) -> bool:
+    # A project's own folder of this name is found as well, and has no origin.
+    spec = find_spec(library)
+    return spec is not None and spec.origin is not None

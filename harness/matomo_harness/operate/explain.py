@@ -1,0 +1,57 @@
+"""What there is to know of a check; its mutants are known where the engine's libraries are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from matomo_harness import extra
+from matomo_harness.gate.core.check import Check
+from matomo_harness.gate.core.context import title
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What there is to know of a check.
+
+    Args:
+        id: of the check.
+        proves: the promise, in a sentence.
+        keys: of the policy; none where it guards what always holds.
+        severity: what it costs where the promise is broken.
+        remedy: what to do then.
+        failure_mode: row of docs/failure-modes.md.
+        needs: capabilities of the target, as a person reads them.
+        steps: what the runner does before, in its order.
+        mutants: those that prove the check, and what each breaks; None without the extra `docker`.
+    """
+
+    id: str
+    proves: str
+    keys: tuple[str, ...]
+    severity: str
+    remedy: str
+    failure_mode: str
+    needs: tuple[str, ...]
+    steps: tuple[str, ...]
+    mutants: Mapping[str, str] | None
+
+
+def explained(check: Check) -> Explained:
+    """Return what there is to know of `check`."""
+    return Explained(
+        check.id,
+        check.sentence,
+        check.proves,
+        check.severity.name.lower(),
+        check.remedy,
+        check.failure_mode,
+        tuple(sorted(capability.value for capability in check.capabilities)),
+        tuple(title(step) for step in check.steps),
+        _mutants_of(check) if extra.is_installed() else None,
+    )
+
+
+def _mutants_of(check: Check) -> dict[str, str]:
+    # A mutant changes a deployment, so its module needs the engine's libraries.
+    from matomo_harness.gate.mutation import WRITTEN
+
+    return {mutant.id: mutant.breaks for mutant in WRITTEN if check.id in mutant.kills}

@@ -1,0 +1,45 @@
+"""The gate on an image: a whole deployment is started for it, and thrown away."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from matomo_harness.gate.catalogue import ALL, read_policy
+from matomo_harness.gate.core.check import Check
+from matomo_harness.operate.gate import OnResult, run_checks, waivers_of
+from matomo_harness.progress import step
+from matomo_harness.runtime import images, targets
+from matomo_harness.runtime.golden import golden
+from matomo_harness.runtime.production import Production
+from matomo_harness.settings import Settings
+
+AT_ONCE: Final = 4
+"""Checks that run side by side on a deployment of ours; somebody else's is asked in turn."""
+
+
+def of_image(
+    settings: Settings, policy_file: Path, on_result: OnResult, checks: Sequence[Check] = ALL
+) -> dict[str, Any]:
+    """Run `checks` on the image that `settings` name, in a whole deployment; write the report.
+
+    Raises:
+        HarnessError: the image cannot be built or started, or the policy holds a mistake.
+    """
+    promised, waivers = read_policy(policy_file), waivers_of(policy_file)
+    image, database = images.deployed_image(settings), images.mariadb_base(settings)
+    installed = golden(image, database)
+    about = {
+        "image": str(image),
+        "image id": image.id,
+        "database": str(database),
+        "Matomo": images.code_version(image.reference),
+        "policy": f"{policy_file.name}, {promised.digest[:12]}",
+    }
+    with step("Starting the whole deployment"):
+        # What the tasks do is checked, and not how long it takes them.
+        production = Production(installed, is_changed=False).__enter__()
+    try:
+        target = targets.of_production(production, promised, about)
+        return run_checks(target, waivers, on_result, checks, at_once=AT_ONCE)
+    finally:
+        production.__exit__(None, None, None)

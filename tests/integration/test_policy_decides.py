@@ -1,0 +1,162 @@
+"""Every key of the policy is read: another value is another verdict or expectation."""
+
+from collections.abc import Callable
+
+import pytest
+
+from matomo_harness.gate.catalogue import ALL, SECTIONS, read_policy
+from matomo_harness.gate.core.check import Status
+from matomo_harness.gate.core.runner import Result, Runner, is_promised
+from matomo_harness.gate.mutants import Deployment
+from matomo_harness.gate.mutation import WRITTEN
+from matomo_harness.matomo.ini import with_key
+from matomo_harness.policy import Policy
+from matomo_harness.runtime import targets
+from matomo_harness.runtime.instance import Instance
+from matomo_harness.runtime.production import Production
+
+REFERENCE = read_policy()
+CHECKS = {check.id: check for check in ALL}
+KEYS = {f"{kind.table}.{name}": kind for kind in SECTIONS for name in kind.model_fields}
+
+
+def changed(key: str, value: object, policy: Policy = REFERENCE) -> Policy:
+    kind, name = KEYS[key], key.partition(".")[2]
+    section = policy.section(kind)
+    return policy.with_section(kind.model_validate({**section.model_dump(), name: value}))
+
+
+def value_of(key: str) -> object:
+    return REFERENCE.value(key)
+
+
+def without(key: str, *names: str) -> tuple[str, ...]:
+    there = value_of(key)
+    assert isinstance(there, tuple)
+    assert set(names) <= set(there)
+    return tuple(name for name in there if name not in names)
+
+
+def more(key: str, *names: str) -> tuple[str, ...]:
+    there = value_of(key)
+    assert isinstance(there, tuple)
+    return (*there, *names)
+
+
+# -- promises: true or not, there or not ----------------------------------------------------------
+
+PROMISES = [key for key, kind in KEYS.items() if kind().model_dump()[key.partition(".")[2]] is None]
+
+
+@pytest.mark.parametrize("key", PROMISES)
+def test_without_the_key_its_checks_take_no_part(key: str) -> None:
+    proving = [check for check in ALL if check.proves == (key,)]
+    assert proving, f"no check proves {key} alone"
+    assert not any(is_promised(check, changed(key, None)) for check in proving)
+    if isinstance(value_of(key), bool):
+        assert not any(is_promised(check, changed(key, False)) for check in proving)
+
+
+# -- values: what is expected, and what is seen then -----------------------------------------------
+
+VALUES: list[tuple[str, Callable[[], object], str]] = [
+    ("masking.bytes", lambda: 3, "masking.page_shows_the_mask"),
+    ("plugins.active", lambda: without("plugins.active", "Tour"), "plugins.nothing_else_is_active"),
+    ("accounts.guesses", lambda: 2, "accounts.guesses_are_limited"),
+    ("accounts.longest_session_seconds", lambda: 60, "settings.no_safeguard_is_off"),
+    ("accounts.idle_session_seconds", lambda: 60, "settings.no_safeguard_is_off"),
+    ("settings.visit_length_seconds", lambda: 60, "settings.no_safeguard_is_off"),
+    ("settings.invitation_days", lambda: 1, "settings.no_safeguard_is_off"),
+    ("archiving.unique_visitors_of", lambda: ("day", "year"), "settings.no_safeguard_is_off"),
+    ("archiving.today_outdated_after_seconds", lambda: 60, "archiving.today_is_archived_anew"),
+    ("archiving.killed_taken_up_after_seconds", lambda: 60, "archiving.killed_is_taken_up_again"),
+    ("archiving.maximum_rows", lambda: {"referrers": 10_000}, "archiving.row_limits"),
+    (
+        "environment.variables",
+        lambda: more("environment.variables", "MATOMO_GENERAL_NO_SUCH"),
+        "environment.promised_variables_are_set",
+    ),
+    ("environment.may_be_set", lambda: (), "environment.no_other_variable"),
+    (
+        "exposure.security_headers",
+        lambda: more("exposure.security_headers", "X-No-Such"),
+        "exposure.security_headers_are_there",
+    ),
+    (
+        "exposure.closed_paths",
+        lambda: more("exposure.closed_paths", "matomo.js"),
+        "exposure.everything_else_is_closed",
+    ),
+]
+
+
+def result(production: Production, policy: Policy, check: str) -> Result:
+    target = targets.of_production(production, policy)
+    return Runner(target, [CHECKS[check]]).run(CHECKS[check])
+
+
+@pytest.mark.parametrize(("key", "value", "check"), VALUES, ids=[one[0] for one in VALUES])
+def test_another_value_is_another_verdict_or_expectation(
+    production: Production, key: str, value: Callable[[], object], check: str
+) -> None:
+    assert key in KEYS
+    before = result(production, REFERENCE, check)
+    after = result(production, changed(key, value()), check)
+    assert before.status is Status.PASSED, before
+    assert (after.status, after.expected, after.seen) != (
+        before.status,
+        before.expected,
+        before.seen,
+    )
+    assert after.status is Status.FAILED, after
+
+
+def test_what_may_be_present_beside_the_active_plugins(production: Production) -> None:
+    check = "plugins.nothing_else_is_active"
+    fewer = changed("plugins.active", without("plugins.active", "Tour"))
+    assert result(production, fewer, check).status is Status.FAILED
+    present = changed("plugins.where_present", more("plugins.where_present", "Tour"), fewer)
+    assert result(production, present, check).status is Status.PASSED
+
+
+def test_a_trusted_cookie_is_a_choice(fresh_matomo: Instance) -> None:
+    shell, check = fresh_matomo.shell, CHECKS["settings.no_safeguard_is_off"]
+    shell.write(
+        shell.config, with_key(shell.read(shell.config), "Tracker", "trust_visitors_cookies", 1)
+    )
+    allowed = changed("settings.trust_visitors_cookies", True)
+    seen = [
+        Runner(targets.of_instance(fresh_matomo, policy), [check]).run(check).status
+        for policy in (REFERENCE, allowed)
+    ]
+    assert seen == [Status.FAILED, Status.PASSED]
+
+
+def test_an_event_may_be_allowed(matomo_pair: Instance) -> None:
+    (deciding,) = (one for one in WRITTEN if one.id == "plugins.no_code_on_campus")
+    deciding.change(Deployment(REFERENCE, alone=matomo_pair))
+    check = CHECKS["plugins.nobody_else_decides"]
+    event = ("TwoFactorAuth.requiresTwoFactorAuthentication",)
+    policies = (
+        REFERENCE,
+        changed("plugins.allowed_events", event),
+        changed("plugins.may_decide", ("NoUserIds",)),
+    )
+    seen = [
+        Runner(targets.of_instance(matomo_pair, policy), [check]).run(check).status
+        for policy in policies
+    ]
+    assert seen == [Status.FAILED, Status.PASSED, Status.PASSED]
+
+
+SHOWN_OTHERWISE = {
+    "plugins.where_present": "test_what_may_be_present_beside_the_active_plugins",
+    "settings.trust_visitors_cookies": "test_a_trusted_cookie_is_a_choice",
+    "plugins.allowed_events": "test_an_event_may_be_allowed",
+}
+
+
+def test_every_key_has_a_test_here() -> None:
+    shown = {*PROMISES, *(key for key, _, _ in VALUES), *SHOWN_OTHERWISE}
+    assert set(KEYS) == shown
+    assert all(name in globals() for name in SHOWN_OTHERWISE.values())

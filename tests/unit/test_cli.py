@@ -1,0 +1,38 @@
+"""The command line itself: errors in one line, and tracebacks for who asks for them."""
+
+import os
+import subprocess
+import sys
+
+from matomo_harness.errors import ExitCode
+
+MISTAKE = ("gate", "--only", "no-such-check", "--list")
+
+
+def harness(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "HARNESS_DEBUG"}
+    command = [sys.executable, "-m", "matomo_harness", *arguments]
+    return subprocess.run(
+        command, env={**environment, **variables}, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_mistake_begins_with_the_program_and_has_no_traceback() -> None:
+    ended = harness(*MISTAKE)
+    assert ended.returncode == ExitCode.WRONG_INPUT
+    assert ended.stderr.startswith("matomo-harness: expected ")
+    assert "Traceback" not in harness(*MISTAKE, HARNESS_DEBUG="0").stderr
+
+
+def test_the_option_and_the_variable_show_a_traceback_and_change_no_exit_code() -> None:
+    for ended in (harness("--debug", *MISTAKE), harness(*MISTAKE, HARNESS_DEBUG="1")):
+        assert ended.returncode == ExitCode.WRONG_INPUT
+        assert ended.stderr.startswith("Traceback ")
+        assert "\nmatomo-harness: expected " in ended.stderr
+
+
+def test_every_verb_is_in_one_list() -> None:
+    ended = harness("--help")
+    assert ended.returncode == ExitCode.OK
+    for verb in ("up", "gate", "policy", "images", "version"):
+        assert f" {verb} " in ended.stdout

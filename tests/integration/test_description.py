@@ -16,7 +16,7 @@ from matomo_harness.settings import COMPOSE_FILE, ROOT
 from tests import checkout
 
 PAGE = ROOT / "docs/howto/add-an-emulated-service.md"
-VALUES = dict.fromkeys(description.variables(), "7")
+VALUES = {**dict.fromkeys(description.variables(), "7"), **deployment.read().variables}
 
 
 def by_compose() -> dict[str, dict[str, object]]:

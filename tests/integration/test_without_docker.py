@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,9 @@ from matomo_harness.settings import ROOT
 from tests import wheel
 from tests.checkout import Answer
 
-pytestmark = [
-    pytest.mark.slow(reason="a virtual environment is made, and pip installs into it"),
-    # The gate asks for pages that are not there, and for what is refused.
-    pytest.mark.matomo_log(r'" 5\d\d ', reason="the gate asks for what is refused"),
-]
+# The gate asks for pages that are not there, and for what is refused.
+pytestmark = pytest.mark.matomo_log(r'" 5\d\d ', reason="the gate asks for what is refused")
+SLOW = pytest.mark.slow(reason="a virtual environment is made, and pip installs into it")
 
 OURS = ("PYTHON", "PYTEST", "VIRTUAL_ENV", "HARNESS_", "COV_")
 """Beginnings of variables that would lead a program into this checkout, or into this run."""
@@ -80,6 +79,16 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return made
 
 
+def test_the_wheel_asks_for_the_engine_s_libraries_by_its_extra_alone(tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel.built(tmp_path)) as archive:
+        (name,) = (one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
+        asked = re.findall(r"Requires-Dist: ([\w-]+)(.*)", archive.read(name).decode())
+    plain = {package for package, condition in asked if "extra" not in condition}
+    assert {"requests", "pydantic"} <= plain
+    assert plain & set(extra.LIBRARIES) == set()
+
+
+@SLOW
 def test_no_library_of_the_engine_is_there(bare: Environment) -> None:
     for library in extra.LIBRARIES:
         ended = bare.run("python", "-c", f"import {library}")
@@ -88,6 +97,7 @@ def test_no_library_of_the_engine_is_there(bare: Environment) -> None:
     assert where.stdout.startswith(str(bare.directory)), where.stderr
 
 
+@SLOW
 def test_checks_are_listed_and_explained_and_the_policy_has_its_schema(bare: Environment) -> None:
     listed = bare.harness("gate", "--list", "--json")
     assert listed.returncode == ExitCode.OK, listed.stderr
@@ -105,6 +115,7 @@ def test_checks_are_listed_and_explained_and_the_policy_has_its_schema(bare: Env
     assert "masking" in json.loads(schema.stdout)["properties"]
 
 
+@SLOW
 def test_the_gate_checks_a_running_instance(bare: Environment, fresh_matomo: Instance) -> None:
     account = fresh_matomo.account
     ended = bare.harness(
@@ -121,6 +132,7 @@ def test_the_gate_checks_a_running_instance(bare: Environment, fresh_matomo: Ins
     assert fresh_matomo.token not in ended.stdout + ended.stderr
 
 
+@SLOW
 def test_a_verb_that_needs_the_engine_names_the_extra(bare: Environment) -> None:
     for verb in (("gate",), ("up",), ("totp",), ("fault", "cut", "db"), ("mutants",), ("doctor",)):
         ended = bare.harness(*verb)
@@ -128,6 +140,7 @@ def test_a_verb_that_needs_the_engine_names_the_extra(bare: Environment) -> None
         answer.refuses(ExitCode.MACHINE_CANNOT, f"next: {extra.INSTALL}")
 
 
+@SLOW
 def test_fixtures_and_a_policy_file_name_the_extra(bare: Environment, tmp_path: Path) -> None:
     bare.install("pytest")
     (tmp_path / "test_own.py").write_text(

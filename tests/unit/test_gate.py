@@ -1,4 +1,4 @@
-"""The gate's own parts: checks are told apart, reports hold no secret, drift can be pasted."""
+"""The gate's own parts: checks are told apart, reports hold no secret, addresses are masked."""
 
 import json
 import zlib
@@ -14,7 +14,7 @@ from matomo_harness.gate.catalogue import ALL
 from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.core.runner import Result
 from matomo_harness.gate.core.verdict import Verdict
-from matomo_harness.gate.probes import ini, leak_scan
+from matomo_harness.gate.probes import leak_scan
 from matomo_harness.gate.probes.traffic import masked, new_canary
 
 SECRET = "a-secret-that-was-seen"
@@ -79,30 +79,3 @@ def test_an_archive_is_searched_as_what_it_says() -> None:
 def test_addresses_are_masked_as_matomo_masks_them(zeroed: int, v4: str, v6: str) -> None:
     assert masked("198.51.100.99", zeroed) == v4
     assert masked("2001:db8:1234:5678:9abc:def0:1111:2222", zeroed) == v6
-
-
-WANTED = """
-[General]
-; a comment
-archive = 0
-hosts[] = "one"
-hosts[] = "two"
-"""
-
-
-def test_order_comments_and_defaults_are_no_drift() -> None:
-    here = ini.parse("[General]\nhosts[] = two\nhosts[] = one\n")
-    defaults = ini.parse("[General]\narchive = 0\n")
-    assert ini.differences(ini.parse(WANTED), here, defaults) == []
-
-
-def test_drift_is_named_and_can_be_pasted() -> None:
-    here = ini.parse('[General]\narchive = 1\nhosts[] = "one"\n[New]\nkey = "a"\n')
-    found = ini.differences(ini.parse(WANTED), here, {})
-    assert found == [
-        "[General] archive: wanted 0, here 1",
-        "[General] hosts: wanted one, two, here one",
-        "[New] key: wanted nothing, here a",
-    ]
-    pasted = ini.parse(ini.pasteable(here, found))
-    assert pasted == here

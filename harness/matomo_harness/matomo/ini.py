@@ -618,8 +618,8 @@ def _without(text: str, gone: Sequence[Heading | Entry]) -> str:
 def write(settings: Mapping[str, Mapping[str, Writable]], header: str = "") -> str:
     """Return the text of an INI file, laid out as Matomo's own writer (IniWriter) does it.
 
-    What was read is written as it was, so that it is read as the same again. Matomo's writer makes
-    1 and 0 of words, and leaves out a quote that ends a line and all that an unusual name has.
+    What was read is written as it was, so that it is read as the same again. Matomo's own writer
+    makes 1 and 0 of true and false, and drops quotes that end a line and unusual signs of names.
 
     Args:
         settings: by section and name; what is in the section "" stands before the first.

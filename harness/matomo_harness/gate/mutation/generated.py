@@ -106,7 +106,7 @@ class Key:
 def keys() -> Iterator[Key]:
     """Return every key that config.ini.php has in each image."""
     for entry in ini.read(CONFIG.read_text()).entries:
-        # A line with a word behind it (`; optional`) is not in every image.
+        # One with a comment (`; optional`) is another line in the image, or none.
         if not entry.comment:
             yield Key(entry.section, entry.key, entry.text, entry.source)
 

@@ -217,4 +217,5 @@ def test_a_backup_brings_back_what_was_lost(production: Production, efs: Efs) ->
 def contents(shell: MatomoShell, paths: tuple[str, ...]) -> dict[str, str]:
     """Read files, but for the list that each first request of a task appends to by itself."""
     own_list = "PluginsInstalled"  # Manager::installLoadedPlugins
-    return {path: ini.without_section(shell.read(path), own_list) for path in paths}
+    read = {path: shell.read(path) for path in paths}
+    return {**read, OWN_CONFIG: ini.without_section(read[OWN_CONFIG], own_list)}

@@ -163,7 +163,7 @@ def test_the_command_says_so_too(checkout: Checkout) -> None:
     policy_file = checkout.root / "image/policy.toml"
     policy_file.write_text(policy_file.read_text().replace("bytes = 2", "bytes = 9"))
     answer = checkout.harness("gate", "--url", "http://127.0.0.1:1")
-    answer.refuses(ExitCode.WRONG_INPUT, "masked_bytes")
+    answer.refuses(ExitCode.WRONG_INPUT, "[masking] bytes: input should be less than or equal")
 
 
 @pytest.mark.slow(reason="all checks that only look")

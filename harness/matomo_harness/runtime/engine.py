@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import docker
 import requests
-from docker.errors import DockerException, create_api_error_from_http_exception
+from docker.errors import DockerException, NotFound, create_api_error_from_http_exception
 from docker.models.containers import Container
 from testcontainers.core.docker_client import get_docker_host
 
@@ -94,7 +94,8 @@ def execute(
 
     Raises:
         APIError: the container is not running.
-        TimeLimitError: it was killed.
+        MachineCannotError: it ended meanwhile.
+        TimeLimitError: the command was killed.
     """
     left = seconds_left(seconds)
     mark = secrets.token_hex(8)
@@ -135,7 +136,14 @@ def execute(
         at += _FRAME.size + length
         streams[stream] += content[at - length : at]
     out, err = (said.decode(errors="replace") for said in streams.values())
-    return Executed(api.exec_inspect(made)["ExitCode"], out, err)
+    try:
+        return Executed(api.exec_inspect(made)["ExitCode"], out, err)
+    except NotFound as error:  # the engine forgets the commands of a container that has ended
+        raise MachineCannotError(
+            expected=f"{container.name} to run until `{' '.join(command)[:100]}` ends",
+            seen="it ended before",
+            next_command=f"docker logs {container.name}",
+        ) from error
 
 
 KILL: Final = """

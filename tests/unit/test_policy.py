@@ -12,7 +12,7 @@ from matomo_harness.gate.probes.accounts import FOR_EVERYBODY
 from matomo_harness.gate.promises.masking.checks import Masking
 from matomo_harness.gate.promises.plugins.checks import Plugins
 from matomo_harness.matomo import ini
-from matomo_harness.policy import Policy, is_promise
+from matomo_harness.policy import Gate, Policy, is_promise
 from matomo_harness.policy.migrate import migrated
 from matomo_harness.settings import ROOT
 
@@ -60,6 +60,17 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         read_policy(written(tmp_path, text))
     assert "[masking] bytes: input" in refused.value.seen
     assert "[mail] arives: unknown" in refused.value.seen
+
+
+def test_a_required_check_that_there_is_not_is_named(tmp_path: Path) -> None:
+    text = f"{TEXT}\n[gate]\nrequired = ['masking.*', 'masking.no_such']\n"
+    with pytest.raises(WrongInputError, match=re.escape("masking.no_such")):
+        read_policy(written(tmp_path, text))
+
+
+def test_a_required_check_may_have_its_id_of_the_release_before(tmp_path: Path) -> None:
+    text = f"{TEXT}\n[gate]\nrequired = ['configuration.mail_comes']\n"
+    assert read_policy(written(tmp_path, text)).section(Gate).required == ("mail.arrives",)
 
 
 # -- what is promised -----------------------------------------------------------------------------

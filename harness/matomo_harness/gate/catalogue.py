@@ -1,5 +1,6 @@
 """All promises and their checks, put together from their packages."""
 
+from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -8,7 +9,7 @@ from matomo_harness import policy
 from matomo_harness.gate import promises
 from matomo_harness.gate.core.check import Check
 from matomo_harness.gate.core.promise import Promise
-from matomo_harness.policy import POLICY_FILE, Policy, Section
+from matomo_harness.policy import POLICY_FILE, Gate, Policy, Section, files
 
 PROMISES: Final[tuple[Promise, ...]] = tuple(
     import_module(f"{promises.__name__}.{name}.checks").PROMISE for name in promises.NAMES
@@ -25,6 +26,12 @@ def read_policy(path: Path = POLICY_FILE) -> Policy:
     """Read what is promised.
 
     Raises:
-        WrongInputError: the file holds a mistake.
+        WrongInputError: the file holds a mistake, or requires a check that there is not.
     """
-    return policy.read(path, SECTIONS)
+    read = policy.read(path, SECTIONS)
+    required = tuple(FORMER_IDS.get(name, name) for name in read.section(Gate).required)
+    for name in required:
+        if not any(fnmatch(check.id, name) for check in ALL):
+            expected = "[gate] required to name checks, by ids or patterns"
+            raise files.mistake(path, expected, name)
+    return read.with_section(Gate(required=required))

@@ -22,12 +22,14 @@ SECONDS = 180
 def visits(matomo_production: Production) -> int:
     """How many visits of DAY there are to be archived."""
     made = traffic.visits([Site(1, "https://discovery.example", "America/New_York")], DAY, 2)
-    assert tracker.send(matomo_production.api, traffic.hits(made))
+    assert tracker.send(matomo_production.instance.api, traffic.hits(made))
     return sum(visit.day == DAY for visit in made)
 
 
 def reported(production: Production) -> int:
-    answer = production.api.call("VisitsSummary.getVisits", idSite=1, period="day", date=str(DAY))
+    answer = production.instance.api.call(
+        "VisitsSummary.getVisits", idSite=1, period="day", date=str(DAY)
+    )
     return int(answer["value"])
 
 

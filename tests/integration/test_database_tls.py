@@ -29,8 +29,8 @@ def test_every_session_of_matomo_s_speaks_tls(
     production: Production, figure: Callable[[str], None]
 ) -> None:
     doors: dict[str, Callable[[], object]] = {
-        "page": lambda: production.web.get({"module": "Login"}),
-        "hit": lambda: production.web.ask("matomo.php?idsite=1&rec=1"),
+        "page": lambda: production.instance.web.get({"module": "Login"}),
+        "hit": lambda: production.instance.web.ask("matomo.php?idsite=1&rec=1"),
         "console": lambda: production.matomo.shell.console("environmentvariables:check"),
         "archiver": lambda: production.archive("--skip-all-segments"),
     }
@@ -67,7 +67,7 @@ def lenient(any_golden: Golden, request: pytest.FixtureRequest) -> Iterator[Prod
 @pytest.mark.parametrize("lenient", [{"MATOMO_DATABASE_ENABLE_SSL": "0"}], indirect=True)
 @pytest.mark.slow(reason="a deployment of its own")
 def test_a_session_in_clear_text_is_seen(lenient: Production) -> None:
-    seen = sessions_of(lenient, lambda: lenient.web.get({"module": "Login"}))
+    seen = sessions_of(lenient, lambda: lenient.instance.web.get({"module": "Login"}))
     assert seen.all
     assert seen.in_clear_text == seen.all
     said = lenient.matomo.shell.console("environmentvariables:check")
@@ -79,7 +79,7 @@ def test_a_session_in_clear_text_is_seen(lenient: Production) -> None:
 def test_without_an_authority_clear_text_is_not_spoken_and_the_log_says_so(
     lenient: Production,
 ) -> None:
-    seen = sessions_of(lenient, lambda: lenient.web.get({"module": "Login"}))
+    seen = sessions_of(lenient, lambda: lenient.instance.web.get({"module": "Login"}))
     assert not seen.in_clear_text
     assert "MATOMO_DATABASE_ENABLE_SSL names no authority" in lenient.matomo.log
 

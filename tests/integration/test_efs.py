@@ -48,7 +48,7 @@ def settle(production: Production) -> bool:
     check's own page still writes (Manager::installLoadedPlugins, Config::forceSave).
     """
     before = production.matomo.shell.read(OWN_CONFIG)
-    found = production.web.get().ok
+    found = production.instance.web.get().ok
     return not found or production.matomo.shell.read(OWN_CONFIG) != before
 
 
@@ -57,9 +57,9 @@ def test_the_first_boot_on_an_empty_file_system_is_healthy(
     production: Production, efs: Efs
 ) -> None:
     shell = production.matomo.shell
-    assert production.api.call("SitesManager.getAllSitesId") == [1]
+    assert production.instance.api.call("SitesManager.getAllSitesId") == [1]
     # The first page of a cold task takes longer than the health check waits.
-    assert production.web.get().ok
+    assert production.instance.web.get().ok
     assert shell.health() is None
     owners = efs.shell("stat -c '%u' config misc js").split()
     assert owners == [str(FOREIGN_UID)] * 3  # nobody chowned the access point's
@@ -77,7 +77,7 @@ def test_what_was_there_is_there_after_the_task_was_killed(production: Productio
     production.replace_task()
     shell = production.matomo.shell
     assert {path: shell.read(path) for path in kept} == kept
-    assert production.api.call("SitesManager.getAllSitesId") == [1]
+    assert production.instance.api.call("SitesManager.getAllSitesId") == [1]
     assert ini.read(shell.read(OWN_CONFIG)).text(*A_PERSON_S[:2]) == A_PERSON_S[2]
 
 
@@ -93,7 +93,7 @@ def test_what_root_left_there_the_next_task_may_write(production: Production, ef
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
 def test_no_part_of_a_task_writes_there_as_root(production: Production, efs: Efs) -> None:
     of_root = "find config misc js -mindepth 1 -user root"
-    production.api.call("API.getMatomoVersion")
+    production.instance.api.call("API.getMatomoVersion")
     assert efs.shell(of_root) == ""
     assert production.archive().exit_code == 0
     assert efs.shell(of_root) == ""
@@ -181,10 +181,10 @@ def test_a_new_image_on_an_old_file_system_tracks_and_is_updated(
         assert shell.console("core:version").strip() == images.code_version(matomo_image.reference)
         # With enable_auto_update = 0 no page says so: the update is a step of the deployment.
         assert "Database Upgrade Required" in update(shell, answer="n")
-        assert production.web.ask("matomo.php?idsite=1&rec=1").ok
+        assert production.instance.web.ask("matomo.php?idsite=1&rec=1").ok
         assert "successfully updated" in update(shell, answer="y")
         assert "already up to date" in update(shell, answer="y")
-        assert "form_login" in production.web.get().text
+        assert "form_login" in production.instance.web.get().text
         assert shell.health() is None
 
 
@@ -210,7 +210,7 @@ def test_a_backup_brings_back_what_was_lost(production: Production, efs: Efs) ->
 
     shell.run("restore-data.sh", user="root")
     assert contents(shell, kept) == before
-    assert production.api.call("SitesManager.getAllSitesId") == [1]
+    assert production.instance.api.call("SitesManager.getAllSitesId") == [1]
     assert shell.health() is None
 
 

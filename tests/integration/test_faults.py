@@ -45,7 +45,10 @@ def hit(web: Web, number: int = 0) -> int:
 def test_a_database_that_is_gone_for_five_seconds_loses_its_hits_and_no_more(
     matomo_production: Production, figure: Callable[[str], None]
 ) -> None:
-    web, database = matomo_production.web, matomo_production.mariadb.get_wrapped_container()
+    web, database = (
+        matomo_production.instance.web,
+        matomo_production.mariadb.get_wrapped_container(),
+    )
     before = stored_hits(matomo_production)
     came_back = Event()
     with ThreadPoolExecutor(4) as early, ThreadPoolExecutor(4) as late:
@@ -68,19 +71,23 @@ def test_a_database_that_is_gone_for_five_seconds_loses_its_hits_and_no_more(
 def test_a_killed_task_s_sessions_tokens_salt_and_tracker_are_the_next_one_s(
     matomo_production: Production,
 ) -> None:
-    person = matomo_production.web
+    person = matomo_production.instance.web
     twofactor.sign_in(person, matomo_production.instance.account)
-    tracker = matomo_production.web.ask("matomo.js").content
+    tracker = matomo_production.instance.web.ask("matomo.js").content
     matomo_production.replace_task()
     assert "form_login" not in person.get().text  # still logged in
-    assert matomo_production.api.call("SitesManager.getAllSitesId") == [1]  # the token holds
-    assert matomo_production.web.ask("matomo.js").content == tracker
+    api = matomo_production.instance.api
+    assert api.call("SitesManager.getAllSitesId") == [1]  # the token holds
+    assert matomo_production.instance.web.ask("matomo.js").content == tracker
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_killed_task_is_a_502_until_it_is_back(matomo_production: Production) -> None:
     with faults.kill(matomo_production.matomo.get_wrapped_container()):
-        assert matomo_production.web.ask("matomo.js").status_code == requests.codes.bad_gateway
+        assert (
+            matomo_production.instance.web.ask("matomo.js").status_code
+            == requests.codes.bad_gateway
+        )
     matomo_production.wait_for_a_target()
 
 
@@ -93,9 +100,9 @@ def test_a_slow_database_is_throttled_and_then_is_not(production: Production) ->
 
     before = throttled()
     with faults.slow(container, cpus=0.02):
-        production.api.call("SitesManager.getAllSitesId")
+        production.instance.api.call("SitesManager.getAllSitesId")
         during = throttled()
-    production.api.call("SitesManager.getAllSitesId")
+    production.instance.api.call("SitesManager.getAllSitesId")
     assert before < during
 
 
@@ -110,7 +117,7 @@ def small_disk(any_golden: Golden) -> Iterator[Production]:
 def test_a_full_disk_of_the_database_refuses_hits_and_then_takes_them(
     small_disk: Production,
 ) -> None:
-    web = small_disk.web
+    web = small_disk.instance.web
     assert hit(web) == requests.codes.ok
     with faults.full_disk(small_disk.mariadb.get_wrapped_container(), "/var/lib/mysql"):
         big = "x" * 200_000
@@ -146,10 +153,10 @@ def test_a_clock_that_is_two_minutes_ahead_takes_no_code(matomo_production: Prod
         here = int(matomo_production.mariadb.root.query("SELECT UNIX_TIMESTAMP() AS now")[0]["now"])
         assert 115 < ahead - here < 125
         with pytest.raises(BrokenPromiseError):
-            twofactor.sign_in(matomo_production.web, account, steps=0)
+            twofactor.sign_in(matomo_production.instance.web, account, steps=0)
     matomo_production.wait_for_a_target()
     # Later than the refused one, however long the restart took: it counts as used.
-    twofactor.sign_in(matomo_production.web, account, steps=2)
+    twofactor.sign_in(matomo_production.instance.web, account, steps=2)
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
@@ -159,7 +166,7 @@ def test_a_fault_heals_where_a_test_fails_in_its_midst(matomo_production: Produc
         raise ZeroDivisionError
     container.reload()
     assert container.attrs["NetworkSettings"]["Networks"]
-    assert matomo_production.api.call("SitesManager.getAllSitesId") == [1]
+    assert matomo_production.instance.api.call("SitesManager.getAllSitesId") == [1]
 
 
 # -- memory ---------------------------------------------------------------------------------------
@@ -167,7 +174,7 @@ def test_a_fault_heals_where_a_test_fails_in_its_midst(matomo_production: Produc
 
 def burst(production: Production) -> None:
     """As much at once as an hour may bring: hits, pages, reports."""
-    web, api = production.web, production.api
+    web, api = production.instance.web, production.instance.api
     # A superuser's first request has Matomo add this host to config.ini.php (Url.php,
     # saveTrustedHostnameInConfig), not at a stroke; who reads it meanwhile is refused.
     api.call("API.getMatomoVersion")
@@ -200,7 +207,7 @@ def test_a_task_without_enough_memory_is_seen_to_be_killed(matomo_production: Pr
     shrink(container, memory.peak_mib(container) + 16)
     # No more than at once: each that comes later waits for a task that may be gone by then.
     with ThreadPoolExecutor(16) as visitors:
-        list(visitors.map(lambda number: hit(matomo_production.web, number), range(16)))
+        list(visitors.map(lambda number: hit(matomo_production.instance.web, number), range(16)))
     assert wait_for_kill(container) > 0
 
 

@@ -107,7 +107,7 @@ def test_a_target_that_is_gone_is_a_502() -> None:
 def test_login_takes_two_redirects_at_most_and_its_cookie_is_secure(
     production: Production,
 ) -> None:
-    web = production.web
+    web = production.instance.web
     page = web.get()
     assert len(page.history) <= 2
     assert "form_login" in page.text
@@ -120,7 +120,7 @@ def test_login_takes_two_redirects_at_most_and_its_cookie_is_secure(
 @pytest.mark.all_versions(reason="the pages are Matomo's")
 def test_no_page_links_to_clear_text(production: Production) -> None:
     host = production.load_balancer.url.removeprefix("https://")
-    assert f"http://{host}" not in Page(production.web.get()).response.text
+    assert f"http://{host}" not in Page(production.instance.web.get()).response.text
 
 
 def without_scheme_headers(production: Production) -> str:
@@ -139,11 +139,11 @@ def test_the_redirect_loop_of_5_7_is_seen_and_named(
     healthy = without_scheme_headers(production)
     try:
         if version < (5, 7):  # every scheme header is believed
-            assert production.web.get().status_code == requests.codes.ok
+            assert production.instance.web.get().status_code == requests.codes.ok
             assert shell.health() is None
             return
         with pytest.raises(MachineCannotError, match="redirects"):
-            production.web.get()
+            production.instance.web.get()
         reason = shell.health()
         assert reason
         assert "a loop for everybody; see proxy_scheme_headers" in reason
@@ -209,7 +209,7 @@ def unmasked(production: Production) -> Iterator[None]:
 
 
 def mask(production: Production, *, on: int) -> None:
-    production.api.call(
+    production.instance.api.call(
         "PrivacyManager.setAnonymizeIpSettings",
         anonymizeIPEnable=on,
         maskLength=2,

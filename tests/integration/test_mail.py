@@ -29,7 +29,7 @@ def test_a_password_reset_mail_links_to_the_public_https_address(
     matomo_production: Production,
 ) -> None:
     login = matomo_production.instance.account.login
-    web = matomo_production.web
+    web = matomo_production.instance.web
     # As in production, where the address has no port; with one, Matomo's own sender is no address.
     web.session.headers["Host"] = PUBLIC_HOST
     ask_for_reset(web, login)

@@ -53,7 +53,7 @@ def test_a_rotated_password_is_taken_up_by_the_next_task(matomo_production: Prod
     assert matomo_production.matomo.shell.health() is not None  # the old one opens nothing
     matomo_production.replace_task({"MATOMO_DATABASE_PASSWORD": "rotated-1"})
     assert matomo_production.matomo.shell.health() is None
-    assert matomo_production.api.call("SitesManager.getAllSitesId") == [1]
+    assert matomo_production.instance.api.call("SitesManager.getAllSitesId") == [1]
 
 
 THREE_BYTES = "ALTER TABLE {{prefix}}{} CONVERT TO CHARACTER SET utf8mb3"

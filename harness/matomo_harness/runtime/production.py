@@ -5,6 +5,7 @@ database and, with STARTTLS and a password, to the mail relay; config/, misc/ an
 an archiver is a second container. Starts installed, from golden images.
 """
 
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -263,11 +264,11 @@ class Production:
         """Of the installation."""
         return self._golden.salt
 
-    # -- doors: made anew each time, as a container that was started again has other ports ---------
+    # -- made anew each time, as a container that was started again has other ports ----------------
 
     @property
     def instance(self) -> Instance:
-        """The Matomo, with every door open; HTTP by way of the load balancer."""
+        """The Matomo; HTTP by way of the load balancer."""
         return Instance(
             url=self.load_balancer.url,
             shell=self.matomo.shell,
@@ -279,10 +280,17 @@ class Production:
 
     @property
     def web(self) -> Web:
-        """A new conversation by way of the load balancer, without cookies."""
+        """For one release; `instance.web` is it."""
+        _warn("web")
         return self.instance.web
 
     @property
     def api(self) -> Api:
-        """The API with the superuser's token, by way of the load balancer."""
+        """For one release; `instance.api` is it."""
+        _warn("api")
         return self.instance.api
+
+
+def _warn(name: str) -> None:
+    said = f"Production.{name} is Production.instance.{name} now, and ends with this release"
+    warnings.warn(said, DeprecationWarning, stacklevel=3)

@@ -9,12 +9,10 @@ from types import MappingProxyType
 from typing import Final
 
 from matomo_harness.gate.core.target import Target
-from matomo_harness.matomo.database import Database
 from matomo_harness.policy import Policy
 from matomo_harness.runtime import targets
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.production import Production
-from matomo_harness.runtime.shell import MatomoShell
 
 
 class Location(StrEnum):
@@ -94,16 +92,6 @@ class Deployment:
         """The whole deployment, for a mutant of Topology.FULL_STACK."""
         assert self.whole  # noqa: S101
         return self.whole
-
-    @property
-    def shell(self) -> MatomoShell:
-        """Console and files."""
-        return self.instance.shell
-
-    @property
-    def database(self) -> Database:
-        """The schema."""
-        return self.instance.database
 
     @property
     def target(self) -> Target:

@@ -37,7 +37,7 @@ def file(edit: Edit) -> Change:
     """Edit the config.ini.php that runs, and not the image's: drift, as on a volume."""
 
     def change(deployment: Deployment) -> None:
-        shell = deployment.shell
+        shell = deployment.instance.shell
         shell.write(shell.config, edit(shell.read(shell.config)))
 
     return change
@@ -47,7 +47,7 @@ def image_file(edit: Edit) -> Change:
     """Edit the image's own config.ini.php and the one that runs: as after a pull request."""
 
     def change(deployment: Deployment) -> None:
-        shell = deployment.shell
+        shell = deployment.instance.shell
         for path in (SEED, OWN_CONFIG):
             shell.write(path, edit(shell.read(path)), user="root")
 
@@ -114,7 +114,7 @@ def sql(*statements: str) -> Change:
 
     def change(deployment: Deployment) -> None:
         for statement in statements:
-            deployment.database.query(statement)
+            deployment.instance.database.query(statement)
         _forget(deployment)
 
     return change
@@ -129,14 +129,14 @@ def plugin_setting(plugin: str, name: str, value: str) -> Change:
 
 def visit_of_before(address: str, user_id: str | None = None) -> Change:
     """Have a visit in the database as an older dump brings it."""
-    return lambda deployment: deployment.database.query(VISIT, address, user_id)
+    return lambda deployment: deployment.instance.database.query(VISIT, address, user_id)
 
 
 def option(name: str, value: str | int) -> Change:
     """Set a row of the table option."""
 
     def change(deployment: Deployment) -> None:
-        deployment.database.query(OPTION, name, str(value))
+        deployment.instance.database.query(OPTION, name, str(value))
         _forget(deployment)
 
     return change
@@ -144,8 +144,8 @@ def option(name: str, value: str | int) -> Change:
 
 def _forget(deployment: Deployment) -> None:
     """Matomo keeps options and settings in files of tmp/cache."""
-    cache = f"{deployment.shell.tmp}/cache/tracker"
-    deployment.shell.run("sh", "-c", f"rm -rf {cache}", user="root")
+    cache = f"{deployment.instance.shell.tmp}/cache/tracker"
+    deployment.instance.shell.run("sh", "-c", f"rm -rf {cache}", user="root")
 
 
 def api(method: str, **parameters: str | int) -> Change:
@@ -170,7 +170,7 @@ def user(login: str, password: str = "a-long-one-1") -> Change:  # noqa: S107  o
 
 def in_web(script: str) -> Change:
     """Run a script as root in the web container, in the web root."""
-    return lambda deployment: deployment.shell.run("sh", "-ec", script, user="root")
+    return lambda deployment: deployment.instance.shell.run("sh", "-ec", script, user="root")
 
 
 def program(name: str, edit: str) -> Change:
@@ -183,10 +183,10 @@ def code(path: str, old: str, new: str) -> Change:
     """Change a piece of Matomo's or a plugin's code, which must be there."""
 
     def change(deployment: Deployment) -> None:
-        text = deployment.shell.read(path)
+        text = deployment.instance.shell.read(path)
         if old not in text:
             raise LookupError(f"no {old!r} in {path}")
-        deployment.shell.write(path, text.replace(old, new), user="root")
+        deployment.instance.shell.write(path, text.replace(old, new), user="root")
 
     return change
 

@@ -98,8 +98,8 @@ MUTANTS.add(
 @MUTANTS.mutant("known_token", Location.DATABASE, "well_known_tokens_open_nothing", "A3")
 def known_token(deployment: Deployment) -> None:
     """The superuser has the documentation's token."""
-    settings = Php(deployment.shell, deployment.target.http).settings
-    deployment.database.query(
+    settings = Php(deployment.instance.shell, deployment.target.http).settings
+    deployment.instance.database.query(
         "INSERT INTO {prefix}user_token_auth (login, description, password, hash_algo, date_created)"
         " VALUES ('admin', 'example', %s, 'sha512', NOW())",
         hash_of_token(settings["General"]["salt"], EXAMPLE_TOKEN),

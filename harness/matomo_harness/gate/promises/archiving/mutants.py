@@ -243,7 +243,7 @@ def _in_the_web_container(deployment: Deployment) -> None:
     """The archiver runs in the web container, whose memory it takes."""
 
     def archive() -> int:
-        deployment.shell.run(*archiver.command(), user="root")
+        deployment.instance.shell.run(*archiver.command(), user="root")
         return 0
 
     deployment.archive_by(archive)

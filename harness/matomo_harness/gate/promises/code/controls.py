@@ -16,7 +16,7 @@ rm -rf tmp/cache/*
 def _upgrade(deployment: Deployment) -> None:
     """Bring the next patch version, and run its update of the database."""
     in_web(NEXT_PATCH)(deployment)
-    deployment.shell.console("core:update", "--yes")
+    deployment.instance.shell.console("core:update", "--yes")
 
 
 CONTROLS: Final[tuple[Control, ...]] = (

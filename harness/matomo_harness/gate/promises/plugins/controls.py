@@ -24,10 +24,10 @@ def _add_a_plugin(deployment: Deployment) -> None:
     """Add a folder to the overlay, a line to config.ini.php, and one to the policy."""
     for place in ("plugins/Added", "/usr/src/matomo/plugins/Added"):
         in_web(f"mkdir {place}")(deployment)
-        deployment.shell.write(f"{place}/Added.php", ADDED_CODE, user="root")
-        deployment.shell.write(f"{place}/plugin.json", ADDED_DESCRIPTION, user="root")
+        deployment.instance.shell.write(f"{place}/Added.php", ADDED_CODE, user="root")
+        deployment.instance.shell.write(f"{place}/plugin.json", ADDED_DESCRIPTION, user="root")
     image_file(with_key("Plugins", "Plugins[]", "Added"))(deployment)
-    deployment.shell.console("core:clear-caches")
+    deployment.instance.shell.console("core:clear-caches")
     plugins = deployment.policy.section(Plugins)
     if plugins.active is not None:
         longer = plugins.model_copy(update={"active": (*plugins.active, "Added")})

@@ -82,7 +82,7 @@ def user_without(deployment: Deployment) -> None:
     """Somebody came before it was required, and has none."""
     sql(EARLY)(deployment)
     # As Matomo notes it: see versions.LAST_SEEN_IN_A_COLUMN.
-    database, column = deployment.database, versions.LAST_SEEN_COLUMN
+    database, column = deployment.instance.database, versions.LAST_SEEN_COLUMN
     if database.query("SHOW COLUMNS FROM {prefix}user LIKE %s", column):
         now = f"UPDATE {{prefix}}user SET {column} = NOW() WHERE login = 'early'"  # noqa: S608  ours
         database.query(now)
@@ -177,7 +177,7 @@ MUTANTS.add(
 def one_secret(deployment: Deployment) -> None:
     """Two people have one secret, by a copy of a row."""
     user("reader")(deployment)
-    deployment.database.query(
+    deployment.instance.database.query(
         "UPDATE {prefix}user SET twofactor_secret = %s", deployment.instance.account.secret
     )
 
@@ -209,7 +209,7 @@ def recovery_codes_of_tests(deployment: Deployment) -> None:
     # As plugins/TwoFactorAuth/config/test.php says it for them.
     dao = "Piwik\\Plugins\\TwoFactorAuth\\Dao\\RecoveryCode"
     said = f"<?php return ['{dao}RandomGenerator' => Piwik\\DI::autowire('{dao}StaticGenerator')];"
-    deployment.shell.write("plugins/TwoFactorAuth/config/config.php", said, user="root")
+    deployment.instance.shell.write("plugins/TwoFactorAuth/config/config.php", said, user="root")
 
 
 MUTANTS.add(

@@ -59,7 +59,7 @@ MUTANTS.add(
 @MUTANTS.mutant("secret_in_a_file", Location.VOLUME, "none_in_a_file", "C3", Topology.FULL_STACK)
 def _in_a_file(deployment: Deployment) -> None:
     """A password lies beside config.ini.php."""
-    deployment.shell.write("config/old.ini", deployment.full_stack.mail.password)
+    deployment.instance.shell.write("config/old.ini", deployment.full_stack.mail.password)
 
 
 @MUTANTS.mutant("secret_in_a_backup", Location.VOLUME, "none_in_a_file", "C3", Topology.FULL_STACK)
@@ -80,8 +80,8 @@ def _in_json(deployment: Deployment) -> None:
 
 
 def _beside_the_backup(deployment: Deployment, name: str, text: str) -> None:
-    deployment.shell.run("mkdir", "-p", BACKUP, user="root")
-    deployment.shell.write(f"{BACKUP}/{name}", text, user="root")
+    deployment.instance.shell.run("mkdir", "-p", BACKUP, user="root")
+    deployment.instance.shell.write(f"{BACKUP}/{name}", text, user="root")
 
 
 MUTANTS.add(
@@ -99,7 +99,7 @@ MUTANTS.add(
 def _in_a_log(deployment: Deployment) -> None:
     """A password is printed at a start."""
     secret = deployment.full_stack.mail.password
-    deployment.shell.run("sh", "-c", 'echo "$1" > /proc/1/fd/1', "sh", secret, user="root")
+    deployment.instance.shell.run("sh", "-c", 'echo "$1" > /proc/1/fd/1', "sh", secret, user="root")
 
 
 @MUTANTS.mutant(
@@ -112,7 +112,7 @@ def _in_a_log(deployment: Deployment) -> None:
 def _as_argument(deployment: Deployment) -> None:
     """A password is a program's argument."""
     secret = deployment.full_stack.mail.password
-    container = deployment.shell.container
+    container = deployment.instance.shell.container
     container.exec_run(["sh", "-c", "sleep 600; :", secret], detach=True, user="root")
 
 
@@ -121,4 +121,4 @@ def _as_argument(deployment: Deployment) -> None:
 )
 def _on_the_volume(deployment: Deployment) -> None:
     """A script in js/, for a number on the institution's home page, has the superuser's token in it."""
-    deployment.shell.write("js/visits.js", f"load('{deployment.instance.token}')")
+    deployment.instance.shell.write("js/visits.js", f"load('{deployment.instance.token}')")

@@ -25,8 +25,8 @@ def _commented(text: str) -> str:
 def _save(deployment: Deployment) -> None:
     """Have Matomo save its configuration, which is the same afterwards."""
     which = ("--section=General", "--key=gate_canary")
-    deployment.shell.console("config:set", *which, "--value=1")
-    deployment.shell.console("config:delete", *which)
+    deployment.instance.shell.console("config:set", *which, "--value=1")
+    deployment.instance.shell.console("config:delete", *which)
 
 
 CONTROLS: Final[tuple[Control, ...]] = (

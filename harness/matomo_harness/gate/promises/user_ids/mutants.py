@@ -220,12 +220,12 @@ MUTANTS.add(
 def _report_of_before(deployment: Deployment) -> None:
     """A dump brought a report back of a time when events had who is logged in for a name."""
     table = "{prefix}archive_blob_2024_01"
-    deployment.database.query(
+    deployment.instance.database.query(
         f"CREATE TABLE {table} (idarchive INT UNSIGNED NOT NULL, name VARCHAR(190) NOT NULL,"
         " idsite INT UNSIGNED, date1 DATE, date2 DATE, period TINYINT UNSIGNED,"
         " ts_archived DATETIME, value MEDIUMBLOB, PRIMARY KEY (idarchive, name))"
     )
-    deployment.database.query(
+    deployment.instance.database.query(
         f"INSERT INTO {table} VALUES (1, 'Events_name_action', 1, '2024-01-08', '2024-01-08', 1,"  # noqa: S608
         " '2024-01-09 01:00:00', %s)",
         zlib.compress(REPORT),

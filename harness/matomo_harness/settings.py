@@ -10,13 +10,15 @@ from pathlib import Path
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import versions
 
-ROOT = Path(__file__).resolve().parents[2]
-"""The checkout that this harness runs from."""
+_PARENT = Path(__file__).resolve().parents[2]
+ROOT = _PARENT if (_PARENT / "pyproject.toml").exists() else Path.cwd()
+"""The checkout that this harness runs from; of an installed one the directory that it is run in:
+what a person's stack keeps shall not go with an environment."""
 
 
 def _carried(name: str) -> Path:
     """Return a folder of the checkout, which a wheel carries inside the package."""
-    inside = Path(__file__).with_name(name)
+    inside = Path(__file__).resolve().with_name(name)
     return inside if inside.exists() else ROOT / name
 
 
@@ -26,8 +28,7 @@ IMAGE_DIRECTORY = _carried("image")
 COMPOSE_FILE = _carried("compose") / "compose.yml"
 """What is around it."""
 
-REPORTS = (ROOT if (ROOT / "pyproject.toml").exists() else Path.cwd()) / "reports"
-"""Of the checkout; of an installed harness in the directory that it is run in."""
+REPORTS = ROOT / "reports"
 
 WORKER_SECONDS = "worker_seconds"
 """Property of our tests in junit.xml: setup and call, without fixtures that others share."""

@@ -66,3 +66,28 @@ def test_what_is_explained_names_the_mutants_that_prove_a_check() -> None:
     assert told["mutants"] == named
     assert "Test traffic is sent and stored" in told["steps"]
     assert any("HARNESS_TOKEN" in it for it in told["needs"])
+
+
+@pytest.mark.parametrize(
+    ("word", "today"),
+    [
+        ("drift.options_are_the_policy_s", {"settings.options"}),
+        ("options_are_the_policy_s", {"settings.options"}),
+        (
+            "gui",
+            {
+                "operation.pages_say_words",
+                "operation.pages_run_without_errors",
+                "masking.browser_shows_the_mask",
+                "second_factors.browser_is_asked_for_a_code",
+            },
+        ),
+    ],
+)
+def test_a_name_of_the_release_before_chooses_what_it_is_now(word: str, today: set[str]) -> None:
+    assert {check.id for check in gate.chosen(word)} == today
+
+
+def test_an_area_of_the_release_before_chooses_all_of_its_checks() -> None:
+    assert len(gate.chosen("drift.*")) == len(gate.chosen("drift")) == 12
+    assert len(gate.chosen("configuration")) == 39

@@ -166,3 +166,26 @@ def test_only_a_policy_of_the_release_before_is_migrated(tmp_path: Path) -> None
 def test_a_policy_of_the_release_before_is_refused_with_the_way_out() -> None:
     with pytest.raises(WrongInputError, match="matomo-harness policy migrate"):
         read_policy(FORMER)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ("[login]", "[[login]]", r"\[login\] to be a table"),
+        ("from_browser = false", "from_browser = 'no'", "from_browser to be true or false"),
+        ("user_ids_stored = false", "user_ids_kept = false", "unknown: user_ids_kept"),
+    ],
+)
+def test_what_cannot_be_migrated_is_named(
+    tmp_path: Path, before: str, after: str, complaint: str
+) -> None:
+    text = FORMER.read_text()
+    assert before in text
+    with pytest.raises(WrongInputError, match=complaint):
+        migrated(written(tmp_path, text.replace(before, after)))
+
+
+def test_a_mask_of_no_byte_promised_nothing(tmp_path: Path) -> None:
+    text = FORMER.read_text().replace("masked_bytes = 2", "masked_bytes = 0")
+    promised = read_policy(written(tmp_path, migrated(written(tmp_path, text))))
+    assert promised.section(Masking).bytes is None

@@ -385,3 +385,30 @@ def test_instances_do_not_wait_for_each_other() -> None:
 
     with ThreadPoolExecutor(2) as pool:
         assert set(pool.map(lambda it: it.value, [Waiting(), Waiting()])) == {0, 1}
+
+
+def test_ctrl_c_in_a_step_is_no_error_of_a_check() -> None:
+    class Interrupted(Step):
+        """Somebody ends the run."""
+
+        def __init__(self) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Context(target()).get(Interrupted)
+
+
+def test_the_steps_of_a_parameter_that_will_be_none_are_not_performed() -> None:
+    def looking(_probe: Probe | None) -> Finding:
+        return holds(_probe is None, "none", _probe)
+
+    assert run_on(target(), check("a", looking))["test.a"].status is Status.PASSED
+    assert DONE == []
+
+
+def test_parameters_by_keyword_alone_are_refused() -> None:
+    def looking(*, sent: Sent) -> Finding:
+        return holds(bool(sent), "", "")
+
+    with pytest.raises(TypeError, match="by position"):
+        needs_of(looking)

@@ -113,3 +113,18 @@ def test_a_mistake_in_a_waiver_is_named(tmp_path: Path, text: str, complaint: st
 def test_a_waiver_of_a_check_that_there_is_not_is_refused() -> None:
     with pytest.raises(WrongInputError, match=r"no\.such"):
         require_known([waiver("no.such")], ALL, FORMER_IDS)
+
+
+def test_two_waivers_of_one_check_are_refused_whatever_it_is_called(tmp_path: Path) -> None:
+    former, today = renamed().formerly[0], renamed().id
+    text = WAIVER.format(check=former) + WAIVER.format(check=today)
+    (tmp_path / "waivers.toml").write_text(text)
+    with pytest.raises(WrongInputError, match=f"two for {today}"):
+        require_known(waivers_beside(tmp_path / "policy.toml"), ALL, FORMER_IDS)
+
+
+def test_every_problem_of_a_waiver_is_said(tmp_path: Path) -> None:
+    problems = {"a.b": "the waiver of x expired", "c.d": "the waiver of y is not used"}
+    document = report.write(Verdict((), problems), {}, tmp_path)
+    with pytest.raises(BrokenPromiseError, match=r"a\.b.*expired; c\.d.*not used"):
+        report.require_kept(document, tmp_path)

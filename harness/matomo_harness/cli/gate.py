@@ -124,8 +124,8 @@ def _print_result(result: "Result") -> None:
             f"[red]{result.status:5}[/red] {result.check.id}: expected {escape(result.expected)};"
             f" seen: {escape(result.seen)}"
         )
-    elif progress.console.is_terminal or result.status == "skip":
-        reason = f": {result.seen}" if result.status == "skip" else ""
+    elif progress.console.is_terminal or result.status in ("skip", "waived"):
+        reason = f": {result.seen}" if result.status in ("skip", "waived") else ""
         progress.console.print(f"{result.status:5} {result.check.id}[dim]{escape(reason)}[/dim]")
 
 
@@ -162,7 +162,7 @@ def explain(
 
 @app.command()
 def mutants(
-    only: Annotated[str, typer.Option(help="Parts of ids, or a promise: privacy, drift …")] = "",
+    only: Annotated[str, typer.Option(help="Parts of ids, or a promise: privacy, settings …")] = "",
     full: Annotated[
         bool,
         typer.Option("--full", help="Every check on every mutant, each control alone: a night."),

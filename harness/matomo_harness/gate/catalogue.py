@@ -9,7 +9,16 @@ from matomo_harness import policy
 from matomo_harness.gate import promises
 from matomo_harness.gate.core.check import Check
 from matomo_harness.gate.core.promise import Promise
-from matomo_harness.policy import POLICY_FILE, Gate, Policy, Section, files
+from matomo_harness.gate.core.verdict import require_known
+from matomo_harness.policy import (
+    POLICY_FILE,
+    Gate,
+    Policy,
+    Section,
+    Waiver,
+    files,
+    waivers_beside,
+)
 
 PROMISES: Final[tuple[Promise, ...]] = tuple(
     import_module(f"{promises.__name__}.{name}.checks").PROMISE for name in promises.NAMES
@@ -20,6 +29,15 @@ SECTIONS: Final[tuple[type[Section], ...]] = tuple(
 ALL: Final[tuple[Check, ...]] = tuple(check for promise in PROMISES for check in promise.checks)
 FORMER_IDS: Final = {former: check.id for check in ALL for former in check.formerly}
 """Ids of the release before, for one release, and what each is now."""
+
+
+def waivers_of(policy_file: Path) -> tuple[Waiver, ...]:
+    """Return the waivers beside the policy.
+
+    Raises:
+        WrongInputError: the file holds a mistake, or names a check that there is not.
+    """
+    return require_known(waivers_beside(policy_file), ALL, FORMER_IDS)
 
 
 def read_policy(path: Path = POLICY_FILE) -> Policy:

@@ -1,7 +1,8 @@
 """Choosing checks, and running those that a running instance allows: no engine is needed here."""
 
+import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from fnmatch import fnmatch
@@ -10,25 +11,19 @@ from typing import Any, Final
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.gate import remote, report
-from matomo_harness.gate.catalogue import ALL, FORMER_IDS, PROMISES, read_policy
+from matomo_harness.gate.catalogue import ALL, FORMER_IDS, PROMISES, read_policy, waivers_of
 from matomo_harness.gate.core import runner
 from matomo_harness.gate.core.check import Check
 from matomo_harness.gate.core.runner import Result
 from matomo_harness.gate.core.target import Target
-from matomo_harness.gate.core.verdict import require_known, verdict
-from matomo_harness.policy import Waiver, waivers_beside
+from matomo_harness.gate.core.verdict import verdict
+from matomo_harness.gate.promises import NAMES
+from matomo_harness.policy import Waiver
 from matomo_harness.progress import console
+from matomo_harness.redaction import redact
 from matomo_harness.settings import REPORTS
 
 DIRECTORY: Final = REPORTS / "gate"
-FORMER_PROMISES: Final[Mapping[str, str]] = {
-    "configuration": "environment secrets transport settings operation backup mail",
-    "drift": "settings code",
-    "two_factors": "second_factors",
-    "gui": "operation",
-}
-"""Areas of the release before, and the promises that have most of their checks now."""
-
 OnResult = Callable[[Result], None]
 
 
@@ -42,9 +37,11 @@ def chosen(pattern: str) -> list[Check]:
         WrongInputError: nothing has such a name; `seen` has those that are nearest.
     """
     words = [name for word in pattern.split() for name in _of_today(word)]
-    found = [check for check in ALL if not words or any(_is_named(check, word) for word in words)]
+    found = [
+        check for check in ALL if not words or any(_is_named(check.id, word) for word in words)
+    ]
     for word in words:
-        if not any(_is_named(check, word) for check in found):
+        if not any(_is_named(check.id, word) for check in found):
             raise WrongInputError(
                 expected="a check's id, a part of it or a pattern, or a promise: "
                 + ", ".join(promise.name for promise in PROMISES),
@@ -56,18 +53,23 @@ def chosen(pattern: str) -> list[Check]:
 
 def _of_today(word: str) -> list[str]:
     """Return the names that `word` of the release before has now, and say so."""
-    now = FORMER_IDS.get(word) or FORMER_PROMISES.get(word)
+    areas = {former.partition(".")[0] for former in FORMER_IDS}
+    is_former_area = word in areas and word not in NAMES
+    if not is_former_area and any(_is_named(check.id, word) for check in ALL):
+        return [word]
+    now = [new for former, new in FORMER_IDS.items() if _is_named(former, word, areas)]
     if not now:
         return [word]
-    console.print(f"{word} is called {now} now; the old name is taken for one release.")
-    return now.split()
+    names = ", ".join(now[:3]) + (f" and {len(now) - 3} more" if len(now) > 3 else "")
+    console.print(f"{word} is {names} now; the old name is taken for one release.")
+    return now
 
 
-def _is_named(check: Check, word: str) -> bool:
+def _is_named(check: str, word: str, promises: Collection[str] = NAMES) -> bool:
     # `mail` is a promise, and part of the name of checks that prove another one.
-    if any(promise.name == word for promise in PROMISES):
-        return check.promise == word
-    return fnmatch(check.id, word if "." in word else f"*{word}*")
+    if word in promises:
+        return check.partition(".")[0] == word
+    return fnmatch(check, word if "." in word else f"*{word}*")
 
 
 def _nearest(word: str) -> list[str]:
@@ -103,13 +105,14 @@ def of_address(
     return run_checks(target, waivers, on_result, checks, at_once=1)
 
 
-def waivers_of(policy_file: Path) -> tuple[Waiver, ...]:
-    """Return the waivers beside the policy.
-
-    Raises:
-        WrongInputError: the file holds a mistake, or names a check that there is not.
-    """
-    return require_known(waivers_beside(policy_file), ALL, FORMER_IDS)
+def _as_it_counts(result: Result, target: Target, waivers: Sequence[Waiver]) -> Result:
+    """Return `result` with what waivers and `[gate] required` make of it, and without a secret."""
+    (counted,) = verdict([result], target.policy, waivers).results
+    return dataclasses.replace(
+        counted,
+        expected=redact(counted.expected, target.secrets),
+        seen=redact(counted.seen, target.secrets),
+    )
 
 
 def run_checks(
@@ -125,10 +128,14 @@ def run_checks(
     Args:
         target: what is checked.
         waivers: of checks that may fail.
-        on_result: called with each result as it comes.
+        on_result: called with each result as it comes, as it counts and without a secret.
         checks: those to run.
         at_once: how many of them run side by side.
     """
-    results = runner.run(target, checks, on_result, at_once=at_once)
+
+    def on_raw_result(result: Result) -> None:
+        on_result(_as_it_counts(result, target, waivers))
+
+    results = runner.run(target, checks, on_raw_result, at_once=at_once)
     judged = verdict(results, target.policy, waivers)
     return report.write(judged, target.about, DIRECTORY, target.secrets)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from matomo_harness.gate.catalogue import ALL, read_policy
+from matomo_harness.gate.catalogue import ALL, read_policy, waivers_of
 from matomo_harness.gate.core.check import Check
-from matomo_harness.operate.gate import OnResult, run_checks, waivers_of
+from matomo_harness.operate.gate import OnResult, run_checks
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, targets
 from matomo_harness.runtime.golden import golden

@@ -10,11 +10,12 @@ from typing import Final
 
 from matomo_harness.progress import console
 from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime.description import SERVICES_DIRECTORY
 from matomo_harness.runtime.golden import golden
 from matomo_harness.runtime.images import BaseUnavailableError
 from matomo_harness.settings import Settings
 
-SERVICES: Final = ("load-balancer", "mail", "clock")
+SERVICES: Final = tuple(sorted(folder.name for folder in SERVICES_DIRECTORY.iterdir()))
 """The emulated services whose images are built here."""
 
 

@@ -100,6 +100,8 @@ def read(path: Path = DEPLOYMENT_FILE) -> Deployment:
     Raises:
         WrongInputError: not TOML, a key that is unknown or missing, or a number that cannot be.
     """
+    if (former := path.with_name("task.toml")).exists():
+        raise files.mistake(former, "no file any more: deployment.toml has its keys", str(former))
     document, _ = files.document(path)
     try:
         return Deployment.model_validate(document)

@@ -81,17 +81,14 @@ def gate_on(golden: "Golden", run: "Run", policy_file: Path, checks: Iterable["C
     Raises:
         HarnessError: the policy holds a mistake, or a container does not come up.
     """
-    from matomo_harness.gate.catalogue import ALL, FORMER_IDS, read_policy
+    from matomo_harness.gate.catalogue import read_policy, waivers_of
     from matomo_harness.gate.core.runner import Runner
-    from matomo_harness.gate.core.verdict import require_known
-    from matomo_harness.policy import waivers_beside
     from matomo_harness.runtime import targets
     from matomo_harness.runtime.shared import shared_production
 
-    promised = read_policy(policy_file)
+    promised, waivers = read_policy(policy_file), waivers_of(policy_file)
     production = shared_production(golden, run, "gate")
     looked_at = targets.of_production(production, promised)
-    waivers = require_known(waivers_beside(policy_file), ALL, FORMER_IDS)
     runner = Runner(looked_at, checks)
     return Gate(production, runner, run, tuple(looked_at.secrets), waivers)
 
@@ -152,11 +149,12 @@ class PolicyFile(pytest.File):
         Raises:
             CollectError: the file holds a mistake, or the extra `docker` is missing.
         """
-        from matomo_harness.gate.catalogue import ALL, read_policy
+        from matomo_harness.gate.catalogue import ALL, read_policy, waivers_of
 
         try:
             require_engine_libraries()  # once here, and not by each item
             read_policy(self.path)
+            waivers_of(self.path)
         except HarnessError as error:
             raise self.CollectError(
                 f"expected {error.expected}; seen: {error.seen}; next: {error.next_command}"
@@ -175,6 +173,8 @@ class CheckItem(pytest.Item):
     def __init__(self, *, check: "Check", **arguments: Any) -> None:
         super().__init__(**arguments)
         self.check = check
+        # For -k, for one release.
+        self.extra_keyword_matches.update(check.formerly)
         for mark in group_of(check):
             self.add_marker(mark)
 
@@ -210,15 +210,17 @@ def require_kept(gate: Gate, check: "Check", config: pytest.Config) -> None:
 
     verdict = gate.verdict(check)
     (result,) = verdict.results
-    if problem := verdict.problems.get(check.id):
+    problem = verdict.problems.get(check.id, "")
+    if problem and result.status not in RED:
         raise BrokenCheckError(f"{check.id}: {problem}\n  next: edit waivers.toml")
     if result.status in (Status.SKIPPED, Status.NOT_PROMISED, Status.WAIVED):
-        pytest.skip(result.seen)
+        pytest.skip(redact(result.seen, gate.secrets))
     if result.status not in RED:
         return
     said = [check.sentence, f"expected {result.expected}", f"  seen: {result.seen}"]
     if result.files:
         said.append(f"  evidence: {_write(result, gate.secrets, config)}")
+    said += [f"  waiver: {problem}"] if problem else []
     said.append(f"  remedy: {check.remedy}")
     said.append(f"  next: matomo-harness explain {check.id}")
     raise BrokenCheckError(redact("\n".join(said), gate.secrets))

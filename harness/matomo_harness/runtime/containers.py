@@ -21,9 +21,10 @@ from matomo_harness.errors import HarnessError, MachineCannotError
 from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
+from matomo_harness.policy import deployment
 from matomo_harness.runtime import description
 from matomo_harness.runtime.certificates import Certificate, loopback_tls
-from matomo_harness.runtime.description import Service
+from matomo_harness.runtime.description import Service, require_supported
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.reaper import Run, this_process
 from matomo_harness.runtime.shell import ANSWER_SECONDS, MatomoShell, wait_for_answer, wait_for_web
@@ -193,6 +194,7 @@ class EmulatedService(HarnessContainer):
         certificate: Certificate,
         run: Run | None = None,
     ) -> None:
+        require_supported(service)
         self.port, *more = service.ports or (0,)
         self.more_ports = tuple(more)
         files = tls_files(service, certificate)
@@ -200,6 +202,8 @@ class EmulatedService(HarnessContainer):
         if not service.ports:
             self.ports = {}
         self.with_envs(**service.environment)
+        for path in service.tmpfs:
+            self.with_tmpfs_mount(path)
         if service.command:
             self.with_command(list(service.command))
 
@@ -311,8 +315,6 @@ class MatomoContainer(HarnessContainer):
         options: further ones of the engine's create call.
     """
 
-    port = 80
-
     def __init__(
         self,
         image: str,
@@ -326,6 +328,7 @@ class MatomoContainer(HarnessContainer):
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         described = description.read({}).services["matomo"]
+        self.port = deployment.read().web.port
         super().__init__(image, network, alias, run, **{**UNATTENDED, **options})
         self.with_tmpfs_mount(WEB_ROOT, "exec")
         if authority:

@@ -20,7 +20,7 @@ from matomo_harness.policy import deployment
 from matomo_harness.settings import COMPOSE_FILE
 
 VARIABLE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-PORT: Final = re.compile(r"(?:.*:)?(\d+)$")
+PORT: Final = re.compile(r"(?:.*:)?(\d+)")
 """The last of `address:published:target`."""
 SERVICES_DIRECTORY: Final = Path(__file__).with_name("services")
 """A folder for each emulated service: its Dockerfile, and a README that says what it leaves out."""
@@ -43,6 +43,7 @@ class Service:
         tmpfs: paths in memory.
         ports: that are published, as the container has them.
         profiles: without one of these it is not started with the others.
+        keys: of its entry, as they are written.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Service:
     tmpfs: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
     profiles: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
     def variables(self, *prefixes: str) -> dict[str, str]:
         """Return the variables whose names begin with one of `prefixes`."""
@@ -88,10 +90,13 @@ def read(values: Mapping[str, str], path: Path = COMPOSE_FILE) -> Description:
     """
     document = _document(path)
     known = {**deployment.read().variables, **values}
-    services = {
-        name: _service(name, _filled(service, known))
-        for name, service in document["services"].items()
-    }
+    try:
+        services = {
+            name: _service(name, _filled(service, known))
+            for name, service in document["services"].items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _unreadable(path, f"{type(error).__name__}: {error}") from error
     return Description(services, tuple(document.get("x-certificate-names", ())))
 
 
@@ -101,22 +106,45 @@ def _document(path: Path) -> dict[str, Any]:
         document: dict[str, Any] = yaml.safe_load(path.read_text())
         document["services"].items()
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise WrongInputError(
-            expected=f"{path.name} to describe services",
-            seen=str(error),
-            next_command=f"docker compose --file {path} config",
-        ) from error
+        raise _unreadable(path, str(error)) from error
     return document
+
+
+def _unreadable(path: Path, seen: str) -> WrongInputError:
+    return WrongInputError(
+        expected=f"{path.name} to describe services",
+        seen=seen,
+        next_command=f"docker compose --file {path} config",
+    )
 
 
 def _filled(value: Any, values: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        return VARIABLE.sub(lambda found: values.get(found[1]) or found[2] or found[0], value)
+        filled = VARIABLE.sub(lambda found: _value(found, values), value)
+        return filled.replace("$$", "$")
     if isinstance(value, list):
         return [_filled(one, values) for one in value]
     if isinstance(value, dict):
         return {key: _filled(one, values) for key, one in value.items()}
     return value
+
+
+def _value(found: re.Match[str], values: Mapping[str, str]) -> str:
+    if given := values.get(found[1]):
+        return given
+    return found[0] if found[2] is None else found[2]
+
+
+def _text(value: Any) -> str:
+    """Return a scalar as Compose hands it on."""
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+
+
+def _variables(said: Any) -> dict[str, str]:
+    if isinstance(said, list):
+        pairs = (str(one).partition("=") for one in said)
+        return {name: value for name, _, value in pairs}
+    return {name: _text(value) for name, value in (said or {}).items()}
 
 
 def _service(name: str, said: Mapping[str, Any]) -> Service:
@@ -127,17 +155,22 @@ def _service(name: str, said: Mapping[str, Any]) -> Service:
         name=name,
         image=str(said["image"]),
         command=tuple(shlex.split(command) if isinstance(command, str) else map(str, command)),
-        environment={key: str(value) for key, value in said.get("environment", {}).items()},
+        environment=_variables(said.get("environment")),
         files={
             target: source.removeprefix(certificates)
             for source, target in mounts
             if source.startswith(certificates)
         },
         volumes={target: source for source, target in mounts if re.fullmatch(r"\w[\w-]*", source)},
-        tmpfs=tuple(str(one).partition(":")[0] for one in said.get("tmpfs", [])),
+        tmpfs=tuple(str(one).partition(":")[0] for one in _list(said.get("tmpfs"))),
         ports=tuple(_port(one) for one in said.get("ports", [])),
         profiles=tuple(said.get("profiles", ())),
+        keys=tuple(said),
     )
+
+
+def _list(said: Any) -> list[Any]:
+    return said if isinstance(said, list) else [said] if said else []
 
 
 def _mounts(said: list[Any]) -> Iterator[tuple[str, str]]:
@@ -152,8 +185,33 @@ def _mounts(said: list[Any]) -> Iterator[tuple[str, str]]:
 def _port(said: Any) -> int:
     if isinstance(said, dict):
         return int(said["target"])
-    found = PORT.match(str(said))
-    return int(found[1]) if found else 0
+    found = PORT.fullmatch(str(said).removesuffix("/tcp"))
+    if not found:
+        raise ValueError(f"a port that is no single one: {said}")
+    return int(found[1])
+
+
+SUPPORTED: Final = (
+    *("image", "labels", "command", "environment", "volumes", "tmpfs", "ports", "profiles"),
+    *("depends_on", "mem_limit", "memswap_limit", "cpus", "stop_grace_period", "restart"),
+)
+"""Keys of an entry that tests start as Compose does, or that make no difference to them."""
+
+
+def require_supported(service: Service) -> None:
+    """Require that tests start `service` as its entry says.
+
+    Raises:
+        WrongInputError: its entry has a key, or a volume, that they would pass over.
+    """
+    others = [key for key in service.keys if key not in SUPPORTED]
+    others += [f"volumes: {name}" for name in service.volumes.values()]
+    if others:
+        raise WrongInputError(
+            expected=f"the entry of {service.name} in compose.yml to say what tests can start too",
+            seen=", ".join(others),
+            next_command="have its Dockerfile say it, or give it code in runtime/ (WITH_CODE)",
+        )
 
 
 def emulated(service: Service) -> str | None:

@@ -317,7 +317,7 @@ def _build_on_debian(stand_in: _StandIn, debian: Image, tag: str) -> Image:
         raise BaseUnavailableError(
             expected=f"to build the stand-in {stand_in.name} {stand_in.version} from Debian",
             seen=error.seen,
-            next_command=f"docker build {directory.relative_to(ROOT)}   (to see the whole log)",
+            next_command=f"docker build {os.path.relpath(directory)}   (to see the whole log)",
         ) from error
     return Image(tag, built.id, "stand-in")
 

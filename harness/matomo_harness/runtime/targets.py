@@ -37,6 +37,7 @@ def of_production(
             "database": production.mariadb.log,
             "load balancer": production.load_balancer.log,
             "mail relay": production.mail.log,
+            **{name: service.log for name, service in production.others.items()},
         },
         archive=lambda: production.archive().exit_code,
         web_task=lambda: tasks.task(production.matomo.get_wrapped_container()),

@@ -98,6 +98,8 @@ def parameters_of(asking: Any) -> dict[str, Parameter]:
     made_by = asking.__init__ if isinstance(asking, type) else asking  # type: ignore[misc]
     if made_by is object.__init__:
         return {}
+    if made_by.__code__.co_kwonlyargcount:
+        raise TypeError(f"{asking}: expected parameters that may be given by position")
     names = made_by.__code__.co_varnames[: made_by.__code__.co_argcount]
     hints = get_type_hints(made_by)
     return {name: _parameter(name, hints) for name in names if name != "self"}
@@ -214,8 +216,10 @@ class Context:
             try:
                 with within(STEP_SECONDS, f"the step '{title(kind)}'"):
                     outcome.set_result(self.call(kind))
-            except BaseException as error:  # noqa: BLE001  it is told to every check that needs it
+            except BaseException as error:
                 outcome.set_exception(error)
+                if not isinstance(error, Exception):
+                    raise  # Ctrl-C, or a test's time limit: it is for who runs all this
         cause = outcome.exception()
         if isinstance(cause, CannotTellError):
             raise CannotTellError(*cause.args) from cause

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final, TypeVar
 
 from matomo_harness.gate.core.check import Capability, Check, Finding, Group, Severity
-from matomo_harness.gate.core.context import Needs, needs_of
+from matomo_harness.gate.core.context import Needs, needs_of, parameters_of
 from matomo_harness.policy import Section
 
 Run = TypeVar("Run", bound=Callable[..., Finding])
@@ -62,7 +62,8 @@ class Promise:
         def take(run: Run) -> Run:
             needed = needs_of(run)
             capabilities = needed.capabilities | frozenset(needs)
-            changes = {Capability.CHANGE, Capability.LOGIN} & capabilities
+            own = _without_steps(run) | frozenset(needs)
+            changes = {Capability.CHANGE, Capability.LOGIN} & own
             self.checks.append(
                 Check(
                     id=f"{self.name}.{name}",
@@ -91,6 +92,13 @@ class Promise:
         if key not in fields:
             raise LookupError(f"[{self.name}] has no key {key}")
         return f"{self.name}.{key}"
+
+
+def _without_steps(run: Callable[..., Finding]) -> frozenset[Capability]:
+    """Return what `run` needs beside what its steps do, which are performed once for all checks."""
+    asked = [needs_of(parameter.kind) for parameter in parameters_of(run).values()]
+    own = (needed.capabilities for needed in asked if not needed.steps)
+    return frozenset[Capability]().union(*own)
 
 
 def _group_of(needed: Needs, capabilities: Collection[Capability]) -> Group | None:

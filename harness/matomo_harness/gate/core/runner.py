@@ -19,7 +19,12 @@ from matomo_harness.gate.core.check import (
     Group,
     Status,
 )
-from matomo_harness.gate.core.context import Context, StepFailedError
+from matomo_harness.gate.core.context import (
+    Context,
+    StepFailedError,
+    needs_of,
+    parameters_of,
+)
 from matomo_harness.gate.core.target import Target
 from matomo_harness.policy import Policy, is_promise
 from matomo_harness.time_limit import CLEAN_UP_SECONDS, within
@@ -106,9 +111,10 @@ class Runner:
     def _prepare(self, check: Check) -> None:
         for step in check.steps:
             self._context.get(step)
-        for step in check.possible_steps:
-            if self._context.has(step):
-                self._context.get(step)
+        for parameter in parameters_of(check.run).values():
+            if parameter.is_optional and self._context.has(parameter.kind):
+                for step in needs_of(parameter.kind).steps:
+                    self._context.get(step)
 
     def _looked(self, check: Check) -> tuple[Status, Finding]:
         """Run `check` in a thread of its own, which is left to itself where it cannot be ended."""

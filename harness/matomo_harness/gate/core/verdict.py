@@ -107,4 +107,11 @@ def require_known(
             seen=unknown,
             next_command="matomo-harness gate --list",
         )
+    names = [waiver.check for waiver in renamed]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise WrongInputError(
+            expected="one waiver for a check in waivers.toml",
+            seen=f"two for {twice}, one by its id of before",
+            next_command="edit waivers.toml beside the policy",
+        )
     return renamed

@@ -13,7 +13,7 @@ from matomo_harness.gate.mutants.changes import image_file, renamed, without_lin
 from matomo_harness.gate.promises.environment.checks import Environment
 from matomo_harness.matomo import ini, versions
 from matomo_harness.matomo.versions import Difference
-from matomo_harness.policy import Policy, promised
+from matomo_harness.policy import Policy
 from matomo_harness.settings import IMAGE_DIRECTORY
 
 CONFIG: Final = IMAGE_DIRECTORY / "config" / "config.ini.php"
@@ -153,7 +153,7 @@ def of_the_environment(variables: tuple[str, ...]) -> Iterator[Mutant]:
 
 def generated(policy: Policy) -> list[Mutant]:
     """Return all that run on a deployment, without those of which is known why they are none."""
-    variables = promised(policy.section(Environment).variables)
+    variables = policy.section(Environment).variables or ()
     return [
         mutant
         for mutant in (*of_the_file(), *of_the_environment(variables))

@@ -1,6 +1,7 @@
 """Visits whose numbers are known, the archiver, and what Matomo reports before and after it."""
 
 import re
+import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -28,6 +29,8 @@ OPEN_SEGMENT: Final = "actions>=1"
 MAILED: Final = ("VisitsSummary_get", "Actions_getPageUrls", "UserCountry_getCountry")
 DUE: Final = "Piwik\\Plugins\\CoreAdminHome\\Tasks.cleanupTrackingFailures"
 """A task of Matomo's own: refused hits are forgotten after two days."""
+LONGEST_WAIT: Final = 32 * 24 * 3600
+"""Seconds; Matomo knows hourly, daily, weekly and monthly tasks (core/Scheduler/Schedule)."""
 TASK: Final = r's:\d+:"([^"]+)";i:(\d+);'
 """Of the timetable, PHP's serialize of names and of moments in seconds since 1970."""
 OLD_SITE: Final = 8_999_999
@@ -212,8 +215,10 @@ def _make_a_task_due(database: Database) -> None:
         "SELECT option_value AS value FROM {prefix}option"
         " WHERE option_name = 'TaskScheduler.timetable'"
     )
-    # The others stay: that none of them is put off is another check's to see.
-    tasks = dict(re.findall(TASK, "".join(str(row["value"]) for row in rows))) | {DUE: "1"}
+    tasks = dict(re.findall(TASK, "".join(str(row["value"]) for row in rows)))
+    # What is put off stays so: that none is, is another check's to see, and it may come later.
+    if int(tasks.get(DUE, 0)) <= time.time() + LONGEST_WAIT:
+        tasks[DUE] = "1"
     listed = "".join(f's:{len(name)}:"{name}";i:{moment};' for name, moment in tasks.items())
     database.query(
         "REPLACE INTO {prefix}option (option_name, option_value, autoload)"

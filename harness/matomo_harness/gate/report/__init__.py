@@ -65,10 +65,10 @@ def require_kept(document: Mapping[str, Any], directory: Path) -> None:
             seen=f"{len(broken)} broken, the first: {first['seen']}",
             next_command=f"open {directory / 'index.html'}",
         )
-    for check, problem in document["waivers"].items():
+    if problems := document["waivers"]:
         raise BrokenPromiseError(
-            expected=f"a waiver of {check} that holds and is needed",
-            seen=problem,
+            expected="waivers that hold and are needed",
+            seen="; ".join(f"{check}: {problem}" for check, problem in problems.items()),
             next_command="edit waivers.toml beside the policy",
         )
 

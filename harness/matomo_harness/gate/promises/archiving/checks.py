@@ -21,9 +21,11 @@ from matomo_harness.gate.core.target import Services
 from matomo_harness.gate.probes.pages import SuperuserPages
 from matomo_harness.gate.probes.php import Php, require_program
 from matomo_harness.gate.probes.reports import (
+    LONGEST_WAIT,
     OLD_SITE,
     OPEN_SEGMENT,
     SEGMENT,
+    TASK,
     ZONES,
     ArchiverRun,
     Archives,
@@ -76,8 +78,6 @@ ARCHIVER: Final = "matomo-archive"
 """Of the image (image/bin/matomo-archive): core:archive as the web server's user."""
 AGES: Final = ("today", "week", "month", "year")
 """Of archives, in the names of keys in [General]."""
-LONGEST_WAIT: Final = 32 * 24 * 3600
-"""Seconds; Matomo knows hourly, daily, weekly and monthly tasks (core/Scheduler/Schedule)."""
 BY_SCHEDULE: Final = (
     "Set enable_browser_archiving_triggering = 0, browser_archiving_disabled_enforce = 1 and"
     " enable_general_settings_admin = 0 in [General]."
@@ -90,7 +90,6 @@ COUNTED: Final = (
 
 
 @PROMISE.check(
-    # The first of all, as the step that runs the archiver writes this row anew.
     "no_task_is_put_off",
     formerly="drift.no_task_is_put_off",
     proves=ALWAYS,
@@ -106,7 +105,7 @@ def no_task_is_put_off(database: Database) -> Finding:
         " WHERE option_name = 'TaskScheduler.timetable'"
     )
     last = time.time() + LONGEST_WAIT
-    tasks = re.findall(r's:\d+:"([^"]+)";i:(\d+);', "".join(str(row["value"]) for row in rows))
+    tasks = re.findall(TASK, "".join(str(row["value"]) for row in rows))
     return nothing("task put off", [name for name, when in tasks if int(when) > last])
 
 
@@ -456,9 +455,15 @@ def _at_work(container: MatomoContainer, counted: CountedVisits, done: str, then
 # -- the settings ---------------------------------------------------------------------------------
 
 
-def _is_at_least(least: int, setting: object) -> bool:
-    """Whether a setting is a number, and no smaller; one that is missing or a list is none."""
-    return str(setting).isdecimal() and int(str(setting)) >= least
+def _is_at_least(least: int, limit: object) -> bool:
+    """Whether a limit is a number and no smaller, or none at all; missing or a list it is no number.
+
+    With 0 and below Matomo keeps every row (core/DataTable/Filter/Truncate.php).
+    """
+    text = str(limit)
+    if not text.removeprefix("-").isdecimal():
+        return False
+    return int(text) <= 0 or int(text) >= least
 
 
 def _is_at_most(most: int, setting: object) -> bool:

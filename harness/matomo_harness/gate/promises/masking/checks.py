@@ -34,7 +34,7 @@ class Masking(Section, table="masking"):
 
     bytes: int | None = Field(
         default=None,
-        ge=0,
+        ge=1,
         le=4,
         description="At least so many bytes of every IPv4 address are zeroed before it is stored"
         " (of an IPv6 address 8, 10, 13, 16).",
@@ -58,6 +58,7 @@ ON_THE_PAGE: Final = (
     "Set Administration, Privacy, Anonymize data to the policy's bytes, and see what wrote the"
     " options PrivacyManager.ipAnonymizerEnabled and .ipAddressMaskLength."
 )
+QUEUED: Final = "Set bulk_requests_require_authentication = 0 in [Tracker]."
 PROXY: Final = (
     "Name the load balancer's header in proxy_client_headers[] of [General], and keep"
     " proxy_ip_read_last_in_list on."
@@ -125,7 +126,7 @@ for _name, _whose, _word in (
         sentence=f"{_whose} is stored without its last bytes.",
         proves="bytes",
         severity=Severity.CRITICAL,
-        remedy=PROXY,
+        remedy=f"{ON_THE_PAGE} {QUEUED if _word == 'queued' else PROXY}",
         failure_mode="P1",
         needs=[Capability.CHANGE],
     )(_that_came(_word))
@@ -265,7 +266,8 @@ def visits_log_shows_no_more(traffic: Traffic) -> Finding:
     "no_visit_keeps_more",
     proves="bytes",
     severity=Severity.CRITICAL,
-    remedy="Have Matomo anonymize the visits of before: console privacymanager:anonymize-some-raw-data.",
+    remedy="Have Matomo anonymize the visits of before: console privacymanager:anonymize-some-raw-data;"
+    " drop copies of their table.",
     failure_mode="P12",
 )
 def no_visit_keeps_more(

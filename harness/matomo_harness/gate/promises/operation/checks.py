@@ -79,7 +79,7 @@ def configuration_is_closed_to_others(container: MatomoContainer) -> Finding:
 
 @PROMISE.check(
     "half_saved_file_opens_no_installer",
-    proves="configuration_on_a_volume",
+    proves=ALWAYS,
     severity=Severity.HIGH,
     remedy="Bring config/common.config.ini.php back, with enable_installer = 0 in [General].",
     failure_mode="C15",

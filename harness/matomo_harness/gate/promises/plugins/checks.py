@@ -302,7 +302,7 @@ def each_answers(plugins: Plugins, api: Api) -> Finding:
 
 @PROMISE.check(
     "nobody_else_decides",
-    proves="may_decide",
+    proves=("may_decide", "second_factors.for_everybody", "masking.bytes"),
     severity=Severity.HIGH,
     remedy="Take the event out of the plugin's registerEvents(), or name the plugin in the policy's"
     " [plugins] may_decide once its code was read.",
@@ -310,7 +310,7 @@ def each_answers(plugins: Plugins, api: Api) -> Finding:
 )
 def nobody_else_decides(plugins: Plugins, php: Php) -> Finding:
     """No plugin but Matomo's own has a say in who gets in, what is masked and what is counted."""
-    may_decide, decisions = promised(plugins.may_decide), DECISIONS - {*plugins.allowed_events}
+    may_decide, decisions = plugins.may_decide or (), DECISIONS - {*plugins.allowed_events}
     deciding = [
         f"{name}: {event}"
         for name, events in php.facts["hooks"].items()

@@ -7,6 +7,7 @@ import requests
 from pydantic import Field
 
 from matomo_harness.gate.core.check import (
+    CannotTellError,
     Capability,
     Finding,
     Group,
@@ -219,8 +220,11 @@ def no_token_without_a_code(enrolled: EnrolledAccount, http: Http) -> Finding:
     failure_mode="A1",
     costly=True,
 )
-def password_alone_opens_nothing(http: Http, account: Account, pages: SuperuserPages) -> Finding:
+def password_alone_opens_nothing(
+    http: Http, account: Account, pages: SuperuserPages, promise: SecondFactors
+) -> Finding:
     """With name and password alone, remembered or not, the superuser gets nowhere but to the code's form."""
+    _require_a_second_factor(account, promise)
     remembered = http.web
     twofactor.log_in(remembered, account.login, account.password, remember=True)
     beyond = []
@@ -241,8 +245,11 @@ def password_alone_opens_nothing(http: Http, account: Account, pages: SuperuserP
     failure_mode="A6",
     costly=True,
 )
-def browser_is_asked_for_a_code(pages: SuperuserPages) -> Finding:
+def browser_is_asked_for_a_code(
+    pages: SuperuserPages, account: Account, promise: SecondFactors
+) -> Finding:
     """A person who logs in by the form is asked for a code after name and password."""
+    _require_a_second_factor(account, promise)
     asked = pages.in_a_browser.code_asked
     return holds(asked, "the code's form", "it" if asked else "Matomo, without a code")
 
@@ -256,8 +263,11 @@ def browser_is_asked_for_a_code(pages: SuperuserPages) -> Finding:
     failure_mode="A4",
     costly=True,
 )
-def wrong_code_is_refused(pages: SuperuserPages) -> Finding:
+def wrong_code_is_refused(
+    pages: SuperuserPages, account: Account, promise: SecondFactors
+) -> Finding:
     """A code that is none is refused."""
+    _require_a_second_factor(account, promise)
     page = Page(pages.without_a_code.get())
     if page.component != ASK:
         return same(ASK, page.component)
@@ -274,8 +284,11 @@ def wrong_code_is_refused(pages: SuperuserPages) -> Finding:
     " plugins/TwoFactorAuth/Controller.php back as the release has it.",
     failure_mode="A4",
 )
-def wrong_codes_are_counted(account: Account, pages: SuperuserPages, database: Database) -> Finding:
+def wrong_codes_are_counted(
+    account: Account, pages: SuperuserPages, database: Database, promise: SecondFactors
+) -> Finding:
     """A code that is none counts as a wrong login does: without that a million codes are soon tried."""
+    _require_a_second_factor(account, promise)
     guesses = "FROM {prefix}brute_force_log WHERE login = %s"
     last = f"SELECT COALESCE(MAX(id_brute_force_log), 0) AS last {guesses}"
     before = database.query(last, account.login)[0]["last"]
@@ -286,6 +299,16 @@ def wrong_codes_are_counted(account: Account, pages: SuperuserPages, database: D
     counted = database.query(last, account.login)[0]["last"] > before
     database.query(f"DELETE {guesses} AND id_brute_force_log > %s", account.login, before)
     return holds(counted, "a guess that is counted", "it" if counted else "none is")
+
+
+def _require_a_second_factor(account: Account, promise: SecondFactors) -> None:
+    """Require that `account` is asked for a code: whoever promises one to everybody has one.
+
+    Raises:
+        CannotTellError: it has no second factor, and none is promised.
+    """
+    if not account.secret and not promise.for_everybody:
+        raise CannotTellError("the superuser has no second factor, and none is promised")
 
 
 def _takes(web: Web, page: Page, code: str) -> bool:
@@ -432,8 +455,10 @@ def no_secret_is_an_example(database: Database) -> Finding:
     failure_mode="A6",
     needs=[Capability.CHANGE],
 )
-def recovery_codes_differ(database: Database, _second: SecondEnrolledAccount) -> Finding:
+def recovery_codes_differ(database: Database, second: SecondEnrolledAccount) -> Finding:
     """Nobody has a recovery code that another has as well, or more of them than Matomo gives."""
+    if not second.account.secret:
+        raise CannotTellError("a new account is asked for no second factor here")
     rows = database.query(
         "SELECT GROUP_CONCAT(login SEPARATOR ' and ') AS logins"
         " FROM {prefix}twofactor_recovery_code GROUP BY recovery_code"
@@ -458,8 +483,11 @@ def recovery_codes_differ(database: Database, _second: SecondEnrolledAccount) ->
     failure_mode="A1",
     needs=[Capability.CHANGE],
 )
-def code_of_another_opens_nothing(account: Account, second: SecondEnrolledAccount) -> Finding:
+def code_of_another_opens_nothing(
+    account: Account, second: SecondEnrolledAccount, promise: SecondFactors
+) -> Finding:
     """Who logs in where somebody has given a code is asked for his own."""
+    _require_a_second_factor(account, promise)
     page = twofactor.log_in(second.web, account.login, account.password)
     return same(ASK, page.component)
 

@@ -63,7 +63,12 @@ def salt_is_there(php: Php) -> Finding:
 def _of_the_environment(php: Php, file: ini.Ini) -> list[str]:
     """Passwords and the salt that the environment says, and `file` as well."""
     said = [(section, key) for section, key, _ in injected(php.facts).values() if key in KEYS]
-    return [f"[{section}] {key}" for section, key in said if any(file.texts(section, key))]
+    # Every line of it: one that a later line overrules stands in the file all the same.
+    return [
+        f"[{section}] {key}"
+        for section, key in said
+        if any(entry.text for entry in file.of(section, key))
+    ]
 
 
 @PROMISE.check(

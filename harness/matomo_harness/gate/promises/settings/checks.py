@@ -43,7 +43,9 @@ class Settings(Section, table="settings"):
     )
     visit_length_seconds: int = Field(
         default=1800,
-        ge=1,
+        # Between two visits of the test traffic are 54 minutes, within one up to 221 s.
+        ge=300,
+        le=3200,
         description="A visit ends after so many seconds without a hit, at most.",
     )
     trust_visitors_cookies: bool = Field(

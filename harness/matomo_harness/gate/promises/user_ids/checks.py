@@ -159,20 +159,21 @@ def no_visit_has_one(database: Database, container: MatomoContainer | None) -> F
 
 @PROMISE.check(
     "no_refused_hit_names_anybody",
-    proves="none_stored",
+    proves=("none_stored", "masking.bytes"),
     severity=Severity.CRITICAL,
     remedy="Delete the rows of the table tracking_failure, and name NoUserIds in Plugins[] of"
     " config.ini.php.",
     failure_mode="P12",
 )
-def no_refused_hit_names_anybody(database: Database) -> Finding:
+def no_refused_hit_names_anybody(database: Database, promise: UserIds) -> Finding:
     """No refused hit that Matomo keeps has a user id or an address in it, of before either."""
     rows = database.query("SELECT idsite, request_url AS hit FROM {prefix}tracking_failure")
+    telling = ("uid", "cip") if promise.none_stored else ("cip",)
     named = [
         f"{name} of site {row['idsite']}"
         for row in rows
         for name, value in parse_qsl(str(row["hit"]).partition("?")[2] or str(row["hit"]))
-        if name in ("uid", "cip") and not value.startswith("__")
+        if name in telling and not value.startswith("__")
     ]
     return nothing("user id or address", named)
 

@@ -2,6 +2,8 @@
 
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from matomo_harness.gate.core.check import Check, Status
 from matomo_harness.gate.core.runner import Result
 from matomo_harness.gate.core.verdict import Verdict, require_known, verdict
 from matomo_harness.policy import Gate, Policy, Waiver, waivers_beside
+from matomo_harness.pytest_plugin.gate import BrokenCheckError, require_kept
 
 TODAY = date(2026, 11, 28)
 CHECK = ALL[0]
@@ -128,3 +131,32 @@ def test_every_problem_of_a_waiver_is_said(tmp_path: Path) -> None:
     document = report.write(Verdict((), problems), {}, tmp_path)
     with pytest.raises(BrokenPromiseError, match=r"a\.b.*expired; c\.d.*not used"):
         report.require_kept(document, tmp_path)
+
+
+# -- as a test's message --------------------------------------------------------------------------
+
+
+def told(status: Status, seen: str, *waivers: Waiver) -> str:
+    """Return what pytest says of the check of these tests."""
+    found = verdict([Result(CHECK, status, "this", seen, 0.1)], Policy(), waivers, today=TODAY)
+    made: Any = SimpleNamespace(verdict=lambda _: found, secrets=("a-secret",))
+    with pytest.raises((BrokenCheckError, pytest.skip.Exception)) as raised:
+        require_kept(made, CHECK, SimpleNamespace())  # type: ignore[arg-type]
+    return str(raised.value)
+
+
+def test_a_waived_failure_tells_no_secret_as_a_skip() -> None:
+    said = told(Status.FAILED, "it has a-secret in it", waiver())
+    assert "a-secret" not in said
+    assert "waived by systems" in said
+
+
+def test_an_expired_waiver_hides_no_finding() -> None:
+    said = told(Status.FAILED, "that", waiver(until=date(2020, 1, 1)))
+    assert "seen: that" in said
+    assert "expired on 2020-01-01" in said
+    assert CHECK.remedy in said
+
+
+def test_an_unused_waiver_fails_the_test() -> None:
+    assert "is not used" in told(Status.PASSED, "this", waiver())

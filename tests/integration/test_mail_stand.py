@@ -33,7 +33,7 @@ class _Relay(MailContainer):
     @contextmanager
     def client(self, authority: Path | None = None) -> Iterator[smtplib.SMTP]:
         """One that has greeted; after STARTTLS where it is told whom to trust."""
-        port = self._get_exposed_port(SUBMISSION)
+        port = self.published(SUBMISSION)
         with smtplib.SMTP(LOOPBACK, port, local_hostname=NAME, timeout=PATIENCE) as client:
             client.ehlo()
             if authority:

@@ -27,7 +27,13 @@ from matomo_harness.runtime.certificates import Certificate, loopback_tls
 from matomo_harness.runtime.description import Service, require_supported
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.reaper import Run, this_process
-from matomo_harness.runtime.shell import ANSWER_SECONDS, MatomoShell, wait_for_answer, wait_for_web
+from matomo_harness.runtime.shell import (
+    ANSWER_SECONDS,
+    Answers,
+    MatomoShell,
+    ask_web,
+    wait_for_answer,
+)
 
 LOOPBACK: Final = "127.0.0.1"
 DATABASE_ALIAS: Final = "db"
@@ -159,7 +165,15 @@ class HarnessContainer(DockerContainer):
     @property
     def published_port(self) -> int:
         """The port on 127.0.0.1 that leads to the container's."""
-        return int(self._get_exposed_port(self.port))
+        return self.published(self.port)
+
+    def published(self, port: int) -> int:
+        """Return the port on 127.0.0.1 that leads to `port` of the container.
+
+        Not by Testcontainers' get_exposed_port: that waits for a container that has ended.
+        """
+        container_id = str(self.get_wrapped_container().id)
+        return int(self.get_docker_client().port(container_id, port))
 
     @property
     def log(self) -> str:
@@ -253,11 +267,11 @@ class MariaDBContainer(HarnessContainer):
         )
         self.with_command(list(arguments))
         self.with_tmpfs_mount(DATA_DIRECTORY, f"size={memory}" if memory else None)
+        self.waiting_for(Answers("the database", lambda: self.database.query("SELECT 1")))
 
     def start(self) -> Self:
-        """Start, and wait until it lets Matomo's user in."""
+        """Start, wait until it lets Matomo's user in, and have that user speak TLS where it can."""
         super().start()
-        wait_for_database(self.database, self.get_wrapped_container())
         if self._certificate:
             self.root.query(f"ALTER USER {DATABASE_USER}@'%' REQUIRE SSL")
         return self
@@ -339,12 +353,8 @@ class MatomoContainer(HarnessContainer):
         if arguments:
             self.with_command(["apache2-foreground", *arguments])
         self.with_envs(**{**described.variables(*OF_EVERY_MATOMO), **environment})
-
-    def start(self) -> Self:
-        """Start, and wait until the web server answers, whatever it answers."""
-        super().start()
-        wait_for_web(self.web, self.get_wrapped_container())
-        return self
+        # Whatever it answers: it may not be installed yet.
+        self.waiting_for(Answers("the web server", lambda: ask_web(self.web)))
 
     @property
     def web(self) -> Web:

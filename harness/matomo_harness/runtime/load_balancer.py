@@ -1,6 +1,6 @@
 """The load balancer of a test: an emulated Application Load Balancer (services/load-balancer)."""
 
-from typing import Final, Self
+from typing import Final
 
 from testcontainers.core.network import Network
 
@@ -9,7 +9,7 @@ from matomo_harness.runtime import description, images
 from matomo_harness.runtime.certificates import Certificate
 from matomo_harness.runtime.containers import HarnessContainer
 from matomo_harness.runtime.reaper import Run
-from matomo_harness.runtime.shell import wait_for_answer
+from matomo_harness.runtime.shell import Answers
 
 HTTPS: Final = 443
 HTTP: Final = 80
@@ -60,14 +60,8 @@ class LoadBalancer(HarnessContainer):
         self.with_envs(**{**described.environment, **chosen})
         if target_tls:
             self.with_envs(TARGET_OPTIONS="ssl verify none")
-
-    def start(self) -> Self:
-        """Start, and wait until it listens, whatever its target does."""
-        super().start()
-        wait_for_answer(
-            self.get_wrapped_container(), "the load balancer", lambda: self.http.ask("")
-        )
-        return self
+        # It listens, whatever its target does.
+        self.waiting_for(Answers("the load balancer", lambda: self.http.ask("")))
 
     @property
     def url(self) -> str:
@@ -82,4 +76,4 @@ class LoadBalancer(HarnessContainer):
     @property
     def http(self) -> Web:
         """A new conversation in clear text."""
-        return Web(f"http://localhost:{self._get_exposed_port(HTTP)}")
+        return Web(f"http://localhost:{self.published(HTTP)}")

@@ -12,6 +12,7 @@ from typing import Any, Final
 from docker.models.containers import Container
 from docker.utils.socket import frames_iter
 from tenacity import RetryCallState, RetryError, Retrying, stop_after_delay, wait_fixed
+from testcontainers.core.waiting_utils import WaitStrategy, WaitStrategyTarget
 
 from matomo_harness.errors import (
     BrokenPromiseError,
@@ -241,18 +242,47 @@ def wait_for_answer(container: Container, what: str, ask: Callable[[], object]) 
         ) from error
 
 
+class Answers(WaitStrategy):
+    """Testcontainers' wait at a start: until something answers, and no longer than it runs.
+
+    Args:
+        what: runs there, for the error.
+        ask: fails where there is no answer yet.
+    """
+
+    def __init__(self, what: str, ask: Callable[[], object]) -> None:
+        super().__init__()
+        self._what = what
+        self._ask = ask
+
+    def wait_until_ready(self, container: WaitStrategyTarget) -> None:
+        """Wait for the answer.
+
+        Raises:
+            MachineCannotError: the container stopped, or was silent for ANSWER_SECONDS.
+        """
+        wait_for_answer(container.get_wrapped_container(), self._what, self._ask)
+
+
 def wait_for_web(web: Web, container: Container) -> None:
     """Wait until the web server of `container` answers, and not a load balancer in its place.
 
     Raises:
         MachineCannotError: it stopped, or said nothing for ANSWER_SECONDS.
     """
+    wait_for_answer(container, "the web server", lambda: ask_web(web))
 
-    def ask() -> None:
-        # A static file: the first page of Matomo takes long, and its database may not be there.
-        web.ask("matomo.js").raise_for_status()
 
-    wait_for_answer(container, "the web server", ask)
+def ask_web(web: Web) -> None:
+    """Ask the web server for something that it has.
+
+    A static file: the first page of Matomo takes long, and its database may not be there.
+
+    Raises:
+        MachineCannotError: no answer.
+        HTTPError: it is no good one.
+    """
+    web.ask("matomo.js").raise_for_status()
 
 
 def while_alive(container: Container) -> Callable[[RetryCallState], bool]:

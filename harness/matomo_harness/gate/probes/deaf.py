@@ -5,6 +5,9 @@ and every container that starts beside it brings one: a page that is loading the
 half empty. No switch of Chromium's turns that off; without netlink (a seccomp filter, Linux) it
 hears of nothing and takes itself for online (AddressTrackerLinux::AbortAndForceOnline in its
 net/base/address_tracker_linux.cc).
+
+By ctypes: the bindings of libseccomp are not kept (pyseccomp's last release is of 2021), and in a
+network namespace of its own a browser has no way to the ports that are published here.
 """
 
 import ctypes

@@ -78,7 +78,7 @@ def test_every_emulated_service_says_what_it_does_not_imitate() -> None:
         assert "It does not imitate:" in (folder / "README.md").read_text(), folder.name
 
 
-def test_the_archiver_s_command_is_the_image_s() -> None:
+def test_the_archiver_runs_the_command_of_the_image() -> None:
     assert description.read({}).services["archiver"].command == archiver.command()
 
 

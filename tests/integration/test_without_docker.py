@@ -79,7 +79,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return made
 
 
-def test_the_wheel_asks_for_the_engine_s_libraries_by_its_extra_alone(tmp_path: Path) -> None:
+def test_the_wheel_asks_for_libraries_of_the_engine_by_its_extra_alone(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel.built(tmp_path)) as archive:
         (name,) = (one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
         asked = re.findall(r"Requires-Dist: ([\w-]+)(.*)", archive.read(name).decode())

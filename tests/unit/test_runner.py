@@ -20,7 +20,7 @@ from matomo_harness.gate.core.runner import Result, Runner, lanes
 from matomo_harness.gate.core.target import Http, Permissions, Target
 from matomo_harness.gate.probes import reports
 from matomo_harness.gate.probes.reports import ArchiverRun, Scheduler
-from matomo_harness.gate.probes.traffic import Traffic
+from matomo_harness.gate.probes.traffic import TestSite, Traffic
 from matomo_harness.matomo.database import Database
 from matomo_harness.policy import Policy, Section
 from matomo_harness.time_limit import TimeLimitError, seconds_left, within
@@ -277,6 +277,11 @@ def test_what_any_check_wants_archived_is_sent_before_the_archiver_runs(
     context = Context(target(permissions=ABLE), {Late})
     assert ArchiverRun(context, Archiver(), None).exit_code == 0
     assert DONE == ["late", "archived"], "and what no check wants is not sent"
+
+
+def test_counted_sites_are_made_after_those_that_test_traffic_goes_to() -> None:
+    """`gate --only archiving` counted the canaries of a site that was made too early."""
+    assert needs_of(reports.CountedVisits).steps == (TestSite, reports.CountedVisits)
 
 
 # -- what the policy promises ---------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.gate import remote, report
-from matomo_harness.gate.catalogue import ALL, FORMER_IDS, PROMISES, read_policy, waivers_of
+from matomo_harness.gate.catalogue import ALL, FORMER_IDS, read_policy, waivers_of
 from matomo_harness.gate.core import runner
 from matomo_harness.gate.core.check import Check
 from matomo_harness.gate.core.runner import Result
@@ -44,7 +44,7 @@ def chosen(pattern: str) -> list[Check]:
         if not any(_is_named(check.id, word) for check in found):
             raise WrongInputError(
                 expected="a check's id, a part of it or a pattern, or a promise: "
-                + ", ".join(promise.name for promise in PROMISES),
+                + ", ".join(NAMES),
                 seen=f"{word}; the nearest: {', '.join(_nearest(word)) or 'none'}",
                 next_command="matomo-harness gate --list",
             )

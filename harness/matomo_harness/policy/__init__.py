@@ -203,10 +203,8 @@ def waivers_beside(policy: Path) -> tuple[Waiver, ...]:
     try:
         waivers = _Waivers.model_validate(document).waiver
     except ValidationError as error:
-        seen = "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg'].lower()}" for one in error.errors()
-        )
-        raise files.mistake(path, "[[waiver]] with check, reason, owner and until", seen) from error
+        expected = "[[waiver]] with check, reason, owner and until"
+        raise files.mistake(path, expected, files.told(error)) from error
     checks = [waiver.check for waiver in waivers]
     if twice := next((check for check in checks if checks.count(check) > 1), None):
         raise files.mistake(path, "one waiver for a check", f"two for {twice}")

@@ -106,9 +106,6 @@ def read(path: Path = DEPLOYMENT_FILE) -> Deployment:
     try:
         return Deployment.model_validate(document)
     except ValidationError as error:
-        seen = "; ".join(
-            f"{'.'.join(map(str, one['loc']))}: {one['msg'].lower()}" for one in error.errors()
-        )
         raise files.mistake(
-            path, "port, command and limits of [web] and [archiver]", seen
+            path, "port, command and limits of [web] and [archiver]", files.told(error)
         ) from error

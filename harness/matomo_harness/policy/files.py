@@ -5,6 +5,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from matomo_harness.errors import WrongInputError
 
 
@@ -19,6 +21,13 @@ def document(path: Path) -> tuple[dict[str, Any], str]:
         return tomllib.loads(content.decode()), hashlib.sha256(content).hexdigest()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise mistake(path, "a readable TOML file", str(error)) from error
+
+
+def told(error: ValidationError) -> str:
+    """Return every mistake that pydantic found, each with its place in the file."""
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc']))}: {one['msg'].lower()}" for one in error.errors()
+    )
 
 
 def mistake(path: Path, expected: str, seen: str) -> WrongInputError:

@@ -11,7 +11,7 @@ from matomo_harness.gate.core.check import Capability, Group
 from matomo_harness.gate.core.context import Context, Step, StepFailedError
 from matomo_harness.gate.core.once import once
 from matomo_harness.gate.core.target import Services, Task
-from matomo_harness.gate.probes.traffic import RefusedHits, Sender, Traffic, new_site
+from matomo_harness.gate.probes.traffic import RefusedHits, Sender, TestSite, Traffic, new_site
 from matomo_harness.matomo import tracker, traffic
 from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.container import MatomoContainer
@@ -74,13 +74,14 @@ class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
     """Visits are sent whose reports are known.
 
     They are of two sites in time zones on both sides of this day, and of one that began yesterday:
-    the archiver makes a new segment's reports since a site's first day.
+    the archiver makes a new segment's reports since a site's first day. The test site is made
+    before: test traffic goes to every site that is there then, and these shall have none of it.
 
     Args:
         api: of a superuser.
     """
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, _site: TestSite) -> None:
         self._api = api
         self.sites = [
             Site(new_site(api, f"counted {zone}", zone), "https://discovery.example", zone)

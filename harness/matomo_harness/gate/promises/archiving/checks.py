@@ -1,6 +1,7 @@
 """Archiving: by schedule only, and to the last visit."""
 
 import re
+import shlex
 import time
 from collections.abc import Callable
 from typing import Final
@@ -39,7 +40,7 @@ from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Parameters
-from matomo_harness.policy import Names, Section, promised
+from matomo_harness.policy import Names, Section, deployment, promised
 
 
 class Archiving(Section, table="archiving"):
@@ -74,8 +75,6 @@ PROMISE: Final = Promise(
     "archiving", "Reports are made by schedule only, and count to the last visit.", Archiving
 )
 
-ARCHIVER: Final = "matomo-archive"
-"""Of the image (image/bin/matomo-archive): core:archive as the web server's user."""
 AGES: Final = ("today", "week", "month", "year")
 """Of archives, in the names of keys in [General]."""
 BY_SCHEDULE: Final = (
@@ -390,7 +389,8 @@ def second_run_changes_nothing(archiving: Archiving, run: SecondArchiverRun) -> 
     formerly="archiving.a_stop_is_passed_on",
     proves=ALWAYS,
     severity=Severity.MEDIUM,
-    remedy=f"Have {ARCHIVER} pass SIGTERM on to the whole process group of the archiver.",
+    remedy="Have the command of [archiver] in deployment.toml pass SIGTERM on to the whole process"
+    " group of the archiver.",
     failure_mode="R7",
     needs=[Capability.CHANGE],
 )
@@ -437,14 +437,15 @@ def _pids(pattern: str) -> str:
 
 def _at_work(container: MatomoContainer, counted: CountedVisits, done: str, then: str) -> list[str]:
     """Run the scheduled task and there, once it archives, `done` to its $pids; `then`."""
-    require_program(container, ARCHIVER)
+    command = deployment.read().archiver.command
+    require_program(container, command[0])
     site = counted.segmented
     period, yesterday = counted.moments(site)[0]
     # A day with visits: see versions.PROCESS_WITHOUT_VISITS.
     what = (f"--sites={site.id}", f"--dates={yesterday}", f"--periods={period}")
     container.console("core:invalidate-report-data", *what)
     script = (
-        f"{ARCHIVER} >/dev/null 2>&1 & task=$!;"
+        f"{shlex.join(command)} >/dev/null 2>&1 & task=$!;"
         f' until pids=$({_pids("climult[i]")}) && [ -n "$pids" ] && {done} 2>/dev/null; do'
         " kill -0 $task 2>/dev/null || { echo no archiver was seen >&2; exit 1; }; done;"
         f" {then}"
@@ -536,18 +537,21 @@ def killed_is_taken_up_again(archiving: Archiving, php: Php) -> Finding:
     "failure_is_told",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy=f"Have {ARCHIVER} end with the exit code of core:archive.",
+    remedy="Have the command of [archiver] in deployment.toml end with the exit code of"
+    " core:archive.",
     failure_mode="R8",
     costly=True,
 )
 def failure_is_told(container: MatomoContainer) -> Finding:
     """The scheduled task ends with another exit code than 0 where the archiver does."""
+    command = deployment.read().archiver.command
     script = (
-        f"command -v {ARCHIVER} >/dev/null || exit 0; {ARCHIVER} --no-such-option 2>&1 || echo $?"
+        f"command -v {command[0]} >/dev/null || exit 0;"
+        f" {shlex.join(command)} --no-such-option 2>&1 || echo $?"
     )
     said = container.run("sh", "-c", script, user="root").split()
     if not said:
-        raise CannotTellError(f"the image has no {ARCHIVER}")
+        raise CannotTellError(f"the image has no {command[0]}")
     failed = said[-1].isdigit()
     return holds(failed, "another exit code than 0", said[-1] if failed else "0")
 

@@ -7,6 +7,8 @@ CODE: Final = "/usr/src/matomo"
 """Of the image; every task copies it to the web root."""
 SEED: Final = "/usr/src/matomo-config/config.ini.php"
 """Of the image; the first task of a new volume copies it to config/."""
+ADDED: Final = "/golden/added.ini"
+"""Of the harness's own images: what it added to config.ini.php; there is none anywhere else."""
 
 
 class MatomoContainer(Protocol):

@@ -173,7 +173,7 @@ def _build(image: Image, database_image: Image, key: str) -> None:
         _dockerfile(
             context,
             f"FROM {image.reference}",
-            "COPY start-matomo php.ini web-command /golden/",
+            "COPY start-matomo php.ini added.ini web-command /golden/",
             "COPY cli.ini /golden/cli/",
             f"RUN mkdir {COMPILED} && chown www-data:www-data {COMPILED}",
             f"ENTRYPOINT {json.dumps(entrypoint)}",
@@ -264,6 +264,9 @@ def _first_settings(shell: MatomoShell, passwords: Passwords, salt: str) -> str:
     """
     text = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true") or ini.HEADER
     text = ini.with_key(text, "database", "dbname", SCHEMA)
+    if ini.read(text).text("General", "password_hash_algorithm") is None:
+        for entry in ini.read((FILES / "added.ini").read_text()).entries:
+            text = ini.with_key(text, entry.section, entry.name, entry.text)
     if _reads_environment(text):
         return text
     connection = {

@@ -16,7 +16,7 @@ from matomo_harness.gate.promises.accounts.checks import Accounts
 from matomo_harness.gate.promises.archiving.checks import Archiving
 from matomo_harness.gate.promises.masking.checks import Masking
 from matomo_harness.matomo import ini
-from matomo_harness.matomo.container import SEED, MatomoContainer
+from matomo_harness.matomo.container import ADDED, SEED, MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.policy import Names, Section, promised
 
@@ -103,7 +103,7 @@ OF_THE_INSTALLATION: Final = (
     ("General", "installation_in_progress"),
     ("General", "instance_id"),
 )
-DEFAULTS: Final = ("config/global.ini.php", "config/common.config.ini.php")
+DEFAULTS: Final = ("config/global.ini.php", "config/common.config.ini.php", ADDED)
 
 SETTINGS: Final = (
     *("PrivacyManager.", "delete_", "enableBrowserTriggerArchiving", "todayArchiveTimeToLive"),

@@ -16,7 +16,7 @@ from matomo_harness.matomo.web import Web
 from matomo_harness.operate import schedule
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
-from matomo_harness.settings import OWNER_LABEL, ROOT, Settings, project_name
+from matomo_harness.settings import OWNER_LABEL, ROOT, RunSettings, project_name
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Checkout:
     """A copy of this checkout, and so a local stack of its own."""
 
     root: Path
-    settings: Settings
+    settings: RunSettings
 
     def environment(self, **changes: str) -> dict[str, str]:
         """Return what leads a command to this copy."""
@@ -98,7 +98,7 @@ def copied(directory: Path) -> Iterator[Checkout]:
     )
     shutil.copytree(ROOT, root, ignore=left_out)
     settings = dataclasses.replace(
-        Settings.from_environment(), port=free_port(), http_port=free_port()
+        RunSettings.from_environment(), port=free_port(), http_port=free_port()
     )
     try:
         yield Checkout(root, settings)

@@ -7,27 +7,27 @@ import pytest
 from matomo_harness.matomo import versions
 from matomo_harness.pytest_plugin import SharedServers
 from matomo_harness.runtime import images
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import Golden, golden
 from matomo_harness.runtime.images import BaseUnavailableError, Image
-from matomo_harness.runtime.production import Production
-from matomo_harness.settings import Settings, every_version
+from matomo_harness.settings import RunSettings, every_version
 
 pytest_plugins = ["pytester", "tests.sizes"]
 
 
-def _name(settings: Settings) -> str:
+def _name(settings: RunSettings) -> str:
     return settings.matomo_version if settings.chooses_base else "given"
 
 
 @pytest.fixture(scope="session", params=every_version(), ids=_name)
-def matomo_settings(request: pytest.FixtureRequest) -> Settings:
+def matomo_settings(request: pytest.FixtureRequest) -> RunSettings:
     """The choices of this run, once for each Matomo version."""
-    chosen: Settings = request.param
+    chosen: RunSettings = request.param
     return chosen
 
 
 @pytest.fixture(scope="session")
-def base(matomo_settings: Settings) -> Image:
+def base(matomo_settings: RunSettings) -> Image:
     """The Matomo base image of `matomo_settings`."""
     if matomo_settings.image:
         pytest.skip(
@@ -43,7 +43,7 @@ def base(matomo_settings: Settings) -> Image:
 
 
 @pytest.fixture(scope="session")
-def matomo_image(matomo_settings: Settings, request: pytest.FixtureRequest) -> Image:
+def matomo_image(matomo_settings: RunSettings, request: pytest.FixtureRequest) -> Image:
     """The deployed image under test."""
     if not matomo_settings.image:
         request.getfixturevalue("base")  # skips where there is none
@@ -53,7 +53,7 @@ def matomo_image(matomo_settings: Settings, request: pytest.FixtureRequest) -> I
 @pytest.fixture(scope="session")
 def any_base() -> Image:
     """One Matomo base image, for tests that no version makes a difference to."""
-    settings = Settings.from_environment()
+    settings = RunSettings.from_environment()
     if settings.image:
         pytest.skip(f"{settings.image} was built elsewhere: base and build are not under test")
     return images.matomo_base(settings)
@@ -62,13 +62,13 @@ def any_base() -> Image:
 @pytest.fixture(scope="session")
 def any_image() -> Image:
     """One deployed image, for tests that no version makes a difference to."""
-    return images.deployed_image(Settings.from_environment())
+    return images.deployed_image(RunSettings.from_environment())
 
 
 @pytest.fixture(scope="session")
 def any_golden(any_image: Image) -> Golden:
     """One installed state, for tests that no version makes a difference to."""
-    return golden(any_image, images.mariadb_base(Settings.from_environment()))
+    return golden(any_image, images.mariadb_base(RunSettings.from_environment()))
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +86,9 @@ def matomo_servers_by_tls(matomo_servers_by_tls: SharedServers) -> SharedServers
 
 
 @pytest.fixture(scope="session")
-def production(matomo_golden: Golden) -> Iterator[Production]:
+def stack(matomo_golden: Golden) -> Iterator[FullStack]:
     """The shape of production, for tests that leave it as it is."""
-    with Production(matomo_golden) as started:
+    with FullStack(matomo_golden) as started:
         yield started
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from matomo_harness.errors import WrongInputError
-from matomo_harness.settings import WORKER_SECONDS, Settings, every_version
+from matomo_harness.settings import WORKER_SECONDS, RunSettings, every_version
 from matomo_harness.shard import Shard
 
 ALL_VERSIONS: Final = "all_versions"
@@ -25,7 +25,7 @@ GROUP: Final = "xdist_group"
 LIMIT: Final = 5.0
 """Worker-seconds of a test that is not marked as slow."""
 UNMARKED: Final = "over_the_limit_and_not_marked"
-STARTED_ONCE: Final = ("production",)
+STARTED_ONCE: Final = ("stack",)
 """Session fixtures with containers of their own: their tests share one worker, as a module's do."""
 
 
@@ -104,7 +104,7 @@ def is_taken(item: pytest.Item, size: Size) -> bool:
     return size is Size.ALL and not is_slow and item.get_closest_marker(ALL_VERSIONS) is not None
 
 
-def _version(item: pytest.Item) -> Settings | None:
+def _version(item: pytest.Item) -> RunSettings | None:
     chosen = getattr(item, "callspec", None)
     return chosen.params.get("matomo_settings") if chosen else None
 

@@ -40,7 +40,7 @@ class WrongInputError(HarnessError):
     exit_code = ExitCode.WRONG_INPUT
 
 
-class MachineCannotError(HarnessError):
+class UnsupportedEnvironmentError(HarnessError):
     """Something is lacking on this machine: an engine, disk, a registry (exit code 3)."""
 
     exit_code = ExitCode.MACHINE_CANNOT

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from typing import Final
 
-from matomo_harness.errors import MachineCannotError
+from matomo_harness.errors import UnsupportedEnvironmentError
 
 LIBRARIES: Final = ("docker", "filelock", "testcontainers", "trustme")
 """Modules that nothing but the extra brings; pyproject.toml has their versions."""
@@ -19,10 +19,10 @@ def require_engine_libraries() -> None:
     """Refuse to go on without the extra.
 
     Raises:
-        MachineCannotError: a library is missing; `next_command` installs it.
+        UnsupportedEnvironmentError: a library is missing; `next_command` installs it.
     """
     if missing := _missing():
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected="the libraries of the container engine, which the extra `docker` brings",
             seen=f"no {', '.join(missing)}",
             next_command=INSTALL,

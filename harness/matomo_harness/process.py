@@ -7,22 +7,22 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matomo_harness.errors import MachineCannotError
-from matomo_harness.progress import Step, step
+from matomo_harness.errors import UnsupportedEnvironmentError
+from matomo_harness.progress import ProgressStep, step
 
 _KEPT_LINES = 3
 
 
 def run(
     command: Sequence[str],
-    running: Step | None = None,
+    running: ProgressStep | None = None,
     *,
     environment: Mapping[str, str] = os.environ,
 ) -> str:
     """Run `command`, show its lines behind the step's title, and return its standard output.
 
     Raises:
-        MachineCannotError: it is not there or exits non-zero; `seen` carries its last lines.
+        UnsupportedEnvironmentError: it is not there or exits non-zero; `seen` carries its last lines.
     """
     lines: list[str] = []
     last: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -44,13 +44,13 @@ def run(
                     if running:
                         running.say(line)
     except OSError as error:
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected=f"{command[0]} to be on this machine",
             seen=str(error),
             next_command="matomo-harness doctor",
         ) from error
     if program.returncode != 0:
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected=f"`{' '.join(command)}` to succeed",
             seen=f"exit {program.returncode}: " + " | ".join(last),
             next_command=" ".join(command),
@@ -67,13 +67,13 @@ def install_packages(*packages: str) -> None:
     """Install Debian packages whose programs are missing, without recommended ones.
 
     Raises:
-        MachineCannotError: not root, not Debian, or apt failed.
+        UnsupportedEnvironmentError: not root, not Debian, or apt failed.
     """
     missing = [package for package in packages if not _installed(package)]
     if not missing:
         return
     if not is_root_on_debian():
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected=f"{', '.join(missing)} on this machine",
             seen="not installed, and only root on Debian or Ubuntu can install it from here",
             next_command=f"sudo apt-get install {' '.join(missing)}",

@@ -27,7 +27,7 @@ class Timing:
     seconds: float
 
 
-class Step:
+class ProgressStep:
     """A running step; `say` shows its latest detail."""
 
     def __init__(self, title: str) -> None:
@@ -44,12 +44,12 @@ timings: list[Timing] = []
 
 
 @contextmanager
-def step(title: str) -> Iterator[Step]:
+def step(title: str) -> Iterator[ProgressStep]:
     """Show `title` while the block runs, then the seconds that it took.
 
     A step under half a second leaves no line: it is not worth reading.
     """
-    running = Step(title)
+    running = ProgressStep(title)
     started = time.monotonic()
     if running._status:
         running._status.start()

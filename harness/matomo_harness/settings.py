@@ -30,6 +30,9 @@ COMPOSE_FILE = _carried("compose") / "compose.yml"
 
 REPORTS = ROOT / "reports"
 
+SUBSTITUTE = "substitute"
+"""Choice of a base image: the one that image/bases/ builds from Debian's packages."""
+
 WORKER_SECONDS = "worker_seconds"
 """Property of our tests in junit.xml: setup and call, without fixtures that others share."""
 
@@ -38,13 +41,14 @@ OWNER_LABEL = "org.matomo-harness.owner"
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """The choices of one run.
 
     Args:
-        matomo_base: `auto` (local image, then registry, then stand-in), `stand-in`, or a reference.
+        matomo_base: `auto` (local image, then registry, then substitute), `substitute`, or a
+            reference.
         mariadb_base: the same for the database.
-        matomo_version: one of versions.NAMES; only `auto` and `stand-in` look at it.
+        matomo_version: one of versions.NAMES; only `auto` and `substitute` look at it.
         image: a deployed image built elsewhere; None builds image/ on the base.
         port: the local stack's HTTPS port on 127.0.0.1.
         http_port: its HTTP port, which redirects there.
@@ -60,7 +64,7 @@ class Settings:
     archive_seconds: int = 3600
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "RunSettings":
         """Read MATOMO_BASE, MARIADB_BASE, MATOMO_VERSION, IMAGE, MATOMO_PORT, and so on.
 
         Raises:
@@ -74,8 +78,8 @@ class Settings:
                 next_command=f"MATOMO_BASE=matomo:{version}-apache make up   (an official image)",
             )
         return cls(
-            matomo_base=environment.get("MATOMO_BASE") or cls.matomo_base,
-            mariadb_base=environment.get("MARIADB_BASE") or cls.mariadb_base,
+            matomo_base=base_choice(environment.get("MATOMO_BASE") or cls.matomo_base),
+            mariadb_base=base_choice(environment.get("MARIADB_BASE") or cls.mariadb_base),
             matomo_version=version,
             image=environment.get("IMAGE") or None,
             port=_number(environment, "MATOMO_PORT", cls.port, PORTS),
@@ -86,15 +90,20 @@ class Settings:
     @property
     def chooses_base(self) -> bool:
         """Whether the harness chooses the base, by `matomo_version`, and no person did."""
-        return not self.image and self.matomo_base in ("auto", "stand-in")
+        return not self.image and self.matomo_base in ("auto", SUBSTITUTE)
 
 
-def every_version(environment: Mapping[str, str] = os.environ) -> list[Settings]:
+def base_choice(text: str) -> str:
+    """Return a choice of base image; `stand-in` is taken for `substitute`, for one release."""
+    return SUBSTITUTE if text == "stand-in" else text
+
+
+def every_version(environment: Mapping[str, str] = os.environ) -> list[RunSettings]:
     """Return the choices for each version to test, the one for what no version matters to first.
 
     It is one alone where the person chose an image, a base or a version.
     """
-    settings = Settings.from_environment(environment)
+    settings = RunSettings.from_environment(environment)
     if environment.get("MATOMO_VERSION") or not settings.chooses_base:
         return [settings]
     return [dataclasses.replace(settings, matomo_version=version) for version in versions.NAMES]

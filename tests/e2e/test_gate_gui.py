@@ -5,7 +5,7 @@ from playwright.sync_api import Page
 
 from matomo_harness.gate.catalogue import read_policy
 from matomo_harness.gate.core.context import Context
-from matomo_harness.gate.probes.browser import AnonymizeDataPage, Seen
+from matomo_harness.gate.probes.browser import AnonymizeDataPage, BrowserEvidence
 from matomo_harness.gate.probes.pages import SuperuserPages
 from matomo_harness.pytest_plugin import MatomoByTls
 from matomo_harness.runtime import targets
@@ -44,6 +44,6 @@ def test_the_gate_sees_other_bytes_masked(
     assert _see(instance).masked_bytes == masked_bytes
 
 
-def _see(instance: Instance) -> Seen:
+def _see(instance: Instance) -> BrowserEvidence:
     context = Context(targets.of_instance(instance, read_policy()))
     return context.get(SuperuserPages).in_a_browser

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from tests.e2e.people import enrolled, new_person
 
 from matomo_harness.gate.probes.browser import CodePage, LoginPage, Menu
 from matomo_harness.matomo import twofactor
@@ -13,7 +14,6 @@ from tests.e2e.evidence import Evidence
 from tests.e2e.known import setup_page
 from tests.e2e.pages.dashboard import Dashboard
 from tests.e2e.pages.enrolment import Enrolment
-from tests.e2e.people import enrolled, new_person
 from tests.e2e.promises import expect_a_code_is_asked_for, expect_enrolment_is_forced
 
 pytestmark = pytest.mark.all_versions(reason="login and enrolment are the version's")

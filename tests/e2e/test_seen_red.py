@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 from playwright.sync_api import Page, expect
+from tests.e2e.people import enrolled, new_person
 
 from matomo_harness.gate.probes.browser import AnonymizeDataPage, Menu
 from matomo_harness.pytest_plugin import MatomoByTls
@@ -17,7 +18,6 @@ from tests.e2e.pages.enrolment import Enrolment
 from tests.e2e.pages.general_settings import GeneralSettings
 from tests.e2e.pages.plugins import Plugins
 from tests.e2e.pages.system_check import SystemCheck
-from tests.e2e.people import enrolled, new_person
 from tests.e2e.promises import (
     PATIENCE_MS,
     expect_a_clean_system_check,

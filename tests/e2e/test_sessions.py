@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
+from tests.e2e.people import enrolled
 
 from matomo_harness.gate.probes.browser import AnonymizeDataPage, CodePage, LoginPage, Menu
 from matomo_harness.matomo import twofactor
@@ -15,7 +16,6 @@ from tests.e2e.known import left_behind, login_asked_for
 from tests.e2e.pages import admin
 from tests.e2e.pages.admin import AdminMenu
 from tests.e2e.pages.general_settings import GeneralSettings
-from tests.e2e.people import enrolled
 from tests.e2e.sessions import NEXT_STEPS
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Page, expect
+from tests.e2e.people import enrolled
 
 from matomo_harness.gate.probes.browser import CodePage, LoginPage, Menu
 from matomo_harness.matomo import twofactor
@@ -17,7 +18,6 @@ from tests.e2e.pages.enrolment import Enrolment
 from tests.e2e.pages.invitation import Invitation
 from tests.e2e.pages.lost_password import LostPassword
 from tests.e2e.pages.users import Users
-from tests.e2e.people import enrolled
 from tests.e2e.promises import expect_no_administration
 
 pytestmark = pytest.mark.all_versions(reason="the pages and the mails are the version's")

@@ -11,7 +11,7 @@ from matomo_harness.matomo import tracker, traffic
 from matomo_harness.matomo.traffic import Site
 from matomo_harness.policy import deployment
 from matomo_harness.runtime import archiver, faults
-from matomo_harness.runtime.production import Production
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.reaper import this_process
 
 DAY = date(2025, 5, 31)
@@ -19,22 +19,22 @@ SECONDS = 180
 
 
 @pytest.fixture
-def visits(matomo_production: Production) -> int:
+def visits(matomo_production: FullStack) -> int:
     """How many visits of DAY there are to be archived."""
     made = traffic.visits([Site(1, "https://discovery.example", "America/New_York")], DAY, 2)
     assert tracker.send(matomo_production.instance.api, traffic.hits(made))
     return sum(visit.day == DAY for visit in made)
 
 
-def reported(production: Production) -> int:
-    answer = production.instance.api.call(
+def reported(stack: FullStack) -> int:
+    answer = stack.instance.api.call(
         "VisitsSummary.getVisits", idSite=1, period="day", date=str(DAY)
     )
     return int(answer["value"])
 
 
-def invalidations(production: Production, condition: str = "1") -> int:
-    (row,) = production.instance.database.query(
+def invalidations(stack: FullStack, condition: str = "1") -> int:
+    (row,) = stack.instance.database.query(
         "SELECT COUNT(*) AS number FROM {prefix}archive_invalidations WHERE " + condition  # noqa: S608
     )
     return int(row["number"])
@@ -44,7 +44,7 @@ Start = Callable[[], Container]
 
 
 @pytest.fixture
-def start(matomo_production: Production) -> Iterator[Start]:
+def start(matomo_production: FullStack) -> Iterator[Start]:
     """Starts archivers; whatever becomes of them, they are removed."""
     web = matomo_production.matomo.get_wrapped_container()
     made: list[Container] = []
@@ -59,7 +59,7 @@ def start(matomo_production: Production) -> Iterator[Start]:
 
 
 def test_it_has_what_the_web_container_has_and_nothing_else(
-    matomo_production: Production, start: Start
+    matomo_production: FullStack, start: Start
 ) -> None:
     web, second = matomo_production.matomo.get_wrapped_container(), start()
     second.reload()
@@ -73,7 +73,7 @@ def test_it_has_what_the_web_container_has_and_nothing_else(
 
 @pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_its_reports_are_exact_and_it_ends_with_zero(
-    matomo_production: Production, visits: int
+    matomo_production: FullStack, visits: int
 ) -> None:
     assert reported(matomo_production) == 0
     archived = matomo_production.archive()
@@ -85,7 +85,7 @@ def test_its_reports_are_exact_and_it_ends_with_zero(
 @pytest.mark.all_versions(reason="the exit code is Matomo's")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_an_archive_that_failed_is_not_zero_and_the_last_line_says_so(
-    matomo_production: Production, visits: int
+    matomo_production: FullStack, visits: int
 ) -> None:
     assert visits
     matomo_production.instance.database.query(
@@ -97,7 +97,7 @@ def test_an_archive_that_failed_is_not_zero_and_the_last_line_says_so(
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_database_that_is_gone_is_not_zero(matomo_production: Production, start: Start) -> None:
+def test_a_database_that_is_gone_is_not_zero(matomo_production: FullStack, start: Start) -> None:
     with faults.cut(matomo_production.mariadb.get_wrapped_container()):
         archived = archiver.ended(start(), SECONDS)
     assert archived.exit_code != 0
@@ -107,7 +107,7 @@ def test_a_database_that_is_gone_is_not_zero(matomo_production: Production, star
 @pytest.mark.all_versions(reason="the queue is Matomo's")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_two_at_once_count_nothing_twice(
-    matomo_production: Production, start: Start, visits: int
+    matomo_production: FullStack, start: Start, visits: int
 ) -> None:
     both = [start(), start()]
     for container in both:
@@ -124,7 +124,7 @@ def test_two_at_once_count_nothing_twice(
 @pytest.mark.all_versions(reason="the queue is Matomo's")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_what_a_stopped_task_had_begun_the_next_run_finishes(
-    matomo_production: Production, start: Start, visits: int
+    matomo_production: FullStack, start: Start, visits: int
 ) -> None:
     ended = interrupted(matomo_production, start, "SIGTERM")
     assert ended.exit_code == 143
@@ -138,7 +138,7 @@ def test_what_a_stopped_task_had_begun_the_next_run_finishes(
 @pytest.mark.all_versions(reason="the queue and its timeout are Matomo's")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_what_a_killed_task_had_begun_is_taken_up_after_the_recovery_timeout(
-    matomo_production: Production, start: Start, visits: int
+    matomo_production: FullStack, start: Start, visits: int
 ) -> None:
     assert interrupted(matomo_production, start, "SIGKILL").exit_code == 137
     assert matomo_production.archive().exit_code == 0
@@ -150,19 +150,19 @@ def test_what_a_killed_task_had_begun_is_taken_up_after_the_recovery_timeout(
     assert reported(matomo_production) == visits
 
 
-def interrupted(production: Production, start: Start, signal: str) -> archiver.Archived:
-    with faults.slow(production.mariadb.get_wrapped_container(), cpus=0.05):
+def interrupted(stack: FullStack, start: Start, signal: str) -> archiver.ArchiverResult:
+    with faults.slow(stack.mariadb.get_wrapped_container(), cpus=0.05):
         first = start()
-        wait_until_it_archives(production)
+        wait_until_it_archives(stack)
         first.kill(signal)
         return archiver.ended(first, deployment.read().archiver.stop_seconds)
 
 
-def wait_until_it_archives(production: Production) -> None:
+def wait_until_it_archives(stack: FullStack) -> None:
     attempts = Retrying(
         stop=stop_after_delay(SECONDS),
         wait=wait_fixed(0.1),
         retry=retry_if_result(lambda begun: not begun),
     )
     # The very archive that is looked at afterwards: of the other days it may be at any.
-    attempts(invalidations, production, f"status = 1 AND period = 1 AND date1 = '{DAY}'")
+    attempts(invalidations, stack, f"status = 1 AND period = 1 AND date1 = '{DAY}'")

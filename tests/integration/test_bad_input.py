@@ -123,10 +123,10 @@ def test_a_verb_of_the_local_stack_while_it_is_down(checkout: Checkout) -> None:
 
 
 def test_a_full_disk_while_building(small_engine: str, checkout: Checkout) -> None:
-    # The stand-in is built on an image of this name; one of the files that it copies is too big.
+    # The substitute is built on an image of this name; one of the files that it copies is too big.
     with closing(docker.DockerClient(base_url=small_engine)) as client:
         client.images.get("tiny:base").tag("matomo-harness/debian:trixie")
     with (checkout.root / "image/bases/matomo/install").open("ab") as file:
         file.write(os.urandom(16 * MIB))
-    answer = checkout.harness("up", DOCKER_HOST=small_engine, MATOMO_BASE="stand-in", IMAGE="")
+    answer = checkout.harness("up", DOCKER_HOST=small_engine, MATOMO_BASE="substitute", IMAGE="")
     answer.refuses(ExitCode.MACHINE_CANNOT, "disk space", "no space left on device")

@@ -1,4 +1,4 @@
-"""What the Dockerfile relies on holds for the base at hand, official or stand-in."""
+"""What the Dockerfile relies on holds for the base at hand, official or substitute."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from docker.models.containers import Container
 
 from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.runtime import images, reaper
-from matomo_harness.runtime.containers import MatomoContainer, network
+from matomo_harness.runtime.containers import WebContainer, network
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import BASES_DIRECTORY, Image
 from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG
@@ -24,14 +24,14 @@ EXTENSIONS = "apcu bcmath curl gd ldap mbstring mysqli pdo_mysql redis xml zip"
 
 
 @pytest.fixture(scope="module")
-def running(base: Image) -> Iterator[MatomoContainer]:
+def running(base: Image) -> Iterator[WebContainer]:
     """The bare base, started by its own entrypoint."""
-    with network() as own_network, MatomoContainer(base.reference, own_network, {}) as matomo:
+    with network() as own_network, WebContainer(base.reference, own_network, {}) as matomo:
         yield matomo
 
 
 @dataclass(frozen=True)
-class Ended:
+class ContainerExit:
     """How a container ended."""
 
     code: int
@@ -53,7 +53,7 @@ class Runner:
         self.base = base
         self.made: list[Container] = []
 
-    def __call__(self, script: str, *, user: int = 0, **environment: str) -> Ended:
+    def __call__(self, script: str, *, user: int = 0, **environment: str) -> ContainerExit:
         """Run `script` as `user`, who owns the web root."""
         container = engine().containers.run(
             self.base.reference,
@@ -67,7 +67,7 @@ class Runner:
         )
         self.made.append(container)
         code = container.wait(timeout=60)["StatusCode"]
-        return Ended(code, container.logs().decode(errors="replace"))
+        return ContainerExit(code, container.logs().decode(errors="replace"))
 
 
 def test_the_code_lies_flat_in_usr_src_matomo(base: Image) -> None:
@@ -93,7 +93,7 @@ def test_the_entrypoint_copies_the_code_for_the_web_server_s_user(run: Runner) -
     ended = run(
         "cmp matomo.php /usr/src/matomo/matomo.php && stat -c %U:%G index.php plugins config"
     )
-    assert ended == Ended(0, "www-data:www-data\n" * 3)
+    assert ended == ContainerExit(0, "www-data:www-data\n" * 3)
 
 
 def test_the_entrypoint_leaves_code_that_is_there_alone(base: Image) -> None:
@@ -104,7 +104,7 @@ def test_the_entrypoint_leaves_code_that_is_there_alone(base: Image) -> None:
 
 def test_the_entrypoint_copies_as_the_user_it_is(run: Runner) -> None:
     ended = run("stat -c %u:%g matomo.php", user=1000)
-    assert ended == Ended(0, "1000:1000\n")
+    assert ended == ContainerExit(0, "1000:1000\n")
 
 
 def test_a_database_password_can_be_in_a_file(run: Runner) -> None:
@@ -122,29 +122,29 @@ def test_a_password_and_its_file_exclude_each_other(run: Runner) -> None:
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS.split())
-def test_the_extension_is_there(running: MatomoContainer, extension: str) -> None:
+def test_the_extension_is_there(running: WebContainer, extension: str) -> None:
     assert extension in running.shell.run("php", "-m").lower().split()
 
 
-def test_the_memory_limit_comes_from_the_environment(running: MatomoContainer) -> None:
+def test_the_memory_limit_comes_from_the_environment(running: WebContainer) -> None:
     limit = "echo ini_get('memory_limit');"
     assert running.shell.run("php", "-r", limit) == "256M"
     assert running.shell.run("env", "PHP_MEMORY_LIMIT=77M", "php", "-r", limit) == "77M"
 
 
-def test_requests_run_as_the_web_server_s_user(running: MatomoContainer) -> None:
+def test_requests_run_as_the_web_server_s_user(running: WebContainer) -> None:
     running.shell.write("whoami.php", "<?php echo posix_getpwuid(posix_geteuid())['name'];")
     assert running.web.get(path="whoami.php").text == "www-data"
 
 
-def test_every_plugin_class_loads(running: MatomoContainer) -> None:
+def test_every_plugin_class_loads(running: WebContainer) -> None:
     script = (BASES_DIRECTORY / "matomo/check-classes").read_text()
     running.shell.write("tmp/check-classes", script)
     said = running.shell.run("php", "tmp/check-classes", ".")
     assert int(said.split()[1]) > 1000, said
 
 
-def test_a_plugin_of_several_classes_loads(running: MatomoContainer) -> None:
+def test_a_plugin_of_several_classes_loads(running: WebContainer) -> None:
     running.shell.run("mkdir", "-p", "plugins/Dropin/Deep")
     running.shell.write("plugins/Dropin/Deep/Thing.php", THING)
     assert evaluate(running, "class_exists('Piwik\\Plugins\\Dropin\\Deep\\Thing')") == "true"
@@ -152,7 +152,7 @@ def test_a_plugin_of_several_classes_loads(running: MatomoContainer) -> None:
 
 @pytest.mark.parametrize(("switch", "enabled"), [(1, "true"), (0, "false")])
 def test_internet_features_are_switched_by_configuration_alone(
-    running: MatomoContainer, switch: int, enabled: str
+    running: WebContainer, switch: int, enabled: str
 ) -> None:
     running.shell.write(CONFIG, f"[General]\nenable_internet_features = {switch}\n")
     try:
@@ -162,7 +162,7 @@ def test_internet_features_are_switched_by_configuration_alone(
         running.shell.run("rm", CONFIG)
 
 
-def test_the_security_files_close_the_private_directories(running: MatomoContainer) -> None:
+def test_the_security_files_close_the_private_directories(running: WebContainer) -> None:
     running.shell.console("core:create-security-files")
     web = running.web
     for path in ("config/global.ini.php", "lang/en.json", "core/Version.php", "tmp/check-classes"):
@@ -173,14 +173,14 @@ def test_the_security_files_close_the_private_directories(running: MatomoContain
         assert web.get(path=path).status_code == 200, path
 
 
-def test_directories_are_not_listed(running: MatomoContainer) -> None:
+def test_directories_are_not_listed(running: WebContainer) -> None:
     assert running.web.get(path="plugins/CoreHome/").status_code == 403
 
 
 THING = "<?php namespace Piwik\\Plugins\\Dropin\\Deep; class Thing {}"
 
 
-def evaluate(running: MatomoContainer, expression: str, first: str = "null") -> str:
+def evaluate(running: WebContainer, expression: str, first: str = "null") -> str:
     """Evaluate a PHP expression where Matomo's classes can be loaded."""
     code = f"""
         define('PIWIK_DOCUMENT_ROOT', getcwd());

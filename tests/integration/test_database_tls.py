@@ -15,10 +15,10 @@ from matomo_harness.runtime.containers import (
     DATABASE_USER,
     SMALL_DATABASE,
     MariaDBContainer,
-    MatomoContainer,
+    WebContainer,
 )
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import Golden
-from matomo_harness.runtime.production import Production
 
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -26,15 +26,15 @@ SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 @pytest.mark.all_versions(reason="Matomo opens the sessions")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_every_session_of_matomo_s_speaks_tls(
-    production: Production, figure: Callable[[str], None]
+    stack: FullStack, figure: Callable[[str], None]
 ) -> None:
     doors: dict[str, Callable[[], object]] = {
-        "page": lambda: production.instance.web.get({"module": "Login"}),
-        "hit": lambda: production.instance.web.ask("matomo.php?idsite=1&rec=1"),
-        "console": lambda: production.matomo.shell.console("environmentvariables:check"),
-        "archiver": lambda: production.archive("--skip-all-segments"),
+        "page": lambda: stack.instance.web.get({"module": "Login"}),
+        "hit": lambda: stack.instance.web.ask("matomo.php?idsite=1&rec=1"),
+        "console": lambda: stack.matomo.shell.console("environmentvariables:check"),
+        "archiver": lambda: stack.archive("--skip-all-segments"),
     }
-    seen = {door: sessions_of(production, use) for door, use in doors.items()}
+    seen = {door: sessions_of(stack, use) for door, use in doors.items()}
     assert all(it.all for it in seen.values()), seen
     assert not any(it.in_clear_text for it in seen.values()), seen
     figure(
@@ -42,22 +42,22 @@ def test_every_session_of_matomo_s_speaks_tls(
     )
 
 
-def sessions_of(production: Production, use: Callable[[], object]) -> Sessions:
-    root = production.mariadb.root
+def sessions_of(stack: FullStack, use: Callable[[], object]) -> Sessions:
+    root = stack.mariadb.root
     before = sessions.count(root, DATABASE_USER)
     use()
     return sessions.count(root, DATABASE_USER).since(before)
 
 
-def test_matomo_tells_the_cipher_of_its_session(production: Production) -> None:
-    said = production.matomo.shell.console("environmentvariables:check")
+def test_matomo_tells_the_cipher_of_its_session(stack: FullStack) -> None:
+    said = stack.matomo.shell.console("environmentvariables:check")
     assert re.search("The database is spoken to by TLS, TLS_[A-Z0-9_]+", said), said
 
 
 @pytest.fixture
-def lenient(any_golden: Golden, request: pytest.FixtureRequest) -> Iterator[Production]:
+def lenient(any_golden: Golden, request: pytest.FixtureRequest) -> Iterator[FullStack]:
     """With a server and a user that would not mind clear text."""
-    with Production(any_golden, environment=request.param) as started:
+    with FullStack(any_golden, environment=request.param) as started:
         root = started.mariadb.root
         root.query("SET GLOBAL require_secure_transport = OFF")
         root.query(f"ALTER USER {DATABASE_USER}@'%' REQUIRE NONE")
@@ -66,7 +66,7 @@ def lenient(any_golden: Golden, request: pytest.FixtureRequest) -> Iterator[Prod
 
 @pytest.mark.parametrize("lenient", [{"MATOMO_DATABASE_ENABLE_SSL": "0"}], indirect=True)
 @pytest.mark.slow(reason="a deployment of its own")
-def test_a_session_in_clear_text_is_seen(lenient: Production) -> None:
+def test_a_session_in_clear_text_is_seen(lenient: FullStack) -> None:
     seen = sessions_of(lenient, lambda: lenient.instance.web.get({"module": "Login"}))
     assert seen.all
     assert seen.in_clear_text == seen.all
@@ -77,34 +77,34 @@ def test_a_session_in_clear_text_is_seen(lenient: Production) -> None:
 @pytest.mark.parametrize("lenient", [{"MATOMO_DATABASE_SSL_CA": ""}], indirect=True)
 @pytest.mark.slow(reason="a deployment of its own")
 def test_without_an_authority_clear_text_is_not_spoken_and_the_log_says_so(
-    lenient: Production,
+    lenient: FullStack,
 ) -> None:
     seen = sessions_of(lenient, lambda: lenient.instance.web.get({"module": "Login"}))
     assert not seen.in_clear_text
     assert "MATOMO_DATABASE_ENABLE_SSL names no authority" in lenient.matomo.log
 
 
-def test_the_server_takes_nobody_in_without_tls(production: Production) -> None:
-    clear = dataclasses.replace(production.mariadb.database, tls=None)
+def test_the_server_takes_nobody_in_without_tls(stack: FullStack) -> None:
+    clear = dataclasses.replace(stack.mariadb.database, tls=None)
     with pytest.raises(WrongInputError, match="require_secure_transport"):
         clear.query("SELECT 1")
 
 
 def test_matomo_s_user_must_speak_tls_wherever_the_server_would_not_mind(
-    production: Production,
+    stack: FullStack,
 ) -> None:
-    root = production.mariadb.root
+    root = stack.mariadb.root
     root.query("SET GLOBAL require_secure_transport = OFF")
     try:
         with pytest.raises(WrongInputError, match="Access denied"):
-            dataclasses.replace(production.mariadb.database, tls=None).query("SELECT 1")
+            dataclasses.replace(stack.mariadb.database, tls=None).query("SELECT 1")
     finally:
         root.query("SET GLOBAL require_secure_transport = ON")
 
 
 @contextmanager
-def task(production: Production, **environment: str) -> Iterator[MatomoContainer]:
-    with production.task({f"MATOMO_DATABASE_{key}": it for key, it in environment.items()}) as made:
+def task(stack: FullStack, **environment: str) -> Iterator[WebContainer]:
+    with stack.task({f"MATOMO_DATABASE_{key}": it for key, it in environment.items()}) as made:
         yield made
 
 
@@ -132,14 +132,12 @@ def task(production: Production, **environment: str) -> Iterator[MatomoContainer
     ],
 )
 def test_what_is_wrong_with_tls_is_refused_and_named(
-    production: Production, environment: dict[str, str], expected: str | None
+    stack: FullStack, environment: dict[str, str], expected: str | None
 ) -> None:
     # A server and a user that would not mind clear text: whatever is refused, Matomo refuses.
-    address = production.mariadb.get_docker_client().bridge_ip(
-        production.mariadb.get_container_id()
-    )
+    address = stack.mariadb.get_docker_client().bridge_ip(stack.mariadb.get_container_id())
     environment = {key: value.format(address=address) for key, value in environment.items()}
-    with task(production, **environment) as matomo:
+    with task(stack, **environment) as matomo:
         reason = matomo.shell.health()
         assert (reason is not None) == (expected == "refused"), reason
         if reason:
@@ -148,21 +146,21 @@ def test_what_is_wrong_with_tls_is_refused_and_named(
 
 @pytest.mark.parametrize("wrong", ["expired", "another name"])
 def test_a_bad_certificate_of_the_server_s_is_refused(
-    production: Production, any_golden: Golden, wrong: str
+    stack: FullStack, any_golden: Golden, wrong: str
 ) -> None:
     certificate = bad_certificate(wrong)
     alias = f"db-{wrong.replace(' ', '-')}"
     with ExitStack() as running:
         mariadb = MariaDBContainer(
             any_golden.database.reference,
-            production.network,
+            stack.network,
             alias=alias,
             passwords=any_golden.installed.passwords,
             arguments=SMALL_DATABASE,
             certificate=certificate,
         )
         running.enter_context(mariadb)
-        matomo = running.enter_context(task(production, HOST=alias))
+        matomo = running.enter_context(task(stack, HOST=alias))
         reason = matomo.shell.health()
         assert reason
         assert "status 500" in reason

@@ -11,7 +11,7 @@ import pytest
 
 from matomo_harness.policy import deployment
 from matomo_harness.runtime import archiver, description, tasks
-from matomo_harness.runtime.production import Production
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.settings import COMPOSE_FILE, ROOT
 from tests import checkout
 
@@ -62,14 +62,14 @@ def test_the_certificates_are_those_that_compose_mounts() -> None:
         assert dict(service.files) == mounted
 
 
-def test_a_test_deployment_is_as_the_description_says(production: Production) -> None:
+def test_a_test_deployment_is_as_the_description_says(stack: FullStack) -> None:
     values = {
-        "DATABASE_PASSWORD": production.mariadb.passwords.matomo,
-        "MAIL_PASSWORD": production.mail.password,
-        "SALT": production.salt,
+        "DATABASE_PASSWORD": stack.mariadb.passwords.matomo,
+        "MAIL_PASSWORD": stack.mail.password,
+        "SALT": stack.salt,
     }
     described = description.read(values).services["matomo"].environment
-    web = tasks.task(production.matomo.get_wrapped_container()).environment
+    web = tasks.task(stack.matomo.get_wrapped_container()).environment
     assert {name: web.get(name) for name in described} == dict(described)
 
 
@@ -86,7 +86,7 @@ QUEUE = """
 import sys
 from matomo_harness.runtime import images
 from matomo_harness.runtime.golden import golden
-from matomo_harness.runtime.production import Production
+from matomo_harness.runtime.full_stack import Production
 from matomo_harness.settings import Settings
 
 settings = Settings.from_environment()

@@ -8,15 +8,15 @@ import pytest
 from docker.errors import NotFound
 from tenacity import retry, retry_if_result, stop_after_delay
 
-from matomo_harness.errors import MachineCannotError
+from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.matomo import ini
 from matomo_harness.runtime import images
-from matomo_harness.runtime.containers import MatomoContainer, network
+from matomo_harness.runtime.containers import WebContainer, network
 from matomo_harness.runtime.efs import FOREIGN_UID, Efs
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import Golden
 from matomo_harness.runtime.images import Image
-from matomo_harness.runtime.production import Production
 from matomo_harness.runtime.shell import OWN_CONFIG, MatomoShell
 
 NO_CHOWN = {"cap_drop": ["CHOWN"]}
@@ -32,70 +32,68 @@ def efs(matomo_image: Image) -> Iterator[Efs]:
 
 
 @pytest.fixture
-def production(matomo_golden: Golden, matomo_image: Image, efs: Efs) -> Iterator[Production]:
+def stack(matomo_golden: Golden, matomo_image: Image, efs: Efs) -> Iterator[FullStack]:
     """Production on an empty file system, with the database that it had before."""
-    with Production(matomo_golden, image=matomo_image, efs=efs) as started:
+    with FullStack(matomo_golden, image=matomo_image, efs=efs) as started:
         settle(started)
         yield started
 
 
 @retry(stop=stop_after_delay(60), retry=retry_if_result(bool))
-def settle(production: Production) -> bool:
+def settle(stack: FullStack) -> bool:
     """Wait until a page leaves config.ini.php as it is; return whether this one did not.
 
     The first ones of a task write the file once for each plugin, not at a stroke: whoever reads it
     then may read half of it, and find a closed installer (404) while the balancer's or the health
     check's own page still writes (Manager::installLoadedPlugins, Config::forceSave).
     """
-    before = production.matomo.shell.read(OWN_CONFIG)
-    found = production.instance.web.get().ok
-    return not found or production.matomo.shell.read(OWN_CONFIG) != before
+    before = stack.matomo.shell.read(OWN_CONFIG)
+    found = stack.instance.web.get().ok
+    return not found or stack.matomo.shell.read(OWN_CONFIG) != before
 
 
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
-def test_the_first_boot_on_an_empty_file_system_is_healthy(
-    production: Production, efs: Efs
-) -> None:
-    shell = production.matomo.shell
-    assert production.instance.api.call("SitesManager.getAllSitesId") == [1]
+def test_the_first_boot_on_an_empty_file_system_is_healthy(stack: FullStack, efs: Efs) -> None:
+    shell = stack.matomo.shell
+    assert stack.instance.api.call("SitesManager.getAllSitesId") == [1]
     # The first page of a cold task takes longer than the health check waits.
-    assert production.instance.web.get().ok
+    assert stack.instance.web.get().ok
     assert shell.health() is None
     owners = efs.shell("stat -c '%u' config misc js").split()
     assert owners == [str(FOREIGN_UID)] * 3  # nobody chowned the access point's
     assert shell.run("stat", "-c", "%U", OWN_CONFIG).strip() == "www-data"
-    assert "Operation not permitted" not in production.matomo.log
+    assert "Operation not permitted" not in stack.matomo.log
 
 
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
-def test_what_was_there_is_there_after_the_task_was_killed(production: Production) -> None:
-    shell = production.matomo.shell
+def test_what_was_there_is_there_after_the_task_was_killed(stack: FullStack) -> None:
+    shell = stack.matomo.shell
     shell.write("js/container_abc123.js", "/* a tag manager's container */")
     shell.write("misc/user/logo.png", "a logo")
     shell.write(OWN_CONFIG, ini.with_key(shell.read(OWN_CONFIG), *A_PERSON_S))
     kept = {path: shell.read(path) for path in ("js/container_abc123.js", "misc/user/logo.png")}
-    production.replace_task()
-    shell = production.matomo.shell
+    stack.replace_task()
+    shell = stack.matomo.shell
     assert {path: shell.read(path) for path in kept} == kept
-    assert production.instance.api.call("SitesManager.getAllSitesId") == [1]
+    assert stack.instance.api.call("SitesManager.getAllSitesId") == [1]
     assert ini.read(shell.read(OWN_CONFIG)).text(*A_PERSON_S[:2]) == A_PERSON_S[2]
 
 
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
-def test_what_root_left_there_the_next_task_may_write(production: Production, efs: Efs) -> None:
+def test_what_root_left_there_the_next_task_may_write(stack: FullStack, efs: Efs) -> None:
     # An archiver that ran as root, a restore by hand.
     efs.shell("chown -R 0:0 config/config.ini.php misc/user && chmod 644 config/config.ini.php")
-    production.replace_task()
-    unwritable = production.matomo.shell.run("find", "config", "misc", "js", "!", "-writable")
+    stack.replace_task()
+    unwritable = stack.matomo.shell.run("find", "config", "misc", "js", "!", "-writable")
     assert unwritable == ""
 
 
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
-def test_no_part_of_a_task_writes_there_as_root(production: Production, efs: Efs) -> None:
+def test_no_part_of_a_task_writes_there_as_root(stack: FullStack, efs: Efs) -> None:
     of_root = "find config misc js -mindepth 1 -user root"
-    production.instance.api.call("API.getMatomoVersion")
+    stack.instance.api.call("API.getMatomoVersion")
     assert efs.shell(of_root) == ""
-    assert production.archive().exit_code == 0
+    assert stack.archive().exit_code == 0
     assert efs.shell(of_root) == ""
 
 
@@ -103,9 +101,7 @@ def test_it_boots_where_chown_is_refused(matomo_image: Image, efs: Efs) -> None:
     with network() as own_network:
         options = {"mounts": efs.mounts(), **NO_CHOWN}
         for _ in range(2):  # on an empty one, then on a full one
-            with MatomoContainer(
-                matomo_image.reference, own_network, {}, options=options
-            ) as matomo:
+            with WebContainer(matomo_image.reference, own_network, {}, options=options) as matomo:
                 assert "Matomo is not set up yet" in matomo.web.get().text  # no database, no login
                 shell = matomo.shell
                 assert shell.run("find", "config", "misc", "js", "!", "-writable") == ""
@@ -122,8 +118,8 @@ def test_looking_into_it_leaves_no_volume_behind(efs: Efs) -> None:
 def test_an_access_point_that_lets_nobody_write_is_named(any_image: Image) -> None:
     with Efs(any_image.reference, mode="0755") as efs, network() as own_network:
         options = {"mounts": efs.mounts(), **NO_CHOWN}
-        matomo = MatomoContainer(any_image.reference, own_network, {}, options=options)
-        with ExitStack() as running, pytest.raises(MachineCannotError) as error:
+        matomo = WebContainer(any_image.reference, own_network, {}, options=options)
+        with ExitStack() as running, pytest.raises(UnsupportedEnvironmentError) as error:
             running.enter_context(matomo)
     assert "expected to write /var/www/html/config/config.ini.php" in error.value.seen
 
@@ -131,11 +127,11 @@ def test_an_access_point_that_lets_nobody_write_is_named(any_image: Image) -> No
 def test_a_file_system_that_turned_read_only_for_matomo_is_named(any_image: Image) -> None:
     with Efs(any_image.reference) as efs, network() as own_network:
         options = {"mounts": efs.mounts(), **NO_CHOWN}
-        with MatomoContainer(any_image.reference, own_network, {}, options=options):
+        with WebContainer(any_image.reference, own_network, {}, options=options):
             pass
         efs.shell("chown -R 0:0 misc && chmod -R go-w misc")
-        matomo = MatomoContainer(any_image.reference, own_network, {}, options=options)
-        with ExitStack() as running, pytest.raises(MachineCannotError) as error:
+        matomo = WebContainer(any_image.reference, own_network, {}, options=options)
+        with ExitStack() as running, pytest.raises(UnsupportedEnvironmentError) as error:
             running.enter_context(matomo)
     assert "image's code" in error.value.seen
 
@@ -143,7 +139,7 @@ def test_a_file_system_that_turned_read_only_for_matomo_is_named(any_image: Imag
 def test_where_chown_is_allowed_it_helps_itself(any_image: Image) -> None:
     with Efs(any_image.reference, mode="0755", uid=0) as efs, network() as own_network:
         options = {"mounts": efs.mounts()}
-        with MatomoContainer(any_image.reference, own_network, {}, options=options) as matomo:
+        with WebContainer(any_image.reference, own_network, {}, options=options) as matomo:
             assert matomo.shell.run("find", "config", "misc", "js", "!", "-writable") == ""
 
 
@@ -154,10 +150,10 @@ def test_the_image_s_own_files_there_are_the_new_image_s(
     # Booted by one version, then by another: the code's part of config/ must follow the code.
     with network() as own_network:
         options = {"mounts": efs.mounts()}
-        with MatomoContainer(any_image.reference, own_network, {}, options=options):
+        with WebContainer(any_image.reference, own_network, {}, options=options):
             pass
         efs.shell("echo '; older' > config/global.ini.php; echo '; mine' >> config/config.ini.php")
-        with MatomoContainer(matomo_image.reference, own_network, {}, options=options) as matomo:
+        with WebContainer(matomo_image.reference, own_network, {}, options=options) as matomo:
             of_the_code = images.file_in(
                 matomo_image.reference, "/usr/src/matomo/config/global.ini.php"
             ).decode()
@@ -174,17 +170,17 @@ def test_a_new_image_on_an_old_file_system_tracks_and_is_updated(
         pytest.skip("one version only: there is no newer image to boot on its file system")
     with (
         Efs(any_image.reference) as efs,
-        Production(any_golden, image=any_image, efs=efs) as production,
+        FullStack(any_golden, image=any_image, efs=efs) as stack,
     ):
-        production.replace_task(image=matomo_image)
-        shell = production.matomo.shell
+        stack.replace_task(image=matomo_image)
+        shell = stack.matomo.shell
         assert shell.console("core:version").strip() == images.code_version(matomo_image.reference)
         # With enable_auto_update = 0 no page says so: the update is a step of the deployment.
         assert "Database Upgrade Required" in update(shell, answer="n")
-        assert production.instance.web.ask("matomo.php?idsite=1&rec=1").ok
+        assert stack.instance.web.ask("matomo.php?idsite=1&rec=1").ok
         assert "successfully updated" in update(shell, answer="y")
         assert "already up to date" in update(shell, answer="y")
-        assert "form_login" in production.instance.web.get().text
+        assert "form_login" in stack.instance.web.get().text
         assert shell.health() is None
 
 
@@ -193,24 +189,24 @@ def update(shell: MatomoShell, *, answer: str) -> str:
 
 
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
-def test_a_backup_brings_back_what_was_lost(production: Production, efs: Efs) -> None:
-    shell = production.matomo.shell
+def test_a_backup_brings_back_what_was_lost(stack: FullStack, efs: Efs) -> None:
+    shell = stack.matomo.shell
     shell.write("js/container_abc123.js", "/* a tag manager's container */")
     shell.write("misc/user/logo.png", "a logo")
     shell.write(OWN_CONFIG, ini.with_key(shell.read(OWN_CONFIG), *A_PERSON_S))
     kept = ("js/container_abc123.js", "misc/user/logo.png", OWN_CONFIG, "matomo.js")
     before = contents(shell, kept)
     shell.run("backup-data.sh", user="root")
-    production.matomo.stop()  # or a request that it is at could save what it has read before
+    stack.matomo.stop()  # or a request that it is at could save what it has read before
     efs.shell("rm -rf config/* js/* misc/*")
-    production.replace_task()
-    settle(production)
-    shell = production.matomo.shell
+    stack.replace_task()
+    settle(stack)
+    shell = stack.matomo.shell
     assert ini.read(shell.read(OWN_CONFIG)).text(*A_PERSON_S[:2]) is None
 
     shell.run("restore-data.sh", user="root")
     assert contents(shell, kept) == before
-    assert production.instance.api.call("SitesManager.getAllSitesId") == [1]
+    assert stack.instance.api.call("SitesManager.getAllSitesId") == [1]
     assert shell.health() is None
 
 

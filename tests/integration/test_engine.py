@@ -16,7 +16,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.transport import UnixHTTPAdapter
 
-from matomo_harness.runtime.containers import MatomoContainer, network
+from matomo_harness.runtime.containers import WebContainer, network
 from matomo_harness.runtime.engine import connect, engine, execute
 from matomo_harness.runtime.images import Image
 
@@ -26,7 +26,7 @@ STARTS_A_COMMAND: Final = b"/start HTTP"
 
 @pytest.fixture(scope="module")
 def container(any_image: Image) -> Iterator[Container]:
-    with network() as own_network, MatomoContainer(any_image.reference, own_network, {}) as made:
+    with network() as own_network, WebContainer(any_image.reference, own_network, {}) as made:
         yield made.get_wrapped_container()
 
 

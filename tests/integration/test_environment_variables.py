@@ -6,8 +6,8 @@ import pytest
 
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.matomo import ini
+from matomo_harness.runtime.dedicated import DedicatedMatomo, pair
 from matomo_harness.runtime.golden import Golden
-from matomo_harness.runtime.pair import Pair, pair
 from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG
 from matomo_harness.runtime.shell import MatomoShell
 
@@ -28,14 +28,14 @@ ENVIRONMENT = {
 
 
 @pytest.fixture(scope="module")
-def injected(matomo_golden: Golden) -> Iterator[Pair]:
+def injected(matomo_golden: Golden) -> Iterator[DedicatedMatomo]:
     """A pair with these variables, for all tests here."""
     with pair(matomo_golden, ENVIRONMENT) as started:
         yield started
 
 
 @pytest.fixture
-def shell(injected: Pair) -> MatomoShell:
+def shell(injected: DedicatedMatomo) -> MatomoShell:
     return injected.shell
 
 
@@ -62,7 +62,7 @@ def complaints(shell: MatomoShell, *environment: str) -> str:
     return error.value.seen
 
 
-def test_a_list_that_no_file_names_holds_in_the_web_server(injected: Pair) -> None:
+def test_a_list_that_no_file_names_holds_in_the_web_server(injected: DedicatedMatomo) -> None:
     web = injected.web
     web.session.headers["Origin"] = "https://two.example"
     answer = web.get({"module": "API", "method": "API.getMatomoVersion"})
@@ -116,19 +116,21 @@ def test_the_plugin_list_cannot_come_from_the_environment_and_that_is_said(
     assert "MATOMO_PLUGINS_PLUGINS sets nothing" in complaints(shell, "MATOMO_PLUGINS_PLUGINS=Live")
 
 
-def test_the_container_s_log_names_it_once(injected: Pair) -> None:
+def test_the_container_s_log_names_it_once(injected: DedicatedMatomo) -> None:
     injected.web.get()
     assert injected.matomo.log.count("MATOMO_NOSUCHSECTION_KEY sets nothing") == 1
 
 
 @pytest.mark.any_plugin
-def test_a_password_of_every_kind_of_character_opens_the_database(injected: Pair) -> None:
+def test_a_password_of_every_kind_of_character_opens_the_database(
+    injected: DedicatedMatomo,
+) -> None:
     # The pair came up, so the web server connected with it; here the console does.
     assert set("'\"\\$;# ") <= set(injected.mariadb.passwords.matomo)
     assert injected.shell.console("config:get", "--section=database", "--key=username")
 
 
-def test_no_save_writes_the_environment_into_the_file(injected: Pair) -> None:
+def test_no_save_writes_the_environment_into_the_file(injected: DedicatedMatomo) -> None:
     shell = injected.shell
     saves = (
         ("config:set", "--section=General", "--key=enable_trusted_host_check", "--value=1"),

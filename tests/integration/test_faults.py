@@ -11,21 +11,21 @@ import requests
 from docker.models.containers import Container
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from matomo_harness.errors import BrokenPromiseError, MachineCannotError, WrongInputError
+from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.matomo.web import Parameters, Web
 from matomo_harness.runtime import faults, memory
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import Golden
-from matomo_harness.runtime.production import Production
 
 HITS = 200
 GONE_SECONDS = 5
 DATABASE_MIB = 200
 
 
-def stored_hits(production: Production) -> int:
-    (row,) = production.instance.database.query(
+def stored_hits(stack: FullStack) -> int:
+    (row,) = stack.instance.database.query(
         "SELECT COUNT(*) AS number FROM {prefix}log_link_visit_action"
     )
     return int(row["number"])
@@ -36,14 +36,14 @@ def hit(web: Web, number: int = 0) -> int:
     query: Parameters = {"idsite": 1, "rec": 1, "url": f"https://discovery.example/{number}"}
     try:
         return web.get(query, path="matomo.php").status_code
-    except MachineCannotError:
+    except UnsupportedEnvironmentError:
         return 0
 
 
 @pytest.mark.matomo_log(".", reason="the database is gone while visitors come")
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_database_that_is_gone_for_five_seconds_loses_its_hits_and_no_more(
-    matomo_production: Production, figure: Callable[[str], None]
+    matomo_production: FullStack, figure: Callable[[str], None]
 ) -> None:
     web, database = (
         matomo_production.instance.web,
@@ -69,7 +69,7 @@ def test_a_database_that_is_gone_for_five_seconds_loses_its_hits_and_no_more(
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_killed_task_s_sessions_tokens_salt_and_tracker_are_the_next_one_s(
-    matomo_production: Production,
+    matomo_production: FullStack,
 ) -> None:
     person = matomo_production.instance.web
     twofactor.sign_in(person, matomo_production.instance.account)
@@ -82,7 +82,7 @@ def test_a_killed_task_s_sessions_tokens_salt_and_tracker_are_the_next_one_s(
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_killed_task_is_a_502_until_it_is_back(matomo_production: Production) -> None:
+def test_a_killed_task_is_a_502_until_it_is_back(matomo_production: FullStack) -> None:
     with faults.kill(matomo_production.matomo.get_wrapped_container()):
         assert (
             matomo_production.instance.web.ask("matomo.js").status_code
@@ -91,8 +91,8 @@ def test_a_killed_task_is_a_502_until_it_is_back(matomo_production: Production) 
     matomo_production.wait_for_a_target()
 
 
-def test_a_slow_database_is_throttled_and_then_is_not(production: Production) -> None:
-    container = production.mariadb.get_wrapped_container()
+def test_a_slow_database_is_throttled_and_then_is_not(stack: FullStack) -> None:
+    container = stack.mariadb.get_wrapped_container()
 
     def throttled() -> int:
         statistics: Any = container.stats(stream=False)
@@ -100,22 +100,22 @@ def test_a_slow_database_is_throttled_and_then_is_not(production: Production) ->
 
     before = throttled()
     with faults.slow(container, cpus=0.02):
-        production.instance.api.call("SitesManager.getAllSitesId")
+        stack.instance.api.call("SitesManager.getAllSitesId")
         during = throttled()
-    production.instance.api.call("SitesManager.getAllSitesId")
+    stack.instance.api.call("SitesManager.getAllSitesId")
     assert before < during
 
 
 @pytest.fixture
-def small_disk(any_golden: Golden) -> Iterator[Production]:
+def small_disk(any_golden: Golden) -> Iterator[FullStack]:
     """With a database whose disk is small enough to be filled."""
-    with Production(any_golden, database_memory=DATABASE_MIB * 2**20) as started:
+    with FullStack(any_golden, database_memory=DATABASE_MIB * 2**20) as started:
         yield started
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_full_disk_of_the_database_refuses_hits_and_then_takes_them(
-    small_disk: Production,
+    small_disk: FullStack,
 ) -> None:
     web = small_disk.instance.web
     assert hit(web) == requests.codes.ok
@@ -128,24 +128,24 @@ def test_a_full_disk_of_the_database_refuses_hits_and_then_takes_them(
     assert stored_hits(small_disk) == before + 1
 
 
-def fill(production: Production, text: str) -> None:
+def fill(stack: FullStack, text: str) -> None:
     """Write until the database has no room for it."""
-    root = production.mariadb.root
+    root = stack.mariadb.root
     root.query("CREATE TABLE filler (text LONGTEXT)")
     for _ in range(DATABASE_MIB * 5):
         root.query("INSERT INTO filler VALUES (%s)", text)
 
 
 @pytest.mark.parametrize("path", ["/etc", "/no/such/directory", WEB_ROOT])
-def test_no_disk_of_this_machine_s_is_filled(production: Production, path: str) -> None:
+def test_no_disk_of_this_machine_s_is_filled(stack: FullStack, path: str) -> None:
     # The web root is in memory, and as large as half of it.
     refusal = pytest.raises(WrongInputError, match="could fill this machine")
-    with refusal, faults.full_disk(production.matomo.get_wrapped_container(), path):
+    with refusal, faults.full_disk(stack.matomo.get_wrapped_container(), path):
         pass
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_clock_that_is_two_minutes_ahead_takes_no_code(matomo_production: Production) -> None:
+def test_a_clock_that_is_two_minutes_ahead_takes_no_code(matomo_production: FullStack) -> None:
     account = matomo_production.instance.account
     with faults.clock_skew(matomo_production.matomo.get_wrapped_container(), 120):
         matomo_production.wait_for_a_target()
@@ -160,7 +160,7 @@ def test_a_clock_that_is_two_minutes_ahead_takes_no_code(matomo_production: Prod
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_fault_heals_where_a_test_fails_in_its_midst(matomo_production: Production) -> None:
+def test_a_fault_heals_where_a_test_fails_in_its_midst(matomo_production: FullStack) -> None:
     container = matomo_production.mariadb.get_wrapped_container()
     with pytest.raises(ZeroDivisionError), faults.cut(container), faults.slow(container):
         raise ZeroDivisionError
@@ -172,9 +172,9 @@ def test_a_fault_heals_where_a_test_fails_in_its_midst(matomo_production: Produc
 # -- memory ---------------------------------------------------------------------------------------
 
 
-def burst(production: Production) -> None:
+def burst(stack: FullStack) -> None:
     """As much at once as an hour may bring: hits, pages, reports."""
-    web, api = production.instance.web, production.instance.api
+    web, api = stack.instance.web, stack.instance.api
     # A superuser's first request has Matomo add this host to config.ini.php (Url.php,
     # saveTrustedHostnameInConfig), not at a stroke; who reads it meanwhile is refused.
     api.call("API.getMatomoVersion")
@@ -191,7 +191,7 @@ def burst(production: Production) -> None:
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_burst_stays_within_the_task_s_memory(
-    matomo_production: Production, figure: Callable[[str], None]
+    matomo_production: FullStack, figure: Callable[[str], None]
 ) -> None:
     container = matomo_production.matomo.get_wrapped_container()
     burst(matomo_production)
@@ -202,7 +202,7 @@ def test_a_burst_stays_within_the_task_s_memory(
 
 @pytest.mark.matomo_log(".", reason="the kernel kills Apache's children")
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_task_without_enough_memory_is_seen_to_be_killed(matomo_production: Production) -> None:
+def test_a_task_without_enough_memory_is_seen_to_be_killed(matomo_production: FullStack) -> None:
     container = matomo_production.matomo.get_wrapped_container()
     shrink(container, memory.peak_mib(container) + 16)
     # No more than at once: each that comes later waits for a task that may be gone by then.
@@ -215,7 +215,7 @@ def wait_for_kill(container: Container) -> int:
     """Ask until the engine has seen the end, or the container has the memory to answer."""
 
     def kills() -> int:
-        with suppress(MachineCannotError):
+        with suppress(UnsupportedEnvironmentError):
             return memory.out_of_memory_kills(container)
         return 0
 

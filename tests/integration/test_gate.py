@@ -9,7 +9,7 @@ from matomo_harness.gate.core.check import Check, Status
 from matomo_harness.gate.core.runner import is_promised
 from matomo_harness.policy import POLICY_FILE
 from matomo_harness.pytest_plugin import run_of
-from matomo_harness.pytest_plugin.gate import Gate, gate_on, group_of
+from matomo_harness.pytest_plugin.gate import GateSession, gate_on, group_of
 from matomo_harness.runtime.evidence import DATABASE_ERRORS, WEB_ERRORS
 from matomo_harness.runtime.golden import Golden
 
@@ -22,14 +22,14 @@ REFUSED = '" 5'
 @pytest.fixture(scope="session")
 def gate(
     matomo_golden: Golden, request: pytest.FixtureRequest, pytestconfig: pytest.Config
-) -> Iterator[Gate]:
+) -> Iterator[GateSession]:
     """The gate on the run's deployment; at its end nothing unforeseen is in the servers' logs."""
     callspecs = [getattr(it, "callspec", None) for it in request.session.items]
     given = [it.params.get("check") for it in callspecs if it]
     asked = [it for it in given if isinstance(it, Check)]
     made = gate_on(matomo_golden, run_of(pytestconfig), POLICY_FILE, asked)
     yield made
-    web, database = made.production.matomo.log, made.production.mariadb.log
+    web, database = made.stack.matomo.log, made.stack.mariadb.log
     errors = [it for it in web.splitlines() if WEB_ERRORS.search(it) and REFUSED not in it]
     errors += [it for it in database.splitlines() if DATABASE_ERRORS.search(it)]
     assert errors == []
@@ -46,7 +46,7 @@ def test_the_reference_promises_all_but_who_the_superusers_are() -> None:
 @pytest.mark.parametrize(
     "check", [pytest.param(check, id=check.id, marks=group_of(check)) for check in PROMISED]
 )
-def test_a_healthy_deployment_keeps(gate: Gate, check: Check) -> None:
+def test_a_healthy_deployment_keeps(gate: GateSession, check: Check) -> None:
     (result,) = gate.verdict(check).results
     assert (result.status, result.seen) == (Status.PASSED, result.seen), (
         f"{check.sentence} Expected {result.expected}; seen: {result.seen}; {result.files}"

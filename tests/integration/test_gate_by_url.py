@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from matomo_harness.errors import ExitCode, MachineCannotError, WrongInputError
+from matomo_harness.errors import ExitCode, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.gate import remote
 from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core import runner as run
@@ -16,8 +16,8 @@ from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.core.runner import Result
 from matomo_harness.matomo import ini, versions
 from matomo_harness.matomo.api import create_token
+from matomo_harness.runtime.dedicated import DedicatedMatomo
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.pair import Pair
 from tests.checkout import Checkout
 
 PROMISED = read_policy()
@@ -118,27 +118,27 @@ def test_a_matomo_in_maintenance(fresh_matomo: Instance) -> None:
     refused(fresh_matomo.url, "maintenance")
 
 
-def test_another_major_version(matomo_pair: Pair) -> None:
+def test_another_major_version(dedicated_matomo: DedicatedMatomo) -> None:
     path = "core/Version.php"
-    text = matomo_pair.shell.read(path)
-    matomo_pair.shell.write(path, re.sub(r"VERSION = '\d+", "VERSION = '4", text))
-    matomo_pair.database.query(
+    text = dedicated_matomo.shell.read(path)
+    dedicated_matomo.shell.write(path, re.sub(r"VERSION = '\d+", "VERSION = '4", text))
+    dedicated_matomo.database.query(
         "UPDATE {prefix}option SET option_value = CONCAT('4', SUBSTR(option_value, 2))"
         " WHERE option_name = 'version_core'"
     )
-    refused(matomo_pair.url, "Matomo 4", HARNESS_TOKEN=matomo_pair.token)
+    refused(dedicated_matomo.url, "Matomo 4", HARNESS_TOKEN=dedicated_matomo.token)
 
 
 @pytest.mark.matomo_environment(
     MATOMO_GENERAL_ENABLE_INTERNET_FEATURES="1", MATOMO_GENERAL_ENABLE_AUTO_UPDATE="1"
 )
-def test_a_database_that_wants_an_update(matomo_pair: Pair) -> None:
+def test_a_database_that_wants_an_update(dedicated_matomo: DedicatedMatomo) -> None:
     """Where Matomo may update itself it says so to everybody; where not, to nobody."""
-    matomo_pair.database.query(
+    dedicated_matomo.database.query(
         "UPDATE {prefix}option SET option_value = %s WHERE option_name = 'version_core'",
         versions.OF_LONG_AGO,
     )
-    refused(matomo_pair.url, "database is of its own version")
+    refused(dedicated_matomo.url, "database is of its own version")
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def silent() -> Iterator[str]:
 
 def test_a_network_that_hangs(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "PATIENCE", (1.0, 1.0))
-    with pytest.raises(MachineCannotError, match="nothing on it for 1 s"):
+    with pytest.raises(UnsupportedEnvironmentError, match="nothing on it for 1 s"):
         remote.target(silent, PROMISED, environment={})
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from matomo_harness.errors import ExitCode, MachineCannotError
+from matomo_harness.errors import ExitCode, UnsupportedEnvironmentError
 from matomo_harness.runtime import images
+from matomo_harness.runtime.dedicated import DedicatedMatomo
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.golden import (
     COMPILED,
@@ -25,7 +26,6 @@ from matomo_harness.runtime.golden import (
     web_tag,
 )
 from matomo_harness.runtime.images import Image
-from matomo_harness.runtime.pair import Pair
 from matomo_harness.runtime.reaper import RUN_LABEL, Run, begin, end
 from matomo_harness.runtime.shared import shared_servers
 
@@ -84,8 +84,10 @@ def test_it_is_built_whole_or_not_at_all_and_once(changed: Image, any_golden: Go
                 engine().images.remove(tag, force=True)
 
 
-def test_the_archiver_of_a_new_pair_finds_its_scripts_compiled(matomo_pair: Pair) -> None:
-    shell = matomo_pair.shell
+def test_the_archiver_of_a_new_pair_finds_its_scripts_compiled(
+    dedicated_matomo: DedicatedMatomo,
+) -> None:
+    shell = dedicated_matomo.shell
 
     def compiled() -> set[str]:
         # tmp/ has Matomo's caches, which it writes anew.
@@ -99,9 +101,11 @@ def test_the_archiver_of_a_new_pair_finds_its_scripts_compiled(matomo_pair: Pair
 
 
 @pytest.mark.all_versions(reason="the caches are Matomo's")
-def test_matomo_s_caches_are_values_and_no_text_to_be_taken_apart(matomo_pair: Pair) -> None:
+def test_matomo_s_caches_are_values_and_no_text_to_be_taken_apart(
+    dedicated_matomo: DedicatedMatomo,
+) -> None:
     cached = "tmp/cache/tracker/*DeviceDetector*mobile.php"
-    text = matomo_pair.shell.run("sh", "-c", f"head -c 300 {cached}")
+    text = dedicated_matomo.shell.run("sh", "-c", f"head -c 300 {cached}")
     assert text.startswith("<?php return ")
     # As of the official release: opcache keeps an array, not what unserialize makes of a text.
     assert "unserialize" not in text
@@ -142,7 +146,7 @@ def test_a_full_database_is_said_to_be_full_and_leaves_nothing_half_made(
         rows = made[0].database.query("SHOW DATABASES LIKE 'matomo\\_m%%'", *())
         return {str(value) for row in rows for value in row.values()}
 
-    with pytest.raises(MachineCannotError, match="room for another instance") as error:
+    with pytest.raises(UnsupportedEnvironmentError, match="room for another instance") as error:
         made.extend(servers.fresh() for _ in range(60))
     assert re.search("No space left|No more room|is full", error.value.seen)
     assert len(made) > 1

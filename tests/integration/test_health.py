@@ -9,16 +9,16 @@ import pytest
 from matomo_harness.errors import HarnessError
 from matomo_harness.matomo.ini import with_key
 from matomo_harness.matomo.install import FirstSite, Superuser, with_installation_in_progress
+from matomo_harness.runtime.dedicated import ContainerPair, DedicatedMatomo, started
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import ensure_installed
-from matomo_harness.runtime.pair import Pair, Started, started
 from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG
 
 pytestmark = pytest.mark.all_versions(reason="the pages and the installer are Matomo's")
 
 
-def test_an_installed_matomo_is_healthy(matomo_pair: Pair) -> None:
-    assert matomo_pair.shell.health() is None
+def test_an_installed_matomo_is_healthy(dedicated_matomo: DedicatedMatomo) -> None:
+    assert dedicated_matomo.shell.health() is None
 
 
 @pytest.mark.slow(reason="installs from scratch")
@@ -59,8 +59,10 @@ def test_an_empty_matomo_is_unhealthy_until_it_is_installed(
         assert "database" in str(shell.health())
 
 
-def test_what_broke_off_is_begun_again_once_matomo_is_done_with_it(matomo_pair: Pair) -> None:
-    database, begun = matomo_pair.database, monotonic()
+def test_what_broke_off_is_begun_again_once_matomo_is_done_with_it(
+    dedicated_matomo: DedicatedMatomo,
+) -> None:
+    database, begun = dedicated_matomo.database, monotonic()
     with ThreadPoolExecutor(1) as beside:
         last_step = beside.submit(database.query, "SELECT SLEEP(1)")
         while not database.other_sessions():
@@ -70,15 +72,15 @@ def test_what_broke_off_is_begun_again_once_matomo_is_done_with_it(matomo_pair: 
         assert last_step.result()
 
 
-def test_an_installer_that_was_left_open_is_closed(matomo_pair: Pair) -> None:
-    shell, web, database = matomo_pair.shell, matomo_pair.web, matomo_pair.database
+def test_an_installer_that_was_left_open_is_closed(dedicated_matomo: DedicatedMatomo) -> None:
+    shell, web, database = dedicated_matomo.shell, dedicated_matomo.web, dedicated_matomo.database
     closed = shell.read(shell.config)
     shell.write(shell.config, with_key(closed, "General", "enable_installer", 1))
-    superuser = Superuser("admin", matomo_pair.account.password)
+    superuser = Superuser("admin", dedicated_matomo.account.password)
     assert not ensure_installed(shell, web, database, superuser, FirstSite())
     assert shell.read(shell.config) == closed
 
 
-def _pages(both: Started) -> int:
+def _pages(both: ContainerPair) -> int:
     """How many the web server was asked for."""
     return both.matomo.get_wrapped_container().logs().count(b"module=Login")

@@ -14,11 +14,11 @@ from matomo_harness.matomo import ini
 from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.matomo.versions import BEYOND
 from matomo_harness.runtime import images, reaper
-from matomo_harness.runtime.containers import MatomoContainer, network
+from matomo_harness.runtime.containers import WebContainer, network
+from matomo_harness.runtime.dedicated import DedicatedMatomo
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.pair import Pair
 from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG
 from matomo_harness.settings import IMAGE_DIRECTORY
 
@@ -117,8 +117,10 @@ def test_a_broken_line_of_the_configuration_fails_the_build(
         images.build_deployed(any_base, tag, directory=tree)
 
 
-def test_the_backup_holds_what_an_image_cannot_bring_back(matomo_pair: Pair) -> None:
-    shell = matomo_pair.shell
+def test_the_backup_holds_what_an_image_cannot_bring_back(
+    dedicated_matomo: DedicatedMatomo,
+) -> None:
+    shell = dedicated_matomo.shell
     for _ in range(2):  # the second replaces the first
         shell.run("backup-data.sh", "/tmp", user="root")
     listing = shell.run(
@@ -128,8 +130,8 @@ def test_the_backup_holds_what_an_image_cannot_bring_back(matomo_pair: Pair) -> 
     assert not shell.run("find", "/tmp", "-name", "*.new", "-o", "-name", "*.old")
 
 
-def test_a_restore_leaves_the_code_s_files_alone(matomo_pair: Pair) -> None:
-    shell = matomo_pair.shell
+def test_a_restore_leaves_the_code_s_files_alone(dedicated_matomo: DedicatedMatomo) -> None:
+    shell = dedicated_matomo.shell
     shell.run("backup-data.sh", "/tmp", user="root")
     of_the_code = shell.read("config/global.ini.php")
     shell.run("sh", "-c", "echo '; older' > /tmp/config/global.ini.php", user="root")
@@ -137,14 +139,16 @@ def test_a_restore_leaves_the_code_s_files_alone(matomo_pair: Pair) -> None:
     assert shell.read("config/global.ini.php") == of_the_code
 
 
-def test_to_and_from_nowhere_says_what_to_do(matomo_pair: Pair) -> None:
+def test_to_and_from_nowhere_says_what_to_do(dedicated_matomo: DedicatedMatomo) -> None:
     with pytest.raises(BrokenPromiseError, match="mount EFS there"):
-        matomo_pair.shell.run("backup-data.sh", "/nowhere", user="root")
+        dedicated_matomo.shell.run("backup-data.sh", "/nowhere", user="root")
     with pytest.raises(BrokenPromiseError, match="name the directory"):
-        matomo_pair.shell.run("restore-data.sh", "/tmp", user="root")
+        dedicated_matomo.shell.run("restore-data.sh", "/tmp", user="root")
 
 
-def test_the_log_has_the_query_of_a_page_and_of_nothing_else(matomo_pair: Pair) -> None:
+def test_the_log_has_the_query_of_a_page_and_of_nothing_else(
+    dedicated_matomo: DedicatedMatomo,
+) -> None:
     # A hit may come by any name: js/ is one of Matomo's own, and an alias would be another.
     kept, left_out = uuid.uuid4().hex, uuid.uuid4().hex
     for path in (
@@ -153,15 +157,17 @@ def test_the_log_has_the_query_of_a_page_and_of_nothing_else(matomo_pair: Pair) 
         f"?module=API&token_auth={left_out}",
         f"index.php?module=Login&resetToken={left_out}",
     ):
-        matomo_pair.web.session.headers["Referer"] = f"{matomo_pair.url}/page?token={left_out}"
-        matomo_pair.web.ask(path)
-    assert kept in matomo_pair.matomo.log
-    assert left_out not in matomo_pair.matomo.log
+        dedicated_matomo.web.session.headers["Referer"] = (
+            f"{dedicated_matomo.url}/page?token={left_out}"
+        )
+        dedicated_matomo.web.ask(path)
+    assert kept in dedicated_matomo.matomo.log
+    assert left_out not in dedicated_matomo.matomo.log
 
 
 def test_private_directories_are_closed_before_anything_is_installed(any_image: Image) -> None:
     # Matomo writes rules of its own at the end of an installation; a restored one never gets there.
-    with network() as own_network, MatomoContainer(any_image.reference, own_network, {}) as matomo:
+    with network() as own_network, WebContainer(any_image.reference, own_network, {}) as matomo:
         for path in ("config/config.ini.php", "config/global.ini.php", "tmp/", "lang/en.json"):
             assert matomo.web.get(path=path).status_code == 403, path
 
@@ -183,7 +189,7 @@ def volume() -> Iterator[str]:
 def test_a_live_configuration_outlives_the_container(any_image: Image, volume: str) -> None:
     for expected in ("; <?php exit;", "; a person was here"):
         with network() as own_network:
-            matomo = MatomoContainer(any_image.reference, own_network, {})
+            matomo = WebContainer(any_image.reference, own_network, {})
             matomo.with_volume_mapping(volume, f"{WEB_ROOT}/config", "rw")
             with matomo:
                 shell = matomo.shell
@@ -195,7 +201,7 @@ def test_a_live_configuration_outlives_the_container(any_image: Image, volume: s
 def test_code_of_another_version_on_a_volume_is_named(any_image: Image, volume: str) -> None:
     with network() as own_network:
         for expected in (False, True):
-            matomo = MatomoContainer(any_image.reference, own_network, {})
+            matomo = WebContainer(any_image.reference, own_network, {})
             del matomo.tmpfs[WEB_ROOT]
             matomo.with_volume_mapping(volume, WEB_ROOT, "rw")
             with matomo:
@@ -205,7 +211,7 @@ def test_code_of_another_version_on_a_volume_is_named(any_image: Image, volume: 
 
 @pytest.mark.parametrize("signal", ["SIGTERM", "SIGWINCH"])
 def test_it_stops_cleanly(any_image: Image, signal: str) -> None:
-    with network() as own_network, MatomoContainer(any_image.reference, own_network, {}) as matomo:
+    with network() as own_network, WebContainer(any_image.reference, own_network, {}) as matomo:
         container = matomo.get_wrapped_container()
         container.kill(signal)
         assert container.wait(timeout=10)["StatusCode"] == 0

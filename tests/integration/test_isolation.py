@@ -243,7 +243,7 @@ def test_a_reset_takes_it_back(
 def test_the_code_is_shared_and_changing_it_names_the_fixture_to_take(
     fresh_matomo: Instance, path: str
 ) -> None:
-    with pytest.raises(WrongInputError, match="take the fixture matomo_pair"):
+    with pytest.raises(WrongInputError, match="take the fixture dedicated_matomo"):
         fresh_matomo.shell.write(path, "changed")
 
 

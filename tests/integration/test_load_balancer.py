@@ -9,15 +9,15 @@ from typing import Final
 import pytest
 import requests
 
-from matomo_harness.errors import MachineCannotError
+from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.web import Page, Web
 from matomo_harness.runtime import images
 from matomo_harness.runtime.certificates import Authority, authority
 from matomo_harness.runtime.containers import HarnessContainer, network
+from matomo_harness.runtime.full_stack import ALL_NAMES, FullStack
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.load_balancer import LoadBalancer
-from matomo_harness.runtime.production import ALL_NAMES, Production
 
 FORGED: Final = "203.0.113.7"
 
@@ -86,7 +86,7 @@ def test_who_does_not_know_the_authority_is_refused(
     balancer: LoadBalancer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     stranger = Authority(tmp_path_factory.mktemp("tls") / "stranger.pem")
-    with pytest.raises(MachineCannotError):
+    with pytest.raises(UnsupportedEnvironmentError):
         Web(balancer.url, authority=stranger.file).ask("")
 
 
@@ -105,45 +105,43 @@ def test_a_target_that_is_gone_is_a_502() -> None:
 
 @pytest.mark.all_versions(reason="redirects and cookies are Matomo's")
 def test_login_takes_two_redirects_at_most_and_its_cookie_is_secure(
-    production: Production,
+    stack: FullStack,
 ) -> None:
-    web = production.instance.web
+    web = stack.instance.web
     page = web.get()
     assert len(page.history) <= 2
     assert "form_login" in page.text
-    twofactor.sign_in(web, production.instance.account)
+    twofactor.sign_in(web, stack.instance.account)
     cookies = {cookie.name: cookie.secure for cookie in web.session.cookies}
     assert cookies["MATOMO_SESSID"]
     assert all(cookies.values()), cookies
 
 
 @pytest.mark.all_versions(reason="the pages are Matomo's")
-def test_no_page_links_to_clear_text(production: Production) -> None:
-    host = production.load_balancer.url.removeprefix("https://")
-    assert f"http://{host}" not in Page(production.instance.web.get()).response.text
+def test_no_page_links_to_clear_text(stack: FullStack) -> None:
+    host = stack.load_balancer.url.removeprefix("https://")
+    assert f"http://{host}" not in Page(stack.instance.web.get()).response.text
 
 
-def without_scheme_headers(production: Production) -> str:
-    shell = production.matomo.shell
+def without_scheme_headers(stack: FullStack) -> str:
+    shell = stack.matomo.shell
     healthy = shell.read(shell.config)
     shell.write(shell.config, ini.without_key(healthy, "General", "proxy_scheme_headers[]"))
     return healthy
 
 
 @pytest.mark.all_versions(reason="the loop is Matomo's")
-def test_the_redirect_loop_of_5_7_is_seen_and_named(
-    production: Production, matomo_image: Image
-) -> None:
+def test_the_redirect_loop_of_5_7_is_seen_and_named(stack: FullStack, matomo_image: Image) -> None:
     version = tuple(map(int, images.code_version(matomo_image.reference).split(".")[:2]))
-    shell = production.matomo.shell
-    healthy = without_scheme_headers(production)
+    shell = stack.matomo.shell
+    healthy = without_scheme_headers(stack)
     try:
         if version < (5, 7):  # every scheme header is believed
-            assert production.instance.web.get().status_code == requests.codes.ok
+            assert stack.instance.web.get().status_code == requests.codes.ok
             assert shell.health() is None
             return
-        with pytest.raises(MachineCannotError, match="redirects"):
-            production.instance.web.get()
+        with pytest.raises(UnsupportedEnvironmentError, match="redirects"):
+            stack.instance.web.get()
         reason = shell.health()
         assert reason
         assert "a loop for everybody; see proxy_scheme_headers" in reason
@@ -156,7 +154,7 @@ def test_the_redirect_loop_of_5_7_is_seen_and_named(
 
 
 @dataclass(frozen=True)
-class Way:
+class ClientPath:
     """How a hit comes to Matomo, and whose address is stored.
 
     Args:
@@ -175,23 +173,23 @@ class Way:
 
 
 WAYS: Final = (
-    Way(0, None, "visitor"),
+    ClientPath(0, None, "visitor"),
     # Who reaches the task past the load balancer is believed: its port is nobody else's to reach.
-    Way(0, FORGED, "forged"),
-    Way(1, None, "visitor"),
-    Way(1, FORGED, "visitor"),
-    Way(1, f"{FORGED}, 198.51.100.1", "visitor"),
+    ClientPath(0, FORGED, "forged"),
+    ClientPath(1, None, "visitor"),
+    ClientPath(1, FORGED, "visitor"),
+    ClientPath(1, f"{FORGED}, 198.51.100.1", "visitor"),
     # Matomo takes the last entry: a CDN in front hides every visitor behind its own address.
-    Way(2, None, "outer proxy"),
-    Way(2, FORGED, "outer proxy"),
+    ClientPath(2, None, "outer proxy"),
+    ClientPath(2, FORGED, "outer proxy"),
 )
 
 
 @pytest.fixture(scope="session")
-def outer(production: Production) -> Iterator[LoadBalancer]:
+def outer(stack: FullStack) -> Iterator[LoadBalancer]:
     """A second proxy, in front of the first."""
     with LoadBalancer(
-        production.network,
+        stack.network,
         authority().issue(*ALL_NAMES),
         target="load-balancer:443",
         target_tls=True,
@@ -201,15 +199,15 @@ def outer(production: Production) -> Iterator[LoadBalancer]:
 
 
 @pytest.fixture
-def unmasked(production: Production) -> Iterator[None]:
+def unmasked(stack: FullStack) -> Iterator[None]:
     """Whole addresses, for they tell the ways apart."""
-    mask(production, on=0)
+    mask(stack, on=0)
     yield
-    mask(production, on=1)
+    mask(stack, on=1)
 
 
-def mask(production: Production, *, on: int) -> None:
-    production.instance.api.call(
+def mask(stack: FullStack, *, on: int) -> None:
+    stack.instance.api.call(
         "PrivacyManager.setAnonymizeIpSettings",
         anonymizeIPEnable=on,
         maskLength=2,
@@ -221,12 +219,12 @@ def mask(production: Production, *, on: int) -> None:
 @pytest.mark.usefixtures("unmasked")
 @pytest.mark.all_versions(reason="Matomo reads the headers")
 def test_the_visitor_s_address_by_every_way(
-    production: Production, outer: LoadBalancer, figure: Callable[[str], None]
+    stack: FullStack, outer: LoadBalancer, figure: Callable[[str], None]
 ) -> None:
     addresses = addresses_of(outer)
     seen = {}
     for number, way in enumerate(WAYS):
-        doors = (production.matomo.web, production.load_balancer.web, outer.web)
+        doors = (stack.matomo.web, stack.load_balancer.web, outer.web)
         web = doors[way.proxies]
         # Another browser each time: Matomo makes a new visit for it.
         web.session.headers["User-Agent"] = f"Mozilla/5.0 (X11; Linux) Firefox/{100 + number}.0"
@@ -235,7 +233,7 @@ def test_the_visitor_s_address_by_every_way(
         scheme = {} if way.proxies else {"X-Forwarded-Proto": "https"}
         web.session.headers.update(scheme)
         assert web.ask("matomo.php?idsite=1&rec=1&url=https://discovery.example/").ok
-        seen[way] = stored_address(production)
+        seen[way] = stored_address(stack)
     table = [f"{way}, seen {addresses.get(seen[way], seen[way])}" for way in WAYS]
     figure("; ".join(table))
     assert [addresses.get(address) for address in seen.values()] == [it.stored for it in WAYS], (
@@ -252,8 +250,8 @@ def addresses_of(outer: LoadBalancer) -> dict[str, str]:
     return {joined["Gateway"]: "visitor", joined["IPAddress"]: "outer proxy", FORGED: "forged"}
 
 
-def stored_address(production: Production) -> str:
-    (row,) = production.instance.database.query(
+def stored_address(stack: FullStack) -> str:
+    (row,) = stack.instance.database.query(
         "SELECT INET6_NTOA(location_ip) AS address FROM {prefix}log_visit"
         " ORDER BY idvisit DESC LIMIT 1"
     )

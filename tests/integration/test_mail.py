@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import pytest
 
 from matomo_harness.errors import BrokenPromiseError
-from matomo_harness.matomo.mail import Mail
+from matomo_harness.matomo.mail import MailMessage
 from matomo_harness.matomo.versions import RESET_WAS_ASKED_FOR
 from matomo_harness.matomo.web import Page, Web
-from matomo_harness.runtime.containers import MatomoContainer
-from matomo_harness.runtime.production import Production
+from matomo_harness.runtime.containers import WebContainer
+from matomo_harness.runtime.full_stack import FullStack
 
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 PUBLIC_HOST = "analytics.discovery.example"
@@ -26,7 +26,7 @@ NEW_PASSWORD = "another-password-1"
 @pytest.mark.all_versions(reason="the mail is Matomo's")
 @pytest.mark.slow(reason="a deployment of its own")
 def test_a_password_reset_mail_links_to_the_public_https_address(
-    matomo_production: Production,
+    matomo_production: FullStack,
 ) -> None:
     login = matomo_production.instance.account.login
     web = matomo_production.instance.web
@@ -42,10 +42,8 @@ def test_a_password_reset_mail_links_to_the_public_https_address(
     assert "mtmpasswordconfirm" in web.ask(path).text
 
 
-def email_of(production: Production, login: str) -> str:
-    (row,) = production.instance.database.query(
-        "SELECT email FROM {prefix}user WHERE login = %s", login
-    )
+def email_of(stack: FullStack, login: str) -> str:
+    (row,) = stack.instance.database.query("SELECT email FROM {prefix}user WHERE login = %s", login)
     return str(row["email"])
 
 
@@ -64,20 +62,20 @@ def ask_for_reset(web: Web, login: str) -> None:
 
 
 @pytest.mark.all_versions(reason="Matomo sends")
-def test_a_test_mail_of_the_console_comes(production: Production) -> None:
-    assert send(production.matomo, production).subject
+def test_a_test_mail_of_the_console_comes(stack: FullStack) -> None:
+    assert send(stack.matomo, stack).subject
 
 
-def send(matomo: MatomoContainer, production: Production) -> Mail:
+def send(matomo: WebContainer, stack: FullStack) -> MailMessage:
     """Send a mail by Matomo's console and return what came."""
     address = f"{secrets.token_hex(4)}@discovery.example"
     matomo.shell.console("core:test-email", address)
-    return production.mail.mailbox.wait_for(address, "", seconds=5)
+    return stack.mail.mailbox.wait_for(address, "", seconds=5)
 
 
 @contextmanager
-def task(production: Production, environment: dict[str, str]) -> Iterator[MatomoContainer]:
-    with production.task(environment) as started:
+def task(stack: FullStack, environment: dict[str, str]) -> Iterator[WebContainer]:
+    with stack.task(environment) as started:
         yield started
 
 
@@ -93,19 +91,17 @@ def task(production: Production, environment: dict[str, str]) -> Iterator[Matomo
     ids=["wrong password", "no login", "clear text", "wrong port", "an unknown authority"],
 )
 def test_what_is_wrong_is_said_and_nothing_is_sent(
-    production: Production, environment: dict[str, str], complaint: str
+    stack: FullStack, environment: dict[str, str], complaint: str
 ) -> None:
-    before = len(production.mail.mailbox.mails())
+    before = len(stack.mail.mailbox.mails())
     refusal = pytest.raises(BrokenPromiseError, match=f"(?i){complaint}")
-    with task(production, environment) as matomo, refusal:
-        send(matomo, production)
-    assert len(production.mail.mailbox.mails()) == before
+    with task(stack, environment) as matomo, refusal:
+        send(matomo, stack)
+    assert len(stack.mail.mailbox.mails()) == before
 
 
-def test_the_relay_s_password_is_in_no_log(
-    production: Production, figure: Callable[[str], None]
-) -> None:
-    mail = send(production.matomo, production)
+def test_the_relay_s_password_is_in_no_log(stack: FullStack, figure: Callable[[str], None]) -> None:
+    mail = send(stack.matomo, stack)
     figure(f"from {mail.sender}")
-    for container in (production.mail, production.matomo):
-        assert production.mail.password not in container.log
+    for container in (stack.mail, stack.matomo):
+        assert stack.mail.password not in container.log

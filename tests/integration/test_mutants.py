@@ -4,7 +4,7 @@ import pytest
 
 from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.mutants import Mutant, Topology
-from matomo_harness.gate.mutation import CONTROLS, WRITTEN, runner, turns
+from matomo_harness.gate.mutation import CONTROLS, WRITTEN, batches, runner
 from matomo_harness.gate.mutation.runner import MutationRunner
 from matomo_harness.pytest_plugin import SharedServers
 from matomo_harness.runtime.golden import Golden
@@ -17,8 +17,8 @@ QUICK = 5
 def cost(mutant: Mutant) -> float:
     """Seconds of a processor, roughly: the deployment's start, and steps of the named checks."""
     steps = {step for it in ALL if it.id in mutant.kills for step in it.steps}
-    performed = sum(turns.STEP_SECONDS.get(it, 0.0) for it in steps)
-    return turns.TOPOLOGY_SECONDS[mutant.topology] + performed + 0.5
+    performed = sum(batches.STEP_SECONDS.get(it, 0.0) for it in steps)
+    return batches.TOPOLOGY_SECONDS[mutant.topology] + performed + 0.5
 
 
 def cover() -> list[Mutant]:
@@ -65,7 +65,9 @@ def test_each_named_check_is_red_and_without_it_the_mutant_survives(
 def test_the_whole_gate_is_green_on_harmless_changes_of_each_topology(
     mutation: MutationRunner, topology: Topology
 ) -> None:
-    played = [it for it in turns.turns_of(CONTROLS, full=False) if it.subject.topology is topology]
+    played = [
+        it for it in batches.batches_of(CONTROLS, full=False) if it.subject.topology is topology
+    ]
     largest = max(played, key=lambda it: len(it.subjects))
     row = mutation.run(largest.subject, ALL)
     assert row.not_made == ""

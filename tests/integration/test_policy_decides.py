@@ -12,8 +12,8 @@ from matomo_harness.gate.mutation import WRITTEN
 from matomo_harness.matomo.ini import with_key
 from matomo_harness.policy import Policy
 from matomo_harness.runtime import targets
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.production import Production
 
 REFERENCE = read_policy()
 CHECKS = {check.id: check for check in ALL}
@@ -101,20 +101,20 @@ VALUES: list[tuple[str, Callable[[], object], str]] = [
 USED = "twofa_codes_used_%"
 
 
-def result(production: Production, policy: Policy, check: str) -> Result:
+def result(stack: FullStack, policy: Policy, check: str) -> Result:
     # Each code is taken once, and both policies are asked within one window of codes.
-    production.mariadb.database.query("DELETE FROM {prefix}option WHERE option_name LIKE %s", USED)
-    target = targets.of_production(production, policy)
+    stack.mariadb.database.query("DELETE FROM {prefix}option WHERE option_name LIKE %s", USED)
+    target = targets.of_full_stack(stack, policy)
     return Runner(target, [CHECKS[check]]).run(CHECKS[check])
 
 
 @pytest.mark.parametrize(("key", "value", "check"), VALUES, ids=[one[0] for one in VALUES])
 def test_another_value_is_another_verdict_or_expectation(
-    production: Production, key: str, value: Callable[[], object], check: str
+    stack: FullStack, key: str, value: Callable[[], object], check: str
 ) -> None:
     assert key in KEYS
-    before = result(production, REFERENCE, check)
-    after = result(production, changed(key, value()), check)
+    before = result(stack, REFERENCE, check)
+    after = result(stack, changed(key, value()), check)
     assert before.status is Status.PASSED, before
     assert (after.status, after.expected, after.seen) != (
         before.status,
@@ -125,12 +125,12 @@ def test_another_value_is_another_verdict_or_expectation(
     assert "code" not in after.expected, "it is no refused login"
 
 
-def test_what_may_be_present_beside_the_active_plugins(production: Production) -> None:
+def test_what_may_be_present_beside_the_active_plugins(stack: FullStack) -> None:
     check = "plugins.nothing_else_is_active"
     fewer = changed("plugins.active", without("plugins.active", "Annotations"))
-    assert result(production, fewer, check).status is Status.FAILED
+    assert result(stack, fewer, check).status is Status.FAILED
     present = changed("plugins.where_present", more("plugins.where_present", "Annotations"), fewer)
-    assert result(production, present, check).status is Status.PASSED
+    assert result(stack, present, check).status is Status.PASSED
 
 
 def test_a_trusted_cookie_is_a_choice(fresh_matomo: Instance) -> None:
@@ -146,9 +146,9 @@ def test_a_trusted_cookie_is_a_choice(fresh_matomo: Instance) -> None:
     assert seen == [Status.FAILED, Status.PASSED]
 
 
-def test_an_event_may_be_allowed(matomo_pair: Instance) -> None:
+def test_an_event_may_be_allowed(dedicated_matomo: Instance) -> None:
     (deciding,) = (one for one in WRITTEN if one.id == "plugins.no_code_on_campus")
-    deciding.change(Deployment(REFERENCE, alone=matomo_pair))
+    deciding.change(Deployment(REFERENCE, alone=dedicated_matomo))
     check = CHECKS["plugins.nobody_else_decides"]
     event = ("TwoFactorAuth.requiresTwoFactorAuthentication",)
     policies = (
@@ -157,7 +157,7 @@ def test_an_event_may_be_allowed(matomo_pair: Instance) -> None:
         changed("plugins.may_decide", ("NoUserIds",)),
     )
     seen = [
-        Runner(targets.of_instance(matomo_pair, policy), [check]).run(check).status
+        Runner(targets.of_instance(dedicated_matomo, policy), [check]).run(check).status
         for policy in policies
     ]
     assert seen == [Status.FAILED, Status.PASSED, Status.PASSED]

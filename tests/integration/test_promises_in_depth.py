@@ -14,9 +14,9 @@ from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.web import Parameters
 from matomo_harness.runtime import targets
 from matomo_harness.runtime.containers import DATABASE_USER
+from matomo_harness.runtime.dedicated import DedicatedMatomo
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.pair import Pair
-from matomo_harness.runtime.production import Production
 
 pytestmark = pytest.mark.all_versions(
     reason="what Matomo itself does with values, plugins, reports and hits"
@@ -34,10 +34,10 @@ TWO_LINES = "one\ntwo"
 )
 @pytest.mark.slow(reason="a deployment of its own")
 def test_odd_values_are_the_same_on_the_command_line_in_the_web_and_in_the_tracker(
-    matomo_production: Production,
+    matomo_production: FullStack,
 ) -> None:
     names = ("environment.wins_on_the_command_line", "environment.wins_in_the_web_server")
-    looked_at = targets.of_production(matomo_production, read_policy())
+    looked_at = targets.of_full_stack(matomo_production, read_policy())
     results = run.run(looked_at, [it for it in ALL if it.id in names])
     assert [it.seen for it in results if it.status is not Status.PASSED] == []
     shown = matomo_production.matomo.shell.console("environmentvariables:check")
@@ -46,7 +46,7 @@ def test_odd_values_are_the_same_on_the_command_line_in_the_web_and_in_the_track
 
 @pytest.mark.matomo_log("module=Login", reason="the old password opens nothing")
 @pytest.mark.slow(reason="a deployment of its own")
-def test_a_rotated_password_is_taken_up_by_the_next_task(matomo_production: Production) -> None:
+def test_a_rotated_password_is_taken_up_by_the_next_task(matomo_production: FullStack) -> None:
     matomo_production.mariadb.root.query(
         f"ALTER USER {DATABASE_USER}@'%%' IDENTIFIED BY %s REQUIRE SSL", "rotated-1"
     )
@@ -62,12 +62,14 @@ CONVERT = ("php", "console", "core:convert-to-utf8mb4", "--yes")
 
 @pytest.mark.matomo_log("Illegal mix of collations", reason="tables of before have no such letters")
 @pytest.mark.matomo_log('"POST /matomo.php" 400', reason="so such a hit is lost")
-def test_tables_of_three_bytes_are_converted_as_the_configuration_says(matomo_pair: Pair) -> None:
-    for table in matomo_pair.database.tables():
-        matomo_pair.database.query(THREE_BYTES.format(table))
-    assert _titles_kept(matomo_pair, "plain", f"before {TITLE}") == ["plain"]
-    matomo_pair.shell.run("env", "MATOMO_DATABASE_CHARSET=utf8", *CONVERT)
-    assert _titles_kept(matomo_pair, f"after {TITLE}") == ["plain", f"after {TITLE}"]
+def test_tables_of_three_bytes_are_converted_as_the_configuration_says(
+    dedicated_matomo: DedicatedMatomo,
+) -> None:
+    for table in dedicated_matomo.database.tables():
+        dedicated_matomo.database.query(THREE_BYTES.format(table))
+    assert _titles_kept(dedicated_matomo, "plain", f"before {TITLE}") == ["plain"]
+    dedicated_matomo.shell.run("env", "MATOMO_DATABASE_CHARSET=utf8", *CONVERT)
+    assert _titles_kept(dedicated_matomo, f"after {TITLE}") == ["plain", f"after {TITLE}"]
 
 
 def _titles_kept(matomo: Instance, *titles: str) -> list[str]:
@@ -92,33 +94,35 @@ class GateOverlay extends \\Piwik\\Plugin
 """
 
 
-def put_plugin(pair: Pair) -> None:
+def put_plugin(pair: DedicatedMatomo) -> None:
     pair.shell.run("mkdir", "-p", "plugins/GateOverlay")
     pair.shell.write("plugins/GateOverlay/GateOverlay.php", PLUGIN)
     manifest = '{"name": "GateOverlay", "version": "1.0.0", "require": {"matomo": ">=5.0.0-b1"}}'
     pair.shell.write("plugins/GateOverlay/plugin.json", manifest)
 
 
-def is_installed(pair: Pair) -> bool:
+def is_installed(pair: DedicatedMatomo) -> bool:
     answer = pair.api.call("API.isPluginActivated", pluginName="GateOverlay")
     return bool(answer["value"]) and "gate_overlay" in pair.database.tables()
 
 
 def test_a_plugin_that_the_configuration_lists_is_installed_by_the_next_request(
-    matomo_pair: Pair,
+    dedicated_matomo: DedicatedMatomo,
 ) -> None:
-    put_plugin(matomo_pair)
-    shell = matomo_pair.shell
+    put_plugin(dedicated_matomo)
+    shell = dedicated_matomo.shell
     text = ini.with_key(shell.read(shell.config), "Plugins", "Plugins[]", "GateOverlay")
     shell.write(shell.config, text)
-    assert matomo_pair.web.ask("matomo.php?idsite=1&rec=1").ok
-    assert is_installed(matomo_pair)
+    assert dedicated_matomo.web.ask("matomo.php?idsite=1&rec=1").ok
+    assert is_installed(dedicated_matomo)
 
 
-def test_a_plugin_that_the_console_activates_is_installed(matomo_pair: Pair) -> None:
-    put_plugin(matomo_pair)
-    matomo_pair.shell.console("plugin:activate", "GateOverlay")
-    assert is_installed(matomo_pair)
+def test_a_plugin_that_the_console_activates_is_installed(
+    dedicated_matomo: DedicatedMatomo,
+) -> None:
+    put_plugin(dedicated_matomo)
+    dedicated_matomo.shell.console("plugin:activate", "GateOverlay")
+    assert is_installed(dedicated_matomo)
 
 
 # -- archiving ------------------------------------------------------------------------------------
@@ -130,11 +134,13 @@ ROWS = 5
 @pytest.mark.matomo_environment(
     MATOMO_GENERAL_DATATABLE_ARCHIVING_MAXIMUM_ROWS_ACTIONS=str(ROWS),
 )
-def test_what_is_beyond_the_row_limit_is_summed_up_as_others(matomo_pair: Pair) -> None:
+def test_what_is_beyond_the_row_limit_is_summed_up_as_others(
+    dedicated_matomo: DedicatedMatomo,
+) -> None:
     for number in range(PAGES):
-        hit(matomo_pair.api, 1, page=number)
-    matomo_pair.shell.console("core:archive")
-    rows = matomo_pair.api.call(
+        hit(dedicated_matomo.api, 1, page=number)
+    dedicated_matomo.shell.console("core:archive")
+    rows = dedicated_matomo.api.call(
         "Actions.getPageUrls", idSite=1, period="day", date="today", filter_limit=-1
     )
     assert len(rows) == ROWS

@@ -136,9 +136,9 @@ def test_an_error_in_the_log_fails_a_test_that_does_not_expect_it(
         def test_is_not_told_of_another_s(fresh_matomo):
             fresh_matomo.web.get({"module": "Login"})
 
-        def test_leaves_a_warning(matomo_pair):
-            matomo_pair.shell.write("warns.php", "<?php echo $nothing;")
-            matomo_pair.web.get(path="warns.php")
+        def test_leaves_a_warning(dedicated_matomo):
+            dedicated_matomo.shell.write("warns.php", "<?php echo $nothing;")
+            dedicated_matomo.web.get(path="warns.php")
         """
     )
     result = pytester.runpytest_subprocess(*options)
@@ -166,7 +166,7 @@ def test_what_only_a_pair_has_is_refused_by_name(
     )
     result = pytester.runpytest_subprocess(*options)
     result.stdout.fnmatch_lines("*MATOMO_GENERAL_FORCE_SSL for an instance in a web server that*")
-    assert str(result.stdout).count("next: take the fixture matomo_pair") >= 3
+    assert str(result.stdout).count("next: take the fixture dedicated_matomo") >= 3
 
 
 def test_a_failure_leaves_its_evidence_and_no_secret(
@@ -214,9 +214,9 @@ def test_evidence_that_cannot_be_had_does_not_hide_the_failure(
 ) -> None:
     pytester.makepyfile(
         """
-        def test_breaks_everything(matomo_pair):
-            matomo_pair.shell.write("core/bootstrap.php", "no php")
-            matomo_pair.database.query("DROP DATABASE matomo")
+        def test_breaks_everything(dedicated_matomo):
+            dedicated_matomo.shell.write("core/bootstrap.php", "no php")
+            dedicated_matomo.database.query("DROP DATABASE matomo")
             assert False, "this is what is to be read"
         """
     )
@@ -240,7 +240,7 @@ def test_the_instance_of_a_failed_test_is_kept_when_asked_for(
         def test_fails(fresh_matomo):
             assert False
 
-        def test_fails_too(matomo_pair):
+        def test_fails_too(dedicated_matomo):
             assert False
         """
     )
@@ -342,8 +342,8 @@ def test_an_image_as_the_world_has_it(pytester: pytest.Pytester, any_base: Image
             fresh_matomo.api.add_site("Another", "https://a.example", "UTC", since="2026-01-01")
             assert matomo.api.call("SitesManager.getAllSitesId") == [1]
 
-        def test_pair(matomo_pair):
-            assert matomo_pair.api.call("SitesManager.getAllSitesId") == [1]
+        def test_pair(dedicated_matomo):
+            assert dedicated_matomo.api.call("SitesManager.getAllSitesId") == [1]
         """
     )
     result = pytester.runpytest_subprocess(f"--matomo-image={any_base.reference}")

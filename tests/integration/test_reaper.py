@@ -14,7 +14,12 @@ from tenacity import retry, stop_after_delay, wait_fixed
 
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
-from matomo_harness.runtime.reaper import RUN_LABEL, Run, sweep_the_dead, this_process
+from matomo_harness.runtime.reaper import (
+    RUN_LABEL,
+    Run,
+    remove_leftovers_of_dead_runs,
+    this_process,
+)
 
 PROGRAM = """
 import sys
@@ -31,7 +36,7 @@ SUITE = """
 import os, time, pytest
 
 @pytest.mark.parametrize("number", range(2))
-def test_waits_to_be_killed(fresh_matomo, matomo_pair, number, request):
+def test_waits_to_be_killed(fresh_matomo, dedicated_matomo, number, request):
     from matomo_harness.runtime.reaper import this_process
     directory = request.config.rootpath
     runs = [this_process().id, request.config.workerinput["matomo_run"]]
@@ -96,7 +101,7 @@ def test_what_comes_and_goes_meanwhile_does_not_end_the_search_for_the_dead(
         process.kill()
         process.wait()
         while not all(it.done() for it in coming_and_going):
-            sweep_the_dead()
+            remove_leftovers_of_dead_runs()
         assert left_of(dead) == []
         for it in coming_and_going:
             it.result()

@@ -17,8 +17,8 @@ from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime import archiver, targets
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.production import Production
 from matomo_harness.time_limit import CLEAN_UP_SECONDS
 
 PROMISED = read_policy()
@@ -105,11 +105,11 @@ def test_a_check_that_hangs_leaves_things_as_they_were(fresh_matomo: Instance) -
 
 @pytest.mark.slow(reason="all test traffic, on a deployment of its own")
 def test_no_scan_for_leaks_passes_where_the_archiver_is_missing(
-    matomo_production: Production, monkeypatch: pytest.MonkeyPatch
+    matomo_production: FullStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Which does not find the archiver: exit 127.
     monkeypatch.setattr(archiver, "command", lambda: ("sh",))
-    healthy = targets.of_production(matomo_production, PROMISED)
+    healthy = targets.of_full_stack(matomo_production, PROMISED)
     assert healthy.services
     services = dataclasses.replace(
         healthy.services, archive=lambda: matomo_production.archive("-c", "no-archiver").exit_code

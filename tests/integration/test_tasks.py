@@ -7,7 +7,7 @@ from docker.models.containers import Container
 
 from matomo_harness.gate.core.target import Task
 from matomo_harness.runtime import tasks
-from matomo_harness.runtime.containers import MatomoContainer, network
+from matomo_harness.runtime.containers import WebContainer, network
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.tasks import started_in
 
@@ -16,7 +16,7 @@ GIVEN = {"MATOMO_GENERAL_SALT": "one", "MATOMO_MAIL_HOST": "mail"}
 
 @pytest.fixture
 def container(any_image: Image) -> Iterator[Container]:
-    with network() as own, MatomoContainer(any_image.reference, own, GIVEN) as made:
+    with network() as own, WebContainer(any_image.reference, own, GIVEN) as made:
         yield made.get_wrapped_container()
 
 
@@ -27,7 +27,7 @@ def test_only_what_starts_in_that_network_and_while_one_looks_is_told(
     with (
         network() as other,
         started_in(own) as found,
-        MatomoContainer(any_image.reference, other, {}),
+        WebContainer(any_image.reference, other, {}),
     ):
         container.restart(timeout=1)
     container.restart(timeout=1)

@@ -7,29 +7,31 @@ from pathlib import Path
 
 import pytest
 
-from matomo_harness.operate.clean import Seen, left_things, why_it_stays
+from matomo_harness.operate.clean import EngineUsers, left_things, why_it_stays
 from matomo_harness.runtime import reaper
-from matomo_harness.runtime.reaper import PLACE_LABEL, RUN_LABEL, Thing
+from matomo_harness.runtime.reaper import PLACE_LABEL, RUN_LABEL, EngineObject
 from matomo_harness.settings import OWNER_LABEL, ROOT
 
 HERE, ELSEWHERE = "here:/tmp/runs", "another:/tmp/runs"
 
 
-def of_run(run: str, place: str = HERE) -> Thing:
-    return Thing("container x", {OWNER_LABEL: f"run-{run}", RUN_LABEL: run, PLACE_LABEL: place})
+def of_run(run: str, place: str = HERE) -> EngineObject:
+    return EngineObject(
+        "container x", {OWNER_LABEL: f"run-{run}", RUN_LABEL: run, PLACE_LABEL: place}
+    )
 
 
-STACK = Thing("volume x", {OWNER_LABEL: "matomo-1234abcd"})
-BUILD = Thing("container x", {OWNER_LABEL: "matomo-harness"})
+STACK = EngineObject("volume x", {OWNER_LABEL: "matomo-1234abcd"})
+BUILD = EngineObject("container x", {OWNER_LABEL: "matomo-harness"})
 
 
 def seen(
-    *things: Thing,
+    *things: EngineObject,
     living: Mapping[str, str] = {},
     kept: Mapping[str, str] = {},
     users: Mapping[str, str] = {},
-) -> Seen:
-    return Seen(list(things), living, kept, users, HERE)
+) -> EngineUsers:
+    return EngineUsers(list(things), living, kept, users, HERE)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,9 @@ def seen(
         (seen(BUILD), "whoever made container x may live, and use it"),
     ],
 )
-def test_an_image_stays_while_somebody_uses_it_or_may_use_it(machine: Seen, reason: str) -> None:
+def test_an_image_stays_while_somebody_uses_it_or_may_use_it(
+    machine: EngineUsers, reason: str
+) -> None:
     assert why_it_stays("sha256:1", machine) == reason
 
 
@@ -63,7 +67,7 @@ def test_an_image_stays_while_somebody_uses_it_or_may_use_it(machine: Seen, reas
         (seen(BUILD), "of a build, or started by hand"),
     ],
 )
-def test_what_is_left_is_said_to_be_whose_it_is(machine: Seen, whose: str) -> None:
+def test_what_is_left_is_said_to_be_whose_it_is(machine: EngineUsers, whose: str) -> None:
     assert left_things(machine)[-1].startswith(f"{machine.things[0].name}: {whose}")
 
 

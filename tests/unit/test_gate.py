@@ -41,7 +41,7 @@ def test_the_report_has_every_check_and_no_secret(tmp_path: Path) -> None:
     assert [it.id for it in ALL if it.id not in page] == []
     assert [it for it in tmp_path.iterdir() if SECRET in it.read_text()] == []
     with pytest.raises(BrokenPromiseError, match=ALL[0].id):
-        report.require_kept(document, tmp_path)
+        report.require_passed(document, tmp_path)
 
 
 def test_a_picture_is_evidence_that_the_page_shows(tmp_path: Path) -> None:

@@ -319,7 +319,7 @@ def test_a_promise_is_one_package_and_at_most_two_lines_elsewhere(copy: Copy) ->
         "clicked in vain": "never deleted",
         "retention.deletion_clicked_off": "never deleted",
         "retention.kept_for_a_year": "deleted at 365 days, every 7 days",
-        "variant.deleted_sooner": "deleted at 3000 days, every 7 days",
+        "control.deleted_sooner": "deleted at 3000 days, every 7 days",
     }
     assert found["kept"]
 

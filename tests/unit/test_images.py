@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from docker.errors import BuildError, ImageNotFound
 
-from matomo_harness.progress import Step
+from matomo_harness.progress import ProgressStep
 from matomo_harness.runtime import images
 from matomo_harness.runtime.images import _follow
 
@@ -13,18 +13,18 @@ from matomo_harness.runtime.images import _follow
 def test_a_command_s_last_words_lead_the_build_s_error() -> None:
     stream = [
         {"stream": "Step 3/4 : RUN install\n"},
-        {"stream": "\x1b[91mmatomo stand-in: apt cannot install matomo (next) today\n\x1b[0m"},
+        {"stream": "\x1b[91mmatomo substitute: apt cannot install matomo (next) today\n\x1b[0m"},
         {"error": "The command '/bin/sh -c install' returned a non-zero code: 1"},
     ]
     with pytest.raises(BuildError) as error:
-        _follow(stream, Step("Building"))
-    assert str(error.value).startswith("matomo stand-in: apt cannot install matomo (next) today\n")
+        _follow(stream, ProgressStep("Building"))
+    assert str(error.value).startswith("matomo substitute: apt cannot install matomo (next) today\n")
 
 
 def test_a_colour_is_no_word() -> None:
     stream = [{"stream": "the reason\n"}, {"stream": "\x1b[0m"}, {"error": "code 1"}]
     with pytest.raises(BuildError, match="the reason"):
-        _follow(stream, Step("Building"))
+        _follow(stream, ProgressStep("Building"))
 
 
 def test_an_image_that_goes_while_all_are_listed_is_left_out(

@@ -16,7 +16,7 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.mutants import Control, Deployment, Location, Mutant, Part, Subject
-from matomo_harness.gate.mutation import CONTROLS, WRITTEN, generated, report, runner, turns
+from matomo_harness.gate.mutation import CONTROLS, WRITTEN, batches, generated, report, runner
 from matomo_harness.gate.mutation.runner import MutationRunner, Row
 from matomo_harness.gate.promises.environment.checks import Environment
 from matomo_harness.operate import mutants as operation
@@ -81,11 +81,11 @@ def test_a_whole_matrix_without_a_flaw_proves_the_gate() -> None:
 
 
 def test_a_survivor_a_false_alarm_and_an_idle_check_are_named() -> None:
-    mutant, variant, check = WRITTEN[0], CONTROLS[0], ALL[-1].id
-    alarm = Row(variant, {check: Status.FAILED}, {check: "seen"}, 1.0)
+    mutant, control, check = WRITTEN[0], CONTROLS[0], ALL[-1].id
+    alarm = Row(control, {check: Status.FAILED}, {check: "seen"}, 1.0)
     verdict = runner.judge([row(mutant), alarm], whole=True)
     assert verdict.survivors == (mutant.id,)
-    assert verdict.false_alarms == (variant.id,)
+    assert verdict.false_alarms == (control.id,)
     assert check in verdict.idle
     assert runner.last_line([row(mutant), alarm], verdict) == (
         "1 mutants, 0 killed, 1 survived; 1 controls, 1 false alarms"
@@ -114,10 +114,10 @@ def test_what_does_not_start_is_red() -> None:
 
 def test_the_quick_matrix_runs_what_a_mutant_names_and_the_full_one_everything() -> None:
     mutant = next(it for it in WRITTEN if it.id == "masking.off")
-    quick = {it.id for it in turns.checks_for(mutant, full=False)}
+    quick = {it.id for it in batches.checks_for(mutant, full=False)}
     assert set(mutant.kills) <= quick < CHECKS
-    assert {it.id for it in turns.checks_for(mutant, full=True)} == CHECKS
-    assert {it.id for it in turns.checks_for(CONTROLS[0], full=False)} == CHECKS
+    assert {it.id for it in batches.checks_for(mutant, full=True)} == CHECKS
+    assert {it.id for it in batches.checks_for(CONTROLS[0], full=False)} == CHECKS
 
 
 def test_the_report_names_every_row_and_has_the_picture(tmp_path: Path) -> None:
@@ -164,15 +164,15 @@ SUBJECTS: list[Subject] = [*WRITTEN, *CONTROLS]
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 4, 7])
 def test_shards_have_each_subject_once(count: int, full: bool) -> None:
-    parts = [turns.part_of(Shard(it + 1, count), SUBJECTS, full=full) for it in range(count)]
+    parts = [batches.part_of(Shard(it + 1, count), SUBJECTS, full=full) for it in range(count)]
     assert Counter(it.id for part in parts for it in part) == Counter(it.id for it in SUBJECTS)
 
 
 @pytest.mark.parametrize("full", [False, True])
 def test_shards_cost_about_the_same(full: bool) -> None:
-    parts = [turns.part_of(Shard(it + 1, 4), SUBJECTS, full=full) for it in range(4)]
+    parts = [batches.part_of(Shard(it + 1, 4), SUBJECTS, full=full) for it in range(4)]
     costs = [
-        sum(turns.seconds(it.subject, full=full) for it in turns.turns_of(part, full=full))
+        sum(batches.seconds(it.subject, full=full) for it in batches.batches_of(part, full=full))
         for part in parts
     ]
     assert max(costs) / min(costs) < 1.1
@@ -180,65 +180,65 @@ def test_shards_cost_about_the_same(full: bool) -> None:
 
 def test_a_shard_is_the_same_whatever_the_order_of_the_subjects() -> None:
     mutants: list[Subject] = [*WRITTEN]
-    part = turns.part_of(Shard(2, 4), mutants, full=False)
-    again = turns.part_of(Shard(2, 4), mutants[::-1], full=False)
+    part = batches.part_of(Shard(2, 4), mutants, full=False)
+    again = batches.part_of(Shard(2, 4), mutants[::-1], full=False)
     assert {it.id for it in part} == {it.id for it in again}
 
 
 def test_a_shard_has_whole_groups_as_they_are_in_all() -> None:
     def groups(subjects: list[Subject]) -> set[tuple[str, ...]]:
-        every = turns.turns_of(subjects, full=False)
-        return {tuple(it.id for it in turn.members) for turn in every if turn.members}
+        every = batches.batches_of(subjects, full=False)
+        return {tuple(it.id for it in batch.members) for batch in every if batch.members}
 
-    parts = [turns.part_of(Shard(it + 1, 4), SUBJECTS, full=False) for it in range(4)]
+    parts = [batches.part_of(Shard(it + 1, 4), SUBJECTS, full=False) for it in range(4)]
     assert set[tuple[str, ...]]().union(*map(groups, parts)) == groups(SUBJECTS)
 
 
 def test_turns_have_each_subject_once_and_groups_of_controls_alone() -> None:
-    every = turns.turns_of(SUBJECTS, full=False)
-    assert Counter(it.id for turn in every for it in turn.subjects) == Counter(
+    every = batches.batches_of(SUBJECTS, full=False)
+    assert Counter(it.id for batch in every for it in batch.subjects) == Counter(
         it.id for it in SUBJECTS
     )
-    assert sum(len(turn.members) for turn in every) >= 20
-    for turn in every:
-        parts = [part for it in turn.members for part in it.alters]
-        assert len(parts) == len(set(parts)), turn
-        assert len({it.topology for it in turn.members}) <= 1
+    assert sum(len(batch.members) for batch in every) >= 20
+    for batch in every:
+        parts = [part for it in batch.members for part in it.alters]
+        assert len(parts) == len(set(parts)), batch
+        assert len({it.topology for it in batch.members}) <= 1
 
 
 def test_a_control_that_names_no_part_is_played_alone_and_with_full_every_one() -> None:
-    alone = {it.subject.id for it in turns.turns_of(SUBJECTS, full=False) if not it.members}
-    assert {"variant.as_it_is", "variant.pair_as_it_is", "variant.all_stands"} <= alone
-    assert not any(it.members for it in turns.turns_of(SUBJECTS, full=True))
+    alone = {it.subject.id for it in batches.batches_of(SUBJECTS, full=False) if not it.members}
+    assert {"control.as_it_is", "control.pair_as_it_is", "control.all_stands"} <= alone
+    assert not any(it.members for it in batches.batches_of(SUBJECTS, full=True))
 
 
 def test_a_group_makes_the_change_of_each_member() -> None:
     made: list[str] = []
     pair = [
-        Control("variant.a", "a", lambda _: made.append("a"), alters=(Part.MASK,)),
-        Control("variant.b", "b", lambda _: made.append("b"), alters=(Part.GOALS,)),
+        Control("control.a", "a", lambda _: made.append("a"), alters=(Part.MASK,)),
+        Control("control.b", "b", lambda _: made.append("b"), alters=(Part.GOALS,)),
     ]
-    (turn,) = turns.turns_of(pair, full=False)
-    turn.subject.change(Deployment(read_policy()))
+    (batch,) = batches.batches_of(pair, full=False)
+    batch.subject.change(Deployment(read_policy()))
     assert made == ["a", "b"]
 
 
 def test_the_longest_turns_come_first() -> None:
-    ordered = turns.longest_first(turns.turns_of(SUBJECTS, full=False), full=False)
-    costs = [turns.seconds(it.subject, full=False) for it in ordered]
+    ordered = batches.longest_first(batches.batches_of(SUBJECTS, full=False), full=False)
+    costs = [batches.seconds(it.subject, full=False) for it in ordered]
     assert costs == sorted(costs, reverse=True)
     assert isinstance(ordered[0].subject, Control)
 
 
 def test_a_cheap_check_whose_step_no_named_check_needs_is_left_out() -> None:
     mutant = Mutant("masking.x", "x", Location.FILE, ("masking.nothing_is_known_yet",))
-    assert [it.id for it in turns.checks_for(mutant, full=False) if it.steps] == []
+    assert [it.id for it in batches.checks_for(mutant, full=False) if it.steps] == []
 
 
 # -- the mutation runner --------------------------------------------------------------------------
 
 A, B = (
-    Control(f"variant.{it}", it, alters=(part,))
+    Control(f"control.{it}", it, alters=(part,))
     for it, part in (("a", Part.MASK), ("b", Part.GOALS))
 )
 ALARM = {"masking.x": Status.FAILED}
@@ -255,30 +255,30 @@ def played(*red: str) -> tuple[dict[str, Row], list[str]]:
     def on_red_group(row: Row) -> None:
         order.append(f"{row.subject.id} is red")
 
-    every = turns.turns_of([A, B], full=False)
+    every = batches.batches_of([A, B], full=False)
     rows = runner.run_turns(every, play, at_once=1, on_red_group=on_red_group)
     return rows, order
 
 
 def test_a_green_group_gives_each_member_its_row() -> None:
     rows, order = played()
-    assert order == ["variant.a+1"]
+    assert order == ["control.a+1"]
     assert [(it, row.seconds, row.together) for it, row in rows.items()] == [
-        ("variant.a", 2.0, ("variant.a", "variant.b")),
-        ("variant.b", 2.0, ("variant.a", "variant.b")),
+        ("control.a", 2.0, ("control.a", "control.b")),
+        ("control.b", 2.0, ("control.a", "control.b")),
     ]
 
 
 def test_a_red_group_is_played_apart_so_that_the_false_alarm_is_named() -> None:
-    rows, order = played("variant.a+1", "variant.b")
-    assert order == ["variant.a+1", "variant.a+1 is red", "variant.a", "variant.b"]
-    assert runner.judge(rows.values(), whole=False).false_alarms == ("variant.b",)
+    rows, order = played("control.a+1", "control.b")
+    assert order == ["control.a+1", "control.a+1 is red", "control.a", "control.b"]
+    assert runner.judge(rows.values(), whole=False).false_alarms == ("control.b",)
 
 
 def test_a_group_that_is_red_only_together_is_a_false_alarm_of_its_own() -> None:
-    rows, _ = played("variant.a+1")
-    assert runner.judge(rows.values(), whole=False).false_alarms == ("variant.a+1",)
-    assert rows["variant.a+1"].together == ("variant.a", "variant.b")
+    rows, _ = played("control.a+1")
+    assert runner.judge(rows.values(), whole=False).false_alarms == ("control.a+1",)
+    assert rows["control.a+1"].together == ("control.a", "control.b")
 
 
 class OnNothing(MutationRunner):

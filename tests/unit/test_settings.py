@@ -5,17 +5,18 @@ from pathlib import Path
 import pytest
 
 from matomo_harness.errors import WrongInputError
-from matomo_harness.settings import Settings, project_name
+from matomo_harness.settings import RunSettings, project_name
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
-    assert Settings.from_environment({}) == Settings()
+    assert RunSettings.from_environment({}) == RunSettings()
 
 
 def test_an_exported_empty_variable_is_no_choice() -> None:
     # make exports the variables that nobody set.
     assert (
-        Settings.from_environment({"MATOMO_BASE": "", "MATOMO_PORT": "", "IMAGE": ""}) == Settings()
+        RunSettings.from_environment({"MATOMO_BASE": "", "MATOMO_PORT": "", "IMAGE": ""})
+        == RunSettings()
     )
 
 
@@ -30,7 +31,7 @@ def test_an_exported_empty_variable_is_no_choice() -> None:
 )
 def test_a_value_that_cannot_be_meant_is_named(variable: str, value: str) -> None:
     with pytest.raises(WrongInputError, match=f"{variable}={value}"):
-        Settings.from_environment({variable: value})
+        RunSettings.from_environment({variable: value})
 
 
 def test_two_checkouts_have_two_projects() -> None:

@@ -53,7 +53,7 @@ def test_shared(production, number):
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     for chosen in ("MATOMO_VERSION", "IMAGE", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(chosen, raising=False)
-    monkeypatch.setenv("MATOMO_BASE", "stand-in")
+    monkeypatch.setenv("MATOMO_BASE", "substitute")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makepyfile(SUITE)
     markers = "".join(f"    {it}(reason): …\n" for it in ("all_versions", "slow", "nightly"))
@@ -183,8 +183,8 @@ def test_every_module_with_containers_or_a_browser_has_a_quick_test() -> None:
 @pytest.mark.parametrize(
     ("environment", "versions"),
     [
-        ({"MATOMO_BASE": "stand-in"}, [*NAMES]),
-        ({"MATOMO_BASE": "stand-in", "MATOMO_VERSION": LAST}, [LAST]),
+        ({"MATOMO_BASE": "substitute"}, [*NAMES]),
+        ({"MATOMO_BASE": "substitute", "MATOMO_VERSION": LAST}, [LAST]),
         ({"IMAGE": "matomo:1"}, [FIRST]),
         ({"MATOMO_BASE": "matomo:5.10.0-apache"}, [FIRST]),
     ],

@@ -14,7 +14,7 @@ from matomo_harness.gate.core.check import Check, Status
 from matomo_harness.gate.core.runner import Result
 from matomo_harness.gate.core.verdict import Verdict, require_known, verdict
 from matomo_harness.policy import Gate, Policy, Waiver, waivers_beside
-from matomo_harness.pytest_plugin.gate import BrokenCheckError, require_kept
+from matomo_harness.pytest_plugin.gate import BrokenCheckError, require_passed
 
 TODAY = date(2026, 11, 28)
 CHECK = ALL[0]
@@ -43,7 +43,7 @@ def test_a_waived_failure_is_shown_and_does_not_fail_the_gate(tmp_path: Path) ->
     document = report.write(found, {}, tmp_path)
     assert document["counts"]["waived"] == 1
     assert "waived by systems" in (tmp_path / "index.html").read_text()
-    report.require_kept(document, tmp_path)
+    report.require_passed(document, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_an_expired_or_unused_waiver_fails_the_gate(
     assert problem in found.problems[CHECK.id]
     document = report.write(found, {}, tmp_path)
     with pytest.raises(BrokenPromiseError):
-        report.require_kept(document, tmp_path)
+        report.require_passed(document, tmp_path)
 
 
 def test_a_waiver_holds_to_the_end_of_its_last_day() -> None:
@@ -130,7 +130,7 @@ def test_every_problem_of_a_waiver_is_said(tmp_path: Path) -> None:
     problems = {"a.b": "the waiver of x expired", "c.d": "the waiver of y is not used"}
     document = report.write(Verdict((), problems), {}, tmp_path)
     with pytest.raises(BrokenPromiseError, match=r"a\.b.*expired; c\.d.*not used"):
-        report.require_kept(document, tmp_path)
+        report.require_passed(document, tmp_path)
 
 
 # -- as a test's message --------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def told(status: Status, seen: str, *waivers: Waiver) -> str:
     found = verdict([Result(CHECK, status, "this", seen, 0.1)], Policy(), waivers, today=TODAY)
     made: Any = SimpleNamespace(verdict=lambda _: found, secrets=("a-secret",))
     with pytest.raises((BrokenCheckError, pytest.skip.Exception)) as raised:
-        require_kept(made, CHECK, SimpleNamespace())  # type: ignore[arg-type]
+        require_passed(made, CHECK, SimpleNamespace())  # type: ignore[arg-type]
     return str(raised.value)
 
 

@@ -10,11 +10,11 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.gate import remote
 from matomo_harness.gate.mutation import generated
 from matomo_harness.matomo import versions
-from matomo_harness.matomo.versions import Difference
+from matomo_harness.matomo.versions import VersionDifference
 from matomo_harness.runtime import images
-from matomo_harness.settings import ROOT, Settings, every_version
+from matomo_harness.settings import ROOT, RunSettings, every_version
 
-DIFFERENCES = {name: it for name, it in vars(versions).items() if isinstance(it, Difference)}
+DIFFERENCES = {name: it for name, it in vars(versions).items() if isinstance(it, VersionDifference)}
 
 
 # -- the range ------------------------------------------------------------------------------------
@@ -148,11 +148,11 @@ def test_every_tested_version_is_supported_or_moves() -> None:
 
 
 def test_the_settings_take_the_versions_from_there() -> None:
-    assert Settings().matomo_version == versions.NAMES[0]
+    assert RunSettings().matomo_version == versions.NAMES[0]
     chosen = [settings.matomo_version for settings in every_version({"MATOMO_BASE": "auto"})]
     assert chosen == [*versions.NAMES]
     with pytest.raises(WrongInputError, match=f"one of {', '.join(versions.NAMES)}"):
-        Settings.from_environment({"MATOMO_VERSION": "6"})
+        RunSettings.from_environment({"MATOMO_VERSION": "6"})
 
 
 @pytest.mark.parametrize("name", versions.NAMES)
@@ -161,7 +161,7 @@ def test_a_base_is_the_official_image_or_built_by_the_version_s_arguments(
 ) -> None:
     asked = []
     monkeypatch.setattr(images, "_base", lambda *arguments: asked.append(arguments))
-    images.matomo_base(Settings(matomo_version=name))
+    images.matomo_base(RunSettings(matomo_version=name))
     ((_, variable, official, substitute),) = asked
     tested = versions.TESTED[name]
     assert (variable, official) == ("MATOMO_BASE", tested.official_image)

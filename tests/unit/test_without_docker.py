@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from matomo_harness import extra
-from matomo_harness.errors import ExitCode, MachineCannotError
+from matomo_harness.errors import ExitCode, UnsupportedEnvironmentError
 from matomo_harness.gate.catalogue import ALL
 from matomo_harness.settings import ROOT
 from tests.checkout import Answer
@@ -106,7 +106,7 @@ def test_every_verb_that_needs_the_engine_names_the_extra() -> None:
 
 def test_one_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trustme", None)
-    with pytest.raises(MachineCannotError, match="seen: no trustme\n"):
+    with pytest.raises(UnsupportedEnvironmentError, match="seen: no trustme\n"):
         extra.require_engine_libraries()
 
 
@@ -132,7 +132,7 @@ def test_the_extra_has_the_libraries_and_dev_has_all_of_it() -> None:
 
 
 def test_a_fixture_names_the_extra(tmp_path: Path) -> None:
-    (tmp_path / "test_own.py").write_text("def test_it(fresh_matomo, matomo_pair): pass")
+    (tmp_path / "test_own.py").write_text("def test_it(fresh_matomo, dedicated_matomo): pass")
     ended = python(PYTEST, "-p", "no:cacheprovider", directory=tmp_path)
     assert "1 error" in ended.stdout, ended.stdout + ended.stderr
     assert f"next: {extra.INSTALL}" in ended.stdout

@@ -16,7 +16,7 @@ from matomo_harness import extra, progress
 from matomo_harness.cli.shared import Json, out
 from matomo_harness.errors import ExitCode
 from matomo_harness.policy import POLICY_FILE
-from matomo_harness.settings import Settings
+from matomo_harness.settings import RunSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ def gate(
         f" {counts['waived']} waived; {counts['not promised']} not promised."
         f" Next: open {os.path.relpath(gates.DIRECTORY / 'index.html')}"
     )
-    report.require_kept(document, gates.DIRECTORY)
+    report.require_passed(document, gates.DIRECTORY)
 
 
 def _of_image(image: str, policy: Path, checks: "Sequence[Check]") -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _of_image(image: str, policy: Path, checks: "Sequence[Check]") -> dict[str, 
     from matomo_harness.operate.prepare import prepare
 
     prepare()
-    settings = Settings.from_environment()
+    settings = RunSettings.from_environment()
     chosen = dataclasses.replace(settings, image=image or settings.image)
     return of_image(chosen, policy, _print_result, checks)
 
@@ -177,7 +177,7 @@ def mutants(
     """Break each promise in turn: the gate must say so, and only then."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from matomo_harness.gate.mutation import turns
+    from matomo_harness.gate.mutation import batches
     from matomo_harness.operate import mutants as operation
     from matomo_harness.operate.prepare import prepare as run
     from matomo_harness.shard import Shard
@@ -185,11 +185,11 @@ def mutants(
     subjects = operation.chosen(only, with_generated=made_by_rule)
     part = Shard.parse(shard) if shard else None
     run()
-    settings = Settings.from_environment()
+    settings = RunSettings.from_environment()
     settings = dataclasses.replace(settings, image=image or settings.image)
     subjects = operation.of_use(subjects, settings)
     if part:
-        subjects = turns.part_of(part, subjects, full=full)
+        subjects = batches.part_of(part, subjects, full=full)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=progress.console) as bar:
         task = bar.add_task("mutants", total=len(subjects))

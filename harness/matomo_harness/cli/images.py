@@ -10,7 +10,7 @@ from rich.table import Table
 
 from matomo_harness.cli.shared import Json, out
 from matomo_harness.errors import ExitCode
-from matomo_harness.settings import REPORTS, Settings, every_version
+from matomo_harness.settings import REPORTS, RunSettings, every_version
 
 app = typer.Typer()
 
@@ -67,7 +67,7 @@ def dist(tag: Annotated[str, typer.Argument(help="Name of the image.")]) -> None
     from matomo_harness.runtime import images
 
     images.require_name(tag)
-    settings = Settings.from_environment()
+    settings = RunSettings.from_environment()
     built = images.build_deployed(images.matomo_base(settings), tag)
     out.print(f"{built.reference} {built.digest}\nNext: make up, or IMAGE={tag} make test-local")
 
@@ -77,7 +77,7 @@ def bench(json_output: Json = False) -> None:
     """Measure what the figures in the README promise, into reports/bench.json."""
     from matomo_harness.operate import bench as measuring
 
-    record = measuring.run(Settings.from_environment())
+    record = measuring.run(RunSettings.from_environment())
     measuring.write(record, REPORTS)
     path = REPORTS / "bench.json"
     if json_output:

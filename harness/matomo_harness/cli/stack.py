@@ -13,8 +13,8 @@ from rich.table import Column, Table
 from matomo_harness import progress
 from matomo_harness.cli.shared import Json, out
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
-from matomo_harness.operate.fault import Kind, Service
-from matomo_harness.settings import REPORTS, Settings
+from matomo_harness.operate.fault import FaultKind, FaultTarget
+from matomo_harness.settings import REPORTS, RunSettings
 
 app = typer.Typer()
 
@@ -25,7 +25,7 @@ def up(json_output: Json = False) -> None:
     from matomo_harness.operate import kept, local
     from matomo_harness.operate.prepare import prepare as run
 
-    settings = Settings.from_environment()
+    settings = RunSettings.from_environment()
     run()
     report = local.up(settings)
     progress.write_timings(REPORTS / "up.json")
@@ -146,8 +146,8 @@ def _print_runs(json_output: bool) -> None:
 
 @app.command()
 def fault(
-    kind: Annotated[Kind, typer.Argument(help="What goes wrong.")],
-    service: Annotated[Service, typer.Argument(help="Where.")],
+    kind: Annotated[FaultKind, typer.Argument(help="What goes wrong.")],
+    service: Annotated[FaultTarget, typer.Argument(help="Where.")],
     seconds: Annotated[float, typer.Option(help="How long, unless Ctrl-C ends it.")] = 60.0,
     cpus: Annotated[float, typer.Option(help="slow: what is left of the processor.")] = 0.05,
     path: Annotated[str, typer.Option(help="full-disk: a directory in memory.")] = "/var/www/html",
@@ -168,7 +168,7 @@ def token() -> None:
     """Make an API token of the local stack's superuser, for HARNESS_TOKEN; print it."""
     from matomo_harness.operate import local
 
-    out.print(local.token(Settings.from_environment()))
+    out.print(local.token(RunSettings.from_environment()))
 
 
 @app.command()

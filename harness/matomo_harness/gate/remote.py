@@ -38,7 +38,7 @@ def target(
 
     Raises:
         WrongInputError: no Matomo there, or none that can be looked at; a refused token or login.
-        MachineCannotError: no answer.
+        UnsupportedEnvironmentError: no answer.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -75,8 +75,8 @@ def _require_matomo(web: Web) -> None:
     page = Page(answer)
     if 'name="form_login"' in answer.text:
         return
-    seen = f"HTTP {answer.status_code}: {page.gist[:200]}"
-    said = page.gist.lower()
+    seen = f"HTTP {answer.status_code}: {page.excerpt[:200]}"
+    said = page.excerpt.lower()
     if "maintenance" in said:
         raise _wrong(
             "a Matomo that is open",

@@ -108,7 +108,7 @@ def _call(web: Web, method: str, **parameters: str | int) -> Any:
         document = answer.json()
     except requests.JSONDecodeError as error:
         # An invalid token is answered with an HTML page, whatever the format (status 401).
-        raise _refused(method, f"HTTP {answer.status_code}: {Page(answer).gist}") from error
+        raise _refused(method, f"HTTP {answer.status_code}: {Page(answer).excerpt}") from error
     if refused := refusal({"method": method}, document):
         raise refused
     return document

@@ -13,7 +13,7 @@ from pymysql.constants import CR
 from pymysql.cursors import DictCursor
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from matomo_harness.errors import HarnessError, MachineCannotError, WrongInputError
+from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.time_limit import require_time_left, seconds_left
 
 CONNECT_SECONDS: Final = 10.0
@@ -133,7 +133,7 @@ class Database:
         """Wait until no request and no console of Matomo's is at work in the database.
 
         Raises:
-            MachineCannotError: one still is after `LAST_REQUEST_SECONDS`.
+            UnsupportedEnvironmentError: one still is after `LAST_REQUEST_SECONDS`.
         """
         attempts = Retrying(
             retry=retry_if_result(bool),
@@ -143,7 +143,7 @@ class Database:
         try:
             attempts(self.other_sessions)
         except RetryError as error:
-            raise MachineCannotError(
+            raise UnsupportedEnvironmentError(
                 expected=f"Matomo to be done in the database within {LAST_REQUEST_SECONDS} s",
                 seen=f"{error.last_attempt.result()} sessions of {self.user}",
                 next_command="docker logs of the web container, to see what takes so long",

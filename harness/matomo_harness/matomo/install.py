@@ -119,6 +119,6 @@ def _refusal(action: str, answer: requests.Response) -> WrongInputError:
     said = " ".join(dict.fromkeys(" ".join(tag.get_text(" ").split()) for tag in complaints))
     return WrongInputError(
         expected=f"Matomo's installer to take the step {action}",
-        seen=f"HTTP {answer.status_code}: {said or page.gist}",
+        seen=f"HTTP {answer.status_code}: {said or page.excerpt}",
         next_command="mend what it names, then make up",
     )

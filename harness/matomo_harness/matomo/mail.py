@@ -16,7 +16,7 @@ _AFTER_A_LINK: Final = ".,;:!?)]'"
 
 
 @dataclass(frozen=True)
-class Mail:
+class MailMessage:
     """A mail that came.
 
     Args:
@@ -53,18 +53,18 @@ class Mailbox:
     url: str
     ready: Callable[[], object] = field(default=lambda: None, repr=False, compare=False)
 
-    def mails(self) -> list[Mail]:
+    def mails(self) -> list[MailMessage]:
         """Return what is there, in the order in which it came.
 
         Raises:
-            MachineCannotError: the page does not answer.
+            UnsupportedEnvironmentError: the page does not answer.
         """
         self.ready()
         answer = Web(self.url).ask("api/email")
         answer.raise_for_status()
         return [_mail(it) for it in answer.json()]
 
-    def wait_for(self, recipient: str, subject: str, seconds: float = 20) -> Mail:
+    def wait_for(self, recipient: str, subject: str, seconds: float = 20) -> MailMessage:
         """Return the newest mail to `recipient` with `subject` in its own, as soon as there is one.
 
         Args:
@@ -74,7 +74,7 @@ class Mailbox:
 
         Raises:
             BrokenPromiseError: none came; `seen` is what did.
-            MachineCannotError: the page does not answer.
+            UnsupportedEnvironmentError: the page does not answer.
         """
         attempts = Retrying(
             stop=stop_after_delay(seconds),
@@ -88,26 +88,26 @@ class Mailbox:
         """Remove every mail that is there.
 
         Raises:
-            MachineCannotError: the page does not answer.
+            UnsupportedEnvironmentError: the page does not answer.
         """
         there = [mail.id for mail in self.mails()]
         Web(self.url).post_json("api/email/delete", {"ids": there}).raise_for_status()
 
-    def _newest(self, recipient: str, subject: str, seconds: float) -> Mail:
+    def _newest(self, recipient: str, subject: str, seconds: float) -> MailMessage:
         there = self.mails()
         for mail in reversed(there):
             if recipient in mail.recipients and subject in mail.subject:
                 return mail
-        gist = "; ".join(f"{', '.join(it.recipients)} '{it.subject}'" for it in there)
+        excerpt = "; ".join(f"{', '.join(it.recipients)} '{it.subject}'" for it in there)
         raise BrokenPromiseError(
             expected=f"a mail to {recipient} with '{subject}' in its subject within {seconds:g} s",
-            seen=f"the {len(there)} mails that are there: {gist or 'none'}",
+            seen=f"the {len(there)} mails that are there: {excerpt or 'none'}",
             next_command=f"open {self.url}",
         )
 
 
-def _mail(document: dict[str, Any]) -> Mail:
-    return Mail(
+def _mail(document: dict[str, Any]) -> MailMessage:
+    return MailMessage(
         id=document["id"],
         sender=document["from"][0]["address"] if document.get("from") else "",
         recipients=tuple(it["address"] for it in document["envelope"]["to"]),

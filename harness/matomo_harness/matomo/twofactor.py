@@ -73,7 +73,7 @@ def log_in(web: Web, login: str, password: str, *, remember: bool = False) -> Pa
     if answer.status_code != 302:
         raise BrokenPromiseError(
             expected=f"the login of {login} to be taken",
-            seen=f"HTTP {answer.status_code}: {Page(answer).gist}",
+            seen=f"HTTP {answer.status_code}: {Page(answer).excerpt}",
             next_command="check the password",
         )
     return Page(web.get())
@@ -101,7 +101,7 @@ def sign_in(web: Web, account: Account, *, steps: int = 2) -> Page:
     if answer.status_code != 302:
         raise BrokenPromiseError(
             expected=f"the code of {account.login} to be taken",
-            seen=f"HTTP {answer.status_code}: {Page(answer).gist}",
+            seen=f"HTTP {answer.status_code}: {Page(answer).excerpt}",
             next_command="each code is taken once: wait for the next",
         )
     return Page(web.get())
@@ -140,7 +140,7 @@ def _enrol(web: Web, page: Page, login: str, password: str) -> Account:
     if answer.status_code != 302:
         raise BrokenPromiseError(
             expected=f"the second factor of {login} to be enrolled",
-            seen=f"HTTP {answer.status_code}: {Page(answer).gist}",
+            seen=f"HTTP {answer.status_code}: {Page(answer).excerpt}",
             next_command="compare this machine's clock with the container's",
         )
     return Account(login, password, secret)

@@ -55,7 +55,7 @@ def is_supported(text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Tested:
+class TestedVersion:
     """A Matomo whose image the harness builds, and that its tests run on.
 
     Args:
@@ -79,12 +79,12 @@ class Tested:
         return {"MATOMO_VERSION": self.name, "MATOMO_SUITE": self.debian_suite}
 
 
-TESTED: Final[Mapping[str, Tested]] = {
+TESTED: Final[Mapping[str, TestedVersion]] = {
     tested.name: tested
     for tested in (
-        Tested("5.3.1", "matomo:5.3.1-apache"),
+        TestedVersion("5.3.1", "matomo:5.3.1-apache"),
         # Debian's unstable moves: its packages may not be built on the release any day.
-        Tested("next", "matomo:apache", debian_suite="sid", is_optional=True),
+        TestedVersion("next", "matomo:apache", debian_suite="sid", is_optional=True),
     )
 }
 """By name; the first is for what no version makes a difference to. One more version is one more
@@ -96,7 +96,7 @@ NAMES: Final = tuple(TESTED)
 
 
 @dataclass(frozen=True)
-class Difference:
+class VersionDifference:
     """What Matomo does otherwise from some version on, where that makes a difference to us.
 
     Args:
@@ -123,7 +123,7 @@ CHANGE_LOG_OF_6: Final = "Matomo's CHANGELOG.md, 6.0.0; not seen yet."
 
 # -- proxies
 
-PROXY_SCHEME_HEADERS: Final = Difference(
+PROXY_SCHEME_HEADERS: Final = VersionDifference(
     Version("5.7"),
     "A proxy's scheme is believed only by a header that proxy_scheme_headers[] of [General] lists,"
     " and force_ssl redirects for ever without. Before, X-Forwarded-Proto is believed whatever the"
@@ -137,7 +137,7 @@ LAST_SEEN_COLUMN: Final = "ts_last_seen"
 """Of the table user."""
 LAST_SEEN_OPTION: Final = "UsersManager.lastSeen."
 """Beginning of an option's name; the login follows."""
-LAST_SEEN_IN_A_COLUMN: Final = Difference(
+LAST_SEEN_IN_A_COLUMN: Final = VersionDifference(
     Version("5.4"),
     f"When somebody was last seen is in {LAST_SEEN_COLUMN} of the table user, before in an option"
     f" {LAST_SEEN_OPTION}….",
@@ -146,7 +146,7 @@ LAST_SEEN_IN_A_COLUMN: Final = Difference(
 RESET_WAS_ASKED_FOR: Final = "Open the confirmation link|you will receive an email to confirm"
 """What the page for a lost password says once a mail is sent, before and since the next; a
 regular expression."""
-RESET_TELLS_OF_NO_ACCOUNT: Final = Difference(
+RESET_TELLS_OF_NO_ACCOUNT: Final = VersionDifference(
     Version("5.8"),
     "The page for a lost password does not tell any more whether there is such an account.",
     SEEN,
@@ -159,18 +159,18 @@ MASK_ENABLED_ATTRIBUTES: Final = ("anonymize-ip-enabled", "ip-anonymizer-enabled
 MASK_LENGTH_ATTRIBUTES: Final = ("mask-length", "ip-address-mask-length")
 MASK_LENGTH_PARAMETERS: Final = ("maskLength", "ipAddressMaskLength")
 """Of PrivacyManager.setAnonymizeIpSettings, likewise."""
-MASK_NAMES_OF_THE_OPTIONS: Final = Difference(
+MASK_NAMES_OF_THE_OPTIONS: Final = VersionDifference(
     Version("5.8"),
     "Page and API name the mask as its options do: ip-anonymizer-enabled, ipAddressMaskLength.",
     f"{SEEN} plugins/PrivacyManager/API.php.",
 )
-PRIVACY_SETTINGS_OF_A_SITE: Final = Difference(
+PRIVACY_SETTINGS_OF_A_SITE: Final = VersionDifference(
     Version("5.6"),
     "Each site may have privacy settings of its own (idSiteSpecific, useSiteSpecificSettings).",
     "plugins/PrivacyManager/API.php; the plugin ActivityLog asks for 5.6.0-alpha before it reads"
     " these parameters.",
 )
-MORE_PRIVACY_OPTIONS: Final = Difference(
+MORE_PRIVACY_OPTIONS: Final = VersionDifference(
     Version("5.8"),
     "A save of Anonymize data writes four options more, with Matomo's defaults:"
     " PrivacyManager.anonymizeUserId, .anonymizeOrderId, .forceCookielessTracking and"
@@ -180,7 +180,7 @@ MORE_PRIVACY_OPTIONS: Final = Difference(
 
 # -- the API
 
-ANYBODY_ASKS_LITTLE_AT_ONCE: Final = Difference(
+ANYBODY_ASKS_LITTLE_AT_ONCE: Final = VersionDifference(
     Version("5.8"),
     "API.getBulkRequest takes at most ten requests at once of who has no access; before, any number"
     " (accounts.AT_ONCE is for both).",
@@ -189,12 +189,12 @@ ANYBODY_ASKS_LITTLE_AT_ONCE: Final = Difference(
 
 # -- archiving and reports
 
-PROCESS_WITHOUT_VISITS: Final = Difference(
+PROCESS_WITHOUT_VISITS: Final = VersionDifference(
     Version("5.8"),
     "The archiver starts a process of its own for a day without visits, too; before, for none.",
     SEEN,
 )
-EXPORT_IS_FLAT: Final = Difference(
+EXPORT_IS_FLAT: Final = VersionDifference(
     Version("5.8"),
     "An exported report of pages has whole addresses unless directories are asked for; before, it"
     " has directories as the page does.",
@@ -203,13 +203,13 @@ EXPORT_IS_FLAT: Final = Difference(
 
 # -- pages in a browser
 
-PLUGINS_PAGE_LEAVES_THE_MARKETPLACE: Final = Difference(
+PLUGINS_PAGE_LEAVES_THE_MARKETPLACE: Final = VersionDifference(
     Version("5.8"),
     "The plugins page does not ask the Marketplace plugin where it is not active; before, it does,"
     " and gets a 500.",
     SEEN,
 )
-SETUP_HAS_ITS_SCRIPT: Final = Difference(
+SETUP_HAS_ITS_SCRIPT: Final = VersionDifference(
     Version("5.8"),
     "The setup of a second factor has no page error (updateTextFields); it works before, too.",
     SEEN,
@@ -223,40 +223,40 @@ DEFAULTS_READ: Final = (Version("5.3.1"), Version("5.10.0"))
 
 # -- what 6 brings
 
-SEO_IS_GONE: Final = Difference(
+SEO_IS_GONE: Final = VersionDifference(
     Version("6"),
     "There is no plugin SEO: the build of an image whose [Plugins] lists it fails.",
     CHANGE_LOG_OF_6,
 )
-SPAM_PREVENTION_IS_BUNDLED: Final = Difference(
+SPAM_PREVENTION_IS_BUNDLED: Final = VersionDifference(
     Version("6"),
     "TrackingSpamPrevention is one of Matomo's own plugins, and an update activates it.",
     CHANGE_LOG_OF_6,
 )
-SETTINGS_METHOD_IS_GONE: Final = Difference(
+SETTINGS_METHOD_IS_GONE: Final = VersionDifference(
     Version("6"),
     "There is no API.getSettings: the checks of headers that ask it get an error, which is an"
     " answer of the API as well. Nor is there Transitions.getTranslations.",
     CHANGE_LOG_OF_6,
 )
-PROXY_HOST_MUST_BE_TRUSTED: Final = Difference(
+PROXY_HOST_MUST_BE_TRUSTED: Final = VersionDifference(
     Version("6"),
     "With proxy_host_headers[] the host that a proxy names must be in trusted_hosts[], or a warning"
     " takes the login form's place.",
     CHANGE_LOG_OF_6,
 )
-PAGES_ARE_ARCHIVED_FLAT: Final = Difference(
+PAGES_ARE_ARCHIVED_FLAT: Final = VersionDifference(
     Version("6"),
     "datatable_archiving_maximum_rows_actions_flat (10000; an update from 5 writes 0) limits the"
     " rows of pages and titles, and datatable_archiving_maximum_rows_actions does not.",
     f"{CHANGE_LOG_OF_6} The key is there since 5.12.0.",
 )
-PAGE_VIEW_TIMES: Final = Difference(
+PAGE_VIEW_TIMES: Final = VersionDifference(
     Version("6"),
     "There is a log table more, log_page_view_time, by idvisit and idlink_va.",
     CHANGE_LOG_OF_6,
 )
-PERCENTAGES_ARE_EXPORTED: Final = Difference(
+PERCENTAGES_ARE_EXPORTED: Final = VersionDifference(
     Version("6"),
     "Exported reports have a column {metric}_percent_of_total for each metric: what reads columns"
     " by their place reads others.",

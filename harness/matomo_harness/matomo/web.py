@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 
-from matomo_harness.errors import BrokenPromiseError, MachineCannotError
+from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError
 from matomo_harness.time_limit import require_time_left, seconds_left
 
 TIME_LIMIT: Final = (5.0, 120.0)
@@ -96,7 +96,7 @@ class Web:
         """GET `path` with `query`; redirects are followed.
 
         Raises:
-            MachineCannotError: no answer within TIME_LIMIT.
+            UnsupportedEnvironmentError: no answer within TIME_LIMIT.
         """
         return self._request("GET", path, params=query)
 
@@ -104,7 +104,7 @@ class Web:
         """GET `path`; a redirect is returned, not followed.
 
         Raises:
-            MachineCannotError: no answer within TIME_LIMIT.
+            UnsupportedEnvironmentError: no answer within TIME_LIMIT.
         """
         return self._request("GET", path, allow_redirects=False)
 
@@ -112,7 +112,7 @@ class Web:
         """Send a request of another method; a redirect is returned, not followed.
 
         Raises:
-            MachineCannotError: no answer within the time limit.
+            UnsupportedEnvironmentError: no answer within the time limit.
         """
         return self._request(method, path, allow_redirects=False)
 
@@ -120,7 +120,7 @@ class Web:
         """POST `form` to index.php; a redirect is returned, not followed: Matomo says "yes" by it.
 
         Raises:
-            MachineCannotError: no answer within TIME_LIMIT.
+            UnsupportedEnvironmentError: no answer within TIME_LIMIT.
         """
         return self._request("POST", "index.php", params=query, data=form, allow_redirects=False)
 
@@ -135,7 +135,7 @@ class Web:
             cookies: sent this once, beside the session's.
 
         Raises:
-            MachineCannotError: no answer within the time limit.
+            UnsupportedEnvironmentError: no answer within the time limit.
         """
         return self._request("POST", path, data=form, cookies=cookies)
 
@@ -143,7 +143,7 @@ class Web:
         """POST `document` as JSON.
 
         Raises:
-            MachineCannotError: no answer within TIME_LIMIT.
+            UnsupportedEnvironmentError: no answer within TIME_LIMIT.
         """
         return self._request("POST", path, json=document)
 
@@ -154,7 +154,7 @@ class Web:
             answer = self.session.request(method, f"{self.url}/{path}", timeout=limit, **arguments)
         except requests.RequestException as error:
             require_time_left()
-            raise MachineCannotError(
+            raise UnsupportedEnvironmentError(
                 expected=f"an answer from {self.url}",
                 seen=_cause(error, self.time_limit),
                 next_command=f"curl -v {self.url}/",
@@ -179,7 +179,7 @@ class Page:
         return BeautifulSoup(self.response.text, "html.parser")
 
     @property
-    def gist(self) -> str:
+    def excerpt(self) -> str:
         """The page's visible text, shortened: what a person would read of it."""
         document = self.document
         for unseen in document(["script", "style", "head"]):
@@ -205,7 +205,7 @@ class Page:
         if not found or not found.has_attr(name):
             raise BrokenPromiseError(
                 expected=f"the page {component} with its {name}",
-                seen=f"status {self.response.status_code}: {self.gist}",
+                seen=f"status {self.response.status_code}: {self.excerpt}",
                 next_command=f"open {self.response.url}",
             )
         return str(found[name])
@@ -220,7 +220,7 @@ class Page:
         if not found:
             raise BrokenPromiseError(
                 expected=f"a form with the field {name}",
-                seen=f"status {self.response.status_code}: {self.gist}",
+                seen=f"status {self.response.status_code}: {self.excerpt}",
                 next_command=f"open {self.response.url}",
             )
         return str(found.get("value", ""))

@@ -27,14 +27,14 @@ from matomo_harness.operate import compose, local
 from matomo_harness.operate.gate_image import AT_ONCE
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, reaper, targets
+from matomo_harness.runtime.dedicated import pair, started
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import Golden, golden
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.pair import pair, started
-from matomo_harness.runtime.production import Production
 from matomo_harness.runtime.servers import Servers
 from matomo_harness.runtime.shared import shared_servers
-from matomo_harness.settings import ROOT, WORKER_SECONDS, Settings
+from matomo_harness.settings import ROOT, WORKER_SECONDS, RunSettings
 
 SAMPLES: Final = 20
 GROWTH: Final = 200
@@ -75,7 +75,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Record:
+class Measurement:
     """What one run measured.
 
     Args:
@@ -91,7 +91,7 @@ class Record:
     ratios: Mapping[str, float]
 
 
-def run(settings: Settings) -> Record:
+def run(settings: RunSettings) -> Measurement:
     """Measure; takes about a quarter of an hour. The local stack is up afterwards.
 
     Raises:
@@ -99,7 +99,7 @@ def run(settings: Settings) -> Record:
     """
     image, database_image = images.deployed_image(settings), images.mariadb_base(settings)
     state = golden(image, database_image)
-    ways = _Ways(
+    ways = _StartTimes(
         scratch=lambda: _from_scratch(image, database_image),
         pair=lambda: _pair(settings),
         servers=shared_servers(state, reaper.this_process()),
@@ -129,7 +129,7 @@ def run(settings: Settings) -> Record:
         for name in ("committed_pair", "fresh_instance", "reset")
     }
     targets = {"committed_pair": None, "fresh_instance": 0.2}
-    return Record(
+    return Measurement(
         machine=_machine(),
         images=(str(image), str(database_image)),
         figures=(
@@ -162,14 +162,14 @@ def run(settings: Settings) -> Record:
     )
 
 
-def write(record: Record, directory: Path) -> None:
+def write(record: Measurement, directory: Path) -> None:
     """Write bench.json and the picture bench.svg into `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "bench.json").write_text(json.dumps(asdict(record), indent=2) + "\n")
     (directory / "bench.svg").write_bytes(_plot(record))
 
 
-def table(record: Record) -> Table:
+def table(record: Measurement) -> Table:
     """Return `record` for people."""
     rows = Table("figure", "median", "lowest to highest", "n", "asked for", title=record.machine)
     for figure in record.figures:
@@ -185,7 +185,7 @@ def table(record: Record) -> Table:
     return rows
 
 
-def _plot(record: Record) -> bytes:
+def _plot(record: Measurement) -> bytes:
     import pygal
 
     chart = pygal.HorizontalBar(
@@ -209,13 +209,13 @@ def _plot(record: Record) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Ways:
+class _StartTimes:
     scratch: Callable[[], float]
     pair: Callable[[], float]
     servers: Servers
 
 
-def _side_by_side(ways: _Ways) -> dict[str, list[float]]:
+def _side_by_side(ways: _StartTimes) -> dict[str, list[float]]:
     """Take turns, so that a machine that grows slow does so for all of them."""
     times: dict[str, list[float]] = {
         "from_scratch": [],
@@ -252,7 +252,7 @@ def _from_scratch(image: images.Image, database_image: images.Image) -> float:
         return time.monotonic() - begun
 
 
-def _pair(settings: Settings) -> float:
+def _pair(settings: RunSettings) -> float:
     state = golden(images.deployed_image(settings), images.mariadb_base(settings))
     begun = time.monotonic()
     with pair(state) as started_pair:
@@ -309,8 +309,8 @@ def _hits(state: Golden) -> tuple[list[float], list[float]]:
 
     On connections that are kept, as a browser keeps them.
     """
-    with Production(state) as production:
-        ways = (production.load_balancer.web, production.matomo.web)
+    with FullStack(state) as stack:
+        ways = (stack.load_balancer.web, stack.matomo.web)
         times: tuple[list[float], list[float]] = ([], [])
         for web in ways:
             web.session.headers.update({"Connection": "keep-alive", "X-Forwarded-Proto": "https"})
@@ -326,8 +326,8 @@ def _gates(state: Golden) -> tuple[float, float, float]:
     promised = read_policy()
 
     def gate(checks: Sequence[Check], at_once: int) -> None:
-        with Production(state, is_changed=False) as production:
-            run_checks(targets.of_production(production, promised), checks, at_once=at_once)
+        with FullStack(state, is_changed=False) as stack:
+            run_checks(targets.of_full_stack(stack, promised), checks, at_once=at_once)
 
     one = [it for it in ALL if it.id == ONE_CHECK]
     ways = ((ALL, 1), (ALL, AT_ONCE), (one, 1))
@@ -420,7 +420,7 @@ def _timed(act: Callable[[], object]) -> float:
     return time.monotonic() - begun
 
 
-def _own_layers(settings: Settings) -> float:
+def _own_layers(settings: RunSettings) -> float:
     if settings.image:
         return 0.0  # built elsewhere: its base is not known here
     base, deployed = images.matomo_base(settings), images.deployed_image(settings)

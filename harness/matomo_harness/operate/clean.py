@@ -12,7 +12,7 @@ from matomo_harness.progress import step
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import REPOSITORY, listed
-from matomo_harness.runtime.reaper import PLACE_LABEL, RUN_LABEL, Run, Thing
+from matomo_harness.runtime.reaper import PLACE_LABEL, RUN_LABEL, EngineObject, Run
 from matomo_harness.settings import OWNER_LABEL, ROOT, project_name
 
 FOLDER_LABEL: Final = "com.docker.compose.project.working_dir"
@@ -20,7 +20,7 @@ FOLDER_LABEL: Final = "com.docker.compose.project.working_dir"
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class CleanResult:
     """What went, and what stayed.
 
     Args:
@@ -33,7 +33,7 @@ class Cleaned:
 
 
 @dataclass(frozen=True)
-class Seen:
+class EngineUsers:
     """Who uses the engine, as far as it can be seen from here.
 
     Args:
@@ -44,14 +44,14 @@ class Seen:
         place: where the runs are whose processes can be seen.
     """
 
-    things: list[Thing]
+    things: list[EngineObject]
     living: Mapping[str, str]
     kept: Mapping[str, str]
     users: Mapping[str, str]
     place: str
 
 
-def clean() -> Cleaned:
+def clean() -> CleanResult:
     """Remove this checkout's stack and data, runs that ended, and images that nothing living uses.
 
     What is kept of another checkout's runs stays.
@@ -65,42 +65,42 @@ def clean() -> Cleaned:
         removed += _remove_ended_runs()
         seen = _look()
         images = _remove_images(seen)
-    return Cleaned(removed + images.removed, left_things(seen) + images.left)
+    return CleanResult(removed + images.removed, left_things(seen) + images.left)
 
 
-def clean_all() -> Cleaned:
+def clean_all() -> CleanResult:
     """Remove all that the harness made on this machine, of living runs and other checkouts too."""
     with step("Removing all that the harness made on this machine"):
         removed = reaper.remove_labelled(engine(), OWNER_LABEL)
         kept.remove()
         for run in reaper.runs():
-            if run.kept.exists():
-                reaper.sweep(run.let_go())
-        images = _remove_images(Seen([], {}, {}, _users(), reaper.place()))
-    return Cleaned(removed + images.removed, images.left)
+            if run.passed.exists():
+                reaper.remove_leftovers(run.let_go())
+        images = _remove_images(EngineUsers([], {}, {}, _users(), reaper.place()))
+    return CleanResult(removed + images.removed, images.left)
 
 
-def clean_run(run_id: str) -> Cleaned:
+def clean_run(run_id: str) -> CleanResult:
     """Remove what was kept of a run.
 
     Raises:
         WrongInputError: nothing of such a run is kept.
     """
     run = Run(run_id)
-    if not run.kept.exists():
-        others = ", ".join(it.id for it in reaper.runs() if it.kept.exists())
+    if not run.passed.exists():
+        others = ", ".join(it.id for it in reaper.runs() if it.passed.exists())
         raise WrongInputError(
             expected="a run of which something was kept (--matomo-keep)",
             seen=f"{run_id}; there is {others or 'none'}",
             next_command="matomo-harness clean   (removes what was kept of this checkout's runs)",
         )
-    return Cleaned(reaper.sweep(run.let_go()), [])
+    return CleanResult(reaper.remove_leftovers(run.let_go()), [])
 
 
 # -- what stays -----------------------------------------------------------------------------------
 
 
-def left_things(seen: Seen) -> list[str]:
+def left_things(seen: EngineUsers) -> list[str]:
     """Return the runs that live, and all things that are there, with whose each is."""
     folders = {
         it.labels[OWNER_LABEL]: f"in {Path(it.labels[FOLDER_LABEL]).parent}"
@@ -113,7 +113,7 @@ def left_things(seen: Seen) -> list[str]:
     ]
 
 
-def why_it_stays(image_id: str, seen: Seen) -> str:
+def why_it_stays(image_id: str, seen: EngineUsers) -> str:
     """Return who uses an image or may use it; empty where it can go.
 
     A run takes images when it comes to need them, so that while one lives every image stays. A
@@ -128,18 +128,18 @@ def why_it_stays(image_id: str, seen: Seen) -> str:
     return ""
 
 
-def _may_live_unseen(thing: Thing, seen: Seen) -> bool:
+def _may_live_unseen(thing: EngineObject, seen: EngineUsers) -> bool:
     if RUN_LABEL in thing.labels:
         return thing.labels[PLACE_LABEL] != seen.place
     return _is_a_build(thing)
 
 
-def _is_a_build(thing: Thing) -> bool:
+def _is_a_build(thing: EngineObject) -> bool:
     # A container without labels of its own has its image's.
     return thing.labels[OWNER_LABEL] == REPOSITORY
 
 
-def _whose(thing: Thing, seen: Seen, folders: Mapping[str, str]) -> str:
+def _whose(thing: EngineObject, seen: EngineUsers, folders: Mapping[str, str]) -> str:
     owner, run = thing.labels[OWNER_LABEL], thing.labels.get(RUN_LABEL)
     if run is None:
         if _is_a_build(thing):
@@ -150,7 +150,7 @@ def _whose(thing: Thing, seen: Seen, folders: Mapping[str, str]) -> str:
         return f"the run {run}, which lives"
     if (place := thing.labels[PLACE_LABEL]) != seen.place:
         return f"the run {run} of {place}, which cannot be seen from here"
-    if run in seen.kept:
+    if run in seen.passed:
         return f"the kept run {run}, {seen.kept[run]}; matomo-harness clean --run {run} removes it"
     return f"the run {run}, which has just ended and is being removed"
 
@@ -158,12 +158,12 @@ def _whose(thing: Thing, seen: Seen, folders: Mapping[str, str]) -> str:
 # -- pieces ---------------------------------------------------------------------------------------
 
 
-def _look() -> Seen:
+def _look() -> EngineUsers:
     runs = reaper.runs()
-    return Seen(
+    return EngineUsers(
         things=reaper.labelled(engine(), OWNER_LABEL),
         living={run.id: _process(run) for run in runs if run.lives},
-        kept={run.id: _checkout(run) for run in runs if run.kept.exists()},
+        kept={run.id: _checkout(run) for run in runs if run.passed.exists()},
         users=_users(),
         place=reaper.place(),
     )
@@ -184,15 +184,15 @@ def _users() -> dict[str, str]:
 
 
 def _remove_ended_runs() -> list[str]:
-    removed = reaper.sweep_the_dead()
+    removed = reaper.remove_leftovers_of_dead_runs()
     for run in reaper.runs():
         is_own = run.origin is not None and run.origin.checkout == str(ROOT)
-        if not run.lives and (is_own or not run.kept.exists()):
-            removed += reaper.sweep(run.let_go())
+        if not run.lives and (is_own or not run.passed.exists()):
+            removed += reaper.remove_leftovers(run.let_go())
     return removed
 
 
-def _remove_images(seen: Seen) -> Cleaned:
+def _remove_images(seen: EngineUsers) -> CleanResult:
     removed, left = [], []
     for image in listed(OWNER_LABEL):
         if reason := why_it_stays(str(image.id), seen):
@@ -202,4 +202,4 @@ def _remove_images(seen: Seen) -> Cleaned:
         removed += [f"image {name}" for name in stock.remove(image)]
         others = [name for name in image.tags if not stock.is_ours(name)]
         left += [f"image {name}: the name is somebody else's" for name in others]
-    return Cleaned(removed, left)
+    return CleanResult(removed, left)

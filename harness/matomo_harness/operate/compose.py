@@ -8,7 +8,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 
 from matomo_harness import process
-from matomo_harness.errors import MachineCannotError, WrongInputError
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.policy import deployment
 from matomo_harness.runtime import description
 from matomo_harness.runtime.engine import engine
@@ -23,7 +23,7 @@ def up(variables: Mapping[str, str]) -> None:
     """Start what does not run, and anew what is other than `variables` say.
 
     Raises:
-        MachineCannotError: Compose's own last words.
+        UnsupportedEnvironmentError: Compose's own last words.
     """
     arguments = ["--progress", "plain", "up", "--detach", "--remove-orphans"]
     process.run([*command(), *arguments], environment={**os.environ, **variables})
@@ -91,13 +91,13 @@ def port(service: str, inside: int) -> int:
     """Return the port on 127.0.0.1 that leads to `inside` of `service`.
 
     Raises:
-        MachineCannotError: there is none.
+        UnsupportedEnvironmentError: there is none.
     """
     try:
         bindings = engine().api.port(str(container(service).id), inside)
         return int(bindings[0]["HostPort"])
     except (APIError, TypeError, IndexError) as error:
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected=f"the local stack's {service} to be published on loopback",
             seen="no port",
             next_command="make up",

@@ -19,7 +19,7 @@ MEMORY_GIB: Final = 2
 
 
 @dataclass(frozen=True)
-class Finding:
+class Requirement:
     """One thing that the harness needs.
 
     Args:
@@ -33,43 +33,45 @@ class Finding:
     lacking: str | None = None
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Requirement]:
     """Look at engine, Compose, browser, disk and memory; nothing is changed."""
     return [_engine(), _compose(), _browser(), _disk(), _memory()]
 
 
-def _engine() -> Finding:
+def _engine() -> Requirement:
     try:
         version = connect().version()
     except HarnessError as error:
-        return Finding("container engine", error.seen, "make up   (or: " + error.next_command + ")")
-    return Finding("container engine", f"{version['Version']}, API {version['ApiVersion']}")
+        return Requirement(
+            "container engine", error.seen, "make up   (or: " + error.next_command + ")"
+        )
+    return Requirement("container engine", f"{version['Version']}, API {version['ApiVersion']}")
 
 
-def _compose() -> Finding:
+def _compose() -> Requirement:
     version = compose_version()
     if version is None:
-        return Finding("docker compose", "none", "make up   (installs it)")
-    return Finding("docker compose", ".".join(map(str, version)))
+        return Requirement("docker compose", "none", "make up   (installs it)")
+    return Requirement("docker compose", ".".join(map(str, version)))
 
 
-def _browser() -> Finding:
+def _browser() -> Requirement:
     try:
         path = playwrights_chromium() or system_chromium()
     except HarnessError as error:
-        return Finding("browser", error.seen, "make test-local   (installs what it needs)")
+        return Requirement("browser", error.seen, "make test-local   (installs what it needs)")
     if path is None:
-        return Finding("browser", "none", "make test-local   (installs one)")
-    return Finding("browser", str(path))
+        return Requirement("browser", "none", "make test-local   (installs one)")
+    return Requirement("browser", str(path))
 
 
-def _disk() -> Finding:
+def _disk() -> Requirement:
     free = shutil.disk_usage(ROOT).free / 2**30
     short = f"free {DISK_GIB} GiB: docker system df" if free < DISK_GIB else None
-    return Finding("disk", f"{free:.0f} GiB free", short)
+    return Requirement("disk", f"{free:.0f} GiB free", short)
 
 
-def _memory() -> Finding:
+def _memory() -> Requirement:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     short = f"give it {MEMORY_GIB} GiB or more" if total < MEMORY_GIB else None
-    return Finding("memory", f"{total:.0f} GiB, {os.cpu_count()} cores", short)
+    return Requirement("memory", f"{total:.0f} GiB, {os.cpu_count()} cores", short)

@@ -9,7 +9,7 @@ from matomo_harness.gate.core.context import title
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explanation:
     """What there is to know of a check.
 
     Args:
@@ -35,9 +35,9 @@ class Explained:
     mutants: Mapping[str, str] | None
 
 
-def explained(check: Check) -> Explained:
+def explained(check: Check) -> Explanation:
     """Return what there is to know of `check`."""
-    return Explained(
+    return Explanation(
         check.id,
         check.sentence,
         check.proves,

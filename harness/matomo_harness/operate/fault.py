@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What can go wrong."""
 
     CUT = "cut"
@@ -26,7 +26,7 @@ class Kind(StrEnum):
     CLOCK_SKEW = "clock-skew"
 
 
-class Service(StrEnum):
+class FaultTarget(StrEnum):
     """Where."""
 
     MATOMO = "matomo"
@@ -36,8 +36,8 @@ class Service(StrEnum):
 
 
 def inject(
-    kind: Kind,
-    service: Service,
+    kind: FaultKind,
+    service: FaultTarget,
     seconds: float,
     *,
     cpus: float,
@@ -70,18 +70,18 @@ def inject(
 
 
 def _fault(
-    kind: Kind, container: "Container", cpus: float, path: str, skew: int
+    kind: FaultKind, container: "Container", cpus: float, path: str, skew: int
 ) -> AbstractContextManager[None]:
     from matomo_harness.runtime import faults
 
     match kind:
-        case Kind.CUT:
+        case FaultKind.CUT:
             return faults.cut(container)
-        case Kind.SLOW:
+        case FaultKind.SLOW:
             return faults.slow(container, cpus)
-        case Kind.KILL:
+        case FaultKind.KILL:
             return faults.kill(container)
-        case Kind.FULL_DISK:
+        case FaultKind.FULL_DISK:
             return faults.full_disk(container, path)
-        case Kind.CLOCK_SKEW:
+        case FaultKind.CLOCK_SKEW:
             return faults.clock_skew(container, skew)

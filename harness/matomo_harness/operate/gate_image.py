@@ -9,16 +9,16 @@ from matomo_harness.gate.core.check import Check
 from matomo_harness.operate.gate import OnResult, run_checks
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, targets
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import golden
-from matomo_harness.runtime.production import Production
-from matomo_harness.settings import Settings
+from matomo_harness.settings import RunSettings
 
 AT_ONCE: Final = 4
 """Checks that run side by side on a deployment of ours; somebody else's is asked in turn."""
 
 
 def of_image(
-    settings: Settings, policy_file: Path, on_result: OnResult, checks: Sequence[Check] = ALL
+    settings: RunSettings, policy_file: Path, on_result: OnResult, checks: Sequence[Check] = ALL
 ) -> dict[str, Any]:
     """Run `checks` on the image that `settings` name, in a whole deployment; write the report.
 
@@ -37,9 +37,9 @@ def of_image(
     }
     with step("Starting the whole deployment"):
         # What the tasks do is checked, and not how long it takes them.
-        production = Production(installed, is_changed=False).__enter__()
+        stack = FullStack(installed, is_changed=False).__enter__()
     try:
-        target = targets.of_production(production, promised, about)
+        target = targets.of_full_stack(stack, promised, about)
         return run_checks(target, waivers, on_result, checks, at_once=AT_ONCE)
     finally:
-        production.__exit__(None, None, None)
+        stack.__exit__(None, None, None)

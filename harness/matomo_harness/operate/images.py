@@ -18,7 +18,7 @@ MIB: Final = 2**20
 
 
 @dataclass(frozen=True)
-class Held:
+class HarnessImage:
     """An image that the harness made.
 
     Args:
@@ -34,11 +34,11 @@ class Held:
     state: str
 
 
-def held() -> list[Held]:
+def held() -> list[HarnessImage]:
     """Return all images that the harness made, by name."""
     used = {str(it.attrs["ImageID"]) for it in engine().containers.list(all=True, sparse=True)}
     found = [
-        Held(
+        HarnessImage(
             name,
             int(image.attrs["Size"]) // MIB,
             str(image.attrs["Created"])[:16].replace("T", " "),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from docker.models.containers import Container
 
-from matomo_harness.errors import MachineCannotError, WrongInputError
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.database import Database
@@ -24,7 +24,7 @@ from matomo_harness.runtime.containers import wait_for_database
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.installation import ensure_installed, ensure_second_factor
 from matomo_harness.runtime.shell import MatomoShell, wait_for_web
-from matomo_harness.settings import Settings
+from matomo_harness.settings import RunSettings
 
 SUPERUSER = "admin"
 MAIL_PAGE = 1080
@@ -32,7 +32,7 @@ DATABASE = 3306
 
 
 @dataclass(frozen=True)
-class Report:
+class StackSummary:
     """What `up` has to tell.
 
     Args:
@@ -54,11 +54,11 @@ class Report:
     installed_now: bool
 
 
-def up(settings: Settings) -> Report:
+def up(settings: RunSettings) -> StackSummary:
     """Bring up a running, installed Matomo; finish what an interrupted `up` left.
 
     Raises:
-        MachineCannotError: a port is taken, no disk, no base image.
+        UnsupportedEnvironmentError: a port is taken, no disk, no base image.
         WrongInputError: image/ or a given image has a mistake.
         BrokenPromiseError: Matomo does not come up healthy.
     """
@@ -80,7 +80,7 @@ def up(settings: Settings) -> Report:
         installed_now = ensure_installed(shell, web, database, superuser, FirstSite())
         ensure_second_factor(_web(settings), database, superuser)
     schedule.begin(settings.archive_seconds)
-    return Report(
+    return StackSummary(
         url=f"{web.url}/",
         login=SUPERUSER,
         mail=f"http://{LOOPBACK}:{compose.port('mail', MAIL_PAGE)}/",
@@ -146,7 +146,7 @@ def totp() -> tuple[str, int]:
     return twofactor.code(secret), twofactor.seconds_left()
 
 
-def token(settings: Settings) -> str:
+def token(settings: RunSettings) -> str:
     """Make an API token of the superuser and return it.
 
     Raises:
@@ -161,7 +161,7 @@ def token(settings: Settings) -> str:
 # -- pieces ---------------------------------------------------------------------------------------
 
 
-def _variables(settings: Settings, image: str, database_image: str) -> dict[str, str]:
+def _variables(settings: RunSettings, image: str, database_image: str) -> dict[str, str]:
     """Return what compose.yml asks for."""
     secrets = kept.read()
     kept.make_certificates()
@@ -188,7 +188,7 @@ def _service_images() -> dict[str, str]:
     }
 
 
-def _web(settings: Settings) -> Web:
+def _web(settings: RunSettings) -> Web:
     # By the name that people use: Matomo trusts the first host that a superuser comes by.
     return Web(f"https://localhost:{settings.port}", authority=kept.AUTHORITY_FILE)
 
@@ -205,8 +205,8 @@ def _require_free_port(variable: str, port: int) -> None:
             raise _port_taken(variable, port) from error
 
 
-def _port_taken(variable: str, port: int) -> MachineCannotError:
-    return MachineCannotError(
+def _port_taken(variable: str, port: int) -> UnsupportedEnvironmentError:
+    return UnsupportedEnvironmentError(
         expected=f"port {port} on {LOOPBACK} to be free for the local stack",
         seen="another program listens there",
         next_command=f"{variable}={port + 1} make up",
@@ -226,12 +226,12 @@ def _published_ports(container: Container) -> set[int]:
 def _start(variables: dict[str, str], ports: dict[str, int]) -> None:
     try:
         compose.up(variables)
-    except MachineCannotError as error:
+    except UnsupportedEnvironmentError as error:
         if "port is already allocated" in error.seen or "address already in use" in error.seen:
             named = [variable for variable, port in ports.items() if str(port) in error.seen]
             variable = named[0] if named else "MATOMO_PORT"
             raise _port_taken(variable, ports[variable]) from error
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected="docker compose to start the local stack",
             seen=error.seen,
             next_command="make logs",

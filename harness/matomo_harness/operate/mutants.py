@@ -1,6 +1,7 @@
 """The gate proves itself on the image that is at hand."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from matomo_harness.gate.mutation.runner import MutationRunner, Row
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.golden import golden
 from matomo_harness.runtime.shared import shared_servers
-from matomo_harness.settings import REPORTS, Settings
+from matomo_harness.settings import REPORTS, RunSettings
 from matomo_harness.shard import Shard
 
 PAGE: Final = REPORTS / "mutants.html"
@@ -38,19 +39,20 @@ def chosen(words: str, *, with_generated: bool) -> list[Subject]:
     every: list[Subject] = [*WRITTEN, *CONTROLS]
     if with_generated:
         every += generated.generated(read_policy())
-    parts = [part for word in words.split() for part in PROMISES.get(word, (word,))]
+    today = [re.sub(r"^variant\b", "control", word) for word in words.split()]  # for one release
+    parts = [part for word in today for part in PROMISES.get(word, (word,))]
     found = [it for it in every if not parts or any(part in it.id for part in parts)]
     if not found:
         raise WrongInputError(
             expected="a part of a mutant's id, or one of "
-            + ", ".join(sorted({it.promise for it in WRITTEN} | {"privacy", "variant"})),
+            + ", ".join(sorted({it.promise for it in WRITTEN} | {"privacy", "control"})),
             seen=words,
             next_command="make mutants T=masking",
         )
     return found
 
 
-def of_use(subjects: Sequence[Subject], settings: Settings) -> list[Subject]:
+def of_use(subjects: Sequence[Subject], settings: RunSettings) -> list[Subject]:
     """Return `subjects` without the mutants that change nothing in the image's Matomo.
 
     Raises:
@@ -62,7 +64,7 @@ def of_use(subjects: Sequence[Subject], settings: Settings) -> list[Subject]:
 
 
 def run(
-    settings: Settings,
+    settings: RunSettings,
     subjects: Sequence[Subject],
     *,
     full: bool,

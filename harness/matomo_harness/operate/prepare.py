@@ -17,7 +17,7 @@ from typing import Final
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from matomo_harness import process
-from matomo_harness.errors import MachineCannotError
+from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.gate.probes.chromium import HEADLESS, system_chromium
 from matomo_harness.progress import step
 from matomo_harness.runtime.engine import EngineSilentError, connect
@@ -36,7 +36,7 @@ def prepare(*, browser: bool = False) -> None:
     """Make sure that an engine and Compose (and a browser) are here.
 
     Raises:
-        MachineCannotError: one is missing and cannot be installed from here.
+        UnsupportedEnvironmentError: one is missing and cannot be installed from here.
     """
     ensure_engine()
     ensure_compose()
@@ -51,7 +51,7 @@ def ensure_engine() -> None:
     """Use the engine that answers, else install and start one.
 
     Raises:
-        MachineCannotError: none answers and this is not root on Debian or Ubuntu.
+        UnsupportedEnvironmentError: none answers and this is not root on Debian or Ubuntu.
     """
     with contextlib.suppress(EngineSilentError):
         connect()
@@ -83,7 +83,7 @@ def _start_engine() -> None:
     try:
         wait_for_engine()
     except EngineSilentError as error:
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected="dockerd to answer within 30 s of its start",
             seen=_tail(ENGINE_LOG),
             next_command=f"tail {ENGINE_LOG}",
@@ -160,12 +160,12 @@ def ensure_compose() -> None:
     """Make sure that `docker compose` works, as a plugin of the user's where it is missing.
 
     Raises:
-        MachineCannotError: it is missing and cannot be installed from here.
+        UnsupportedEnvironmentError: it is missing and cannot be installed from here.
     """
     if compose_version():
         return
     if not process.is_root_on_debian():
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected="Docker Compose v2 (`docker compose version`)",
             seen="the docker command does not know `compose`",
             next_command="install Docker Desktop, or the package docker-compose-plugin",
@@ -179,7 +179,7 @@ def ensure_compose() -> None:
                 PLUGINS.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(unpacked / COMPOSE_PLUGIN, PLUGINS / "docker-compose")
     if not compose_version():
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected="`docker compose version` to answer once it is installed",
             seen="it does not",
             next_command="docker compose version",
@@ -230,7 +230,7 @@ def _debian_mirror() -> str:
         label, component, address = line.split(" ", 2)
         if (label, component) == ("Debian", "main"):
             return address
-    raise MachineCannotError(
+    raise UnsupportedEnvironmentError(
         expected="a Debian mirror in this machine's apt sources",
         seen="none of them is Debian's main archive",
         next_command="install the package docker-compose-plugin",
@@ -251,14 +251,14 @@ def ensure_browser() -> None:
     """Make sure that a Chromium is here.
 
     Raises:
-        MachineCannotError: none is here and none can be had.
+        UnsupportedEnvironmentError: none is here and none can be had.
     """
     if process.is_root_on_debian():
         process.install_packages("libatomic1")  # of Playwright's own Node; a bare Debian lacks it
     if playwrights_chromium() or shutil.which(HEADLESS):
         return
     if process.is_root_on_debian():
-        with contextlib.suppress(MachineCannotError):  # not every release has it
+        with contextlib.suppress(UnsupportedEnvironmentError):  # not every release has it
             process.install_packages(HEADLESS)
             return
     if system_chromium():

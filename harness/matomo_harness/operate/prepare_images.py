@@ -13,13 +13,13 @@ from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.description import SERVICES_DIRECTORY
 from matomo_harness.runtime.golden import golden
 from matomo_harness.runtime.images import BaseUnavailableError
-from matomo_harness.settings import Settings
+from matomo_harness.settings import RunSettings
 
 SERVICES: Final = tuple(sorted(folder.name for folder in SERVICES_DIRECTORY.iterdir()))
 """The emulated services whose images are built here."""
 
 
-def prepare_images(versions: Sequence[Settings]) -> None:
+def prepare_images(versions: Sequence[RunSettings]) -> None:
     """Build what is missing, the versions side by side.
 
     Args:
@@ -39,11 +39,11 @@ def prepare_images(versions: Sequence[Settings]) -> None:
             list(begun)  # raises what one of them raised
 
 
-def _prepare(settings: Settings) -> None:
+def _prepare(settings: RunSettings) -> None:
     golden(images.deployed_image(settings), images.mariadb_base(settings))
 
 
-def _prepare_further(settings: Settings) -> None:
+def _prepare_further(settings: RunSettings) -> None:
     """As `_prepare`; the tests of a version without a base are skipped, and say so."""
     try:
         _prepare(settings)

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from requests.exceptions import ConnectionError as NoAnswerError
 from requests.exceptions import ReadTimeout
 
-from matomo_harness.errors import HarnessError, MachineCannotError
+from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError
 from matomo_harness.operate import compose
 from matomo_harness.runtime import archiver
 from matomo_harness.runtime.engine import engine
@@ -33,7 +33,7 @@ ROLE: Final = "archiver"
 
 
 @dataclass(frozen=True)
-class Run:
+class ScheduledRun:
     """A run of the archiver.
 
     Args:
@@ -72,7 +72,7 @@ def wait_for_end(root: Path = ROOT) -> None:
     archiver been started.
 
     Raises:
-        MachineCannotError: it does not end.
+        UnsupportedEnvironmentError: it does not end.
     """
     if not lock_file(root).exists():
         return
@@ -80,7 +80,7 @@ def wait_for_end(root: Path = ROOT) -> None:
         with FileLock(lock_file(root), timeout=END_SECONDS):
             pass
     except Timeout as error:
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected=f"the schedule to end within {END_SECONDS:.0f} s after its stack",
             seen=f"{lock_file(root)} is still held",
             next_command="pkill -f harness.operate.schedule",
@@ -96,12 +96,12 @@ def start_now() -> Container:
     return _start(compose.running("matomo"))
 
 
-def runs() -> list[Run]:
+def runs() -> list[ScheduledRun]:
     """Return the runs that are still there, the newest first."""
     found = [it for it in compose.containers() if it.labels.get(ROLE_LABEL) == ROLE]
     found.sort(key=lambda it: str(it.attrs["State"]["StartedAt"]), reverse=True)
     return [
-        Run(
+        ScheduledRun(
             container=str(it.name),
             started=it.attrs["State"]["StartedAt"][:19],
             exit_code=None if it.status == "running" else int(it.attrs["State"]["ExitCode"]),

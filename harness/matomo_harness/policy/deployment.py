@@ -14,7 +14,7 @@ CPU: Final = 1024
 """ECS's units of one processor."""
 
 
-class Task(BaseModel):
+class TaskLimits(BaseModel):
     """The limits of one task.
 
     Args:
@@ -42,7 +42,7 @@ class Task(BaseModel):
         return {"nano_cpus": nano_cpus, "mem_limit": memory, "memswap_limit": memory}
 
 
-class WebTask(Task):
+class WebTask(TaskLimits):
     """The task that serves people and the tracker.
 
     Args:
@@ -52,7 +52,7 @@ class WebTask(Task):
     port: int = Field(ge=1, le=65535)
 
 
-class ArchiverTask(Task):
+class ArchiverTask(TaskLimits):
     """The scheduled task, which runs and ends.
 
     Args:
@@ -62,7 +62,7 @@ class ArchiverTask(Task):
     command: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 
 
-class Deployment(BaseModel):
+class DeploymentFile(BaseModel):
     """The tasks of a deployment.
 
     Args:
@@ -86,7 +86,7 @@ class Deployment(BaseModel):
         }
 
 
-def _limits(prefix: str, task: Task) -> dict[str, str]:
+def _limits(prefix: str, task: TaskLimits) -> dict[str, str]:
     return {
         f"{prefix}_MEMORY": f"{task.memory_mib}m",
         f"{prefix}_CPUS": str(task.cpus),
@@ -94,7 +94,7 @@ def _limits(prefix: str, task: Task) -> dict[str, str]:
     }
 
 
-def read(path: Path = DEPLOYMENT_FILE) -> Deployment:
+def read(path: Path = DEPLOYMENT_FILE) -> DeploymentFile:
     """Read `path`.
 
     Raises:
@@ -104,7 +104,7 @@ def read(path: Path = DEPLOYMENT_FILE) -> Deployment:
         raise files.mistake(former, "no file any more: deployment.toml has its keys", str(former))
     document, _ = files.document(path)
     try:
-        return Deployment.model_validate(document)
+        return DeploymentFile.model_validate(document)
     except ValidationError as error:
         raise files.mistake(
             path, "port, command and limits of [web] and [archiver]", files.told(error)

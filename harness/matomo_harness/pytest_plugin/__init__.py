@@ -1,6 +1,6 @@
 """Installed Matomos as pytest fixtures; pytest finds this by entry point, nothing to import.
 
-Which to take, see docs/fixtures.md: `matomo` to look, `fresh_matomo` to change, `matomo_pair` for
+Which to take, see docs/fixtures.md: `matomo` to look, `fresh_matomo` to change, `dedicated_matomo` for
 environment, volumes and restarts. Without the extra `docker` each of them says that it needs it.
 """
 
@@ -14,20 +14,20 @@ from urllib.parse import urlsplit
 import pytest
 
 from matomo_harness import extra
-from matomo_harness.errors import HarnessError, MachineCannotError
+from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError
 
 if TYPE_CHECKING:
     # Whoever has this plugin installed and does not use it shall not wait for these.
     from matomo_harness.matomo.mail import Mailbox
-    from matomo_harness.runtime.evidence import Watched
+    from matomo_harness.runtime.dedicated import DedicatedMatomo
+    from matomo_harness.runtime.evidence import WatchedInstance
+    from matomo_harness.runtime.full_stack import FullStack
     from matomo_harness.runtime.golden import Golden
     from matomo_harness.runtime.images import Image
     from matomo_harness.runtime.instance import Instance
-    from matomo_harness.runtime.pair import Pair
-    from matomo_harness.runtime.production import Production
     from matomo_harness.runtime.reaper import Run
     from matomo_harness.runtime.servers import Servers
-    from matomo_harness.settings import Settings
+    from matomo_harness.settings import RunSettings
 
 ENVIRONMENT_MARKER: Final = "matomo_environment"
 LOG_MARKER: Final = "matomo_log"
@@ -42,12 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--matomo-base",
         metavar="REF",
-        help="base to build image/ on: auto, stand-in, or a reference (default: MATOMO_BASE).",
+        help="base to build image/ on: auto, substitute, or a reference (default: MATOMO_BASE).",
     )
     group.addoption(
         "--matomo-mariadb",
         metavar="REF",
-        help="database image: auto, stand-in, or a reference (default: MARIADB_BASE).",
+        help="database image: auto, substitute, or a reference (default: MARIADB_BASE).",
     )
     group.addoption(
         "--matomo-reports",
@@ -65,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the markers known."""
     config.addinivalue_line(
         "markers",
-        f"{ENVIRONMENT_MARKER}(**variables): MATOMO_* variables of this test's matomo_pair.",
+        f"{ENVIRONMENT_MARKER}(**variables): MATOMO_* variables of this test's dedicated_matomo.",
     )
     config.addinivalue_line(
         "markers",
@@ -77,13 +77,13 @@ def pytest_configure(config: pytest.Config) -> None:
 # -- one run, of one process or of several workers ------------------------------------------------
 
 _RUN: Final = pytest.StashKey["Run"]()
-_USED: Final = pytest.StashKey[list["_Used"]]()
+_USED: Final = pytest.StashKey[list["_InstanceUse"]]()
 _GUARD: Final = pytest.StashKey[Callable[[], list[str]]]()
 _FAILED: Final = pytest.StashKey[bool]()
 
 
 @dataclass(frozen=True)
-class _Used:
+class _InstanceUse:
     """An instance that a test uses.
 
     Args:
@@ -91,7 +91,7 @@ class _Used:
         run: whose containers they are.
     """
 
-    watched: "Watched"
+    watched: "WatchedInstance"
     run: "Run"
 
 
@@ -128,28 +128,28 @@ def run_of(config: pytest.Config) -> "Run":
 
 
 @pytest.fixture(scope="session")
-def matomo_settings(pytestconfig: pytest.Config) -> "Settings":
+def matomo_settings(pytestconfig: pytest.Config) -> "RunSettings":
     """Which images to test: from the options, else from the environment."""
     return settings_of(pytestconfig)
 
 
-def settings_of(config: pytest.Config) -> "Settings":
+def settings_of(config: pytest.Config) -> "RunSettings":
     """Return which images to test: from the options, else from the environment."""
     import dataclasses
 
-    from matomo_harness.settings import Settings
+    from matomo_harness.settings import RunSettings, base_choice
 
     chosen = {
         "image": config.getoption("--matomo-image"),
-        "matomo_base": config.getoption("--matomo-base"),
-        "mariadb_base": config.getoption("--matomo-mariadb"),
+        "matomo_base": base_choice(config.getoption("--matomo-base") or ""),
+        "mariadb_base": base_choice(config.getoption("--matomo-mariadb") or ""),
     }
     given = {name: value for name, value in chosen.items() if value}
-    return dataclasses.replace(Settings.from_environment(), **given)
+    return dataclasses.replace(RunSettings.from_environment(), **given)
 
 
 @pytest.fixture(scope="session")
-def matomo_image(matomo_settings: "Settings") -> "Image":
+def matomo_image(matomo_settings: "RunSettings") -> "Image":
     """The Matomo image under test."""
     from matomo_harness.runtime import images
 
@@ -157,7 +157,7 @@ def matomo_image(matomo_settings: "Settings") -> "Image":
 
 
 @pytest.fixture(scope="session")
-def matomo_mariadb_image(matomo_settings: "Settings") -> "Image":
+def matomo_mariadb_image(matomo_settings: "RunSettings") -> "Image":
     """The database's image."""
     from matomo_harness.runtime import images
 
@@ -195,12 +195,12 @@ class SharedServers:
         """Make an instance; where the servers have gone, as after an engine's restart, on new ones.
 
         Raises:
-            MachineCannotError: the servers are there and have no room, or none can be started.
+            UnsupportedEnvironmentError: the servers are there and have no room, or none can be started.
         """
         servers = self.servers()
         try:
             return servers, servers.fresh()
-        except MachineCannotError:
+        except UnsupportedEnvironmentError:
             if servers.alive():
                 raise
             self.forget()
@@ -245,7 +245,7 @@ def fresh_matomo(
     Its own: schema, config.ini.php, instance_id, caches, uploads. Shared: environment and code.
 
     Raises:
-        WrongInputError: the test asks for an environment, which only matomo_pair has.
+        WrongInputError: the test asks for an environment, which only dedicated_matomo has.
     """
     _refuse_environment(request.node)
     servers, instance = matomo_servers.fresh()
@@ -291,7 +291,7 @@ def matomo_by_tls(
     As `fresh_matomo`; a load balancer that ends TLS is in front of it, and it has a mail relay.
 
     Raises:
-        WrongInputError: the test asks for an environment, which only matomo_pair has.
+        WrongInputError: the test asks for an environment, which only dedicated_matomo has.
     """
     _refuse_environment(request.node)
     servers, instance = matomo_servers_by_tls.fresh()
@@ -309,7 +309,7 @@ def matomo(matomo_servers: SharedServers, request: pytest.FixtureRequest) -> Ite
     A test that changes it fails, and the next gets it as it was.
 
     Raises:
-        WrongInputError: the test asks for an environment, which only matomo_pair has.
+        WrongInputError: the test asks for an environment, which only dedicated_matomo has.
     """
     _refuse_environment(request.node)
     servers, instance = matomo_servers.lasting("to be looked at")
@@ -329,7 +329,7 @@ def reset_matomo(
     """An installed Matomo that tests change in turn: taken back after each, in a few milliseconds.
 
     Raises:
-        WrongInputError: the test asks for an environment, which only matomo_pair has.
+        WrongInputError: the test asks for an environment, which only dedicated_matomo has.
     """
     _refuse_environment(request.node)
     servers, instance = matomo_servers.lasting("to be changed")
@@ -342,12 +342,20 @@ def reset_matomo(
 
 
 @pytest.fixture
-def matomo_pair(matomo_golden: "Golden", request: pytest.FixtureRequest) -> Iterator["Pair"]:
+def matomo_pair(dedicated_matomo: "DedicatedMatomo") -> "DedicatedMatomo":
+    """The former name of `dedicated_matomo`, for one release."""
+    return dedicated_matomo
+
+
+@pytest.fixture
+def dedicated_matomo(
+    matomo_golden: "Golden", request: pytest.FixtureRequest
+) -> Iterator["DedicatedMatomo"]:
     """An installed Matomo in containers of its own, in about a second.
 
     The marker matomo_environment sets variables of its web container.
     """
-    from matomo_harness.runtime.pair import start_pair
+    from matomo_harness.runtime.dedicated import start_pair
     from matomo_harness.runtime.reaper import this_process
 
     started = start_pair(matomo_golden, _environment(request.node))
@@ -364,23 +372,23 @@ def matomo_pair(matomo_golden: "Golden", request: pytest.FixtureRequest) -> Iter
 @pytest.fixture
 def matomo_production(
     matomo_golden: "Golden", request: pytest.FixtureRequest
-) -> Iterator["Production"]:
+) -> Iterator["FullStack"]:
     """An installed Matomo in the shape of production, in about four seconds.
 
     Behind a load balancer that ends TLS, with TLS to its database and to a mail relay. The marker
     matomo_environment sets variables of its web container.
     """
-    from matomo_harness.runtime.production import Production
+    from matomo_harness.runtime.full_stack import FullStack
     from matomo_harness.runtime.reaper import this_process
 
-    production = Production(matomo_golden, environment=_environment(request.node))
-    with production:
-        web = production.matomo.get_wrapped_container()
-        database = production.mariadb.get_wrapped_container()
-        _watch(request.node, production.instance, web, database, this_process())
-        yield production
+    stack = FullStack(matomo_golden, environment=_environment(request.node))
+    with stack:
+        web = stack.matomo.get_wrapped_container()
+        database = stack.mariadb.get_wrapped_container()
+        _watch(request.node, stack.instance, web, database, this_process())
+        yield stack
         if _is_kept(request):
-            production.keep()
+            stack.keep()
 
 
 def _environment(item: pytest.Item) -> dict[str, str]:
@@ -397,17 +405,17 @@ def _refuse_environment(item: pytest.Item) -> None:
         raise WrongInputError(
             expected="an instance whose environment is its own, for the marker matomo_environment",
             seen=f"{', '.join(marker.kwargs)} for an instance in a web server that others share",
-            next_command="take the fixture matomo_pair, which has containers of its own",
+            next_command="take the fixture dedicated_matomo, which has containers of its own",
         )
 
 
 def _watch(item: pytest.Item, instance: "Instance", web: Any, database: Any, run: "Run") -> None:
     from matomo_harness.runtime import evidence
 
-    _used(item).append(_Used(evidence.watch(instance, web, database), run))
+    _used(item).append(_InstanceUse(evidence.watch(instance, web, database), run))
 
 
-def _used(item: pytest.Item) -> list[_Used]:
+def _used(item: pytest.Item) -> list[_InstanceUse]:
     return item.stash.setdefault(_USED, [])
 
 
@@ -476,7 +484,7 @@ def _is_kept(request: pytest.FixtureRequest) -> bool:
     )
 
 
-def _keep(used: _Used) -> str:
+def _keep(used: _InstanceUse) -> str:
     instance, run = used.watched.instance, used.run
     facts = {
         "URL": f"{instance.url}/",

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from matomo_harness.gate.core.verdict import Verdict
     from matomo_harness.policy import Waiver
     from matomo_harness.runtime.golden import Golden
-    from matomo_harness.runtime.production import Production
     from matomo_harness.runtime.reaper import Run
-    from matomo_harness.settings import Settings
+    from matomo_harness.settings import RunSettings
 
 SUFFIX: Final = ".toml"
 GROUPED: Final = "loadgroup"
@@ -36,7 +35,7 @@ GROUPED: Final = "loadgroup"
 
 
 @dataclass(frozen=True)
-class Gate:
+class GateSession:
     """The checks on the deployment that all workers of a run share.
 
     Args:
@@ -47,7 +46,7 @@ class Gate:
         waivers: of checks that may fail.
     """
 
-    production: "Production"
+    stack: "FullStack"
     runner: "Runner"
     run: "Run"
     secrets: tuple[str, ...]
@@ -65,11 +64,13 @@ class Gate:
 
         from matomo_harness.gate.core.check import Group
 
-        turns = ReadWriteLock(self.run.file("gate-turns"), is_singleton=False)
-        return turns.write_lock() if check.group is Group.ALONE else turns.read_lock()
+        batches = ReadWriteLock(self.run.file("gate-turns"), is_singleton=False)
+        return batches.write_lock() if check.group is Group.ALONE else batches.read_lock()
 
 
-def gate_on(golden: "Golden", run: "Run", policy_file: Path, checks: Iterable["Check"]) -> Gate:
+def gate_on(
+    golden: "Golden", run: "Run", policy_file: Path, checks: Iterable["Check"]
+) -> GateSession:
     """Return the gate on the run's deployment, which is started where it does not run yet.
 
     Args:
@@ -87,10 +88,10 @@ def gate_on(golden: "Golden", run: "Run", policy_file: Path, checks: Iterable["C
     from matomo_harness.runtime.shared import shared_production
 
     promised, waivers = read_policy(policy_file), waivers_of(policy_file)
-    production = shared_production(golden, run, "gate")
-    looked_at = targets.of_production(production, promised)
+    stack = shared_production(golden, run, "gate")
+    looked_at = targets.of_full_stack(stack, promised)
     runner = Runner(looked_at, checks)
-    return Gate(production, runner, run, tuple(looked_at.secrets), waivers)
+    return GateSession(stack, runner, run, tuple(looked_at.secrets), waivers)
 
 
 def group_of(check: "Check", name: str = "gate") -> list[pytest.MarkDecorator]:
@@ -184,7 +185,7 @@ class CheckItem(pytest.Item):
         Raises:
             BrokenCheckError: it is red.
         """
-        require_kept(_gate_of(self), self.check, self.config)
+        require_passed(_gate_of(self), self.check, self.config)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> Any:
         """Return what the check saw; of an error of ours its three parts."""
@@ -197,7 +198,7 @@ class CheckItem(pytest.Item):
         return self.path, None, self.check.id
 
 
-def require_kept(gate: Gate, check: "Check", config: pytest.Config) -> None:
+def require_passed(gate: GateSession, check: "Check", config: pytest.Config) -> None:
     """Run `check`; its finding is the message of the failure.
 
     Raises:
@@ -241,17 +242,17 @@ def _write(result: "Result", secrets: Iterable[str], config: pytest.Config) -> P
     return directory
 
 
-_GATES: Final = pytest.StashKey[dict[Path, Gate]]()
+_GATES: Final = pytest.StashKey[dict[Path, GateSession]]()
 
 
-def _gate_of(item: CheckItem) -> Gate:
+def _gate_of(item: CheckItem) -> GateSession:
     from matomo_harness.pytest_plugin import run_of, settings_of
     from matomo_harness.runtime import images
     from matomo_harness.runtime.golden import golden
 
     gates = item.config.stash.setdefault(_GATES, {})
     if item.path not in gates:
-        settings: Settings = settings_of(item.config)
+        settings: RunSettings = settings_of(item.config)
         image, database = images.deployed_image(settings), images.mariadb_base(settings)
         asked = [it.check for it in item.session.items if isinstance(it, CheckItem)]
         installed = golden(image, database)

@@ -13,14 +13,14 @@ from docker.models.containers import Container
 from requests.exceptions import ConnectionError as NoAnswerError
 from requests.exceptions import ReadTimeout
 
-from matomo_harness.errors import BrokenPromiseError, MachineCannotError
+from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError
 from matomo_harness.policy import deployment
 from matomo_harness.runtime.engine import engine
 from matomo_harness.time_limit import require_time_left, seconds_left
 
 
 @dataclass(frozen=True)
-class Archived:
+class ArchiverResult:
     """How a run of the archiver ended.
 
     Args:
@@ -59,13 +59,13 @@ def start(
     """Start an archiver as `started` does, and leave it to the caller.
 
     Raises:
-        MachineCannotError: `web` is in no network.
+        UnsupportedEnvironmentError: `web` is in no network.
     """
     web.reload()
     config, host = web.attrs["Config"], web.attrs["HostConfig"]
     networks = list(web.attrs["NetworkSettings"]["Networks"])
     if not networks:
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected=f"{web.name} to be in a network, for the archiver to join",
             seen="none",
             next_command="make down, then make up",
@@ -93,7 +93,7 @@ def command() -> tuple[str, ...]:
     return deployment.read().archiver.command
 
 
-def ended(container: Container, seconds: float) -> Archived:
+def ended(container: Container, seconds: float) -> ArchiverResult:
     """Wait for the end of an archiver.
 
     Args:
@@ -115,10 +115,10 @@ def ended(container: Container, seconds: float) -> Archived:
             next_command=f"docker logs {container.name}",
         ) from error
     log = container.logs().decode(errors="replace")
-    return Archived(code, log, time.monotonic() - begun)
+    return ArchiverResult(code, log, time.monotonic() - begun)
 
 
-def archive(web: Container, labels: Mapping[str, str], *options: str) -> Archived:
+def archive(web: Container, labels: Mapping[str, str], *options: str) -> ArchiverResult:
     """Run an archiver beside `web` to its end; the arguments of `started`."""
     with started(web, labels, *options) as container:
         return ended(container, task_seconds())

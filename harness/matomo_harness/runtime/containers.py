@@ -17,7 +17,7 @@ from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from matomo_harness.errors import HarnessError, MachineCannotError
+from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError
 from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
@@ -29,7 +29,7 @@ from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.reaper import Run, this_process
 from matomo_harness.runtime.shell import (
     ANSWER_SECONDS,
-    Answers,
+    AnswerWaitStrategy,
     MatomoShell,
     ask_web,
     wait_for_answer,
@@ -142,7 +142,7 @@ class HarnessContainer(DockerContainer):
         except HarnessError:
             raise
         except Exception as error:
-            raise MachineCannotError(
+            raise UnsupportedEnvironmentError(
                 expected=f"{self.image} to start within {ANSWER_SECONDS} s",
                 seen=_last_words(error),
                 next_command=f"docker run --rm {self.image}",
@@ -226,7 +226,7 @@ class MariaDBContainer(HarnessContainer):
     """A MariaDB with one schema for Matomo, ready when the context is entered.
 
     Args:
-        image: official `mariadb`, the stand-in, or a golden one, which has its own passwords.
+        image: official `mariadb`, the substitute, or a golden one, which has its own passwords.
         network: where Matomo will look for it.
         alias: the name under which it will.
         passwords: of root and of the user matomo; made up by default.
@@ -267,7 +267,9 @@ class MariaDBContainer(HarnessContainer):
         )
         self.with_command(list(arguments))
         self.with_tmpfs_mount(DATA_DIRECTORY, f"size={memory}" if memory else None)
-        self.waiting_for(Answers("the database", lambda: self.database.query("SELECT 1")))
+        self.waiting_for(
+            AnswerWaitStrategy("the database", lambda: self.database.query("SELECT 1"))
+        )
 
     def start(self) -> Self:
         """Start, wait until it lets Matomo's user in, and have that user speak TLS where it can."""
@@ -315,7 +317,7 @@ OF_EVERY_MATOMO: Final = ("MATOMO_GENERAL_ENABLE_INTERNET_FEATURES",)
 """Marketplace, update check, licences: nothing in a test calls the world."""
 
 
-class MatomoContainer(HarnessContainer):
+class WebContainer(HarnessContainer):
     """The deployed image, answering HTTP when the context is entered, not yet installed.
 
     Args:
@@ -354,7 +356,7 @@ class MatomoContainer(HarnessContainer):
             self.with_command(["apache2-foreground", *arguments])
         self.with_envs(**{**described.variables(*OF_EVERY_MATOMO), **environment})
         # Whatever it answers: it may not be installed yet.
-        self.waiting_for(Answers("the web server", lambda: ask_web(self.web)))
+        self.waiting_for(AnswerWaitStrategy("the web server", lambda: ask_web(self.web)))
 
     @property
     def web(self) -> Web:
@@ -371,7 +373,7 @@ def wait_for_database(database: Database, container: Container) -> None:
     """Wait until the server in `container` lets `database`'s user in.
 
     Raises:
-        MachineCannotError: it stopped, or refused for ANSWER_SECONDS.
+        UnsupportedEnvironmentError: it stopped, or refused for ANSWER_SECONDS.
     """
     wait_for_answer(container, "the database", lambda: database.query("SELECT 1"))
 

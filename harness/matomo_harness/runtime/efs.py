@@ -7,12 +7,12 @@ from typing import Final, Self
 
 from docker.types import Mount
 
-from matomo_harness.errors import MachineCannotError
+from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.reaper import Run, this_process
 
-PLACES: Final = {
+EFS_DIRECTORIES: Final = {
     **{part: f"{WEB_ROOT}/{part}" for part in ("config", "misc", "js")},
     "backup": "/mnt/efs",
 }
@@ -44,7 +44,7 @@ class Efs:
     def __enter__(self) -> Self:
         """Make the volumes."""
         labels = (self.run or this_process()).labels
-        for place in PLACES:
+        for place in EFS_DIRECTORIES:
             self.volumes[place] = str(engine().volumes.create(labels=labels).name)
         self.shell(f"chown {self.uid}:{self.uid} * && chmod {self.mode} *")
         return self
@@ -59,7 +59,7 @@ class Efs:
         for name in self.volumes.values():
             engine().volumes.get(name).remove(force=True)
 
-    def mounts(self, places: Mapping[str, str] = PLACES) -> list[Mount]:
+    def mounts(self, places: Mapping[str, str] = EFS_DIRECTORIES) -> list[Mount]:
         """Return what a task mounts: without the copy of the image's files that a volume gets."""
         return [
             Mount(path, self.volumes[place], type="volume", no_copy=True)
@@ -70,14 +70,14 @@ class Efs:
         """Run `script` as root, where config, misc, js and backup are, and return its output.
 
         Raises:
-            MachineCannotError: it exits non-zero.
+            UnsupportedEnvironmentError: it exits non-zero.
         """
         container = engine().containers.create(
             self.image,
             ["-c", script],
             entrypoint=["sh"],
             working_dir="/efs",
-            mounts=self.mounts({place: f"/efs/{place}" for place in PLACES}),
+            mounts=self.mounts({place: f"/efs/{place}" for place in EFS_DIRECTORIES}),
             network_mode="none",
             labels=(self.run or this_process()).labels,
         )
@@ -89,7 +89,7 @@ class Efs:
             # With the volume that the image has on its web root: it bears no label to be found by.
             container.remove(force=True, v=True)
         if code != 0:
-            raise MachineCannotError(
+            raise UnsupportedEnvironmentError(
                 expected=f"`{script}` to succeed on the file system",
                 seen=output.strip(),
                 next_command="docker volume ls",

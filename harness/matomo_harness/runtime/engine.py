@@ -14,13 +14,13 @@ from docker.errors import DockerException, NotFound, create_api_error_from_http_
 from docker.models.containers import Container
 from testcontainers.core.docker_client import get_docker_host
 
-from matomo_harness.errors import MachineCannotError
+from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.time_limit import TimeLimitError, require_time_left, seconds_left
 
 PING_SECONDS: Final = 10
 
 
-class EngineSilentError(MachineCannotError):
+class EngineSilentError(UnsupportedEnvironmentError):
     """No engine answers at the address; it may not be installed or not be running."""
 
 
@@ -32,7 +32,7 @@ def connect(address: str | None = None) -> docker.DockerClient:
 
     Raises:
         EngineSilentError: nothing answers.
-        MachineCannotError: an engine is there and this user may not talk to it.
+        UnsupportedEnvironmentError: an engine is there and this user may not talk to it.
     """
     host = address or get_docker_host()
     try:
@@ -52,7 +52,7 @@ def engine() -> docker.DockerClient:
 
 
 @dataclass(frozen=True)
-class Executed:
+class CommandResult:
     """What a command in a container said, and how it ended.
 
     Args:
@@ -78,7 +78,7 @@ def execute(
     user: str = "",
     *,
     seconds: float = EXECUTE_SECONDS,
-) -> Executed:
+) -> CommandResult:
     """Run `command` in `container` to its end, or until its time is over: then it is killed.
 
     Not by docker-py's `exec_run`: that asks for the bare socket and loses what the engine has sent
@@ -94,7 +94,7 @@ def execute(
 
     Raises:
         APIError: the container is not running.
-        MachineCannotError: it ended meanwhile.
+        UnsupportedEnvironmentError: it ended meanwhile.
         TimeLimitError: the command was killed.
     """
     left = seconds_left(seconds)
@@ -137,9 +137,9 @@ def execute(
         streams[stream] += content[at - length : at]
     out, err = (said.decode(errors="replace") for said in streams.values())
     try:
-        return Executed(api.exec_inspect(made)["ExitCode"], out, err)
+        return CommandResult(api.exec_inspect(made)["ExitCode"], out, err)
     except NotFound as error:  # the engine forgets the commands of a container that has ended
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected=f"{container.name} to run until `{' '.join(command)[:100]}` ends",
             seen="it ended before",
             next_command=f"docker logs {container.name}",
@@ -175,9 +175,9 @@ _OUT: Final = 1
 _ERR: Final = 2
 
 
-def _unreachable(host: str, error: Exception) -> MachineCannotError:
+def _unreachable(host: str, error: Exception) -> UnsupportedEnvironmentError:
     if "Permission denied" in str(error) or "PermissionError" in str(error):
-        return MachineCannotError(
+        return UnsupportedEnvironmentError(
             expected=f"to be allowed to talk to the container engine at {host}",
             seen="permission denied on its socket",
             next_command='sudo usermod -aG docker "$USER" && newgrp docker',

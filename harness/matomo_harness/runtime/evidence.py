@@ -44,7 +44,7 @@ echo json_encode($settings->getIniFileChain()->getAll(), JSON_PRETTY_PRINT);
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchedInstance:
     """An instance while a test uses it.
 
     Args:
@@ -89,10 +89,10 @@ class Watched:
 MARK: Final = "harness-mark-"
 
 
-def watch(instance: Instance, web: Container, database: Container) -> Watched:
+def watch(instance: Instance, web: Container, database: Container) -> WatchedInstance:
     """Begin to watch `instance`, whose servers are in these containers."""
     since = time.time()
-    return Watched(instance, web, database, _leave_mark(instance), since)
+    return WatchedInstance(instance, web, database, _leave_mark(instance), since)
 
 
 def _leave_mark(instance: Instance) -> str:
@@ -129,7 +129,7 @@ def _log(container: Container, *, since: float | None = None) -> list[str]:
 # -- the files of a failed test -------------------------------------------------------------------
 
 
-def write(watched: Watched, directory: Path) -> None:
+def write(watched: WatchedInstance, directory: Path) -> None:
     """Write what explains a failure into `directory`, without a secret in it."""
     directory.mkdir(parents=True, exist_ok=True)
     texts: dict[str, Callable[[], str]] = {

@@ -20,7 +20,7 @@ from typing import Any, Final
 from docker.models.containers import Container
 from filelock import FileLock
 
-from matomo_harness.errors import MachineCannotError, WrongInputError
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.container import WEB_ROOT
@@ -35,15 +35,15 @@ from matomo_harness.runtime.containers import (
     SCHEMA,
     SMALL_DATABASE,
     MariaDBContainer,
-    MatomoContainer,
     Passwords,
+    WebContainer,
     network,
 )
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import ensure_installed
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.servers import WARM_FILES, Installed, Servers
+from matomo_harness.runtime.servers import WARM_FILES, Installation, Servers
 from matomo_harness.runtime.shell import MatomoShell
 from matomo_harness.settings import COMPOSE_FILE
 
@@ -76,7 +76,7 @@ class Golden:
 
     web: Image
     database: Image
-    installed: Installed
+    installed: Installation
     salt: str = field(repr=False)
 
     @property
@@ -98,7 +98,7 @@ def golden(image: Image, database_image: Image) -> Golden:
 
     Raises:
         WrongInputError: there is no Matomo in `image`, or it cannot be installed.
-        MachineCannotError: no disk, no engine.
+        UnsupportedEnvironmentError: no disk, no engine.
     """
     key = key_of(image.id, database_image.id)
     if not _is_built(key):
@@ -150,7 +150,7 @@ def _is_built(key: str) -> bool:
 def _require_matomo(image: Image) -> None:
     try:
         images.code_version(image.reference)
-    except MachineCannotError as error:
+    except UnsupportedEnvironmentError as error:
         raise WrongInputError(
             expected=f"{image.reference} to have Matomo's code in /usr/src/matomo",
             seen=error.seen,
@@ -222,7 +222,7 @@ def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]
         )
         mariadb.tmpfs.clear()  # what is in memory ends with the container, before it can be copied
         environment = {**mariadb.server_environment(), "MATOMO_GENERAL_SALT": salt, **PHP_SETTINGS}
-        matomo = MatomoContainer(stage, own_network, environment, arguments=CACHE_AT_ONCE)
+        matomo = WebContainer(stage, own_network, environment, arguments=CACHE_AT_ONCE)
         with mariadb, matomo:
             shell, web, database = matomo.shell, matomo.web, mariadb.database
             shell.write(shell.config, _first_settings(shell, passwords, salt))
@@ -239,7 +239,7 @@ def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]
                 matomo.published_port,
                 mariadb.get_wrapped_container(),
                 root,
-                Installed(account, token, settings, passwords),
+                Installation(account, token, settings, passwords),
             )
             _warm_up(servers, matomo)
             shell.run("tar", "cf", "/golden/html.tar", "-C", WEB_ROOT, ".", user="root")
@@ -291,7 +291,7 @@ def _reads_environment(text: str) -> bool:
     return "EnvironmentVariables" in ini.read(text).texts("Plugins", "Plugins")
 
 
-def _warm_up(servers: Servers, matomo: MatomoContainer) -> None:
+def _warm_up(servers: Servers, matomo: WebContainer) -> None:
     """Have the first pages rendered: for instances, and for a pair, which has tmp/ to itself."""
     shell = matomo.shell
     own = shell.read(shell.config)
@@ -342,7 +342,7 @@ def _load(key: str) -> Golden:
     return Golden(
         web=web,
         database=database,
-        installed=Installed(
+        installed=Installation(
             account=Account(**facts["account"]),
             token=facts["token"],
             settings=facts["settings"],

@@ -25,18 +25,18 @@ from filelock import FileLock
 from rich.text import Text
 
 from matomo_harness import process
-from matomo_harness.errors import HarnessError, MachineCannotError, WrongInputError
+from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo import versions
-from matomo_harness.progress import Step, step
+from matomo_harness.progress import ProgressStep, step
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.description import SERVICES_DIRECTORY
 from matomo_harness.runtime.engine import engine
-from matomo_harness.settings import IMAGE_DIRECTORY, OWNER_LABEL, ROOT, Settings
+from matomo_harness.settings import IMAGE_DIRECTORY, OWNER_LABEL, ROOT, SUBSTITUTE, RunSettings
 
 BASES_DIRECTORY: Final = IMAGE_DIRECTORY / "bases"
 """Load balancer, mail and what else production has around Matomo, each built on Debian."""
 MACHINE_AUTHORITIES: Final = "machine-authorities.crt"
-"""In a stand's build context: whom this machine trusts, for package managers behind its proxy."""
+"""In the build context of an emulated service: whom this machine trusts, for package managers behind its proxy."""
 REPOSITORY: Final = "matomo-harness"
 """Prefix of every image that is built here."""
 
@@ -44,7 +44,7 @@ OFFICIAL_MARIADB: Final = "mariadb:11.8"
 OFFICIAL_DEBIAN: Final = "debian:trixie-slim"
 DEBIAN: Final = f"{REPOSITORY}/debian:trixie"
 
-Origin = Literal["given", "local", "registry", "stand-in"]
+Origin = Literal["given", "local", "registry", "substitute"]
 
 
 @dataclass(frozen=True)
@@ -70,39 +70,39 @@ class Image:
         return f"{self.reference} ({self.origin}, {self.digest})"
 
 
-class BaseUnavailableError(MachineCannotError):
+class BaseUnavailableError(UnsupportedEnvironmentError):
     """A base image can neither be had nor built on this machine today."""
 
 
-def matomo_base(settings: Settings) -> Image:
-    """Return the Matomo base that `settings` ask for, built if it is a stand-in.
+def matomo_base(settings: RunSettings) -> Image:
+    """Return the Matomo base that `settings` ask for, built if it is a substitute.
 
     Raises:
         WrongInputError: a given reference does not exist.
-        BaseUnavailableError: the stand-in cannot be built, for instance because Debian moved on.
+        BaseUnavailableError: the substitute cannot be built, for instance because Debian moved on.
     """
     tested = versions.TESTED[settings.matomo_version]
-    stand_in = _StandIn("matomo", tested.name, tested.build_arguments)
-    return _base(settings.matomo_base, "MATOMO_BASE", tested.official_image, stand_in)
+    substitute = _Substitute("matomo", tested.name, tested.build_arguments)
+    return _base(settings.matomo_base, "MATOMO_BASE", tested.official_image, substitute)
 
 
-def mariadb_base(settings: Settings) -> Image:
-    """Return the MariaDB image that `settings` ask for, built if it is a stand-in.
+def mariadb_base(settings: RunSettings) -> Image:
+    """Return the MariaDB image that `settings` ask for, built if it is a substitute.
 
     Raises:
         WrongInputError: a given reference does not exist.
-        BaseUnavailableError: the stand-in cannot be built.
+        BaseUnavailableError: the substitute cannot be built.
     """
-    stand_in = _StandIn("mariadb", "11.8", {})
-    return _base(settings.mariadb_base, "MARIADB_BASE", OFFICIAL_MARIADB, stand_in)
+    substitute = _Substitute("mariadb", "11.8", {})
+    return _base(settings.mariadb_base, "MARIADB_BASE", OFFICIAL_MARIADB, substitute)
 
 
-def deployed_image(settings: Settings) -> Image:
+def deployed_image(settings: RunSettings) -> Image:
     """Return the image under test: the given one, or image/ built on its base.
 
     Raises:
         WrongInputError: a given reference does not exist, or image/ holds a mistake.
-        MachineCannotError: no disk, no base.
+        UnsupportedEnvironmentError: no disk, no base.
     """
     if settings.image:
         return _given(settings.image, "IMAGE")
@@ -121,7 +121,7 @@ def build_deployed(base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY) 
 
     Raises:
         WrongInputError: image/ holds a mistake (a broken config.ini.php, a missing plugin).
-        MachineCannotError: no disk.
+        UnsupportedEnvironmentError: no disk.
     """
     arguments = {"MATOMO_BASE": base.reference}
     return build(directory, tag, arguments, _oci_labels(base))
@@ -150,7 +150,7 @@ def require_name(tag: str) -> None:
 def code_version(reference: str) -> str:
     """Return the Matomo version of an image's code, from core/Version.php in it.
 
-    A base image's own MATOMO_VERSION may be absent (a stand-in) or stale (a derived image).
+    A base image's own MATOMO_VERSION may be absent (a substitute) or stale (a derived image).
     """
     code = 'require "/usr/src/matomo/core/Version.php"; echo Piwik\\Version::VERSION;'
     return run_once(reference, ["php", "-r", code])
@@ -164,7 +164,7 @@ def run_once(reference: str, command: list[str]) -> str:
         command: program and arguments; the image's entrypoint has no part in it.
 
     Raises:
-        MachineCannotError: the command failed.
+        UnsupportedEnvironmentError: the command failed.
     """
     try:
         container = engine().containers.create(
@@ -188,8 +188,8 @@ def run_once(reference: str, command: list[str]) -> str:
     return output
 
 
-def _cannot_run(command: list[str], reference: str, seen: str) -> MachineCannotError:
-    return MachineCannotError(
+def _cannot_run(command: list[str], reference: str, seen: str) -> UnsupportedEnvironmentError:
+    return UnsupportedEnvironmentError(
         expected=f"{command[0]} to run in {reference}",
         seen=_last_line(seen),
         next_command=f"docker run --rm -it --entrypoint sh {reference}",
@@ -219,12 +219,12 @@ def file_in(reference: str, path: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class _StandIn:
-    """A stand-in of image/bases/.
+class _Substitute:
+    """A base image that image/bases/ builds.
 
     Args:
         name: its directory.
-        version: of what it stands in for.
+        version: of what it takes the place of.
         arguments: of its build.
     """
 
@@ -233,12 +233,12 @@ class _StandIn:
     arguments: Mapping[str, str]
 
 
-def _base(choice: str, variable: str, official: str, stand_in: _StandIn) -> Image:
-    if choice == "stand-in":
-        return _build_stand_in(stand_in)
+def _base(choice: str, variable: str, official: str, substitute: _Substitute) -> Image:
+    if choice == SUBSTITUTE:
+        return _build_substitute(substitute)
     if choice == "auto":
-        here = local(official, "local") or _local_stand_in(stand_in)
-        return here or _pulled(official) or _build_stand_in(stand_in)
+        here = local(official, "local") or _local_substitute(substitute)
+        return here or _pulled(official) or _build_substitute(substitute)
     return _given(choice, variable)
 
 
@@ -295,31 +295,31 @@ def _pulled(reference: str) -> Image | None:
     return local(reference, "registry")
 
 
-# -- stand-ins ------------------------------------------------------------------------------------
+# -- substitutes ------------------------------------------------------------------------------------
 
 
-def _local_stand_in(stand_in: _StandIn) -> Image | None:
+def _local_substitute(substitute: _Substitute) -> Image | None:
     debian = _local_debian()
-    return local(_stand_in_tag(stand_in, debian), "stand-in") if debian else None
+    return local(_substitute_tag(substitute, debian), "substitute") if debian else None
 
 
-def _build_stand_in(stand_in: _StandIn) -> Image:
+def _build_substitute(substitute: _Substitute) -> Image:
     debian = _debian()
-    tag = _stand_in_tag(stand_in, debian)
-    return _built_once(tag, "stand-in", lambda: _build_on_debian(stand_in, debian, tag))
+    tag = _substitute_tag(substitute, debian)
+    return _built_once(tag, "substitute", lambda: _build_on_debian(substitute, debian, tag))
 
 
-def _build_on_debian(stand_in: _StandIn, debian: Image, tag: str) -> Image:
-    directory = BASES_DIRECTORY / stand_in.name
+def _build_on_debian(substitute: _Substitute, debian: Image, tag: str) -> Image:
+    directory = BASES_DIRECTORY / substitute.name
     try:
-        built = build(directory, tag, {"DEBIAN_BASE": debian.reference, **stand_in.arguments}, {})
+        built = build(directory, tag, {"DEBIAN_BASE": debian.reference, **substitute.arguments}, {})
     except WrongInputError as error:
         raise BaseUnavailableError(
-            expected=f"to build the stand-in {stand_in.name} {stand_in.version} from Debian",
+            expected=f"to build the substitute {substitute.name} {substitute.version} from Debian",
             seen=error.seen,
             next_command=f"docker build {os.path.relpath(directory)}   (to see the whole log)",
         ) from error
-    return Image(tag, built.id, "stand-in")
+    return Image(tag, built.id, "substitute")
 
 
 def service_image(name: str) -> Image:
@@ -355,20 +355,20 @@ def _machine_authorities() -> Path:
     return found[0] if found else Path(requests.utils.DEFAULT_CA_BUNDLE_PATH)
 
 
-def _stand_in_tag(stand_in: _StandIn, debian: Image) -> str:
-    files = tree(BASES_DIRECTORY / stand_in.name)
-    key = content_hash(files, debian.id, *stand_in.arguments.values())
-    return f"{REPOSITORY}/{stand_in.name}-base:{stand_in.version}-{key}"
+def _substitute_tag(substitute: _Substitute, debian: Image) -> str:
+    files = tree(BASES_DIRECTORY / substitute.name)
+    key = content_hash(files, debian.id, *substitute.arguments.values())
+    return f"{REPOSITORY}/{substitute.name}-base:{substitute.version}-{key}"
 
 
 def _local_debian() -> Image | None:
-    return local(DEBIAN, "stand-in") or local(OFFICIAL_DEBIAN, "local")
+    return local(DEBIAN, "substitute") or local(OFFICIAL_DEBIAN, "local")
 
 
 def _debian() -> Image:
     """Return a plain Debian, by mmdebstrap where no registry has one."""
     return _built_once(
-        DEBIAN, "stand-in", lambda: _local_debian() or _pulled(OFFICIAL_DEBIAN) or _debootstrap()
+        DEBIAN, "substitute", lambda: _local_debian() or _pulled(OFFICIAL_DEBIAN) or _debootstrap()
     )
 
 
@@ -395,7 +395,7 @@ def _debootstrap() -> Image:
             tag=version,
             changes=[f"LABEL {OWNER_LABEL}={REPOSITORY}"],
         )
-    image = local(DEBIAN, "stand-in")
+    image = local(DEBIAN, "substitute")
     assert image is not None  # noqa: S101  the import above did not fail
     return image
 
@@ -429,7 +429,7 @@ def build(
 
     Raises:
         WrongInputError: the Dockerfile or what it copies holds a mistake.
-        MachineCannotError: no disk.
+        UnsupportedEnvironmentError: no disk.
     """
     with step(f"Building {tag}") as running:
         try:
@@ -452,7 +452,7 @@ def build(
     return image
 
 
-def _follow(stream: Iterable[dict[str, Any]], running: Step) -> None:
+def _follow(stream: Iterable[dict[str, Any]], running: ProgressStep) -> None:
     said = ""
     for event in stream:
         if "error" in event:
@@ -467,7 +467,7 @@ def _follow(stream: Iterable[dict[str, Any]], running: Step) -> None:
 
 def _build_failure(tag: str, message: str) -> HarnessError:
     if "no space left on device" in message.lower():
-        return MachineCannotError(
+        return UnsupportedEnvironmentError(
             expected=f"disk space to build {tag}",
             seen=_last_line(message),
             next_command="docker system df   (then make clean, or free some disk)",

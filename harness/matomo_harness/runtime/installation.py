@@ -28,7 +28,7 @@ def ensure_installed(
     Raises:
         WrongInputError: the wizard refused a step, or the database this user.
         BrokenPromiseError: Matomo is there and not healthy.
-        MachineCannotError: the step at which an installation broke off takes no end.
+        UnsupportedEnvironmentError: the step at which an installation broke off takes no end.
     """
     config = shell.read(shell.config)
     in_progress = is_in_progress(config)
@@ -80,4 +80,4 @@ def _require_healthy(shell: MatomoShell, web: Web, expected: str) -> None:
 
 def _no_login(web: Web) -> str | None:
     page = Page(web.get({"module": "Login"}))
-    return None if page.document.select_one('input[name="form_login"]') else page.gist
+    return None if page.document.select_one('input[name="form_login"]') else page.excerpt

@@ -9,7 +9,7 @@ from matomo_harness.runtime import description, images
 from matomo_harness.runtime.certificates import Certificate
 from matomo_harness.runtime.containers import HarnessContainer
 from matomo_harness.runtime.reaper import Run
-from matomo_harness.runtime.shell import Answers
+from matomo_harness.runtime.shell import AnswerWaitStrategy
 
 HTTPS: Final = 443
 HTTP: Final = 80
@@ -61,7 +61,7 @@ class LoadBalancer(HarnessContainer):
         if target_tls:
             self.with_envs(TARGET_OPTIONS="ssl verify none")
         # It listens, whatever its target does.
-        self.waiting_for(Answers("the load balancer", lambda: self.http.ask("")))
+        self.waiting_for(AnswerWaitStrategy("the load balancer", lambda: self.http.ask("")))
 
     @property
     def url(self) -> str:

@@ -58,7 +58,7 @@ class MailContainer(HarnessContainer):
         """Start, and wait until the relay takes mail, and shows it where the page is not to wait.
 
         Raises:
-            MachineCannotError: it ended, or does neither.
+            UnsupportedEnvironmentError: it ended, or does neither.
         """
         super().start()
         if self._has_page:  # it starts once the relay is there

@@ -2,7 +2,7 @@
 
 from docker.models.containers import Container
 
-from matomo_harness.errors import MachineCannotError
+from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.runtime.engine import execute
 
 _PEAK = ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes")
@@ -28,7 +28,7 @@ def _first(container: Container, paths: tuple[str, ...]) -> str:
     script = " || ".join(f"cat {path} 2>/dev/null" for path in paths)
     done = execute(container, ["sh", "-c", script])
     if done.code != 0:
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected=f"the kernel to tell of the memory of {container.name}",
             seen=f"none of {', '.join(paths)}",
             next_command="docker stats",

@@ -27,7 +27,7 @@ from docker.errors import APIError
 from filelock import FileLock, Timeout
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from matomo_harness.errors import MachineCannotError
+from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.runtime.engine import connect
 from matomo_harness.settings import OWNER_LABEL, ROOT
 
@@ -62,7 +62,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Thing:
+class EngineObject:
     """A container, network or volume.
 
     Args:
@@ -145,7 +145,7 @@ class Run:
         Returns:
             The file of mode 0600 that has them.
         """
-        self.kept.touch(mode=0o600)
+        self.passed.touch(mode=0o600)
         path = RUNS / f"{self.id}-{name}.env"
         path.touch(mode=0o600)
         path.write_text("".join(f"{key}={value}\n" for key, value in facts.items()))
@@ -153,7 +153,7 @@ class Run:
 
     def let_go(self) -> "Run":
         """Keep it no longer; return it, to be swept."""
-        self.kept.unlink(missing_ok=True)
+        self.passed.unlink(missing_ok=True)
         return self
 
 
@@ -189,9 +189,9 @@ def runs() -> list[Run]:
 def end(run: Run) -> None:
     """End `run` before this process ends, and remove what it made."""
     if any(RUNS.glob(f"{run.id}-*")):
-        sweep(run)
+        remove_leftovers(run)
     _held.pop(run.id).release()
-    if not run.kept.exists():
+    if not run.passed.exists():
         run.lock.unlink(missing_ok=True)
         run.origin_file.unlink(missing_ok=True)
 
@@ -238,7 +238,7 @@ def watch_once(run: Run) -> int:
     )
 
 
-def labelled(client: docker.DockerClient, label: str) -> list[Thing]:
+def labelled(client: docker.DockerClient, label: str) -> list[EngineObject]:
     """Return the containers, networks and volumes that carry `label`.
 
     Args:
@@ -251,9 +251,9 @@ def labelled(client: docker.DockerClient, label: str) -> list[Thing]:
     networks = client.networks.list(filters=filters)
     volumes = client.volumes.list(filters=filters)
     return [
-        *(Thing(f"container {it.name}", it.labels) for it in containers),
-        *(Thing(f"network {it.name}", it.attrs["Labels"]) for it in networks),
-        *(Thing(f"volume {it.name}", it.attrs["Labels"]) for it in volumes),
+        *(EngineObject(f"container {it.name}", it.labels) for it in containers),
+        *(EngineObject(f"network {it.name}", it.attrs["Labels"]) for it in networks),
+        *(EngineObject(f"volume {it.name}", it.attrs["Labels"]) for it in volumes),
     ]
 
 
@@ -294,9 +294,9 @@ def remove_containers(client: docker.DockerClient, label: str) -> list[str]:
 
 # The engine may still be at a removal that the dying run had asked for, and refuses a second one.
 @retry(retry=retry_if_exception_type(APIError), wait=wait_fixed(0.2), stop=stop_after_delay(60))
-def sweep(run: Run) -> list[str]:
+def remove_leftovers(run: Run) -> list[str]:
     """Remove what `run` made, unless it is to be kept; return what it was."""
-    if run.kept.exists():
+    if run.passed.exists():
         return []
     client = connect()
     removed = remove_labelled(client, f"{RUN_LABEL}={run.id}")
@@ -306,14 +306,14 @@ def sweep(run: Run) -> list[str]:
     return removed
 
 
-def sweep_the_dead() -> list[str]:
+def remove_leftovers_of_dead_runs() -> list[str]:
     """Remove what runs of this place left whose process and watcher are both gone."""
     removed = []
     client = connect()
     for run in {Run(it.labels[RUN_LABEL]) for it in labelled(client, f"{PLACE_LABEL}={place()}")}:
         try:
             with FileLock(run.lock, blocking=False):
-                removed += sweep(run)
+                removed += remove_leftovers(run)
         except Timeout:
             continue  # it lives
     return removed
@@ -330,15 +330,15 @@ def main() -> None:
         signal.signal(ignored, signal.SIG_IGN)
     run = Run(sys.argv[1])
     # Others may be at the same things just now; this run is what we are here for.
-    with contextlib.suppress(APIError, MachineCannotError):
-        sweep_the_dead()
+    with contextlib.suppress(APIError, UnsupportedEnvironmentError):
+        remove_leftovers_of_dead_runs()
     with FileLock(run.lock, poll_interval=POLL_SECONDS):
         killed = not run.ended.exists()
-        sweep(run)
+        remove_leftovers(run)
     # A program that the run had started may be at it still, and make more.
     for seconds in ORPHANS_SECONDS if killed else ():
         time.sleep(seconds)
-        sweep(run)
+        remove_leftovers(run)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from docker.models.containers import Container
 from pymysql.constants import CLIENT
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from matomo_harness.errors import BrokenPromiseError, HarnessError, MachineCannotError
+from matomo_harness.errors import BrokenPromiseError, HarnessError, UnsupportedEnvironmentError
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.mail import Mailbox
@@ -45,7 +45,7 @@ READING_WRITES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Installed:
+class Installation:
     """What all instances begin with.
 
     Args:
@@ -94,7 +94,7 @@ class Servers:
         port: int,
         database: Container,
         template: Database,
-        installed: Installed,
+        installed: Installation,
         *,
         authority: Path | None = None,
         mailbox: Mailbox | None = None,
@@ -117,7 +117,7 @@ class Servers:
         """Make an instance: installed, with warm caches, and nobody else's.
 
         Raises:
-            MachineCannotError: the database's memory is full, or a server is gone; nothing of the
+            UnsupportedEnvironmentError: the database's memory is full, or a server is gone; nothing of the
                 instance is left.
         """
         instance = self._named(f"m{secrets.token_hex(5)}")
@@ -130,7 +130,7 @@ class Servers:
         except (pymysql.Error, BrokenPromiseError) as error:
             with contextlib.suppress(pymysql.Error, HarnessError):
                 self.drop(instance)
-            raise MachineCannotError(
+            raise UnsupportedEnvironmentError(
                 expected=f"room for another instance in {self.database.name} and {self.web.name}",
                 seen=error.seen if isinstance(error, HarnessError) else str(error.args[-1]),
                 next_command="fewer instances at a time, or more memory: docker stats",

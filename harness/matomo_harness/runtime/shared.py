@@ -25,14 +25,14 @@ from matomo_harness.runtime.containers import (
     SMALL_DATABASE,
     HarnessContainer,
     MariaDBContainer,
-    MatomoContainer,
+    WebContainer,
     network,
 )
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.full_stack import ALL_NAMES, FullStack, behind_tls
 from matomo_harness.runtime.golden import Golden
 from matomo_harness.runtime.load_balancer import LoadBalancer
 from matomo_harness.runtime.mail import MailContainer
-from matomo_harness.runtime.production import ALL_NAMES, Production, behind_tls
 from matomo_harness.runtime.reaper import Run
 from matomo_harness.runtime.servers import Servers
 from matomo_harness.runtime.shell import is_alive
@@ -55,7 +55,7 @@ DATABASE_MEMORY: Final = "1g"
 
 
 @dataclass(frozen=True)
-class _Started:
+class _ServerAddresses:
     """Where the servers are, for every process of the run.
 
     Args:
@@ -86,7 +86,7 @@ def shared_servers(golden: Golden, run: Run, *, memory: str = DATABASE_MEMORY) -
         memory: of the database's files, as the engine writes sizes.
 
     Raises:
-        MachineCannotError: one of the two does not come up.
+        UnsupportedEnvironmentError: one of the two does not come up.
     """
     return _once(golden, run, "servers", lambda: _start(golden, run, memory))
 
@@ -99,12 +99,12 @@ def shared_servers_by_tls(golden: Golden, run: Run) -> Servers:
         run: they end with it, not with this process.
 
     Raises:
-        MachineCannotError: one of them does not come up.
+        UnsupportedEnvironmentError: one of them does not come up.
     """
     return _once(golden, run, "servers-by-tls", lambda: _start_by_tls(golden, run))
 
 
-def shared_production(golden: Golden, run: Run, purpose: str) -> Production:
+def shared_production(golden: Golden, run: Run, purpose: str) -> FullStack:
     """Return the run's one deployment in production's shape for a purpose, started at first use.
 
     Args:
@@ -113,28 +113,28 @@ def shared_production(golden: Golden, run: Run, purpose: str) -> Production:
         purpose: of whoever may share it; a part of a file's name.
 
     Raises:
-        MachineCannotError: one of its containers does not come up.
+        UnsupportedEnvironmentError: one of its containers does not come up.
     """
     name = f"{purpose}-{golden.web.digest}"
     with FileLock(run.file(f"{name}.lock")):
         state = run.file(f"{name}.json")
         with suppress(FileNotFoundError, NotFound):
-            return Production.attach(golden, run, json.loads(state.read_text()))
+            return FullStack.attach(golden, run, json.loads(state.read_text()))
         reaper.watch_once(run)
         with step(f"Starting the deployment that is shared for: {purpose}"):
-            production = Production(golden, run=run, is_changed=False).__enter__()
-        production.keep()
+            stack = FullStack(golden, run=run, is_changed=False).__enter__()
+        stack.keep()
         state.touch(mode=0o600)
-        state.write_text(json.dumps(production.whereabouts))
-    return production
+        state.write_text(json.dumps(stack.whereabouts))
+    return stack
 
 
-def _once(golden: Golden, run: Run, kind: str, start: Callable[[], _Started]) -> Servers:
+def _once(golden: Golden, run: Run, kind: str, start: Callable[[], _ServerAddresses]) -> Servers:
     name = f"{kind}-{golden.web.digest}"
     with FileLock(run.file(f"{name}.lock")):
         state = run.file(f"{name}.json")
         if state.exists():
-            there = _Started(**json.loads(state.read_text()))
+            there = _ServerAddresses(**json.loads(state.read_text()))
             if servers := _attach(golden, there):
                 return servers
         started = start()
@@ -145,17 +145,19 @@ def _once(golden: Golden, run: Run, kind: str, start: Callable[[], _Started]) ->
     return servers
 
 
-def _start(golden: Golden, run: Run, memory: str) -> _Started:
+def _start(golden: Golden, run: Run, memory: str) -> _ServerAddresses:
     reaper.watch_once(run)
     with step("Starting the web server and the database that tests share"):
         own_network = network(run).create()
         mariadb = _database(golden, run, own_network, memory)
         matomo = _web(golden, run, own_network, mariadb)
         _enter(mariadb, matomo)
-    return _Started(_id(matomo), _id(mariadb), [], matomo.published_port, mariadb.published_port)
+    return _ServerAddresses(
+        _id(matomo), _id(mariadb), [], matomo.published_port, mariadb.published_port
+    )
 
 
-def _start_by_tls(golden: Golden, run: Run) -> _Started:
+def _start_by_tls(golden: Golden, run: Run) -> _ServerAddresses:
     reaper.watch_once(run)
     with step("Starting the servers that tests share, behind a load balancer"):
         own_network = network(run).create()
@@ -168,7 +170,7 @@ def _start_by_tls(golden: Golden, run: Run) -> _Started:
         environment = {**mail.environment, **behind_tls()}
         matomo = _web(golden, run, own_network, mariadb, environment, authority=signer.file)
         _enter(mariadb, mail, matomo, balancer)
-    return _Started(
+    return _ServerAddresses(
         _id(matomo),
         _id(mariadb),
         [_id(balancer), _id(mail)],
@@ -199,8 +201,8 @@ def _web(
     environment: Mapping[str, str] = MappingProxyType({}),
     *,
     authority: Path | None = None,
-) -> MatomoContainer:
-    return MatomoContainer(
+) -> WebContainer:
+    return WebContainer(
         golden.web.reference,
         own_network,
         # No name of a schema: it would hold for every instance.
@@ -221,7 +223,7 @@ def _id(container: HarnessContainer) -> str:
     return str(container.get_wrapped_container().id)
 
 
-def _attach(golden: Golden, started: _Started) -> Servers | None:
+def _attach(golden: Golden, started: _ServerAddresses) -> Servers | None:
     """Return the servers; None where one of them has gone, with an engine for instance."""
     try:
         web, database, *others = (

@@ -17,7 +17,7 @@ from testcontainers.core.waiting_utils import WaitStrategy, WaitStrategyTarget
 from matomo_harness.errors import (
     BrokenPromiseError,
     HarnessError,
-    MachineCannotError,
+    UnsupportedEnvironmentError,
     WrongInputError,
 )
 from matomo_harness.matomo.container import WEB_ROOT
@@ -145,7 +145,7 @@ class MatomoShell:
             raise WrongInputError(
                 expected="something that an instance in the shared container has to itself",
                 seen=what,
-                next_command="take the fixture matomo_pair, which has containers of its own",
+                next_command="take the fixture dedicated_matomo, which has containers of its own",
             )
 
 
@@ -180,7 +180,7 @@ class LastingShell:
 
         Raises:
             BrokenPromiseError: its last command exits non-zero.
-            MachineCannotError: the container is gone.
+            UnsupportedEnvironmentError: the container is gone.
         """
         with self._one_at_a_time:
             output, code = self._exchange(script)
@@ -208,8 +208,8 @@ class LastingShell:
             raise self._gone() from error
         raise self._gone()
 
-    def _gone(self) -> MachineCannotError:
-        return MachineCannotError(
+    def _gone(self) -> UnsupportedEnvironmentError:
+        return UnsupportedEnvironmentError(
             expected=f"the container {self._container.name} to be there",
             seen="it is gone, or the engine was restarted",
             next_command="docker ps -a; then the same command again",
@@ -225,7 +225,7 @@ def wait_for_answer(container: Container, what: str, ask: Callable[[], object]) 
         ask: fails where there is no answer yet.
 
     Raises:
-        MachineCannotError: it stopped, or was silent for ANSWER_SECONDS; `seen` is its log's end.
+        UnsupportedEnvironmentError: it stopped, or was silent for ANSWER_SECONDS; `seen` is its log's end.
     """
     attempts = Retrying(
         stop=stop_after_delay(ANSWER_SECONDS),
@@ -235,14 +235,14 @@ def wait_for_answer(container: Container, what: str, ask: Callable[[], object]) 
     try:
         attempts(ask)
     except (RetryError, HarnessError, OSError) as error:  # OSError: of requests, of Testcontainers
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected=f"{what} in {container.name} to answer within {ANSWER_SECONDS} s",
             seen=log_end(container),
             next_command=f"docker logs {container.name}",
         ) from error
 
 
-class Answers(WaitStrategy):
+class AnswerWaitStrategy(WaitStrategy):
     """Testcontainers' wait at a start: until something answers, and no longer than it runs.
 
     Args:
@@ -259,7 +259,7 @@ class Answers(WaitStrategy):
         """Wait for the answer.
 
         Raises:
-            MachineCannotError: the container stopped, or was silent for ANSWER_SECONDS.
+            UnsupportedEnvironmentError: the container stopped, or was silent for ANSWER_SECONDS.
         """
         wait_for_answer(container.get_wrapped_container(), self._what, self._ask)
 
@@ -268,7 +268,7 @@ def wait_for_web(web: Web, container: Container) -> None:
     """Wait until the web server of `container` answers, and not a load balancer in its place.
 
     Raises:
-        MachineCannotError: it stopped, or said nothing for ANSWER_SECONDS.
+        UnsupportedEnvironmentError: it stopped, or said nothing for ANSWER_SECONDS.
     """
     wait_for_answer(container, "the web server", lambda: ask_web(web))
 
@@ -279,7 +279,7 @@ def ask_web(web: Web) -> None:
     A static file: the first page of Matomo takes long, and its database may not be there.
 
     Raises:
-        MachineCannotError: no answer.
+        UnsupportedEnvironmentError: no answer.
         HTTPError: it is no good one.
     """
     web.ask("matomo.js").raise_for_status()

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from matomo_harness.gate.core.target import Http, Permissions, Services, Target
 from matomo_harness.policy import Policy
 from matomo_harness.runtime import tasks
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.production import Production
 
 
 def of_instance(instance: Instance, policy: Policy) -> Target:
@@ -24,29 +24,29 @@ def of_instance(instance: Instance, policy: Policy) -> Target:
     )
 
 
-def of_production(
-    production: Production, policy: Policy, about: Mapping[str, str] = MappingProxyType({})
+def of_full_stack(
+    stack: FullStack, policy: Policy, about: Mapping[str, str] = MappingProxyType({})
 ) -> Target:
     """Return all of `production` as a target, every capability there."""
-    alone = of_instance(production.instance, policy)
+    alone = of_instance(stack.instance, policy)
     services = Services(
-        past_the_load_balancer=lambda: production.matomo.web,
-        mail=production.mail.mailbox,
+        past_the_load_balancer=lambda: stack.matomo.web,
+        mail=stack.mail.mailbox,
         logs=lambda: {
-            "web": production.matomo.log,
-            "database": production.mariadb.log,
-            "load balancer": production.load_balancer.log,
-            "mail relay": production.mail.log,
-            **{name: service.log for name, service in production.others.items()},
+            "web": stack.matomo.log,
+            "database": stack.mariadb.log,
+            "load balancer": stack.load_balancer.log,
+            "mail relay": stack.mail.log,
+            **{name: service.log for name, service in stack.others.items()},
         },
-        archive=lambda: production.archive().exit_code,
-        web_task=lambda: tasks.task(production.matomo.get_wrapped_container()),
-        tasks_started=lambda: tasks.started_in(str(production.network.name)),
+        archive=lambda: stack.archive().exit_code,
+        web_task=lambda: tasks.task(stack.matomo.get_wrapped_container()),
+        tasks_started=lambda: tasks.started_in(str(stack.network.name)),
         secrets={
-            "database password": production.mariadb.passwords.matomo,
-            "mail password": production.mail.password,
-            "salt": production.salt,
+            "database password": stack.mariadb.passwords.matomo,
+            "mail password": stack.mail.password,
+            "salt": stack.salt,
         },
     )
-    http = dataclasses.replace(alone.http, clear_text=production.load_balancer.http.url)
+    http = dataclasses.replace(alone.http, clear_text=stack.load_balancer.http.url)
     return dataclasses.replace(alone, http=http, services=services, about=about)

@@ -114,7 +114,7 @@ first_start() {
     fi
 
     rm -rf $fresh
-    cp -R --sparse=always /usr/local/lib/mariadb-stand-in/datadir $fresh
+    cp -R --sparse=always /usr/local/lib/mariadb-substitute/datadir $fresh
     health=$(head -c 24 /dev/urandom | base64)
     (umask 077 && printf '[client]\nuser=healthcheck\npassword="%s"\n' "$health" > $fresh/.my-healthcheck.cnf)
     accounts "$health" | "$@" --datadir=$fresh --bootstrap --log-warnings=1

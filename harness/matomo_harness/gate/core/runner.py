@@ -239,4 +239,4 @@ def _finding(check: Check, context: Context) -> tuple[Status, Finding]:
         told = "".join(traceback.format_exception(error))
         seen = f"{type(error).__name__}: {error}"[:300]
         return Status.ERROR, Finding(False, check.sentence, seen, {TRACEBACK: told})
-    return (Status.PASSED if finding.kept else Status.FAILED), finding
+    return (Status.PASSED if finding.passed else Status.FAILED), finding

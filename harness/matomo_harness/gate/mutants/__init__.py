@@ -11,8 +11,8 @@ from typing import Final
 from matomo_harness.gate.core.target import Target
 from matomo_harness.policy import Policy
 from matomo_harness.runtime import targets
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.production import Production
 
 
 class Location(StrEnum):
@@ -76,7 +76,7 @@ class Deployment:
 
     policy: Policy
     alone: Instance | None = None
-    whole: Production | None = None
+    whole: FullStack | None = None
     changed: Callable[[Target], Target] = lambda target: target
     faults: ExitStack = field(default_factory=ExitStack)
 
@@ -88,7 +88,7 @@ class Deployment:
         return instance
 
     @property
-    def full_stack(self) -> Production:
+    def full_stack(self) -> FullStack:
         """The whole deployment, for a mutant of Topology.FULL_STACK."""
         assert self.whole  # noqa: S101
         return self.whole
@@ -97,7 +97,7 @@ class Deployment:
     def target(self) -> Target:
         """What the gate looks at."""
         if self.whole:
-            return self.changed(targets.of_production(self.whole, self.policy))
+            return self.changed(targets.of_full_stack(self.whole, self.policy))
         return self.changed(targets.of_instance(self.instance, self.policy))
 
     def archive_by(self, archive: Callable[[], int]) -> None:
@@ -156,7 +156,7 @@ class Control:
     """A change that breaks no promise, so that nothing may go red.
 
     Args:
-        id: `variant.name`.
+        id: `control.name`.
         says: what is other, in a sentence.
         change: makes it so.
         topology: what it runs on.

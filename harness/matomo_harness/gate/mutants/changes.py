@@ -1,4 +1,4 @@
-"""Small functions that mutants and variants are put together from: each returns a change."""
+"""Small functions that mutants and controls are put together from: each returns a change."""
 
 import shlex
 from collections.abc import Callable
@@ -218,11 +218,11 @@ def load_balancer(script: str) -> Change:
     """Run a script in the load balancer's container, and start it anew with what that changed."""
 
     def change(deployment: Deployment) -> None:
-        production = deployment.full_stack
-        container = production.load_balancer.get_wrapped_container()
+        stack = deployment.full_stack
+        container = stack.load_balancer.get_wrapped_container()
         execute(container, ["sh", "-ec", script], user="root")
         container.restart(timeout=1)
-        production.wait_for_a_target()
+        stack.wait_for_a_target()
 
     return change
 

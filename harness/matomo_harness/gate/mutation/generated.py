@@ -12,7 +12,7 @@ from matomo_harness.gate.mutants import Change, Location, Mutant, Topology
 from matomo_harness.gate.mutants.changes import image_file, renamed, without_line
 from matomo_harness.gate.promises.environment.checks import Environment
 from matomo_harness.matomo import ini, versions
-from matomo_harness.matomo.versions import Difference
+from matomo_harness.matomo.versions import VersionDifference
 from matomo_harness.policy import Policy
 from matomo_harness.settings import IMAGE_DIRECTORY
 
@@ -42,7 +42,7 @@ EQUIVALENT: Final[Mapping[str, str]] = {
 }
 """Ids of what changes nothing that was promised, and why."""
 
-EQUIVALENT_BEFORE: Final[Mapping[str, tuple[Difference, str]]] = {
+EQUIVALENT_BEFORE: Final[Mapping[str, tuple[VersionDifference, str]]] = {
     f"file.General.proxy_scheme_headers[].HTTP_X_FORWARDED_PROTO.{kind}": (
         versions.PROXY_SCHEME_HEADERS,
         f"before {versions.PROXY_SCHEME_HEADERS.since} Matomo believes this header whatever the list says",
@@ -70,7 +70,7 @@ def equivalent(version: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Key:
+class ConfigKey:
     """A line `name = value` of config.ini.php.
 
     Args:
@@ -103,12 +103,12 @@ class Key:
         return f"{self.name} = {quoted}"
 
 
-def keys() -> Iterator[Key]:
+def keys() -> Iterator[ConfigKey]:
     """Return every key that config.ini.php has in each image."""
     for entry in ini.read(CONFIG.read_text()).entries:
         # One with a comment (`; optional`) is another line in the image, or none.
         if not entry.comment:
-            yield Key(entry.section, entry.key, entry.text, entry.source)
+            yield ConfigKey(entry.section, entry.key, entry.text, entry.source)
 
 
 def of_the_file() -> Iterator[Mutant]:
@@ -122,7 +122,7 @@ def of_the_file() -> Iterator[Mutant]:
             yield _in_the_image(it, f"file.{it.id}.changed", it.changed, change)
 
 
-def _in_the_image(key: Key, name: str, breaks: str, change: Change) -> Mutant:
+def _in_the_image(key: ConfigKey, name: str, breaks: str, change: Change) -> Mutant:
     # Only where there is a proxy does it matter what is said of one.
     stage = Topology.FULL_STACK if key.name.startswith("proxy_") else Topology.DEDICATED
     return Mutant(name, breaks, Location.IMAGE, (), change, topology=stage)

@@ -14,7 +14,7 @@ from matomo_harness.gate.catalogue import ALL
 from matomo_harness.gate.core.runner import RED
 from matomo_harness.gate.mutants import Mutant
 from matomo_harness.gate.mutation.generated import equivalent
-from matomo_harness.gate.mutation.runner import Row, Verdict, is_killed, last_line, missed
+from matomo_harness.gate.mutation.runner import MatrixVerdict, Row, is_killed, last_line, missed
 
 TEMPLATE: Final = Path(__file__).with_name("report.html")
 CELL: Final = 7
@@ -25,7 +25,7 @@ HEAD: Final = 20
 
 def write(
     rows: Sequence[Row],
-    verdict: Verdict,
+    verdict: MatrixVerdict,
     about: Mapping[str, str],
     directory: Path,
 ) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from matomo_harness.gate.core.check import Check, Status
 from matomo_harness.gate.core.runner import RED
 from matomo_harness.gate.core.target import Target
 from matomo_harness.gate.mutants import Control, Deployment, Mutant, Subject, Topology
-from matomo_harness.gate.mutation.turns import Turn, checks_for, longest_first, turns_of
+from matomo_harness.gate.mutation.batches import Batch, batches_of, checks_for, longest_first
 from matomo_harness.policy import Policy
+from matomo_harness.runtime.dedicated import pair
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import Golden
-from matomo_harness.runtime.pair import pair
-from matomo_harness.runtime.production import Production
 from matomo_harness.runtime.servers import Servers
 from matomo_harness.time_limit import CLEAN_UP_SECONDS, within
 
@@ -106,8 +106,8 @@ class MutationRunner:
             HarnessError: it does not come up.
         """
         if subject.topology is Topology.FULL_STACK:
-            with Production(self.golden, environment=subject.environment) as production:
-                yield Deployment(self.policy, whole=production)
+            with FullStack(self.golden, environment=subject.environment) as stack:
+                yield Deployment(self.policy, whole=stack)
         elif subject.topology is Topology.DEDICATED:
             with pair(self.golden, subject.environment) as made:
                 yield Deployment(self.policy, alone=made)
@@ -185,8 +185,8 @@ class MutationRunner:
         def run(subject: Subject) -> Row:
             return self.run(subject, checks_for(subject, full=full))
 
-        turns = longest_first(turns_of(subjects, full=full), full=full)
-        rows = run_turns(turns, run, at_once=at_once, on_row=on_row, on_red_group=on_red_group)
+        batches = longest_first(batches_of(subjects, full=full), full=full)
+        rows = run_turns(batches, run, at_once=at_once, on_row=on_row, on_red_group=on_red_group)
         asked_for = [it.id for it in subjects]
         return [rows.pop(it) for it in asked_for] + list(rows.values())
 
@@ -198,7 +198,7 @@ def _not_made(subject: Subject, error: BaseException) -> Row:
 
 
 def run_turns(
-    turns: Iterable[Turn],
+    batches: Iterable[Batch],
     run: Callable[[Subject], Row],
     *,
     at_once: int,
@@ -221,31 +221,31 @@ def run_turns(
         The rows by the ids of their subjects.
     """
     rows: dict[str, Row] = {}
-    red_groups: list[tuple[Turn, Row]] = []
+    red_groups: list[tuple[Batch, Row]] = []
 
     def keep(row: Row) -> None:
         on_row(row)
         rows[row.subject.id] = row
 
     with ThreadPoolExecutor(at_once) as pool:
-        ahead = {pool.submit(run, it.subject): it for it in turns}
+        ahead = {pool.submit(run, it.subject): it for it in batches}
         try:
             while ahead:
                 for future in wait(ahead, return_when=FIRST_COMPLETED).done:
-                    turn, row = ahead.pop(future), future.result()
-                    if turn.members and _alarms(row):
-                        red_groups.append((turn, row))
+                    batch, row = ahead.pop(future), future.result()
+                    if batch.members and _alarms(row):
+                        red_groups.append((batch, row))
                         on_red_group(row)
-                        ahead |= {pool.submit(run, it): Turn(it) for it in turn.members}
+                        ahead |= {pool.submit(run, it): Batch(it) for it in batch.members}
                     else:
-                        for each in _shares(turn, row):
+                        for each in _shares(batch, row):
                             keep(each)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    for turn, row in red_groups:
-        if not any(_alarms(rows[it.id]) for it in turn.members):
-            keep(dataclasses.replace(row, together=tuple(it.id for it in turn.members)))
+    for batch, row in red_groups:
+        if not any(_alarms(rows[it.id]) for it in batch.members):
+            keep(dataclasses.replace(row, together=tuple(it.id for it in batch.members)))
     return rows
 
 
@@ -253,14 +253,15 @@ def _alarms(row: Row) -> bool:
     return bool(row.red or row.not_made)
 
 
-def _shares(turn: Turn, row: Row) -> list[Row]:
+def _shares(batch: Batch, row: Row) -> list[Row]:
     """Return the rows of those that `turn` answers for, each with its share of the seconds."""
-    if not turn.members:
+    if not batch.members:
         return [row]
-    together = tuple(it.id for it in turn.members)
+    together = tuple(it.id for it in batch.members)
     each = row.seconds / len(together)
     return [
-        dataclasses.replace(row, subject=it, seconds=each, together=together) for it in turn.members
+        dataclasses.replace(row, subject=it, seconds=each, together=together)
+        for it in batch.members
     ]
 
 
@@ -268,7 +269,7 @@ def _shares(turn: Turn, row: Row) -> list[Row]:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MatrixVerdict:
     """What a matrix says of the gate; a gate that proves itself has none of these.
 
     Args:
@@ -298,7 +299,7 @@ class Verdict:
         return not any(found)
 
 
-def judge(rows: Iterable[Row], *, whole: bool) -> Verdict:
+def judge(rows: Iterable[Row], *, whole: bool) -> MatrixVerdict:
     """Judge the gate by its matrix.
 
     Args:
@@ -310,7 +311,7 @@ def judge(rows: Iterable[Row], *, whole: bool) -> Verdict:
     mutants = [row for row in made if isinstance(row.subject, Mutant)]
     killed = [row for row in mutants if is_killed(row)]
     kills = frozenset[str]().union(*(row.red for row in mutants))
-    return Verdict(
+    return MatrixVerdict(
         survivors=tuple(row.subject.id for row in mutants if not is_killed(row)),
         not_made=tuple(row.subject.id for row in every if row.not_made),
         false_alarms=tuple(
@@ -329,7 +330,7 @@ def _by_its_own(row: Row) -> bool:
     return STARTS in row.red or any(it.startswith(own) for it in row.red)
 
 
-def last_line(rows: Iterable[Row], verdict: Verdict) -> str:
+def last_line(rows: Iterable[Row], verdict: MatrixVerdict) -> str:
     """Return the line that says it all."""
     every = list(rows)
     mutants = [row for row in every if isinstance(row.subject, Mutant)]

@@ -28,7 +28,7 @@ DOMAIN: Final = "test-accounts.example"
 
 
 @dataclass(frozen=True)
-class Person:
+class NewUser:
     """Somebody with a name and a password.
 
     Args:
@@ -58,7 +58,7 @@ class TestAccounts:
             role for step in ROLES_OF if step in context.wanted for role in ROLES_OF[step]
         ]
 
-    def new(self, role: str) -> Person:
+    def new(self, role: str) -> NewUser:
         """Make somebody with a role on site 1, who has never logged in.
 
         Raises:
@@ -66,7 +66,7 @@ class TestAccounts:
         """
         return _of(self._made([role])[0])
 
-    def of_a_step(self, role: str) -> Person:
+    def of_a_step(self, role: str) -> NewUser:
         """Return somebody whom no other step has.
 
         Raises:
@@ -77,13 +77,13 @@ class TestAccounts:
         return self.new(role)
 
     @once
-    def _spare(self) -> dict[str, Iterator[Person | ApiError]]:
+    def _spare(self) -> dict[str, Iterator[NewUser | ApiError]]:
         """All that the steps of this run will ask for, by role."""
         made = self._made(self._wanted) if self._wanted else []
         of_roles = list(zip(self._wanted, made, strict=True))
         return {role: iter([one for its, one in of_roles if its == role]) for role in ROLES}
 
-    def _made(self, roles: Sequence[str]) -> list[Person | ApiError]:
+    def _made(self, roles: Sequence[str]) -> list[NewUser | ApiError]:
         """Make somebody of each of `roles` in one request; an error in place of who is refused."""
         people = [_somebody(role) for role in roles]
         confirmation: Parameters = {"passwordConfirmation": self._superuser.password}
@@ -108,7 +108,7 @@ class AtTheEnrolment:
         page: behind name and password.
     """
 
-    person: Person
+    person: NewUser
     web: Web
     page: Page
 
@@ -213,12 +213,12 @@ ROLES_OF: Final[Mapping[type[Any], Sequence[str]]] = {
 """Whom each step makes."""
 
 
-def _somebody(role: str) -> Person:
+def _somebody(role: str) -> NewUser:
     mark = secrets.token_hex(4)
-    return Person(f"{role}-{mark}", secrets.token_urlsafe(12), f"{mark}@{DOMAIN}")
+    return NewUser(f"{role}-{mark}", secrets.token_urlsafe(12), f"{mark}@{DOMAIN}")
 
 
-def _calls(person: Person, role: str, confirmation: Parameters) -> list[Parameters]:
+def _calls(person: NewUser, role: str, confirmation: Parameters) -> list[Parameters]:
     """Return the calls of the API that make `person`; only the last wants a password confirmed."""
     login: Parameters = {"userLogin": person.login}
     own: Parameters = {"password": person.password, "email": person.email, "initialIdSite": 1}
@@ -231,7 +231,7 @@ def _calls(person: Person, role: str, confirmation: Parameters) -> list[Paramete
     return [added] if role == "view" else [added, granted]
 
 
-def _of(made: Person | ApiError) -> Person:
+def _of(made: NewUser | ApiError) -> NewUser:
     if isinstance(made, ApiError):
         raise made
     return made

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from matomo_harness.errors import BrokenPromiseError, MachineCannotError
+from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError
 from matomo_harness.gate.core.check import CannotTellError
 from matomo_harness.gate.probes.chromium import launch_options
 from matomo_harness.matomo.twofactor import Account
@@ -26,7 +26,7 @@ ALL_BYTES: Final = 4
 
 
 @dataclass(frozen=True)
-class Seen:
+class BrowserEvidence:
     """What a superuser saw in the browser.
 
     Args:
@@ -44,7 +44,7 @@ class Seen:
 
 def see(
     url: str, account: Account, session: Mapping[str, str], authority: Path | None = None
-) -> Seen:
+) -> BrowserEvidence:
     """Give name and password in a browser, then look at Anonymize data by a session that is there.
 
     No code is given: each is taken once, and which are used, only Matomo knows.
@@ -73,7 +73,7 @@ def see(
             privacy = AnonymizeDataPage(page)
             privacy.open(url)
             pictures["anonymize-data.png"] = page.screenshot(full_page=True)
-            return Seen(asked, privacy.masked_bytes(), tuple(complaints), pictures)
+            return BrowserEvidence(asked, privacy.masked_bytes(), tuple(complaints), pictures)
         except _playwright_errors() as error:
             raise BrokenPromiseError(
                 expected="the login, the code's form and Anonymize data as Matomo shows them",
@@ -112,7 +112,7 @@ def _browser() -> Iterator["Browser"]:
         chromium = playwright.chromium
         try:
             options = launch_options(Path(chromium.executable_path))
-        except MachineCannotError as error:
+        except UnsupportedEnvironmentError as error:
             raise CannotTellError(f"no browser here: {error.next_command}") from error
         browser = chromium.launch(**options)
         try:

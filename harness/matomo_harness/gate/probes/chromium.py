@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
-from matomo_harness.errors import MachineCannotError
+from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.gate.probes.deaf import deaf
 
 QUIET: Final = (
@@ -33,11 +33,11 @@ def launch_options(playwrights: Path) -> dict[str, Any]:
         playwrights: where Playwright's own Chromium would be; taken where it is there.
 
     Raises:
-        MachineCannotError: neither that one nor the machine's own is there.
+        UnsupportedEnvironmentError: neither that one nor the machine's own is there.
     """
     path = playwrights if playwrights.exists() else system_chromium()
     if not path:
-        raise MachineCannotError(
+        raise UnsupportedEnvironmentError(
             expected="a Chromium on this machine",
             seen="none",
             next_command="matomo-harness prepare --browser",

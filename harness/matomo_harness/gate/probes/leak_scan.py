@@ -16,7 +16,7 @@ from matomo_harness.matomo.database import Database
 Needles = Mapping[str, tuple[bytes, ...]]
 """What is looked for, in every form that it could have, by a name for the report."""
 
-PLACES: Final = (
+SEARCHED_DIRECTORIES: Final = (
     "config misc js /etc /home /opt /root /srv /tmp /var/cache /var/lib /var/log /var/tmp"
 )
 """Where files of the deployment's own may be, beside its tmp/; relative to the web root."""
@@ -74,7 +74,7 @@ def in_files(container: MatomoContainer, needles: Needles, *, of_before: bool = 
     path = f"{container.tmp}/gate-{secrets.token_hex(6)}"
     encoded = base64.b64encode(listed).decode()
     container.run("sh", "-c", 'echo "$1" | base64 -d > "$2"', "sh", encoded, path)
-    places, since = f"{PLACES} {container.tmp}", f"-newerct @{container.started_at}"
+    places, since = f"{SEARCHED_DIRECTORIES} {container.tmp}", f"-newerct @{container.started_at}"
     every = f"grep -rlaF -f {path} {places}"
     changed = f"find {places} -type f {since} -exec grep -laF -f {path} {{}} +"
     told = f"if find / -maxdepth 0 {since}; then {changed}; else {every}; fi"

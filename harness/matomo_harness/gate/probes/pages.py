@@ -94,7 +94,7 @@ class SuperuserPages:
         return [one for kind in kinds for one in json.loads(page.attribute(component, kind))]
 
     @once
-    def in_a_browser(self) -> browser.Seen:
+    def in_a_browser(self) -> browser.BrowserEvidence:
         """What the superuser sees in a browser.
 
         Raises:

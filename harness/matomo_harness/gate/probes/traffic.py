@@ -120,7 +120,7 @@ def visitor_ids_made_of(name: bytes) -> set[str]:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredHit:
     """What Matomo keeps of a canary.
 
     Args:
@@ -307,7 +307,7 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
     # -- what is stored ----------------------------------------------------------------------------
 
     @once
-    def stored(self) -> dict[Canary, Stored]:
+    def stored(self) -> dict[Canary, StoredHit]:
         """What is kept of each, by the database where it can be read, else by the visits log."""
         sent = [*self.canaries, self.robot, self.opted_out]
         found = self._in_database(self._database) if self._database else self._in_visits_log()
@@ -327,7 +327,7 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
             )
         ]
 
-    def _in_database(self, database: Database) -> dict[str, Stored]:
+    def _in_database(self, database: Database) -> dict[str, StoredHit]:
         rows = database.query(
             "SELECT a.name, INET6_NTOA(v.location_ip) AS address, v.user_id,"
             " LOWER(HEX(v.idvisitor)) AS visitor FROM {prefix}log_link_visit_action l"
@@ -336,7 +336,7 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
             f"%canary.example/{self._sender.run}/%",
         )
         return {
-            str(row["name"]): Stored(
+            str(row["name"]): StoredHit(
                 _read(str(row["address"])), row["user_id"] or None, row["visitor"]
             )
             for row in rows
@@ -354,8 +354,8 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         )
         return found
 
-    def _in_visits_log(self) -> dict[str, Stored]:
-        found: dict[str, Stored] = {}
+    def _in_visits_log(self) -> dict[str, StoredHit]:
+        found: dict[str, StoredHit] = {}
         for site in self.site.every:
             for day in ("today", "yesterday", "lastWeek"):
                 visits = self._api.call(
@@ -368,7 +368,7 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
                 )
                 for visit in visits:
                     address, user_id = _read(str(visit["visitIp"])), visit.get("userId") or None
-                    stored = Stored(address, user_id, visit["visitorId"])
+                    stored = StoredHit(address, user_id, visit["visitorId"])
                     found |= {str(action.get("url")): stored for action in visit["actionDetails"]}
         return found
 

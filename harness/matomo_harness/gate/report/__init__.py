@@ -51,7 +51,7 @@ def write(
     return document
 
 
-def require_kept(document: Mapping[str, Any], directory: Path) -> None:
+def require_passed(document: Mapping[str, Any], directory: Path) -> None:
     """Raise where a promise is broken or could not be looked at, or a waiver does not hold.
 
     Raises:

@@ -158,7 +158,7 @@ def new_user_may_view(enrolled: EnrolledAccount) -> Finding:
     """A new user sees the site that he was given."""
     page = enrolled.dashboard
     kept = page.ok and "form_login" not in page.text and "TwoFactorAuth.Setup" not in page.text
-    return holds(kept, "the dashboard", f"HTTP {page.status_code}: {Page(page).gist[:150]}")
+    return holds(kept, "the dashboard", f"HTTP {page.status_code}: {Page(page).excerpt[:150]}")
 
 
 @PROMISE.check(
@@ -188,7 +188,7 @@ def _refused(page: Page) -> bool:
     return bool(
         re.search(
             r"can't access|Super User|does not have|privilege|an error occurred|access",
-            page.gist,
+            page.excerpt,
             re.I,
         )
     )
@@ -464,7 +464,7 @@ def guesses_are_limited(accounts: Accounts, http: Http, database: Database) -> F
     finally:
         database.query("DELETE FROM {prefix}brute_force_log WHERE login = %s", name)
     closed = page.document.select_one('input[name="form_login"]') is None
-    return holds(closed, f"no login form after {accounts.guesses} guesses", page.gist[:150])
+    return holds(closed, f"no login form after {accounts.guesses} guesses", page.excerpt[:150])
 
 
 @PROMISE.check(
@@ -479,7 +479,9 @@ def nobody_logs_in_by_address(http: Http, _account: Account) -> Finding:
     # A name that is nobody's: a right one would put a secret into an address.
     query: Parameters = {"module": "Login", "action": "logme", "login": "nobody"}
     answers = [http.web.get(asked) for asked in (query, {**query, "password": "0" * 32})]
-    without, wrong = (f"HTTP {answer.status_code}: {Page(answer).gist[:80]}" for answer in answers)
+    without, wrong = (
+        f"HTTP {answer.status_code}: {Page(answer).excerpt[:80]}" for answer in answers
+    )
     # Where the way is closed, it makes no difference whether there is a password.
     kept = without == wrong and not answers[1].ok
     return holds(kept, "the same refusal without a password and with one", f"{without}; {wrong}")
@@ -589,7 +591,7 @@ def new_password_ends_sessions(database: Database, unenrolled: UnenrolledAccount
     finally:  # the session is other checks' as well
         database.query(changed, -86400, admin.person.login)
     kept = "form_login" not in before.response.text and "form_login" in after.text
-    return holds(kept, "the login form", f"{before.gist[:80]}, then {Page(after).gist[:80]}")
+    return holds(kept, "the login form", f"{before.excerpt[:80]}, then {Page(after).excerpt[:80]}")
 
 
 @PROMISE.check(

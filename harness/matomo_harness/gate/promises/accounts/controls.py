@@ -28,7 +28,7 @@ def _make_a_superuser(deployment: Deployment) -> None:
 
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
-        "variant.another_admin",
+        "control.another_admin",
         "there is another superuser, enrolled",
         _make_a_superuser,
         alters=(Part.SUPERUSERS,),

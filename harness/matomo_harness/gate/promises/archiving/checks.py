@@ -169,7 +169,7 @@ def no_request_archives_a_segment(counted: CountedVisits) -> Finding:
         _empty(counted.before[segment], "day", "week", "month", "year")
         for segment in (SEGMENT, OPEN_SEGMENT)
     ]
-    return next((finding for finding in both if not finding.kept), both[0])
+    return next((finding for finding in both if not finding.passed), both[0])
 
 
 # -- the archiver does its work -------------------------------------------------------------------
@@ -319,7 +319,7 @@ def day_ends_in_the_site_zone(
 ) -> Finding:
     """A visit in the last second of a site's day counts for that day, in its own time zone."""
     both = [_exact(archiving, counted, archives, "day", zone=zone) for zone in ZONES]
-    return next((finding for finding in both if not finding.kept), both[0])
+    return next((finding for finding in both if not finding.passed), both[0])
 
 
 @PROMISE.check(

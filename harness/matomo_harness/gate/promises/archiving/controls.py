@@ -19,27 +19,27 @@ def _keep_other_rows(deployment: Deployment) -> None:
 
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
-        "variant.site_s_zone",
+        "control.site_s_zone",
         "site 1 is in another time zone",
         sql("UPDATE {prefix}site SET timezone = 'Asia/Kathmandu'"),
         alters=(Part.SITE_ZONE,),
     ),
     Control(
-        "variant.row_limits",
+        "control.row_limits",
         "other row limits, in the image and in the policy",
         _keep_other_rows,
         Topology.DEDICATED,
         alters=(Part.ROW_LIMITS,),
     ),
     Control(
-        "variant.another_limit",
+        "control.another_limit",
         "a row limit of which nothing is promised is other",
         image_file(with_key("General", "datatable_archiving_maximum_rows_products", 700)),
         Topology.DEDICATED,
         alters=(Part.ROW_LIMIT_OF_PRODUCTS,),
     ),
     Control(
-        "variant.segment",
+        "control.segment",
         "somebody made a segment",
         api(
             "SegmentEditor.add",
@@ -52,7 +52,7 @@ CONTROLS: Final[tuple[Control, ...]] = (
         alters=(Part.SEGMENTS,),
     ),
     Control(
-        "variant.goal",
+        "control.goal",
         "site 1 has a goal",
         api(
             "Goals.addGoal",

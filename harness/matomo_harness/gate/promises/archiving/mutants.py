@@ -20,10 +20,10 @@ from matomo_harness.gate.mutants.changes import (
 )
 from matomo_harness.gate.probes.reports import DUE
 from matomo_harness.runtime import archiver, images
-from matomo_harness.runtime.containers import MatomoContainer
-from matomo_harness.runtime.production import Production
+from matomo_harness.runtime.containers import WebContainer
+from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.reaper import this_process
-from matomo_harness.settings import Settings
+from matomo_harness.settings import RunSettings
 
 MUTANTS: Final = Mutants("archiving")
 
@@ -36,19 +36,19 @@ EXACT: Final = ("days_are_exact", "weeks_are_exact", "months_are_exact", "years_
 CRON: Final = "core/CronArchive.php"
 
 
-def _by_another(task: Callable[[Production], MatomoContainer]) -> Change:
+def _by_another(task: Callable[[FullStack], WebContainer]) -> Change:
     """Have the archiver's task definition say what `task` does, and not what the web's says."""
 
-    def archive(production: Production) -> int:
-        with task(production) as other:
+    def archive(stack: FullStack) -> int:
+        with task(stack) as other:
             return archiver.archive(other.get_wrapped_container(), this_process().labels).exit_code
 
     return lambda deployment: deployment.archive_by(lambda: archive(deployment.full_stack))
 
 
-def _of_the_build(production: Production) -> MatomoContainer:
+def _of_the_build(stack: FullStack) -> WebContainer:
     """The image that was built, and not the one that was installed from it and that the web runs."""
-    return production.task(image=images.deployed_image(Settings.from_environment()))
+    return stack.task(image=images.deployed_image(RunSettings.from_environment()))
 
 
 MUTANTS.add(
@@ -217,7 +217,7 @@ MUTANTS.add(
     "the archiver's task has no database password",
     Location.CONTAINERS,
     ("archiver_ends_well", *EXACT),
-    _by_another(lambda production: production.task({"MATOMO_DATABASE_PASSWORD": None})),
+    _by_another(lambda stack: stack.task({"MATOMO_DATABASE_PASSWORD": None})),
     "R10",
     Topology.FULL_STACK,
 )

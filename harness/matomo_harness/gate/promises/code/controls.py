@@ -21,7 +21,7 @@ def _upgrade(deployment: Deployment) -> None:
 
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
-        "variant.a_patch_later",
+        "control.a_patch_later",
         "the next patch version, its update run",
         _upgrade,
         Topology.DEDICATED,

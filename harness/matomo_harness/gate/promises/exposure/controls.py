@@ -7,7 +7,7 @@ from matomo_harness.gate.mutants.changes import apache
 
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
-        "variant.more_headers",
+        "control.more_headers",
         "more security headers than promised",
         apache("Header always set Strict-Transport-Security max-age=31536000"),
         Topology.DEDICATED,

@@ -7,25 +7,25 @@ from matomo_harness.gate.mutants.changes import api, every, option, sql
 
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
-        "variant.three_bytes",
+        "control.three_bytes",
         "three bytes are masked",
         option("PrivacyManager.ipAddressMaskLength", 3),
         alters=(Part.MASK,),
     ),
     Control(
-        "variant.four_bytes",
+        "control.four_bytes",
         "the whole address is masked",
         option("PrivacyManager.ipAddressMaskLength", 4),
         alters=(Part.MASK,),
     ),
     Control(
-        "variant.by_default",
+        "control.by_default",
         "the database says nothing of masking, and two bytes are Matomo's default",
         sql("DELETE FROM {prefix}option WHERE option_name LIKE 'PrivacyManager.ip%%'"),
         alters=(Part.MASK,),
     ),
     Control(
-        "variant.more_sites",
+        "control.more_sites",
         "there are more sites",
         every(
             *(

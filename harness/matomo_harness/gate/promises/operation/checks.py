@@ -228,7 +228,7 @@ def login_page_is_reached(pages: PublicPages) -> Finding:
 )
 def pages_say_words(pages: PublicPages) -> Finding:
     """The login page says words, and no names of words, as where translations cannot be read."""
-    return nothing("name of a word", re.findall(NAME_OF_A_WORD, Page(pages.login_page).gist))
+    return nothing("name of a word", re.findall(NAME_OF_A_WORD, Page(pages.login_page).excerpt))
 
 
 @PROMISE.check(

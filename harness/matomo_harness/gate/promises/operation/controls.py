@@ -6,19 +6,19 @@ from matomo_harness.gate.mutants import Control, Part, Topology
 from matomo_harness.gate.mutants.changes import api
 
 CONTROLS: Final[tuple[Control, ...]] = (
-    Control("variant.as_it_is", "nothing is other"),
+    Control("control.as_it_is", "nothing is other"),
     Control(
-        "variant.pair_as_it_is",
+        "control.pair_as_it_is",
         "nothing is other, in containers of its own",
         topology=Topology.DEDICATED,
     ),
     Control(
-        "variant.all_stands",
+        "control.all_stands",
         "nothing is other, in the shape of production",
         topology=Topology.FULL_STACK,
     ),
     Control(
-        "variant.language",
+        "control.language",
         "the superuser reads French",
         api("LanguagesManager.setLanguageForUser", login="admin", languageCode="fr"),
         alters=(Part.LANGUAGE,),

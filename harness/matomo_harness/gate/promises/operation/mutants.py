@@ -85,14 +85,14 @@ MUTANTS.add(
 )
 def _expired(deployment: Deployment) -> None:
     """The load balancer's certificate ended yesterday."""
-    production = deployment.full_stack
+    stack = deployment.full_stack
     ended = authority().issue("localhost", expired=True)
     encoded = base64.b64encode(haproxy_certificate(ended)).decode()
-    container = production.load_balancer.get_wrapped_container()
+    container = stack.load_balancer.get_wrapped_container()
     script = f"echo {encoded} | base64 -d > {CERTIFICATE_FILE}"
     execute(container, ["sh", "-ec", script], user="root")
     container.restart(timeout=1)
-    wait_for_answer(container, "the load balancer", lambda: production.load_balancer.http.ask(""))
+    wait_for_answer(container, "the load balancer", lambda: stack.load_balancer.http.ask(""))
 
 
 MUTANTS.add(

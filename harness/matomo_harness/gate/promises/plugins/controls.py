@@ -36,13 +36,13 @@ def _add_a_plugin(deployment: Deployment) -> None:
 
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
-        "variant.plugin_order",
+        "control.plugin_order",
         "the last plugin stands first in the list",
         file(_last_first),
         alters=(Part.PLUGIN_LIST,),
     ),
     Control(
-        "variant.one_more_plugin",
+        "control.one_more_plugin",
         "the overlay has one more plugin, which the policy lists",
         _add_a_plugin,
         Topology.DEDICATED,

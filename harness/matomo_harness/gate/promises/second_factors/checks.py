@@ -59,7 +59,7 @@ EXAMPLES: Final = (
 """Of Google Authenticator, pyotp, and RFC 6238, appendix B."""
 A_SECRET: Final = "^[A-Z2-7]{16,}$"  # noqa: S105  of what secrets look like
 """Base32 (RFC 4648), as long as Matomo's own at least."""
-PLACES: Final[tuple[Parameters, ...]] = (
+PAGES_TO_TRY: Final[tuple[Parameters, ...]] = (
     {"module": "CoreHome", "action": "index", **TODAY},
     {"module": "VisitsSummary", "action": "getSparklines", **TODAY},
     {"module": "CoreAdminHome", "action": "home"},
@@ -92,7 +92,7 @@ def _beyond(web: Web, component: str) -> list[str]:
     """Return the places at which `web` gets further than the page of `component`."""
     return [
         f"{place['module']}.{place['action']}: HTTP {page.response.status_code} {page.component}"
-        for place in PLACES
+        for place in PAGES_TO_TRY
         if (page := Page(web.get(place))).component != component
         and page.response.status_code == requests.codes.ok
         and "form_login" not in page.response.text

@@ -7,7 +7,7 @@ from matomo_harness.gate.mutants.changes import user
 
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
-        "variant.more_users",
+        "control.more_users",
         "there are more users, who have not come yet",
         user("reader"),
         alters=(Part.USERS,),

@@ -128,7 +128,7 @@ def none_in_a_file(container: MatomoContainer, services: Services) -> Finding:
     container.run(
         "sh", "-c", "command -v backup-data.sh >/dev/null && backup-data.sh || true", user="root"
     )
-    places = f"{leak_scan.PLACES} tmp /mnt/efs"
+    places = f"{leak_scan.SEARCHED_DIRECTORIES} tmp /mnt/efs"
     return nothing("secret in a file", _in_files(container, services.secrets, places))
 
 

@@ -219,7 +219,7 @@ def file_is_of_the_image(container: MatomoContainer) -> Finding:
     )
     found = differences(_compared(ini.read(seed)), here, defaults)
     finding = nothing("difference", [str(each) for each in found])
-    if finding.kept:
+    if finding.passed:
         return finding
     return Finding(False, finding.expected, finding.seen, {"drift.ini": pasteable(here, found)})
 

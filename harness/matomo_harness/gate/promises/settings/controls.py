@@ -31,31 +31,31 @@ def _save(deployment: Deployment) -> None:
 
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
-        "variant.site_s_name",
+        "control.site_s_name",
         "site 1 has another name",
         sql("UPDATE {prefix}site SET name = 'Bibliothèque ✓ \"2\"'"),
         alters=(Part.SITE_NAME,),
     ),
     Control(
-        "variant.currency",
+        "control.currency",
         "site 1 counts in another currency",
         sql("UPDATE {prefix}site SET currency = 'CHF'"),
         alters=(Part.SITE_CURRENCY,),
     ),
     Control(
-        "variant.key_order",
+        "control.key_order",
         "the keys of config.ini.php are in another order",
         file(_reversed),
         alters=(Part.FILE_LAYOUT,),
     ),
     Control(
-        "variant.comments",
+        "control.comments",
         "config.ini.php has more comments and blank lines",
         file(_commented),
         alters=(Part.FILE_LAYOUT,),
     ),
     Control(
-        "variant.saved_unchanged",
+        "control.saved_unchanged",
         "somebody saved Anonymize data as it was",
         api(
             "PrivacyManager.setAnonymizeIpSettings",
@@ -67,13 +67,13 @@ CONTROLS: Final[tuple[Control, ...]] = (
         alters=(Part.MASK,),
     ),
     Control(
-        "variant.annotation",
+        "control.annotation",
         "somebody annotated a day",
         api("Annotations.add", idSite=1, date="2026-01-05", note="moved"),
         alters=(Part.ANNOTATIONS,),
     ),
     Control(
-        "variant.last_saved",
+        "control.last_saved",
         "Matomo has saved its configuration itself",
         _save,
         alters=(Part.FILE_LAYOUT, Part.PLUGIN_LIST, Part.TRUSTED_HOSTS),

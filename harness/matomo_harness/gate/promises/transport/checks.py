@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from matomo_harness.errors import BrokenPromiseError, MachineCannotError
+from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError
 from matomo_harness.gate.core.check import CannotTellError, Finding, Severity, holds, nothing
 from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.core.target import Http, Services
@@ -245,7 +245,7 @@ def clear_text_leads_to_tls(http: Http) -> Finding:
     web = Web(http.clear_text)
     try:
         answers = {path: web.ask(path) for path in ("index.php", "matomo.php", "piwik.php")}
-    except MachineCannotError:
+    except UnsupportedEnvironmentError:
         return holds(True, "no page by http", "no answer")
     stay = [
         f"{path}: HTTP {answer.status_code} {answer.headers.get('Location', '')}"

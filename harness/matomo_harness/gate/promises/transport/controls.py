@@ -7,7 +7,7 @@ from matomo_harness.gate.mutants.changes import key
 
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
-        "variant.hosts",
+        "control.hosts",
         "another name is trusted as well",
         key("General", "trusted_hosts[]", "matomo.example"),
         alters=(Part.TRUSTED_HOSTS,),

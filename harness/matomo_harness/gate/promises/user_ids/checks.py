@@ -71,7 +71,7 @@ def _is_nameless(traffic: Traffic, way: str) -> Finding:
 def _that_came(ways: tuple[str, ...]) -> Callable[..., Finding]:
     def check(traffic: Traffic) -> Finding:
         found = [_is_nameless(traffic, way) for way in ways]
-        return next((finding for finding in found if not finding.kept), found[0])
+        return next((finding for finding in found if not finding.passed), found[0])
 
     return check
 

@@ -1,0 +1,103 @@
+"""What the local stack keeps beside its volumes: secrets and certificates, in .local/."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.operate import compose
+from matomo_harness.runtime import description
+from matomo_harness.runtime.certificates import Authority
+from matomo_harness.settings import ROOT
+
+DIRECTORY: Final = ROOT / ".local"
+SECRETS_FILE: Final = DIRECTORY / "stack.env"
+TLS_DIRECTORY: Final = DIRECTORY / "tls"
+AUTHORITY_FILE: Final = TLS_DIRECTORY / "authority.pem"
+
+
+@dataclass(frozen=True)
+class StackSecrets:
+    """What the local stack's parts know of each other.
+
+    Args:
+        database_password: of Matomo's database user.
+        salt: MATOMO_GENERAL_SALT: tokens and sessions hang on it.
+        superuser_password: of the account `admin`.
+        mail_password: of Matomo's user at the mail relay.
+    """
+
+    database_password: str = field(repr=False)
+    salt: str = field(repr=False)
+    superuser_password: str = field(repr=False)
+    mail_password: str = field(repr=False)
+
+
+_MADE_BY: Final[Mapping[str, Callable[[], str]]] = {
+    "DATABASE_PASSWORD": lambda: secrets.token_urlsafe(18),
+    "SALT": lambda: secrets.token_hex(16),
+    "SUPERUSER_PASSWORD": lambda: secrets.token_urlsafe(12),
+    "MAIL_PASSWORD": lambda: secrets.token_urlsafe(18),
+}
+
+
+def read() -> StackSecrets:
+    """Read the secrets, and make those that are not there; the file appears whole or not at all.
+
+    Raises:
+        WrongInputError: the file is gone, and data that only it opens is still there.
+    """
+    if not SECRETS_FILE.exists():
+        _require_no_data()
+    text = SECRETS_FILE.read_text() if SECRETS_FILE.exists() else ""
+    known = dict(line.split("=", 1) for line in text.splitlines())
+    if missing := [name for name in _MADE_BY if name not in known]:
+        known |= {name: _MADE_BY[name]() for name in missing}
+        _write("".join(f"{name}={value}\n" for name, value in known.items()))
+    return StackSecrets(**{name.lower(): known[name] for name in _MADE_BY})
+
+
+def make_certificates() -> None:
+    """Make the stack's certificates where there are none; whoever signed them is thrown away.
+
+    Readable for the users of the containers; .local/ is closed to the others of this machine.
+    """
+    if TLS_DIRECTORY.exists():
+        return
+    made = TLS_DIRECTORY.with_suffix(".new")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    certificate = Authority(made / AUTHORITY_FILE.name).issue(
+        *description.read({}).certificate_names
+    )
+    (made / "cert.pem").write_bytes(certificate.chain)
+    (made / "key.pem").write_bytes(certificate.key)
+    made.rename(TLS_DIRECTORY)
+
+
+def remove() -> None:
+    """Forget secrets and certificates."""
+    SECRETS_FILE.unlink(missing_ok=True)
+    shutil.rmtree(TLS_DIRECTORY, ignore_errors=True)
+
+
+def _write(text: str) -> None:
+    DIRECTORY.mkdir(mode=0o700, exist_ok=True)
+    made = SECRETS_FILE.with_suffix(".new")
+    made.unlink(missing_ok=True)
+    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    made.rename(SECRETS_FILE)
+
+
+def _require_no_data() -> None:
+    if volumes := compose.volumes():
+        raise WrongInputError(
+            expected=f"{SECRETS_FILE}, which holds the password of the stack's data",
+            seen=f"no such file, and the volume {volumes[0]}",
+            next_command="put the file back, or give the data up: make clean",
+        )

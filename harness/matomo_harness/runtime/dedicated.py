@@ -1,0 +1,164 @@
+"""An installed Matomo in containers of its own: for tests about environment, volumes, restarts."""
+
+import functools
+import secrets
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from testcontainers.core.network import Network
+
+from matomo_harness.matomo.install import FirstSite, Superuser
+from matomo_harness.runtime.containers import (
+    DATABASE_ALIAS,
+    SMALL_DATABASE,
+    MariaDBContainer,
+    WebContainer,
+    network,
+)
+from matomo_harness.runtime.golden import Golden
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.installation import ensure_installed
+from matomo_harness.runtime.instance import Instance
+
+
+@dataclass(frozen=True)
+class ContainerPair:
+    """Matomo and its database, running, nothing installed yet.
+
+    Args:
+        matomo: HTTP (`matomo.web`), console and files (`matomo.shell`).
+        mariadb: the database (`mariadb.database`), empty.
+        superuser: whom to install it for.
+    """
+
+    matomo: WebContainer
+    mariadb: MariaDBContainer
+    superuser: Superuser
+
+    def install(self) -> None:
+        """Install Matomo with this superuser and a first site.
+
+        Raises:
+            HarnessError: the installer refuses a step, or Matomo is not healthy afterwards.
+        """
+        matomo, database = self.matomo, self.mariadb.database
+        ensure_installed(matomo.shell, matomo.web, database, self.superuser, FirstSite())
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedicatedMatomo(Instance):
+    """An instance with its two containers: to be stopped, started, looked into.
+
+    Args:
+        matomo: the web container.
+        mariadb: the database's container.
+    """
+
+    matomo: WebContainer
+    mariadb: MariaDBContainer
+
+    def stop(self) -> None:
+        """Remove both containers."""
+        with ThreadPoolExecutor() as side_by_side:
+            list(side_by_side.map(lambda it: it.stop(), (self.matomo, self.mariadb)))
+
+
+@contextmanager
+def started(
+    image: Image, database_image: Image, environment: Mapping[str, str] | None = None
+) -> Iterator[ContainerPair]:
+    """Start Matomo and an empty database side by side on a network of their own.
+
+    Args:
+        image: the deployed image.
+        database_image: a MariaDB.
+        environment: MATOMO_* variables; they win over those that lead to the database.
+
+    Raises:
+        HarnessError: one of them did not come up.
+    """
+    with network() as own_network, ExitStack() as running:
+        mariadb = MariaDBContainer(database_image.reference, own_network)
+        variables = {
+            **mariadb.matomo_environment(),
+            "MATOMO_GENERAL_SALT": secrets.token_hex(16),
+            **(environment or {}),
+        }
+        matomo = WebContainer(image.reference, own_network, variables)
+        _start(running, mariadb, matomo)
+        yield ContainerPair(matomo, mariadb, Superuser("admin", secrets.token_urlsafe(12)))
+
+
+@contextmanager
+def pair(
+    golden: Golden, environment: Mapping[str, str | None] | None = None
+) -> Iterator[DedicatedMatomo]:
+    """Start an installed Matomo and its database; the arguments of `start_pair`.
+
+    Raises:
+        HarnessError: one of the two did not come up.
+    """
+    started = start_pair(golden, environment)
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+def start_pair(
+    golden: Golden, environment: Mapping[str, str | None] | None = None
+) -> DedicatedMatomo:
+    """Start an installed Matomo and its database.
+
+    All pairs of a process share a network, as making one takes a tenth of a second, and know their
+    databases by names that are made up; where the name is in a file, a pair has one of its own.
+
+    Args:
+        golden: the images to start from.
+        environment: MATOMO_* variables; they win over the harness's. None: it is not set.
+
+    Raises:
+        HarnessError: one of the two did not come up.
+    """
+    with ExitStack() as running:
+        passwords = golden.installed.passwords
+        alias, own_network = f"db-{secrets.token_hex(4)}", _network()
+        if not golden.reads_environment:
+            alias, own_network = DATABASE_ALIAS, network().create()
+        mariadb = MariaDBContainer(
+            golden.database.reference,
+            own_network,
+            passwords=passwords,
+            alias=alias,
+            arguments=SMALL_DATABASE,
+        )
+        variables: dict[str, str | None] = {
+            **mariadb.matomo_environment(),
+            **golden.environment,
+            **(environment or {}),
+        }
+        there = {name: value for name, value in variables.items() if value is not None}
+        matomo = WebContainer(golden.web.reference, own_network, there)
+        _start(running, mariadb, matomo)
+        running.pop_all()  # both are up: theirs is the caller's to end
+    return DedicatedMatomo(
+        url=matomo.web.url,
+        shell=matomo.shell,
+        database=mariadb.database,
+        account=golden.installed.account,
+        token=golden.installed.token,
+        matomo=matomo,
+        mariadb=mariadb,
+    )
+
+
+@functools.cache
+def _network() -> Network:
+    return network().create()
+
+
+def _start(running: ExitStack, mariadb: MariaDBContainer, matomo: WebContainer) -> None:
+    with ThreadPoolExecutor() as side_by_side:
+        list(side_by_side.map(running.enter_context, (mariadb, matomo)))

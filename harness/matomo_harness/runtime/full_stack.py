@@ -1,0 +1,296 @@
+"""The shape of production on one machine: docs/production-shape.md maps its parts.
+
+A browser comes by TLS to the load balancer, that by plain HTTP to Matomo, that by TLS to its
+database and, with STARTTLS and a password, to the mail relay; config/, misc/ and js/ are on EFS;
+an archiver is a second container. Starts installed, from golden images.
+"""
+
+import warnings
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Final, Self
+
+from testcontainers.core.network import Network
+
+from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.web import Web
+from matomo_harness.policy import deployment
+from matomo_harness.runtime import archiver, description, images
+from matomo_harness.runtime.archiver import ArchiverResult
+from matomo_harness.runtime.certificates import Authority, Certificate, KnownAuthority, authority
+from matomo_harness.runtime.containers import (
+    SMALL_DATABASE,
+    EmulatedService,
+    HarnessContainer,
+    MariaDBContainer,
+    WebContainer,
+    network,
+)
+from matomo_harness.runtime.efs import Efs
+from matomo_harness.runtime.golden import Golden
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.instance import Instance
+from matomo_harness.runtime.load_balancer import LoadBalancer
+from matomo_harness.runtime.mail import MailContainer
+from matomo_harness.runtime.reaper import Run, this_process
+from matomo_harness.runtime.shell import wait_for_web
+
+SALT: Final = "MATOMO_GENERAL_SALT"
+"""Of the installation that a deployment starts from, and not of the description."""
+WITH_CODE: Final = ("db", "mail", "efs", "matomo", "archiver", "load-balancer")
+"""Services that have code here; the file system is efs.py, and any other is an EmulatedService."""
+PHP_AS_IN_THE_IMAGE: Final = {"HARNESS_PHP": "as-in-the-image"}
+"""The web server runs without the settings of golden_image/php.ini (start-matomo)."""
+ALL_NAMES: Final = description.read({}).certificate_names
+"""Of the one certificate that all servers here have."""
+
+
+def behind_tls() -> dict[str, str]:
+    """Return what a Matomo is told that is behind a load balancer which ends TLS, and mails."""
+    said = description.read({}).services["matomo"].variables("MATOMO_GENERAL_")
+    return {name: value for name, value in said.items() if name != SALT}
+
+
+class FullStack:
+    """All services and a Matomo, installed; a context manager.
+
+    Args:
+        golden: the images to start from.
+        image: for the web container; the golden one by default, which starts installed and warm.
+            A deployed one starts as on its first day, on what is on `efs`.
+        environment: MATOMO_* variables; they win over the harness's. None: it is not set.
+        efs: what is mounted on config, misc and js; by default they end with the web container.
+        certificate: the database's.
+        trusted: whom Matomo trusts; the authority that signed everything here by default.
+        database_memory: of the database's data, in bytes.
+        run: whose containers they are; this process's own by default.
+        is_changed: somebody changes it while it runs, a fault or a mutant. Where nobody does, as
+            under the gate, the web task gets all of the processor, and PHP looks at its files as
+            seldom as in the image.
+    """
+
+    def __init__(
+        self,
+        golden: Golden,
+        *,
+        image: Image | None = None,
+        environment: Mapping[str, str | None] = MappingProxyType({}),
+        efs: Efs | None = None,
+        certificate: Certificate | None = None,
+        trusted: Authority | None = None,
+        database_memory: int | None = None,
+        run: Run | None = None,
+        is_changed: bool = True,
+    ) -> None:
+        self._golden = golden
+        self._run = run or this_process()
+        self._is_changed = is_changed
+        self._image = image or golden.web
+        self._environment = environment
+        self._efs = efs
+        self._signer: Authority | KnownAuthority = authority(self._run)
+        self._trusted: Authority | KnownAuthority = trusted or self._signer
+        self._certificate = certificate or self._signer.issue(*ALL_NAMES)
+        self._database_memory = database_memory
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start everything, side by side."""
+        with self._running as running:
+            self._describe(running.enter_context(network(self._run)))
+            # By its name, as it may be another one by then.
+            running.callback(lambda: self.matomo.stop())
+            with ThreadPoolExecutor() as side_by_side:
+                task = side_by_side.submit(self.matomo.start)
+                services = (self.mariadb, self.mail, self.load_balancer, *self.others.values())
+                list(side_by_side.map(running.enter_context, services))
+                task.result()
+            self.wait_for_a_target()
+            self._running = running.pop_all()
+        return self
+
+    def _describe(self, own_network: Network) -> None:
+        """Say what the containers are, without starting one."""
+        certificate = self._signer.issue(*ALL_NAMES)
+        self.network = own_network
+        self.mariadb = MariaDBContainer(
+            self._golden.database.reference,
+            self.network,
+            passwords=self._golden.installed.passwords,
+            run=self._run,
+            arguments=SMALL_DATABASE,
+            certificate=self._certificate,
+            memory=self._database_memory,
+        )
+        self.mail = MailContainer(
+            self.network, certificate=certificate, run=self._run, page_on_demand=True
+        )
+        self.load_balancer = LoadBalancer(self.network, certificate, run=self._run)
+        self.others = {
+            service.name: EmulatedService(
+                service,
+                images.service_image(folder).reference,
+                self.network,
+                certificate=certificate,
+                run=self._run,
+            )
+            for service in description.read({}).services.values()
+            if service.name not in WITH_CODE
+            and not service.profiles
+            and (folder := description.emulated(service))
+        }
+        self.matomo = self.task()
+
+    # -- one deployment for several processes ------------------------------------------------------
+
+    @property
+    def whereabouts(self) -> dict[str, str]:
+        """What another process of the run needs to `attach`; a password is among it."""
+        return {
+            "network": str(self.network.name),
+            "authority": str(self._signer.file),
+            "mail password": self.mail.password,
+            **{name: str(it.get_wrapped_container().id) for name, it in self._services.items()},
+        }
+
+    @property
+    def _services(self) -> dict[str, HarnessContainer]:
+        return {
+            "matomo": self.matomo,
+            "mariadb": self.mariadb,
+            "mail": self.mail,
+            "load balancer": self.load_balancer,
+            **self.others,
+        }
+
+    @classmethod
+    def attach(cls, golden: Golden, run: Run, whereabouts: Mapping[str, str]) -> Self:
+        """Return the deployment that another process of `run` started.
+
+        Args:
+            golden: what it was started from.
+            run: whose containers they are.
+            whereabouts: of the deployment.
+
+        Raises:
+            NotFound: a container of it is gone.
+        """
+        attached = cls(golden, run=run)
+        attached._signer = KnownAuthority(Path(whereabouts["authority"]))
+        attached._trusted = attached._signer
+        own_network = network(run)
+        own_network.name = whereabouts["network"]
+        attached._describe(own_network)
+        attached.mail.password = whereabouts["mail password"]
+        for name, container in attached._services.items():
+            container.attach(whereabouts[name])
+        return attached
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove everything."""
+        self._running.close()
+
+    def keep(self) -> None:
+        """Have the end of the context remove nothing."""
+        self._running.pop_all()
+
+    def task(
+        self,
+        environment: Mapping[str, str | None] = MappingProxyType({}),
+        *,
+        image: Image | None = None,
+    ) -> WebContainer:
+        """Return another web container of this deployment, not started.
+
+        Args:
+            environment: variables that are other than the first one's; None: it is not set.
+            image: of another version than the first one's.
+        """
+        variables: dict[str, str | None] = {
+            **self.mariadb.matomo_environment(),
+            **self.mail.environment,
+            **self._golden.environment,
+            **behind_tls(),
+            **({} if self._is_changed else PHP_AS_IN_THE_IMAGE),
+            **self._environment,
+            **environment,
+        }
+        limits = deployment.read().web.limits if self._is_changed else {}
+        options = {**limits, "mounts": self._efs.mounts() if self._efs else []}
+        return WebContainer(
+            (image or self._image).reference,
+            self.network,
+            {name: value for name, value in variables.items() if value is not None},
+            run=self._run,
+            authority=self._trusted.file,
+            options=options,
+        )
+
+    def replace_task(
+        self,
+        environment: Mapping[str, str | None] = MappingProxyType({}),
+        *,
+        image: Image | None = None,
+    ) -> None:
+        """Kill the web container, as a host fails, and start another in its place; see `task`."""
+        self.matomo.stop()
+        self.matomo = self.task(environment, image=image)
+        self.matomo.start()
+        self.wait_for_a_target()
+
+    def wait_for_a_target(self) -> None:
+        """Wait until the load balancer passes on what comes.
+
+        Raises:
+            UnsupportedEnvironmentError: it answers for its target still.
+        """
+        wait_for_web(self.load_balancer.web, self.matomo.get_wrapped_container())
+
+    def archive(self, *options: str) -> ArchiverResult:
+        """Run the scheduled task once, to its end; `options` are core:archive's."""
+        web = self.matomo.get_wrapped_container()
+        return archiver.archive(web, self._run.labels, *options)
+
+    @property
+    def salt(self) -> str:
+        """Of the installation."""
+        return self._golden.salt
+
+    # -- made anew each time, as a container that was started again has other ports ----------------
+
+    @property
+    def instance(self) -> Instance:
+        """The Matomo; HTTP by way of the load balancer."""
+        return Instance(
+            url=self.load_balancer.url,
+            shell=self.matomo.shell,
+            database=self.mariadb.database,
+            account=self._golden.installed.account,
+            token=self._golden.installed.token,
+            authority=self._signer.file,
+        )
+
+    @property
+    def web(self) -> Web:
+        """For one release; `instance.web` is it."""
+        _warn("web")
+        return self.instance.web
+
+    @property
+    def api(self) -> Api:
+        """For one release; `instance.api` is it."""
+        _warn("api")
+        return self.instance.api
+
+
+def _warn(name: str) -> None:
+    said = f"Production.{name} is Production.instance.{name} now, and ends with this release"
+    warnings.warn(said, DeprecationWarning, stacklevel=3)

@@ -39,7 +39,7 @@ def seen(
     [
         (seen(), ""),
         (seen(STACK), ""),
-        (seen(of_run("a"), kept={"a": "of /x"}), ""),
+        (seen(of_run("a"), preserved={"a": "of /x"}), ""),
         (seen(users={"sha256:1": "web"}), "container web uses it"),
         (seen(users={"sha256:2": "web"}), ""),
         (seen(living={"a": "process 1"}), "a run that lives may use it"),
@@ -59,7 +59,7 @@ def test_an_image_stays_while_somebody_uses_it_or_may_use_it(
         (seen(of_run("a"), living={"a": "process 1"}), "of the run a, which lives"),
         (seen(of_run("a", ELSEWHERE)), f"of the run a of {ELSEWHERE}, which cannot be seen"),
         (
-            seen(of_run("a"), kept={"a": "of /x"}),
+            seen(of_run("a"), preserved={"a": "of /x"}),
             "of the kept run a, of /x; matomo-harness clean --run a",
         ),
         (seen(of_run("a")), "of the run a, which has just ended"),

@@ -39,14 +39,14 @@ class EngineUsers:
     Args:
         things: that carry the harness's label.
         living: runs of this place whose processes live, and whose each is.
-        kept: runs of which something is kept, and whose each is.
+        preserved: runs of which something is kept, and whose each is.
         users: a container of each image that has one, by the image's id; anybody's.
         place: where the runs are whose processes can be seen.
     """
 
     things: list[EngineObject]
     living: Mapping[str, str]
-    kept: Mapping[str, str]
+    preserved: Mapping[str, str]
     users: Mapping[str, str]
     place: str
 
@@ -74,7 +74,7 @@ def clean_all() -> CleanResult:
         removed = reaper.remove_labelled(engine(), OWNER_LABEL)
         kept.remove()
         for run in reaper.runs():
-            if run.passed.exists():
+            if run.keep_marker.exists():
                 reaper.remove_leftovers(run.let_go())
         images = _remove_images(EngineUsers([], {}, {}, _users(), reaper.place()))
     return CleanResult(removed + images.removed, images.left)
@@ -87,8 +87,8 @@ def clean_run(run_id: str) -> CleanResult:
         WrongInputError: nothing of such a run is kept.
     """
     run = Run(run_id)
-    if not run.passed.exists():
-        others = ", ".join(it.id for it in reaper.runs() if it.passed.exists())
+    if not run.keep_marker.exists():
+        others = ", ".join(it.id for it in reaper.runs() if it.keep_marker.exists())
         raise WrongInputError(
             expected="a run of which something was kept (--matomo-keep)",
             seen=f"{run_id}; there is {others or 'none'}",
@@ -150,7 +150,7 @@ def _whose(thing: EngineObject, seen: EngineUsers, folders: Mapping[str, str]) -
         return f"the run {run}, which lives"
     if (place := thing.labels[PLACE_LABEL]) != seen.place:
         return f"the run {run} of {place}, which cannot be seen from here"
-    if run in seen.passed:
+    if run in seen.preserved:
         return f"the kept run {run}, {seen.kept[run]}; matomo-harness clean --run {run} removes it"
     return f"the run {run}, which has just ended and is being removed"
 
@@ -163,7 +163,7 @@ def _look() -> EngineUsers:
     return EngineUsers(
         things=reaper.labelled(engine(), OWNER_LABEL),
         living={run.id: _process(run) for run in runs if run.lives},
-        kept={run.id: _checkout(run) for run in runs if run.passed.exists()},
+        preserved={run.id: _checkout(run) for run in runs if run.keep_marker.exists()},
         users=_users(),
         place=reaper.place(),
     )
@@ -187,7 +187,7 @@ def _remove_ended_runs() -> list[str]:
     removed = reaper.remove_leftovers_of_dead_runs()
     for run in reaper.runs():
         is_own = run.origin is not None and run.origin.checkout == str(ROOT)
-        if not run.lives and (is_own or not run.passed.exists()):
+        if not run.lives and (is_own or not run.keep_marker.exists()):
             removed += reaper.remove_leftovers(run.let_go())
     return removed
 

@@ -90,7 +90,7 @@ class Run:
         return RUNS / f"{self.id}.lock"
 
     @property
-    def kept(self) -> Path:
+    def keep_marker(self) -> Path:
         """There when a person wants the run's containers to stay."""
         return RUNS / f"{self.id}.kept"
 
@@ -145,7 +145,7 @@ class Run:
         Returns:
             The file of mode 0600 that has them.
         """
-        self.passed.touch(mode=0o600)
+        self.keep_marker.touch(mode=0o600)
         path = RUNS / f"{self.id}-{name}.env"
         path.touch(mode=0o600)
         path.write_text("".join(f"{key}={value}\n" for key, value in facts.items()))
@@ -153,7 +153,7 @@ class Run:
 
     def let_go(self) -> "Run":
         """Keep it no longer; return it, to be swept."""
-        self.passed.unlink(missing_ok=True)
+        self.keep_marker.unlink(missing_ok=True)
         return self
 
 
@@ -191,7 +191,7 @@ def end(run: Run) -> None:
     if any(RUNS.glob(f"{run.id}-*")):
         remove_leftovers(run)
     _held.pop(run.id).release()
-    if not run.passed.exists():
+    if not run.keep_marker.exists():
         run.lock.unlink(missing_ok=True)
         run.origin_file.unlink(missing_ok=True)
 
@@ -296,7 +296,7 @@ def remove_containers(client: docker.DockerClient, label: str) -> list[str]:
 @retry(retry=retry_if_exception_type(APIError), wait=wait_fixed(0.2), stop=stop_after_delay(60))
 def remove_leftovers(run: Run) -> list[str]:
     """Remove what `run` made, unless it is to be kept; return what it was."""
-    if run.passed.exists():
+    if run.keep_marker.exists():
         return []
     client = connect()
     removed = remove_labelled(client, f"{RUN_LABEL}={run.id}")

@@ -70,13 +70,13 @@ class Finding:
     """What a check saw.
 
     Args:
-        kept: whether the promise is.
+        passed: whether the promise holds.
         expected: what should be seen.
         seen: what was.
         files: evidence that is too long for a line, and pictures, by file name.
     """
 
-    kept: bool
+    passed: bool
     expected: str
     seen: str
     files: Mapping[str, str | bytes] = field(default_factory=lambda: MappingProxyType({}))
@@ -138,9 +138,9 @@ def nothing(what: str, found: Iterable[object]) -> Finding:
     return Finding(not there, f"no {what}", _text("; ".join(there) or "none"))
 
 
-def holds(kept: bool, expected: str, seen: object) -> Finding:
+def holds(passed: bool, expected: str, seen: object) -> Finding:
     """Find by a condition of the caller's own."""
-    return Finding(bool(kept), expected, _text(seen))
+    return Finding(bool(passed), expected, _text(seen))
 
 
 def _text(value: object) -> str:

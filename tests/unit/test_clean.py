@@ -28,10 +28,10 @@ BUILD = EngineObject("container x", {OWNER_LABEL: "matomo-harness"})
 def seen(
     *things: EngineObject,
     living: Mapping[str, str] = {},
-    kept: Mapping[str, str] = {},
+    preserved: Mapping[str, str] = {},
     users: Mapping[str, str] = {},
 ) -> EngineUsers:
-    return EngineUsers(list(things), living, kept, users, HERE)
+    return EngineUsers(list(things), living, preserved, users, HERE)
 
 
 @pytest.mark.parametrize(

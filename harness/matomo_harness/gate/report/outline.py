@@ -1,0 +1,171 @@
+"""The report in outline: the verdict, a row for each promise, failures by cause, what was not examined.
+
+Programs get the same from gate.json, so that no page says what gate.json does not.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from matomo_harness.gate.core.check import Check, Severity, Status
+from matomo_harness.gate.core.promise import Promise
+from matomo_harness.gate.core.runner import RED
+from matomo_harness.gate.core.verdict import NOT_RUN
+
+NOT_CHOSEN: Final = "not chosen"
+"""Of a check that this run was not asked for."""
+
+
+class State(StrEnum):
+    """What a run says of one promise, or of all of them."""
+
+    BROKEN = "broken"
+    PARTLY_EXAMINED = "partly examined"
+    NOT_EXAMINED = "not examined"
+    PROVEN = "proven"
+    NOT_PROMISED = "not promised"
+
+
+@dataclass(frozen=True)
+class PromiseRow:
+    """One promise on the first screen.
+
+    Args:
+        name: as in the policy.
+        sentence: what is promised.
+        state: proven, broken, partly examined, not examined, not promised.
+        counts: of its checks, by status or NOT_CHOSEN; none that is zero.
+        evidence: the finding that says most; empty where nothing was examined.
+        check: whose finding that is.
+    """
+
+    name: str
+    sentence: str
+    state: State
+    counts: Mapping[str, int]
+    evidence: str
+    check: str
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why checks could not be run: a preflight or a step that failed.
+
+    Args:
+        cause: what should have happened.
+        seen: what happened instead.
+        checks: ids of those that ended in an error by it.
+    """
+
+    cause: str
+    seen: str
+    checks: tuple[str, ...]
+
+
+def outline(
+    checks: Sequence[Mapping[str, Any]],
+    waivers: Mapping[str, str],
+    promises: Iterable[Promise] = (),
+) -> dict[str, Any]:
+    """Return what goes before the checks in gate.json: verdict, promises, causes.
+
+    Args:
+        checks: as gate.json has them.
+        waivers: problems of waivers, which break the gate.
+        promises: all that there are, with all their checks; those that ran are not all of them.
+    """
+    by_name = {promise.name: promise for promise in promises}
+    ran = dict.fromkeys(check["id"].partition(".")[0] for check in checks)
+    names = list(by_name) or list(ran)
+    rows = [_row(name, by_name.get(name), _of(name, checks)) for name in names]
+    return {
+        "verdict": _verdict(rows, bool(waivers)),
+        "promises": [asdict(row) for row in rows],
+        "causes": [asdict(cause) for cause in causes(checks)],
+        "not_examined": _not_examined(rows),
+    }
+
+
+def causes(checks: Iterable[Mapping[str, Any]]) -> list[Cause]:
+    """Return what made checks end in an error, the cause of most of them first."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for check in checks:
+        if check["cause"]:
+            found.setdefault(check["cause"], []).append(check)
+    return [
+        Cause(cause, of_it[0]["seen"], tuple(check["id"] for check in of_it))
+        for cause, of_it in sorted(found.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def _of(name: str, checks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [check for check in checks if check["id"].partition(".")[0] == name]
+
+
+def _row(name: str, promise: Promise | None, checks: Sequence[Mapping[str, Any]]) -> PromiseRow:
+    counts = Counter(check["status"] for check in checks)
+    every: Sequence[Check] = promise.checks if promise else ()
+    if left_out := len({check.id for check in every} - {check["id"] for check in checks}):
+        counts[NOT_CHOSEN] = left_out
+    strongest = _strongest(checks)
+    return PromiseRow(
+        name,
+        promise.sentence if promise else "",
+        _state(counts),
+        dict(counts),
+        f"{strongest['promise']} Seen: {strongest['seen']}" if strongest else "",
+        strongest["id"] if strongest else "",
+    )
+
+
+def _state(counts: Mapping[str, int]) -> State:
+    if any(counts.get(status) for status in RED):
+        return State.BROKEN
+    if set(counts) == {Status.NOT_PROMISED}:
+        return State.NOT_PROMISED
+    if not any(counts.get(status) for status in (Status.PASSED, Status.WAIVED)):
+        return State.NOT_EXAMINED
+    is_partly = counts.get(Status.SKIPPED) or counts.get(NOT_CHOSEN) or counts.get(Status.WAIVED)
+    return State.PARTLY_EXAMINED if is_partly else State.PROVEN
+
+
+def _strongest(checks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the finding that says most: a failure before an error before what passed."""
+    order = (Status.FAILED, Status.ERROR, Status.PASSED, Status.WAIVED)
+    examined = [check for check in checks if Status(check["status"]) not in NOT_RUN]
+    return min(
+        examined,
+        key=lambda check: (
+            order.index(Status(check["status"])),
+            -Severity[check["severity"].upper()],
+        ),
+        default=None,
+    )
+
+
+def _verdict(rows: Sequence[PromiseRow], has_waiver_problems: bool) -> dict[str, str]:
+    broken = [row for row in rows if row.state is State.BROKEN]
+    promised = [row for row in rows if row.state is not State.NOT_PROMISED]
+    partly = [row for row in promised if row.state is not State.PROVEN]
+    if broken or has_waiver_problems:
+        what = f"{len(broken)} of {_promises(len(promised))} broken" if broken else "a waiver"
+        return {"state": State.BROKEN, "sentence": f"Broken: {what}."}
+    if partly:
+        proven = len(promised) - len(partly)
+        sentence = f"Nothing broken, but only {proven} of {_promises(len(promised))} wholly examined."
+        return {"state": State.PARTLY_EXAMINED, "sentence": sentence}
+    return {"state": State.PROVEN, "sentence": f"All {_promises(len(promised))} proven."}
+
+
+def _promises(count: int) -> str:
+    return f"{count} promise" if count == 1 else f"{count} promises"
+
+
+def _not_examined(rows: Sequence[PromiseRow]) -> dict[str, int]:
+    """Return how many checks say nothing, by why; NOT_PROMISED ones are no gap."""
+    total = sum((Counter(row.counts) for row in rows), Counter())
+    return {
+        why: total[why] for why in (NOT_CHOSEN, Status.SKIPPED.value, Status.ERROR.value) if total[why]
+    }

@@ -5,7 +5,7 @@ export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCH
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean console archive fault token totp logs doctor test-local test-all test-nightly lint \
-    e2e-ten pictures gate mutants bench images dist-dev lock
+    e2e-ten pictures docs gate mutants bench images dist-dev lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,11 +73,15 @@ pictures: .venv/requirements.lock ## record the README's pictures anew
 	@$(HARNESS) prepare --browser
 	@.venv/bin/python tests/pictures.py
 
+docs: .venv/requirements.lock ## write docs/checks.md and the coverage in docs/failure-modes.md anew
+	@.venv/bin/python tests/generated_docs.py
+
 lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint, yamllint, workflow schema
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --quiet --check .
 	@.venv/bin/mypy --no-error-summary
 	@said=$$(.venv/bin/lint-imports --no-cache 2>&1) || { echo "$$said"; exit 1; }
+	@.venv/bin/python tests/generated_docs.py --check
 	@.venv/bin/shellcheck harness/prepare.sh .ci/run .ci/images $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
 	@.venv/bin/hadolint image/Dockerfile image/bases/*/Dockerfile
 	@.venv/bin/yamllint --strict compose .github

@@ -256,7 +256,7 @@ def played(*red: str) -> tuple[dict[str, Row], list[str]]:
         order.append(f"{row.subject.id} is red")
 
     every = batches.batches_of([A, B], full=False)
-    rows = runner.run_turns(every, play, at_once=1, on_red_group=on_red_group)
+    rows = runner.run_batches(every, play, at_once=1, on_red_group=on_red_group)
     return rows, order
 
 

@@ -1,1 +1,1 @@
-"""Is it as promised? Checks that prove each promise of image/policy.toml by what happens."""
+"""The gate: checks that prove each promise of a policy by behaviour."""

@@ -28,23 +28,23 @@ SECTIONS: Final[tuple[type[Section], ...]] = tuple(
 )
 ALL: Final[tuple[Check, ...]] = tuple(check for promise in PROMISES for check in promise.checks)
 FORMER_IDS: Final = {former: check.id for check in ALL for former in check.formerly}
-"""Ids of the release before, for one release, and what each is now."""
+"""Ids of the previous release, valid for one release, and the current id of each."""
 
 
 def waivers_of(policy_file: Path) -> tuple[Waiver, ...]:
     """Return the waivers beside the policy.
 
     Raises:
-        WrongInputError: the file holds a mistake, or names a check that there is not.
+        WrongInputError: the file holds a mistake, or names a check that does not exist.
     """
     return require_known(waivers_beside(policy_file), ALL, FORMER_IDS)
 
 
 def read_policy(path: Path = POLICY_FILE) -> Policy:
-    """Read what is promised.
+    """Read what a policy promises.
 
     Raises:
-        WrongInputError: the file holds a mistake, or requires a check that there is not.
+        WrongInputError: the file holds a mistake, or requires a check that does not exist.
     """
     read = policy.read(path, SECTIONS)
     required = tuple(FORMER_IDS.get(name, name) for name in read.section(Gate).required)

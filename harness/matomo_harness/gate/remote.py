@@ -1,4 +1,4 @@
-"""A running Matomo that is not ours: what is seen from outside, if it can be looked at at all."""
+"""A running Matomo that is not ours, as a target: what can be seen of it from outside."""
 
 import os
 from collections.abc import Mapping
@@ -27,18 +27,20 @@ def target(
     allow_hits: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Target:
-    """Return the Matomo at `url` as a target that is only looked at.
+    """Return the Matomo at `url` as a target that is only read.
 
     Args:
         url: its address.
         policy: what is promised of it.
-        authority: file with whoever signed its certificate; the public ones where None.
-        allow_hits: hits may be stored, on one site of the name `matomo-harness gate`.
-        environment: HARNESS_TOKEN; HARNESS_LOGIN, HARNESS_PASSWORD, HARNESS_TOTP_SECRET.
+        authority: file with the authority that signed its certificate; the public ones where None.
+        allow_hits: whether hits may be stored, on one site named `matomo-harness gate`.
+        environment: may hold HARNESS_TOKEN; HARNESS_LOGIN, HARNESS_PASSWORD and
+            HARNESS_TOTP_SECRET.
 
     Raises:
-        WrongInputError: no Matomo there, or none that can be looked at; a refused token or login.
-        UnsupportedEnvironmentError: no answer.
+        WrongInputError: no Matomo is there, or none that can be inspected; or it refuses the token
+            or the login.
+        UnsupportedEnvironmentError: nothing answers.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -64,7 +66,7 @@ def target(
 
 
 def _clear_text(url: str) -> str | None:
-    """Return the same host by http; who has a port of his own for TLS has another for that."""
+    """Return the address by http; None with a port of its own for TLS, as http then has another."""
     parts = urlsplit(url)
     known = parts.scheme == "https" and parts.port is None
     return parts._replace(scheme="http").geturl() if known else None
@@ -76,17 +78,17 @@ def _require_matomo(web: Web) -> None:
     if 'name="form_login"' in answer.text:
         return
     seen = f"HTTP {answer.status_code}: {page.excerpt[:200]}"
-    said = page.excerpt.lower()
-    if "maintenance" in said:
+    text = page.excerpt.lower()
+    if "maintenance" in text:
         raise _wrong(
-            "a Matomo that is open",
-            f"its page of the maintenance mode ({seen})",
+            "a Matomo that is not in maintenance mode",
+            f"the page of its maintenance mode ({seen})",
             f"curl {web.url}/, later",
         )
-    if "database upgrade" in said or "action=runUpdaterAndExitIfNoUpdate" in answer.text:
+    if "database upgrade" in text or "action=runUpdaterAndExitIfNoUpdate" in answer.text:
         raise _wrong(
             "a Matomo whose database is of its own version",
-            f"its page for an update of the database ({seen})",
+            f"the page that asks for an update of its database ({seen})",
             "php console core:update, there",
         )
     raise _wrong(f"the login form of a Matomo at {web.url}", seen, f"open {web.url}/")
@@ -97,15 +99,15 @@ def _require_version(api: Api) -> str:
         version = str(api.call("API.getMatomoVersion")["value"])
     except ApiError as error:
         raise _wrong(
-            "HARNESS_TOKEN to be a superuser's token that is taken",
+            "HARNESS_TOKEN to be a superuser's valid token",
             error.seen[:200],
             "make one: Administration, Personal, Security, Auth tokens",
         ) from error
     if not versions.is_supported(version):
         raise _wrong(
-            f"Matomo {versions.RANGE}, which these checks are made for",
+            f"Matomo {versions.RANGE}, for which these checks are made",
             f"Matomo {version}",
-            "take the harness that was made for it",
+            "use the release of the harness that was made for it",
         )
     return version
 
@@ -122,12 +124,12 @@ def _account(environment: Mapping[str, str]) -> Account | None:
 
 def _require_login(web: Web, account: Account) -> None:
     try:
-        # Not the code that the checks give: each is taken once.
+        # Not the code that the checks will use: Matomo accepts each once.
         page = twofactor.sign_in(web, account, steps=1)
     except (BrokenPromiseError, ValueError) as error:
-        seen = error.seen if isinstance(error, HarnessError) else "a secret that is no base32"
+        seen = error.seen if isinstance(error, HarnessError) else "a secret that is not base32"
         raise _wrong(
-            "login, password and code of a superuser to be taken",
+            "login, password and code of a superuser to be accepted",
             seen[:200],
             "check these three variables, and this machine's clock",
         ) from error

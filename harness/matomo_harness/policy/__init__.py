@@ -1,6 +1,6 @@
-"""policy.toml: what a deployment promises, read strictly; what it does not say is not promised.
+"""policy.toml says what a deployment promises. It is read strictly; nothing else is promised.
 
-Pydantic and not msgspec or cattrs: it tells every mistake of a file at once, and makes the JSON
+Pydantic and not msgspec or cattrs: it reports every mistake of a file at once, and makes the JSON
 schema, descriptions included, by which an editor completes and checks the file.
 """
 
@@ -28,8 +28,8 @@ Names = Annotated[tuple[str, ...], Field(strict=False)]
 class Section(BaseModel):
     """A table of the policy, declared beside the checks that prove it.
 
-    A key that is None where the file does not have it is a promise: absent or false, nothing is
-    promised. A key with another default is a threshold, which holds where the file says nothing.
+    A key whose default is None is a promise: where it is absent or false, nothing is promised. A
+    key with another default is a threshold, which holds where the file says nothing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -41,7 +41,7 @@ class Section(BaseModel):
 
         Args:
             table: name in the file, without brackets.
-            more: of pydantic.
+            more: pydantic's own arguments.
         """
         super().__init_subclass__(**more)
         cls.table = table
@@ -60,18 +60,18 @@ S = TypeVar("S", bound=Section)
 
 @dataclass(frozen=True)
 class Policy:
-    """What is promised.
+    """What a deployment promises.
 
     Args:
-        sections: by their models, each with its defaults where the file does not have it.
-        digest: SHA-256 of the file, for the report; empty where it was made by a program.
+        sections: by their models; one that the file does not have has its defaults.
+        digest: SHA-256 of the file, for the report; empty where a program made the policy.
     """
 
     sections: Mapping[type[Section], Section] = field(default_factory=dict)
     digest: str = ""
 
     def section(self, kind: type[S]) -> S:
-        """Return a section; where the file does not have it, with nothing promised."""
+        """Return a section, which promises nothing where the file does not have it."""
         return self.sections.get(kind) or kind()  # type: ignore[return-value]
 
     def with_section(self, section: Section) -> Self:
@@ -79,7 +79,7 @@ class Policy:
         return dataclasses.replace(self, sections={**self.sections, type(section): section})
 
     def value(self, key: str) -> object:
-        """Return what it says for `section.key`; None where it has no such section."""
+        """Return the value of `section.key`; None where the policy has no such section."""
         table, _, name = key.partition(".")
         of_table = (section for kind, section in self.sections.items() if kind.table == table)
         return getattr(next(of_table, None), name, None)
@@ -98,10 +98,10 @@ class NotPromisedError(RuntimeError):
 
 
 def promised(value: T | None) -> T:
-    """Return the value of a key; who names it as what it proves is not run where there is none.
+    """Return the value of a key; a check that proves the key does not run where there is none.
 
     Raises:
-        NotPromisedError: nothing; see above.
+        NotPromisedError: there is none, so the check does not say that it proves the key.
     """
     if value is None:
         raise NotPromisedError("a key of the policy is read, and the check does not name it")
@@ -136,22 +136,23 @@ def read(path: Path, kinds: Iterable[type[Section]]) -> Policy:
         kinds: the models of all sections.
 
     Raises:
-        WrongInputError: not TOML, an unknown key, or a value that cannot be; all of them at once.
+        WrongInputError: the file is not TOML, or has unknown keys or impossible values; all are
+            named at once.
     """
     document, digest = files.document(path)
-    every = _with_gate(kinds)
+    all_kinds = _with_gate(kinds)
     try:
         model_of(kinds).model_validate(document)
     except ValidationError as error:
-        known = {kind.table: list(kind.model_fields) for kind in every}
-        seen = "; ".join(_told(one, known) for one in error.errors())
+        known = {kind.table: list(kind.model_fields) for kind in all_kinds}
+        seen = "; ".join(_complaint(detail, known) for detail in error.errors())
         raise files.mistake(path, "tables and keys that the harness knows", seen) from error
-    sections = {kind: kind.model_validate(document.get(kind.table, {})) for kind in every}
+    sections = {kind: kind.model_validate(document.get(kind.table, {})) for kind in all_kinds}
     return Policy(sections, digest)
 
 
-def _told(error: Any, known: Mapping[str, list[str]]) -> str:
-    """Say one mistake as `[table] key: …`."""
+def _complaint(error: Any, known: Mapping[str, list[str]]) -> str:
+    """Return one mistake as `[table] key: …`."""
     table, *keys = (str(part) for part in error["loc"])
     where = f"[{table}] {'.'.join(keys)}".rstrip()
     if error["type"] == "extra_forbidden":
@@ -159,21 +160,21 @@ def _told(error: Any, known: Mapping[str, list[str]]) -> str:
         unknown = keys[-1] if keys else table
         nearest = difflib.get_close_matches(unknown, names, 1)
         is_old = not keys and table in FORMER_TABLES
-        next_to_it = f", nearest: {nearest[0]}" if nearest else ""
-        hint = "; matomo-harness policy migrate" if is_old else next_to_it
+        suggestion = f", nearest: {nearest[0]}" if nearest else ""
+        hint = "; matomo-harness policy migrate" if is_old else suggestion
         return f"{where}: unknown{hint}"
     return f"{where}: {error['msg'][0].lower()}{error['msg'][1:]}, seen: {error['input']!r:.60}"
 
 
 FORMER_TABLES: Final = ("privacy", "login")
-"""Of files before this release (migrate.py)."""
+"""Tables of files before this release (migrate.py)."""
 
 
 # -- waivers --------------------------------------------------------------------------------------
 
 
 class Waiver(BaseModel):
-    """Somebody answers for a check that fails, until a day."""
+    """Somebody answers for a check that fails, until a certain day."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -190,11 +191,11 @@ class _Waivers(BaseModel):
 
 
 def waivers_beside(policy: Path) -> tuple[Waiver, ...]:
-    """Return the waivers of waivers.toml beside the file `policy`; none where it is not there.
+    """Return the waivers of waivers.toml beside the file `policy`; none where it is missing.
 
     Raises:
-        WrongInputError: not TOML, an unknown or missing key, a value that cannot be, or two of one
-            check.
+        WrongInputError: the file is not TOML, has an unknown or missing key or an impossible value,
+            or two waivers are for one check.
     """
     path = policy.with_name("waivers.toml")
     if not path.exists():
@@ -204,7 +205,7 @@ def waivers_beside(policy: Path) -> tuple[Waiver, ...]:
         waivers = _Waivers.model_validate(document).waiver
     except ValidationError as error:
         expected = "[[waiver]] with check, reason, owner and until"
-        raise files.mistake(path, expected, files.told(error)) from error
+        raise files.mistake(path, expected, files.mistakes_in(error)) from error
     checks = [waiver.check for waiver in waivers]
     if twice := next((check for check in checks if checks.count(check) > 1), None):
         raise files.mistake(path, "one waiver for a check", f"two for {twice}")

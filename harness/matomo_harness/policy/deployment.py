@@ -1,4 +1,4 @@
-"""deployment.toml: what an image needs of whoever runs it, on Fargate and here."""
+"""deployment.toml says what an image needs from whoever runs it, on Fargate and here."""
 
 import shlex
 from pathlib import Path
@@ -19,7 +19,7 @@ class TaskLimits(BaseModel):
 
     Args:
         cpu_units: 1024 are one processor.
-        memory_mib: beyond it the kernel kills; there is no swap on Fargate.
+        memory_mib: beyond it the kernel kills the task; there is no swap on Fargate.
         stop_seconds: between the stop signal and SIGKILL; at most 120 on Fargate.
     """
 
@@ -56,7 +56,7 @@ class ArchiverTask(TaskLimits):
     """The scheduled task, which runs and ends.
 
     Args:
-        command: that archives, in the image.
+        command: the command of the image that archives.
     """
 
     command: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
@@ -77,7 +77,7 @@ class DeploymentFile(BaseModel):
 
     @property
     def variables(self) -> dict[str, str]:
-        """What compose.yml asks for of it."""
+        """The variables that compose.yml takes from it."""
         return {
             "WEB_PORT": str(self.web.port),
             **_limits("WEB", self.web),
@@ -98,7 +98,7 @@ def read(path: Path = DEPLOYMENT_FILE) -> DeploymentFile:
     """Read `path`.
 
     Raises:
-        WrongInputError: not TOML, a key that is unknown or missing, or a number that cannot be.
+        WrongInputError: the file is not TOML, a key is unknown or missing, or a number is invalid.
     """
     if (former := path.with_name("task.toml")).exists():
         raise files.mistake(former, "no file any more: deployment.toml has its keys", str(former))
@@ -107,5 +107,5 @@ def read(path: Path = DEPLOYMENT_FILE) -> DeploymentFile:
         return DeploymentFile.model_validate(document)
     except ValidationError as error:
         raise files.mistake(
-            path, "port, command and limits of [web] and [archiver]", files.told(error)
+            path, "port, command and limits of [web] and [archiver]", files.mistakes_in(error)
         ) from error

@@ -1,4 +1,4 @@
-"""Files of ours, TOML, read strictly: a key that is not known is a mistake, not a comment."""
+"""The harness's own TOML files, read strictly: an unknown key is a mistake, not a comment."""
 
 import hashlib
 import tomllib
@@ -11,10 +11,10 @@ from matomo_harness.errors import WrongInputError
 
 
 def document(path: Path) -> tuple[dict[str, Any], str]:
-    """Return what `path` says, and the SHA-256 of it.
+    """Return the content of `path`, and its SHA-256.
 
     Raises:
-        WrongInputError: not TOML, or not to be read.
+        WrongInputError: the file is not TOML, or cannot be read.
     """
     try:
         content = path.read_bytes()
@@ -23,20 +23,20 @@ def document(path: Path) -> tuple[dict[str, Any], str]:
         raise mistake(path, "a readable TOML file", str(error)) from error
 
 
-def told(error: ValidationError) -> str:
+def mistakes_in(error: ValidationError) -> str:
     """Return every mistake that pydantic found, each with its place in the file."""
     return "; ".join(
-        f"{'.'.join(map(str, one['loc']))}: {one['msg'].lower()}" for one in error.errors()
+        f"{'.'.join(map(str, detail['loc']))}: {detail['msg'].lower()}" for detail in error.errors()
     )
 
 
 def mistake(path: Path, expected: str, seen: str) -> WrongInputError:
-    """Return the error for a file that says what cannot be.
+    """Return the error for a file with a mistake.
 
     Args:
         path: the file.
         expected: what should be in it.
-        seen: what is.
+        seen: what is in it.
     """
     return WrongInputError(
         expected=f"{expected} in {path.name}", seen=seen, next_command=f"edit {path}"

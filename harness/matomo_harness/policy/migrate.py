@@ -1,4 +1,4 @@
-"""A policy file of the release before becomes one of today: the same promises, by new names."""
+"""Migrates a policy file of the previous release: the same promises, by their new names."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +11,8 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.policy import FORMER_TABLES, files
 
 SCHEMA_LINE: Final = "#:schema ./policy.schema.json\n"
-"""By which editors find the schema (Taplo, Even Better TOML)."""
-SAID_BY_NONE: Final[Mapping[str, tuple[str, ...]]] = {
+"""The line by which editors find the schema (Taplo, Even Better TOML)."""
+ALWAYS_CHECKED_BEFORE: Final[Mapping[str, tuple[str, ...]]] = {
     "user_ids": ("no_mail_addresses",),
     "secrets": ("only_in_the_environment",),
     "code": ("from_the_image_alone",),
@@ -22,24 +22,22 @@ SAID_BY_NONE: Final[Mapping[str, tuple[str, ...]]] = {
     "tracking": ("opt_out",),
     "accounts": ("nothing_for_anonymous",),
 }
-"""What the gate of before looked at whatever the file said: it stays promised."""
+"""Keys that the previous gate checked whatever the file said: they stay promised."""
 SET_NOW: Final = ("MATOMO_GENERAL_LOGIN_PASSWORD_RECOVERY_REPLYTO_EMAIL_ADDRESS",)
 """Variables that every deployment of the harness has; only `make up` had them before."""
-OF_THE_MASK: Final = ("PrivacyManager.ipAnonymizerEnabled=", "PrivacyManager.ipAddressMaskLength=")
-"""Options that the gate allows by [masking] now."""
-
-
+MASK_OPTIONS: Final = ("PrivacyManager.ipAnonymizerEnabled=", "PrivacyManager.ipAddressMaskLength=")
+"""Options that the gate now allows by [masking]."""
 MOVED: Final = ("masked_bytes", "user_ids_stored", "second_factor_for_everybody")
-"""Keys of the tables that are no more."""
+"""Keys of the tables that no longer exist."""
 REVERSED: Final = ("user_ids_stored", "from_browser", "version_banners")
-"""Keys that allowed what a key of today promises not to happen."""
+"""Keys that allowed what a current key promises not to happen."""
 
 
 def migrated(path: Path) -> str:
-    """Return what `path` says, as a file of today.
+    """Return the content of `path`, as a file of this release.
 
     Raises:
-        WrongInputError: not TOML, or none of the release before.
+        WrongInputError: it is not TOML, or not a policy of the previous release.
     """
     files.document(path)
     old = tomlkit.parse(path.read_text())
@@ -51,22 +49,22 @@ def migrated(path: Path) -> str:
         )
     _require_tables(path, old)
     new = _moved(old)
-    for name, keys in SAID_BY_NONE.items():
+    for name, keys in ALWAYS_CHECKED_BEFORE.items():
         _table(new, name).update(dict.fromkeys(keys, True))
     return SCHEMA_LINE + tomlkit.dumps(new)
 
 
 def _require_tables(path: Path, document: TOMLDocument) -> None:
-    """Require that what is moved is there as the release before read it.
+    """Require that what is moved has the form that the previous release read.
 
     Raises:
-        WrongInputError: a table is none, a key is unknown, or no boolean where one is reversed.
+        WrongInputError: a table is not one, a key is unknown, or a key to reverse is no boolean.
     """
-    for table in (*FORMER_TABLES, *SAID_BY_NONE, "archiving", "exposure", "settings"):
-        said: Any = document.get(table, {})
-        if not isinstance(said, dict):
-            raise files.mistake(path, f"[{table}] to be a table", repr(said))
-        for key, value in said.items():
+    for table in (*FORMER_TABLES, *ALWAYS_CHECKED_BEFORE, "archiving", "exposure", "settings"):
+        content: Any = document.get(table, {})
+        if not isinstance(content, dict):
+            raise files.mistake(path, f"[{table}] to be a table", repr(content))
+        for key, value in content.items():
             if key in REVERSED and not isinstance(value, bool):
                 raise files.mistake(path, f"[{table}] {key} to be true or false", repr(value))
             if table in FORMER_TABLES and key not in MOVED:
@@ -87,7 +85,7 @@ def _moved(new: TOMLDocument) -> TOMLDocument:
     settings = _table(new, "settings")
     options: Any = settings.get("options")
     for option in list(options or []):
-        if option.startswith(OF_THE_MASK):
+        if option.startswith(MASK_OPTIONS):
             options.remove(option)
     settings["file_of_the_image"] = True
     environment: Any = new.get("environment", {})
@@ -102,7 +100,7 @@ def _moved(new: TOMLDocument) -> TOMLDocument:
 def _move(
     document: TOMLDocument, table: str, key: str, to: str, name: str, *, reverse: bool = False
 ) -> None:
-    """Move a key; one that allowed something promises now that it does not happen."""
+    """Move a key; a reversed one allowed something, and now promises that it does not happen."""
     old: Any = document.get(table, {})
     if key in old:
         value = old[key]

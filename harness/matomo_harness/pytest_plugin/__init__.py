@@ -1,7 +1,8 @@
-"""Installed Matomos as pytest fixtures; pytest finds this by entry point, nothing to import.
+"""Installed Matomos as pytest fixtures, which pytest finds by entry point, without an import.
 
-Which to take, see docs/fixtures.md: `matomo` to look, `fresh_matomo` to change, `dedicated_matomo` for
-environment, volumes and restarts. Without the extra `docker` each of them says that it needs it.
+docs/fixtures.md says which to take: `matomo` to read only, `fresh_matomo` to change,
+`dedicated_matomo` for environment, volumes and restarts. Without the extra `docker` each of them
+says that it needs it.
 """
 
 import re
@@ -88,7 +89,7 @@ class _InstanceUse:
 
     Args:
         watched: the instance and its servers.
-        run: whose containers they are.
+        run: the run that owns the containers.
     """
 
     watched: "WatchedInstance"
@@ -176,12 +177,12 @@ def matomo_golden(matomo_image: "Image", matomo_mariadb_image: "Image") -> "Gold
 
 
 class SharedServers:
-    """The shared servers of a run, started anew after they have gone.
+    """The shared servers of a run, which are started again after they have gone.
 
     Args:
         golden: what their instances begin with.
-        run: whose they are.
-        by_tls: behind a load balancer that ends TLS, with a mail relay.
+        run: the run that owns them.
+        by_tls: whether they are behind a load balancer that ends TLS, with a mail relay.
     """
 
     def __init__(self, golden: "Golden", run: "Run", *, by_tls: bool = False) -> None:
@@ -195,7 +196,7 @@ class SharedServers:
         """Make an instance; where the servers have gone, as after an engine's restart, on new ones.
 
         Raises:
-            UnsupportedEnvironmentError: the servers are there and have no room, or none can be started.
+            UnsupportedEnvironmentError: the servers are there and have no room, or none can start.
         """
         servers = self.servers()
         try:
@@ -208,7 +209,7 @@ class SharedServers:
             return servers, servers.fresh()
 
     def lasting(self, purpose: str) -> "tuple[Servers, Instance]":
-        """Return the instance that this process has for `purpose`; made at first use."""
+        """Return the instance that this process has for `purpose`; it is made at first use."""
         if self._lasting and not self.servers().alive():
             self.forget()
         if purpose not in self._lasting:
@@ -216,12 +217,12 @@ class SharedServers:
         return self.servers(), self._lasting[purpose]
 
     def forget(self) -> None:
-        """Have new servers, and new lasting instances, at the next use."""
+        """Have new servers and new lasting instances started at the next use."""
         self._servers = None
         self._lasting.clear()
 
     def servers(self) -> "Servers":
-        """Return the servers, started at first use."""
+        """Return the servers, which are started at first use."""
         from matomo_harness.runtime.shared import shared_servers, shared_servers_by_tls
 
         if self._servers is None:
@@ -232,7 +233,7 @@ class SharedServers:
 
 @pytest.fixture(scope="session")
 def matomo_servers(matomo_golden: "Golden", pytestconfig: pytest.Config) -> SharedServers:
-    """The web server and the database that `matomo` and `fresh_matomo` share, once a run."""
+    """The web server and the database that `matomo` and `fresh_matomo` share, once for a run."""
     return SharedServers(matomo_golden, run_of(pytestconfig))
 
 
@@ -251,23 +252,23 @@ def fresh_matomo(
     servers, instance = matomo_servers.fresh()
     _watch(request.node, instance, servers.web, servers.database, matomo_servers.run)
     yield instance
-    if not _is_kept(request) and servers.alive():
+    if not _is_left_running(request) and servers.alive():
         servers.drop(instance)
 
 
 @pytest.fixture(scope="session")
 def matomo_servers_by_tls(matomo_golden: "Golden", pytestconfig: pytest.Config) -> SharedServers:
-    """What `matomo_by_tls` shares, once a run."""
+    """The servers that instances of `matomo_by_tls` share, once for a run."""
     return SharedServers(matomo_golden, run_of(pytestconfig), by_tls=True)
 
 
 @dataclass(frozen=True)
 class MatomoByTls:
-    """An installed Matomo behind a load balancer, and what came to its mail relay.
+    """An installed Matomo behind a load balancer, and what its mail relay received.
 
     Args:
         instance: its url is the load balancer's.
-        mailbox: shared with the other tests of a run: ask for addresses that are your test's own.
+        mailbox: shared with the other tests of a run: ask for addresses of your own test.
     """
 
     instance: "Instance"
@@ -277,7 +278,7 @@ class MatomoByTls:
         """Archive everything, as the schedule does; `options` are core:archive's.
 
         Raises:
-            BrokenPromiseError: it failed.
+            BrokenPromiseError: the archiver failed.
         """
         return self.instance.shell.console("core:archive", *options)
 
@@ -288,7 +289,7 @@ def matomo_by_tls(
 ) -> Iterator[MatomoByTls]:
     """An installed Matomo of this test's own, by TLS, in a tenth of a second.
 
-    As `fresh_matomo`; a load balancer that ends TLS is in front of it, and it has a mail relay.
+    Like `fresh_matomo`, with a load balancer that ends TLS in front of it, and with a mail relay.
 
     Raises:
         WrongInputError: the test asks for an environment, which only dedicated_matomo has.
@@ -298,25 +299,25 @@ def matomo_by_tls(
     assert servers.mailbox  # noqa: S101  by_tls
     _watch(request.node, instance, servers.web, servers.database, matomo_servers_by_tls.run)
     yield MatomoByTls(instance, servers.mailbox)
-    if not _is_kept(request) and servers.alive():
+    if not _is_left_running(request) and servers.alive():
         servers.drop(instance)
 
 
 @pytest.fixture
 def matomo(matomo_servers: SharedServers, request: pytest.FixtureRequest) -> Iterator["Instance"]:
-    """An installed Matomo that the tests of a process share: to be looked at, not changed.
+    """An installed Matomo that the tests of a process share, to read and not to change.
 
-    A test that changes it fails, and the next gets it as it was.
+    A test that changes it fails, and the next test gets it as it was.
 
     Raises:
         WrongInputError: the test asks for an environment, which only dedicated_matomo has.
     """
     _refuse_environment(request.node)
-    servers, instance = matomo_servers.lasting("to be looked at")
+    servers, instance = matomo_servers.lasting("to be read")
     _watch(request.node, instance, servers.web, servers.database, matomo_servers.run)
     request.node.stash[_GUARD] = lambda: servers.changes(instance)
     yield instance
-    if _is_kept(request):
+    if _is_left_running(request):
         matomo_servers.forget()
     elif servers.alive() and servers.changes(instance):
         servers.reset(instance)
@@ -326,7 +327,7 @@ def matomo(matomo_servers: SharedServers, request: pytest.FixtureRequest) -> Ite
 def reset_matomo(
     matomo_servers: SharedServers, request: pytest.FixtureRequest
 ) -> Iterator["Instance"]:
-    """An installed Matomo that tests change in turn: taken back after each, in a few milliseconds.
+    """An installed Matomo that tests change in turn, reset after each in a few milliseconds.
 
     Raises:
         WrongInputError: the test asks for an environment, which only dedicated_matomo has.
@@ -335,7 +336,7 @@ def reset_matomo(
     servers, instance = matomo_servers.lasting("to be changed")
     _watch(request.node, instance, servers.web, servers.database, matomo_servers.run)
     yield instance
-    if _is_kept(request):
+    if _is_left_running(request):
         matomo_servers.forget()
     elif servers.alive():
         servers.reset(instance)
@@ -365,7 +366,7 @@ def dedicated_matomo(
         _watch(request.node, started, web, database, this_process())
         yield started
     finally:
-        if not _is_kept(request):
+        if not _is_left_running(request):
             started.stop()
 
 
@@ -373,7 +374,7 @@ def dedicated_matomo(
 def matomo_production(
     matomo_golden: "Golden", request: pytest.FixtureRequest
 ) -> Iterator["FullStack"]:
-    """An installed Matomo in the shape of production, in about four seconds.
+    """An installed Matomo as a full stack, in about four seconds.
 
     Behind a load balancer that ends TLS, with TLS to its database and to a mail relay. The marker
     matomo_environment sets variables of its web container.
@@ -387,7 +388,7 @@ def matomo_production(
         database = stack.mariadb.get_wrapped_container()
         _watch(request.node, stack.instance, web, database, this_process())
         yield stack
-        if _is_kept(request):
+        if _is_left_running(request):
             stack.keep()
 
 
@@ -464,7 +465,7 @@ def pytest_runtest_makereport(
         evidence.write(used.watched, directory)
         report.sections.append(("matomo", f"logs, settings, options: {directory}"))
         if item.config.getoption("--matomo-keep"):
-            report.sections.append(("matomo, kept", _keep(used)))
+            report.sections.append(("matomo, left running", _keep(used)))
     return report
 
 
@@ -475,10 +476,10 @@ def _directory(item: pytest.Item, number: int) -> Path:
     return root / "failures" / (f"{name}-{number + 1}" if number else name)
 
 
-# -- keeping --------------------------------------------------------------------------------------
+# -- instances that stay after a failure ----------------------------------------------------------
 
 
-def _is_kept(request: pytest.FixtureRequest) -> bool:
+def _is_left_running(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--matomo-keep")) and request.node.stash.get(
         _FAILED, False
     )

@@ -1,8 +1,8 @@
 """The gate as pytest items: `pytest policy.toml` has a test for each check.
 
-A policy file is collected where it is named on the command line or in `testpaths`, and never one
-that pytest only meets on its way. All items of a run share one deployment, whatever `-n`: the first
-worker that needs it starts it, and it ends with the run.
+A policy file is collected where it is named on the command line or in `testpaths`, and never
+where pytest merely comes across it. All items of a run share one deployment, whatever `-n` says:
+the first worker that needs it starts it, and it ends with the run.
 """
 
 import re
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matomo_harness.gate.core.runner import Result, Runner
     from matomo_harness.gate.core.verdict import Verdict
     from matomo_harness.policy import Waiver
+    from matomo_harness.runtime.full_stack import FullStack
     from matomo_harness.runtime.golden import Golden
     from matomo_harness.runtime.reaper import Run
     from matomo_harness.settings import RunSettings
@@ -39,11 +40,11 @@ class GateSession:
     """The checks on the deployment that all workers of a run share.
 
     Args:
-        production: the deployment.
-        runner: of this worker; checks that share a step are asked of one worker.
-        run: whose deployment it is.
-        secrets: that no message may tell.
-        waivers: of checks that may fail.
+        stack: the deployment's full stack.
+        runner: this worker's; checks that share a step run in one worker.
+        run: the run that owns the deployment.
+        secrets: those that no message may disclose.
+        waivers: for checks that may fail.
     """
 
     stack: "FullStack"
@@ -53,7 +54,7 @@ class GateSession:
     waivers: tuple["Waiver", ...] = ()
 
     def verdict(self, check: "Check") -> "Verdict":
-        """Run `check`; one that must be alone waits for those that look in other workers."""
+        """Run `check`; one that must run alone waits for the checks of other workers."""
         from matomo_harness.gate.core.verdict import verdict
 
         with self._turn(check):
@@ -64,8 +65,8 @@ class GateSession:
 
         from matomo_harness.gate.core.check import Group
 
-        batches = ReadWriteLock(self.run.file("gate-turns"), is_singleton=False)
-        return batches.write_lock() if check.group is Group.ALONE else batches.read_lock()
+        lock = ReadWriteLock(self.run.file("gate-turns"), is_singleton=False)
+        return lock.write_lock() if check.group is Group.ALONE else lock.read_lock()
 
 
 def gate_on(
@@ -75,9 +76,9 @@ def gate_on(
 
     Args:
         golden: what the deployment starts from.
-        run: it ends with it.
+        run: the deployment ends with it.
         policy_file: what is promised.
-        checks: that this run may ask for.
+        checks: those that this run may ask for.
 
     Raises:
         HarnessError: the policy holds a mistake, or a container does not come up.
@@ -85,21 +86,21 @@ def gate_on(
     from matomo_harness.gate.catalogue import read_policy, waivers_of
     from matomo_harness.gate.core.runner import Runner
     from matomo_harness.runtime import targets
-    from matomo_harness.runtime.shared import shared_production
+    from matomo_harness.runtime.shared import shared_full_stack
 
-    promised, waivers = read_policy(policy_file), waivers_of(policy_file)
-    stack = shared_production(golden, run, "gate")
-    looked_at = targets.of_full_stack(stack, promised)
-    runner = Runner(looked_at, checks)
-    return GateSession(stack, runner, run, tuple(looked_at.secrets), waivers)
+    policy, waivers = read_policy(policy_file), waivers_of(policy_file)
+    stack = shared_full_stack(golden, run, "gate")
+    target = targets.of_full_stack(stack, policy)
+    runner = Runner(target, checks)
+    return GateSession(stack, runner, run, tuple(target.secrets), waivers)
 
 
 def group_of(check: "Check", name: str = "gate") -> list[pytest.MarkDecorator]:
-    """Return the mark by which xdist has the checks of a group run in one worker.
+    """Return the mark that has xdist run the checks of a group in one worker.
 
     Args:
-        check: of the gate.
-        name: of the deployment, where a run has several.
+        check: a check of the gate.
+        name: the deployment's, where a run has several.
     """
     return [pytest.mark.xdist_group(f"{name}-{check.group}")] if check.group else []
 
@@ -111,7 +112,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Have xdist keep groups together where a policy file is named.
 
     Raises:
-        UsageError: xdist is told to do otherwise.
+        UsageError: an option has xdist do otherwise.
     """
     if not _named_policies(config):
         return
@@ -138,7 +139,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "PolicyFil
 def _named_policies(config: pytest.Config) -> set[Path]:
     base = config.invocation_params.dir
     named = (base / re.split("::", argument)[0] for argument in config.args)
-    return {it.resolve() for it in named if it.suffix == SUFFIX and it.is_file()}
+    return {path.resolve() for path in named if path.suffix == SUFFIX and path.is_file()}
 
 
 class PolicyFile(pytest.File):
@@ -165,7 +166,7 @@ class PolicyFile(pytest.File):
 
 
 class BrokenCheckError(Exception):
-    """A promise is broken, or could not be looked at; the text says what was seen."""
+    """A promise is broken, or could not be checked; the text says what was seen."""
 
 
 class CheckItem(pytest.Item):
@@ -183,12 +184,12 @@ class CheckItem(pytest.Item):
         """Run the check on the deployment of this run.
 
         Raises:
-            BrokenCheckError: it is red.
+            BrokenCheckError: the check is red.
         """
         require_passed(_gate_of(self), self.check, self.config)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *_: Any) -> Any:
-        """Return what the check saw; of an error of ours its three parts."""
+        """Return what the check saw, or the three parts of an error of ours."""
         if excinfo.errisinstance((BrokenCheckError, HarnessError)):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
@@ -202,8 +203,8 @@ def require_passed(gate: GateSession, check: "Check", config: pytest.Config) -> 
     """Run `check`; its finding is the message of the failure.
 
     Raises:
-        BrokenCheckError: it is red; its evidence is in the directory that the message names.
-        Skipped: a capability is missing, or nothing is there to tell by.
+        BrokenCheckError: the check is red; the message names the directory with its evidence.
+        Skipped: a capability is missing, or the target has nothing to decide by.
     """
     from matomo_harness.gate.core.check import Status
     from matomo_harness.gate.core.runner import RED
@@ -218,13 +219,13 @@ def require_passed(gate: GateSession, check: "Check", config: pytest.Config) -> 
         pytest.skip(redact(result.seen, gate.secrets))
     if result.status not in RED:
         return
-    said = [check.sentence, f"expected {result.expected}", f"  seen: {result.seen}"]
+    lines = [check.sentence, f"expected {result.expected}", f"  seen: {result.seen}"]
     if result.files:
-        said.append(f"  evidence: {_write(result, gate.secrets, config)}")
-    said += [f"  waiver: {problem}"] if problem else []
-    said.append(f"  remedy: {check.remedy}")
-    said.append(f"  next: matomo-harness explain {check.id}")
-    raise BrokenCheckError(redact("\n".join(said), gate.secrets))
+        lines.append(f"  evidence: {_write(result, gate.secrets, config)}")
+    lines += [f"  waiver: {problem}"] if problem else []
+    lines.append(f"  remedy: {check.remedy}")
+    lines.append(f"  next: matomo-harness explain {check.id}")
+    raise BrokenCheckError(redact("\n".join(lines), gate.secrets))
 
 
 def _write(result: "Result", secrets: Iterable[str], config: pytest.Config) -> Path:
@@ -254,7 +255,7 @@ def _gate_of(item: CheckItem) -> GateSession:
     if item.path not in gates:
         settings: RunSettings = settings_of(item.config)
         image, database = images.deployed_image(settings), images.mariadb_base(settings)
-        asked = [it.check for it in item.session.items if isinstance(it, CheckItem)]
+        checks = [other.check for other in item.session.items if isinstance(other, CheckItem)]
         installed = golden(image, database)
-        gates[item.path] = gate_on(installed, run_of(item.config), item.path, asked)
+        gates[item.path] = gate_on(installed, run_of(item.config), item.path, checks)
     return gates[item.path]

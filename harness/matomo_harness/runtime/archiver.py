@@ -1,7 +1,7 @@
 """The scheduled task: a second, short-lived container that archives and ends.
 
-As EventBridge starts it: the same image, environment and mounts as the web container's, nothing
-else in common.
+It starts as EventBridge starts it: with the image, environment and mounts of the web container, and
+nothing else in common.
 """
 
 import time
@@ -24,8 +24,8 @@ class ArchiverResult:
     """How a run of the archiver ended.
 
     Args:
-        exit_code: 0 where everything is archived.
-        log: both streams.
+        exit_code: 0 if everything is archived.
+        log: output on both streams.
         seconds: from its start to its end.
     """
 
@@ -41,10 +41,10 @@ def started(
     """Start an archiver beside `web`, and remove it at the end.
 
     Args:
-        web: the running web container, whose image, environment and mounts it gets.
-        labels: of the new container.
-        options: of core:archive.
-        name: of the new container; made up by the engine where None.
+        web: the running web container, whose image, environment and mounts the archiver gets.
+        labels: labels of the new container.
+        options: options of core:archive.
+        name: name of the new container; where None, the engine makes one up.
     """
     container = start(web, labels, *options, name=name)
     try:
@@ -80,7 +80,7 @@ def start(
         tmpfs=host.get("Tmpfs") or {},
         network=networks[0],
         labels=dict(labels),
-        # Nobody asks a task that is not behind the load balancer whether it is well.
+        # Nothing checks the health of a task that is not behind the load balancer.
         healthcheck={"test": ["NONE"]},
         **deployment.read().archiver.limits,
     )
@@ -89,7 +89,7 @@ def start(
 
 
 def command() -> tuple[str, ...]:
-    """Return what archives in the image: core:archive as the web server's user."""
+    """Return the image's archive command: core:archive as the web server's user."""
     return deployment.read().archiver.command
 
 
@@ -97,13 +97,13 @@ def ended(container: Container, seconds: float) -> ArchiverResult:
     """Wait for the end of an archiver.
 
     Args:
-        container: a started one.
-        seconds: to wait at most.
+        container: a started archiver.
+        seconds: how long to wait at most.
 
     Raises:
-        BrokenPromiseError: it runs still.
+        BrokenPromiseError: it is still running.
     """
-    begun = time.monotonic()
+    start_time = time.monotonic()
     seconds = seconds_left(seconds)
     try:
         code = int(container.wait(timeout=seconds)["StatusCode"])
@@ -111,19 +111,19 @@ def ended(container: Container, seconds: float) -> ArchiverResult:
         require_time_left()
         raise BrokenPromiseError(
             expected=f"the archiver {container.name} to end within {seconds:.0f} s",
-            seen="it runs still",
+            seen="it is still running",
             next_command=f"docker logs {container.name}",
         ) from error
     log = container.logs().decode(errors="replace")
-    return ArchiverResult(code, log, time.monotonic() - begun)
+    return ArchiverResult(code, log, time.monotonic() - start_time)
 
 
 def archive(web: Container, labels: Mapping[str, str], *options: str) -> ArchiverResult:
-    """Run an archiver beside `web` to its end; the arguments of `started`."""
+    """Run an archiver beside `web` to its end, with the arguments of `started`."""
     with started(web, labels, *options) as container:
         return ended(container, task_seconds())
 
 
 def task_seconds() -> float:
-    """Return how long an archiver may take: until the schedule starts the next."""
+    """Return how long an archiver may take: until the schedule starts the next one."""
     return 3600.0

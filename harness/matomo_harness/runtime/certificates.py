@@ -1,4 +1,4 @@
-"""Certificates of an authority of our own: for the load balancer, the database, the mail relay."""
+"""Certificates of our own authority: for the load balancer, the database and the mail relay."""
 
 import functools
 import os
@@ -18,9 +18,9 @@ class Certificate:
     """A server's certificate and its key, as PEM.
 
     Args:
-        chain: the certificate, then those between it and the authority.
+        chain: the certificate, then the intermediate ones up to the authority.
         key: the private key.
-        authority: file with whoever signed it.
+        authority: file of the authority that signed it.
     """
 
     chain: bytes
@@ -29,10 +29,10 @@ class Certificate:
 
 
 class Authority:
-    """Signs the certificates of one stack; whoever trusts `certificate` trusts them.
+    """Signs the certificates of one stack; clients that trust `certificate` trust them.
 
     Args:
-        file: where its own certificate is written, as PEM: for those who are to trust it.
+        file: the file for its own certificate, as PEM, for clients that are to trust it.
     """
 
     def __init__(self, file: Path) -> None:
@@ -50,7 +50,7 @@ class Authority:
 
         Args:
             names: host names and addresses that it is valid for.
-            expired: it ended yesterday.
+            expired: whether it ended yesterday.
         """
         now = datetime.now(UTC)
         end = now - timedelta(days=1) if expired else None
@@ -62,16 +62,16 @@ class Authority:
 
 @dataclass(frozen=True)
 class KnownAuthority:
-    """An authority of which only the certificate is here: another process signs.
+    """An authority of which we have only the certificate: another process signs.
 
     Args:
-        file: with its certificate.
+        file: the file with its certificate.
     """
 
     file: Path
 
     def issue(self, *_names: str, expired: bool = False) -> Certificate:
-        """Return what is known of a certificate that the other process issued: who signed it."""
+        """Return what we know of a certificate that the other process issued: who signed it."""
         del expired
         return Certificate(b"", b"", self.file)
 
@@ -80,12 +80,12 @@ _one_at_a_time = threading.Lock()
 
 
 def authority(run: Run | None = None) -> Authority:
-    """Return the authority of this process's test stacks; its file ends with the run.
+    """Return the authority of this process's test stacks; its file is removed with the run.
 
     Args:
-        run: whose stacks they are; this process's own by default.
+        run: the run that owns the stacks; this process's own by default.
     """
-    # Two threads that ask first would make two, of which only one is in the file.
+    # Two threads that ask at once would make two authorities, with only one of them in the file.
     with _one_at_a_time:
         return _authority(run or this_process())
 
@@ -99,7 +99,7 @@ def _authority(run: Run) -> Authority:
 def loopback_tls() -> ssl.SSLContext:
     """Return how the harness itself speaks TLS with a server that it started on this machine.
 
-    Unverified: whether a certificate is good is what tests have Matomo decide.
+    It verifies no certificate: in tests, Matomo decides whether one is valid.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

@@ -1,6 +1,6 @@
-"""Matomo's container and its database's, on Testcontainers, and the network between them.
+"""The containers of Matomo and its database, built on Testcontainers, and their network.
 
-Each is a context manager; whatever kills this process, the reaper removes what it made.
+Each is a context manager. However this process is killed, the reaper removes what it made.
 """
 
 import contextlib
@@ -41,9 +41,9 @@ DATABASE_USER: Final = "matomo"
 SCHEMA: Final = "matomo"
 
 DATA_DIRECTORY: Final = "/var/lib/mysql"
-"""Both in memory. The entrypoint copies 9,000 files of code, and ext4 looks for a while at each
-inode that was freed in the last minute: on disk, a container started just after another was
-removed took 6 s to copy, and takes 0.3 s in memory."""
+"""This and the web root are in memory. The entrypoint copies 9,000 files of code, and ext4 is slow
+to reuse an inode that was freed in the last minute: in a container that was started just after
+another was removed, the copy took 6 s on disk, and takes 0.3 s in memory."""
 
 FAST_DATABASE: Final = (
     "--innodb-flush-log-at-trx-commit=0",
@@ -52,13 +52,13 @@ FAST_DATABASE: Final = (
     "--performance-schema=off",
     "--skip-name-resolve",
 )
-"""Durability given up for speed: for tests only, never where a person's data is."""
+"""Options that trade durability for speed: for tests only, never for anybody's real data."""
 
 SMALL_DATABASE: Final = (
     *FAST_DATABASE,
-    # Without TLS: the server makes itself a certificate at each start, 0.2 s.
+    # With TLS the server makes itself a certificate at each start, which takes 0.2 s.
     "--skip-ssl",
-    # Small files and caches: a start copies and fills them, and they count as memory.
+    # Small files and caches, because each start copies and fills them, and they count as memory.
     "--innodb-undo-tablespaces=0",
     "--innodb-log-file-size=8M",
     "--innodb-log-buffer-size=2M",
@@ -69,19 +69,19 @@ SMALL_DATABASE: Final = (
     "--aria-pagecache-buffer-size=4M",
     "--table-open-cache=200",
     "--table-definition-cache=400",
-    # Which tables were written to, for the reset of an instance.
+    # Counts writes to each table, for the reset of an instance.
     "--userstat=1",
 )
-"""For a database that starts installed: quick to start, cheap to keep."""
+"""Options for a database that starts installed: it starts quickly and needs little memory."""
 
 
 @dataclass(frozen=True)
 class Passwords:
-    """Of a test's database.
+    """The passwords of a test's database.
 
     Args:
-        root: may do everything.
-        matomo: of the user that Matomo connects as.
+        root: the password of root, who may do everything.
+        matomo: the password of the user that Matomo connects as.
     """
 
     root: str = field(repr=False)
@@ -89,29 +89,29 @@ class Passwords:
 
     @classmethod
     def new(cls) -> "Passwords":
-        """Make both up, one with every character that shell, SQL, PHP or ini could stumble over."""
+        """Make up both, one with every character that shell, SQL, PHP or ini could misread."""
         return cls(secrets.token_urlsafe(18), secrets.token_urlsafe(12) + """ '"\\$;#""")
 
 
 def network(run: Run | None = None) -> Network:
-    """Return a network of `run`, to be used as a context manager.
+    """Return a network of `run`, to use as a context manager.
 
     Args:
-        run: this process's own by default.
+        run: the run that owns it; this process's own by default.
     """
     return Network(docker_network_kw={"labels": (run or this_process()).labels})
 
 
 class HarnessContainer(DockerContainer):
-    """What all containers share: published ports, on loopback; our label; errors of ours.
+    """The base of all our containers: ports published on loopback, our labels and our errors.
 
     Args:
         image: name and tag.
-        network: what it is in.
-        alias: its name there.
-        run: whose container it is; this process's own by default.
-        files: put into the container before it starts, by path; nothing in a tmpfs.
-        options: further ones of the engine's create call.
+        network: the network that it joins.
+        alias: its name in the network.
+        run: the run that owns the container; this process's own by default.
+        files: files to copy into the container before it starts, by path; none may be in a tmpfs.
+        options: further options of the engine's create call.
     """
 
     port: int
@@ -130,7 +130,7 @@ class HarnessContainer(DockerContainer):
         labels = (run or this_process()).labels
         super().__init__(image, network=network, network_aliases=[alias], labels=labels, **options)
         self.alias = alias
-        # Testcontainers' with_exposed_ports would publish on every interface.
+        # Testcontainers' with_exposed_ports would publish them on every interface.
         ports = (self.port, *self.more_ports)
         self.ports: dict[str, Any] = {f"{port}/tcp": (LOOPBACK, None) for port in ports}
         for path, content in files.items():
@@ -150,40 +150,43 @@ class HarnessContainer(DockerContainer):
         return started
 
     def attach(self, container_id: str) -> None:
-        """Be the container that another process started.
+        """Represent a container that another process started.
+
+        Args:
+            container_id: the engine's id of it.
 
         Raises:
-            NotFound: it is gone.
+            NotFound: the container is gone.
         """
         self._container = engine().containers.get(container_id)
 
     def stop(self, force: bool = True, delete_volume: bool = True) -> None:
-        """Remove it, unless it is gone already."""
+        """Remove the container, unless it is gone already."""
         with contextlib.suppress(NotFound):
             super().stop(force, delete_volume)
 
     @property
     def published_port(self) -> int:
-        """The port on 127.0.0.1 that leads to the container's."""
+        """The port on 127.0.0.1 that leads to the container's main port."""
         return self.published(self.port)
 
     def published(self, port: int) -> int:
         """Return the port on 127.0.0.1 that leads to `port` of the container.
 
-        Not by Testcontainers' get_exposed_port: that waits for a container that has ended.
+        We do not use Testcontainers' get_exposed_port, which waits for a container that has ended.
         """
         container_id = str(self.get_wrapped_container().id)
         return int(self.get_docker_client().port(container_id, port))
 
     @property
     def log(self) -> str:
-        """Everything that the container has said so far."""
+        """Everything that the container has logged so far."""
         output: bytes = self.get_wrapped_container().logs()
         return output.decode(errors="replace")
 
 
 def tls_files(service: Service, certificate: Certificate) -> dict[str, bytes]:
-    """Return what `service` reads of its certificate, by path in its container."""
+    """Return the files of its certificate that `service` reads, by path in its container."""
     contents = {"cert.pem": certificate.chain, "key.pem": certificate.key}
     return {path: contents[name] for path, name in service.files.items() if name in contents}
 
@@ -193,10 +196,10 @@ class EmulatedService(HarnessContainer):
 
     Args:
         service: its description.
-        image: built from its folder.
-        network: of the deployment.
-        certificate: where it ends TLS.
-        run: whose container it is; this process's own by default.
+        image: the image that was built from its folder.
+        network: the network of the deployment.
+        certificate: its certificate, if it terminates TLS.
+        run: the run that owns the container; this process's own by default.
     """
 
     def __init__(
@@ -227,14 +230,14 @@ class MariaDBContainer(HarnessContainer):
 
     Args:
         image: official `mariadb`, the substitute, or a golden one, which has its own passwords.
-        network: where Matomo will look for it.
-        alias: the name under which it will.
-        passwords: of root and of the user matomo; made up by default.
-        run: whose container it is; this process's own by default.
-        arguments: of mariadbd; FAST_DATABASE unless a test is about durability.
-        certificate: with one it takes nobody in without TLS, as RDS does where
+        network: the network in which Matomo looks for it.
+        alias: its name in the network.
+        passwords: passwords of root and of the user matomo; made up by default.
+        run: the run that owns the container; this process's own by default.
+        arguments: arguments of mariadbd; FAST_DATABASE unless a test is about durability.
+        certificate: with one, it refuses connections without TLS, as RDS does where
             `require_secure_transport` is on.
-        memory: of its data, in bytes; half of the machine's by default.
+        memory: size limit of its data, in bytes; half of the machine's memory by default.
     """
 
     port = 3306
@@ -257,8 +260,8 @@ class MariaDBContainer(HarnessContainer):
         self.passwords = passwords or Passwords.new()
         self._certificate = certificate
         if certificate:
-            without = (it for it in arguments if it != "--skip-ssl")
-            arguments = (*without, *described.command[1:])
+            others = (argument for argument in arguments if argument != "--skip-ssl")
+            arguments = (*others, *described.command[1:])
         self.with_envs(
             MARIADB_ROOT_PASSWORD=self.passwords.root,
             MARIADB_DATABASE=SCHEMA,
@@ -272,7 +275,7 @@ class MariaDBContainer(HarnessContainer):
         )
 
     def start(self) -> Self:
-        """Start, wait until it lets Matomo's user in, and have that user speak TLS where it can."""
+        """Start, wait until Matomo's user can connect, and require TLS of it where there is any."""
         super().start()
         if self._certificate:
             self.root.query(f"ALTER USER {DATABASE_USER}@'%' REQUIRE SSL")
@@ -287,34 +290,34 @@ class MariaDBContainer(HarnessContainer):
 
     @property
     def root(self) -> Database:
-        """The same, as somebody who may do everything."""
+        """The same schema, as root sees it."""
         return dataclasses.replace(self.database, user="root", password=self.passwords.root)
 
     def matomo_environment(self) -> dict[str, str]:
-        """Return the variables that lead a Matomo on the same network here."""
+        """Return the variables that make a Matomo on the same network use this database."""
         values = {"DATABASE_PASSWORD": self.passwords.matomo}
-        said = description.read(values).services["matomo"].variables("MATOMO_DATABASE_")
+        variables = description.read(values).services["matomo"].variables("MATOMO_DATABASE_")
         without = () if self._certificate else DATABASE_TLS
-        said["MATOMO_DATABASE_HOST"] = self.alias
-        return {name: value for name, value in said.items() if name not in without}
+        variables["MATOMO_DATABASE_HOST"] = self.alias
+        return {name: value for name, value in variables.items() if name not in without}
 
     def server_environment(self) -> dict[str, str]:
-        """Return the variables that lead a Matomo to this server, to no schema yet.
+        """Return the variables that lead a Matomo to this server, without the name of a schema.
 
-        An image-wide MATOMO_DATABASE_DBNAME would win over each instance's own file.
+        MATOMO_DATABASE_DBNAME in the container would win over each instance's own file.
         """
-        said = self.matomo_environment()
-        del said["MATOMO_DATABASE_DBNAME"]
-        return said
+        variables = self.matomo_environment()
+        del variables["MATOMO_DATABASE_DBNAME"]
+        return variables
 
 
 UNATTENDED: Final = {"healthcheck": {"test": ["NONE"]}}
-"""The engine asks nobody whether it is well: a test does, by MatomoShell.health, when it wants to
-know. Each time costs a page, 0.3 s of a processor."""
+"""The engine runs no health checks: a test calls MatomoShell.health when it wants to know. Each
+health check costs a page, which is 0.3 s of processor time."""
 DATABASE_TLS: Final = ("MATOMO_DATABASE_ENABLE_SSL", "MATOMO_DATABASE_SSL_CA")
-"""Both are needed: without an authority Matomo connects in clear text, and says nothing."""
+"""Both are needed: without an authority Matomo connects in clear text, without any message."""
 OF_EVERY_MATOMO: Final = ("MATOMO_GENERAL_ENABLE_INTERNET_FEATURES",)
-"""Marketplace, update check, licences: nothing in a test calls the world."""
+"""It switches off marketplace, update check and licences: no test calls the outside world."""
 
 
 class WebContainer(HarnessContainer):
@@ -322,13 +325,14 @@ class WebContainer(HarnessContainer):
 
     Args:
         image: the image under test, or a golden one.
-        network: where its database is.
+        network: the network that its database is in.
         environment: MATOMO_* variables; the switch for outbound calls is added.
         alias: its name in the network.
-        run: whose container it is; this process's own by default.
-        arguments: of apache2-foreground.
-        authority: file with whom it trusts: database, mail relay; the public ones where None.
-        options: further ones of the engine's create call.
+        run: the run that owns the container; this process's own by default.
+        arguments: arguments of apache2-foreground.
+        authority: file of the authority that it trusts for database and mail relay; where None,
+            it trusts the public ones.
+        options: further options of the engine's create call.
     """
 
     def __init__(
@@ -348,14 +352,14 @@ class WebContainer(HarnessContainer):
         super().__init__(image, network, alias, run, **{**UNATTENDED, **options})
         self.with_tmpfs_mount(WEB_ROOT, "exec")
         if authority:
-            # Mounted and not copied in: an archiver has the same mounts.
+            # It is mounted and not copied, as an archiver gets the same mounts.
             (trusted,) = described.files
             self.with_volume_mapping(str(authority), trusted, "ro")
             self.with_envs(**described.variables("SSL_CERT_FILE"))
         if arguments:
             self.with_command(["apache2-foreground", *arguments])
         self.with_envs(**{**described.variables(*OF_EVERY_MATOMO), **environment})
-        # Whatever it answers: it may not be installed yet.
+        # Any answer will do, as Matomo may not be installed yet.
         self.waiting_for(AnswerWaitStrategy("the web server", lambda: ask_web(self.web)))
 
     @property
@@ -370,10 +374,10 @@ class WebContainer(HarnessContainer):
 
 
 def wait_for_database(database: Database, container: Container) -> None:
-    """Wait until the server in `container` lets `database`'s user in.
+    """Wait until the user of `database` can connect to the server in `container`.
 
     Raises:
-        UnsupportedEnvironmentError: it stopped, or refused for ANSWER_SECONDS.
+        UnsupportedEnvironmentError: the server stopped, or refused for ANSWER_SECONDS.
     """
     wait_for_answer(container, "the database", lambda: database.query("SELECT 1"))
 

@@ -1,4 +1,4 @@
-"""An installed Matomo in containers of its own: for tests about environment, volumes, restarts."""
+"""An installed Matomo in its own containers: for tests about environment, volumes or restarts."""
 
 import functools
 import secrets
@@ -25,12 +25,12 @@ from matomo_harness.runtime.instance import Instance
 
 @dataclass(frozen=True)
 class ContainerPair:
-    """Matomo and its database, running, nothing installed yet.
+    """A running Matomo and its database, with nothing installed yet.
 
     Args:
         matomo: HTTP (`matomo.web`), console and files (`matomo.shell`).
-        mariadb: the database (`mariadb.database`), empty.
-        superuser: whom to install it for.
+        mariadb: the empty database (`mariadb.database`).
+        superuser: the superuser to install it with.
     """
 
     matomo: WebContainer
@@ -49,7 +49,7 @@ class ContainerPair:
 
 @dataclass(frozen=True, kw_only=True)
 class DedicatedMatomo(Instance):
-    """An instance with its two containers: to be stopped, started, looked into.
+    """An instance with its two containers, which tests may stop, start and inspect.
 
     Args:
         matomo: the web container.
@@ -62,7 +62,7 @@ class DedicatedMatomo(Instance):
     def stop(self) -> None:
         """Remove both containers."""
         with ThreadPoolExecutor() as side_by_side:
-            list(side_by_side.map(lambda it: it.stop(), (self.matomo, self.mariadb)))
+            list(side_by_side.map(lambda container: container.stop(), (self.matomo, self.mariadb)))
 
 
 @contextmanager
@@ -74,10 +74,10 @@ def started(
     Args:
         image: the deployed image.
         database_image: a MariaDB.
-        environment: MATOMO_* variables; they win over those that lead to the database.
+        environment: MATOMO_* variables; they win over those of the database connection.
 
     Raises:
-        HarnessError: one of them did not come up.
+        HarnessError: one of them did not start.
     """
     with network() as own_network, ExitStack() as running:
         mariadb = MariaDBContainer(database_image.reference, own_network)
@@ -95,10 +95,10 @@ def started(
 def pair(
     golden: Golden, environment: Mapping[str, str | None] | None = None
 ) -> Iterator[DedicatedMatomo]:
-    """Start an installed Matomo and its database; the arguments of `start_pair`.
+    """Start an installed Matomo and its database, with the arguments of `start_pair`.
 
     Raises:
-        HarnessError: one of the two did not come up.
+        HarnessError: one of the two did not start.
     """
     started = start_pair(golden, environment)
     try:
@@ -112,15 +112,16 @@ def start_pair(
 ) -> DedicatedMatomo:
     """Start an installed Matomo and its database.
 
-    All pairs of a process share a network, as making one takes a tenth of a second, and know their
-    databases by names that are made up; where the name is in a file, a pair has one of its own.
+    All pairs of a process share a network, because making one takes a tenth of a second, and their
+    databases have made-up names in it. Where a file has the database's name, the pair gets its own
+    network.
 
     Args:
         golden: the images to start from.
-        environment: MATOMO_* variables; they win over the harness's. None: it is not set.
+        environment: MATOMO_* variables; they win over the harness's. One that is None is not set.
 
     Raises:
-        HarnessError: one of the two did not come up.
+        HarnessError: one of the two did not start.
     """
     with ExitStack() as running:
         passwords = golden.installed.passwords
@@ -139,10 +140,10 @@ def start_pair(
             **golden.environment,
             **(environment or {}),
         }
-        there = {name: value for name, value in variables.items() if value is not None}
-        matomo = WebContainer(golden.web.reference, own_network, there)
+        set_variables = {name: value for name, value in variables.items() if value is not None}
+        matomo = WebContainer(golden.web.reference, own_network, set_variables)
         _start(running, mariadb, matomo)
-        running.pop_all()  # both are up: theirs is the caller's to end
+        running.pop_all()  # both run: the caller stops them
     return DedicatedMatomo(
         url=matomo.web.url,
         shell=matomo.shell,

@@ -1,8 +1,8 @@
-"""compose.yml, the one description of what is around the image, read as Compose reads it.
+"""Read compose.yml, the one description of what is around the image, as Compose reads it.
 
-Read here and not by `docker compose config`: whoever has the wheel and an engine need not have
-Compose, and it takes 5 ms and not 200. tests/integration/test_description.py holds the two beside
-each other.
+We do not call `docker compose config`: users of the wheel need an engine but not Compose, and
+reading the file here takes 5 ms instead of 200. tests/integration/test_description.py compares
+the results of both.
 """
 
 import functools
@@ -21,11 +21,11 @@ from matomo_harness.settings import COMPOSE_FILE
 
 VARIABLE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 PORT: Final = re.compile(r"(?:.*:)?(\d+)")
-"""The last of `address:published:target`."""
+"""Finds the last part of `address:published:target`."""
 SERVICES_DIRECTORY: Final = Path(__file__).with_name("services")
-"""A folder for each emulated service: its Dockerfile, and a README that says what it leaves out."""
+"""Has a folder for each emulated service: a Dockerfile, and a README of what it leaves out."""
 TLS_DIRECTORY: Final = "TLS_DIRECTORY"
-"""The variable that says where certificates are; what is mounted from there is put in by tests."""
+"""The variable for the certificates' folder; tests copy in what Compose mounts from there."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class Service:
     """A service of compose.yml.
 
     Args:
-        name: by which the others reach it.
-        image: as a variable or a text says.
-        command: empty where the image's own runs.
+        name: the name by which the other services reach it.
+        image: a reference, or a variable in the form `${NAME}`.
+        command: the command that it runs; empty where it is the image's own.
         environment: its variables.
-        files: paths in the container of what is mounted from the certificates' folder, and the
-            names there: cert.pem, key.pem, authority.pem.
-        volumes: paths in the container, and the volumes that are mounted there.
-        tmpfs: paths in memory.
-        ports: that are published, as the container has them.
-        profiles: without one of these it is not started with the others.
-        keys: of its entry, as they are written.
+        files: what is mounted from the certificates' folder: the name there (cert.pem, key.pem,
+            authority.pem), by path in the container.
+        volumes: the volumes that are mounted, by path in the container.
+        tmpfs: paths that are in memory.
+        ports: the container's ports that are published.
+        profiles: where it has any, it starts with the others only if one of these is chosen.
+        keys: the keys of its entry, as they are written.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Service:
     keys: tuple[str, ...] = ()
 
     def variables(self, *prefixes: str) -> dict[str, str]:
-        """Return the variables whose names begin with one of `prefixes`."""
+        """Return the variables whose names start with one of `prefixes`."""
         return {
             name: value for name, value in self.environment.items() if name.startswith(prefixes)
         }
@@ -69,8 +69,8 @@ class Description:
     """What is around an image.
 
     Args:
-        services: by name, in the file's order.
-        certificate_names: whom the clients of those that end TLS ask for.
+        services: all services by name, in the file's order.
+        certificate_names: the host names that clients use for the services that terminate TLS.
     """
 
     services: Mapping[str, Service]
@@ -78,15 +78,15 @@ class Description:
 
 
 def read(values: Mapping[str, str], path: Path = COMPOSE_FILE) -> Description:
-    """Read the description with `values` in the place of its variables.
+    """Read the description and replace its variables by `values`.
 
     Args:
-        values: by the variables' names, over those of deployment.toml; one that is missing stays
-            `${NAME}`, for whoever does not ask.
-        path: of compose.yml.
+        values: values by the variables' names; they win over those of deployment.toml. A variable
+            without a value stays `${NAME}`, for callers that do not need it.
+        path: where compose.yml is.
 
     Raises:
-        WrongInputError: it cannot be read.
+        WrongInputError: the file cannot be read.
     """
     document = _document(path)
     known = {**deployment.read().variables, **values}
@@ -123,9 +123,9 @@ def _filled(value: Any, values: Mapping[str, str]) -> Any:
         filled = VARIABLE.sub(lambda found: _value(found, values), value)
         return filled.replace("$$", "$")
     if isinstance(value, list):
-        return [_filled(one, values) for one in value]
+        return [_filled(item, values) for item in value]
     if isinstance(value, dict):
-        return {key: _filled(one, values) for key, one in value.items()}
+        return {key: _filled(item, values) for key, item in value.items()}
     return value
 
 
@@ -136,58 +136,58 @@ def _value(found: re.Match[str], values: Mapping[str, str]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return a scalar as Compose hands it on."""
+    """Return a scalar as Compose passes it on."""
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
 
 
-def _variables(said: Any) -> dict[str, str]:
-    if isinstance(said, list):
-        pairs = (str(one).partition("=") for one in said)
+def _variables(entry: Any) -> dict[str, str]:
+    if isinstance(entry, list):
+        pairs = (str(pair).partition("=") for pair in entry)
         return {name: value for name, _, value in pairs}
-    return {name: _text(value) for name, value in (said or {}).items()}
+    return {name: _text(value) for name, value in (entry or {}).items()}
 
 
-def _service(name: str, said: Mapping[str, Any]) -> Service:
-    command = said.get("command") or []
-    mounts = list(_mounts(said.get("volumes", [])))
+def _service(name: str, entry: Mapping[str, Any]) -> Service:
+    command = entry.get("command") or []
+    mounts = list(_mounts(entry.get("volumes", [])))
     certificates = f"${{{TLS_DIRECTORY}}}/"
     return Service(
         name=name,
-        image=str(said["image"]),
+        image=str(entry["image"]),
         command=tuple(shlex.split(command) if isinstance(command, str) else map(str, command)),
-        environment=_variables(said.get("environment")),
+        environment=_variables(entry.get("environment")),
         files={
             target: source.removeprefix(certificates)
             for source, target in mounts
             if source.startswith(certificates)
         },
         volumes={target: source for source, target in mounts if re.fullmatch(r"\w[\w-]*", source)},
-        tmpfs=tuple(str(one).partition(":")[0] for one in _list(said.get("tmpfs"))),
-        ports=tuple(_port(one) for one in said.get("ports", [])),
-        profiles=tuple(said.get("profiles", ())),
-        keys=tuple(said),
+        tmpfs=tuple(str(path).partition(":")[0] for path in _list(entry.get("tmpfs"))),
+        ports=tuple(_port(port) for port in entry.get("ports", [])),
+        profiles=tuple(entry.get("profiles", ())),
+        keys=tuple(entry),
     )
 
 
-def _list(said: Any) -> list[Any]:
-    return said if isinstance(said, list) else [said] if said else []
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value else []
 
 
-def _mounts(said: list[Any]) -> Iterator[tuple[str, str]]:
-    for one in said:
-        if isinstance(one, dict):
-            yield str(one["source"]), str(one["target"])
+def _mounts(volumes: list[Any]) -> Iterator[tuple[str, str]]:
+    for volume in volumes:
+        if isinstance(volume, dict):
+            yield str(volume["source"]), str(volume["target"])
         else:
-            source, target, *_ = str(one).split(":")
+            source, target, *_ = str(volume).split(":")
             yield source, target
 
 
-def _port(said: Any) -> int:
-    if isinstance(said, dict):
-        return int(said["target"])
-    found = PORT.fullmatch(str(said).removesuffix("/tcp"))
+def _port(entry: Any) -> int:
+    if isinstance(entry, dict):
+        return int(entry["target"])
+    found = PORT.fullmatch(str(entry).removesuffix("/tcp"))
     if not found:
-        raise ValueError(f"a port that is no single one: {said}")
+        raise ValueError(f"a port that is not a single one: {entry}")
     return int(found[1])
 
 
@@ -195,29 +195,29 @@ SUPPORTED: Final = (
     *("image", "labels", "command", "environment", "volumes", "tmpfs", "ports", "profiles"),
     *("depends_on", "mem_limit", "memswap_limit", "cpus", "stop_grace_period", "restart"),
 )
-"""Keys of an entry that tests start as Compose does, or that make no difference to them."""
+"""Keys of an entry that tests treat as Compose does, or that make no difference to them."""
 
 
 def require_supported(service: Service) -> None:
-    """Require that tests start `service` as its entry says.
+    """Require that tests can start `service` as its entry says.
 
     Raises:
-        WrongInputError: its entry has a key, or a volume, that they would pass over.
+        WrongInputError: its entry has a key or a volume that tests would ignore.
     """
     others = [key for key in service.keys if key not in SUPPORTED]
     others += [f"volumes: {name}" for name in service.volumes.values()]
     if others:
         raise WrongInputError(
-            expected=f"the entry of {service.name} in compose.yml to say what tests can start too",
+            expected=f"the entry of {service.name} in compose.yml to have only what tests support",
             seen=", ".join(others),
-            next_command="have its Dockerfile say it, or give it code in runtime/ (WITH_CODE)",
+            next_command="put it into its Dockerfile, or give it code in runtime/ (WITH_CODE)",
         )
 
 
 def emulated(service: Service) -> str | None:
     """Return the folder below runtime/services that the image of `service` is built from.
 
-    None where it is not ours: the deployed image, or the database's.
+    It is None for an image that is not built there: the deployed image, or the database's.
     """
     found = VARIABLE.fullmatch(service.image)
     name = found[1].removesuffix("_IMAGE").lower().replace("_", "-") if found else ""
@@ -225,10 +225,10 @@ def emulated(service: Service) -> str | None:
 
 
 def image_variable(name: str) -> str:
-    """Return the variable that says which image the emulated service `name` has."""
+    """Return the variable that names the image of the emulated service `name`."""
     return f"{name.upper().replace('-', '_')}_IMAGE"
 
 
 def variables(path: Path = COMPOSE_FILE) -> list[str]:
-    """Return the names of all variables that the description asks for."""
+    """Return the names of all variables that the description uses."""
     return sorted({found[1] for found in VARIABLE.finditer(path.read_text())})

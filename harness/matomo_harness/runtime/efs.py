@@ -1,4 +1,4 @@
-"""The file system that outlives the tasks: EFS behind an access point, as volumes."""
+"""The file system that outlives the tasks: volumes that act as EFS behind an access point."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,23 +16,23 @@ EFS_DIRECTORIES: Final = {
     **{part: f"{WEB_ROOT}/{part}" for part in ("config", "misc", "js")},
     "backup": "/mnt/efs",
 }
-"""What is mounted where; the rest of the web root ends with the task."""
+"""The path of each mount; the rest of the web root ends with the task."""
 FOREIGN_UID: Final = 1000
-"""The access point's POSIX user, whom no image knows."""
+"""The access point's POSIX user, which no image knows."""
 
 
 @dataclass
 class Efs:
-    """Empty mounts that belong to a foreign uid; removed at the end of the context.
+    """Empty volumes that belong to a foreign uid; they are removed at the end of the context.
 
-    An access point lets every client act as its own user: whoever mounts it may write, and every
-    file is that user's. Here whoever mounts it may write by the mode.
+    An access point lets every client act as its own POSIX user: any client may write, and that user
+    owns every file. Here any client may write because of the directories' mode.
 
     Args:
-        image: with a shell and chown, to prepare it.
-        mode: of each; 0755 for an access point that maps nobody.
-        uid: whose they are.
-        run: whose volumes they are; this process's own by default.
+        image: an image with a shell and chown, to prepare the volumes with.
+        mode: mode of each directory; 0755 for an access point that maps no user.
+        uid: owner of each directory.
+        run: the run that owns the volumes; this process's own by default.
     """
 
     image: str
@@ -55,19 +55,19 @@ class Efs:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Remove them."""
+        """Remove the volumes."""
         for name in self.volumes.values():
             engine().volumes.get(name).remove(force=True)
 
     def mounts(self, places: Mapping[str, str] = EFS_DIRECTORIES) -> list[Mount]:
-        """Return what a task mounts: without the copy of the image's files that a volume gets."""
+        """Return a task's mounts, without the copy of the image's files that a new volume gets."""
         return [
             Mount(path, self.volumes[place], type="volume", no_copy=True)
             for place, path in places.items()
         ]
 
     def shell(self, script: str) -> str:
-        """Run `script` as root, where config, misc, js and backup are, and return its output.
+        """Run `script` as root in the folder of config, misc, js and backup; return its output.
 
         Raises:
             UnsupportedEnvironmentError: it exits non-zero.
@@ -86,7 +86,7 @@ class Efs:
             code = container.wait()["StatusCode"]
             output = container.logs().decode(errors="replace")
         finally:
-            # With the volume that the image has on its web root: it bears no label to be found by.
+            # The image's own volume on its web root goes too: it has no label to find it by.
             container.remove(force=True, v=True)
         if code != 0:
             raise UnsupportedEnvironmentError(

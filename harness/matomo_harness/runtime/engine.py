@@ -1,4 +1,4 @@
-"""The container engine: reaching it, and saying plainly why it cannot be reached."""
+"""Connect to the container engine, and say plainly why it cannot be reached."""
 
 import contextlib
 import functools
@@ -21,18 +21,19 @@ PING_SECONDS: Final = 10
 
 
 class EngineSilentError(UnsupportedEnvironmentError):
-    """No engine answers at the address; it may not be installed or not be running."""
+    """No engine answers at the address: it may not be installed, or not be running."""
 
 
 def connect(address: str | None = None) -> docker.DockerClient:
-    """Return a client of the engine that answers.
+    """Return a client of the engine, once it has answered.
 
     Args:
-        address: DOCKER_HOST by default, else the current Docker context's, else the platform's.
+        address: the engine's address; by default DOCKER_HOST, else that of the current Docker
+            context, else the platform's.
 
     Raises:
         EngineSilentError: nothing answers.
-        UnsupportedEnvironmentError: an engine is there and this user may not talk to it.
+        UnsupportedEnvironmentError: there is an engine, and this user may not talk to it.
     """
     host = address or get_docker_host()
     try:
@@ -40,20 +41,20 @@ def connect(address: str | None = None) -> docker.DockerClient:
         client.ping()
     except (DockerException, requests.RequestException, OSError) as error:
         raise _unreachable(host or "the default socket", error) from error
-    # Builds and commits are silent for minutes; the short limit was for the first answer only.
+    # Builds and commits are silent for minutes; the short time limit was for the first answer only.
     client.api.timeout = 600
     return client
 
 
 @functools.cache
 def engine() -> docker.DockerClient:
-    """Return this process's one client (see `connect`)."""
+    """Return the one client of this process (see `connect`)."""
     return connect()
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command in a container said, and how it ended.
+    """The output of a command in a container, and how it ended.
 
     Args:
         code: its exit code.
@@ -67,9 +68,9 @@ class CommandResult:
 
 
 EXECUTE_SECONDS: Final = 600.0
-"""For one command, unless the caller says otherwise."""
+"""Time limit of a command, unless the caller gives another."""
 MARK: Final = "HARNESS_COMMAND"
-"""A variable of each command and of all that it starts, by which they are found to be ended."""
+"""Variable in the environment of each command and its children, to find and kill them by."""
 
 
 def execute(
@@ -79,22 +80,22 @@ def execute(
     *,
     seconds: float = EXECUTE_SECONDS,
 ) -> CommandResult:
-    """Run `command` in `container` to its end, or until its time is over: then it is killed.
+    """Run `command` in `container` to its end, or kill it when its time is over.
 
-    Not by docker-py's `exec_run`: that asks for the bare socket and loses what the engine has sent
-    together with the head of its answer, so that output is missing or "10 is not a valid stream"
-    (docker-py issues 2255 and 3160). Without the request for an upgrade the same bytes are the
-    body of a plain answer.
+    We do not use docker-py's `exec_run`: it asks for the bare socket and loses what the engine has
+    sent together with the head of its answer, so that output is missing or "10 is not a valid
+    stream" (docker-py issues 2255 and 3160). Without the request for an upgrade, the same bytes
+    are the body of a plain answer.
 
     Args:
-        container: a running one.
+        container: a running container.
         command: program and arguments.
-        user: whom it runs as; the image's user by default.
-        seconds: that it may take; less where a limit for all of the work is over before.
+        user: the user that it runs as; the image's user by default.
+        seconds: how long it may take; less where the time limit of the whole work ends earlier.
 
     Raises:
         APIError: the container is not running.
-        UnsupportedEnvironmentError: it ended meanwhile.
+        UnsupportedEnvironmentError: the container ended meanwhile.
         TimeLimitError: the command was killed.
     """
     left = seconds_left(seconds)
@@ -113,7 +114,7 @@ def execute(
     timer.daemon = True
     timer.start()
     try:
-        # Its own limit is for an engine that has gone silent: the kill ends the answer.
+        # This time limit is for an engine that has gone silent: the kill ends the answer.
         answer = api.post(
             start, json={"Detach": False, "Tty": False}, timeout=left + ENGINE_SECONDS
         )
@@ -126,22 +127,22 @@ def execute(
         require_time_left()
         raise TimeLimitError(
             expected=f"`{' '.join(command)[:100]}` to end within {left:.0f} s in {container.name}",
-            seen="it was still at work, and was killed",
+            seen="it was still running, and was killed",
             next_command=f"docker logs {container.name}",
         )
     streams = {_OUT: b"", _ERR: b""}
     at, content = 0, answer.content
-    while len(content) - at >= _FRAME.size:  # a container that dies may leave a part of one
+    while len(content) - at >= _FRAME.size:  # a container that dies may leave part of one
         stream, length = _FRAME.unpack_from(content, at)
         at += _FRAME.size + length
         streams[stream] += content[at - length : at]
-    out, err = (said.decode(errors="replace") for said in streams.values())
+    out, err = (output.decode(errors="replace") for output in streams.values())
     try:
         return CommandResult(api.exec_inspect(made)["ExitCode"], out, err)
     except NotFound as error:  # the engine forgets the commands of a container that has ended
         raise UnsupportedEnvironmentError(
             expected=f"{container.name} to run until `{' '.join(command)[:100]}` ends",
-            seen="it ended before",
+            seen="the container ended first",
             next_command=f"docker logs {container.name}",
         ) from error
 
@@ -156,21 +157,22 @@ for found in $(grep -lsa "$1" /proc/[0-9]*/environ); do
     done
 done 2>/dev/null
 """
-"""Kills the session of a process whose environment has a mark: the engine begins one for each
-command. By the command's own user: not even root may read the environment of another's process
-without a capability that containers do not have (ptrace), but may kill all of a session."""
+"""Kills the session of each process whose environment has a mark: the engine starts a session for
+each command. It runs as the command's own user, because not even root may read the environment of
+another user's process without a capability that containers do not have (ptrace). It may kill such
+processes though, and so kills all of a session."""
 
 
 def _kill(container: Container, mark: str, user: str) -> None:
-    """Kill the command with this mark, and what it has started."""
-    with contextlib.suppress(DockerException):  # the container is gone, and its processes with it
+    """Kill the command with this mark, and all that it has started."""
+    with contextlib.suppress(DockerException):  # the container is gone, with its processes
         container.exec_run(["sh", "-c", KILL, "sh", f"{MARK}={mark}"], user=user)
 
 
 ENGINE_SECONDS: Final = 30.0
-"""For an answer of the engine's own, once nothing is left to wait for."""
+"""How long the engine itself may take to answer once the command has ended."""
 _FRAME: Final = struct.Struct(">BxxxL")
-"""Stream and length, before each part of an output (Engine API, "Stream format")."""
+"""Stream and length, ahead of each part of an output (Engine API, "Stream format")."""
 _OUT: Final = 1
 _ERR: Final = 2
 

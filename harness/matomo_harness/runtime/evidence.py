@@ -1,4 +1,4 @@
-"""What a failed test leaves to read, and the errors that a test left in the servers' logs."""
+"""Evidence of a failed test in files, and the errors that a test left in the servers' logs."""
 
 import json
 import re
@@ -40,7 +40,7 @@ $provider = \Piwik\Application\Kernel\GlobalSettingsProvider::class;
 $settings = $environment->getContainer()->get($provider);
 echo json_encode($settings->getIniFileChain()->getAll(), JSON_PRETTY_PRINT);
 """
-"""Prints the merged configuration as Matomo sees it, the environment's part included."""
+"""Prints the merged configuration as Matomo sees it, including what the environment sets."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class WatchedInstance:
         instance: the instance.
         web: the container of its web server.
         database: the container of its database.
-        mark: stands in the web server's log where the test began.
+        mark: text of a line in the web server's log, where the test began.
         since: when the test began, in seconds since 1970.
     """
 
@@ -75,38 +75,39 @@ class WatchedInstance:
         ]
 
     def database_log(self) -> list[str]:
-        """Return what the database has logged since the test began, for whomever."""
+        """Return what the database has logged since the test began, for any instance."""
         return _log(self.database, since=self.since)
 
     def unexpected(self, expected: Iterable[re.Pattern[str]] = ()) -> list[str]:
-        """Return the errors of both logs that no pattern of `expected` finds."""
+        """Return the errors of both logs that no pattern of `expected` matches."""
         found = [f"web: {line}" for line in self.web_log() if WEB_ERRORS.search(line)]
-        found += [f"database: {it}" for it in self.database_log() if DATABASE_ERRORS.search(it)]
+        database_errors = filter(DATABASE_ERRORS.search, self.database_log())
+        found += [f"database: {line}" for line in database_errors]
         patterns = list(expected)
-        return [line for line in found if not any(it.search(line) for it in patterns)]
+        return [line for line in found if not any(pattern.search(line) for pattern in patterns)]
 
 
 MARK: Final = "harness-mark-"
 
 
 def watch(instance: Instance, web: Container, database: Container) -> WatchedInstance:
-    """Begin to watch `instance`, whose servers are in these containers."""
+    """Start to watch `instance`, whose servers run in these containers."""
     since = time.time()
     return WatchedInstance(instance, web, database, _leave_mark(instance), since)
 
 
 def _leave_mark(instance: Instance) -> str:
-    """Make a line of our own in the web server's log; empty where nothing answers."""
+    """Write a mark into the web server's log and return it; empty where nothing answers."""
     mark = MARK + secrets.token_hex(8)
     try:
-        # Of what is no page of Matomo's the log has no query: the mark is the path.
+        # The log has no query of an address that is not a page of Matomo's: the mark is the path.
         Web(instance.url).get(path=mark)
     except HarnessError:
         return ""
     return mark
 
 
-# The line is written once the answer is out, and the engine takes its time to pass it on.
+# The line is written after the answer is sent, and the engine passes it on with a delay.
 @retry(
     retry=retry_if_result(lambda lines: not lines),
     wait=wait_fixed(0.005),
@@ -130,7 +131,7 @@ def _log(container: Container, *, since: float | None = None) -> list[str]:
 
 
 def write(watched: WatchedInstance, directory: Path) -> None:
-    """Write what explains a failure into `directory`, without a secret in it."""
+    """Write files that explain a failure into `directory`, without any secret."""
     directory.mkdir(parents=True, exist_ok=True)
     texts: dict[str, Callable[[], str]] = {
         "web.log": lambda: "\n".join(watched.web_log()),
@@ -142,10 +143,10 @@ def write(watched: WatchedInstance, directory: Path) -> None:
     known = _secrets(watched.instance)
     for name, text in texts.items():
         try:
-            said = text()
+            content = text()
         except (HarnessError, DockerException, pymysql.Error, ValueError) as error:
-            said = f"could not be had: {error}"  # the failure may be just that
-        (directory / name).write_text(redact(said, known) + "\n")
+            content = f"could not be had: {error}"  # this may be the failure itself
+        (directory / name).write_text(redact(content, known) + "\n")
 
 
 def effective_settings(instance: Instance) -> str:
@@ -160,12 +161,8 @@ def effective_settings(instance: Instance) -> str:
 
 
 def _secrets(instance: Instance) -> list[str]:
-    account = instance.account
-    return [
-        it
-        for it in (account.password, account.secret, instance.token, instance.database.password)
-        if it
-    ]
+    account, database = instance.account, instance.database
+    return list(filter(None, (account.password, account.secret, instance.token, database.password)))
 
 
 def _options(instance: Instance) -> str:

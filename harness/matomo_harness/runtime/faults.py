@@ -1,7 +1,7 @@
-"""Faults that production has, for a while: each is a context manager that heals at its end.
+"""Temporary faults as production has them: each is a context manager that heals at its end.
 
-Built on the engine (network, cgroups, signals) and on libfaketime. A container that was cut off,
-killed or skewed comes back with other published ports, where the engine chose them.
+They use the engine (network, cgroups, signals) and libfaketime. A container that was cut off,
+killed or skewed comes back with other published ports if the engine chose them.
 """
 
 import io
@@ -22,12 +22,12 @@ LARGEST_DISK: Final = 2**30
 CLOCK_LIBRARY: Final = "/clock/libfaketime.so.1"
 PRELOAD: Final = "/etc/ld.so.preload"
 SKEW: Final = "/etc/faketimerc"
-"""Read by libfaketime where no environment variable says more (its README, "Advanced time")."""
+"""libfaketime reads it where no environment variable overrides it (its README, "Advanced time")."""
 
 
 @contextmanager
 def cut(container: Container) -> Iterator[None]:
-    """Take `container` off its networks: its name is not found, open connections are dead."""
+    """Take `container` off its networks: its name is not found and open connections are dead."""
     container.reload()
     joined: dict[str, Any] = dict(container.attrs["NetworkSettings"]["Networks"])
     client = engine()
@@ -37,17 +37,18 @@ def cut(container: Container) -> Iterator[None]:
         yield
     finally:
         for name, endpoint in joined.items():
-            aliases = [it for it in endpoint["Aliases"] or [] if it != container.short_id]
+            names = endpoint["Aliases"] or []
+            aliases = [alias for alias in names if alias != container.short_id]
             client.networks.get(name).connect(container, aliases=aliases)
 
 
 @contextmanager
 def slow(container: Container, cpus: float = 0.05) -> Iterator[None]:
-    """Leave `container` a fraction of a processor, as a burst instance without credits has it.
+    """Leave `container` a fraction of a processor, like a burst instance without credits.
 
     Args:
-        container: a running one.
-        cpus: processors that it may use, 0.01 at least.
+        container: a running container.
+        cpus: number of processors that it may use, 0.01 at least.
     """
     container.reload()
     before = container.attrs["HostConfig"]["NanoCpus"] / 1e9 or float(engine().info()["NCPU"])
@@ -60,7 +61,7 @@ def slow(container: Container, cpus: float = 0.05) -> Iterator[None]:
 
 @contextmanager
 def kill(container: Container) -> Iterator[None]:
-    """Kill all that runs in `container`, as a host that fails; started again at the end."""
+    """Kill all that runs in `container`, as a failing host does; start it again at the end."""
     container.kill()
     container.wait()
     try:
@@ -71,26 +72,26 @@ def kill(container: Container) -> Iterator[None]:
 
 @contextmanager
 def full_disk(container: Container, path: str) -> Iterator[None]:
-    """Fill the file system at `path`, to its last byte.
+    """Fill the file system at `path` to its last byte.
 
     Args:
-        container: a running one.
+        container: a running container.
         path: a directory in it that is in memory: any other would fill this machine's disk.
 
     Raises:
-        WrongInputError: `path` is no tmpfs, or one that could fill this machine's memory.
+        WrongInputError: `path` is not a tmpfs, or is one that could fill this machine's memory.
     """
     kind, _, size = _run(container, ["stat", "-f", "-c", "%T %S*%b", path]).partition(" ")
     block, _, blocks = size.partition("*")
     if kind != "tmpfs" or int(block) * int(blocks) > LARGEST_DISK:
         raise WrongInputError(
             expected=f"{path} in {container.name} to be in memory, of 1 GiB at most",
-            seen=f"{path} is none: to fill it could fill this machine",
+            seen=f"{path} is not: filling it could fill this machine",
             next_command="name a small tmpfs: docker exec CONTAINER df -t tmpfs",
         )
     file = f"{path}/{BALLAST}"
     _run(container, ["dd", "if=/dev/zero", f"of={file}", "bs=1M"])
-    # What is left of the last megabyte.
+    # This takes what is left of the last megabyte.
     _run(container, ["dd", "if=/dev/zero", f"of={file}.rest", "bs=1k"])
     try:
         yield
@@ -99,23 +100,23 @@ def full_disk(container: Container, path: str) -> Iterator[None]:
 
 
 RESTART_SECONDS: Final = 1
-"""That a container gets to end by itself: its clock is the fault, not how it ends."""
+"""How long a container may take to stop by itself: the fault is its clock, not how it ends."""
 
 
 @contextmanager
 def clock_skew(container: Container, seconds: int) -> Iterator[None]:
-    """Have the clock of `container` be wrong; it is started anew for that, and again at the end.
+    """Make the clock of `container` wrong; the container restarts for that, and at the end.
 
     What it has in memory (a tmpfs) is lost both times.
 
     Args:
-        container: a running one, on a C library like Debian's.
-        seconds: how much its clock is ahead; behind where negative.
+        container: a running container whose C library is like Debian's.
+        seconds: how far its clock is ahead; a negative value means behind.
     """
     files = {
         CLOCK_LIBRARY: images.file_in(images.service_image("clock").reference, CLOCK_LIBRARY),
         SKEW: f"{seconds:+d}\n".encode(),
-        # Last: from here on every program that starts loads the library.
+        # This must be last: from here on every program that starts loads the library.
         PRELOAD: f"{CLOCK_LIBRARY}\n".encode(),
     }
     container.put_archive("/", _tar(files))
@@ -128,7 +129,7 @@ def clock_skew(container: Container, seconds: int) -> Iterator[None]:
 
 
 def _limit(container: Container, cpus: float) -> None:
-    # docker-py's update knows no NanoCpus, and the engine takes nothing else once they are set.
+    # docker-py's update has no NanoCpus, and the engine accepts nothing else once they are set.
     process.run(["docker", "update", "--cpus", f"{cpus:.2f}", str(container.id)])
 
 

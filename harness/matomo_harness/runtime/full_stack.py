@@ -1,8 +1,8 @@
-"""The shape of production on one machine: docs/production-shape.md maps its parts.
+"""The full stack, shaped like production, on one machine; docs/production-shape.md maps its parts.
 
-A browser comes by TLS to the load balancer, that by plain HTTP to Matomo, that by TLS to its
-database and, with STARTTLS and a password, to the mail relay; config/, misc/ and js/ are on EFS;
-an archiver is a second container. Starts installed, from golden images.
+A browser reaches the load balancer by TLS, and the load balancer reaches Matomo by plain HTTP.
+Matomo reaches its database by TLS and the mail relay with STARTTLS and a password. config/, misc/
+and js/ are on EFS; an archiver is a second container. Matomo starts installed, from golden images.
 """
 
 import warnings
@@ -39,37 +39,37 @@ from matomo_harness.runtime.reaper import Run, this_process
 from matomo_harness.runtime.shell import wait_for_web
 
 SALT: Final = "MATOMO_GENERAL_SALT"
-"""Of the installation that a deployment starts from, and not of the description."""
+"""The salt is that of the installation in the golden images, not that of the description."""
 WITH_CODE: Final = ("db", "mail", "efs", "matomo", "archiver", "load-balancer")
-"""Services that have code here; the file system is efs.py, and any other is an EmulatedService."""
+"""Services with code of their own; the file system is efs.py. All others are EmulatedServices."""
 PHP_AS_IN_THE_IMAGE: Final = {"HARNESS_PHP": "as-in-the-image"}
-"""The web server runs without the settings of golden_image/php.ini (start-matomo)."""
+"""Makes the web server run without the settings of golden_image/php.ini (start-matomo)."""
 ALL_NAMES: Final = description.read({}).certificate_names
-"""Of the one certificate that all servers here have."""
+"""Names in the one certificate that all servers here have."""
 
 
 def behind_tls() -> dict[str, str]:
-    """Return what a Matomo is told that is behind a load balancer which ends TLS, and mails."""
-    said = description.read({}).services["matomo"].variables("MATOMO_GENERAL_")
-    return {name: value for name, value in said.items() if name != SALT}
+    """Return the variables of a Matomo that sends mail, behind a load balancer that ends TLS."""
+    variables = description.read({}).services["matomo"].variables("MATOMO_GENERAL_")
+    return {name: value for name, value in variables.items() if name != SALT}
 
 
 class FullStack:
-    """All services and a Matomo, installed; a context manager.
+    """An installed Matomo with all services around it; a context manager.
 
     Args:
         golden: the images to start from.
-        image: for the web container; the golden one by default, which starts installed and warm.
-            A deployed one starts as on its first day, on what is on `efs`.
-        environment: MATOMO_* variables; they win over the harness's. None: it is not set.
-        efs: what is mounted on config, misc and js; by default they end with the web container.
-        certificate: the database's.
-        trusted: whom Matomo trusts; the authority that signed everything here by default.
-        database_memory: of the database's data, in bytes.
-        run: whose containers they are; this process's own by default.
-        is_changed: somebody changes it while it runs, a fault or a mutant. Where nobody does, as
-            under the gate, the web task gets all of the processor, and PHP looks at its files as
-            seldom as in the image.
+        image: image of the web container; by default the golden one, which starts installed and
+            warm. A deployed one starts as on its first day, with what is on `efs`.
+        environment: MATOMO_* variables; they win over the harness's. One that is None is not set.
+        efs: volumes to mount on config, misc and js; by default these end with the web container.
+        certificate: the database's certificate.
+        trusted: authority that Matomo trusts; by default the one that signed everything here.
+        database_memory: size limit of the database's data, in bytes.
+        run: the run that owns the containers; this process's own by default.
+        is_changed: whether a fault or a mutant changes it while it runs. If not, as under the gate,
+            the web task gets all of the processor, and PHP checks its files for changes as seldom
+            as in the image.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class FullStack:
         """Start everything, side by side."""
         with self._running as running:
             self._describe(running.enter_context(network(self._run)))
-            # By its name, as it may be another one by then.
+            # The attribute is read at the end, when it may be another container.
             running.callback(lambda: self.matomo.stop())
             with ThreadPoolExecutor() as side_by_side:
                 task = side_by_side.submit(self.matomo.start)
@@ -113,7 +113,7 @@ class FullStack:
         return self
 
     def _describe(self, own_network: Network) -> None:
-        """Say what the containers are, without starting one."""
+        """Set up the containers without starting any."""
         certificate = self._signer.issue(*ALL_NAMES)
         self.network = own_network
         self.mariadb = MariaDBContainer(
@@ -144,16 +144,19 @@ class FullStack:
         }
         self.matomo = self.task()
 
-    # -- one deployment for several processes ------------------------------------------------------
+    # -- one full stack for several processes ------------------------------------------------------
 
     @property
     def whereabouts(self) -> dict[str, str]:
-        """What another process of the run needs to `attach`; a password is among it."""
+        """What another process of the run needs to `attach`, including a password."""
         return {
             "network": str(self.network.name),
             "authority": str(self._signer.file),
             "mail password": self.mail.password,
-            **{name: str(it.get_wrapped_container().id) for name, it in self._services.items()},
+            **{
+                name: str(service.get_wrapped_container().id)
+                for name, service in self._services.items()
+            },
         }
 
     @property
@@ -168,15 +171,15 @@ class FullStack:
 
     @classmethod
     def attach(cls, golden: Golden, run: Run, whereabouts: Mapping[str, str]) -> Self:
-        """Return the deployment that another process of `run` started.
+        """Return the full stack that another process of `run` started.
 
         Args:
-            golden: what it was started from.
-            run: whose containers they are.
-            whereabouts: of the deployment.
+            golden: the images that it was started from.
+            run: the run that owns the containers.
+            whereabouts: where the other process's full stack is.
 
         Raises:
-            NotFound: a container of it is gone.
+            NotFound: one of its containers is gone.
         """
         attached = cls(golden, run=run)
         attached._signer = KnownAuthority(Path(whereabouts["authority"]))
@@ -199,7 +202,7 @@ class FullStack:
         self._running.close()
 
     def keep(self) -> None:
-        """Have the end of the context remove nothing."""
+        """Keep everything when the context ends."""
         self._running.pop_all()
 
     def task(
@@ -208,11 +211,11 @@ class FullStack:
         *,
         image: Image | None = None,
     ) -> WebContainer:
-        """Return another web container of this deployment, not started.
+        """Return another web container of this full stack, not started.
 
         Args:
-            environment: variables that are other than the first one's; None: it is not set.
-            image: of another version than the first one's.
+            environment: variables that differ from the first one's; one that is None is not set.
+            image: an image of another version than the first one's.
         """
         variables: dict[str, str | None] = {
             **self.mariadb.matomo_environment(),
@@ -240,35 +243,35 @@ class FullStack:
         *,
         image: Image | None = None,
     ) -> None:
-        """Kill the web container, as a host fails, and start another in its place; see `task`."""
+        """Kill the web container, as a failing host does, and start another one; see `task`."""
         self.matomo.stop()
         self.matomo = self.task(environment, image=image)
         self.matomo.start()
         self.wait_for_a_target()
 
     def wait_for_a_target(self) -> None:
-        """Wait until the load balancer passes on what comes.
+        """Wait until the load balancer forwards requests to its target.
 
         Raises:
-            UnsupportedEnvironmentError: it answers for its target still.
+            UnsupportedEnvironmentError: the load balancer still answers in the target's place.
         """
         wait_for_web(self.load_balancer.web, self.matomo.get_wrapped_container())
 
     def archive(self, *options: str) -> ArchiverResult:
-        """Run the scheduled task once, to its end; `options` are core:archive's."""
+        """Run the scheduled task once, to its end; `options` are those of core:archive."""
         web = self.matomo.get_wrapped_container()
         return archiver.archive(web, self._run.labels, *options)
 
     @property
     def salt(self) -> str:
-        """Of the installation."""
+        """The salt of the installation."""
         return self._golden.salt
 
-    # -- made anew each time, as a container that was started again has other ports ----------------
+    # -- made anew each time, as a container has other ports after a restart -----------------------
 
     @property
     def instance(self) -> Instance:
-        """The Matomo; HTTP by way of the load balancer."""
+        """The Matomo, with HTTP through the load balancer."""
         return Instance(
             url=self.load_balancer.url,
             shell=self.matomo.shell,
@@ -280,17 +283,17 @@ class FullStack:
 
     @property
     def web(self) -> Web:
-        """For one release; `instance.web` is it."""
+        """An alias of `instance.web`, for one release."""
         _warn("web")
         return self.instance.web
 
     @property
     def api(self) -> Api:
-        """For one release; `instance.api` is it."""
+        """An alias of `instance.api`, for one release."""
         _warn("api")
         return self.instance.api
 
 
 def _warn(name: str) -> None:
-    said = f"Production.{name} is Production.instance.{name} now, and ends with this release"
-    warnings.warn(said, DeprecationWarning, stacklevel=3)
+    message = f"FullStack.{name} is FullStack.instance.{name} now, and ends with this release"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)

@@ -1,8 +1,8 @@
-"""The installed state, baked into a pair of images: a new pair starts installed and warm.
+"""The installed state, baked into a pair of images: containers of them start installed and warm.
 
-The images' tag is a hash of all that made them: the image under test, the database's, and the
-code here that installs. A change of any builds them anew; `matomo-harness images` lists and
-prunes them.
+The images' tag is a hash of all that made them: the image under test, the database's image, and
+the code here that installs. When one of these changes, they are built anew; `matomo-harness images`
+lists and prunes them.
 """
 
 import dataclasses
@@ -49,18 +49,19 @@ from matomo_harness.settings import COMPOSE_FILE
 
 FILES: Final = Path(__file__).parent / "golden_image"
 GOLDEN_LABEL: Final = "org.matomo-harness.golden"
-"""The key; on both images of a pair."""
+"""Label with the key, on both images of a pair."""
 MADE_FROM_LABEL: Final = "org.matomo-harness.made-from"
-"""Ids of the image under test and the database's, for `matomo-harness images`."""
+"""Label with the ids of the image under test and the database's, for `matomo-harness images`."""
 FACTS: Final = "/golden/facts.json"
 COMPILED: Final = "/golden/opcache"
-"""Compiled scripts, of the command line (cli.ini)."""
+"""Compiled scripts of the command line (cli.ini)."""
 CACHE_AT_ONCE: Final = ("-c", "php_admin_value opcache.file_update_protection 0")
-"""While the golden state is made every file is seconds old, and none changes twice."""
+"""Caches scripts at once: while the golden state is made, every file is seconds old, and none
+changes twice."""
 WARM: Final = ("assets", "cache", "templates_c")
 PHP_SETTINGS: Final = {"PHP_INI_SCAN_DIR": ":/golden:/golden/cli"}
-"""The image's own settings, then golden_image/php.ini, and for the command line cli.ini (PHP's
-manual, "scan directories"); start-matomo takes the last from the web server alone."""
+"""Reads the image's own settings, then golden_image/php.ini, then cli.ini for the command line
+(PHP's manual, "scan directories"); start-matomo takes cli.ini away from the web server."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class Golden:
     Args:
         web: the image under test, with the installed state.
         database: MariaDB, with the installed schema.
-        installed: account, token, settings, passwords.
-        salt: of the installation; without it no token holds.
+        installed: account, token, settings and passwords.
+        salt: the salt of the installation, without which no token is valid.
     """
 
     web: Image
@@ -81,24 +82,24 @@ class Golden:
 
     @property
     def reads_environment(self) -> bool:
-        """Whether the way to the database comes from the environment, and not from the file."""
+        """Whether the database connection is set by the environment, and not by the file."""
         return ini.read(self.installed.settings).text("database", "host") is None
 
     @property
     def environment(self) -> dict[str, str]:
-        """What every container of `web` needs, besides the way to its database."""
+        """The variables that every container of `web` needs, besides those of the database."""
         return {"MATOMO_GENERAL_SALT": self.salt, **PHP_SETTINGS}
 
 
 @functools.cache
 def golden(image: Image, database_image: Image) -> Golden:
-    """Return the golden pair of these two images, built if it is not here.
+    """Return the golden pair of these two images; build it if it is missing.
 
     Of several processes that need it at once, one builds it and the others wait.
 
     Raises:
         WrongInputError: there is no Matomo in `image`, or it cannot be installed.
-        UnsupportedEnvironmentError: no disk, no engine.
+        UnsupportedEnvironmentError: there is no disk space, or no engine.
     """
     key = key_of(image.id, database_image.id)
     if not _is_built(key):
@@ -111,33 +112,33 @@ def golden(image: Image, database_image: Image) -> Golden:
 
 
 def key_of(image_id: str, database_id: str) -> str:
-    """Return the tag of the golden pair of these two images, made with this harness's code."""
+    """Return the tag of the golden pair that this harness's code makes of these two images."""
     return images.content_hash(_code_hash(), image_id, database_id)
 
 
 def golden_lock(key: str) -> FileLock:
-    """Return what a process holds while it builds the golden pair of `key`."""
+    """Return the lock that a process holds while it builds the golden pair of `key`."""
     return images.build_lock(f"golden-{key}")
 
 
 def web_tag(key: str) -> str:
-    """Name of the web image of a golden pair."""
+    """Return the name of the web image of a golden pair."""
     return f"{images.REPOSITORY}/golden-matomo:{key}"
 
 
 def database_tag(key: str) -> str:
-    """Name of the database image of a golden pair."""
+    """Return the name of the database image of a golden pair."""
     return f"{images.REPOSITORY}/golden-mariadb:{key}"
 
 
 @functools.cache
 def _code_hash() -> str:
-    """Hash of the code that decides what the golden images hold."""
+    """Return a hash of the code that decides what is in the golden images."""
     package = Path(__file__).parents[1]
     runtime = ("golden.py", "installation.py", "containers.py", "servers.py", "description.py")
     files = [
         *sorted((package / "matomo").glob("*.py")),
-        *(package / "runtime" / it for it in runtime),
+        *(package / "runtime" / name for name in runtime),
     ]
     files.append(COMPOSE_FILE)
     return images.content_hash(images.tree(FILES), *(file.read_text() for file in files))
@@ -154,7 +155,7 @@ def _require_matomo(image: Image) -> None:
         raise WrongInputError(
             expected=f"{image.reference} to have Matomo's code in /usr/src/matomo",
             seen=error.seen,
-            next_command="give an image made from the official matomo image",
+            next_command="give an image that is built on the official matomo image",
         ) from error
 
 
@@ -184,7 +185,7 @@ def _build(image: Image, database_image: Image, key: str) -> None:
         (context / "facts.json").write_text(json.dumps(facts))
         (context / "facts.json").chmod(0o600)
 
-        # The database first: the pair is complete, and found, once the web image is there too.
+        # The database comes first: once the web image is there too, the pair is complete and found.
         _dockerfile(
             context,
             f"FROM {database_image.reference}",
@@ -195,12 +196,12 @@ def _build(image: Image, database_image: Image, key: str) -> None:
         _dockerfile(
             context,
             f"FROM {stage}",
-            # ADD unpacks; in the last one is the tar that start-matomo unpacks.
+            # ADD unpacks all three; the last one contains the tar that start-matomo unpacks.
             "ADD tmp.tar opcache.tar html.tar.tar /golden/",
             "COPY facts.json /golden/",
         )
         images.build(context, web_tag(key), {}, labels)
-        engine().images.remove(stage, noprune=True)  # its name only
+        engine().images.remove(stage, noprune=True)  # this removes only the name
 
 
 def _dockerfile(context: Path, *lines: str) -> None:
@@ -208,10 +209,10 @@ def _dockerfile(context: Path, *lines: str) -> None:
 
 
 def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]:
-    """Install with `stage`, put what is to be baked into `context`, return the facts about it."""
+    """Install with `stage`, put the files to bake into `context`, and return facts about them."""
     plugins = images.run_once(stage, ["ls", "/usr/src/matomo/plugins"]).split()
-    # Where no plugin reads the environment the password is in config.ini.php, which has no room
-    # for every character.
+    # Where no plugin reads the environment, the password is in config.ini.php, which cannot hold
+    # every character.
     plain = Passwords(secrets.token_urlsafe(18), secrets.token_urlsafe(18))
     passwords = Passwords.new() if "EnvironmentVariables" in plugins else plain
     salt = secrets.token_hex(16)
@@ -220,7 +221,7 @@ def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]
         mariadb = MariaDBContainer(
             database_image.reference, own_network, passwords=passwords, arguments=SMALL_DATABASE
         )
-        mariadb.tmpfs.clear()  # what is in memory ends with the container, before it can be copied
+        mariadb.tmpfs.clear()  # data in memory would be lost with the container before the copy
         environment = {**mariadb.server_environment(), "MATOMO_GENERAL_SALT": salt, **PHP_SETTINGS}
         matomo = WebContainer(stage, own_network, environment, arguments=CACHE_AT_ONCE)
         with mariadb, matomo:
@@ -232,7 +233,7 @@ def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]
             settings = _settings(shell)
             shell.write(shell.config, settings)
             root = dataclasses.replace(database, user="root", password=passwords.root)
-            # In a grant the name is a pattern, where a bare _ would match any letter.
+            # The name in a grant is a pattern, where a bare _ would match any letter.
             root.query(f"GRANT ALL ON `{SCHEMA}\\_%`.* TO {DATABASE_USER}@'%'")
             servers = Servers(
                 matomo.get_wrapped_container(),
@@ -259,8 +260,8 @@ def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]
 def _first_settings(shell: MatomoShell, passwords: Passwords, salt: str) -> str:
     """Return the config.ini.php to install with.
 
-    An image that brings none, or none that reads the environment, gets all of it by the file. The
-    schema's name is always there: of the environment it would hold for every instance.
+    An image without such a file, or with one that ignores the environment, gets all settings by
+    the file. The schema's name is always in the file: a variable would apply to every instance.
     """
     text = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true") or ini.HEADER
     text = ini.with_key(text, "database", "dbname", SCHEMA)
@@ -282,7 +283,7 @@ def _first_settings(shell: MatomoShell, passwords: Passwords, salt: str) -> str:
 
 
 def _settings(shell: MatomoShell) -> str:
-    """Return the installed config.ini.php without what was true of the installation alone."""
+    """Return the installed config.ini.php without the settings of this one installation."""
     text = ini.without_key(shell.read(shell.config), "General", "trusted_hosts[]")
     return ini.without_key(text, "database", "dbname") if _reads_environment(text) else text
 
@@ -292,27 +293,27 @@ def _reads_environment(text: str) -> bool:
 
 
 def _warm_up(servers: Servers, matomo: WebContainer) -> None:
-    """Have the first pages rendered: for instances, and for a pair, which has tmp/ to itself."""
+    """Render the first pages, for instances and for a pair, which has a tmp/ of its own."""
     shell = matomo.shell
     own = shell.read(shell.config)
-    # What the health check compiled as root, the web server's user may not add to.
+    # The web server's user could not write to what the health check has compiled as root.
     shell.run("sh", "-c", f"mkdir {WARM_FILES} && rm -rf {COMPILED}/*", user="root")
-    # An instance's schema for both: the installed one stays as it is.
+    # Both use the schema of an instance, so that the installed one stays unchanged.
     instance = servers.fresh()
-    _look_around(instance, steps=2)
+    _visit_pages(instance, steps=2)
     shell.write(shell.config, ini.with_key(own, "database", "dbname", instance.database.name))
-    _look_around(dataclasses.replace(instance, url=matomo.web.url, shell=shell), steps=-1)
+    _visit_pages(dataclasses.replace(instance, url=matomo.web.url, shell=shell), steps=-1)
     shell.write(shell.config, own)
     tmp = instance.shell.tmp
-    # Root's: an instance has links to these files, and may replace its link, not change the file.
-    copy = f"cp -rp {' '.join(f'{tmp}/{it}' for it in WARM)} {WARM_FILES}/"
+    # Root owns them: an instance has links to these files, and may replace a link but not a file.
+    copy = f"cp -rp {' '.join(f'{tmp}/{directory}' for directory in WARM)} {WARM_FILES}/"
     tidy = f"rm -rf tmp/sessions/sess_* {COMPILED}/*{WEB_ROOT}/{tmp}"
     own = f"chown -R root:root {WARM_FILES} && chmod -R a+rX {WARM_FILES}"
     shell.run("sh", "-c", f"{copy} && {own} && {tidy}", user="root")
     servers.drop(instance)
 
 
-def _look_around(instance: Instance, *, steps: int) -> None:
+def _visit_pages(instance: Instance, *, steps: int) -> None:
     web = instance.web
     twofactor.sign_in(web, instance.account, steps=steps)
     day = {"idSite": "1", "period": "day", "date": "yesterday"}
@@ -325,7 +326,7 @@ def _look_around(instance: Instance, *, steps: int) -> None:
 
 
 def _copy_out(container: Container, path: str, context: Path) -> None:
-    """Write what is at `path` in `container` to a tar in `context`, named after its last part."""
+    """Write `path` of `container` to a tar in `context`, named after the last part of the path."""
     chunks, _ = container.get_archive(path)
     with (context / f"{Path(path).name}.tar").open("wb") as file:
         file.writelines(chunks)
@@ -336,7 +337,7 @@ def _copy_out(container: Container, path: str, context: Path) -> None:
 
 def _load(key: str) -> Golden:
     web, database = (images.local(tag, "local") for tag in (web_tag(key), database_tag(key)))
-    assert web is not None  # noqa: S101  just built, or seen
+    assert web is not None  # noqa: S101  it was built or found just now
     assert database is not None  # noqa: S101
     facts = json.loads(images.file_in(web.reference, FACTS))
     return Golden(

@@ -1,7 +1,7 @@
-"""Which images a run uses, and building those that are missing.
+"""Find the images that a run uses, and build those that are missing.
 
-Every image that is built here carries a tag made of what went into it, so that nothing is built
-twice and a change of any input builds anew.
+The tag of every image that is built here is a hash of what went into it, so that nothing is built
+twice and a change of any input causes a new build.
 """
 
 import contextlib
@@ -34,9 +34,10 @@ from matomo_harness.runtime.engine import engine
 from matomo_harness.settings import IMAGE_DIRECTORY, OWNER_LABEL, ROOT, SUBSTITUTE, RunSettings
 
 BASES_DIRECTORY: Final = IMAGE_DIRECTORY / "bases"
-"""Load balancer, mail and what else production has around Matomo, each built on Debian."""
+"""Substitutes for the base images of Matomo and MariaDB, each built on Debian."""
 MACHINE_AUTHORITIES: Final = "machine-authorities.crt"
-"""In the build context of an emulated service: whom this machine trusts, for package managers behind its proxy."""
+"""File in the build context of an emulated service: the authorities that this machine trusts, for
+package managers behind its proxy."""
 REPOSITORY: Final = "matomo-harness"
 """Prefix of every image that is built here."""
 
@@ -54,7 +55,7 @@ class Image:
     Args:
         reference: name and tag to start it by.
         id: the engine's content digest, `sha256:…`.
-        origin: how it came here; goes into every report.
+        origin: where it came from; every report says it.
     """
 
     reference: str
@@ -63,7 +64,7 @@ class Image:
 
     @property
     def digest(self) -> str:
-        """The first 12 hex digits of the id, as people read them."""
+        """The first 12 hex digits of the id, for people to read."""
         return self.id.removeprefix("sha256:")[:12]
 
     def __str__(self) -> str:
@@ -71,15 +72,15 @@ class Image:
 
 
 class BaseUnavailableError(UnsupportedEnvironmentError):
-    """A base image can neither be had nor built on this machine today."""
+    """A base image can neither be pulled nor built on this machine today."""
 
 
 def matomo_base(settings: RunSettings) -> Image:
-    """Return the Matomo base that `settings` ask for, built if it is a substitute.
+    """Return the Matomo base that `settings` ask for; a substitute is built if it is missing.
 
     Raises:
         WrongInputError: a given reference does not exist.
-        BaseUnavailableError: the substitute cannot be built, for instance because Debian moved on.
+        BaseUnavailableError: the substitute cannot be built, for example because Debian moved on.
     """
     tested = versions.TESTED[settings.matomo_version]
     substitute = _Substitute("matomo", tested.name, tested.build_arguments)
@@ -87,7 +88,7 @@ def matomo_base(settings: RunSettings) -> Image:
 
 
 def mariadb_base(settings: RunSettings) -> Image:
-    """Return the MariaDB image that `settings` ask for, built if it is a substitute.
+    """Return the MariaDB image that `settings` ask for; a substitute is built if it is missing.
 
     Raises:
         WrongInputError: a given reference does not exist.
@@ -101,8 +102,8 @@ def deployed_image(settings: RunSettings) -> Image:
     """Return the image under test: the given one, or image/ built on its base.
 
     Raises:
-        WrongInputError: a given reference does not exist, or image/ holds a mistake.
-        UnsupportedEnvironmentError: no disk, no base.
+        WrongInputError: a given reference does not exist, or image/ has a mistake.
+        UnsupportedEnvironmentError: there is no disk space, or no base.
     """
     if settings.image:
         return _given(settings.image, "IMAGE")
@@ -115,23 +116,23 @@ def build_deployed(base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY) 
     """Build `directory` on `base`, with OCI labels that say what it is.
 
     Args:
-        base: what it starts from.
+        base: the base image.
         tag: the name of the result.
         directory: image/, or a copy of it with a change to try.
 
     Raises:
-        WrongInputError: image/ holds a mistake (a broken config.ini.php, a missing plugin).
-        UnsupportedEnvironmentError: no disk.
+        WrongInputError: image/ has a mistake (a broken config.ini.php, a missing plugin).
+        UnsupportedEnvironmentError: there is no disk space.
     """
     arguments = {"MATOMO_BASE": base.reference}
     return build(directory, tag, arguments, _oci_labels(base))
 
 
 def require_name(tag: str) -> None:
-    """Let the engine say whether an image can have this name, before anything is built.
+    """Ask the engine whether an image can have this name, before anything is built.
 
     Raises:
-        WrongInputError: it cannot.
+        WrongInputError: no image can have this name.
     """
     try:
         engine().images.get(tag)
@@ -150,7 +151,7 @@ def require_name(tag: str) -> None:
 def code_version(reference: str) -> str:
     """Return the Matomo version of an image's code, from core/Version.php in it.
 
-    A base image's own MATOMO_VERSION may be absent (a substitute) or stale (a derived image).
+    The image's own variable MATOMO_VERSION may be absent (a substitute) or stale (a derived image).
     """
     code = 'require "/usr/src/matomo/core/Version.php"; echo Piwik\\Version::VERSION;'
     return run_once(reference, ["php", "-r", code])
@@ -161,7 +162,7 @@ def run_once(reference: str, command: list[str]) -> str:
 
     Args:
         reference: the image.
-        command: program and arguments; the image's entrypoint has no part in it.
+        command: program and arguments; the image's entrypoint does not run.
 
     Raises:
         UnsupportedEnvironmentError: the command failed.
@@ -177,7 +178,7 @@ def run_once(reference: str, command: list[str]) -> str:
         try:
             container.start()
             code = container.wait()["StatusCode"]
-            # Not followed while it runs: of a short life that log may come empty.
+            # Read at the end: to follow the log of a short-lived container may yield nothing.
             output = bytes(container.logs()).decode(errors="replace")
         finally:
             container.remove(force=True, v=True)
@@ -197,11 +198,11 @@ def _cannot_run(command: list[str], reference: str, seen: str) -> UnsupportedEnv
 
 
 def file_in(reference: str, path: str) -> bytes:
-    """Return a file of an image, without running anything.
+    """Return the content of a file in an image, without running anything.
 
     Args:
         reference: the image.
-        path: of a file that is there.
+        path: path of a file that exists.
     """
     labels = reaper.this_process().labels
     container = engine().containers.create(reference, ["never", "started"], labels=labels)
@@ -209,7 +210,7 @@ def file_in(reference: str, path: str) -> bytes:
         chunks, _ = container.get_archive(path)
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
             member = archive.extractfile(Path(path).name)
-            assert member is not None  # noqa: S101  a file, not a directory
+            assert member is not None  # noqa: S101  the path is a file's, not a directory's
             return member.read()
     finally:
         container.remove(force=True, v=True)
@@ -224,8 +225,8 @@ class _Substitute:
 
     Args:
         name: its directory.
-        version: of what it takes the place of.
-        arguments: of its build.
+        version: version of the official image that it replaces.
+        arguments: its build arguments.
     """
 
     name: str
@@ -258,35 +259,35 @@ def local(reference: str, origin: Origin) -> Image | None:
 
     Args:
         reference: name and tag.
-        origin: what to say of how it came here.
+        origin: where to say that it came from.
     """
-    reaper.hold_images()  # whoever has found it goes on to use it
+    reaper.hold_images()  # the caller is about to use what is found
     try:
         found = engine().images.get(reference)
     except ImageNotFound:
         return None
     except APIError as error:
-        if error.status_code == 400:  # not a valid reference at all
+        if error.status_code == 400:  # the reference is not valid at all
             return None
         raise
     return Image(reference, str(found.id), origin)
 
 
 def listed(label: str | None = None) -> list[EngineImage]:
-    """Return the engine's images; one that somebody removes meanwhile is left out.
+    """Return the engine's images, without those that somebody removes meanwhile.
 
     Args:
-        label: only those that carry it.
+        label: return only the images that carry it.
     """
     found = []
     for summary in engine().api.images(filters={"label": label} if label else None):
-        with contextlib.suppress(ImageNotFound):  # the client's own list ends in this error
+        with contextlib.suppress(ImageNotFound):  # the client's own list would fail with it
             found.append(engine().images.get(summary["Id"]))
     return found
 
 
 def _pulled(reference: str) -> Image | None:
-    """Pull `reference`; None where there is no registry or no such image in it."""
+    """Pull `reference`; return None where there is no registry, or no such image in it."""
     try:
         with step(f"Looking for {reference} in the registry"):
             engine().images.pull(reference)
@@ -295,7 +296,7 @@ def _pulled(reference: str) -> Image | None:
     return local(reference, "registry")
 
 
-# -- substitutes ------------------------------------------------------------------------------------
+# -- substitutes ----------------------------------------------------------------------------------
 
 
 def _local_substitute(substitute: _Substitute) -> Image | None:
@@ -323,10 +324,10 @@ def _build_on_debian(substitute: _Substitute, debian: Image, tag: str) -> Image:
 
 
 def service_image(name: str) -> Image:
-    """Return the image of the emulated service in services/`name`, built if it is not here.
+    """Return the image of the emulated service in services/`name`; build it if it is missing.
 
     Raises:
-        BaseUnavailableError: Debian's or the package registry cannot be reached.
+        BaseUnavailableError: Debian's archive or the package registry cannot be reached.
     """
     directory, debian = SERVICES_DIRECTORY / name, _debian()
     files = tree(directory, directory / "README.md")
@@ -351,7 +352,7 @@ def _build_service(directory: Path, debian: Image, tag: str) -> Image:
 
 def _machine_authorities() -> Path:
     candidates = (ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt")
-    found = [Path(it) for it in candidates if it and Path(it).is_file()]
+    found = [Path(path) for path in candidates if path and Path(path).is_file()]
     return found[0] if found else Path(requests.utils.DEFAULT_CA_BUNDLE_PATH)
 
 
@@ -366,7 +367,7 @@ def _local_debian() -> Image | None:
 
 
 def _debian() -> Image:
-    """Return a plain Debian, by mmdebstrap where no registry has one."""
+    """Return a plain Debian; mmdebstrap makes it where no registry has one."""
     return _built_once(
         DEBIAN, "substitute", lambda: _local_debian() or _pulled(OFFICIAL_DEBIAN) or _debootstrap()
     )
@@ -375,7 +376,7 @@ def _debian() -> Image:
 _LEFT_OUT: Final = tuple(
     f"--dpkgopt=path-exclude=/usr/share/{directory}/*" for directory in ("doc", "man", "locale")
 )
-"""40 MB that nobody reads in a container."""
+"""These are 40 MB that nobody reads in a container."""
 
 
 def _debootstrap() -> Image:
@@ -404,12 +405,12 @@ def _debootstrap() -> Image:
 
 
 def build_lock(name: str) -> FileLock:
-    """Return what one process holds while it builds `name` and the others wait for."""
+    """Return the lock that a process holds while it builds `name` and others wait."""
     return FileLock(Path(tempfile.gettempdir()) / f"{name.replace('/', '-')}.lock")
 
 
 def _built_once(tag: str, origin: Origin, make: Callable[[], Image]) -> Image:
-    """Return the image `tag`; of several processes that miss it, one builds and the others wait."""
+    """Return the image `tag`; of several processes that need it, one builds and the others wait."""
     if here := local(tag, origin):
         return here
     with build_lock(tag):
@@ -422,14 +423,14 @@ def build(
     """Build the Dockerfile in `directory` as `tag`.
 
     Args:
-        directory: the context.
-        tag: name of the result.
-        arguments: of the build.
-        labels: of the result, besides the harness's own.
+        directory: the build context.
+        tag: the name of the result.
+        arguments: build arguments.
+        labels: labels of the result, besides the harness's own.
 
     Raises:
-        WrongInputError: the Dockerfile or what it copies holds a mistake.
-        UnsupportedEnvironmentError: no disk.
+        WrongInputError: the Dockerfile or a file that it copies has a mistake.
+        UnsupportedEnvironmentError: there is no disk space.
     """
     with step(f"Building {tag}") as running:
         try:
@@ -445,7 +446,7 @@ def build(
             _follow(stream, running)
         except APIError as error:
             raise _build_failure(tag, error.explanation or str(error)) from error
-        except DockerException as error:  # the build's own failure, or a name that cannot be
+        except DockerException as error:  # the build itself failed, or the name is not valid
             raise _build_failure(tag, str(error)) from error
     image = local(tag, "local")
     assert image is not None  # noqa: S101  _follow raised otherwise
@@ -453,16 +454,17 @@ def build(
 
 
 def _follow(stream: Iterable[dict[str, Any]], running: ProgressStep) -> None:
-    said = ""
+    last_line = ""
     for event in stream:
         if "error" in event:
-            # The command's own last words say more than "returned a non-zero code".
-            raise BuildError(f"{said}\n{event['error']}" if said else event["error"], iter(()))
-        # The legacy builder colours what a command writes to its error stream.
+            error = event["error"]
+            # The command's own last line says more than "returned a non-zero code".
+            raise BuildError(f"{last_line}\n{error}" if last_line else error, iter(()))
+        # The legacy builder adds colours to a command's error stream.
         if line := Text.from_ansi(str(event.get("stream", ""))).plain.strip():
             running.say(line)
             if not line.startswith(("--->", "Removing", "Step")):
-                said = line.splitlines()[-1]
+                last_line = line.splitlines()[-1]
 
 
 def _build_failure(tag: str, message: str) -> HarnessError:
@@ -474,12 +476,12 @@ def _build_failure(tag: str, message: str) -> HarnessError:
         )
     first = message.strip().splitlines()[0]
     return WrongInputError(
-        expected=f"{tag} to build", seen=first, next_command="mend what is named, then again"
+        expected=f"{tag} to build", seen=first, next_command="fix what is named, then try again"
     )
 
 
 def _oci_labels(base: Image) -> dict[str, str]:
-    """Labels of the image-spec's pre-defined annotation keys."""
+    """Return labels with the pre-defined annotation keys of the OCI image-spec."""
     return {
         "org.opencontainers.image.title": "Matomo as deployed",
         "org.opencontainers.image.version": code_version(base.reference),
@@ -490,7 +492,7 @@ def _oci_labels(base: Image) -> dict[str, str]:
 
 
 def revision() -> str:
-    """Return the checkout's commit as `git describe` says it; `unknown` outside git."""
+    """Return the checkout's commit as `git describe` prints it; `unknown` outside git."""
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],
         cwd=ROOT,
@@ -505,7 +507,7 @@ def revision() -> str:
 
 
 def tree(directory: Path, *without: Path) -> str:
-    """Hash of every file's path, execute bit and content below `directory`."""
+    """Return a hash of the path, execute bit and content of every file below `directory`."""
     digest = hashlib.sha256()
     for path in sorted(directory.rglob("*")):
         if path.is_file() and not any(path.is_relative_to(left_out) for left_out in without):

@@ -1,4 +1,4 @@
-"""From a started pair of containers to an installed Matomo, wherever the last attempt broke off."""
+"""Install Matomo in a started pair of containers, wherever the last attempt was interrupted."""
 
 import contextlib
 
@@ -20,15 +20,15 @@ from matomo_harness.runtime.shell import MatomoShell
 def ensure_installed(
     shell: MatomoShell, web: Web, database: Database, superuser: Superuser, site: FirstSite
 ) -> bool:
-    """Install Matomo unless it is; return whether something was done.
+    """Install Matomo unless it is installed; return whether anything was done.
 
-    An installation that broke off is begun again: its mark is in config.ini.php until the end. The
-    web server ends a step whoever went away meanwhile, and is waited for.
+    An interrupted installation starts again: a mark stays in config.ini.php until the end. The web
+    server finishes a step even when its client has gone, so we wait for that.
 
     Raises:
-        WrongInputError: the wizard refused a step, or the database this user.
-        BrokenPromiseError: Matomo is there and not healthy.
-        UnsupportedEnvironmentError: the step at which an installation broke off takes no end.
+        WrongInputError: the wizard refused a step, or the database refused this user.
+        BrokenPromiseError: Matomo is installed and not healthy.
+        UnsupportedEnvironmentError: the step that was interrupted does not end.
     """
     config = shell.read(shell.config)
     in_progress = is_in_progress(config)
@@ -36,11 +36,11 @@ def ensure_installed(
         database.wait_until_alone()
     tables = database.tables()
     if tables and not in_progress:
-        _close_installer(shell)  # where one was installed to its end, and no further
+        _close_installer(shell)  # the last attempt may have stopped just before this
         _require_healthy(shell, web, "the login page: the database has tables")
         return False
     shell.write(shell.config, with_installation_in_progress(config))
-    # Tables that are there now are those of an installation that broke off.
+    # Tables that exist now are those of an interrupted installation.
     install(web, superuser, site, restart=bool(tables))
     _close_installer(shell)
     _require_healthy(shell, web, "the login page once Matomo is installed")
@@ -48,7 +48,7 @@ def ensure_installed(
 
 
 def ensure_second_factor(web: Web, database: Database, superuser: Superuser) -> Account:
-    """Return the superuser's account, enrolled now if it was not.
+    """Return the superuser's account, and enrol it first if it is not enrolled.
 
     Raises:
         BrokenPromiseError: the login or the enrolment was refused.
@@ -67,7 +67,7 @@ def _close_installer(shell: MatomoShell) -> None:
 
 
 def _require_healthy(shell: MatomoShell, web: Web, expected: str) -> None:
-    # The first page of a new container takes longer than a health check waits for it.
+    # The first page of a new container takes longer than a health check waits.
     with contextlib.suppress(HarnessError):
         web.get({"module": "Login"})
     # The public image has no health check of ours.

@@ -1,4 +1,4 @@
-"""One running, installed Matomo and the doors to it, whatever it runs in."""
+"""One running, installed Matomo with all its capabilities, whatever it runs in."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +12,16 @@ from matomo_harness.runtime.shell import MatomoShell
 
 @dataclass(frozen=True)
 class Instance:
-    """An installed Matomo with every door open.
+    """An installed Matomo with the capabilities that the harness itself has.
 
     Args:
-        url: where it is, without a slash at its end.
+        url: its address, without a slash at the end.
         shell: its console and its files.
         database: its schema, as Matomo's own user sees it.
         account: the superuser, with an enrolled second factor.
         token: a token_auth of the superuser.
-        exchanges: the last of all conversations with it.
-        authority: file with whoever signed its certificate, where it is reached by TLS.
+        exchanges: remembers the last exchange of all conversations with it.
+        authority: file of the authority that signed its certificate, where it is reached by TLS.
     """
 
     url: str

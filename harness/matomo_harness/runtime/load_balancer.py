@@ -22,18 +22,18 @@ def haproxy_certificate(certificate: Certificate) -> bytes:
 
 
 class LoadBalancer(HarnessContainer):
-    """Ends TLS and passes on by plain HTTP, with AWS's headers; ready when the context is entered.
+    """Terminates TLS and forwards by plain HTTP with AWS's headers; ready when entered.
 
     Args:
-        network: where its target is.
-        certificate: what browsers see; for `localhost`.
-        target: host and port of the task; that of the description by default.
-        target_tls: the target ends TLS itself, as a load balancer behind a CDN does; its
-            certificate is not checked.
+        network: the network that its target is in.
+        certificate: the certificate that browsers see, for `localhost`.
+        target: host and port of the task; those of the description by default.
+        target_tls: whether the target terminates TLS itself, as a load balancer behind a CDN does;
+            the target's certificate is not checked.
         alias: its own name in the network.
-        public_port: where the redirect from HTTP leads; the engine picks the ports that are
-            published, and a browser of production comes by 443.
-        run: whose container it is; this process's own by default.
+        public_port: the port that the redirect from HTTP leads to; the engine picks the published
+            ports, and in production a browser comes by 443.
+        run: the run that owns the container; this process's own by default.
     """
 
     port = HTTPS
@@ -60,12 +60,12 @@ class LoadBalancer(HarnessContainer):
         self.with_envs(**{**described.environment, **chosen})
         if target_tls:
             self.with_envs(TARGET_OPTIONS="ssl verify none")
-        # It listens, whatever its target does.
+        # It answers even when its target does not.
         self.waiting_for(AnswerWaitStrategy("the load balancer", lambda: self.http.ask("")))
 
     @property
     def url(self) -> str:
-        """Where Matomo is, by TLS, without a slash at its end."""
+        """Address of Matomo by TLS, without a slash at the end."""
         return f"https://localhost:{self.published_port}"
 
     @property

@@ -1,4 +1,4 @@
-"""The mail relay of a test: an emulated SES (services/mail), and what came to it."""
+"""The mail relay of a test: an emulated SES (services/mail), and the mails that it received."""
 
 import secrets
 from typing import Final, Self
@@ -21,15 +21,15 @@ RELAY_ANSWERS: Final = (
 
 
 class MailContainer(HarnessContainer):
-    """A relay that takes mail after STARTTLS and AUTH and keeps it; ready when entered.
+    """A relay that takes mail after STARTTLS and AUTH and stores it; ready when entered.
 
     Args:
-        network: where Matomo will look for it.
-        certificate: what clients see; for `alias`.
-        alias: the name under which they will.
-        run: whose container it is; this process's own by default.
-        page_on_demand: the page starts with the first mail, or when it is first asked for, and
-            costs nothing where neither comes: its start takes 1.7 s of a processor.
+        network: the network in which Matomo looks for it.
+        certificate: the certificate that clients see, for `alias`.
+        alias: its name in the network.
+        run: the run that owns the container; this process's own by default.
+        page_on_demand: the page starts with the first mail or the first request for it, and costs
+            nothing where neither comes: its start takes 1.7 s of processor time.
     """
 
     port = PAGE
@@ -47,7 +47,7 @@ class MailContainer(HarnessContainer):
         files = tls_files(described, certificate)
         super().__init__(images.service_image("mail").reference, network, alias, run, files=files)
         self.username = described.environment["MAIL_USERNAME"]
-        # With every character that shell, ini, PHP or exim could stumble over.
+        # It has every character that shell, ini, PHP or exim could misread.
         self.password = secrets.token_urlsafe(12) + """ '"\\$;#{}:"""
         self.with_envs(MAIL_USERNAME=self.username, MAIL_PASSWORD=self.password)
         self._has_page = not page_on_demand
@@ -55,13 +55,13 @@ class MailContainer(HarnessContainer):
             self.with_env("MAIL_PAGE", "on-demand")
 
     def start(self) -> Self:
-        """Start, and wait until the relay takes mail, and shows it where the page is not to wait.
+        """Start, and wait for the relay, and for its page unless that starts on demand.
 
         Raises:
-            UnsupportedEnvironmentError: it ended, or does neither.
+            UnsupportedEnvironmentError: the container ended, or one of the two does not answer.
         """
         super().start()
-        if self._has_page:  # it starts once the relay is there
+        if self._has_page:  # it starts after the relay
             self._wait_for_page()
         else:
             execute(self.get_wrapped_container(), ["bash", "-c", RELAY_ANSWERS])
@@ -69,7 +69,7 @@ class MailContainer(HarnessContainer):
 
     @property
     def mailbox(self) -> Mailbox:
-        """What came to it."""
+        """The mails that it received."""
         return Mailbox(f"http://127.0.0.1:{self.published_port}", self._show_page)
 
     def _show_page(self) -> None:
@@ -83,7 +83,7 @@ class MailContainer(HarnessContainer):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that lead a Matomo on the same network here."""
+        """The variables that make a Matomo on the same network use this relay."""
         values = {"MAIL_PASSWORD": self.password}
-        said = description.read(values).services["matomo"].variables("MATOMO_MAIL_")
-        return {**said, "MATOMO_MAIL_HOST": self.alias, "MATOMO_MAIL_USERNAME": self.username}
+        variables = description.read(values).services["matomo"].variables("MATOMO_MAIL_")
+        return {**variables, "MATOMO_MAIL_HOST": self.alias, "MATOMO_MAIL_USERNAME": self.username}

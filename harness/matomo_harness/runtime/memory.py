@@ -1,4 +1,4 @@
-"""What the kernel says of a container's memory: its peak, and whom it killed for want of it."""
+"""A container's memory as the kernel counts it: its peak, and the processes killed at its limit."""
 
 from docker.models.containers import Container
 
@@ -7,16 +7,16 @@ from matomo_harness.runtime.engine import execute
 
 _PEAK = ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes")
 _KILLS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
-"""Of cgroup v2 (kernel 5.19 and later) and of v1, as the container itself sees them."""
+"""Files of cgroup v2 (kernel 5.19 and later) and of v1, as the container itself sees them."""
 
 
 def peak_mib(container: Container) -> int:
-    """Return the most that `container` ever used, in MiB; page cache and tmpfs count as well."""
+    """Return the most that `container` has used, in MiB; page cache and tmpfs count as well."""
     return int(_first(container, _PEAK)) // 2**20
 
 
 def out_of_memory_kills(container: Container) -> int:
-    """Return how many of its processes the kernel has killed at its limit; 1 where it ended so."""
+    """Return how many of its processes the kernel killed at its limit; 1 if that ended it."""
     container.reload()
     if container.status != "running":
         return int(container.attrs["State"]["OOMKilled"])
@@ -29,7 +29,7 @@ def _first(container: Container, paths: tuple[str, ...]) -> str:
     done = execute(container, ["sh", "-c", script])
     if done.code != 0:
         raise UnsupportedEnvironmentError(
-            expected=f"the kernel to tell of the memory of {container.name}",
+            expected=f"the kernel to report the memory of {container.name}",
             seen=f"none of {', '.join(paths)}",
             next_command="docker stats",
         )

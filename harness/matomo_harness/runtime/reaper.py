@@ -1,9 +1,10 @@
-"""Nothing of a run outlives it, however it ends.
+"""Nothing that a run makes outlives it, however it ends.
 
-A run is whoever holds its lock file: the kernel takes the lock away at the end of the process,
-after SIGKILL too. A watcher process on this machine waits for that moment and removes everything
-that carries the run's label; it first removes what earlier runs left whose watchers died as well
-(a reboot). Testcontainers' own reaper does the same from a container, whose image needs a registry.
+A run lives as long as a process holds its lock file: the kernel releases the lock when the process
+ends, even by SIGKILL. A watcher process on this machine waits for that moment and removes all that
+carries the run's label. Before that, it removes the leftovers of earlier runs whose watchers died
+as well (a reboot). Testcontainers' own reaper does the same from a container, but its image needs a
+registry.
 """
 
 import atexit
@@ -33,28 +34,29 @@ from matomo_harness.settings import OWNER_LABEL, ROOT
 
 RUN_LABEL: Final = "org.matomo-harness.run"
 PLACE_LABEL: Final = "org.matomo-harness.place"
-"""Where the run's lock file is. Whoever cannot see that file cannot tell whether the run lives:
-another machine or another person on the same engine is never swept from here."""
+"""Says where the run's lock file is. Who cannot see that file cannot know whether the run lives, so
+we never remove what belongs to another machine or another person on the same engine."""
 
 PARENT_LABEL: Final = "org.matomo-harness.parent"
 PARENT_VARIABLE: Final = "HARNESS_PARENT_RUN"
-"""A run inside a run, as our own tests have them, ends with the outer one at the latest."""
+"""A run inside a run, as in our own tests, ends with the outer one at the latest."""
 
 RUNS: Final = Path(tempfile.gettempdir()) / f"matomo-harness-{os.getuid()}"
-"""Lock files and what the processes of a run tell each other; for this user's eyes only."""
+"""Has the lock files, and files by which the processes of a run inform each other; only this user
+may read it."""
 
 POLL_SECONDS: Final = 0.2
 ORPHANS_SECONDS: Final = (3, 7, 20)
-"""How long after a kill what its orphans made is looked for again."""
+"""After a kill, the watcher waits this long before each further search for what orphans made."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Who began a run.
+    """The process and the checkout that started a run.
 
     Args:
-        process: its id; another may have the same one after the end of the run.
-        checkout: the folder of the harness that it runs.
+        process: the process's id; another process may have it after the end of the run.
+        checkout: the folder of the harness that the process runs.
     """
 
     process: int
@@ -66,8 +68,8 @@ class EngineObject:
     """A container, network or volume.
 
     Args:
-        name: with its kind, as a person reads it.
-        labels: all that it carries.
+        name: kind and name, for people to read.
+        labels: all its labels.
     """
 
     name: str
@@ -76,7 +78,7 @@ class EngineObject:
 
 @dataclass(frozen=True)
 class Run:
-    """One test process, or several that share containers, and all that they make.
+    """One test process, or several that share containers, and everything that they make.
 
     Args:
         id: value of RUN_LABEL.
@@ -86,27 +88,27 @@ class Run:
 
     @property
     def lock(self) -> Path:
-        """Held for as long as the run lives."""
+        """A lock file that is held as long as the run lives."""
         return RUNS / f"{self.id}.lock"
 
     @property
     def keep_marker(self) -> Path:
-        """There when a person wants the run's containers to stay."""
+        """A file that exists if a person wants the run's containers to stay."""
         return RUNS / f"{self.id}.kept"
 
     @property
     def ended(self) -> Path:
-        """There when the run ended by itself, with all its programs."""
+        """A file that exists if the run ended by itself, with all its programs."""
         return RUNS / f"{self.id}.ended"
 
     @property
     def origin_file(self) -> Path:
-        """Has the run's origin, for whoever asks whose it is."""
+        """A file with the run's origin."""
         return RUNS / f"{self.id}.origin"
 
     @property
     def origin(self) -> Origin | None:
-        """None where an older harness began the run, or where the file is gone or not whole."""
+        """The origin; None if an older harness began the run, or the file is gone or incomplete."""
         try:
             return Origin(**json.loads(self.origin_file.read_text()))
         except (FileNotFoundError, json.JSONDecodeError):
@@ -114,7 +116,7 @@ class Run:
 
     @property
     def lives(self) -> bool:
-        """Whether a process holds it."""
+        """Whether a process holds the lock file."""
         try:
             with FileLock(self.lock, blocking=False):
                 return False
@@ -122,12 +124,12 @@ class Run:
             return True
 
     def file(self, name: str) -> Path:
-        """Return the path of a file that ends with the run."""
+        """Return the path of a file that is removed with the run."""
         return RUNS / f"{self.id}-{name}"
 
     @property
     def labels(self) -> dict[str, str]:
-        """For everything that is made for this run."""
+        """The labels of everything that is made for this run."""
         return {
             OWNER_LABEL: f"run-{self.id}",
             RUN_LABEL: self.id,
@@ -136,14 +138,14 @@ class Run:
         }
 
     def keep(self, name: str, facts: Mapping[str, str]) -> Path:
-        """Leave everything of this run where it is, until `matomo-harness clean`.
+        """Leave everything of this run in place until `matomo-harness clean`.
 
         Args:
-            name: of what a person wants to look at.
-            facts: how to reach it, secrets among them.
+            name: the name of what a person wants to inspect.
+            facts: how to reach it, including secrets.
 
         Returns:
-            The file of mode 0600 that has them.
+            The file of mode 0600 that has the facts.
         """
         self.keep_marker.touch(mode=0o600)
         path = RUNS / f"{self.id}-{name}.env"
@@ -152,16 +154,16 @@ class Run:
         return path
 
     def let_go(self) -> "Run":
-        """Keep it no longer; return it, to be swept."""
+        """Stop keeping the run; return it, so that it can be removed."""
         self.keep_marker.unlink(missing_ok=True)
         return self
 
 
 def begin() -> Run:
-    """Return a new run that lives as long as this process, or until `end`."""
+    """Start a run that lives as long as this process, or until `end`, and return it."""
     run = Run(uuid.uuid4().hex[:12])
     with no_run_begins():
-        # Not the thread's: whoever ends the process may be another one.
+        # The lock is not bound to this thread, as another one may end the process.
         _held[run.id] = FileLock(run.lock, thread_local=False)
         _held[run.id].acquire()
         run.origin_file.write_text(json.dumps(asdict(Origin(os.getpid(), str(ROOT)))))
@@ -173,17 +175,17 @@ _held: dict[str, FileLock] = {}
 
 @contextlib.contextmanager
 def no_run_begins() -> Iterator[None]:
-    """Have whoever begins a run wait: what is seen of the runs inside stays true until the end."""
+    """Make every process that starts a run wait, so that a list of the runs stays true inside."""
     RUNS.mkdir(mode=0o700, exist_ok=True)
     with FileLock(RUNS / "beginning"):
         yield
 
 
 def runs() -> list[Run]:
-    """Return the runs of this place that live, and those that left a file."""
+    """Return the runs of this place that live, and those that have left a file."""
     files = (*RUNS.glob("*.lock"), *RUNS.glob("*.kept"))
-    # What the processes of a run lock among themselves has a hyphen in its name.
-    return [Run(name) for name in sorted({it.stem for it in files}) if "-" not in name]
+    # Other lock files of a run's processes have a hyphen in their name.
+    return [Run(name) for name in sorted({file.stem for file in files}) if "-" not in name]
 
 
 def end(run: Run) -> None:
@@ -198,7 +200,7 @@ def end(run: Run) -> None:
 
 @functools.cache
 def hold_images() -> Run:
-    """Return the run that is this process alone: a clean leaves images while it lives."""
+    """Return the run of this process alone: while it lives, `clean` leaves images in place."""
     run = begin()
 
     def end_unless_ended() -> None:
@@ -211,7 +213,7 @@ def hold_images() -> Run:
 
 @functools.cache
 def this_process() -> Run:
-    """Return the run that is this process alone; the first call starts its watcher."""
+    """Return the run of this process alone; the first call starts its watcher."""
     run = hold_images()
     watcher = watch_once(run)
 
@@ -226,14 +228,14 @@ def this_process() -> Run:
 
 @functools.cache
 def watch_once(run: Run) -> int:
-    """Start the process that removes what `run` made once it has ended; return its pid."""
+    """Start the process that removes what `run` made, once the run has ended; return its pid."""
     nothing = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in range(3)]
     return os.posix_spawn(
         sys.executable,
         [sys.executable, "-m", "matomo_harness.runtime.reaper", run.id],
         os.environ,
         file_actions=nothing,
-        # A session of its own: Ctrl-C and a killed process group reach the run, not the watcher.
+        # It has its own session: Ctrl-C and a killed process group reach the run, not the watcher.
         setsid=True,
     )
 
@@ -242,30 +244,30 @@ def labelled(client: docker.DockerClient, label: str) -> list[EngineObject]:
     """Return the containers, networks and volumes that carry `label`.
 
     Args:
-        client: of the engine that has them.
+        client: a client of the engine that has them.
         label: `name` or `name=value`.
     """
     filters: Any = {"label": label}
-    # Others' containers go while they are listed; that must not end the search.
+    # Containers of others disappear while they are listed; that must not end the search.
     containers = client.containers.list(all=True, filters=filters, ignore_removed=True)
     networks = client.networks.list(filters=filters)
     volumes = client.volumes.list(filters=filters)
     return [
-        *(EngineObject(f"container {it.name}", it.labels) for it in containers),
-        *(EngineObject(f"network {it.name}", it.attrs["Labels"]) for it in networks),
-        *(EngineObject(f"volume {it.name}", it.attrs["Labels"]) for it in volumes),
+        *(EngineObject(f"container {found.name}", found.labels) for found in containers),
+        *(EngineObject(f"network {found.name}", found.attrs["Labels"]) for found in networks),
+        *(EngineObject(f"volume {found.name}", found.attrs["Labels"]) for found in volumes),
     ]
 
 
 def remove_labelled(client: docker.DockerClient, label: str) -> list[str]:
-    """Remove the containers, networks and volumes that carry `label`; return what they were.
+    """Remove the containers, networks and volumes that carry `label`; return their names.
 
     Args:
-        client: of the engine that has them.
+        client: a client of the engine that has them.
         label: `name` or `name=value`.
 
     Raises:
-        APIError: the engine refused one; what came before it is gone.
+        APIError: the engine refused to remove one; those before it are gone.
     """
     removed = remove_containers(client, label)
     filters: Any = {"label": label}
@@ -279,10 +281,14 @@ def remove_labelled(client: docker.DockerClient, label: str) -> list[str]:
 
 
 def remove_containers(client: docker.DockerClient, label: str) -> list[str]:
-    """Remove the containers that carry `label`, as `remove_labelled` does; return what they were.
+    """Remove the containers that carry `label`, as `remove_labelled` does; return their names.
+
+    Args:
+        client: a client of the engine that has them.
+        label: `name` or `name=value`.
 
     Raises:
-        APIError: the engine refused one; what came before it is gone.
+        APIError: the engine refused to remove one; those before it are gone.
     """
     removed = []
     filters: Any = {"label": label}
@@ -292,10 +298,10 @@ def remove_containers(client: docker.DockerClient, label: str) -> list[str]:
     return removed
 
 
-# The engine may still be at a removal that the dying run had asked for, and refuses a second one.
+# The engine refuses a removal while it still performs one that the dying run asked for.
 @retry(retry=retry_if_exception_type(APIError), wait=wait_fixed(0.2), stop=stop_after_delay(60))
 def remove_leftovers(run: Run) -> list[str]:
-    """Remove what `run` made, unless it is to be kept; return what it was."""
+    """Remove what `run` made, unless it is to stay; return the names of what was removed."""
     if run.keep_marker.exists():
         return []
     client = connect()
@@ -307,35 +313,36 @@ def remove_leftovers(run: Run) -> list[str]:
 
 
 def remove_leftovers_of_dead_runs() -> list[str]:
-    """Remove what runs of this place left whose process and watcher are both gone."""
+    """Remove the leftovers of runs of this place whose process and watcher are both gone."""
     removed = []
     client = connect()
-    for run in {Run(it.labels[RUN_LABEL]) for it in labelled(client, f"{PLACE_LABEL}={place()}")}:
+    leftovers = labelled(client, f"{PLACE_LABEL}={place()}")
+    for run in {Run(leftover.labels[RUN_LABEL]) for leftover in leftovers}:
         try:
             with FileLock(run.lock, blocking=False):
                 removed += remove_leftovers(run)
         except Timeout:
-            continue  # it lives
+            continue  # the run lives
     return removed
 
 
 def place() -> str:
-    """Return the value of PLACE_LABEL of the runs that can be seen from here."""
+    """Return the value of PLACE_LABEL for the runs that can be seen from here."""
     return f"{socket.gethostname()}:{RUNS}"
 
 
 def main() -> None:
-    """Sweep what died before, wait for the end of the watched run, then sweep that."""
+    """Remove leftovers of earlier runs, wait until the watched run ends, then remove its own."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     run = Run(sys.argv[1])
-    # Others may be at the same things just now; this run is what we are here for.
+    # Other watchers may be removing the same leftovers; the watched run matters more.
     with contextlib.suppress(APIError, UnsupportedEnvironmentError):
         remove_leftovers_of_dead_runs()
     with FileLock(run.lock, poll_interval=POLL_SECONDS):
         killed = not run.ended.exists()
         remove_leftovers(run)
-    # A program that the run had started may be at it still, and make more.
+    # A program that the run started may still be running, and make more.
     for seconds in ORPHANS_SECONDS if killed else ():
         time.sleep(seconds)
         remove_leftovers(run)

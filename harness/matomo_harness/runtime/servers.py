@@ -1,9 +1,9 @@
 """One web container and one MariaDB for many instances: a fresh Matomo in a tenth of a second.
 
 Matomo chooses its configuration by the request's host (Config::getByDomainConfigPath): an
-instance is a file config/<host>.config.ini.php with an instance_id of its own, which sets its
-caches and uploads apart, and with a schema of its own, copied from the installed one. What an
-instance cannot have to itself here is the environment and the code: that is what a pair is for.
+instance is a file config/<host>.config.ini.php with its own instance_id, which separates its caches
+and uploads, and with its own schema, a copy of the installed one. An instance cannot have its own
+environment or code here: tests that need these take a pair.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.shell import LastingShell, MatomoShell, host_of, is_alive
 
 WARM_FILES: Final = "/golden/tmp"
-"""What tmp/ held after the first pages; out of reach of any Matomo, which could change it."""
+"""The content of tmp/ after the first pages; no Matomo can reach and change it here."""
 
 READING_WRITES: Final[Mapping[str, str]] = {
     "session": "",
@@ -41,19 +41,19 @@ READING_WRITES: Final[Mapping[str, str]] = {
     "brute_force_log": "",
     "changes": "",
 }
-"""Tables that a mere look at Matomo writes to, and the columns that tell more than a look."""
+"""Tables that mere reading of Matomo writes to, and the columns that only other changes affect."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """What all instances begin with.
+    """The state that all instances start with.
 
     Args:
-        account: the superuser.
+        account: the superuser's account.
         token: the superuser's token_auth.
-        settings: text of config.ini.php; of the way to the database only what is not in the
+        settings: text of config.ini.php; of the database connection, only what is not in the
             environment.
-        passwords: of the database.
+        passwords: the database's passwords.
     """
 
     account: Account
@@ -67,8 +67,8 @@ class _Schema:
     """The installed schema, which is never changed.
 
     Args:
-        definitions: of each table: its columns, their types and keys.
-        rows: of each table.
+        definitions: columns, their types and keys, by table.
+        rows: number of rows, by table.
     """
 
     definitions: Mapping[str, str]
@@ -79,13 +79,14 @@ class Servers:
     """A running web container and a MariaDB that make instances.
 
     Args:
-        web: the container, with the installed state in its web root.
-        port: of the web container on 127.0.0.1, or of the load balancer in front of it.
+        web: the web container, with the installed state in its web root.
+        port: port on 127.0.0.1 of the web container, or of the load balancer in front of it.
         database: the container of the database.
         template: the installed schema, as root sees it.
-        installed: what all instances begin with.
-        authority: file with whoever signed the load balancer's certificate; None without one.
-        mailbox: what came to the mail relay; None without one.
+        installed: the state that all instances start with.
+        authority: file of the authority that signed the load balancer's certificate; None without
+            a load balancer.
+        mailbox: the mails that the relay received; None without a relay.
     """
 
     def __init__(
@@ -107,21 +108,21 @@ class Servers:
         self._template = template
         self._installed = installed
         self._one_at_a_time = threading.Lock()
-        self._beside = ThreadPoolExecutor(1)
-        # What userstat says of tables that nobody has changed since.
+        self._background = ThreadPoolExecutor(1)
+        # The counts by userstat at the time when each schema was in its original state.
         self._untouched: dict[str, Mapping[str, int]] = {}
 
     # -- making and removing -----------------------------------------------------------------------
 
     def fresh(self) -> Instance:
-        """Make an instance: installed, with warm caches, and nobody else's.
+        """Make an instance that is installed, has warm caches and belongs to the caller alone.
 
         Raises:
-            UnsupportedEnvironmentError: the database's memory is full, or a server is gone; nothing of the
-                instance is left.
+            UnsupportedEnvironmentError: the database's memory is full, or a server is gone; nothing
+                of the instance is left.
         """
         instance = self._named(f"m{secrets.token_hex(5)}")
-        cloning = self._beside.submit(self._clone, _schema(instance))
+        cloning = self._background.submit(self._clone, _schema(instance))
         try:
             try:
                 self._shell.run(self._make_files(instance))
@@ -133,20 +134,20 @@ class Servers:
             raise UnsupportedEnvironmentError(
                 expected=f"room for another instance in {self.database.name} and {self.web.name}",
                 seen=error.seen if isinstance(error, HarnessError) else str(error.args[-1]),
-                next_command="fewer instances at a time, or more memory: docker stats",
+                next_command="use fewer instances at a time, or more memory: docker stats",
             ) from error
         return instance
 
     def drop(self, instance: Instance) -> None:
-        """Remove everything of `instance`, whatever is left of it."""
+        """Remove all that is left of `instance`."""
         self._remove_files(instance)
         self._sql(f"DROP DATABASE IF EXISTS `{_schema(instance)}`")
         self._untouched.pop(_schema(instance), None)
 
     def reset(self, instance: Instance) -> None:
-        """Take `instance` back to how it was made; quick where little was changed."""
+        """Restore `instance` to its original state; this is quick where little has changed."""
         schema = _schema(instance)
-        cleaning = self._beside.submit(self._renew_files, instance)
+        cleaning = self._background.submit(self._renew_files, instance)
         if not self._exists(schema):
             self._clone(schema)
         else:
@@ -158,7 +159,7 @@ class Servers:
         cleaning.result()
 
     def changes(self, instance: Instance) -> list[str]:
-        """Say what has changed in `instance` since it was made, more than a look at it does."""
+        """Return what has changed in `instance` since it was made, except what reading changes."""
         schema = _schema(instance)
         if not self._exists(schema):
             return ["its schema is gone"]
@@ -175,7 +176,7 @@ class Servers:
         return found
 
     def alive(self) -> bool:
-        """Whether both containers run; an engine that was restarted has stopped them."""
+        """Whether both containers run; a restart of the engine stops them."""
         try:
             return is_alive(self.web) and is_alive(self.database)
         except DockerException:
@@ -207,16 +208,17 @@ class Servers:
         return ini.with_key(text, "database", "dbname", _schema(instance))
 
     def _make_files(self, instance: Instance) -> str:
-        """Script that makes them: caches as links, which Matomo replaces and never writes through.
+        """Return a script that makes the files; caches are links, which Matomo replaces.
 
-        (PhpFileCache, Twig and UIAsset all write beside and rename, or delete first; the files
-        themselves are root's.) As the same files they are already in the web server's opcache.
+        Matomo never writes through a link: PhpFileCache, Twig and UIAsset all write another file
+        and rename it, or delete first, and root owns the files themselves. As these are the same
+        files for all instances, they are already in the web server's opcache.
         """
         files = instance.shell
         settings = self._settings_of(instance)
         return f"cp -rs {WARM_FILES} {files.tmp} && cat > {files.config} <<'END'\n{settings}END"
 
-    # A browser that is still open may ask, and Matomo write, while this goes on.
+    # A browser that is still open may send requests meanwhile, so that Matomo writes files.
     @retry(
         retry=retry_if_exception_type(BrokenPromiseError),
         wait=wait_fixed(0.05),
@@ -236,7 +238,7 @@ class Servers:
     def _clone(self, schema: str) -> None:
         copies = self._copies(schema, self._original.rows)
         self._sql(f"CREATE DATABASE `{schema}` {self._charset};{copies}")
-        # A schema of this name never was before: every change of a row is one of this copy.
+        # The schema's name is new: userstat has counted nothing but the rows of this copy.
         self._untouched[schema] = self._original.rows
 
     def _copies(self, schema: str, tables: Iterable[str]) -> str:
@@ -251,10 +253,10 @@ class Servers:
         )
 
     def _dirty(self, instance: Instance) -> set[str]:
-        """Tables that are others than when the instance was made.
+        """Return the tables that differ from their original state.
 
-        By userstat where rows were changed, by comparison where the definition was, and by count
-        where neither sees it: TRUNCATE.
+        Userstat shows changed rows, a comparison shows changed definitions, and the number of rows
+        shows what neither of the two does: TRUNCATE.
         """
         schema, original = _schema(instance), self._original
         before, now = self._untouched[schema], self._rows_changed(schema)
@@ -276,17 +278,18 @@ class Servers:
         return {str(name): int(changed) for name, changed in rows}
 
     def _differs(self, schema: str, table: str, columns: str) -> bool:
-        """Whether the table's content, of these columns, is another than the template's."""
+        """Whether these columns of the table differ from those of the template."""
         if table not in self._original.rows:
             return True
-        one, other = (f"SELECT {columns} FROM `{it}`.`{table}`" for it in (schema, SCHEMA))
+        ours, original = (f"SELECT {columns} FROM `{name}`.`{table}`" for name in (schema, SCHEMA))
+        difference = f"({ours} EXCEPT {original}) UNION ALL ({original} EXCEPT {ours})"
         try:
-            return bool(self._sql(f"({one} EXCEPT {other}) UNION ALL ({other} EXCEPT {one})"))
-        except pymysql.Error:  # the columns are others
+            return bool(self._sql(difference))
+        except pymysql.Error:  # the tables have different columns
             return True
 
     def _definitions(self, schema: str) -> dict[str, str]:
-        """Of each table: columns and indexes, without what rows alone change."""
+        """Return columns and indexes of each table, without what changes with the rows."""
         columns = self._sql(
             "SELECT TABLE_NAME, GROUP_CONCAT(COLUMN_NAME, ' ', COLUMN_TYPE, ' ', IS_NULLABLE,"
             " COALESCE(COLUMN_DEFAULT, ''), COLUMN_KEY ORDER BY ORDINAL_POSITION)"
@@ -295,7 +298,7 @@ class Servers:
         return {str(name): str(definition) for name, definition in columns}
 
     def _count(self, schema: str, tables: Iterable[str]) -> dict[str, int]:
-        """Rows of each table."""
+        """Return the number of rows of each table."""
         counts = (f"SELECT '{table}', COUNT(*) FROM `{schema}`.`{table}`" for table in tables)
         return {str(name): int(count) for name, count in self._sql(" UNION ALL ".join(counts))}
 
@@ -316,7 +319,7 @@ class Servers:
         names = f"SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{schema}'"
         return bool(self._sql(names))
 
-    # -- the two lines to the servers --------------------------------------------------------------
+    # -- the two connections to the servers --------------------------------------------------------
 
     @cached_property
     def _shell(self) -> LastingShell:
@@ -337,7 +340,7 @@ class Servers:
         )
 
     def _sql(self, script: str) -> list[tuple[Any, ...]]:
-        """Run statements as root; return the rows of the first."""
+        """Run statements as root; return the rows of the first one."""
         if not script:
             return []
         with self._one_at_a_time, self._connection.cursor() as cursor:

@@ -43,7 +43,7 @@ LOG_BY_HOST: Final = (
     "-c",
     r'LogFormat "[%{Host}i] %h %t \"%r\" %>s %b" combined',
 )
-"""Whose line it is, in the log of a web server that many instances share."""
+"""Names the instance in each line of the log of a web server that many instances share."""
 
 FEW_PROCESSES: Final = (
     *("-c", "StartServers 2"),
@@ -51,7 +51,7 @@ FEW_PROCESSES: Final = (
     *("-c", "MaxSpareServers 4"),
 )
 DATABASE_MEMORY: Final = "1g"
-"""Upper bound of all instances' data together; an instance takes 4 MiB."""
+"""Size limit of the data of all instances together; an instance takes 4 MiB."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class _ServerAddresses:
     """Where the servers are, for every process of the run.
 
     Args:
-        web: id of the container.
-        database: id of the container.
-        others: ids of those around them.
-        port: where instances are reached.
-        database_port: of the database.
-        authority: path of the file with whoever signed the load balancer's certificate.
-        mailbox: address of the page that shows what came to the mail relay.
+        web: id of the web container.
+        database: id of the database's container.
+        others: ids of the containers around them.
+        port: the port by which instances are reached.
+        database_port: the database's port.
+        authority: file of the authority that signed the load balancer's certificate.
+        mailbox: address of the page that shows the mails that the relay received.
     """
 
     web: str
@@ -78,15 +78,15 @@ class _ServerAddresses:
 
 
 def shared_servers(golden: Golden, run: Run, *, memory: str = DATABASE_MEMORY) -> Servers:
-    """Return the run's servers that make instances of `golden`, started if they do not run.
+    """Return the run's servers that make instances of `golden`; start them if they do not run.
 
     Args:
-        golden: what the instances begin with.
-        run: they end with it, not with this process.
-        memory: of the database's files, as the engine writes sizes.
+        golden: the state that the instances start with.
+        run: the run that they end with; they outlive this process.
+        memory: size limit of the database's files, as the engine writes sizes.
 
     Raises:
-        UnsupportedEnvironmentError: one of the two does not come up.
+        UnsupportedEnvironmentError: one of the two does not start.
     """
     return _once(golden, run, "servers", lambda: _start(golden, run, memory))
 
@@ -95,25 +95,25 @@ def shared_servers_by_tls(golden: Golden, run: Run) -> Servers:
     """Return the run's servers behind a load balancer that ends TLS, with a mail relay.
 
     Args:
-        golden: what the instances begin with.
-        run: they end with it, not with this process.
+        golden: the state that the instances start with.
+        run: the run that they end with; they outlive this process.
 
     Raises:
-        UnsupportedEnvironmentError: one of them does not come up.
+        UnsupportedEnvironmentError: one of them does not start.
     """
     return _once(golden, run, "servers-by-tls", lambda: _start_by_tls(golden, run))
 
 
-def shared_production(golden: Golden, run: Run, purpose: str) -> FullStack:
-    """Return the run's one deployment in production's shape for a purpose, started at first use.
+def shared_full_stack(golden: Golden, run: Run, purpose: str) -> FullStack:
+    """Return the run's one full stack for a purpose; the first use starts it.
 
     Args:
-        golden: what it is started from.
-        run: it ends with it, not with this process.
-        purpose: of whoever may share it; a part of a file's name.
+        golden: the images that it starts from.
+        run: the run that it ends with; it outlives this process.
+        purpose: what it is shared for; part of a file's name.
 
     Raises:
-        UnsupportedEnvironmentError: one of its containers does not come up.
+        UnsupportedEnvironmentError: one of its containers does not start.
     """
     name = f"{purpose}-{golden.web.digest}"
     with FileLock(run.file(f"{name}.lock")):
@@ -121,7 +121,7 @@ def shared_production(golden: Golden, run: Run, purpose: str) -> FullStack:
         with suppress(FileNotFoundError, NotFound):
             return FullStack.attach(golden, run, json.loads(state.read_text()))
         reaper.watch_once(run)
-        with step(f"Starting the deployment that is shared for: {purpose}"):
+        with step(f"Starting the full stack that is shared for: {purpose}"):
             stack = FullStack(golden, run=run, is_changed=False).__enter__()
         stack.keep()
         state.touch(mode=0o600)
@@ -134,8 +134,8 @@ def _once(golden: Golden, run: Run, kind: str, start: Callable[[], _ServerAddres
     with FileLock(run.file(f"{name}.lock")):
         state = run.file(f"{name}.json")
         if state.exists():
-            there = _ServerAddresses(**json.loads(state.read_text()))
-            if servers := _attach(golden, there):
+            found = _ServerAddresses(**json.loads(state.read_text()))
+            if servers := _attach(golden, found):
                 return servers
         started = start()
         state.touch(mode=0o600)
@@ -161,7 +161,7 @@ def _start_by_tls(golden: Golden, run: Run) -> _ServerAddresses:
     reaper.watch_once(run)
     with step("Starting the servers that tests share, behind a load balancer"):
         own_network = network(run).create()
-        # Of the run and not of this process: the others check certificates by its file.
+        # It belongs to the run and not to this process: others check certificates by its file.
         signer = Authority(run.file(f"authority-{golden.web.digest}.pem"))
         certificate = signer.issue(*ALL_NAMES)
         mail = MailContainer(own_network, certificate=certificate, run=run)
@@ -205,7 +205,7 @@ def _web(
     return WebContainer(
         golden.web.reference,
         own_network,
-        # No name of a schema: it would hold for every instance.
+        # The name of a schema would apply to every instance, so there is none.
         {**mariadb.server_environment(), **golden.environment, **environment},
         run=run,
         arguments=(*LOG_BY_HOST, *FEW_PROCESSES),
@@ -214,9 +214,9 @@ def _web(
 
 
 def _enter(*containers: HarnessContainer) -> None:
-    """Start them and leave them to the run: this process may end before it."""
+    """Start the containers and leave them to the run, which may outlive this process."""
     with ThreadPoolExecutor() as side_by_side:
-        list(side_by_side.map(lambda it: it.__enter__(), containers))
+        list(side_by_side.map(lambda container: container.__enter__(), containers))
 
 
 def _id(container: HarnessContainer) -> str:
@@ -224,14 +224,13 @@ def _id(container: HarnessContainer) -> str:
 
 
 def _attach(golden: Golden, started: _ServerAddresses) -> Servers | None:
-    """Return the servers; None where one of them has gone, with an engine for instance."""
+    """Return the servers; None where one is gone, for example after the engine restarted."""
     try:
-        web, database, *others = (
-            engine().containers.get(it) for it in (started.web, started.database, *started.others)
-        )
+        ids = (started.web, started.database, *started.others)
+        web, database, *others = (engine().containers.get(container_id) for container_id in ids)
     except NotFound:
         return None
-    if not all(is_alive(it) for it in (web, database, *others)):
+    if not all(is_alive(container) for container in (web, database, *others)):
         return None
     root = golden.installed.passwords.root
     template = Database(LOOPBACK, started.database_port, "root", root, SCHEMA)

@@ -1,4 +1,4 @@
-"""The doors that need the container itself: console, files, health; and the wait for its web."""
+"""Console, files and health of a Matomo in a container, and the wait for its web server."""
 
 import base64
 import posixpath
@@ -28,18 +28,18 @@ ANSWER_SECONDS: Final = 60
 POLL_SECONDS: Final = 0.02
 LAST_LINES: Final = 4
 ARGUMENT_BYTES: Final = 96 * 1024
-"""Of one argument of a command; Linux takes 128 KiB (MAX_ARG_STRLEN). A multiple of four, so that
-each part is base64 by itself."""
+"""Size limit of one argument of a command; Linux's is 128 KiB (MAX_ARG_STRLEN). It is a multiple of
+four, so that each part is valid base64."""
 
 
 @dataclass(frozen=True)
 class MatomoShell:
-    """A running Matomo from the inside of its container.
+    """A running Matomo as seen from inside its container.
 
     Args:
-        container: started, with /var/www/html as its working directory.
-        instance: instance_id of one of several that share the container; None where Matomo has
-            the container to itself.
+        container: the started container; its working directory is /var/www/html.
+        instance: instance_id of one of several instances that share the container; None where
+            Matomo has the container to itself.
     """
 
     container: Container
@@ -47,39 +47,40 @@ class MatomoShell:
 
     @property
     def name(self) -> str:
-        """Of the container, as the engine calls it."""
+        """The engine's name for the container."""
         return str(self.container.name)
 
     @property
     def config(self) -> str:
-        """Its config.ini.php: Matomo takes the one that has the request's host in its name."""
+        """Its config.ini.php: Matomo reads the one that has the request's host in its name."""
         return f"config/{host_of(self.instance)}.config.ini.php" if self.instance else OWN_CONFIG
 
     @property
     def tmp(self) -> str:
-        """Where its caches, assets and templates are (`path.tmp` in Matomo's config/global.php)."""
+        """Folder of its caches, assets and templates (`path.tmp` in Matomo's config/global.php)."""
         return f"tmp/{self.instance}" if self.instance else "tmp"
 
     @property
     def uploads(self) -> str:
-        """Where what a person uploads is (SettingsPiwik::rewriteMiscUserPathWithInstanceId)."""
+        """The folder of users' uploads (SettingsPiwik::rewriteMiscUserPathWithInstanceId)."""
         return f"misc/user/{self.instance}" if self.instance else "misc/user"
 
     def run(self, *command: str, user: str = "www-data") -> str:
         """Run `command` in the container and return its standard output.
 
         Raises:
-            BrokenPromiseError: it exits non-zero; `seen` has both streams' last lines, and those
-                that speak of an error.
+            BrokenPromiseError: it exits non-zero; `seen` has the last lines of both streams, and
+                the lines that mention an error.
         """
         done = execute(self.container, list(command), user)
         if done.code != 0:
-            said = (done.out + done.err).strip().splitlines()
-            # The archiver's last lines count the errors and do not say them.
-            telling = [it for it in said[:-LAST_LINES] if "error" in it.lower()][-LAST_LINES:]
+            lines = (done.out + done.err).strip().splitlines()
+            last = lines[-LAST_LINES:]
+            # The archiver's last lines count the errors without quoting them.
+            errors = [line for line in lines[:-LAST_LINES] if "error" in line.lower()]
             raise BrokenPromiseError(
                 expected=f"`{' '.join(command)}` to succeed in {self.container.name}",
-                seen=f"exit {done.code}: " + " | ".join((*telling, *said[-LAST_LINES:])),
+                seen=f"exit {done.code}: " + " | ".join((*errors[-LAST_LINES:], *last)),
                 next_command=f"docker logs {self.container.name}",
             )
         return done.out
@@ -87,7 +88,7 @@ class MatomoShell:
     def console(self, *arguments: str) -> str:
         """Run Matomo's console as the web server's user.
 
-        Anybody must: a cache directory that root makes answers every page with 500.
+        Everybody must use this user: with a cache directory that root made, every page is a 500.
 
         Raises:
             BrokenPromiseError: it exits non-zero.
@@ -99,14 +100,15 @@ class MatomoShell:
     def started_at(self) -> int:
         """When the container was started, in seconds since 1970, by the engine's clock."""
         self.container.reload()
-        said = self.container.attrs["State"]["StartedAt"][:19]  # in UTC, with nine digits more
-        return int(datetime.fromisoformat(f"{said}+00:00").timestamp())
+        # The engine writes UTC, with nine more digits.
+        moment = self.container.attrs["State"]["StartedAt"][:19]
+        return int(datetime.fromisoformat(f"{moment}+00:00").timestamp())
 
     def health(self) -> str | None:
-        """Return None when the image's own health check is content, else its reason.
+        """Return None when the image's own health check passes, else its reason.
 
         Raises:
-            WrongInputError: the container is shared, and its health check is nobody's.
+            WrongInputError: the container is shared, so its health check belongs to no instance.
         """
         self._refuse_where_shared("the container's health check")
         done = execute(self.container, ["matomo-health"])
@@ -116,22 +118,22 @@ class MatomoShell:
         """Return the text of a file below the web root.
 
         Raises:
-            BrokenPromiseError: there is none, or the web server's user may not read it.
+            BrokenPromiseError: there is no such file, or the web server's user may not read it.
         """
         return self.run("cat", path)
 
     def write(self, path: str, text: str, user: str = "www-data") -> None:
         """Write a file below the web root, as `user`, by default the web server's.
 
-        By way of a command and not of the engine's archive calls, which do not see a tmpfs.
+        A command writes it, because the engine's archive calls do not see a tmpfs.
 
         Raises:
             BrokenPromiseError: the web server's user may not write there.
-            WrongInputError: the file is not this instance's alone.
+            WrongInputError: the file does not belong to this instance alone.
         """
         own = (self.config, f"{self.tmp}/", f"{self.uploads}/")
         if not posixpath.normpath(posixpath.join(WEB_ROOT, path)).startswith(
-            tuple(posixpath.join(WEB_ROOT, it) for it in own)
+            tuple(posixpath.join(WEB_ROOT, own_path) for own_path in own)
         ):
             self._refuse_where_shared(f"{path}, which every instance in it runs on")
         encoded = base64.b64encode(text.encode()).decode()
@@ -153,18 +155,18 @@ OWN_CONFIG: Final = "config/config.ini.php"
 
 
 def host_of(instance: str) -> str:
-    """Name by which a request says which of the instances in a container it is for."""
+    """Return the host name by which requests reach one of the instances in a container."""
     return f"{instance}.localhost"
 
 
 class LastingShell:
     """One shell in a container for many short commands: 2 ms each, where an exec takes 60 ms.
 
-    It ends with this process, as the end of its input is the end of a shell.
+    It ends with this process, because a shell ends with its input.
 
     Args:
-        container: a running one.
-        user: whom the commands run as.
+        container: a running container.
+        user: the user that the commands run as.
     """
 
     def __init__(self, container: Container, user: str = "www-data") -> None:
@@ -176,7 +178,7 @@ class LastingShell:
         self._frames = frames_iter(self._socket, tty=False)  # type: ignore[no-untyped-call]
 
     def run(self, script: str) -> str:
-        """Run `script` and return what it says, on both streams.
+        """Run `script` and return its output on both streams.
 
         Raises:
             BrokenPromiseError: its last command exits non-zero.
@@ -194,23 +196,23 @@ class LastingShell:
 
     def _exchange(self, script: str) -> tuple[str, int]:
         mark = secrets.token_hex(8)
-        # The subshell's input is not ours, or a command in it could eat the next script.
+        # The subshell has its own input, or a command in it could read the next script.
         line = f"( {script}\n) </dev/null 2>&1; echo {mark} $?\n"
         try:
             getattr(self._socket, "_sock", self._socket).sendall(line.encode())
             output = b""
             for _, frame in self._frames:
                 output += frame
-                said, found, code = output.partition(mark.encode())
+                answer, found, code = output.partition(mark.encode())
                 if found and code.endswith(b"\n"):
-                    return said.decode(errors="replace"), int(code)
+                    return answer.decode(errors="replace"), int(code)
         except OSError as error:
             raise self._gone() from error
         raise self._gone()
 
     def _gone(self) -> UnsupportedEnvironmentError:
         return UnsupportedEnvironmentError(
-            expected=f"the container {self._container.name} to be there",
+            expected=f"the container {self._container.name} to run",
             seen="it is gone, or the engine was restarted",
             next_command="docker ps -a; then the same command again",
         )
@@ -220,12 +222,13 @@ def wait_for_answer(container: Container, what: str, ask: Callable[[], object]) 
     """Call `ask` until it raises nothing.
 
     Args:
-        container: where it runs; no more is waited for when it stops.
-        what: runs there, for the error.
-        ask: fails where there is no answer yet.
+        container: the container to wait for; the wait ends when it stops.
+        what: what runs in it, for the error.
+        ask: a function that raises as long as there is no answer.
 
     Raises:
-        UnsupportedEnvironmentError: it stopped, or was silent for ANSWER_SECONDS; `seen` is its log's end.
+        UnsupportedEnvironmentError: it stopped, or was silent for ANSWER_SECONDS; `seen` is the
+            end of its log.
     """
     attempts = Retrying(
         stop=stop_after_delay(ANSWER_SECONDS),
@@ -234,7 +237,11 @@ def wait_for_answer(container: Container, what: str, ask: Callable[[], object]) 
     )
     try:
         attempts(ask)
-    except (RetryError, HarnessError, OSError) as error:  # OSError: of requests, of Testcontainers
+    except (
+        RetryError,
+        HarnessError,
+        OSError,
+    ) as error:  # OSError: from requests and Testcontainers
         raise UnsupportedEnvironmentError(
             expected=f"{what} in {container.name} to answer within {ANSWER_SECONDS} s",
             seen=log_end(container),
@@ -243,11 +250,11 @@ def wait_for_answer(container: Container, what: str, ask: Callable[[], object]) 
 
 
 class AnswerWaitStrategy(WaitStrategy):
-    """Testcontainers' wait at a start: until something answers, and no longer than it runs.
+    """Testcontainers' wait at a start: until it answers, or until the container stops.
 
     Args:
-        what: runs there, for the error.
-        ask: fails where there is no answer yet.
+        what: what runs in the container, for the error.
+        ask: a function that raises as long as there is no answer.
     """
 
     def __init__(self, what: str, ask: Callable[[], object]) -> None:
@@ -268,27 +275,27 @@ def wait_for_web(web: Web, container: Container) -> None:
     """Wait until the web server of `container` answers, and not a load balancer in its place.
 
     Raises:
-        UnsupportedEnvironmentError: it stopped, or said nothing for ANSWER_SECONDS.
+        UnsupportedEnvironmentError: it stopped, or was silent for ANSWER_SECONDS.
     """
     wait_for_answer(container, "the web server", lambda: ask_web(web))
 
 
 def ask_web(web: Web) -> None:
-    """Ask the web server for something that it has.
+    """Ask the web server for a static file.
 
-    A static file: the first page of Matomo takes long, and its database may not be there.
+    We ask for no page of Matomo: the first one takes long, and the database may not run yet.
 
     Raises:
-        UnsupportedEnvironmentError: no answer.
-        HTTPError: it is no good one.
+        UnsupportedEnvironmentError: there is no answer.
+        HTTPError: the answer's status is an error.
     """
     web.ask("matomo.js").raise_for_status()
 
 
 def while_alive(container: Container) -> Callable[[RetryCallState], bool]:
-    """Return a condition to try again: it failed, and the container has not stopped.
+    """Return a condition to try again: the attempt failed, and the container has not stopped.
 
-    The engine is asked at every tenth attempt: more would take from the start what it waits for.
+    It asks the engine at every tenth attempt only: more would slow the start that it waits for.
     """
 
     def again(state: RetryCallState) -> bool:
@@ -299,12 +306,12 @@ def while_alive(container: Container) -> Callable[[RetryCallState], bool]:
 
 
 def is_alive(container: Container) -> bool:
-    """Whether it runs, as the engine says now."""
+    """Whether the container runs now, according to the engine."""
     container.reload()
     return bool(container.status == "running")
 
 
 def log_end(container: Container) -> str:
-    """Return the last words of its log, for an error."""
+    """Return the end of the container's log, for an error."""
     lines = container.logs(tail=4).decode(errors="replace").strip().splitlines()
-    return " | ".join(lines) or "not a word in its log"
+    return " | ".join(lines) or "its log is empty"

@@ -1,4 +1,4 @@
-"""What the harness itself starts, as a target of the gate."""
+"""The gate's targets for what the harness itself starts."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -27,8 +27,8 @@ def of_instance(instance: Instance, policy: Policy) -> Target:
 def of_full_stack(
     stack: FullStack, policy: Policy, about: Mapping[str, str] = MappingProxyType({})
 ) -> Target:
-    """Return all of `production` as a target, every capability there."""
-    alone = of_instance(stack.instance, policy)
+    """Return a full stack as a target that has every capability."""
+    matomo = of_instance(stack.instance, policy)
     services = Services(
         past_the_load_balancer=lambda: stack.matomo.web,
         mail=stack.mail.mailbox,
@@ -48,5 +48,5 @@ def of_full_stack(
             "salt": stack.salt,
         },
     )
-    http = dataclasses.replace(alone.http, clear_text=stack.load_balancer.http.url)
-    return dataclasses.replace(alone, http=http, services=services, about=about)
+    http = dataclasses.replace(matomo.http, clear_text=stack.load_balancer.http.url)
+    return dataclasses.replace(matomo, http=http, services=services, about=about)

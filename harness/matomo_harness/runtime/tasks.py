@@ -1,4 +1,4 @@
-"""Tasks as the container engine sees them: what a container was started from."""
+"""Tasks as the container engine sees them: image, environment and mounts of a container."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,29 +15,31 @@ MOUNTED: Final = ("Source", "Name", "Destination")
 
 
 def task(container: Container) -> Task:
-    """Return what `container` was started from."""
+    """Return the image, environment and mounts that `container` was started from."""
     attributes: Mapping[str, Any] = container.attrs
-    pairs = (it.partition("=") for it in attributes["Config"]["Env"] or [])
+    pairs = (variable.partition("=") for variable in attributes["Config"]["Env"] or [])
     return Task(
         attributes["Image"],
         {name: value for name, _, value in pairs},
-        frozenset(tuple(str(it.get(key, "")) for key in MOUNTED) for it in attributes["Mounts"]),
+        frozenset(
+            tuple(str(mount.get(key, "")) for key in MOUNTED) for mount in attributes["Mounts"]
+        ),
     )
 
 
 @contextmanager
 def started_in(network: str) -> Iterator[list[Task]]:
-    """Collect what is started in a network while the context lasts; complete at its end.
+    """Collect the tasks that start in a network during the context; complete at its end.
 
     Args:
-        network: its name.
+        network: the network's name.
     """
     found: list[Task] = []
     events = engine().events(decode=True, filters={"type": "container", "event": "start"})
 
     def collect() -> None:
         for event in events:
-            with suppress(NotFound):  # it has ended and was removed
+            with suppress(NotFound):  # it has ended already, and was removed
                 container = engine().containers.get(event["id"])
                 if network in container.attrs["NetworkSettings"]["Networks"]:
                     found.append(task(container))

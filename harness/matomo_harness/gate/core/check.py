@@ -1,4 +1,4 @@
-"""What a check is: an id, the sentence that it proves, what it needs, and its finding."""
+"""A check: its id, the sentence that it proves, what it needs, and its finding."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,18 +18,18 @@ class Status(StrEnum):
     ERROR = "error"
     SKIPPED = "skip"
     NOT_PROMISED = "not promised"
-    """The policy does not promise what it proves: it was not run, and counts as nothing."""
+    """The policy does not promise what the check proves: it was not run, and does not count."""
     WAIVED = "waived"
-    """It failed, and somebody answers for that until a day that is to come."""
+    """It failed, and somebody answers for that until a day that has not passed."""
 
 
 class Severity(IntEnum):
     """What a broken promise costs."""
 
     LOW = 1
-    """Somebody is hindered."""
+    """It hinders somebody."""
     MEDIUM = 2
-    """Something is told, lost or counted that should not be."""
+    """Something is disclosed, lost or counted that should not be."""
     HIGH = 3
     """A defence is gone, or data is wrong."""
     CRITICAL = 4
@@ -37,7 +37,7 @@ class Severity(IntEnum):
 
 
 class Capability(StrEnum):
-    """What a check may need of a target; the value says what is missing without it."""
+    """What a check may need from a target; the value says what is missing without it."""
 
     API = "a superuser's token, as HARNESS_TOKEN"
     LOGIN = "HARNESS_LOGIN, HARNESS_PASSWORD and HARNESS_TOTP_SECRET of a superuser"
@@ -50,7 +50,7 @@ class Capability(StrEnum):
 
 
 class Group(StrEnum):
-    """Checks that share what one worker has at hand, or that would disturb each other."""
+    """Checks that share what one worker has prepared, or that would disturb each other."""
 
     TRAFFIC = "traffic"
     ACCOUNTS = "accounts"
@@ -58,21 +58,21 @@ class Group(StrEnum):
     LOGIN = "login"
     WEB_ROOT = "web root"
     ALONE = "alone"
-    """Nothing else may look meanwhile: the check breaks something for a moment."""
+    """No other check may run meanwhile, as this one breaks something for a moment."""
 
 
 class CannotTellError(Exception):
-    """Nothing is there to tell by; the check is skipped with this reason."""
+    """The target has nothing to decide by; the check is skipped with this reason."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check saw.
+    """What a check expected and what it saw.
 
     Args:
         passed: whether the promise holds.
         expected: what should be seen.
-        seen: what was.
+        seen: what was seen.
         files: evidence that is too long for a line, and pictures, by file name.
     """
 
@@ -84,24 +84,26 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One promise and how to see whether it is kept.
+    """One promise, and how to see whether a target keeps it.
 
     Args:
         id: `promise.name`, which stays the same whatever its function is called.
         sentence: what it proves.
-        run: looks, and says what it saw; its parameters are what it needs (context.py).
-        proves: keys of the policy, `section.key`; where none of them is promised, the check is not
-            run. Empty where it guards what always holds.
-        severity: what it costs where the promise is broken.
-        remedy: what to do then, in a sentence.
-        failure_mode: row of docs/failure-modes.md; empty where it is only thought of.
-        capabilities: what it cannot do without.
-        steps: what the runner does before, with all that these need.
-        possible_steps: the same, where the target has the capabilities for it.
-        group: whom it runs in one thread with; None where it disturbs nobody and shares nothing.
-        costly: it takes half a second of a processor or more, so that the quick kill matrix leaves
-            it out where a mutant does not name it.
-        formerly: ids of releases before this one, taken with a warning.
+        run: inspects the target and returns its finding; its parameters are what it needs
+            (context.py).
+        proves: keys of the policy, `section.key`; the check does not run where none of them is
+            promised. Empty where it guards what always holds.
+        severity: what a broken promise costs.
+        remedy: what to do where the check fails, in a sentence.
+        failure_mode: row of docs/failure-modes.md; empty where the failure is only imagined.
+        capabilities: those that it cannot run without.
+        steps: what the runner performs first, with all the steps that these need.
+        possible_steps: the same, where the target has the capabilities for them.
+        group: checks of one group run in one thread; None where it disturbs no other check and
+            shares nothing.
+        costly: whether it takes half a second of a processor or more, so that the quick kill matrix
+            leaves it out where a mutant does not name it.
+        formerly: ids of earlier releases, which are accepted with a warning.
     """
 
     id: str
@@ -125,21 +127,22 @@ class Check:
 
 
 LONGEST: Final = 600
+"""Characters of a text; what is longer is cut."""
 
 
 def same(expected: object, seen: object) -> Finding:
-    """Find that `seen` is what was expected."""
+    """Return the finding that `seen` is what was expected."""
     return Finding(expected == seen, _text(expected), _text(seen))
 
 
 def nothing(what: str, found: Iterable[object]) -> Finding:
-    """Find that there is none of `what`; what was found is what is seen."""
-    there = [str(one) for one in found]
-    return Finding(not there, f"no {what}", _text("; ".join(there) or "none"))
+    """Return the finding that there is no `what`; `found` is what was seen."""
+    texts = [str(value) for value in found]
+    return Finding(not texts, f"no {what}", _text("; ".join(texts) or "none"))
 
 
 def holds(passed: bool, expected: str, seen: object) -> Finding:
-    """Find by a condition of the caller's own."""
+    """Return the finding of a condition that the caller evaluated."""
     return Finding(bool(passed), expected, _text(seen))
 
 

@@ -1,9 +1,10 @@
-"""The check context: what all checks of a run share of one target, handed out by type.
+"""The check context hands out, by type, what all checks of a run share of one target.
 
 A check says what it needs by its parameters' types, as a test names fixtures: a capability of the
 target (`Api`, `Database` …), a section of the policy, a probe, which is made once for all checks,
-or the result of a step, which the runner performs before. What a check did not declare it cannot
-use, and a type checker sees it. A parameter `X | None` is None where the target lacks what X needs.
+or the result of a step, which the runner performs first. A check cannot use what it did not
+declare, and a type checker sees that. A parameter `X | None` is None where the target lacks what X
+needs.
 """
 
 import functools
@@ -23,18 +24,18 @@ from matomo_harness.time_limit import within
 T = TypeVar("T")
 
 STEP_SECONDS: Final = 600.0
-"""An archiver of a throw-away copy ends within seconds, on a busy machine within minutes."""
+"""The archiver of a throw-away copy ends within seconds, and on a busy machine within minutes."""
 
 
 class Step:
-    """Something that the runner does before a check looks, once for all checks.
+    """Something that the runner does before the checks that need it, once for all of them.
 
-    A subclass performs it in `__init__`, whose parameters say what it needs, and is its result.
-    Its first docstring line says what is done.
+    A subclass performs it in `__init__`, whose parameters say what it needs; the instance is the
+    result. The first line of its docstring says what is done.
 
     Args:
-        needs: leave that it takes, beside what its parameters need.
-        group: whoever shares its result runs in one thread.
+        needs: capabilities that it takes, besides those of its parameters.
+        group: the checks that share its result run in one thread.
     """
 
     needs: ClassVar[frozenset[Capability]] = frozenset()
@@ -53,21 +54,21 @@ def title(step: type[Step]) -> str:
 
 
 class StepFailedError(HarnessError):
-    """A step failed that a check needs.
+    """A step that a check needs failed.
 
     Args:
-        step: which.
-        cause: what it failed by.
+        step: the step.
+        cause: the error that it failed with.
     """
 
     def __init__(self, step: type[Step], cause: BaseException) -> None:
         first = cause
         while isinstance(first, StepFailedError) and first.__cause__:
             first = first.__cause__
-        said = first.seen if isinstance(first, HarnessError) else f"{type(first).__name__}: {first}"
+        seen = first.seen if isinstance(first, HarnessError) else f"{type(first).__name__}: {first}"
         super().__init__(
             expected=f"the step '{title(step)}' to succeed",
-            seen=said[:300],
+            seen=seen[:300],
             next_command="see the checks of what the step does",
         )
 
@@ -81,7 +82,7 @@ class Parameter:
 
     Args:
         kind: its type.
-        is_optional: None will do.
+        is_optional: whether None is accepted.
     """
 
     kind: Any
@@ -93,15 +94,15 @@ def parameters_of(asking: Any) -> dict[str, Parameter]:
     """Return the parameters of a check, a step or a probe, by their names.
 
     Raises:
-        TypeError: one has no type, or one of several that are no `X | None`.
+        TypeError: a parameter has no type, or a union that is not `X | None`.
     """
-    made_by = asking.__init__ if isinstance(asking, type) else asking  # type: ignore[misc]
-    if made_by is object.__init__:
+    function = asking.__init__ if isinstance(asking, type) else asking  # type: ignore[misc]
+    if function is object.__init__:
         return {}
-    if made_by.__code__.co_kwonlyargcount:
+    if function.__code__.co_kwonlyargcount:
         raise TypeError(f"{asking}: expected parameters that may be given by position")
-    names = made_by.__code__.co_varnames[: made_by.__code__.co_argcount]
-    hints = get_type_hints(made_by)
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    hints = get_type_hints(function)
     return {name: _parameter(name, hints) for name in names if name != "self"}
 
 
@@ -121,8 +122,8 @@ class Needs:
     """What a check, a step or a probe cannot do without.
 
     Args:
-        capabilities: of the target.
-        steps: in the order in which they are performed.
+        capabilities: those of the target.
+        steps: those that it needs, in the order in which they are performed.
         possible_steps: the same, of parameters that may be None.
     """
 
@@ -133,7 +134,7 @@ class Needs:
 
 @functools.cache
 def needs_of(kind: Any) -> Needs:
-    """Return what `kind` needs, by its parameters and theirs."""
+    """Return what `kind` needs, by its parameters and by theirs in turn."""
     if kind in CAPABILITY_OF:
         capability = CAPABILITY_OF[kind]
         return Needs(frozenset({capability} if capability else ()))
@@ -164,8 +165,8 @@ class Context:
     """What the checks of one gate see of a target.
 
     Args:
-        target: what is looked at.
-        wanted: steps of all checks that look: what is archived is sent before.
+        target: the Matomo that is inspected.
+        wanted: steps of all checks that run, so that what is to be archived is sent before.
     """
 
     def __init__(self, target: Target, wanted: Collection[type[Step]] = ()) -> None:
@@ -179,9 +180,9 @@ class Context:
     def call(self, asking: Callable[..., T]) -> T:
         """Call `asking` with what its parameters ask for."""
         parameters = parameters_of(asking).items()
-        return asking(**{name: self._handed(parameter) for name, parameter in parameters})
+        return asking(**{name: self._argument(parameter) for name, parameter in parameters})
 
-    def _handed(self, parameter: Parameter) -> Any:
+    def _argument(self, parameter: Parameter) -> Any:
         if parameter.is_optional and not self.has(parameter.kind):
             return None
         return self.get(parameter.kind)
@@ -194,8 +195,8 @@ class Context:
         """Return the capability, the section, the probe or the result of the step `kind`.
 
         Raises:
-            StepFailedError: it is a step that failed, now or before, or needs one that did.
-            CannotTellError: it is a step that cannot be performed on such a target.
+            StepFailedError: `kind` is a step that failed, now or before, or needs one that did.
+            CannotTellError: `kind` is a step that cannot be performed on such a target.
         """
         if kind is Context:
             return self  # type: ignore[return-value]
@@ -219,7 +220,7 @@ class Context:
             except BaseException as error:
                 outcome.set_exception(error)
                 if not isinstance(error, Exception):
-                    raise  # Ctrl-C, or a test's time limit: it is for who runs all this
+                    raise  # Ctrl-C, or a test's time limit: it is for whoever runs all this
         cause = outcome.exception()
         if isinstance(cause, CannotTellError):
             raise CannotTellError(*cause.args) from cause
@@ -228,7 +229,7 @@ class Context:
         return outcome.result()
 
     def _probe(self, kind: Any) -> Any:
-        """Where making it fails, the next who asks tries again."""
+        """Make the probe once; where that fails, the next check that needs it tries again."""
         with self._guard:
             lock = self._locks.setdefault(kind, threading.RLock())
         with lock:

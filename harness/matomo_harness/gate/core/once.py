@@ -14,7 +14,7 @@ T = TypeVar("T")
 class once(Generic[T]):  # noqa: N801  used like functools.cached_property
     """A property that is made at first use; other threads wait for it, other instances do not.
 
-    Where making it fails, the next who asks tries again.
+    Where making it fails, the next thread that asks tries again.
 
     Args:
         make: returns the value.
@@ -34,16 +34,16 @@ class once(Generic[T]):  # noqa: N801  used like functools.cached_property
     def __get__(self, instance: object, owner: type) -> T: ...
 
     def __get__(self, instance: object | None, owner: type) -> "Self | T":
-        """Return the value, made now where it is not there yet."""
+        """Return the value, which is made first where it is missing."""
         if instance is None:
             return self
-        made = instance.__dict__
+        values = instance.__dict__
         key = f"_once_{self._name}"
-        if key not in made:
+        if key not in values:
             with once._guard:
-                lock = made.setdefault(f"_lock_{self._name}", threading.RLock())
+                lock = values.setdefault(f"_lock_{self._name}", threading.RLock())
             with lock:
-                if key not in made:
-                    made[key] = self._make(instance)
-        value: T = made[key]
+                if key not in values:
+                    values[key] = self._make(instance)
+        value: T = values[key]
         return value

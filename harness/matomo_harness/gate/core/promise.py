@@ -10,16 +10,16 @@ from matomo_harness.policy import Section
 Run = TypeVar("Run", bound=Callable[..., Finding])
 
 ALWAYS: Final = ()
-"""Of a check that guards what always holds: no key of the policy is asked."""
+"""For a check that guards what always holds: no key of the policy decides whether it runs."""
 
 
 class Promise:
     """What one section of a policy promises, and its checks in the order in which they are written.
 
     Args:
-        name: of the section, and the first part of its checks' ids.
+        name: name of the section, and first part of its checks' ids.
         sentence: what is promised, for a report.
-        section: model of its section; None where all that it says always holds.
+        section: model of the section; None where all that the promise says always holds.
     """
 
     def __init__(self, name: str, sentence: str, section: type[Section] | None = None) -> None:
@@ -47,15 +47,15 @@ class Promise:
         Args:
             name: second part of the id, for good.
             proves: key of the policy, of this section or as `section.key`; several where any of
-                them will do; ALWAYS where it guards what always holds.
+                them suffices; ALWAYS where it guards what always holds.
             severity: see Check.
             remedy: what to do where it fails, in a sentence.
             sentence: what it proves; the function's docstring by default.
             failure_mode: row of docs/failure-modes.md.
-            needs: capabilities that are leave, and no parameter: HITS, CHANGE, WEB_ROOT.
-            group: see Check; that of its steps or of its login by default.
-            costly: see Check; what changes an instance or logs in is.
-            formerly: its id before.
+            needs: capabilities that are permissions and not parameters: HITS, CHANGE, WEB_ROOT.
+            group: see Check; by default that of its steps or of its login.
+            costly: see Check; a check that changes an instance or logs in always is.
+            formerly: its former id.
         """
         keys = (proves,) if isinstance(proves, str) else proves
 
@@ -95,7 +95,7 @@ class Promise:
 
 
 def _without_steps(run: Callable[..., Finding]) -> frozenset[Capability]:
-    """Return what `run` needs beside what its steps do, which are performed once for all checks."""
+    """Return what `run` needs without its steps, which are performed once for all checks."""
     asked = [needs_of(parameter.kind) for parameter in parameters_of(run).values()]
     own = (needed.capabilities for needed in asked if not needed.steps)
     return frozenset[Capability]().union(*own)

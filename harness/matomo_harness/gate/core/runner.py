@@ -1,4 +1,4 @@
-"""Running the checks on a target: steps first, each check within its time, several at once."""
+"""Runs the checks on a target: steps first, each check within its time limit, several at once."""
 
 import functools
 import threading
@@ -31,7 +31,7 @@ from matomo_harness.time_limit import CLEAN_UP_SECONDS, within
 
 RED: Final = (Status.FAILED, Status.ERROR)
 CHECK_SECONDS: Final = 120.0
-"""The slowest check takes 7 s on an idle machine, and did 22 s beside a whole test suite."""
+"""The slowest check takes 7 s on an idle machine, and took 22 s beside a whole test suite."""
 TRACEBACK: Final = "traceback.txt"
 
 
@@ -40,11 +40,11 @@ class Result:
     """How one check ended.
 
     Args:
-        check: which.
-        status: how.
+        check: the check.
+        status: how it ended.
         expected: what should have been seen.
-        seen: what was, or why it was not looked.
-        seconds: that it took, with what it was the first to ask for.
+        seen: what was seen, or why the check did not run.
+        seconds: how long it took, with what it was the first to ask for.
         files: evidence, by file name.
     """
 
@@ -57,7 +57,7 @@ class Result:
 
 
 def is_promised(check: Check, policy: Policy) -> bool:
-    """Whether `policy` promises what `check` proves, or it guards what always holds."""
+    """Whether `policy` promises what `check` proves, or `check` guards what always holds."""
     values = [policy.value(key) for key in check.proves]
     return not values or any(is_promise(value) for value in values)
 
@@ -66,9 +66,9 @@ class Runner:
     """Runs checks on one target, each when it is asked for; what they share is done once.
 
     Args:
-        target: what is looked at.
+        target: the Matomo that is inspected.
         checks: those that may be asked for.
-        seconds: that a check may take, its steps not counted.
+        seconds: how long a check may take, its steps not counted.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class Runner:
         self._seconds = seconds
 
     def lacking(self, check: Check) -> list[Capability]:
-        """Return the capabilities that `check` needs and the target has not."""
+        """Return the capabilities that `check` needs and the target lacks."""
         return sorted(check.capabilities - self.target.capabilities)
 
     def run(self, check: Check) -> Result:
-        """Perform the steps of `check`, then have it look; whatever goes wrong is its result."""
-        begun = time.monotonic()
+        """Perform the steps of `check`, then run it; whatever goes wrong becomes its result."""
+        started = time.monotonic()
         if not is_promised(check, self.target.policy):
             seen = "not promised: " + ", ".join(check.proves)
             return Result(check, Status.NOT_PROMISED, check.sentence, seen, 0.0)
@@ -103,8 +103,8 @@ class Runner:
         except StepFailedError as failed:
             status, finding = Status.ERROR, Finding(False, failed.expected, failed.seen)
         else:
-            status, finding = self._looked(check)
-        seconds = round(time.monotonic() - begun, 3)
+            status, finding = self._inspect(check)
+        seconds = round(time.monotonic() - started, 3)
         files = tuple(finding.files.items())
         return Result(check, status, finding.expected, finding.seen, seconds, files)
 
@@ -116,21 +116,21 @@ class Runner:
                 for step in needs_of(parameter.kind).steps:
                     self._context.get(step)
 
-    def _looked(self, check: Check) -> tuple[Status, Finding]:
-        """Run `check` in a thread of its own, which is left to itself where it cannot be ended."""
+    def _inspect(self, check: Check) -> tuple[Status, Finding]:
+        """Run `check` in a thread of its own, which is abandoned where it cannot be ended."""
         ended: list[tuple[Status, Finding]] = []
 
-        def look() -> None:
+        def inspect() -> None:
             with within(self._seconds, f"the check {check.id}"):
                 ended.append(_finding(check, self._context))
 
         _watch_threads()
         before = len(_THREAD_ERRORS)
-        thread = threading.Thread(target=look, name=check.id, daemon=True)
+        thread = threading.Thread(target=inspect, name=check.id, daemon=True)
         thread.start()
         thread.join(self._seconds + CLEAN_UP_SECONDS)
         if errors := _THREAD_ERRORS[before:]:
-            # Whose thread it was is not known: of checks side by side none is passed over.
+            # Nobody knows whose thread it was: all checks that run side by side get the error.
             seen = f"an error in a thread: {errors[0].splitlines()[-1]}"[:300]
             files = {TRACEBACK: "\n".join(errors)}
             return Status.ERROR, Finding(False, check.sentence, seen, files)
@@ -148,25 +148,25 @@ def run(
     until_red: bool = False,
     at_once: int = 1,
 ) -> list[Result]:
-    """Run `checks` on `target`; nothing that goes wrong in one ends the others.
+    """Run `checks` on `target`; whatever goes wrong in one, the others run.
 
     Args:
-        target: what is looked at.
+        target: the Matomo that is inspected.
         checks: those to run.
         on_result: called with each result as it comes, by one thread at a time.
-        until_red: the first broken promise is the last that is looked at; one check at a time.
-        at_once: checks that look side by side, where they do not disturb each other.
+        until_red: whether to stop at the first red check; the checks then run one at a time.
+        at_once: how many checks run side by side, where they do not disturb each other.
 
     Returns:
         A result for each check, in the order of `checks`.
     """
-    every = list(checks)
-    runner = Runner(target, every)
+    wanted = list(checks)
+    runner = Runner(target, wanted)
     results: dict[str, Result] = {}
     one_at_a_time = threading.Lock()
 
-    def run_each(some: Sequence[Check]) -> None:
-        for check in some:
+    def run_lane(lane: Sequence[Check]) -> None:
+        for check in lane:
             result = runner.run(check)
             with one_at_a_time:
                 on_result(result)
@@ -174,21 +174,21 @@ def run(
             if until_red and result.status in RED:
                 break
 
-    side_by_side, alone = ([every], []) if until_red or at_once == 1 else lanes(every)
+    side_by_side, alone = ([wanted], []) if until_red or at_once == 1 else lanes(wanted)
     if len(side_by_side) > 1:
         _compile_the_first_page(target)
     with ThreadPoolExecutor(at_once) as pool:
         try:
-            list(pool.map(run_each, side_by_side))
+            list(pool.map(run_lane, side_by_side))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    run_each(alone)
-    return [results[check.id] for check in every if check.id in results]
+    run_lane(alone)
+    return [results[check.id] for check in wanted if check.id in results]
 
 
 def _compile_the_first_page(target: Target) -> None:
-    """Have one process of the web server compile what all pages need; else each would, at once."""
+    """Have one process of the web server compile what all pages need; else all would at once."""
     with suppress(HarnessError):  # which the checks will see
         target.http.web.get()
 
@@ -210,20 +210,20 @@ def lanes(checks: Sequence[Check]) -> tuple[list[list[Check]], list[Check]]:
 
 
 _THREAD_ERRORS: Final[list[str]] = []
-"""Tracebacks of threads that nobody waited for the result of."""
+"""Tracebacks of threads whose result nobody waited for."""
 
 
 @functools.cache
 def _watch_threads() -> None:
-    """Keep what ends a thread by an error, and have it told as before."""
-    tell = threading.excepthook
+    """Record each error that ends a thread, and have it reported as before."""
+    report = threading.excepthook
 
-    def keep(error: threading.ExceptHookArgs) -> None:
-        told = traceback.format_exception(error.exc_type, error.exc_value, error.exc_traceback)
-        _THREAD_ERRORS.append("".join(told))
-        tell(error)
+    def record(error: threading.ExceptHookArgs) -> None:
+        lines = traceback.format_exception(error.exc_type, error.exc_value, error.exc_traceback)
+        _THREAD_ERRORS.append("".join(lines))
+        report(error)
 
-    threading.excepthook = keep
+    threading.excepthook = record
 
 
 def _finding(check: Check, context: Context) -> tuple[Status, Finding]:
@@ -235,8 +235,8 @@ def _finding(check: Check, context: Context) -> tuple[Status, Finding]:
         return Status.FAILED, Finding(False, error.expected, error.seen)
     except HarnessError as error:
         return Status.ERROR, Finding(False, error.expected, error.seen)
-    except BaseException as error:  # noqa: BLE001  an answer that no check foresaw is no kept promise
-        told = "".join(traceback.format_exception(error))
+    except BaseException as error:  # noqa: BLE001  an answer that no check foresaw proves nothing
+        text = "".join(traceback.format_exception(error))
         seen = f"{type(error).__name__}: {error}"[:300]
-        return Status.ERROR, Finding(False, check.sentence, seen, {TRACEBACK: told})
+        return Status.ERROR, Finding(False, check.sentence, seen, {TRACEBACK: text})
     return (Status.PASSED if finding.passed else Status.FAILED), finding

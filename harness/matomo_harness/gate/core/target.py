@@ -1,4 +1,4 @@
-"""What a gate looks at: one Matomo, and what can be done with it from here."""
+"""A target: one Matomo that a gate inspects, and what can be done with it from here."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -37,7 +37,7 @@ class Task:
     mounts: frozenset[tuple[str, ...]]
 
     def differences(self, other: "Task") -> list[str]:
-        """Return what is other in `other`, by name; never a variable's value."""
+        """Return the names of what differs in `other`, never a variable's value."""
         names = self.environment.keys() | other.environment.keys()
         variables = sorted(
             name for name in names if self.environment.get(name) != other.environment.get(name)
@@ -52,16 +52,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Services:
-    """What is around a Matomo in a whole deployment.
+    """What surrounds a Matomo in a full stack.
 
     Args:
-        past_the_load_balancer: a new conversation with the web task itself.
-        mail: what came to the relay.
-        logs: everything that the containers have said, by service.
-        archive: runs the scheduled task; its exit code.
-        web_task: what the web container was started from.
-        tasks_started: what else is started while its context lasts.
-        secrets: passwords that nothing may tell, by name.
+        past_the_load_balancer: begins a new conversation with the web task itself.
+        mail: what the mail relay received.
+        logs: everything that the containers have logged, by service.
+        archive: runs the scheduled task, and returns its exit code.
+        web_task: returns what the web container was started from.
+        tasks_started: the tasks that are started while its context lasts.
+        secrets: passwords that nothing may disclose, by name.
     """
 
     past_the_load_balancer: Callable[[], Web]
@@ -79,8 +79,8 @@ class Http:
 
     Args:
         url: without a slash at its end.
-        authority: file with whoever signed its certificate; the public ones where None.
-        clear_text: where it would be by http; None where that is not known.
+        authority: file with the authority that signed its certificate; the public ones where None.
+        clear_text: its address by http; None where that is not known.
         time_limit: seconds to connect, seconds between two bytes of the answer.
     """
 
@@ -100,8 +100,8 @@ class Permissions:
     """What may be done to a target.
 
     Args:
-        may_hit: hits may be stored, on a test site.
-        may_change: it is thrown away afterwards.
+        may_hit: whether hits may be stored, on a test site.
+        may_change: whether it may be changed, as it is thrown away afterwards.
     """
 
     may_hit: bool = False
@@ -121,7 +121,7 @@ CAPABILITY_OF: Final[Mapping[Any, Capability | None]] = {
 
 
 class UndeclaredCapabilityError(RuntimeError):
-    """Something is asked of a target that it does not have: a mistake in what asks."""
+    """A target is asked for a capability that it lacks: a mistake in the code that asks."""
 
 
 @dataclass(frozen=True)
@@ -129,14 +129,14 @@ class Target:
     """One Matomo with its capabilities; one that is None is missing.
 
     Args:
-        http: where it is.
+        http: its address.
         policy: what is promised of it.
         permissions: what may be done to it.
-        token: of a superuser.
-        account: of a superuser, with an enrolled second factor.
+        token: a superuser's.
+        account: a superuser's, with an enrolled second factor.
         container: console and files.
         database: its schema.
-        services: what is around it.
+        services: what surrounds it.
         about: images and versions, for the report.
     """
 
@@ -152,7 +152,7 @@ class Target:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Those that it has."""
+        """The capabilities that it has."""
         offered = {
             Capability.API: self.token,
             Capability.LOGIN: self.account,
@@ -163,10 +163,10 @@ class Target:
             Capability.DATABASE: self.database,
             Capability.SERVICES: self.services,
         }
-        return frozenset(capability for capability, what in offered.items() if what)
+        return frozenset(capability for capability, value in offered.items() if value)
 
     def offer(self, kind: type[T]) -> T:
-        """Return the capability that is handed out as a `kind`.
+        """Return the capability whose type is `kind`.
 
         Raises:
             UndeclaredCapabilityError: the target does not have it.
@@ -181,14 +181,14 @@ class Target:
             Database: self.database,
             Services: self.services,
         }
-        what = offered[kind]
-        if what is None:
+        capability = offered[kind]
+        if capability is None:
             raise UndeclaredCapabilityError(f"{kind.__name__} is used and not declared")
-        return what  # type: ignore[return-value]
+        return capability  # type: ignore[return-value]
 
     @property
     def secrets(self) -> list[str]:
-        """Passwords, tokens and the like that no report may tell."""
+        """Passwords, tokens and the like that no report may disclose."""
         of_account = (self.account.password, self.account.secret) if self.account else ()
         of_services = self.services.secrets.values() if self.services else ()
-        return [one for one in (self.token, *of_account, *of_services) if one]
+        return [secret for secret in (self.token, *of_account, *of_services) if secret]

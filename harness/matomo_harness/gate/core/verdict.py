@@ -1,4 +1,4 @@
-"""What results mean: waivers are taken into account, and what must be looked at was."""
+"""The verdict on results: waivers are taken into account, and required checks must have run."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +17,11 @@ NOT_RUN: Final = (Status.SKIPPED, Status.NOT_PROMISED)
 
 @dataclass(frozen=True)
 class Verdict:
-    """The results of a gate as they count.
+    """The results of a gate, as they count.
 
     Args:
-        results: with what is waived.
-        problems: of waivers, by the check that each is of; each breaks the gate.
+        results: those of all checks, waived ones among them.
+        problems: what is wrong with waivers, by the ids of their checks; each breaks the gate.
     """
 
     results: tuple[Result, ...]
@@ -38,30 +38,30 @@ def verdict(
     """Return what `results` mean.
 
     Args:
-        results: of a gate.
-        policy: names what may not be skipped.
-        waivers: of checks that may fail, by their ids of today.
-        today: by this machine's clock where None.
+        results: those of a gate.
+        policy: names the checks that may not be skipped.
+        waivers: for checks that may fail, by the current ids of these.
+        today: the day to judge by; None is this machine's.
     """
     day = today or date.today()
     of_check = {waiver.check: waiver for waiver in waivers}
     counted = [_counted(result, of_check, day) for result in _required(results, policy)]
-    looked_at = {result.check.id: result for result in counted if result.status not in NOT_RUN}
+    ran = {result.check.id: result for result in counted if result.status not in NOT_RUN}
     problems = {
         check: problem
         for check, waiver in of_check.items()
-        if check in looked_at and (problem := _problem(waiver, looked_at[check], day))
+        if check in ran and (problem := _problem(waiver, ran[check], day))
     }
     return Verdict(tuple(counted), problems)
 
 
 def _required(results: Sequence[Result], policy: Policy) -> list[Result]:
     patterns = policy.section(Gate).required
+    expected = "the check to run, as [gate] required of the policy names it"
     return [
-        dataclasses.replace(
-            result, status=Status.ERROR, expected="to be looked at: [gate] required of the policy"
-        )
-        if result.status in NOT_RUN and any(fnmatch(result.check.id, it) for it in patterns)
+        dataclasses.replace(result, status=Status.ERROR, expected=expected)
+        if result.status in NOT_RUN
+        and any(fnmatch(result.check.id, pattern) for pattern in patterns)
         else result
         for result in results
     ]
@@ -86,15 +86,15 @@ def _problem(waiver: Waiver, result: Result, day: date) -> str:
 def require_known(
     waivers: Iterable[Waiver], checks: Iterable[Check], former: Mapping[str, str]
 ) -> tuple[Waiver, ...]:
-    """Return `waivers` by the ids of today.
+    """Return `waivers` with the current ids of their checks.
 
     Args:
-        waivers: as they are written.
-        checks: all of the gate.
-        former: ids of the release before, and what each is now.
+        waivers: those that the file has.
+        checks: all checks of the gate.
+        former: ids of the previous release, and the current id of each.
 
     Raises:
-        WrongInputError: one is of a check that there is not.
+        WrongInputError: a waiver names a check that does not exist, or two name the same.
     """
     known = {check.id for check in checks}
     renamed = tuple(
@@ -111,7 +111,7 @@ def require_known(
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise WrongInputError(
             expected="one waiver for a check in waivers.toml",
-            seen=f"two for {twice}, one by its id of before",
+            seen=f"two for {twice}, one by its former id",
             next_command="edit waivers.toml beside the policy",
         )
     return renamed

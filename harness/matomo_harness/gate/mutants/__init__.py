@@ -1,4 +1,4 @@
-"""What a mutant is: one wrong thing in an otherwise healthy deployment, and who must see it."""
+"""A mutant: one fault in an otherwise healthy deployment, and the checks that must see it."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ class Topology(StrEnum):
 
 
 class Part(StrEnum):
-    """Part of a deployment that a control alters: those of different parts go together."""
+    """Part of a deployment that a control alters; controls of different parts may run together."""
 
     SITE_NAME = "name of site 1"
     SITE_ZONE = "time zone of site 1"
@@ -64,51 +64,51 @@ class Part(StrEnum):
 
 @dataclass
 class Deployment:
-    """What a mutant changes; healthy until then.
+    """The deployment that a mutant changes; it is healthy until then.
 
     Args:
         policy: what is promised of it.
-        alone: a shared or a dedicated instance, where there are no services.
-        whole: the whole deployment, where there are.
-        changed: what else of the target is not as it was.
-        faults: what lasts until the deployment ends.
+        alone: a shared or a dedicated instance, without services around it.
+        stack: the full stack, with services.
+        altered: makes the target differ from what the deployment alone would give.
+        faults: those that last until the deployment ends.
     """
 
     policy: Policy
     alone: Instance | None = None
-    whole: FullStack | None = None
-    changed: Callable[[Target], Target] = lambda target: target
+    stack: FullStack | None = None
+    altered: Callable[[Target], Target] = lambda target: target
     faults: ExitStack = field(default_factory=ExitStack)
 
     @property
     def instance(self) -> Instance:
         """The Matomo."""
-        instance = self.whole.instance if self.whole else self.alone
+        instance = self.stack.instance if self.stack else self.alone
         assert instance  # noqa: S101  one of the two is given
         return instance
 
     @property
     def full_stack(self) -> FullStack:
-        """The whole deployment, for a mutant of Topology.FULL_STACK."""
-        assert self.whole  # noqa: S101
-        return self.whole
+        """The full stack, for a mutant of Topology.FULL_STACK."""
+        assert self.stack  # noqa: S101
+        return self.stack
 
     @property
     def target(self) -> Target:
-        """What the gate looks at."""
-        if self.whole:
-            return self.changed(targets.of_full_stack(self.whole, self.policy))
-        return self.changed(targets.of_instance(self.instance, self.policy))
+        """The target that the gate inspects."""
+        if self.stack:
+            return self.altered(targets.of_full_stack(self.stack, self.policy))
+        return self.altered(targets.of_instance(self.instance, self.policy))
 
     def archive_by(self, archive: Callable[[], int]) -> None:
-        """Have the schedule start something else than it should."""
+        """Have the schedule start something other than it should."""
 
         def change(healthy: Target) -> Target:
             assert healthy.services  # noqa: S101
             services = dataclasses.replace(healthy.services, archive=archive)
             return dataclasses.replace(healthy, services=services)
 
-        self.changed = change
+        self.altered = change
 
 
 Change = Callable[[Deployment], object]
@@ -117,23 +117,23 @@ NONE: Final[Variables] = MappingProxyType({})
 
 
 def _nothing(_: Deployment) -> None:
-    """Of what only the environment makes wrong."""
+    """Change nothing, as only the environment is wrong."""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One wrong thing, and the checks that must see it.
+    """One fault, and the checks that must see it.
 
     Args:
         id: `promise.name`.
         breaks: what is wrong, in a sentence.
-        location: where.
-        kills: ids of the checks that must go red, each of them.
-        change: makes it wrong.
-        failure_mode: row of docs/failure-modes.md; empty where it is only thought of.
+        location: where the fault sits.
+        kills: ids of the checks, all of which must go red.
+        change: makes the fault.
+        failure_mode: row of docs/failure-modes.md; empty where the failure is only imagined.
         topology: what it runs on.
-        environment: variables of the web container that are other than they should be; None where
-            one is not set.
+        environment: variables of the web container that differ from what they should be; None for
+            one that is not set.
     """
 
     id: str
@@ -157,11 +157,11 @@ class Control:
 
     Args:
         id: `control.name`.
-        says: what is other, in a sentence.
-        change: makes it so.
+        says: what differs, in a sentence.
+        change: makes the difference.
         topology: what it runs on.
-        environment: as of a mutant.
-        alters: every part of the deployment that is other then. Controls that alter different
+        environment: as for a mutant.
+        alters: every part of the deployment that then differs. Controls that alter different
             parts may run on one deployment; one that names none runs alone.
     """
 
@@ -174,7 +174,7 @@ class Control:
 
 
 Subject = Mutant | Control
-"""What a kill matrix has a row for."""
+"""What a row of a kill matrix is about."""
 
 
 class Mutants:
@@ -186,7 +186,7 @@ class Mutants:
 
     def __init__(self, promise: str) -> None:
         self.promise = promise
-        self.every: list[Mutant] = []
+        self.written: list[Mutant] = []
 
     def add(
         self,
@@ -204,16 +204,16 @@ class Mutants:
         Args:
             name: second part of the id.
             breaks: what is wrong.
-            location: where.
-            kills: checks, by ids; by the second part alone where they are of the same promise.
-            change: makes it wrong.
-            failure_mode: where it happened in the world.
+            location: where the fault sits.
+            kills: ids of checks; the second part alone for those of the same promise.
+            change: makes the fault.
+            failure_mode: where it has happened.
             topology: what it runs on.
-            environment: variables that are other.
+            environment: variables that differ.
         """
         named = (kills,) if isinstance(kills, str) else kills
         ids = tuple(check if "." in check else f"{self.promise}.{check}" for check in named)
-        self.every.append(
+        self.written.append(
             Mutant(
                 f"{self.promise}.{name}",
                 breaks,

@@ -1,4 +1,4 @@
-"""Small functions that mutants and controls are put together from: each returns a change."""
+"""Small functions of which mutants and controls are made: each returns a change."""
 
 import shlex
 from collections.abc import Callable
@@ -24,8 +24,8 @@ def every(*changes: Change) -> Change:
     """Do all of `changes`, in their order."""
 
     def change(deployment: Deployment) -> None:
-        for each in changes:
-            each(deployment)
+        for part in changes:
+            part(deployment)
 
     return change
 
@@ -65,7 +65,7 @@ def without_key(section: str, name: str) -> Edit:
 
 
 def without_line(line: str) -> Edit:
-    """Take one line out, which must be there."""
+    """Take out one line, which must be there."""
 
     def edit(text: str) -> str:
         if f"{line}\n" not in text:
@@ -76,7 +76,7 @@ def without_line(line: str) -> Edit:
 
 
 def renamed(old: str, new: str) -> Edit:
-    """Misspell a word of it, which must be there."""
+    """Misspell a word of the file, which must be there."""
 
     def edit(text: str) -> str:
         if old not in text:
@@ -121,14 +121,14 @@ def sql(*statements: str) -> Change:
 
 
 def plugin_setting(plugin: str, name: str, value: str) -> Change:
-    """Set a plugin's setting, of everybody, in the database."""
+    """Set a plugin's setting for everybody, in the database."""
     columns = "plugin_name, setting_name, setting_value, user_login"
     values = f"'{plugin}', '{name}', '{value}', ''"
     return sql(f"INSERT INTO {{prefix}}plugin_setting ({columns}) VALUES ({values})")  # noqa: S608
 
 
 def visit_of_before(address: str, user_id: str | None = None) -> Change:
-    """Have a visit in the database as an older dump brings it."""
+    """Add a visit to the database, such as an older dump brings."""
     return lambda deployment: deployment.instance.database.query(VISIT, address, user_id)
 
 
@@ -143,7 +143,7 @@ def option(name: str, value: str | int) -> Change:
 
 
 def _forget(deployment: Deployment) -> None:
-    """Matomo keeps options and settings in files of tmp/cache."""
+    """Remove the files of tmp/cache in which Matomo keeps options and settings."""
     cache = f"{deployment.instance.shell.tmp}/cache/tracker"
     deployment.instance.shell.run("sh", "-c", f"rm -rf {cache}", user="root")
 
@@ -174,7 +174,7 @@ def in_web(script: str) -> Change:
 
 
 def program(name: str, edit: str) -> Change:
-    """Edit one of the image's own programs by sed; it must have changed."""
+    """Edit one of the image's own programs by sed, which must change it."""
     path = f"/usr/local/bin/{name}"
     return in_web(f"cp {path} /tmp/was; sed -i '{edit}' {path}; ! cmp -s {path} /tmp/was")
 
@@ -192,10 +192,10 @@ def code(path: str, old: str, new: str) -> Change:
 
 
 def web_server(script: str) -> Change:
-    """Run a script as root that changes the web server's configuration, and have it take that up.
+    """Run a script as root that changes the web server's configuration, and have that reloaded.
 
-    `graceful` returns as soon as the signal is sent: on a busy machine the workers of before went
-    on to answer, two of forty requests. (A worker that has ended has no command line.)
+    `graceful` returns as soon as the signal is sent: on a busy machine the old workers went on to
+    answer two of forty requests. (A worker that has ended has no command line.)
     """
     return in_web(
         f"""{script}
@@ -209,13 +209,13 @@ def web_server(script: str) -> Change:
 
 
 def apache(*lines: str) -> Change:
-    """Add lines to the web server's configuration, after all others, and have it take them up."""
+    """Add lines to the web server's configuration, after all others, and have it reloaded."""
     quoted = " ".join(shlex.quote(line) for line in lines)
     return web_server(f"printf '%s\\n' {quoted} >> /etc/apache2/conf-enabled/zzz.conf")
 
 
 def load_balancer(script: str) -> Change:
-    """Run a script in the load balancer's container, and start it anew with what that changed."""
+    """Run a script in the load balancer's container, and restart it with what that changed."""
 
     def change(deployment: Deployment) -> None:
         stack = deployment.full_stack
@@ -228,7 +228,7 @@ def load_balancer(script: str) -> Change:
 
 
 def at_the_load_balancer(rule: str) -> Change:
-    """Have the load balancer do one thing more with what browsers send (a line of its frontend)."""
+    """Have the load balancer do one more thing with what browsers send (a line of its frontend)."""
     path, added = "/etc/haproxy/haproxy.cfg", shlex.quote(f"    {rule}")
     return load_balancer(
         f"printf '%s\\n' {added} > /tmp/rule; sed -i '/ssl-min-ver/r /tmp/rule' {path};"

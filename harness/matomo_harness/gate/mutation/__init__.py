@@ -1,4 +1,4 @@
-"""The gate proves itself: each promise is broken in turn, and the gate must say so (docs/gate.md)."""
+"""The gate proves itself: we break each promise in turn, and it must see that (docs/gate.md)."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ def _modules(kind: str) -> list[Any]:
 
 
 WRITTEN: Final[tuple[Mutant, ...]] = tuple(
-    mutant for module in _modules("mutants") for mutant in module.MUTANTS.every
+    mutant for module in _modules("mutants") for mutant in module.MUTANTS.written
 )
 CONTROLS: Final[tuple[Control, ...]] = tuple(
     control for module in _modules("controls") for control in module.CONTROLS

@@ -1,4 +1,4 @@
-"""Who is played when, and with whom: controls in groups, the longest first, a shard of it all."""
+"""Batches for the mutation runner: controls in groups, the longest first, a shard of them all."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,28 +25,28 @@ def checks_for(subject: Subject, *, full: bool) -> list[Check]:
     """Return the checks to run on `subject`, in the gate's order.
 
     Args:
-        subject: a control is for the whole gate.
-        full: a mutant too; else it gets the checks that it names and those of its own promise that
-            cost little and need no step that the named ones do without. All checks take 50 s of a
-            processor, these 1 to 5.
+        subject: a mutant, or a control, which is for the whole gate.
+        full: whether a mutant is, too; else it gets the checks that it names, and those of its own
+            promise that cost little and need no step that the named ones do without. All checks
+            take 50 s of a processor, these 1 to 5.
     """
     if full or isinstance(subject, Control):
         return list(ALL)
     if not subject.kills:
-        # Of a generated one the first red check is enough: those that cost little come first.
-        return sorted(ALL, key=lambda it: it.costly)
-    named = [it for it in ALL if it.id in subject.kills]
+        # For a generated mutant the first red check is enough, so the cheap ones come first.
+        return sorted(ALL, key=lambda check: check.costly)
+    named = [check for check in ALL if check.id in subject.kills]
     performed = _steps(named)
     return [
-        it
-        for it in ALL
-        if it in named
-        or (it.promise == subject.promise and not it.costly and _steps([it]) <= performed)
+        check
+        for check in ALL
+        if check in named
+        or (check.promise == subject.promise and not check.costly and _steps([check]) <= performed)
     ]
 
 
 def _steps(checks: Iterable[Check]) -> set[type[Step]]:
-    return {step for it in checks for step in (*it.steps, *it.possible_steps)}
+    return {step for check in checks for step in (*check.steps, *check.possible_steps)}
 
 
 # -- groups ---------------------------------------------------------------------------------------
@@ -54,11 +54,11 @@ def _steps(checks: Iterable[Check]) -> set[type[Step]]:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one deployment is made for.
+    """The subject, or the group of controls, that one deployment is made for.
 
     Args:
-        subject: what is played; of a group all of its controls as one.
-        members: the controls of a group; empty where `subject` stands for itself.
+        subject: what is run; for a group, all of its controls as one.
+        members: the controls of a group; empty where `subject` is not one.
     """
 
     subject: Subject
@@ -66,19 +66,19 @@ class Batch:
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
-        """Those of the matrix that this turn answers for."""
+        """The subjects of the matrix that this batch answers for."""
         return self.members or (self.subject,)
 
 
 def batches_of(subjects: Sequence[Subject], *, full: bool) -> list[Batch]:
-    """Return a turn for each of `subjects`; controls that do not contradict each other share one.
+    """Return a batch for each of `subjects`; controls that do not contradict each other share one.
 
     A control joins the first group of its topology that alters nothing that it alters itself. So
-    whole groups, taken out of all, fall into the same groups again: a shard has them as they were.
+    whole groups that are taken out of all subjects form again: a shard has them as they were.
 
     Args:
         subjects: mutants and controls.
-        full: each control has a turn of its own.
+        full: whether each control has a batch of its own.
     """
     groups: list[list[Control]] = []
     alone: list[Subject] = []
@@ -86,36 +86,36 @@ def batches_of(subjects: Sequence[Subject], *, full: bool) -> list[Batch]:
         if full or isinstance(subject, Mutant) or not _may_share(subject):
             alone.append(subject)
             continue
-        fitting = (group for group in groups if all(_agree(subject, it) for it in group))
+        fitting = (group for group in groups if all(_agree(subject, member) for member in group))
         if group := next(fitting, None):
             group.append(subject)
         else:
             groups.append([subject])
-    return [*(Batch(it) for it in alone), *(_turn_of(group) for group in groups)]
+    return [*(Batch(subject) for subject in alone), *(_batch_of(group) for group in groups)]
 
 
 def _may_share(control: Control) -> bool:
     return bool(control.alters) and not control.environment
 
 
-def _agree(one: Control, other: Control) -> bool:
-    return one.topology is other.topology and not set(one.alters) & set(other.alters)
+def _agree(first: Control, second: Control) -> bool:
+    return first.topology is second.topology and not set(first.alters) & set(second.alters)
 
 
-def _turn_of(group: Sequence[Control]) -> Batch:
+def _batch_of(group: Sequence[Control]) -> Batch:
     first, *others = group
     if not others:
         return Batch(first)
     together = Control(
         f"{first.id}+{len(others)}",
-        "all at once: " + "; ".join(it.says for it in group),
-        every(*(it.change for it in group)),
+        "all at once: " + "; ".join(control.says for control in group),
+        every(*(control.change for control in group)),
         first.topology,
     )
     return Batch(together, tuple(group))
 
 
-# -- what a turn costs ----------------------------------------------------------------------------
+# -- what a batch costs ---------------------------------------------------------------------------
 
 TOPOLOGY_SECONDS: Final[Mapping[Topology, float]] = {
     Topology.SHARED: 0.1,
@@ -136,17 +136,16 @@ CHECK_SECONDS: Final = {True: 0.4, False: 0.05}
 
 
 def seconds(subject: Subject, *, full: bool) -> float:
-    """Return what `subject` costs, roughly, in seconds of a processor: start, steps and checks."""
+    """Return roughly what `subject` costs in seconds of a processor: start, steps and checks."""
     checks = checks_for(subject, full=full)
     steps = sum(STEP_SECONDS.get(step, 0.0) for step in _steps(checks))
-    return (
-        TOPOLOGY_SECONDS[subject.topology] + steps + sum(CHECK_SECONDS[it.costly] for it in checks)
-    )
+    of_checks = sum(CHECK_SECONDS[check.costly] for check in checks)
+    return TOPOLOGY_SECONDS[subject.topology] + steps + of_checks
 
 
 def longest_first(batches: Iterable[Batch], *, full: bool) -> list[Batch]:
-    """Return `turns` so that no long one is left alone at the end."""
-    return sorted(batches, key=lambda it: (-seconds(it.subject, full=full), it.subject.id))
+    """Return `batches`, sorted so that no long one is left alone at the end."""
+    return sorted(batches, key=lambda batch: (-seconds(batch.subject, full=full), batch.subject.id))
 
 
 # -- shards ---------------------------------------------------------------------------------------
@@ -155,8 +154,8 @@ def longest_first(batches: Iterable[Batch], *, full: bool) -> list[Batch]:
 def part_of(shard: Shard, subjects: Sequence[Subject], *, full: bool) -> list[Subject]:
     """Return the subjects of `shard`, in their order.
 
-    The shards have each subject once, whole groups of controls, and cost about the same. Only
-    the subjects decide which go where: not the machine, not the hour.
+    Each subject is in one shard, a group of controls is never divided, and all shards cost about
+    the same. Only the subjects decide which go where: not the machine, not the hour.
     """
     loads = [0.0] * shard.count
     mine: set[str] = set()
@@ -164,5 +163,5 @@ def part_of(shard: Shard, subjects: Sequence[Subject], *, full: bool) -> list[Su
         lightest = loads.index(min(loads))
         loads[lightest] += seconds(batch.subject, full=full)
         if lightest == shard.number - 1:
-            mine |= {it.id for it in batch.subjects}
-    return [it for it in subjects if it.id in mine]
+            mine |= {subject.id for subject in batch.subjects}
+    return [subject for subject in subjects if subject.id in mine]

@@ -1,7 +1,7 @@
 """Mutants made by rule: each key of config.ini.php and each variable, in turn.
 
-Who changes a key in a pull request changes the image's file, so that what runs is what the
-repository says: no drift, and only what happens can tell.
+Whoever changes a key in a pull request changes the image's file, so that what runs is what the
+repository says: there is no drift, and only behaviour can show the fault.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,8 +26,8 @@ EQUIVALENT: Final[Mapping[str, str]] = {
     "file.General.proxy_scheme_headers[].HTTP_X_FORWARDED_SCHEME.changed": "no load balancer of ours sends it",
     "file.General.proxy_scheme_headers[].HTTP_X_URL_SCHEME.changed": "no load balancer of ours sends it",
     **{
-        f"variable.{it}.swapped": "to Matomo every text but 0 is yes"
-        for it in ("MATOMO_GENERAL_FORCE_SSL", "MATOMO_DATABASE_ENABLE_SSL")
+        f"variable.{name}.swapped": "to Matomo every text but 0 is yes"
+        for name in ("MATOMO_GENERAL_FORCE_SSL", "MATOMO_DATABASE_ENABLE_SSL")
     },
     **{
         f"file.General.datatable_archiving_maximum_rows_{report}.changed": "more rows than promised"
@@ -40,7 +40,7 @@ EQUIVALENT: Final[Mapping[str, str]] = {
     "file.General.time_before_today_archive_considered_outdated.dropped": "Matomo's 900 s are less than promised",
     "variable.MATOMO_DATABASE_SCHEMA.swapped": "Matomo falls back to its default schema, which speaks to MariaDB as well",
 }
-"""Ids of what changes nothing that was promised, and why."""
+"""Ids of the mutants that change nothing that was promised, and why."""
 
 EQUIVALENT_BEFORE: Final[Mapping[str, tuple[VersionDifference, str]]] = {
     f"file.General.proxy_scheme_headers[].HTTP_X_FORWARDED_PROTO.{kind}": (
@@ -49,17 +49,17 @@ EQUIVALENT_BEFORE: Final[Mapping[str, tuple[VersionDifference, str]]] = {
     )
     for kind in ("dropped", "changed")
 }
-"""The same of versions that are not yet otherwise."""
+"""The same for versions before a difference."""
 
 
 def equivalent(version: str) -> dict[str, str]:
-    """Return ids and reasons of what changes nothing in Matomo `version`.
+    """Return ids of the mutants that change nothing in Matomo `version`, and why.
 
     Args:
         version: as core/Version.php has it.
 
     Raises:
-        InvalidVersion: it is no version.
+        InvalidVersion: `version` is not a version.
     """
     early = {
         name: reason
@@ -75,9 +75,9 @@ class ConfigKey:
 
     Args:
         section: its name, without brackets.
-        name: of the key; `name[]` in a list.
+        name: the key's name; `name[]` in a list.
         value: as it is written, without its quotes.
-        line: the whole.
+        line: the whole line.
     """
 
     section: str
@@ -87,7 +87,7 @@ class ConfigKey:
 
     @property
     def id(self) -> str:
-        """Which line it is; in a list by its value."""
+        """The id of the line, with its value in a list."""
         return ".".join((self.section, self.name, *([self.value] if "[]" in self.name else [])))
 
     @property
@@ -104,32 +104,31 @@ class ConfigKey:
 
 
 def keys() -> Iterator[ConfigKey]:
-    """Return every key that config.ini.php has in each image."""
+    """Return every key that config.ini.php has in all images."""
     for entry in ini.read(CONFIG.read_text()).entries:
-        # One with a comment (`; optional`) is another line in the image, or none.
+        # A line with a comment (`; optional`) differs in the image, or is not there.
         if not entry.comment:
             yield ConfigKey(entry.section, entry.key, entry.text, entry.source)
 
 
 def of_the_file() -> Iterator[Mutant]:
-    """Each key of config.ini.php dropped and changed; of the list of plugins each line dropped."""
-    for it in keys():
-        yield _in_the_image(
-            it, f"file.{it.id}.dropped", f"no {it.line}", image_file(without_line(it.line))
-        )
-        if it.section != "Plugins":
-            change = image_file(renamed(it.line, it.changed))
-            yield _in_the_image(it, f"file.{it.id}.changed", it.changed, change)
+    """Drop and change each key of config.ini.php; of the list of plugins, only drop each line."""
+    for key in keys():
+        change = image_file(without_line(key.line))
+        yield _in_the_image(key, f"file.{key.id}.dropped", f"no {key.line}", change)
+        if key.section != "Plugins":
+            change = image_file(renamed(key.line, key.changed))
+            yield _in_the_image(key, f"file.{key.id}.changed", key.changed, change)
 
 
 def _in_the_image(key: ConfigKey, name: str, breaks: str, change: Change) -> Mutant:
-    # Only where there is a proxy does it matter what is said of one.
-    stage = Topology.FULL_STACK if key.name.startswith("proxy_") else Topology.DEDICATED
-    return Mutant(name, breaks, Location.IMAGE, (), change, topology=stage)
+    # What a key says of a proxy matters only where there is one.
+    topology = Topology.FULL_STACK if key.name.startswith("proxy_") else Topology.DEDICATED
+    return Mutant(name, breaks, Location.IMAGE, (), change, topology=topology)
 
 
 def of_the_environment(variables: tuple[str, ...]) -> Iterator[Mutant]:
-    """Each variable dropped, misspelt, and with what is another's in it.
+    """Drop each variable, misspell it, and put another one's value into it.
 
     Args:
         variables: those that the policy names.
@@ -152,7 +151,7 @@ def of_the_environment(variables: tuple[str, ...]) -> Iterator[Mutant]:
 
 
 def generated(policy: Policy) -> list[Mutant]:
-    """Return all that run on a deployment, without those of which is known why they are none."""
+    """Return all generated mutants but those that are known to change nothing."""
     variables = policy.section(Environment).variables or ()
     return [
         mutant

@@ -1,4 +1,4 @@
-"""What a kill matrix leaves: mutants.json for programs, mutants.html with the matrix as a picture."""
+"""Reports of a kill matrix: mutants.json for programs, mutants.html with a picture of it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from matomo_harness.gate.mutation.runner import MatrixVerdict, Row, is_killed, l
 
 TEMPLATE: Final = Path(__file__).with_name("report.html")
 CELL: Final = 7
-"""Pixels of a mutant and a check in the picture."""
+"""Pixels that a mutant and a check take in the picture."""
 LABELS: Final = 250
 HEAD: Final = 20
 
@@ -32,10 +32,10 @@ def write(
     """Write mutants.json and mutants.html into `directory`; return what the former holds.
 
     Args:
-        rows: of all that ran.
-        verdict: of these.
+        rows: those of all that ran.
+        verdict: what they say of the gate.
         about: images and versions, and what ran.
-        directory: made where there is none.
+        directory: it is made where it does not exist.
     """
     directory.mkdir(parents=True, exist_ok=True)
     moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -49,7 +49,7 @@ def write(
         "killed_by_another_promise": list(verdict.of_another_promise),
         "checks_without_a_kill": list(verdict.idle),
         "equivalent": equivalent(about["Matomo"]),
-        "rows": [_told(it) for it in rows],
+        "rows": [_fields(row) for row in rows],
     }
     (directory / "mutants.json").write_text(json.dumps(document, indent=1) + "\n")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -59,9 +59,9 @@ def write(
     return document
 
 
-def _told(row: Row) -> dict[str, Any]:
+def _fields(row: Row) -> dict[str, Any]:
     subject = row.subject
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": subject.id,
         "topology": subject.topology.value,
         "seconds": round(row.seconds, 1),
@@ -72,7 +72,7 @@ def _told(row: Row) -> dict[str, Any]:
         "seen": {name: text[:200] for name, text in row.seen.items()},
     }
     if isinstance(subject, Mutant):
-        return told | {
+        return fields | {
             "kind": "mutant",
             "breaks": subject.breaks,
             "location": subject.location.value,
@@ -82,7 +82,7 @@ def _told(row: Row) -> dict[str, Any]:
             "killed": not row.not_made and is_killed(row),
             "missed": missed(row),
         }
-    return told | {"kind": "control", "says": subject.says, "red": sorted(row.red)}
+    return fields | {"kind": "control", "says": subject.says, "red": sorted(row.red)}
 
 
 # -- the picture ----------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""What a gate leaves: gate.json for programs, junit.xml for CI, index.html to sign with."""
+"""What a gate leaves: gate.json for programs, junit.xml for CI, index.html to sign, Markdown to post."""
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -13,12 +13,18 @@ import jinja2
 
 from matomo_harness import __version__
 from matomo_harness.errors import BrokenPromiseError
-from matomo_harness.gate.core.check import Status
+from matomo_harness.gate.core.check import Severity, Status
+from matomo_harness.gate.core.promise import Promise
 from matomo_harness.gate.core.runner import RED, Result
 from matomo_harness.gate.core.verdict import Verdict
+from matomo_harness.gate.report.outline import outline
 from matomo_harness.redaction import redact
 
 TEMPLATE: Final = Path(__file__).with_name("report.html")
+STYLE: Final = Path(__file__).with_name("style.css")
+"""Of every page that a person reads."""
+FAILURES_SHOWN: Final = 20
+"""In Markdown: a comment on a pull request is not the report."""
 
 
 def write(
@@ -26,6 +32,7 @@ def write(
     about: Mapping[str, str],
     directory: Path,
     secrets: Sequence[str] = (),
+    promises: Iterable[Promise] = (),
 ) -> dict[str, Any]:
     """Write the three files into `directory`, without a secret, and return what gate.json holds.
 
@@ -33,14 +40,16 @@ def write(
         verdict: of a gate.
         about: images and versions.
         directory: made where there is none.
-        secrets: taken out wherever they stand.
+        secrets: taken out wherever they are.
+        promises: all that there are, so that what did not run is shown too.
     """
     directory.mkdir(parents=True, exist_ok=True)
     moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    checks = [_told(result, directory, secrets) for result in verdict.results]
+    checks = [_entry(result, directory, secrets) for result in verdict.results]
     counts = {status.value: 0 for status in Status} | Counter(check["status"] for check in checks)
     document = {
         "about": {**about, "harness": __version__, "time": moment},
+        **outline(checks, verdict.problems, promises),
         "counts": counts,
         "waivers": dict(verdict.problems),
         "checks": checks,
@@ -52,17 +61,24 @@ def write(
 
 
 def require_passed(document: Mapping[str, Any], directory: Path) -> None:
-    """Raise where a promise is broken or could not be looked at, or a waiver does not hold.
+    """Raise where a promise is broken or could not be examined, or a waiver does not hold.
 
     Raises:
-        BrokenPromiseError: with the first of them.
+        BrokenPromiseError: with the cause of most errors, else the first failure.
     """
-    broken = [check for check in document["checks"] if check["status"] in RED]
-    if broken:
-        first = broken[0]
+    red = [check for check in document["checks"] if check["status"] in RED]
+    if document["causes"]:
+        cause = document["causes"][0]
+        raise BrokenPromiseError(
+            expected=cause["cause"],
+            seen=f"{cause['seen']}\n  {len(cause['checks'])} of {len(red)} red checks end in that",
+            next_command=f"open {directory / 'index.html'}",
+        )
+    if red:
+        first = red[0]
         raise BrokenPromiseError(
             expected=f"every promise kept; {first['id']}: {first['expected']}",
-            seen=f"{len(broken)} broken, the first: {first['seen']}",
+            seen=f"{len(red)} broken, the first: {first['seen']}",
             next_command=f"open {directory / 'index.html'}",
         )
     if problems := document["waivers"]:
@@ -73,7 +89,50 @@ def require_passed(document: Mapping[str, Any], directory: Path) -> None:
         )
 
 
-def _told(result: Result, directory: Path, secrets: Sequence[str]) -> dict[str, Any]:
+def markdown(document: Mapping[str, Any]) -> str:
+    """Return the report for a pull request: verdict, promises, failures by cause."""
+    counts = document["counts"]
+    lines = [f"## {document['verdict']['sentence']}", ""]
+    if gaps := document["not_examined"]:
+        said = ", ".join(f"{count} {why}" for why, count in gaps.items())
+        lines += [f"**Not examined:** {said}.", ""]
+    lines += [
+        f"{counts['pass']} passed, {counts['fail']} failed, {counts['error']} errors,"
+        f" {counts['skip']} skipped, {counts['waived']} waived, {counts['not promised']} not promised.",
+        "",
+        "| promise | state | checks |",
+        "|---|---|---|",
+    ]
+    for row in document["promises"]:
+        said = ", ".join(f"{count} {status}" for status, count in row["counts"].items())
+        lines.append(f"| {row['name'].replace('_', ' ')} | {row['state']} | {said} |")
+    failures = [
+        f"- **{_cell(cause['cause'])}** did not happen: {_cell(cause['seen'])}"
+        f" ({len(cause['checks'])} checks could not be run)"
+        for cause in document["causes"]
+    ]
+    failures += [
+        f"- `{check['id']}` ({check['severity']}): expected {_cell(check['expected'])};"
+        f" seen: {_cell(check['seen'])}. **{_cell(check['remedy'])}**"
+        for check in document["checks"]
+        if check["status"] in RED and not check["cause"]
+    ]
+    if failures:
+        lines += ["", "### What broke, and what to do", "", *failures[:FAILURES_SHOWN]]
+    if len(failures) > FAILURES_SHOWN:
+        lines.append(f"- … and {len(failures) - FAILURES_SHOWN} more: see the report")
+    lines += ["", "<details><summary>What ran</summary>", ""]
+    lines += [f"- {name}: {_cell(value)}" for name, value in document["about"].items()]
+    return "\n".join([*lines, "", "</details>", ""])
+
+
+def _cell(text: str) -> str:
+    """Return text as a line of Markdown that shows as it is."""
+    line = " ".join(str(text).split())
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>|" else sign for sign in line)
+
+
+def _entry(result: Result, directory: Path, secrets: Sequence[str]) -> dict[str, Any]:
     files = []
     for name, content in result.files:
         path = directory / f"{result.check.id}-{name}"
@@ -89,7 +148,8 @@ def _told(result: Result, directory: Path, secrets: Sequence[str]) -> dict[str, 
         "status": result.status.value,
         "expected": redact(result.expected, secrets),
         "seen": redact(result.seen, secrets),
-        "capabilities": sorted(one.name.lower() for one in result.check.capabilities),
+        "cause": redact(result.cause, secrets),
+        "capabilities": sorted(capability.name.lower() for capability in result.check.capabilities),
         "proves": list(result.check.proves),
         "severity": result.check.severity.name.lower(),
         "remedy": result.check.remedy,
@@ -123,16 +183,27 @@ def _junit(
     return ElementTree.ElementTree(suite)
 
 
-def _page(document: Mapping[str, Any]) -> str:
-    counts = document["counts"]
-    kept = not counts["fail"] and not counts["error"] and not document["waivers"]
-    promises = {
-        promise: list(checks)
-        for promise, checks in groupby(
-            document["checks"], lambda check: check["id"].partition(".")[0]
-        )
-    }
+def page(template: Path, values: Mapping[str, Any]) -> str:
+    """Return a page in the dress of all reports.
+
+    Args:
+        template: Jinja's, which puts `style` into its head.
+        values: for the template.
+    """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(TEMPLATE.read_text())
-    verdict = "Kept" if kept else "Broken"
-    return template.render(kept=kept, verdict=verdict, promises=promises, **document)
+    written = environment.from_string(template.read_text())
+    return written.render(style=STYLE.read_text(), **values)
+
+
+def _page(document: Mapping[str, Any]) -> str:
+    def promise_of(check: Mapping[str, Any]) -> str:
+        return str(check["id"].partition(".")[0])
+
+    by_promise = {name: list(checks) for name, checks in groupby(document["checks"], promise_of)}
+    most_severe_first = sorted(
+        (check for check in document["checks"] if check["status"] in RED and not check["cause"]),
+        key=lambda check: -Severity[check["severity"].upper()],
+    )
+    total = sum(sum(row["counts"].values()) for row in document["promises"])
+    values = {**document, "by_promise": by_promise, "failures": most_severe_first, "total": total}
+    return page(TEMPLATE, values)

@@ -8,5 +8,5 @@ from matomo_harness.runtime import certificates
 def test_threads_that_ask_at_once_get_the_same_authority() -> None:
     certificates._authority.cache_clear()
     with ThreadPoolExecutor(8) as pool:
-        got = list(pool.map(lambda _: certificates.authority(), range(8)))
-    assert len({id(it) for it in got}) == 1
+        authorities = list(pool.map(lambda _: certificates.authority(), range(8)))
+    assert len({id(authority) for authority in authorities}) == 1

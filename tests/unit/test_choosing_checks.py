@@ -1,4 +1,4 @@
-"""One check at a time: --only, --list and explain need no engine, and name what is nearest."""
+"""--only, --list and explain need no engine, and an unknown name is answered by the nearest."""
 
 import json
 import os
@@ -25,10 +25,10 @@ def harness(*arguments: str) -> Answer:
     ("pattern", "count"),
     [
         ("", len(ALL)),
-        ("masking", sum(it.promise == "masking" for it in ALL)),
+        ("masking", sum(check.promise == "masking" for check in ALL)),
         ("masking.ipv4_in_bulk", 1),
         ("ipv4_in_bulk", 1),
-        ("masking.ipv?_in_bulk mail", 2 + sum(it.promise == "mail" for it in ALL)),
+        ("masking.ipv?_in_bulk mail", 2 + sum(check.promise == "mail" for check in ALL)),
     ],
 )
 def test_a_pattern_chooses_checks(pattern: str, count: int) -> None:
@@ -36,13 +36,13 @@ def test_a_pattern_chooses_checks(pattern: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["maskin.ipv4_in_bulk", "masking ipv4_in_bulc"])
-def test_one_word_that_matches_nothing_is_wrong_input(pattern: str) -> None:
+def test_a_word_that_matches_nothing_is_wrong_input(pattern: str) -> None:
     with pytest.raises(WrongInputError, match=r"the nearest: .*masking\.ipv4_in_bulk"):
         gate.chosen(pattern)
 
 
 @pytest.mark.parametrize("verb", [("gate", "--only"), ("explain",)])
-def test_a_check_that_there_is_not_is_wrong_input(verb: tuple[str, ...]) -> None:
+def test_an_unknown_check_is_wrong_input(verb: tuple[str, ...]) -> None:
     answer = harness(*verb, "masking.ipv4_in_bulc")
     answer.refuses(
         ExitCode.WRONG_INPUT, "nearest: masking.ipv4_in_bulk", "matomo-harness gate --list"
@@ -53,19 +53,21 @@ def test_the_list_has_every_check_with_what_it_needs() -> None:
     answer = harness("gate", "--list", "--json")
     assert answer.code == 0
     listed = json.loads(answer.text)
-    assert [it["id"] for it in listed] == [it.id for it in ALL]
-    assert {it["id"]: it["promise"] for it in listed} == {it.id: it.sentence for it in ALL}
-    assert all({"capabilities", "steps", "seconds"} <= it.keys() for it in listed)
+    assert [row["id"] for row in listed] == [check.id for check in ALL]
+    assert {row["id"]: row["promise"] for row in listed} == {
+        check.id: check.sentence for check in ALL
+    }
+    assert all({"capabilities", "steps", "seconds"} <= row.keys() for row in listed)
 
 
-def test_what_is_explained_names_the_mutants_that_prove_a_check() -> None:
+def test_an_explanation_names_the_mutants_that_prove_a_check() -> None:
     answer = harness("explain", "masking.ipv4_in_bulk", "--json")
     assert answer.code == 0
-    (told,) = json.loads(answer.text)
-    named = {it.id: it.breaks for it in WRITTEN if "masking.ipv4_in_bulk" in it.kills}
-    assert told["mutants"] == named
-    assert "Test traffic is sent and stored" in told["steps"]
-    assert any("HARNESS_TOKEN" in it for it in told["needs"])
+    (explained,) = json.loads(answer.text)
+    proving = [mutant for mutant in WRITTEN if "masking.ipv4_in_bulk" in mutant.kills]
+    assert explained["mutants"] == {mutant.id: mutant.breaks for mutant in proving}
+    assert "Test traffic is sent and stored" in explained["steps"]
+    assert any("HARNESS_TOKEN" in need for need in explained["needs"])
 
 
 @pytest.mark.parametrize(
@@ -84,10 +86,10 @@ def test_what_is_explained_names_the_mutants_that_prove_a_check() -> None:
         ),
     ],
 )
-def test_a_name_of_the_release_before_chooses_what_it_is_now(word: str, today: set[str]) -> None:
+def test_a_former_name_chooses_the_checks_of_today(word: str, today: set[str]) -> None:
     assert {check.id for check in gate.chosen(word)} == today
 
 
-def test_an_area_of_the_release_before_chooses_all_of_its_checks() -> None:
+def test_a_former_area_chooses_all_of_its_checks() -> None:
     assert len(gate.chosen("drift.*")) == len(gate.chosen("drift")) == 12
     assert len(gate.chosen("configuration")) == 39

@@ -1,4 +1,4 @@
-"""What `clean` leaves, and whose that is, from plain values."""
+"""What `clean` leaves and to whom it belongs, found from plain values."""
 
 import subprocess
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ STACK = EngineObject("volume x", {OWNER_LABEL: "matomo-1234abcd"})
 BUILD = EngineObject("container x", {OWNER_LABEL: "matomo-harness"})
 
 
-def seen(
+def engine_users(
     *things: EngineObject,
     living: Mapping[str, str] = {},
     preserved: Mapping[str, str] = {},
@@ -37,17 +37,17 @@ def seen(
 @pytest.mark.parametrize(
     ("machine", "reason"),
     [
-        (seen(), ""),
-        (seen(STACK), ""),
-        (seen(of_run("a"), preserved={"a": "of /x"}), ""),
-        (seen(users={"sha256:1": "web"}), "container web uses it"),
-        (seen(users={"sha256:2": "web"}), ""),
-        (seen(living={"a": "process 1"}), "a run that lives may use it"),
-        (seen(of_run("a", ELSEWHERE)), "whoever made container x may live, and use it"),
-        (seen(BUILD), "whoever made container x may live, and use it"),
+        (engine_users(), ""),
+        (engine_users(STACK), ""),
+        (engine_users(of_run("a"), preserved={"a": "of /x"}), ""),
+        (engine_users(users={"sha256:1": "web"}), "container web uses it"),
+        (engine_users(users={"sha256:2": "web"}), ""),
+        (engine_users(living={"a": "process 1"}), "a run that lives may use it"),
+        (engine_users(of_run("a", ELSEWHERE)), "whoever made container x may live, and use it"),
+        (engine_users(BUILD), "whoever made container x may live, and use it"),
     ],
 )
-def test_an_image_stays_while_somebody_uses_it_or_may_use_it(
+def test_an_image_stays_while_it_may_be_in_use(
     machine: EngineUsers, reason: str
 ) -> None:
     assert why_it_stays("sha256:1", machine) == reason
@@ -56,28 +56,28 @@ def test_an_image_stays_while_somebody_uses_it_or_may_use_it(
 @pytest.mark.parametrize(
     ("machine", "whose"),
     [
-        (seen(of_run("a"), living={"a": "process 1"}), "of the run a, which lives"),
-        (seen(of_run("a", ELSEWHERE)), f"of the run a of {ELSEWHERE}, which cannot be seen"),
+        (engine_users(of_run("a"), living={"a": "process 1"}), "of the run a, which lives"),
+        (engine_users(of_run("a", ELSEWHERE)), f"of the run a of {ELSEWHERE}, which cannot be seen"),
         (
             seen(of_run("a"), preserved={"a": "of /x"}),
             "of the kept run a, of /x; matomo-harness clean --run a",
         ),
-        (seen(of_run("a")), "of the run a, which has just ended"),
-        (seen(STACK), "of another checkout's stack matomo-1234abcd, in a folder that is not known"),
-        (seen(BUILD), "of a build, or started by hand"),
+        (engine_users(of_run("a")), "of the run a, which has just ended"),
+        (engine_users(STACK), "of another checkout's stack matomo-1234abcd, in a folder that is not known"),
+        (engine_users(BUILD), "of a build, or started by hand"),
     ],
 )
-def test_what_is_left_is_said_to_be_whose_it_is(machine: EngineUsers, whose: str) -> None:
+def test_what_is_left_names_its_owner(machine: EngineUsers, whose: str) -> None:
     assert left_things(machine)[-1].startswith(f"{machine.things[0].name}: {whose}")
 
 
-def test_no_run_begins_while_it_is_chosen_what_goes(
+def test_no_run_begins_while_clean_chooses_what_to_remove(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(reaper, "RUNS", tmp_path)
-    with ThreadPoolExecutor(1) as another:
+    with ThreadPoolExecutor(1) as pool:
         with reaper.no_run_begins():
-            begun = another.submit(reaper.begin)
+            begun = pool.submit(reaper.begin)
             with pytest.raises(TimeoutError):
                 begun.result(timeout=0.5)
             assert reaper.runs() == []
@@ -88,7 +88,7 @@ def test_no_run_begins_while_it_is_chosen_what_goes(
 
 
 @pytest.mark.parametrize(("choice", "option"), [("ALL=1", True), ("ALL=0", False), ("ALL=", False)])
-def test_only_all_1_is_everything(choice: str, option: bool) -> None:
+def test_only_all_1_removes_everything(choice: str, option: bool) -> None:
     command = ["make", "--dry-run", "--old-file=.venv/requirements.lock", "clean", choice]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert (" clean --all" in said) is option
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (" clean --all" in printed) is option

@@ -1,4 +1,4 @@
-"""The command line itself: errors in one line, and tracebacks for who asks for them."""
+"""The command line itself: an error is one line, and a traceback is shown on request."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ def harness(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_a_mistake_begins_with_the_program_and_has_no_traceback() -> None:
+def test_an_error_begins_with_the_program_and_has_no_traceback() -> None:
     ended = harness(*MISTAKE)
     assert ended.returncode == ExitCode.WRONG_INPUT
     assert ended.stderr.startswith("matomo-harness: expected ")
@@ -31,7 +31,7 @@ def test_the_option_and_the_variable_show_a_traceback_and_change_no_exit_code() 
         assert "\nmatomo-harness: expected " in ended.stderr
 
 
-def test_every_verb_is_in_one_list() -> None:
+def test_the_help_lists_every_verb() -> None:
     ended = harness("--help")
     assert ended.returncode == ExitCode.OK
     for verb in ("up", "gate", "policy", "images", "version"):

@@ -1,4 +1,4 @@
-"""compose.yml as we read it: what Compose takes otherwise is read so, or refused."""
+"""How we read compose.yml: in each form that Compose accepts, or with an error."""
 
 from pathlib import Path
 
@@ -30,11 +30,11 @@ def read(directory: Path, more: str) -> Service:
         ),
     ],
 )
-def test_variables_in_every_form(tmp_path: Path, more: str, environment: dict[str, str]) -> None:
+def test_variables_are_read_in_every_form(tmp_path: Path, more: str, environment: dict[str, str]) -> None:
     assert dict(read(tmp_path, more).environment) == environment
 
 
-def test_one_directory_in_memory_is_a_list_of_one(tmp_path: Path) -> None:
+def test_a_single_tmpfs_is_a_list_of_one(tmp_path: Path) -> None:
     assert read(tmp_path, "    tmpfs: /data\n").tmpfs == ("/data",)
 
 
@@ -49,7 +49,7 @@ def test_one_directory_in_memory_is_a_list_of_one(tmp_path: Path) -> None:
         "",
     ],
 )
-def test_what_cannot_be_read_is_wrong_input(tmp_path: Path, text: str) -> None:
+def test_an_unreadable_description_is_wrong_input(tmp_path: Path, text: str) -> None:
     path = tmp_path / "compose.yml"
     path.write_text(text)
     with pytest.raises(WrongInputError, match=r"compose\.yml to describe services"):
@@ -60,12 +60,12 @@ def test_what_cannot_be_read_is_wrong_input(tmp_path: Path, text: str) -> None:
     ("more", "seen"),
     [("    entrypoint: [x]\n", "entrypoint"), ("    volumes: ['data:/data']\n", "volumes: data")],
 )
-def test_what_tests_would_pass_over_is_refused(tmp_path: Path, more: str, seen: str) -> None:
+def test_what_the_tests_would_ignore_is_refused(tmp_path: Path, more: str, seen: str) -> None:
     with pytest.raises(WrongInputError, match=seen):
         require_supported(read(tmp_path, more))
 
 
-def test_a_file_of_the_release_before_is_named(tmp_path: Path) -> None:
+def test_a_file_of_the_previous_release_is_named(tmp_path: Path) -> None:
     (tmp_path / "task.toml").write_text("")
     path = tmp_path / "deployment.toml"
     path.write_text(deployment.DEPLOYMENT_FILE.read_text())

@@ -1,4 +1,4 @@
-"""The documents name only commands that are there, and every command is documented."""
+"""The documents name only commands that exist, and every command is documented."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is written about a failed test holds no secret."""
+"""The evidence of a failed test holds no secret, and has the errors of the servers."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from matomo_harness.runtime.evidence import DATABASE_ERRORS, WEB_ERRORS
         ("module=Login&form_nonce=abc", "module=Login&form_nonce=(redacted)"),
     ],
 )
-def test_known_secrets_and_secret_fields_are_taken_out(text: str, redacted: str) -> None:
+def test_known_secrets_and_secret_fields_are_redacted(text: str, redacted: str) -> None:
     assert redact(text, ["canary"]) == redacted
 
 
@@ -31,10 +31,10 @@ def test_known_secrets_and_secret_fields_are_taken_out(text: str, redacted: str)
         ("[h] [notice] MATOMO_GENERAL_X sets nothing", False),
     ],
 )
-def test_an_error_of_the_web_server_is_told_from_the_rest(line: str, is_error: bool) -> None:
+def test_errors_of_the_web_server_are_recognised(line: str, is_error: bool) -> None:
     assert bool(WEB_ERRORS.search(line)) == is_error
 
 
-def test_an_error_of_the_database_is_told_from_a_warning() -> None:
+def test_a_warning_of_the_database_is_no_error() -> None:
     assert DATABASE_ERRORS.search("2026-11-24  0:21:31 0 [ERROR] InnoDB: Unable to lock")
     assert not DATABASE_ERRORS.search("2026-11-24  0:21:31 3 [Warning] Aborted connection 3")

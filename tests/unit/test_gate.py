@@ -1,4 +1,4 @@
-"""The gate's own parts: checks are told apart, reports hold no secret, addresses are masked."""
+"""The gate's own parts: checks are distinct, reports hold no secret, addresses are masked."""
 
 import json
 import zlib
@@ -20,15 +20,16 @@ from matomo_harness.gate.probes.traffic import masked, new_canary
 SECRET = "a-secret-that-was-seen"
 
 
-def test_each_check_has_an_id_of_its_own_and_a_sentence() -> None:
+def test_each_check_has_a_unique_id_and_a_sentence() -> None:
     assert len(ALL) >= 201
-    assert max(Counter(it.id for it in ALL).values()) == 1
-    assert all(it.sentence.endswith(".") for it in ALL)
+    assert max(Counter(check.id for check in ALL).values()) == 1
+    assert all(check.sentence.endswith(".") for check in ALL)
 
 
 def test_the_report_has_every_check_and_no_secret(tmp_path: Path) -> None:
-    results = [Result(it, Status.PASSED, "this", "this", 0.1) for it in ALL[1:]]
-    broken = Result(ALL[0], Status.FAILED, "kept", f"told {SECRET}", 0.1, (("x.ini", SECRET),))
+    results = [Result(check, Status.PASSED, "this", "this", 0.1) for check in ALL[1:]]
+    broken = Result(
+        ALL[0], Status.FAILED, "no secret", f"a page with {SECRET}", 0.1, (("x.ini", SECRET),))
     verdict = Verdict((broken, *results), {})
     document = report.write(verdict, {"image": "matomo:1"}, tmp_path, [SECRET])
 
@@ -38,13 +39,13 @@ def test_the_report_has_every_check_and_no_secret(tmp_path: Path) -> None:
     suite = ElementTree.parse(tmp_path / "junit.xml").getroot()  # noqa: S314  our own
     assert (len(suite), suite.get("failures")) == (len(ALL), "1")
     page = (tmp_path / "index.html").read_text()
-    assert [it.id for it in ALL if it.id not in page] == []
-    assert [it for it in tmp_path.iterdir() if SECRET in it.read_text()] == []
+    assert [check.id for check in ALL if check.id not in page] == []
+    assert [path for path in tmp_path.iterdir() if SECRET in path.read_text()] == []
     with pytest.raises(BrokenPromiseError, match=ALL[0].id):
         report.require_passed(document, tmp_path)
 
 
-def test_a_picture_is_evidence_that_the_page_shows(tmp_path: Path) -> None:
+def test_the_page_shows_a_picture_as_evidence(tmp_path: Path) -> None:
     shown = Result(ALL[0], Status.PASSED, "this", "this", 0.1, (("page.png", b"\x89PNG"),))
     report.write(Verdict((shown,), {}), {}, tmp_path)
     name = f"{ALL[0].id}-page.png"
@@ -52,15 +53,16 @@ def test_a_picture_is_evidence_that_the_page_shows(tmp_path: Path) -> None:
     assert f'<img src="{name}"' in (tmp_path / "index.html").read_text()
 
 
-def test_no_form_of_a_canary_s_address_is_in_a_text_by_chance() -> None:
-    """Four letters are: CI found some of an address in matomo.js."""
-    canaries = [new_canary("run", "form", 1, it) for it in ("IPv4", "IPv6") for _ in range(300)]
-    short = [form for it in canaries for form in it.forms_of_address if len(form) < 7]
+def test_no_form_of_a_canary_address_is_in_a_text_by_chance() -> None:
+    """Four letters may be in any text: CI found those of an address in matomo.js."""
+    families = ("IPv4", "IPv6")
+    canaries = [new_canary("run", "form", 1, family) for family in families for _ in range(300)]
+    short = [form for canary in canaries for form in canary.forms_of_address if len(form) < 7]
     assert len(short) == 300, "an IPv4 address, packed"
-    assert [it for it in short if it != it.decode(errors="replace").encode()] == short
+    assert [form for form in short if form != form.decode(errors="replace").encode()] == short
 
 
-def test_an_archive_is_searched_as_what_it_says() -> None:
+def test_an_archive_is_unpacked_before_the_search() -> None:
     assert leak_scan.unpacked(zlib.compress(b"203.0.113.7")) == b"203.0.113.7"
     assert leak_scan.unpacked(b"203.0.113.7") == b"203.0.113.7"
     assert leak_scan.unpacked("203.0.113.7") == b"203.0.113.7"

@@ -1,4 +1,4 @@
-"""The gate's browser on a machine that has none: said, and no failure of the instance's."""
+"""The gate on a machine without a browser: it says so, and the instance does not fail."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,20 +14,20 @@ from matomo_harness.matomo.twofactor import Account
 SOMEBODY = Account("admin", "password", "")
 
 
-def test_without_playwright_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_playwright_the_gate_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
     with pytest.raises(CannotTellError, match="pip install playwright"):
         gui.see("https://localhost:1", SOMEBODY, {})
 
 
-def test_without_a_browser_it_says_what_to_prepare(
+def test_without_a_browser_the_gate_says_what_to_prepare(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(chromium, "system_chromium", lambda: None)
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
-    # As the gate does it: pytest-playwright may have a browser's loop in this thread.
+    # In another thread, as in the gate: pytest-playwright may run a browser's loop in this one.
     with (
-        ThreadPoolExecutor(1) as aside,
+        ThreadPoolExecutor(1) as pool,
         pytest.raises(CannotTellError, match="matomo-harness prepare --browser"),
     ):
-        aside.submit(gui.see, "https://localhost:1", SOMEBODY, {}).result()
+        pool.submit(gui.see, "https://localhost:1", SOMEBODY, {}).result()

@@ -1,13 +1,13 @@
-"""Each how-to is followed, on a copy of this checkout; the other documents name what there is.
+"""Each how-to is followed, on a copy of this checkout; the other documents name what exists.
 
-A page says in the line before a block of code what becomes of the block:
+On a page, the line before a block of code says where the block goes:
 
     New file `path`:
     At the end of `path`:
     In `path`, after the line `text`:
     In `path`, instead of the line `text`:
 
-Commands of a `console` block are run; the lines below one are among those that it prints.
+The commands of a `console` block are run; the lines below a command are among those it prints.
 """
 
 import json
@@ -81,7 +81,7 @@ found = {
 exec(asked["more"])
 print(json.dumps(found))
 """
-"""What the harness of a copy has and says; no container is needed for it."""
+"""Prints what the harness of a copy has and says; this needs no container."""
 
 
 # -- a page, and a copy on which it is followed ---------------------------------------------------
@@ -141,10 +141,10 @@ class Copy:
         }
 
     def survey(self, *pages: Page, more: str = "") -> dict[str, Any]:
-        """Run the commands of `pages` and see that each prints what they say.
+        """Run the commands of `pages` and assert that each prints what its page says.
 
         Args:
-            pages: whose commands.
+            pages: the commands of these are run.
             more: statements that put more into `found`.
 
         Returns:
@@ -158,7 +158,7 @@ class Copy:
         return found
 
     def lint(self, *paths: str) -> None:
-        """See that ruff takes `paths` as it takes those of this checkout."""
+        """Assert that ruff accepts `paths` as it accepts those of this checkout."""
         for verb in (("check",), ("format", "--check")):
             self.python("-m", "ruff", *verb, "--no-cache", "--quiet", *paths)
 
@@ -208,7 +208,7 @@ def copy(tmp_path: Path) -> Copy:
 # -- the pages ------------------------------------------------------------------------------------
 
 
-def test_a_check_is_one_file_and_its_mutant_one_more(copy: Copy) -> None:
+def test_a_check_is_one_file_and_its_mutant_another(copy: Copy) -> None:
     check, mutant = Page("add-a-check.md"), Page("add-a-mutant.md")
     (checks,) = copy.follow(check)
     assert checks == f"{PROMISES}/database/checks.py"
@@ -233,7 +233,7 @@ DEFAULTS = dict(zip(SETTINGS, ("0", "180", "7")))
 
 
 class Matomo:
-    """One without containers: shell, database and PHP, all that the check and its mutants use."""
+    """A Matomo without containers: the shell, database and PHP that check and mutants use."""
 
     config, tmp = "config/config.ini.php", "tmp"
 
@@ -282,13 +282,17 @@ found["seen"] = {
     "by default": seen(),
     "clicked": seen({SETTINGS[0]: "1", "another": "word"}),
     "clicked in vain": seen({SETTINGS[0]: "1"}, "0"),
-    **{it.id: after(it.change) for it in subjects if "retention" in it.id or "sooner" in it.id},
+    **{
+        subject.id: after(subject.change)
+        for subject in subjects
+        if "retention" in subject.id or "sooner" in subject.id
+    },
 }
-found["kept"] = Matomo({SETTINGS[0]: "1", SETTINGS[1]: "173"}).finding(
+found["passed"] = Matomo({SETTINGS[0]: "1", SETTINGS[1]: "173"}).finding(
     read_policy(Path("policy.toml"))
-).kept
+).passed
 '''
-"""The check of the page, on what its mutants and its control make of a Matomo."""
+"""Runs the check of the page on a Matomo that its mutants and its control have changed."""
 
 
 def test_a_promise_is_one_package_and_at_most_two_lines_elsewhere(copy: Copy) -> None:
@@ -321,7 +325,7 @@ def test_a_promise_is_one_package_and_at_most_two_lines_elsewhere(copy: Copy) ->
         "retention.kept_for_a_year": "deleted at 365 days, every 7 days",
         "control.deleted_sooner": "deleted at 3000 days, every 7 days",
     }
-    assert found["kept"]
+    assert found["passed"]
 
 
 VERSIONS: Final = """
@@ -330,7 +334,9 @@ from matomo_harness.settings import every_version
 
 added = versions.TOKENS_ARE_MADE_BY_THEIR_OWNERS
 found["tested"] = [settings.matomo_version for settings in every_version({})]
-found["chosen"] = [it.matomo_version for it in every_version({"MATOMO_VERSION": "5.13.0"})]
+found["chosen"] = [
+    settings.matomo_version for settings in every_version({"MATOMO_VERSION": "5.13.0"})
+]
 found["since"] = [added.is_in(version) for version in ("5.12.9", "5.13.0-rc1", "6.0.0")]
 """
 
@@ -347,7 +353,7 @@ def test_a_version_is_one_file(copy: Copy) -> None:
 
 
 @pytest.mark.slow(reason="mypy reads every module anew")
-def test_mypy_the_layers_and_the_unit_tests_take_all_pages_together(copy: Copy) -> None:
+def test_all_pages_together_pass_mypy_the_layers_and_the_unit_tests(copy: Copy) -> None:
     copy.follow(*(Page(name) for name in PAGES))
     copy.survey(Page("add-a-promise.md"))
     copy.python("-m", "mypy", "--no-incremental", "-p", "matomo_harness.gate")
@@ -358,7 +364,7 @@ def test_mypy_the_layers_and_the_unit_tests_take_all_pages_together(copy: Copy) 
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_says_when_what_and_what_can_go_wrong(name: str) -> None:
+def test_every_page_has_the_same_parts(name: str) -> None:
     text = Page(name).text
     assert re.search(r"need one (when|for)", text)
     heads = re.findall(r"(?m)^## (.+)$", text)
@@ -368,9 +374,11 @@ def test_a_page_says_when_what_and_what_can_go_wrong(name: str) -> None:
 # -- gate.md, architecture.md ----------------------------------------------------------------------
 
 
-def test_the_examples_of_a_policy_and_of_waivers_can_be_read(tmp_path: Path) -> None:
+def test_the_examples_of_a_policy_and_of_waivers_are_valid(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "gate.md").read_text()
-    policy, waivers = (it["text"] for it in BLOCK.finditer(text) if it["language"] == "toml")
+    policy, waivers = (
+        block["text"] for block in BLOCK.finditer(text) if block["language"] == "toml"
+    )
     (tmp_path / "policy.toml").write_text(policy)
     (tmp_path / "waivers.toml").write_text(waivers)
     required = read_policy(tmp_path / "policy.toml").section(Gate).required
@@ -381,7 +389,7 @@ def test_the_examples_of_a_policy_and_of_waivers_can_be_read(tmp_path: Path) -> 
 ARCHITECTURE: Final = (ROOT / "docs" / "architecture.md").read_text()
 
 
-def test_the_picture_has_the_layers_that_lint_checks_in_their_order() -> None:
+def test_the_picture_shows_the_layers_in_the_order_of_the_linter() -> None:
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     contracts = tools["importlinter"]["contracts"]
     (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
@@ -392,11 +400,11 @@ def test_the_picture_has_the_layers_that_lint_checks_in_their_order() -> None:
     assert [line for line in drawn if line in wanted] == wanted
 
 
-def test_every_room_is_in_the_table() -> None:
-    package = ROOT / "harness" / "matomo_harness"
-    rooms = [
-        str(path.parent.relative_to(package))
-        for path in (*package.glob("*/__init__.py"), *package.glob("gate/*/__init__.py"))
+def test_every_package_is_in_the_table() -> None:
+    root = ROOT / "harness" / "matomo_harness"
+    packages = [
+        str(path.parent.relative_to(root))
+        for path in (*root.glob("*/__init__.py"), *root.glob("gate/*/__init__.py"))
     ]
-    assert len(rooms) >= 12
-    assert [room for room in rooms if f"| `{room}/` |" not in ARCHITECTURE] == []
+    assert len(packages) >= 12
+    assert [name for name in packages if f"| `{name}/` |" not in ARCHITECTURE] == []

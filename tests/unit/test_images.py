@@ -1,4 +1,4 @@
-"""What a build says of itself is read as a person would read it."""
+"""The output of a build is read as a person would read it; images are listed."""
 
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ from matomo_harness.runtime import images
 from matomo_harness.runtime.images import _follow
 
 
-def test_a_command_s_last_words_lead_the_build_s_error() -> None:
+def test_the_last_output_of_a_command_leads_the_error_of_the_build() -> None:
     stream = [
         {"stream": "Step 3/4 : RUN install\n"},
         {"stream": "\x1b[91mmatomo substitute: apt cannot install matomo (next) today\n\x1b[0m"},
@@ -18,16 +18,18 @@ def test_a_command_s_last_words_lead_the_build_s_error() -> None:
     ]
     with pytest.raises(BuildError) as error:
         _follow(stream, ProgressStep("Building"))
-    assert str(error.value).startswith("matomo substitute: apt cannot install matomo (next) today\n")
+    assert str(error.value).startswith(
+        "matomo substitute: apt cannot install matomo (next) today\n"
+    )
 
 
-def test_a_colour_is_no_word() -> None:
+def test_colour_codes_are_no_output() -> None:
     stream = [{"stream": "the reason\n"}, {"stream": "\x1b[0m"}, {"error": "code 1"}]
     with pytest.raises(BuildError, match="the reason"):
         _follow(stream, ProgressStep("Building"))
 
 
-def test_an_image_that_goes_while_all_are_listed_is_left_out(
+def test_an_image_that_vanishes_during_the_listing_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def get(name: str) -> str:

@@ -1,4 +1,4 @@
-"""PHP's INI syntax: read as PHP reads it, edited with every other byte kept, written and read."""
+"""PHP's INI syntax: read as PHP reads it, edited without another byte changed, and written."""
 
 import dataclasses
 import random
@@ -15,8 +15,8 @@ from matomo_harness.settings import IMAGE_DIRECTORY
 
 Texts = dict[str, dict[str, str | dict[str, str]]]
 
-# Where an expectation is from. PHP 8.2.36 was run by hand on every row, and says the same of all
-# but those of our own.
+# The sources of the expectations. PHP 8.2.36 was run by hand on every row, and agrees with all but
+# those of our own.
 RUN = "parse_ini_string($text, true) of PHP 8.2.36"
 BASIC = "after php-src, ext/standard/tests/general_functions/parse_ini_basic.phpt"
 MANUAL = "the manual's page on parse_ini_string, notes"
@@ -29,10 +29,10 @@ def texts(settings: Settings) -> Texts:
         section: {
             name: setting.text
             if isinstance(setting, Entry)
-            else {key: each.text for key, each in setting.items()}
-            for name, setting in said.items()
+            else {key: entry.text for key, entry in setting.items()}
+            for name, setting in named.items()
         }
-        for section, said in settings.items()
+        for section, named in settings.items()
     }
 
 
@@ -78,7 +78,7 @@ READ: list[tuple[str, Texts, str]] = [
     ("a = 'x\n[b]'\nb = 1\n", {"": {"a": "x\n[b]", "b": "1"}}, RUN),
     ('a = "x" "y"\nb = x"y"z\n', {"": {"a": "xy", "b": "xyz"}}, RUN),
     ('a = "x" # c\n', {"": {"a": "x# c"}}, RUN),
-    # Values without.
+    # Values without quotes.
     ("a = x y  z \n", {"": {"a": "x y  z"}}, RUN),
     ("a =\nb = \nc = ;d\n", {"": {"a": "", "b": "", "c": ""}}, BASIC),
     ("a = http://x/?y#z\n", {"": {"a": "http://x/?y#z"}}, RUN),
@@ -92,7 +92,7 @@ READ: list[tuple[str, Texts, str]] = [
     ("a = on\nb = YES\nc = True ; d\n", {"": {"a": "1", "b": "1", "c": "1"}}, MANUAL),
     ("a = off\nb = no\nc = none\nd = NULL\n", {"": dict.fromkeys("abcd", "")}, MANUAL),
     ('a = truex\nb = "on"\n', {"": {"a": "truex", "b": "on"}}, READER),
-    # The environment's variables are kept as they are written.
+    # The environment's variables stay as they are written.
     ("a = ${HOME}\n", {"": {"a": "${HOME}"}}, "of our own"),
     ('a = "${HOME}/x"\n', {"": {"a": "${HOME}/x"}}, "of our own"),
     ("a = \"\\${HOME}\"\nb = '${HOME}'\n", {"": {"a": "${HOME}", "b": "${HOME}"}}, RUN),
@@ -112,7 +112,7 @@ READ: list[tuple[str, Texts, str]] = [
     ("a = 1 ; c", {"": {"a": "1"}}, RUN),
     ("", {}, READER),
 ]
-"""Texts, what PHP reads of each (a key before the first section is in ""), where that is from."""
+"""Texts, what PHP reads from each (a key before the first section is in ""), and the source."""
 
 
 @pytest.mark.parametrize(("text", "expected"), [row[:2] for row in READ])
@@ -144,12 +144,12 @@ REFUSED = [
     ('"a" = 1\n', '" where a key, a section or a comment should begin', RUN),
     ("a!b = 1\n", "! where a key, a section or a comment should begin", MANUAL),
     ("a = 'x\nb = 1\n", "an apostrophe that none closes", RUN),
-    # PHP reads these, and what follows is lost.
+    # PHP reads these, but loses what follows.
     ("a = it's\nb = 1\n", "line 1, [] a: an apostrophe that none closes", "of our own"),
     ("a = ''x\n", "an apostrophe that none closes, or two", "of our own"),
     ("a = 1\nb = x\0y\n", "line 2: a NUL", "of our own"),
 ]
-"""What PHP calls a syntax error, how it is named, where that is from."""
+"""Texts that PHP calls a syntax error, how we name the error, and the source."""
 
 
 @pytest.mark.parametrize(("text", "complaint"), [row[:2] for row in REFUSED])
@@ -182,7 +182,7 @@ TYPED: list[tuple[str, Scalar, str]] = [
     ("", "", READER),
     ("${PORT}", "${PORT}", "of our own"),
 ]
-"""Values, what Matomo's reader makes of each, where that is from."""
+"""Values, what Matomo's reader makes of each, and the source."""
 
 
 @pytest.mark.parametrize(("written", "typed"), [row[:2] for row in TYPED])
@@ -206,7 +206,7 @@ Plugins[] = "CoreVue"
 """
 
 
-def test_an_entry_knows_where_it_stands() -> None:
+def test_an_entry_knows_its_position() -> None:
     salt, first, _, over, plugin = ini.read(TEXT).entries
     assert (salt.line, salt.source, salt.key) == (4, 'salt = ""', "salt")
     assert (first.key, first.index, first.comment) == ("trusted_hosts[]", "", "; ours")
@@ -216,11 +216,11 @@ def test_an_entry_knows_where_it_stands() -> None:
     assert [heading.line for heading in ini.read(TEXT).headings] == [3, 10]
 
 
-def test_a_variable_is_told_from_a_text_that_looks_like_one() -> None:
+def test_a_text_that_looks_like_a_variable_is_none() -> None:
     read = ini.read(
         'a = ${ONE}${TWO}\nb = "\\${ONE}"\nc = \'${ONE}\'\nd = "${ONE:-of ${TWO}}"\ne = ${ONE}|2\n'
     )
-    assert [(each.text, each.variables) for each in read.entries] == [
+    assert [(entry.text, entry.variables) for entry in read.entries] == [
         ("${ONE}${TWO}", ("ONE", "TWO")),
         ("${ONE}", ()),
         ("${ONE}", ()),
@@ -229,7 +229,7 @@ def test_a_variable_is_told_from_a_text_that_looks_like_one() -> None:
     ]
 
 
-def test_what_was_read_cannot_be_changed() -> None:
+def test_a_file_that_was_read_cannot_be_changed() -> None:
     read = ini.read(TEXT)
     with pytest.raises(dataclasses.FrozenInstanceError):
         read.entries[0].text = "x"  # type: ignore[misc]
@@ -238,7 +238,7 @@ def test_what_was_read_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "name", "text", "every"),
+    ("section", "name", "text", "texts_of_list"),
     [
         ("General", "salt", "", ("",)),
         ("General", "trusted_hosts", None, ("one:80", "two")),
@@ -247,10 +247,10 @@ def test_what_was_read_cannot_be_changed() -> None:
     ],
 )
 def test_a_key_is_read_in_its_own_section(
-    section: str, name: str, text: str | None, every: tuple[str, ...]
+    section: str, name: str, text: str | None, texts_of_list: tuple[str, ...]
 ) -> None:
     assert ini.read(TEXT).text(section, name) == text
-    assert ini.read(TEXT).texts(section, name) == every
+    assert ini.read(TEXT).texts(section, name) == texts_of_list
 
 
 def test_files_are_merged_as_matomo_merges_its_defaults() -> None:
@@ -264,7 +264,7 @@ def test_files_are_merged_as_matomo_merges_its_defaults() -> None:
 
 
 @pytest.mark.parametrize("name", ["config.ini.php", "common.config.ini.php"])
-def test_the_image_s_own_files_are_read(name: str) -> None:
+def test_the_files_of_the_image_are_read(name: str) -> None:
     read = ini.read((IMAGE_DIRECTORY / "config" / name).read_text())
     lines = [line for line in read.source.splitlines() if re.match(r"\w", line)]
     assert [entry.source for entry in read.entries] == lines
@@ -273,7 +273,7 @@ def test_the_image_s_own_files_are_read(name: str) -> None:
 # -- editing --------------------------------------------------------------------------------------
 
 
-def test_a_value_is_replaced_where_it_stands() -> None:
+def test_a_value_is_replaced_in_place() -> None:
     assert ini.with_key(TEXT, "General", "salt", "x") == TEXT.replace('""', '"x"')
     text = "[a]\nx = 1\nk=\t1 ; c\nk = ;d\r\ny = 2"
     assert ini.with_key(text, "a", "k", 2) == text.replace("k = ;d", "k = 2;d")
@@ -288,7 +288,7 @@ def test_a_new_key_is_the_first_of_its_section() -> None:
     assert ini.with_key("\ufeff[a]\r\n", "a", "k", "x") == '\ufeff[a]\r\nk = "x"\r\n'
 
 
-def test_a_section_is_made() -> None:
+def test_a_missing_section_is_added() -> None:
     made = '[database]\ndbname = "m"\n'
     assert ini.with_key(TEXT, "database", "dbname", "m") == f"{TEXT}\n{made}"
     assert ini.with_key("", "database", "dbname", "m") == made
@@ -296,13 +296,13 @@ def test_a_section_is_made() -> None:
     assert ini.with_key("x = 1", "database", "dbname", "m") == f"x = 1\n\n{made}"
 
 
-def test_of_a_section_that_is_begun_again_the_last_is_edited() -> None:
+def test_the_last_part_of_a_repeated_section_gets_the_new_key() -> None:
     text = "[a]\nx = 1\n[b]\n[a]\ny = 1\n"
     assert ini.with_key(text, "a", "x", 2) == text.replace("y = 1", "x = 2\ny = 1")
     assert ini.without_key(text, "a", "x") == text.replace("x = 1\n", "")
 
 
-def test_a_list_grows_and_goes() -> None:
+def test_a_list_is_extended_and_removed() -> None:
     grown = ini.read(ini.with_key(TEXT, "General", "trusted_hosts[]", "x"))
     assert grown.texts("General", "trusted_hosts") == ("x", "one:80", "two")
     assert "trusted_hosts" not in ini.without_key(TEXT, "General", "trusted_hosts[]")
@@ -310,7 +310,7 @@ def test_a_list_grows_and_goes() -> None:
     assert texts(ini.read(numbered).settings) == {"a": {"l": {"0": "x", "k": "y", "1": "z"}}}
 
 
-def test_an_item_is_set_and_goes() -> None:
+def test_an_item_is_set_and_removed() -> None:
     text = "[a]\nl[k] = x\nl[] = y\n"
     assert ini.with_key(text, "a", "l[k]", "z") == text.replace("= x", '= "z"')
     assert ini.without_key(text, "a", "l[k]") == "[a]\nl[] = y\n"
@@ -318,12 +318,12 @@ def test_an_item_is_set_and_goes() -> None:
     assert ini.without_key(text, "a", "l") == text
 
 
-def test_a_list_gives_way_to_a_value_and_the_other_way_round() -> None:
+def test_a_value_replaces_a_list_and_a_list_a_value() -> None:
     assert ini.with_key("[a]\nl[] = x\nl[] = y\n", "a", "l", 1) == "[a]\nl = 1\n"
     assert ini.with_key("[a]\nl = 1\n", "a", "l[]", 2) == "[a]\nl[] = 2\n"
 
 
-def test_a_section_goes_with_its_keys_alone() -> None:
+def test_a_section_is_removed_with_its_keys_alone() -> None:
     assert (
         ini.without_section(TEXT, "General") == TEXT[: TEXT.index("[G")] + TEXT[TEXT.index("[P") :]
     )
@@ -331,7 +331,7 @@ def test_a_section_goes_with_its_keys_alone() -> None:
     assert ini.without_section("x = 1\n", "a") == "x = 1\n"
 
 
-def test_what_stands_on_the_line_before_a_key_stays() -> None:
+def test_a_heading_on_the_line_of_a_removed_key_stays() -> None:
     assert ini.without_key("[a] x = 1\ny = 2\n", "a", "x") == "[a] \ny = 2\n"
 
 
@@ -342,7 +342,7 @@ def test_what_stands_on_the_line_before_a_key_stays() -> None:
         *[("a", value) for value in ('"\n', '"\r\n', "\0")],
     ],
 )
-def test_what_cannot_be_written_is_refused(key: str, value: Scalar) -> None:
+def test_a_key_or_value_that_cannot_be_written_is_refused(key: str, value: Scalar) -> None:
     with pytest.raises(WrongInputError):
         ini.with_key(TEXT, "General", key, value)
 
@@ -358,8 +358,8 @@ def test_a_text_that_php_cannot_read_is_not_edited() -> None:
 # -- writing --------------------------------------------------------------------------------------
 
 
-def test_it_is_laid_out_as_matomo_lays_it_out() -> None:
-    """As in component-ini, tests/IniWriterTest.php, but for the words."""
+def test_the_layout_is_that_of_matomo() -> None:
+    """As in component-ini, tests/IniWriterTest.php, except for the words."""
     written = ini.write(
         {
             "Section 1": {
@@ -393,7 +393,7 @@ VALUES: list[Scalar] = [
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_a_value_that_is_written_is_read_as_the_same(value: Scalar) -> None:
+def test_a_written_value_is_read_back_unchanged(value: Scalar) -> None:
     read = ini.read(ini.write({"a": {"k": value, "l": [value], "m": {"x y": value}}}))
     found = [entry.typed for entry in read.entries]
     assert found == [value] * 3
@@ -423,7 +423,7 @@ OTHERS = ("", ";c", "\t;c", "# c", "bare", "# it is = 1", "[s]", "[t] ; c", '["u
 
 
 def _texts(chance: random.Random) -> Iterator[str]:
-    """Yield texts of all that the syntax has; of those that are no INI few are left out."""
+    """Yield random texts with everything that the syntax has; some of them are no INI."""
 
     def line() -> str:
         end = chance.choice(("\n", "\n", "\n", "\r\n", "\r"))
@@ -451,19 +451,19 @@ def _random_files(count: int) -> Iterator[ini.Ini]:
             return
 
 
-def test_what_was_read_and_is_written_is_read_as_the_same() -> None:
+def test_written_settings_are_read_back_unchanged() -> None:
     for read in _random_files(2000):
         assert ini.read(ini.write(read.settings)).settings == read.settings, read.source
 
 
 def _others(settings: Settings, section: str, name: str) -> Mapping[str, object]:
-    """Return all of `settings` but one key."""
-    others = {other: dict(said) for other, said in settings.items()}
+    """Return all of `settings` except one key."""
+    others = {other: dict(named) for other, named in settings.items()}
     others.setdefault(section, {}).pop(name, None)
     return others
 
 
-def test_an_edit_holds_and_keeps_all_else() -> None:
+def test_an_edit_changes_its_key_and_no_other() -> None:
     chance = random.Random(17)  # noqa: S311  not a secret
     for read in _random_files(2000):
         section, name = chance.choice(("s", "t", "u v", "new")), chance.choice(("a", "b", "new"))
@@ -480,37 +480,37 @@ def test_an_edit_holds_and_keeps_all_else() -> None:
 
 
 def _changed(before: str, after: str) -> tuple[str, str]:
-    """Return the one piece that is other in `after`: what was there, what is."""
+    """Return the one piece that differs, as it is in `before` and as it is in `after`."""
 
-    def common(one: str, other: str) -> int:
-        pairs = enumerate(zip(one, other, strict=False))
-        return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+    def common(first: str, second: str) -> int:
+        pairs = enumerate(zip(first, second, strict=False))
+        return next((at for at, (a, b) in pairs if a != b), min(len(first), len(second)))
 
     start = common(before, after)
     stop = common(before[start:][::-1], after[start:][::-1])
     return before[start : len(before) - stop], after[start : len(after) - stop]
 
 
-def test_an_edit_keeps_every_other_byte() -> None:
+def test_an_edit_changes_no_other_byte() -> None:
     for read in _random_files(1000):
         for heading in read.headings:
-            gone, come = _changed(read.source, ini.with_key(read.source, heading.name, "new", 1))
-            assert gone == "", (read.source, heading.name)
-            assert come.count("=") == come.count("1") == 1, (read.source, heading.name)
-            assert len(come) - len("new = 1") <= len("\r\n\r\n"), (read.source, heading.name)
+            removed, added = _changed(read.source, ini.with_key(read.source, heading.name, "new", 1))
+            assert removed == "", (read.source, heading.name)
+            assert added.count("=") == added.count("1") == 1, (read.source, heading.name)
+            assert len(added) - len("new = 1") <= len("\r\n\r\n"), (read.source, heading.name)
         for entry in read.entries:
             if read.of(entry.section, entry.name) != (entry,):
-                continue  # some edits take all its lines
-            gone, come = _changed(
+                continue  # some edits remove all of its lines
+            removed, added = _changed(
                 read.source, ini.without_key(read.source, entry.section, entry.key)
             )
-            assert come == "", (read.source, entry.key)
-            assert len(gone) - len(entry.source) in (0, 1, 2), (read.source, entry.key)
+            assert added == "", (read.source, entry.key)
+            assert len(removed) - len(entry.source) in (0, 1, 2), (read.source, entry.key)
             if entry.index != "" and entry.section and entry.name in read.settings[entry.section]:
                 text = ini.with_key(read.source, entry.section, entry.key, "v;")
-                gone, come = _changed(read.source, text)
-                assert gone in entry.written, (read.source, entry.key)
-                assert come in '"v;"', (read.source, entry.key)
+                removed, added = _changed(read.source, text)
+                assert removed in entry.written, (read.source, entry.key)
+                assert added in '"v;"', (read.source, entry.key)
 
 
 # -- drift ----------------------------------------------------------------------------------------
@@ -538,21 +538,21 @@ def test_a_word_that_matomo_saved_as_a_number_is_no_drift() -> None:
 def test_drift_is_named_and_can_be_pasted() -> None:
     here = ini.read('[General]\narchive = 1\nhosts[] = "one"\n[New]\nkey = "a"\n').settings
     found = drift.differences(ini.read(WANTED).settings, here, {})
-    assert [str(each) for each in found] == [
+    assert [str(difference) for difference in found] == [
         "[General] archive: wanted 0, here 1",
         "[General] hosts: wanted one, two, here one",
         "[New] key: wanted nothing, here a",
     ]
     pasted = drift.pasteable(here, found)
     assert ini.read(pasted).settings == here
-    assert pasted.count("[General]") == 1, "PHP forgets a section that is begun again"
+    assert pasted.count("[General]") == 1, "PHP forgets the first part of a repeated section"
 
 
-def test_what_is_gone_is_named_and_pasted_as_a_comment() -> None:
+def test_a_key_that_is_gone_is_named_and_pasted_as_a_comment() -> None:
     wanted = ini.read("[a]\nx = 1\nl[k] = y\n").settings
     here = ini.read("[a]\nl[j] = y\n").settings
     found = drift.differences(wanted, here, ini.read("[a]\nx = 2\n").settings)
-    assert [str(each) for each in found] == [
+    assert [str(difference) for difference in found] == [
         "[a] l: wanted y, here y",
         "[a] x: wanted 1, here 2",
     ]

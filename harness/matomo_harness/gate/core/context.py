@@ -48,6 +48,31 @@ class Step:
         cls.group = group
 
 
+class Preflight(Step):
+    """A step that finds out why many checks fail at once; it is performed after the first failure.
+
+    Args:
+        blocks: types; a check that uses one of them, itself or by a step or probe, says nothing of
+            its promise where this step fails.
+        is_fatal: no such check is run any more once it has failed.
+    """
+
+    blocks: ClassVar[frozenset[Any]] = frozenset()
+    is_fatal: ClassVar[bool] = True
+
+    def __init_subclass__(
+        cls, *, blocks: Collection[Any] = (), is_fatal: bool = True, **options: Any
+    ) -> None:
+        super().__init_subclass__(**options)
+        cls.blocks = frozenset(blocks)
+        cls.is_fatal = is_fatal
+
+    @classmethod
+    def explains(cls, seen: str) -> bool:
+        """Whether a finding is because of this, where this has failed."""
+        return cls.is_fatal
+
+
 def title(step: type[Step]) -> str:
     """Return what `step` does, in a sentence."""
     return (step.__doc__ or step.__name__).splitlines()[0].rstrip(".")
@@ -63,8 +88,10 @@ class StepFailedError(HarnessError):
 
     def __init__(self, step: type[Step], cause: BaseException) -> None:
         first = cause
+        self.root = step
+        """The step that failed first, of those that need each other."""
         while isinstance(first, StepFailedError) and first.__cause__:
-            first = first.__cause__
+            self.root, first = first.root, first.__cause__
         seen = first.seen if isinstance(first, HarnessError) else f"{type(first).__name__}: {first}"
         super().__init__(
             expected=f"the step '{title(step)}' to succeed",
@@ -156,6 +183,17 @@ def needs_of(kind: Any) -> Needs:
         steps[kind] = None
     only_possible = tuple(step for step in possible if step not in steps)
     return Needs(frozenset(capabilities), tuple(steps), only_possible)
+
+
+@functools.cache
+def types_of(asking: Any) -> frozenset[Any]:
+    """Return the types of all that `asking` uses, by its parameters and theirs."""
+    if asking in CAPABILITY_OF or asking is Context:
+        return frozenset()
+    if isinstance(asking, type) and issubclass(asking, Section):
+        return frozenset()
+    direct = frozenset(parameter.kind for parameter in parameters_of(asking).values())
+    return direct.union(*(types_of(kind) for kind in direct))
 
 
 # -- handing out ----------------------------------------------------------------------------------

@@ -21,9 +21,12 @@ from matomo_harness.gate.core.check import (
 )
 from matomo_harness.gate.core.context import (
     Context,
+    Preflight,
     StepFailedError,
     needs_of,
     parameters_of,
+    title,
+    types_of,
 )
 from matomo_harness.gate.core.target import Target
 from matomo_harness.policy import Policy, is_promise
@@ -46,6 +49,7 @@ class Result:
         seen: what was seen, or why the check did not run.
         seconds: how long it took, with what it was the first to ask for.
         files: evidence, by file name.
+        cause: what should have happened before, where that is why the check ended in an error.
     """
 
     check: Check
@@ -54,6 +58,7 @@ class Result:
     seen: str
     seconds: float
     files: tuple[tuple[str, str | bytes], ...] = ()
+    cause: str = ""
 
 
 def is_promised(check: Check, policy: Policy) -> bool:
@@ -69,12 +74,20 @@ class Runner:
         target: the Matomo that is inspected.
         checks: those that may be asked for.
         seconds: how long a check may take, its steps not counted.
+        preflight: what is asked once a check has failed: why so many fail may be one cause.
     """
 
     def __init__(
-        self, target: Target, checks: Iterable[Check], *, seconds: float = CHECK_SECONDS
+        self,
+        target: Target,
+        checks: Iterable[Check],
+        *,
+        seconds: float = CHECK_SECONDS,
+        preflight: Sequence[type[Preflight]] = (),
     ) -> None:
         self.target = target
+        self._preflight = preflight
+        self._failed: dict[type[Preflight], StepFailedError] = {}
         able = [
             check
             for check in checks
@@ -96,17 +109,44 @@ class Runner:
         if lacking := self.lacking(check):
             seen = "needs " + "; ".join(capability.value for capability in lacking)
             return Result(check, Status.SKIPPED, check.sentence, seen, 0.0)
+        for step, failed in self._failed.items():
+            if step.is_fatal and self._blocks(step, check):
+                return _caused(check, failed, 0.0)
+        cause = None
         try:
             self._prepare(check)
         except CannotTellError as reason:
             status, finding = Status.SKIPPED, Finding(False, check.sentence, str(reason))
         except StepFailedError as failed:
+            cause = failed
             status, finding = Status.ERROR, Finding(False, failed.expected, failed.seen)
         else:
             status, finding = self._inspect(check)
+        if status in RED:
+            cause = self._diagnose(check, finding.seen) or cause
         seconds = round(time.monotonic() - started, 3)
         files = tuple(finding.files.items())
+        if cause:
+            return _caused(check, cause, seconds, files)
         return Result(check, status, finding.expected, finding.seen, seconds, files)
+
+    def _blocks(self, step: type[Preflight], check: Check) -> bool:
+        return bool(step.blocks & types_of(check.run)) and self._context.has(step)
+
+    def _diagnose(self, check: Check, seen: str) -> StepFailedError | None:
+        """Return the failure of the preflight that explains why `check` saw this, if any does."""
+        for step in self._preflight:
+            if not self._blocks(step, check):
+                continue
+            try:
+                self._context.get(step)
+            except CannotTellError:
+                continue
+            except StepFailedError as failed:
+                self._failed[step] = failed
+                if step.explains(seen):
+                    return failed
+        return None
 
     def _prepare(self, check: Check) -> None:
         for step in check.steps:
@@ -140,6 +180,17 @@ class Runner:
         return Status.ERROR, Finding(False, f"an end within {self._seconds:.0f} s", seen)
 
 
+def _caused(
+    check: Check,
+    failed: StepFailedError,
+    seconds: float,
+    files: tuple[tuple[str, str | bytes], ...] = (),
+) -> Result:
+    """Return the error of a check that says nothing, as what it needs had failed before."""
+    seen, cause = failed.seen, title(failed.root)
+    return Result(check, Status.ERROR, failed.expected, seen, seconds, files, cause)
+
+
 def run(
     target: Target,
     checks: Iterable[Check],
@@ -147,6 +198,7 @@ def run(
     *,
     until_red: bool = False,
     at_once: int = 1,
+    preflight: Sequence[type[Preflight]] = (),
 ) -> list[Result]:
     """Run `checks` on `target`; whatever goes wrong in one, the others run.
 
@@ -156,12 +208,13 @@ def run(
         on_result: called with each result as it comes, by one thread at a time.
         until_red: whether to stop at the first red check; the checks then run one at a time.
         at_once: how many checks run side by side, where they do not disturb each other.
+        preflight: see Runner.
 
     Returns:
         A result for each check, in the order of `checks`.
     """
     wanted = list(checks)
-    runner = Runner(target, wanted)
+    runner = Runner(target, wanted, preflight=preflight)
     results: dict[str, Result] = {}
     one_at_a_time = threading.Lock()
 

@@ -1,0 +1,175 @@
+"""What must hold before any check says something: asked once, after the first check has failed.
+
+One refused database connection makes a hundred checks fail. They are errors with one cause then, and no
+broken promises.
+"""
+
+import re
+from typing import Final
+
+from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.gate.core.check import CannotTellError
+from matomo_harness.gate.core.context import Preflight
+from matomo_harness.gate.core.target import Http
+from matomo_harness.gate.probes.reports import Scheduler
+from matomo_harness.matomo import ini
+from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.twofactor import Account
+from matomo_harness.matomo.web import Page
+from matomo_harness.policy import deployment
+
+BY_WEB: Final = (Http, Api, Account)
+"""What asks Matomo by HTTP."""
+MOST_REDIRECTS: Final = 10
+"""A browser gives up after 20; a Matomo behind a load balancer needs two."""
+DATABASE_ERROR: Final = re.compile(
+    r"SQLSTATE|\[(1044|1045|1049|2002|2006)\]|connect to the database|database server", re.IGNORECASE
+)
+"""Of Matomo's error page, and of MariaDB's messages in it."""
+NOT_LOADED: Final = re.compile(
+    r"(has|have) not been loaded|not loaded|(plugin|module).{0,60}(not found|not be found|does not"
+    r" exist|not activated)",
+    re.IGNORECASE,
+)
+"""What Matomo says of a plugin that [Plugins] lists and that is not there (core/Plugin/Manager.php)."""
+
+
+class MatomoAnswers(Preflight, blocks=BY_WEB):
+    """Matomo's web server answers.
+
+    Args:
+        http: where.
+    """
+
+    def __init__(self, http: Http) -> None:
+        http.web.ask("index.php")
+
+
+class NoRedirectLoop(Preflight, blocks=BY_WEB):
+    """Matomo's address leads to a page, and not round in a circle of redirects.
+
+    Args:
+        http: where.
+        _answers: asked before.
+    """
+
+    def __init__(self, http: Http, _answers: MatomoAnswers) -> None:
+        web, path, way = http.web, "index.php", [http.url]
+        for _ in range(MOST_REDIRECTS):
+            answer = web.ask(path)
+            if not answer.is_redirect:
+                return
+            way.append(answer.headers["Location"])
+            if not way[-1].startswith(http.url):
+                return  # it leads elsewhere, which is for a check to judge
+            path = way[-1].removeprefix(http.url).lstrip("/") or "index.php"
+        raise BrokenPromiseError(
+            expected=f"a page after at most {MOST_REDIRECTS} redirects",
+            seen=f"a loop: {' → '.join(way[-3:])}",
+            next_command="compare force_ssl, assume_secure_protocol and proxy_scheme_headers[] of"
+            " config.ini.php with what the load balancer sends",
+        )
+
+
+class DatabaseAnswers(Preflight, blocks=(Database,)):
+    """The database answers.
+
+    Args:
+        database: Matomo's schema.
+    """
+
+    def __init__(self, database: Database) -> None:
+        database.query("SELECT 1")
+
+
+class MatomoReachesDatabase(Preflight, blocks=BY_WEB):
+    """Matomo reaches its database.
+
+    Args:
+        http: where Matomo is.
+        _page: asked before.
+    """
+
+    def __init__(self, http: Http, _page: NoRedirectLoop) -> None:
+        answer = http.web.get({"module": "Login"})
+        excerpt = Page(answer).excerpt
+        if 'name="form_login"' not in answer.text and DATABASE_ERROR.search(excerpt):
+            raise BrokenPromiseError(
+                expected="a page that Matomo made with its database",
+                seen=f"HTTP {answer.status_code}: {excerpt[:240]}",
+                next_command="check host, user, password and certificate of the database",
+            )
+
+
+class LoginPageIsShown(Preflight, blocks=BY_WEB):
+    """Matomo shows its login page.
+
+    Args:
+        http: where.
+        _database: asked before.
+    """
+
+    def __init__(self, http: Http, _database: MatomoReachesDatabase) -> None:
+        answer = http.web.get({"module": "Login"})
+        if 'name="form_login"' not in answer.text:
+            raise BrokenPromiseError(
+                expected="the login page",
+                seen=f"HTTP {answer.status_code}: {Page(answer).excerpt[:240]}",
+                next_command="read the web server's log",
+            )
+
+
+class ListedPluginsLoad(Preflight, blocks=(*BY_WEB, MatomoContainer), is_fatal=False):
+    """Every plugin that config.ini.php lists is in the image.
+
+    Args:
+        container: whose files are read.
+    """
+
+    def __init__(self, container: MatomoContainer) -> None:
+        listed = ini.read(container.read(container.config)).texts("Plugins", "Plugins")
+        if not listed:
+            raise CannotTellError("config.ini.php lists no plugins")
+        there = set(container.run("ls", "plugins").split())
+        if missing := sorted(set(listed) - there):
+            raise BrokenPromiseError(
+                expected="a folder in plugins/ for each that [Plugins] lists",
+                seen=f"listed and not there: {', '.join(missing)}",
+                next_command="take them out of [Plugins], or put them into the image",
+            )
+
+    @classmethod
+    def explains(cls, seen: str) -> bool:
+        """Whether Matomo said so."""
+        return bool(NOT_LOADED.search(seen))
+
+
+class ArchiverIsFound(Preflight, blocks=(Scheduler,)):
+    """The archiver's command is in the image.
+
+    Args:
+        container: whose image it is.
+    """
+
+    def __init__(self, container: MatomoContainer) -> None:
+        command = deployment.read().archiver.command[0]
+        if not container.run("sh", "-c", f"command -v {command} || true"):
+            raise BrokenPromiseError(
+                expected=f"the command {command} of [archiver] in deployment.toml",
+                seen="no such command in the image",
+                next_command="name the command that archives under [archiver] in deployment.toml",
+            )
+
+
+PREFLIGHT: Final = (
+    MatomoAnswers,
+    NoRedirectLoop,
+    MatomoReachesDatabase,
+    LoginPageIsShown,
+    DatabaseAnswers,
+    ArchiverIsFound,
+    ListedPluginsLoad,
+)
+"""In the order in which they are asked: the first that failed is the cause."""

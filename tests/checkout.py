@@ -1,4 +1,4 @@
-"""A copy of this checkout, to run the command line in: a local stack of its own."""
+"""A copy of this checkout to run the command line in, with a local stack of its own."""
 
 import dataclasses
 import os
@@ -21,13 +21,13 @@ from matomo_harness.settings import OWNER_LABEL, ROOT, RunSettings, project_name
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command said."""
+    """The exit code of a command and the text that it printed."""
 
     code: int
     text: str
 
     def refuses(self, code: ExitCode, *words: str) -> None:
-        """Assert an error of the house: its parts, `words` in it, no traceback."""
+        """Assert an error in our own form: its parts, `words` in it, and no traceback."""
         assert self.code == code, self.text
         assert "Traceback" not in self.text
         for part in ("expected", "seen:", "next:", *words):
@@ -48,7 +48,7 @@ class Checkout:
     settings: RunSettings
 
     def environment(self, **changes: str) -> dict[str, str]:
-        """Return what leads a command to this copy."""
+        """Return the environment that leads a command to this copy."""
         own = {
             "PYTHONPATH": str(self.root / "harness"),
             "MATOMO_PORT": str(self.settings.port),
@@ -60,11 +60,11 @@ class Checkout:
         return {**os.environ, **own, **changes}
 
     def command(self, *arguments: str) -> list[str]:
-        """Return the harness's command line."""
+        """Return the command line of the harness with `arguments`."""
         return [sys.executable, "-m", "matomo_harness", *arguments]
 
     def harness(self, *arguments: str, prefix: tuple[str, ...] = (), **changes: str) -> Answer:
-        """Run it to its end."""
+        """Run the harness to its end."""
         ended = subprocess.run(
             [*prefix, *self.command(*arguments)],
             cwd=self.root,
@@ -78,7 +78,7 @@ class Checkout:
 
     @property
     def web(self) -> Web:
-        """A new conversation with this copy's Matomo, by TLS."""
+        """A new session with this copy's Matomo over TLS."""
         authority = self.root / ".local/tls/authority.pem"
         return Web(f"https://localhost:{self.settings.port}", authority=authority)
 
@@ -86,12 +86,13 @@ class Checkout:
     def containers(self) -> list[str]:
         """Names of this copy's containers."""
         label = f"{OWNER_LABEL}={project_name(self.root)}"
-        return [str(it.name) for it in engine().containers.list(all=True, filters={"label": label})]
+        containers = engine().containers.list(all=True, filters={"label": label})
+        return [str(container.name) for container in containers]
 
 
 @contextmanager
 def copied(directory: Path) -> Iterator[Checkout]:
-    """Copy this checkout into `directory`; what its stack made is removed at the end."""
+    """Copy this checkout into `directory`; at the end, remove what its stack made."""
     root = directory / "checkout"
     left_out = shutil.ignore_patterns(
         ".git", ".venv", ".local", "reports", ".*_cache", "__pycache__"

@@ -21,7 +21,7 @@ def _name(settings: RunSettings) -> str:
 
 @pytest.fixture(scope="session", params=every_version(), ids=_name)
 def matomo_settings(request: pytest.FixtureRequest) -> RunSettings:
-    """The choices of this run, once for each Matomo version."""
+    """The settings of this run, once for each Matomo version."""
     chosen: RunSettings = request.param
     return chosen
 
@@ -73,21 +73,21 @@ def any_golden(any_image: Image) -> Golden:
 
 @pytest.fixture(scope="session")
 def matomo_servers(matomo_servers: SharedServers) -> SharedServers:
-    """The plugin's own, started here: the wait for them is no test's work."""
+    """The servers of the plugin, started here so that no test is charged with the wait."""
     matomo_servers.servers()
     return matomo_servers
 
 
 @pytest.fixture(scope="session")
 def matomo_servers_by_tls(matomo_servers_by_tls: SharedServers) -> SharedServers:
-    """The plugin's own, started here: the wait for them is no test's work."""
+    """The servers of the plugin, started here so that no test is charged with the wait."""
     matomo_servers_by_tls.servers()
     return matomo_servers_by_tls
 
 
 @pytest.fixture(scope="session")
 def stack(matomo_golden: Golden) -> Iterator[FullStack]:
-    """The shape of production, for tests that leave it as it is."""
+    """The full stack, for tests that leave it as it is."""
     with FullStack(matomo_golden) as started:
         yield started
 
@@ -97,7 +97,7 @@ FIGURE = "figure"
 
 @pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Print what was measured at the end of the run, and keep it in junit.xml."""
+    """Print a measured figure at the end of the run, and record it in junit.xml."""
     return lambda text: record_property(FIGURE, text)
 
 

@@ -1,8 +1,8 @@
-"""Kill `make test-all` at random moments and see whether something is left.
+"""Kill `make test-all` at random moments and check whether anything is left.
 
     .venv/bin/python tests/kills.py 10
 
-Prints a line for each kill and exits with 1 when something was left a minute later.
+Prints a line for each kill and exits with 1 when anything was left a minute later.
 """
 
 import os
@@ -21,20 +21,22 @@ PATIENCE_SECONDS = 60
 
 
 def left() -> list[str]:
-    """What runs of this machine have left."""
+    """Return the ids of what the runs of this machine have left."""
     client, label = engine(), {"label": PLACE_LABEL}
     return [
         *(
-            str(it.id)[:12]
-            for it in client.containers.list(all=True, filters={**label}, ignore_removed=True)
+            str(container.id)[:12]
+            for container in client.containers.list(
+                all=True, filters={**label}, ignore_removed=True
+            )
         ),
-        *(str(it.id)[:12] for it in client.networks.list(filters={**label})),
-        *(str(it.id)[:12] for it in client.volumes.list(filters={**label})),
+        *(str(network.id)[:12] for network in client.networks.list(filters={**label})),
+        *(str(volume.id)[:12] for volume in client.volumes.list(filters={**label})),
     ]
 
 
 def kill_once(ending: signal.Signals, seconds: float) -> tuple[int, float, list[str]]:
-    """Return what was there at the kill, seconds until nothing was, and what was left."""
+    """Return the number of objects at the kill, the seconds until none was left, and the rest."""
     with subprocess.Popen(
         ["make", "test-all"],
         stdout=subprocess.DEVNULL,
@@ -42,15 +44,15 @@ def kill_once(ending: signal.Signals, seconds: float) -> tuple[int, float, list[
         start_new_session=True,
     ) as suite:
         time.sleep(seconds)
-        found = subprocess.run(
+        oldest = subprocess.run(
             ["pgrep", "-o", "-f", PROGRAMS], capture_output=True, text=True, check=False
         )
-        there = len(left())
-        os.kill(int(found.stdout or suite.pid), ending)
+        at_kill = len(left())
+        os.kill(int(oldest.stdout or suite.pid), ending)
         begun = time.monotonic()
         while left() and time.monotonic() - begun < PATIENCE_SECONDS:
             time.sleep(0.5)
-    return there, time.monotonic() - begun, left()
+    return at_kill, time.monotonic() - begun, left()
 
 
 def main() -> int:
@@ -60,9 +62,9 @@ def main() -> int:
     for _ in range(int(sys.argv[1])):
         ending = random.choice((signal.SIGINT, signal.SIGTERM, signal.SIGKILL))  # noqa: S311
         seconds = random.uniform(3, LONGEST_SECONDS)  # noqa: S311
-        there, gone, remains = kill_once(ending, seconds)
+        at_kill, gone, remains = kill_once(ending, seconds)
         print(
-            f"{ending.name:8}{seconds:5.0f} s{there:8}{gone:11.1f} s   {remains or 'nothing'}",
+            f"{ending.name:8}{seconds:5.0f} s{at_kill:8}{gone:11.1f} s   {remains or 'nothing'}",
             flush=True,
         )
         if remains:

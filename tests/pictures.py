@@ -1,4 +1,4 @@
-"""Records the README's pictures into docs/pictures/: those of the evidence tests, made small.
+"""Records the README's pictures into docs/pictures/: those of the evidence tests, made smaller.
 
 make pictures
 """
@@ -29,7 +29,7 @@ def main() -> int:
     if code := subprocess.run(pytest, check=False).returncode:
         return code
     PICTURES.mkdir(exist_ok=True)
-    for document in (json.loads(it.read_text()) for it in EVIDENCE.glob("*.json")):
+    for document in (json.loads(path.read_text()) for path in EVIDENCE.glob("*.json")):
         if name := WANTED.get(document["promise"]):
             _make_small(EVIDENCE / document["file"], PICTURES / f"{name}.png")
             print(PICTURES / f"{name}.png")

@@ -1,8 +1,8 @@
 """Which tests a run takes, on which of Matomo's versions, and how long each of them worked.
 
 A test runs on one version, unless its marker `all_versions` says why Matomo's version can make a
-difference to what the test proves. A test over LIMIT worker-seconds carries `slow`: there the other
-versions are the nightly run's.
+difference to what the test proves. A test over LIMIT worker-seconds carries `slow`: it runs on the
+other versions in the nightly run only.
 """
 
 import time
@@ -23,22 +23,22 @@ SLOW: Final = "slow"
 NIGHTLY: Final = "nightly"
 GROUP: Final = "xdist_group"
 LIMIT: Final = 5.0
-"""Worker-seconds of a test that is not marked as slow."""
+"""Worker-seconds that a test may take without the marker `slow`."""
 UNMARKED: Final = "over_the_limit_and_not_marked"
 STARTED_ONCE: Final = ("stack",)
-"""Session fixtures with containers of their own: their tests share one worker, as a module's do."""
+"""Session fixtures with containers of their own: their tests share a worker, as a module's do."""
 
 
 class Size(StrEnum):
-    """How much a run takes."""
+    """How many of the tests a run takes."""
 
     LOCAL = "local"
     ALL = "all"
     NIGHTLY = "nightly"
 
 
-def has(shard: Shard, scope: str) -> bool:
-    """Whether `shard` takes the tests of `scope`; every run of the same count agrees."""
+def is_in_shard(scope: str, shard: Shard) -> bool:
+    """Whether `shard` takes the tests of `scope`; all runs with the same count agree."""
     return zlib.crc32(scope.encode()) % shard.count == shard.number - 1
 
 
@@ -50,7 +50,7 @@ def _shard(text: str) -> Shard:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options that choose."""
+    """Add the options that choose tests."""
     group = parser.getgroup("sizes", "which tests to take (matomo-harness)")
     group.addoption(
         "--size",
@@ -71,9 +71,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None]:
-    """Leave out what this run does not take, and have fixtures that tests share started once.
+    """Leave out what this run does not take, and let shared fixtures be started only once.
 
-    First of all: afterwards xdist reads the groups, and pytest puts parameters together.
+    This hook comes first: after it, xdist reads the groups and pytest sorts by parameters.
     """
     size, shard = Size(config.getoption("--size")), config.getoption("--shard")
     taken = [item for item in items if is_taken(item, size)]
@@ -81,13 +81,13 @@ def pytest_collection_modifyitems(
         if group := _group(item):
             item.add_marker(getattr(pytest.mark, GROUP)(group))
     if shard:
-        taken = [item for item in taken if has(shard, _scope(item))]
+        taken = [item for item in taken if is_in_shard(_scope(item), shard)]
     chosen = set(taken)
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = taken
     yield
     if hasattr(config, "workerinput"):
-        # The long ones first: at the end no worker waits for another's.
+        # The long tests come first, so that at the end no worker waits for another.
         items.sort(key=lambda item: item.get_closest_marker(SLOW) is None)
 
 
@@ -100,7 +100,7 @@ def is_taken(item: pytest.Item, size: Size) -> bool:
         return False
     if _version(item) in (None, every_version()[0]):
         return True
-    # The whole gate runs on each version; what takes long beside it waits for the night.
+    # The whole gate runs on each version; other slow tests wait for the nightly run.
     return size is Size.ALL and not is_slow and item.get_closest_marker(ALL_VERSIONS) is not None
 
 
@@ -110,7 +110,7 @@ def _version(item: pytest.Item) -> RunSettings | None:
 
 
 def _group(item: pytest.Item) -> str:
-    """Name what goes to one worker with `item`; xdist puts it behind a group's name of the test."""
+    """Name the one-worker group of `item`; xdist appends it to a group that the test names."""
     version = _version(item)
     suffix = version.matomo_version if version else ""
     if item.get_closest_marker(GROUP):
@@ -120,20 +120,21 @@ def _group(item: pytest.Item) -> str:
 
 
 def shared_by(item: pytest.Item) -> str | None:
-    """Name what only one worker shall start for `item` and others; None where there is nothing."""
+    """Name the fixture of `item` that only one worker should start; None if there is none."""
     if not isinstance(item, pytest.Function):
         return None
     fixtures = item._fixtureinfo.name2fixturedefs
-    names = [it for it in item.fixturenames if it in fixtures]
-    of_run = [it for it in STARTED_ONCE if it in names and fixtures[it][-1].scope == "session"]
-    of_module = [it for it in names if fixtures[it][-1].scope == "module"]
+    names = [name for name in item.fixturenames if name in fixtures]
+    scopes = {name: fixtures[name][-1].scope for name in names}
+    of_run = [name for name in STARTED_ONCE if scopes.get(name) == "session"]
+    of_module = [name for name in names if scopes[name] == "module"]
     if of_run:
         return of_run[0]
     return f"{item.path.stem}-{of_module[0]}" if of_module else None
 
 
 def _scope(item: pytest.Item) -> str:
-    """Name what stays together: a group, or a test alone."""
+    """Name what stays in one shard: a group, or a test alone."""
     groups = {str([*mark.args, *mark.kwargs.values()][0]) for mark in item.iter_markers(GROUP)}
     return "_".join(sorted(groups)) or item.nodeid
 
@@ -142,19 +143,19 @@ def _scope(item: pytest.Item) -> str:
 
 
 @dataclass
-class _Shared:
-    """Seconds of one test that went into fixtures which other tests share.
+class _SharedTime:
+    """The seconds that one test spent on fixtures which other tests share.
 
     Args:
-        seconds: so far.
-        depth: how many such fixtures are being set up, one from within another.
+        seconds: spent so far.
+        depth: the number of such fixtures that are being set up, one inside another.
     """
 
     seconds: float = field(default=0.0)
     depth: int = field(default=0)
 
 
-_SHARED: Final = pytest.StashKey[_Shared]()
+_SHARED: Final = pytest.StashKey[_SharedTime]()
 _WORKED: Final = pytest.StashKey[float]()
 
 
@@ -162,10 +163,10 @@ _WORKED: Final = pytest.StashKey[float]()
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
-    """Count what a test waits for that is not its own."""
+    """Count the time that a test waits for a fixture which is not its own."""
     if fixturedef.scope == "function":
         return (yield)
-    shared = request._pyfuncitem.stash.setdefault(_SHARED, _Shared())
+    shared = request._pyfuncitem.stash.setdefault(_SHARED, _SharedTime())
     begun = time.perf_counter()
     shared.depth += 1
     try:
@@ -180,12 +181,12 @@ def pytest_fixture_setup(
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Say in the report how long the test worked."""
+    """Write into the report how long the test worked."""
     report = yield
     if report.when == "setup":
         item.stash[_WORKED] = report.duration
     if report.when == "call":
-        shared = item.stash.setdefault(_SHARED, _Shared()).seconds
+        shared = item.stash.setdefault(_SHARED, _SharedTime()).seconds
         worked = item.stash[_WORKED] + report.duration - shared
         found = [(WORKER_SECONDS, f"{worked:.2f}")]
         if worked > LIMIT and not item.get_closest_marker(SLOW):
@@ -196,30 +197,32 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the tests that are slow and do not say so; a busy machine may be why."""
+    """Name the tests that are slow without the marker; a busy machine may be the reason."""
     reports = [
         report
         for found in terminalreporter.stats.values()
         for report in found
         if isinstance(report, pytest.TestReport)
     ]
-    worked = {it.nodeid: dict(it.user_properties) for it in reports if it.when == "call"}
+    worked = {
+        report.nodeid: dict(report.user_properties) for report in reports if report.when == "call"
+    }
     if not worked:
         return
     seconds = {name: float(str(found[WORKER_SECONDS])) for name, found in worked.items()}
     unmarked = [name for name, found in worked.items() if UNMARKED in found]
     total = sum(report.duration for report in reports)
     terminalreporter.section("worker-seconds")
-    terminalreporter.write_line("\n".join(told(seconds, unmarked, total)))
+    terminalreporter.write_line("\n".join(summary_lines(seconds, unmarked, total)))
 
 
-def told(seconds: Mapping[str, float], unmarked: Iterable[str], total: float) -> list[str]:
+def summary_lines(seconds: Mapping[str, float], unmarked: Iterable[str], total: float) -> list[str]:
     """Return the lines that end a run.
 
     Args:
-        seconds: of each test by its name, without the fixtures that others share.
-        unmarked: names of those over the limit that no marker calls slow.
-        total: of all that the workers did.
+        seconds: those of each test by its name, without the fixtures that others share.
+        unmarked: names of the tests over the limit that are not marked as slow.
+        total: seconds of everything that the workers did.
     """
     lines = [f"{total:.0f} for {len(seconds)} tests, {total - sum(seconds.values()):.0f} of them"]
     lines[0] += " for shared fixtures and tidying up"

@@ -1,4 +1,4 @@
-"""Runs the browser's tests ten times and prints what came of each: a flake is a failure here.
+"""Runs the browser tests ten times and prints the result of each run: a flake is a failure here.
 
 make e2e-ten        .venv/bin/python tests/ten_runs.py [runs] [options of pytest]
 """
@@ -16,8 +16,8 @@ ROW = "{:>3}  {:>6}  {:>6}  {:>7}  {:>7}"
 
 
 def main() -> int:
-    """Return 0 where no run had a failure."""
-    parser = argparse.ArgumentParser(description="The browser's tests, several times in a row.")
+    """Return 0 if no run had a failure, else 1."""
+    parser = argparse.ArgumentParser(description="The browser tests, several times in a row.")
     parser.add_argument("runs", type=int, nargs="?", default=10)
     given, options = parser.parse_known_args()
     print(ROW.format("run", "passed", "failed", "skipped", "seconds"))
@@ -26,7 +26,7 @@ def main() -> int:
 
 
 def _run(number: int, options: list[str]) -> int:
-    """Run once, print the row, and return how many tests failed; no report is a failure."""
+    """Run once, print the row and return the number of failed tests; no report is a failure."""
     report = REPORTS / f"{number}.xml"
     report.unlink(missing_ok=True)
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""The wheel as another project installs it."""
+"""Builds the wheel, and installs it as another project does."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def built(directory: Path) -> Path:
 
 
 def installed(directory: Path) -> str:
-    """Build the wheel, install it alone, and return the folder to have on PYTHONPATH."""
+    """Build the wheel, install it alone, and return the folder to put on PYTHONPATH."""
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet"]
     site = str(directory / "site")
     command = [*install, "--target", site, str(built(directory))]

@@ -1,7 +1,7 @@
-"""The project's words, checked: `python tests/words.py [path …]`; docs/glossary.md says what each is.
+"""Checks the project's words: `python tests/words.py [path …]`; docs/glossary.md explains each.
 
-What is looked at are the names that our Python gives to things, and the text of code and docs. English
-itself is codespell's.
+It reads the names that our Python gives to things, and the text of code and docs. The spelling of
+English is left to codespell.
 """
 
 import ast
@@ -14,7 +14,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 LEFT_OUT: Final = ("CHANGELOG.md", "docs/glossary.md", "tests/words.py", "tests/unit/test_words.py")
-"""What has to name the old words."""
+"""Files that have to name the old words."""
 
 NAMES: Final = {
     "door": "capability",
@@ -27,11 +27,11 @@ NAMES: Final = {
     "told": "reported, or the text of it",
     "variant": "control",
 }
-"""Parts of names, and what to say for them."""
+"""Parts of names, and what to say instead."""
 LOOP_WORDS: Final = frozenset({"it", "its"})
 """Refused as a whole name only: `is_it` and `wait` are other words."""
 PARTICIPLE: Final = re.compile(r"_?([A-Z][a-z]+ed|Seen|Held|Sent|Made|Found|Built|Begun)")
-"""A class is a thing: what was started, held or seen?"""
+"""A class is a thing, and a participle does not say which: what was started, held or seen?"""
 POSSESSIVE: Final = re.compile(r"[a-z]_s(_|$)")
 
 TEXT: Final = {
@@ -43,11 +43,11 @@ TEXT: Final = {
     r"\bnot decided\b": "skipped",
     r"[Mm]utants? and variants?": "mutant and control",
 }
-"""Patterns of text, and what to say for them."""
+"""Patterns of text, and what to say instead."""
 
 
 def complaints(path: Path, text: str) -> Iterator[str]:
-    """Yield what is said by an old word in the file, a line each, with the word of today."""
+    """Yield a line for each old word in the file, with the word to say instead."""
     for number, line in enumerate(text.splitlines(), 1):
         for pattern, better in TEXT.items():
             if found := re.search(pattern, line):
@@ -82,7 +82,7 @@ def _refused(name: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the complaints about the named files, or all that are committed; 1 where there are any."""
+    """Print the complaints about the named files or all committed ones; 1 if there are any."""
     listing = ["git", "ls-files", "*.py", "*.md", "*.toml", "*.yml", "*.html", "*Dockerfile", "Makefile"]
     known = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     wanted = [str(Path(each).resolve().relative_to(ROOT)) for each in arguments]

@@ -1,4 +1,4 @@
-"""Programs that the tests start end with them, whatever kills them."""
+"""Programs that the tests start end with the tests, whatever kills those."""
 
 import io
 import os
@@ -41,15 +41,15 @@ def interruptible() -> Iterator[None]:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     """A copy of this checkout, with nothing running."""
-    with copied(tmp_path) as made:
-        yield made
+    with copied(tmp_path) as copy:
+        yield copy
 
 
 @pytest.fixture
 def small_engine(tmp_path: Path) -> Iterator[str]:
     """Start a second, real engine on a disk of 24 MiB, without a network; yield its address.
 
-    In a network namespace of its own: it would destroy the first engine's bridge otherwise.
+    It runs in a network namespace of its own, or it would destroy the first engine's bridge.
     """
     if os.geteuid() != 0 or not shutil.which("dockerd") or not shutil.which("unshare"):
         pytest.skip("a second engine on a small disk needs root, dockerd and unshare")

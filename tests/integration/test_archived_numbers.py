@@ -1,4 +1,4 @@
-"""The first true test: what the archiver reports is what the visitors did, to the last one."""
+"""The first real test: the archiver reports exactly what the visitors did, to the last one."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -65,7 +65,7 @@ def figures(summary: Any, rows: Any) -> Figures:
     )
 
 
-def reported(api: Api, sites: list[Site]) -> dict[tuple[str, Period, date], Figures]:
+def reported_figures(api: Api, sites: list[Site]) -> dict[tuple[str, Period, date], Figures]:
     keys = [(site, period, day) for site in sites for period, day in moments()]
     calls: list[Parameters] = []
     for site, period, day in keys:
@@ -90,9 +90,9 @@ def test_one_day_of_one_site_is_exact(fresh_matomo: Instance) -> None:
         f"--force-date-range={FIRST_DAY},{FIRST_DAY}",
         "--force-periods=day",
     )
-    asked: Parameters = {"idSite": site.id, "period": "day", "date": FIRST_DAY.isoformat()}
-    summary = fresh_matomo.api.call("VisitsSummary.get", **asked)
-    rows = fresh_matomo.api.call("Actions.getPageUrls", flat=1, filter_limit=-1, **asked)
+    where_and_when: Parameters = {"idSite": site.id, "period": "day", "date": FIRST_DAY.isoformat()}
+    summary = fresh_matomo.api.call("VisitsSummary.get", **where_and_when)
+    rows = fresh_matomo.api.call("Actions.getPageUrls", flat=1, filter_limit=-1, **where_and_when)
     assert figures(summary, rows) == traffic.expected(visits, site, "day", FIRST_DAY)
 
 
@@ -102,11 +102,11 @@ def test_reports_are_empty_before_archiving_and_exact_after(
 ) -> None:
     api = fresh_matomo.api
     nothing = Figures(0, 0, 0, 0, "0%", 0, ())
-    assert set(reported(api, sites).values()) == {nothing}, "a request archived by itself"
+    assert set(reported_figures(api, sites).values()) == {nothing}, "a request archived by itself"
 
     fresh_matomo.shell.console("core:archive")
 
-    assert reported(api, sites) == {
+    assert reported_figures(api, sites) == {
         (site.timezone, period, day): traffic.expected(tracked, site, period, day)
         for site in sites
         for period, day in moments()

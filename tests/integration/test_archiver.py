@@ -1,4 +1,4 @@
-"""The scheduled archiver: a container of its own that ends, says how, and may be killed."""
+"""The scheduled archiver is a container of its own: it ends, says how, and may be killed."""
 
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -20,13 +20,13 @@ SECONDS = 180
 
 @pytest.fixture
 def visits(matomo_production: FullStack) -> int:
-    """How many visits of DAY there are to be archived."""
+    """Send visits; return how many of DAY are to be archived."""
     made = traffic.visits([Site(1, "https://discovery.example", "America/New_York")], DAY, 2)
     assert tracker.send(matomo_production.instance.api, traffic.hits(made))
     return sum(visit.day == DAY for visit in made)
 
 
-def reported(stack: FullStack) -> int:
+def reported_visits(stack: FullStack) -> int:
     answer = stack.instance.api.call(
         "VisitsSummary.getVisits", idSite=1, period="day", date=str(DAY)
     )
@@ -45,7 +45,7 @@ Start = Callable[[], Container]
 
 @pytest.fixture
 def start(matomo_production: FullStack) -> Iterator[Start]:
-    """Starts archivers; whatever becomes of them, they are removed."""
+    """Starts archivers, which are removed whatever becomes of them."""
     web = matomo_production.matomo.get_wrapped_container()
     made: list[Container] = []
 
@@ -58,7 +58,7 @@ def start(matomo_production: FullStack) -> Iterator[Start]:
         container.remove(force=True, v=True)
 
 
-def test_it_has_what_the_web_container_has_and_nothing_else(
+def test_the_archiver_has_the_image_mounts_and_environment_of_the_web_container(
     matomo_production: FullStack, start: Start
 ) -> None:
     web, second = matomo_production.matomo.get_wrapped_container(), start()
@@ -72,19 +72,19 @@ def test_it_has_what_the_web_container_has_and_nothing_else(
 
 
 @pytest.mark.slow(reason="a deployment of its own, which archives")
-def test_its_reports_are_exact_and_it_ends_with_zero(
+def test_the_archiver_reports_every_visit_and_exits_with_zero(
     matomo_production: FullStack, visits: int
 ) -> None:
-    assert reported(matomo_production) == 0
+    assert reported_visits(matomo_production) == 0
     archived = matomo_production.archive()
     assert archived.exit_code == 0, archived.log
-    assert reported(matomo_production) == visits
+    assert reported_visits(matomo_production) == visits
 
 
 @pytest.mark.matomo_log("log_link_visit_action", reason="this test takes that table away")
 @pytest.mark.all_versions(reason="the exit code is Matomo's")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
-def test_an_archive_that_failed_is_not_zero_and_the_last_line_says_so(
+def test_a_failed_archive_exits_non_zero_and_its_last_line_says_so(
     matomo_production: FullStack, visits: int
 ) -> None:
     assert visits
@@ -97,7 +97,9 @@ def test_an_archive_that_failed_is_not_zero_and_the_last_line_says_so(
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_database_that_is_gone_is_not_zero(matomo_production: FullStack, start: Start) -> None:
+def test_the_archiver_exits_non_zero_without_a_database(
+    matomo_production: FullStack, start: Start
+) -> None:
     with faults.cut(matomo_production.mariadb.get_wrapped_container()):
         archived = archiver.ended(start(), SECONDS)
     assert archived.exit_code != 0
@@ -106,51 +108,53 @@ def test_a_database_that_is_gone_is_not_zero(matomo_production: FullStack, start
 
 @pytest.mark.all_versions(reason="the queue is Matomo's")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
-def test_two_at_once_count_nothing_twice(
+def test_two_archivers_at_once_count_nothing_twice(
     matomo_production: FullStack, start: Start, visits: int
 ) -> None:
     both = [start(), start()]
     for container in both:
         archived = archiver.ended(container, SECONDS)
         assert archived.exit_code == 0, archived.log
-    assert reported(matomo_production) == visits
-    # Each leaves out a period while the other is at one within it: what both did, the next run does
+    assert reported_visits(matomo_production) == visits
+    # Each skips a period while the other archives one within it; the next run does what both skipped
     # (CronArchive/QueueConsumer, shouldSkipArchiveBecauseLowerPeriodOrSegmentIsInProgress).
     assert matomo_production.archive().exit_code == 0
-    assert reported(matomo_production) == visits
+    assert reported_visits(matomo_production) == visits
     assert invalidations(matomo_production) == 0
 
 
 @pytest.mark.all_versions(reason="the queue is Matomo's")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
-def test_what_a_stopped_task_had_begun_the_next_run_finishes(
+def test_the_next_run_finishes_what_a_stopped_task_began(
     matomo_production: FullStack, start: Start, visits: int
 ) -> None:
-    ended = interrupted(matomo_production, start, "SIGTERM")
+    ended = interrupt(matomo_production, start, "SIGTERM")
     assert ended.exit_code == 143
     assert "stopped by a signal" in ended.log.splitlines()[-1]
-    assert reported(matomo_production) == 0
+    assert reported_visits(matomo_production) == 0
     archived = matomo_production.archive()
     assert archived.exit_code == 0, archived.log
-    assert reported(matomo_production) == visits
+    assert reported_visits(matomo_production) == visits
 
 
 @pytest.mark.all_versions(reason="the queue and its timeout are Matomo's")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
-def test_what_a_killed_task_had_begun_is_taken_up_after_the_recovery_timeout(
+def test_a_killed_run_is_taken_up_after_the_recovery_timeout(
     matomo_production: FullStack, start: Start, visits: int
 ) -> None:
-    assert interrupted(matomo_production, start, "SIGKILL").exit_code == 137
+    assert interrupt(matomo_production, start, "SIGKILL").exit_code == 137
     assert matomo_production.archive().exit_code == 0
-    assert reported(matomo_production) == 0  # a run may be at it still, for all that Matomo knows
+    assert (
+        reported_visits(matomo_production) == 0
+    )  # for all that Matomo knows, a run still archives it
     matomo_production.instance.database.query(
         "UPDATE {prefix}archive_invalidations SET ts_started = ts_started - INTERVAL 2 HOUR"
     )
     assert matomo_production.archive().exit_code == 0
-    assert reported(matomo_production) == visits
+    assert reported_visits(matomo_production) == visits
 
 
-def interrupted(stack: FullStack, start: Start, signal: str) -> archiver.ArchiverResult:
+def interrupt(stack: FullStack, start: Start, signal: str) -> archiver.ArchiverResult:
     with faults.slow(stack.mariadb.get_wrapped_container(), cpus=0.05):
         first = start()
         wait_until_it_archives(stack)
@@ -162,7 +166,7 @@ def wait_until_it_archives(stack: FullStack) -> None:
     attempts = Retrying(
         stop=stop_after_delay(SECONDS),
         wait=wait_fixed(0.1),
-        retry=retry_if_result(lambda begun: not begun),
+        retry=retry_if_result(lambda is_under_way: not is_under_way),
     )
-    # The very archive that is looked at afterwards: of the other days it may be at any.
+    # Wait for the archive that is read afterwards: the archiver may be at any of the other days.
     attempts(invalidations, stack, f"status = 1 AND period = 1 AND date1 = '{DAY}'")

@@ -1,4 +1,4 @@
-"""Wrong input and poor machines: one clear line, the right exit code, nothing half-made."""
+"""Wrong input and poor machines get one clear line and an exit code, and leave nothing half-made."""
 
 import os
 import signal
@@ -16,23 +16,23 @@ from tests.checkout import Checkout
 MIB = 2**20
 
 
-def test_a_base_that_does_not_exist(checkout: Checkout) -> None:
+def test_an_unknown_base_is_wrong_input(checkout: Checkout) -> None:
     answer = checkout.harness("up", MATOMO_BASE="no-such-image:1", IMAGE="")
     answer.refuses(ExitCode.WRONG_INPUT, "MATOMO_BASE=no-such-image:1")
     assert not checkout.containers
 
 
-def test_an_image_that_does_not_exist(checkout: Checkout) -> None:
+def test_an_unknown_image_is_wrong_input(checkout: Checkout) -> None:
     answer = checkout.harness("up", IMAGE="Not A Reference")
     answer.refuses(ExitCode.WRONG_INPUT, "IMAGE=Not A Reference")
 
 
-def test_a_name_that_no_image_can_have(checkout: Checkout) -> None:
+def test_an_invalid_image_name_is_wrong_input(checkout: Checkout) -> None:
     answer = checkout.harness("dist", "Not A Reference", IMAGE="")
     answer.refuses(ExitCode.WRONG_INPUT, "invalid tag 'Not A Reference'")
 
 
-def test_a_port_that_is_taken(checkout: Checkout) -> None:
+def test_a_taken_port_is_refused_with_a_free_one(checkout: Checkout) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", checkout.settings.port))
         other.listen()
@@ -42,13 +42,13 @@ def test_a_port_that_is_taken(checkout: Checkout) -> None:
     assert not checkout.containers
 
 
-def test_no_permission_on_the_engine_s_socket(checkout: Checkout) -> None:
+def test_a_forbidden_engine_socket_is_named(checkout: Checkout) -> None:
     path = checkout.root / "engine.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
         path.chmod(0)
-        # Root passes by every permission while it has these capabilities.
+        # No permission stops root while it has these capabilities.
         capabilities = "-dac_override,-dac_read_search"
         dropped = ("setpriv", f"--bounding-set={capabilities}", f"--inh-caps={capabilities}")
         prefix = dropped if os.geteuid() == 0 else ()
@@ -56,12 +56,12 @@ def test_no_permission_on_the_engine_s_socket(checkout: Checkout) -> None:
     answer.refuses(ExitCode.MACHINE_CANNOT, "permission denied", "usermod -aG docker")
 
 
-def test_no_engine_at_the_given_address(checkout: Checkout) -> None:
+def test_an_engine_that_does_not_answer_is_named(checkout: Checkout) -> None:
     answer = checkout.harness("up", DOCKER_HOST=f"unix://{checkout.root}/none.sock")
     answer.refuses(ExitCode.MACHINE_CANNOT, "container engine", "no answer")
 
 
-def test_a_broken_line_in_the_configuration(checkout: Checkout) -> None:
+def test_a_broken_line_of_the_configuration_is_named(checkout: Checkout) -> None:
     config = checkout.root / "image/config/config.ini.php"
     config.write_text(config.read_text() + "redefining them in this file.\n")
     answer = checkout.harness("up", IMAGE="")
@@ -72,7 +72,7 @@ def test_a_broken_line_in_the_configuration(checkout: Checkout) -> None:
 
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.slow(reason="make up, three times")
-def test_ctrl_c_in_the_middle_of_up_is_completed_by_the_next(checkout: Checkout) -> None:
+def test_an_interrupted_up_is_completed_by_the_next(checkout: Checkout) -> None:
     with subprocess.Popen(
         checkout.command("up"),
         cwd=checkout.root,
@@ -93,7 +93,7 @@ def test_ctrl_c_in_the_middle_of_up_is_completed_by_the_next(checkout: Checkout)
     assert checkout.web.url in answer.text
     assert 'name="form_login"' in checkout.web.get().text
 
-    # A stack that is up: what a person mistypes or loses from here on.
+    # The stack is up from here on; a person may now mistype or lose things.
     code = checkout.harness("totp")
     assert code.code == 0
     assert code.text.split()[0].isdecimal()
@@ -104,12 +104,12 @@ def test_ctrl_c_in_the_middle_of_up_is_completed_by_the_next(checkout: Checkout)
     for secret in secrets.read_text().splitlines():
         assert secret.partition("=")[2] not in answer.text
 
-    kept = secrets.read_text()
+    content = secrets.read_text()
     secrets.unlink()
     lost = checkout.harness("up")
     lost.refuses(ExitCode.WRONG_INPUT, "password", "make clean")
 
-    secrets.write_text(kept)
+    secrets.write_text(content)
     down = checkout.harness("down")
     assert down.code == 0
     assert not checkout.containers
@@ -117,12 +117,12 @@ def test_ctrl_c_in_the_middle_of_up_is_completed_by_the_next(checkout: Checkout)
     assert '"installed_now": false' in again.text, "down keeps the data"
 
 
-def test_a_verb_of_the_local_stack_while_it_is_down(checkout: Checkout) -> None:
+def test_a_command_on_a_stack_that_is_down_names_make_up(checkout: Checkout) -> None:
     for verb in ("totp", "logs", "console"):
         checkout.harness(verb).refuses(ExitCode.WRONG_INPUT, "local stack to be up", "make up")
 
 
-def test_a_full_disk_while_building(small_engine: str, checkout: Checkout) -> None:
+def test_a_full_disk_during_a_build_is_named(small_engine: str, checkout: Checkout) -> None:
     # The substitute is built on an image of this name; one of the files that it copies is too big.
     with closing(docker.DockerClient(base_url=small_engine)) as client:
         client.images.get("tiny:base").tag("matomo-harness/debian:trixie")

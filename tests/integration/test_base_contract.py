@@ -42,16 +42,16 @@ class ContainerExit:
 def run(base: Image) -> Iterator["Runner"]:
     runner = Runner(base)
     yield runner
-    for container in runner.made:
+    for container in runner.containers:
         container.remove(force=True, v=True)
 
 
 class Runner:
-    """Runs the base with its own entrypoint to its end."""
+    """Runs the base with its own entrypoint until it ends."""
 
     def __init__(self, base: Image) -> None:
         self.base = base
-        self.made: list[Container] = []
+        self.containers: list[Container] = []
 
     def __call__(self, script: str, *, user: int = 0, **environment: str) -> ContainerExit:
         """Run `script` as `user`, who owns the web root."""
@@ -65,7 +65,7 @@ class Runner:
             tmpfs={WEB_ROOT: f"exec,uid={user},gid={user}"},
             labels=reaper.this_process().labels,
         )
-        self.made.append(container)
+        self.containers.append(container)
         code = container.wait(timeout=60)["StatusCode"]
         return ContainerExit(code, container.logs().decode(errors="replace"))
 
@@ -89,20 +89,20 @@ def test_the_image_says_how_to_run_it(base: Image) -> None:
     assert "/var/www/html" in config["Volumes"]
 
 
-def test_the_entrypoint_copies_the_code_for_the_web_server_s_user(run: Runner) -> None:
+def test_the_entrypoint_gives_the_code_to_the_user_of_the_web_server(run: Runner) -> None:
     ended = run(
         "cmp matomo.php /usr/src/matomo/matomo.php && stat -c %U:%G index.php plugins config"
     )
     assert ended == ContainerExit(0, "www-data:www-data\n" * 3)
 
 
-def test_the_entrypoint_leaves_code_that_is_there_alone(base: Image) -> None:
+def test_the_entrypoint_does_not_touch_existing_code(base: Image) -> None:
     script = "echo old > matomo.php && /entrypoint.sh sh -c 'cat matomo.php; ls | wc -l'"
-    said = images.run_once(base.reference, ["sh", "-c", f"cd $(mktemp -d) && {script}"])
-    assert said.split() == ["old", "1"]
+    output = images.run_once(base.reference, ["sh", "-c", f"cd $(mktemp -d) && {script}"])
+    assert output.split() == ["old", "1"]
 
 
-def test_the_entrypoint_copies_as_the_user_it_is(run: Runner) -> None:
+def test_the_entrypoint_copies_as_its_own_user(run: Runner) -> None:
     ended = run("stat -c %u:%g matomo.php", user=1000)
     assert ended == ContainerExit(0, "1000:1000\n")
 
@@ -122,7 +122,7 @@ def test_a_password_and_its_file_exclude_each_other(run: Runner) -> None:
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS.split())
-def test_the_extension_is_there(running: WebContainer, extension: str) -> None:
+def test_the_extension_is_loaded(running: WebContainer, extension: str) -> None:
     assert extension in running.shell.run("php", "-m").lower().split()
 
 
@@ -132,7 +132,7 @@ def test_the_memory_limit_comes_from_the_environment(running: WebContainer) -> N
     assert running.shell.run("env", "PHP_MEMORY_LIMIT=77M", "php", "-r", limit) == "77M"
 
 
-def test_requests_run_as_the_web_server_s_user(running: WebContainer) -> None:
+def test_requests_run_as_www_data(running: WebContainer) -> None:
     running.shell.write("whoami.php", "<?php echo posix_getpwuid(posix_geteuid())['name'];")
     assert running.web.get(path="whoami.php").text == "www-data"
 
@@ -140,8 +140,8 @@ def test_requests_run_as_the_web_server_s_user(running: WebContainer) -> None:
 def test_every_plugin_class_loads(running: WebContainer) -> None:
     script = (BASES_DIRECTORY / "matomo/check-classes").read_text()
     running.shell.write("tmp/check-classes", script)
-    said = running.shell.run("php", "tmp/check-classes", ".")
-    assert int(said.split()[1]) > 1000, said
+    output = running.shell.run("php", "tmp/check-classes", ".")
+    assert int(output.split()[1]) > 1000, output
 
 
 def test_a_plugin_of_several_classes_loads(running: WebContainer) -> None:

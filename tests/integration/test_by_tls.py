@@ -1,4 +1,4 @@
-"""Instances that share a load balancer and a mail relay: each by TLS, each its own."""
+"""Instances share a load balancer and a mail relay: each speaks TLS, and none sees another's data."""
 
 from urllib.parse import urlsplit
 
@@ -6,7 +6,7 @@ from matomo_harness.pytest_plugin import MatomoByTls
 from matomo_harness.runtime.instance import Instance
 
 
-def test_an_instance_answers_by_tls_with_a_certificate_that_is_checked(
+def test_an_instance_answers_by_tls_with_a_valid_certificate(
     matomo_by_tls: MatomoByTls,
 ) -> None:
     instance = matomo_by_tls.instance
@@ -15,21 +15,21 @@ def test_an_instance_answers_by_tls_with_a_certificate_that_is_checked(
     assert instance.web.ask("matomo.php?idsite=1&rec=1").status_code == 200
 
 
-def test_its_mail_comes_to_the_relay(matomo_by_tls: MatomoByTls) -> None:
+def test_mail_of_an_instance_reaches_the_relay(matomo_by_tls: MatomoByTls) -> None:
     instance = matomo_by_tls.instance
     recipient = f"{instance.shell.instance}@people.example"
     instance.shell.console("core:test-email", recipient)
     assert matomo_by_tls.mailbox.wait_for(recipient, "test").recipients == (recipient,)
 
 
-def test_what_one_archives_is_nothing_to_another(
+def test_archiving_one_instance_leaves_another_alone(
     matomo_by_tls: MatomoByTls, fresh_matomo: Instance
 ) -> None:
     instance = matomo_by_tls.instance
     instance.web.ask("matomo.php?idsite=1&rec=1")
     matomo_by_tls.archive("--disable-scheduled-tasks")
-    seen = [
-        it.api.call("VisitsSummary.getVisits", idSite=1, period="day", date="today")["value"]
-        for it in (instance, fresh_matomo)
+    counted = [
+        matomo.api.call("VisitsSummary.getVisits", idSite=1, period="day", date="today")["value"]
+        for matomo in (instance, fresh_matomo)
     ]
-    assert seen == [1, 0]
+    assert counted == [1, 0]

@@ -1,4 +1,4 @@
-"""`make clean` spares what lives, and names it; on an engine of its own, with runs of its own."""
+"""`make clean` spares and names what lives; the tests have an engine and runs of their own."""
 
 import os
 import subprocess
@@ -25,10 +25,10 @@ from matomo_harness.runtime.engine import engine
 run = reaper.begin()
 engine().containers.create("tiny:base", "x", name=sys.argv[1], labels=run.labels)
 """
-# Nobody watches it: what it leaves stays until somebody looks.
-LIVES = f"{RUN}print(run.id, flush=True); sys.stdin.read()"
-KEEPS = f"{RUN}run.keep('instance', {{}}); print(run.id)"
-FINDS = f"""
+# No watcher is started for it: what it leaves stays until another command removes it.
+LIVING_RUN = f"{RUN}print(run.id, flush=True); sys.stdin.read()"
+PRESERVED_RUN = f"{RUN}run.keep('instance', {{}}); print(run.id)"
+FINDS_IMAGE = f"""
 import sys
 from matomo_harness.runtime import images
 print(images.local("{IMAGE}", "local").id, flush=True)
@@ -38,16 +38,16 @@ sys.stdin.read()
 
 @dataclass(frozen=True)
 class Machine:
-    """An engine with one image of the harness's, and a place for runs that has none."""
+    """An engine with one image of the harness, and a directory for runs that has none yet."""
 
     client: docker.DockerClient
     address: str
-    place: Path
+    directory: Path
 
     def clean(self, checkout: Checkout, *options: str) -> Answer:
         """Run `matomo-harness clean` here."""
         answer = checkout.harness(
-            "clean", *options, DOCKER_HOST=self.address, TMPDIR=str(self.place)
+            "clean", *options, DOCKER_HOST=self.address, TMPDIR=str(self.directory)
         )
         assert answer.code == 0, answer.text
         return answer
@@ -56,14 +56,14 @@ class Machine:
     def program(
         self, text: str, *arguments: str, root: Path = ROOT
     ) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-        """A program of the checkout at `root`, and the first line that it says."""
+        """Start a program of the checkout at `root`; yield it and the first line that it prints."""
         with subprocess.Popen(
             [sys.executable, "-c", text, *arguments],
             cwd=root,
             env={
                 **os.environ,
                 "DOCKER_HOST": self.address,
-                "TMPDIR": str(self.place),
+                "TMPDIR": str(self.directory),
                 "PYTHONPATH": str(root / "harness"),
             },
             stdin=subprocess.PIPE,
@@ -74,27 +74,27 @@ class Machine:
             yield process, process.stdout.readline().strip()
             process.kill()
 
-    def stack_of(self, owner: str, **labels: str) -> None:
-        """Create a container and a volume as of a local stack."""
+    def create_stack(self, owner: str, **labels: str) -> None:
+        """Create a container and a volume as a local stack has them."""
         self.client.containers.create(
             "tiny:base", "x", name=f"{owner}-db-1", labels={OWNER_LABEL: owner, **labels}
         )
         self.client.volumes.create(f"{owner}_database", labels={OWNER_LABEL: owner})
 
-    def image(self, *changes: str, **name: str) -> None:
-        """Make an image of the harness's."""
+    def create_image(self, *changes: str, **name: str) -> None:
+        """Make an image that carries the label of the harness."""
         label = f"LABEL {OWNER_LABEL}=matomo-harness"
         self.client.api.import_image_from_data(EMPTY_ARCHIVE, changes=[label, *changes], **name)
 
     @property
     def containers(self) -> set[str]:
         """Names of all containers."""
-        return {str(it.name) for it in self.client.containers.list(all=True)}
+        return {str(container.name) for container in self.client.containers.list(all=True)}
 
     @property
     def volumes(self) -> set[str]:
         """Names of all volumes."""
-        return {str(it.name) for it in self.client.volumes.list()}
+        return {str(volume.name) for volume in self.client.volumes.list()}
 
     @property
     def names(self) -> set[str]:
@@ -104,33 +104,31 @@ class Machine:
 
 @pytest.fixture
 def machine(small_engine: str, tmp_path: Path) -> Iterator[Machine]:
-    """What `clean` may do its worst to."""
-    place = tmp_path / "place"
-    place.mkdir()
+    """A machine that `clean` may do its worst to."""
+    directory = tmp_path / "runs"
+    directory.mkdir()
     with closing(docker.DockerClient(base_url=small_engine)) as client:
-        made = Machine(client, small_engine, place)
+        machine = Machine(client, small_engine, directory)
         repository, _, tag = IMAGE.partition(":")
-        made.image(repository=repository, tag=tag)
-        yield made
+        machine.create_image(repository=repository, tag=tag)
+        yield machine
 
 
-def test_a_living_run_keeps_its_containers_and_images_and_is_named(
-    machine: Machine, checkout: Checkout
-) -> None:
+def test_a_living_run_keeps_its_containers_and_images(machine: Machine, checkout: Checkout) -> None:
     own, other = project_name(checkout.root), "matomo-1234abcd"
-    machine.stack_of(own)
-    machine.stack_of(other, **{FOLDER_LABEL: "/home/else/compose"})
+    machine.create_stack(own)
+    machine.create_stack(other, **{FOLDER_LABEL: "/home/else/compose"})
     (checkout.root / ".local").mkdir()
     (checkout.root / ".local/stack.env").write_text("SALT=x\n")
-    with machine.program(LIVES, "of-the-living") as (process, run):
+    with machine.program(LIVING_RUN, "of-the-living") as (process, run):
         answer = machine.clean(checkout)
 
         assert machine.containers == {"of-the-living", f"{other}-db-1"}
         assert machine.volumes == {f"{other}_database"}
         assert IMAGE in machine.names
         assert not (checkout.root / ".local/stack.env").exists()
-        said = {line for line in answer.text.splitlines() if not line.endswith("...")}
-        assert said == {
+        lines = {line for line in answer.text.splitlines() if not line.endswith("...")}
+        assert lines == {
             f"removed container {own}-db-1",
             f"removed volume {own}_database",
             f"left run {run}: it lives, process {process.pid} of {ROOT}",
@@ -144,20 +142,20 @@ def test_a_living_run_keeps_its_containers_and_images_and_is_named(
         process.kill()
         process.wait()
         machine.clean(checkout)
-    assert machine.containers == {f"{other}-db-1"}, "what the dead left goes"
-    assert IMAGE not in machine.names, "nothing living uses it"
+    assert machine.containers == {f"{other}-db-1"}, "what a dead run left is removed"
+    assert IMAGE not in machine.names, "no living run uses it"
 
 
-def test_whoever_has_found_an_image_keeps_it(machine: Machine, checkout: Checkout) -> None:
-    with machine.program(FINDS):
+def test_an_image_that_a_program_has_found_stays(machine: Machine, checkout: Checkout) -> None:
+    with machine.program(FINDS_IMAGE):
         machine.clean(checkout)
         assert IMAGE in machine.names
     machine.clean(checkout)
     assert IMAGE not in machine.names
 
 
-def test_an_image_of_another_checkout_s_stack_stays(machine: Machine, checkout: Checkout) -> None:
-    machine.image('CMD ["x"]', repository="matomo-harness/matomo", tag="unused")
+def test_an_image_of_another_checkout_stays(machine: Machine, checkout: Checkout) -> None:
+    machine.create_image('CMD ["x"]', repository="matomo-harness/matomo", tag="unused")
     machine.client.images.get("matomo-harness/matomo:unused").tag("theirs:1")
     machine.client.containers.create(IMAGE, "x", name="web", labels={OWNER_LABEL: "matomo-1"})
     answer = machine.clean(checkout)
@@ -168,38 +166,36 @@ def test_an_image_of_another_checkout_s_stack_stays(machine: Machine, checkout: 
 
 
 def test_a_build_keeps_all_images(machine: Machine, checkout: Checkout) -> None:
-    # As the engine's builder starts it: without labels of its own.
+    # The engine's builder starts a container like this one, without labels.
     machine.client.containers.create(IMAGE, "x", name="step")
-    machine.image('CMD ["x"]', repository="matomo-harness/debian", tag="trixie")
+    machine.create_image('CMD ["x"]', repository="matomo-harness/debian", tag="trixie")
     answer = machine.clean(checkout)
     assert "left container step: of a build" in answer.text
     assert "matomo-harness/debian:trixie" in machine.names
 
 
-def test_what_is_kept_goes_with_its_own_checkout_only(machine: Machine, checkout: Checkout) -> None:
-    with machine.program(KEEPS, "own", root=checkout.root) as (process, _):
+def test_a_preserved_run_goes_with_its_own_checkout(machine: Machine, checkout: Checkout) -> None:
+    with machine.program(PRESERVED_RUN, "own", root=checkout.root) as (process, _):
         process.wait()
-    with machine.program(KEEPS, "another-s") as (process, run):
+    with machine.program(PRESERVED_RUN, "of-another") as (process, run):
         process.wait()
     answer = machine.clean(checkout)
-    assert machine.containers == {"another-s"}
-    kept = f"of the kept run {run}, of {ROOT}; matomo-harness clean --run {run} removes it"
-    assert f"left container another-s: {kept}" in answer.text
+    assert machine.containers == {"of-another"}
+    reason = f"of the kept run {run}, of {ROOT}; matomo-harness clean --run {run} removes it"
+    assert f"left container of-another: {reason}" in answer.text
     machine.clean(checkout, "--run", run)
     assert not machine.containers
 
 
-def test_all_removes_what_the_harness_made_and_nothing_else(
-    machine: Machine, checkout: Checkout
-) -> None:
+def test_all_removes_only_what_the_harness_made(machine: Machine, checkout: Checkout) -> None:
     client = machine.client
-    machine.stack_of("somebody")
+    machine.create_stack("somebody")
     client.containers.create("tiny:base", "x", name="theirs")
     client.volumes.create("theirs")
     client.images.get("tiny:base").tag("matomo-harness/theirs-by-name-only")
-    machine.image('CMD ["x"]')  # without a name, as a build that failed leaves it
+    machine.create_image('CMD ["x"]')  # without a name, as a failed build leaves it
     assert len(client.images.list()) == 3
-    with machine.program(LIVES, "of-the-living"):
+    with machine.program(LIVING_RUN, "of-the-living"):
         answer = machine.clean(checkout, "--all")
     assert "left" not in answer.text
     assert machine.containers == {"theirs"}
@@ -208,8 +204,8 @@ def test_all_removes_what_the_harness_made_and_nothing_else(
     assert machine.names == {"tiny:base", "matomo-harness/theirs-by-name-only:latest"}
 
 
-def test_everything_and_one_run_at_once_is_wrong_input(checkout: Checkout) -> None:
-    # Before an engine is asked: this one is nobody's.
+def test_all_and_one_run_exclude_each_other(checkout: Checkout) -> None:
+    # They are refused before an engine is asked: none is at this address.
     nowhere = f"unix://{checkout.root}/none.sock"
     answer = checkout.harness("clean", "--all", "--run", "x", DOCKER_HOST=nowhere)
     answer.refuses(ExitCode.WRONG_INPUT, "either --all or --run", "matomo-harness clean --run x")

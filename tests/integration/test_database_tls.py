@@ -1,4 +1,4 @@
-"""TLS between Matomo and its database: spoken in every session, and never silently not."""
+"""Every session between Matomo and its database speaks TLS, and never clear text in silence."""
 
 import dataclasses
 import re
@@ -25,38 +25,41 @@ SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 @pytest.mark.all_versions(reason="Matomo opens the sessions")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
-def test_every_session_of_matomo_s_speaks_tls(
+def test_every_session_with_the_database_speaks_tls(
     stack: FullStack, figure: Callable[[str], None]
 ) -> None:
-    doors: dict[str, Callable[[], object]] = {
+    uses: dict[str, Callable[[], object]] = {
         "page": lambda: stack.instance.web.get({"module": "Login"}),
         "hit": lambda: stack.instance.web.ask("matomo.php?idsite=1&rec=1"),
         "console": lambda: stack.matomo.shell.console("environmentvariables:check"),
         "archiver": lambda: stack.archive("--skip-all-segments"),
     }
-    seen = {door: sessions_of(stack, use) for door, use in doors.items()}
-    assert all(it.all for it in seen.values()), seen
-    assert not any(it.in_clear_text for it in seen.values()), seen
+    seen = {name: sessions_during(stack, use) for name, use in uses.items()}
+    assert all(counted.all for counted in seen.values()), seen
+    assert not any(counted.in_clear_text for counted in seen.values()), seen
     figure(
-        ", ".join(f"{door}: {it.by_tls} of {it.all} sessions by TLS" for door, it in seen.items())
+        ", ".join(
+            f"{name}: {counted.by_tls} of {counted.all} sessions by TLS"
+            for name, counted in seen.items()
+        )
     )
 
 
-def sessions_of(stack: FullStack, use: Callable[[], object]) -> Sessions:
+def sessions_during(stack: FullStack, use: Callable[[], object]) -> Sessions:
     root = stack.mariadb.root
     before = sessions.count(root, DATABASE_USER)
     use()
     return sessions.count(root, DATABASE_USER).since(before)
 
 
-def test_matomo_tells_the_cipher_of_its_session(stack: FullStack) -> None:
-    said = stack.matomo.shell.console("environmentvariables:check")
-    assert re.search("The database is spoken to by TLS, TLS_[A-Z0-9_]+", said), said
+def test_the_console_reports_the_cipher_of_the_session(stack: FullStack) -> None:
+    output = stack.matomo.shell.console("environmentvariables:check")
+    assert re.search("The database is spoken to by TLS, TLS_[A-Z0-9_]+", output), output
 
 
 @pytest.fixture
 def lenient(any_golden: Golden, request: pytest.FixtureRequest) -> Iterator[FullStack]:
-    """With a server and a user that would not mind clear text."""
+    """A deployment whose database server and user would accept clear text."""
     with FullStack(any_golden, environment=request.param) as started:
         root = started.mariadb.root
         root.query("SET GLOBAL require_secure_transport = OFF")
@@ -66,31 +69,31 @@ def lenient(any_golden: Golden, request: pytest.FixtureRequest) -> Iterator[Full
 
 @pytest.mark.parametrize("lenient", [{"MATOMO_DATABASE_ENABLE_SSL": "0"}], indirect=True)
 @pytest.mark.slow(reason="a deployment of its own")
-def test_a_session_in_clear_text_is_seen(lenient: FullStack) -> None:
-    seen = sessions_of(lenient, lambda: lenient.instance.web.get({"module": "Login"}))
+def test_a_session_in_clear_text_is_counted(lenient: FullStack) -> None:
+    seen = sessions_during(lenient, lambda: lenient.instance.web.get({"module": "Login"}))
     assert seen.all
     assert seen.in_clear_text == seen.all
-    said = lenient.matomo.shell.console("environmentvariables:check")
-    assert "The database is spoken to in clear text" in said
+    output = lenient.matomo.shell.console("environmentvariables:check")
+    assert "The database is spoken to in clear text" in output
 
 
 @pytest.mark.parametrize("lenient", [{"MATOMO_DATABASE_SSL_CA": ""}], indirect=True)
 @pytest.mark.slow(reason="a deployment of its own")
-def test_without_an_authority_clear_text_is_not_spoken_and_the_log_says_so(
+def test_without_an_authority_matomo_speaks_no_clear_text(
     lenient: FullStack,
 ) -> None:
-    seen = sessions_of(lenient, lambda: lenient.instance.web.get({"module": "Login"}))
+    seen = sessions_during(lenient, lambda: lenient.instance.web.get({"module": "Login"}))
     assert not seen.in_clear_text
     assert "MATOMO_DATABASE_ENABLE_SSL names no authority" in lenient.matomo.log
 
 
-def test_the_server_takes_nobody_in_without_tls(stack: FullStack) -> None:
+def test_the_server_requires_tls(stack: FullStack) -> None:
     clear = dataclasses.replace(stack.mariadb.database, tls=None)
     with pytest.raises(WrongInputError, match="require_secure_transport"):
         clear.query("SELECT 1")
 
 
-def test_matomo_s_user_must_speak_tls_wherever_the_server_would_not_mind(
+def test_the_database_user_requires_tls(
     stack: FullStack,
 ) -> None:
     root = stack.mariadb.root
@@ -104,8 +107,10 @@ def test_matomo_s_user_must_speak_tls_wherever_the_server_would_not_mind(
 
 @contextmanager
 def task(stack: FullStack, **environment: str) -> Iterator[WebContainer]:
-    with stack.task({f"MATOMO_DATABASE_{key}": it for key, it in environment.items()}) as made:
-        yield made
+    with stack.task(
+        {f"MATOMO_DATABASE_{key}": value for key, value in environment.items()}
+    ) as matomo:
+        yield matomo
 
 
 @pytest.mark.parametrize(
@@ -131,10 +136,9 @@ def task(stack: FullStack, **environment: str) -> Iterator[WebContainer]:
         "no authority, the other driver",
     ],
 )
-def test_what_is_wrong_with_tls_is_refused_and_named(
+def test_a_wrong_tls_setting_is_refused(
     stack: FullStack, environment: dict[str, str], expected: str | None
 ) -> None:
-    # A server and a user that would not mind clear text: whatever is refused, Matomo refuses.
     address = stack.mariadb.get_docker_client().bridge_ip(stack.mariadb.get_container_id())
     environment = {key: value.format(address=address) for key, value in environment.items()}
     with task(stack, **environment) as matomo:
@@ -145,7 +149,7 @@ def test_what_is_wrong_with_tls_is_refused_and_named(
 
 
 @pytest.mark.parametrize("wrong", ["expired", "another name"])
-def test_a_bad_certificate_of_the_server_s_is_refused(
+def test_a_bad_certificate_of_the_server_is_refused(
     stack: FullStack, any_golden: Golden, wrong: str
 ) -> None:
     certificate = bad_certificate(wrong)

@@ -19,50 +19,52 @@ PAGE = ROOT / "docs/howto/add-an-emulated-service.md"
 VALUES = {**dict.fromkeys(description.variables(), "7"), **deployment.read().variables}
 
 
-def by_compose() -> dict[str, dict[str, object]]:
+def services_by_compose() -> dict[str, dict[str, object]]:
     values = {**os.environ, **VALUES, **deployment.read().variables, "TLS_DIRECTORY": "/tls"}
     command = ["docker", "compose", "--file", str(COMPOSE_FILE), "--profile", "*"]
-    said = subprocess.run(
+    composed = subprocess.run(
         [*command, "config", "--format", "json"],
         env=values,
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    services: dict[str, dict[str, object]] = json.loads(said)["services"]
+    services: dict[str, dict[str, object]] = json.loads(composed)["services"]
     return services
 
 
 def test_compose_reads_the_description_as_we_do() -> None:
     ours = description.read(VALUES | {"TLS_DIRECTORY": "/tls"}).services
-    theirs = by_compose()
+    theirs = services_by_compose()
     assert ours.keys() == theirs.keys()
     for name, service in ours.items():
-        said: dict[str, object] = theirs[name]
-        assert service.image == said["image"]
-        assert dict(service.environment) == said.get("environment", {})
-        assert list(service.command) == (said.get("command") or [])
-        assert list(service.profiles) == said.get("profiles", [])
-        ports: list[dict[str, int]] = said.get("ports", [])  # type: ignore[assignment]
+        composed: dict[str, object] = theirs[name]
+        assert service.image == composed["image"]
+        assert dict(service.environment) == composed.get("environment", {})
+        assert list(service.command) == (composed.get("command") or [])
+        assert list(service.profiles) == composed.get("profiles", [])
+        ports: list[dict[str, int]] = composed.get("ports", [])  # type: ignore[assignment]
         assert list(service.ports) == [port["target"] for port in ports]
-        mounts: list[dict[str, str]] = said.get("volumes", [])  # type: ignore[assignment]
-        volumes = {one["target"]: one["source"] for one in mounts if one["type"] == "volume"}
+        mounts: list[dict[str, str]] = composed.get("volumes", [])  # type: ignore[assignment]
+        volumes = {
+            mount["target"]: mount["source"] for mount in mounts if mount["type"] == "volume"
+        }
         assert dict(service.volumes) == volumes
 
 
-def test_the_certificates_are_those_that_compose_mounts() -> None:
-    ours, theirs = description.read({}).services, by_compose()
+def test_compose_mounts_the_same_certificates() -> None:
+    ours, theirs = description.read({}).services, services_by_compose()
     for name, service in ours.items():
         mounts: list[dict[str, str]] = theirs[name].get("volumes", [])  # type: ignore[assignment]
         mounted = {
-            one["target"]: Path(one["source"]).name
-            for one in mounts
-            if one["source"].startswith("/tls/")
+            mount["target"]: Path(mount["source"]).name
+            for mount in mounts
+            if mount["source"].startswith("/tls/")
         }
         assert dict(service.files) == mounted
 
 
-def test_a_test_deployment_is_as_the_description_says(stack: FullStack) -> None:
+def test_a_test_deployment_follows_the_description(stack: FullStack) -> None:
     values = {
         "DATABASE_PASSWORD": stack.mariadb.passwords.matomo,
         "MAIL_PASSWORD": stack.mail.password,
@@ -82,19 +84,19 @@ def test_the_archiver_runs_the_command_of_the_image() -> None:
     assert description.read({}).services["archiver"].command == archiver.command()
 
 
-QUEUE = """
+PING = """
 import sys
 from matomo_harness.runtime import images
 from matomo_harness.runtime.golden import golden
-from matomo_harness.runtime.full_stack import Production
-from matomo_harness.settings import Settings
+from matomo_harness.runtime.full_stack import FullStack
+from matomo_harness.settings import RunSettings
 
-settings = Settings.from_environment()
+settings = RunSettings.from_environment()
 state = golden(images.deployed_image(settings), images.mariadb_base(settings))
 ping = 'for ($i = 0; $i < 100 && !($s = @fsockopen("redis", 6379)); $i++) { usleep(50000); }'
-with Production(state) as production:
+with FullStack(state) as stack:
     ping += 'fwrite($s, "PING\\r\\n"); echo fgets($s);'
-    print(production.matomo.shell.run("php", "-r", ping))
+    print(stack.matomo.shell.run("php", "-r", ping))
 """
 
 
@@ -113,7 +115,7 @@ def test_one_more_service_is_one_entry_and_one_folder(tmp_path: Path) -> None:
         assert before in text
         compose.write_text(text.replace(before, f"{blocks['yaml']}\n{before}"))
         ended = subprocess.run(
-            [sys.executable, "-c", QUEUE],
+            [sys.executable, "-c", PING],
             cwd=copy.root,
             env=copy.environment(),
             capture_output=True,

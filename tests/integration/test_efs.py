@@ -1,4 +1,4 @@
-"""config, misc and js on a file system that outlives the tasks, whoever its files belong to."""
+"""config, misc and js lie on a file system that outlives the tasks, whoever owns its files."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,20 +20,20 @@ from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.shell import OWN_CONFIG, MatomoShell
 
 NO_CHOWN = {"cap_drop": ["CHOWN"]}
-A_PERSON_S = ("General", "all_websites_website_per_page", "17")
-"""A setting that somebody made, and no image."""
+CHANGED_SETTING = ("General", "all_websites_website_per_page", "17")
+"""A setting that a person changed, and that is in no image."""
 
 
 @pytest.fixture
 def efs(matomo_image: Image) -> Iterator[Efs]:
-    """Behind an access point: everybody may write, everything is a foreign uid's."""
-    with Efs(matomo_image.reference) as made:
-        yield made
+    """Behind an access point everybody may write, and a foreign uid owns everything."""
+    with Efs(matomo_image.reference) as file_system:
+        yield file_system
 
 
 @pytest.fixture
 def stack(matomo_golden: Golden, matomo_image: Image, efs: Efs) -> Iterator[FullStack]:
-    """Production on an empty file system, with the database that it had before."""
+    """The full stack on an empty file system, with the database that it had before."""
     with FullStack(matomo_golden, image=matomo_image, efs=efs) as started:
         settle(started)
         yield started
@@ -43,9 +43,9 @@ def stack(matomo_golden: Golden, matomo_image: Image, efs: Efs) -> Iterator[Full
 def settle(stack: FullStack) -> bool:
     """Wait until a page leaves config.ini.php as it is; return whether this one did not.
 
-    The first ones of a task write the file once for each plugin, not at a stroke: whoever reads it
-    then may read half of it, and find a closed installer (404) while the balancer's or the health
-    check's own page still writes (Manager::installLoadedPlugins, Config::forceSave).
+    The first pages of a task write the file once for each plugin, and not atomically: whoever reads
+    it then may read half of it, and find a closed installer (404) while a page of the load balancer
+    or the health check still writes (Manager::installLoadedPlugins, Config::forceSave).
     """
     before = stack.matomo.shell.read(OWN_CONFIG)
     found = stack.instance.web.get().ok
@@ -60,28 +60,28 @@ def test_the_first_boot_on_an_empty_file_system_is_healthy(stack: FullStack, efs
     assert stack.instance.web.get().ok
     assert shell.health() is None
     owners = efs.shell("stat -c '%u' config misc js").split()
-    assert owners == [str(FOREIGN_UID)] * 3  # nobody chowned the access point's
+    assert owners == [str(FOREIGN_UID)] * 3  # nobody changed the owner
     assert shell.run("stat", "-c", "%U", OWN_CONFIG).strip() == "www-data"
     assert "Operation not permitted" not in stack.matomo.log
 
 
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
-def test_what_was_there_is_there_after_the_task_was_killed(stack: FullStack) -> None:
+def test_files_survive_a_killed_task(stack: FullStack) -> None:
     shell = stack.matomo.shell
     shell.write("js/container_abc123.js", "/* a tag manager's container */")
     shell.write("misc/user/logo.png", "a logo")
-    shell.write(OWN_CONFIG, ini.with_key(shell.read(OWN_CONFIG), *A_PERSON_S))
-    kept = {path: shell.read(path) for path in ("js/container_abc123.js", "misc/user/logo.png")}
+    shell.write(OWN_CONFIG, ini.with_key(shell.read(OWN_CONFIG), *CHANGED_SETTING))
+    files = {path: shell.read(path) for path in ("js/container_abc123.js", "misc/user/logo.png")}
     stack.replace_task()
     shell = stack.matomo.shell
-    assert {path: shell.read(path) for path in kept} == kept
+    assert {path: shell.read(path) for path in files} == files
     assert stack.instance.api.call("SitesManager.getAllSitesId") == [1]
-    assert ini.read(shell.read(OWN_CONFIG)).text(*A_PERSON_S[:2]) == A_PERSON_S[2]
+    assert ini.read(shell.read(OWN_CONFIG)).text(*CHANGED_SETTING[:2]) == CHANGED_SETTING[2]
 
 
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
-def test_what_root_left_there_the_next_task_may_write(stack: FullStack, efs: Efs) -> None:
-    # An archiver that ran as root, a restore by hand.
+def test_the_next_task_may_write_files_that_root_left(stack: FullStack, efs: Efs) -> None:
+    # An archiver that ran as root, or a restore by hand, leaves such files.
     efs.shell("chown -R 0:0 config/config.ini.php misc/user && chmod 644 config/config.ini.php")
     stack.replace_task()
     unwritable = stack.matomo.shell.run("find", "config", "misc", "js", "!", "-writable")
@@ -89,7 +89,7 @@ def test_what_root_left_there_the_next_task_may_write(stack: FullStack, efs: Efs
 
 
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
-def test_no_part_of_a_task_writes_there_as_root(stack: FullStack, efs: Efs) -> None:
+def test_no_part_of_a_task_writes_as_root(stack: FullStack, efs: Efs) -> None:
     of_root = "find config misc js -mindepth 1 -user root"
     stack.instance.api.call("API.getMatomoVersion")
     assert efs.shell(of_root) == ""
@@ -97,10 +97,10 @@ def test_no_part_of_a_task_writes_there_as_root(stack: FullStack, efs: Efs) -> N
     assert efs.shell(of_root) == ""
 
 
-def test_it_boots_where_chown_is_refused(matomo_image: Image, efs: Efs) -> None:
+def test_a_task_boots_where_chown_is_refused(matomo_image: Image, efs: Efs) -> None:
     with network() as own_network:
         options = {"mounts": efs.mounts(), **NO_CHOWN}
-        for _ in range(2):  # on an empty one, then on a full one
+        for _ in range(2):  # on an empty file system, then on a full one
             with WebContainer(matomo_image.reference, own_network, {}, options=options) as matomo:
                 assert "Matomo is not set up yet" in matomo.web.get().text  # no database, no login
                 shell = matomo.shell
@@ -108,14 +108,14 @@ def test_it_boots_where_chown_is_refused(matomo_image: Image, efs: Efs) -> None:
         assert set(efs.shell("stat -c %u config misc js").split()) == {str(FOREIGN_UID)}
 
 
-def test_looking_into_it_leaves_no_volume_behind(efs: Efs) -> None:
-    # Of a volume that Docker makes for the image's web root the last part of the path is /ID/_data.
+def test_reading_the_file_system_leaves_no_volume_behind(efs: Efs) -> None:
+    # Had Docker made a volume for the image's web root, its path would end in /ID/_data.
     _, _, _, path, *_ = efs.shell("grep ' /var/www/html ' /proc/self/mountinfo").split()
     with pytest.raises(NotFound):
         engine().volumes.get(Path(path).parent.name)
 
 
-def test_an_access_point_that_lets_nobody_write_is_named(any_image: Image) -> None:
+def test_an_access_point_without_write_access_is_named(any_image: Image) -> None:
     with Efs(any_image.reference, mode="0755") as efs, network() as own_network:
         options = {"mounts": efs.mounts(), **NO_CHOWN}
         matomo = WebContainer(any_image.reference, own_network, {}, options=options)
@@ -124,7 +124,7 @@ def test_an_access_point_that_lets_nobody_write_is_named(any_image: Image) -> No
     assert "expected to write /var/www/html/config/config.ini.php" in error.value.seen
 
 
-def test_a_file_system_that_turned_read_only_for_matomo_is_named(any_image: Image) -> None:
+def test_a_directory_that_matomo_may_no_longer_write_is_named(any_image: Image) -> None:
     with Efs(any_image.reference) as efs, network() as own_network:
         options = {"mounts": efs.mounts(), **NO_CHOWN}
         with WebContainer(any_image.reference, own_network, {}, options=options):
@@ -136,7 +136,7 @@ def test_a_file_system_that_turned_read_only_for_matomo_is_named(any_image: Imag
     assert "image's code" in error.value.seen
 
 
-def test_where_chown_is_allowed_it_helps_itself(any_image: Image) -> None:
+def test_a_task_takes_its_files_where_chown_is_allowed(any_image: Image) -> None:
     with Efs(any_image.reference, mode="0755", uid=0) as efs, network() as own_network:
         options = {"mounts": efs.mounts()}
         with WebContainer(any_image.reference, own_network, {}, options=options) as matomo:
@@ -144,10 +144,8 @@ def test_where_chown_is_allowed_it_helps_itself(any_image: Image) -> None:
 
 
 @pytest.mark.all_versions(reason="from one version to the next")
-def test_the_image_s_own_files_there_are_the_new_image_s(
-    any_image: Image, efs: Efs, matomo_image: Image
-) -> None:
-    # Booted by one version, then by another: the code's part of config/ must follow the code.
+def test_a_new_image_brings_its_own_files(any_image: Image, efs: Efs, matomo_image: Image) -> None:
+    # One version boots, then another: the code's part of config/ must follow the code.
     with network() as own_network:
         options = {"mounts": efs.mounts()}
         with WebContainer(any_image.reference, own_network, {}, options=options):
@@ -163,7 +161,7 @@ def test_the_image_s_own_files_there_are_the_new_image_s(
 
 @pytest.mark.all_versions(reason="from one version to the next")
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
-def test_a_new_image_on_an_old_file_system_tracks_and_is_updated(
+def test_a_new_image_tracks_and_updates_on_an_old_file_system(
     any_golden: Golden, any_image: Image, matomo_image: Image
 ) -> None:
     if any_image.id == matomo_image.id:
@@ -193,25 +191,25 @@ def test_a_backup_brings_back_what_was_lost(stack: FullStack, efs: Efs) -> None:
     shell = stack.matomo.shell
     shell.write("js/container_abc123.js", "/* a tag manager's container */")
     shell.write("misc/user/logo.png", "a logo")
-    shell.write(OWN_CONFIG, ini.with_key(shell.read(OWN_CONFIG), *A_PERSON_S))
-    kept = ("js/container_abc123.js", "misc/user/logo.png", OWN_CONFIG, "matomo.js")
-    before = contents(shell, kept)
+    shell.write(OWN_CONFIG, ini.with_key(shell.read(OWN_CONFIG), *CHANGED_SETTING))
+    paths = ("js/container_abc123.js", "misc/user/logo.png", OWN_CONFIG, "matomo.js")
+    before = contents(shell, paths)
     shell.run("backup-data.sh", user="root")
-    stack.matomo.stop()  # or a request that it is at could save what it has read before
+    stack.matomo.stop()  # or a request under way could save what it has read before
     efs.shell("rm -rf config/* js/* misc/*")
     stack.replace_task()
     settle(stack)
     shell = stack.matomo.shell
-    assert ini.read(shell.read(OWN_CONFIG)).text(*A_PERSON_S[:2]) is None
+    assert ini.read(shell.read(OWN_CONFIG)).text(*CHANGED_SETTING[:2]) is None
 
     shell.run("restore-data.sh", user="root")
-    assert contents(shell, kept) == before
+    assert contents(shell, paths) == before
     assert stack.instance.api.call("SitesManager.getAllSitesId") == [1]
     assert shell.health() is None
 
 
 def contents(shell: MatomoShell, paths: tuple[str, ...]) -> dict[str, str]:
-    """Read files, but for the list that each first request of a task appends to by itself."""
+    """Read files, without the list that the first request of each task appends to by itself."""
     own_list = "PluginsInstalled"  # Manager::installLoadedPlugins
     read = {path: shell.read(path) for path in paths}
     return {**read, OWN_CONFIG: ini.without_section(read[OWN_CONFIG], own_list)}

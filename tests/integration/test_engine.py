@@ -1,4 +1,4 @@
-"""A command in a container: nothing of what it says is lost."""
+"""Nothing that a command in a container says is lost."""
 
 import contextlib
 import os
@@ -26,43 +26,43 @@ STARTS_A_COMMAND: Final = b"/start HTTP"
 
 @pytest.fixture(scope="module")
 def container(any_image: Image) -> Iterator[Container]:
-    with network() as own_network, WebContainer(any_image.reference, own_network, {}) as made:
-        yield made.get_wrapped_container()
+    with network() as own_network, WebContainer(any_image.reference, own_network, {}) as running:
+        yield running.get_wrapped_container()
 
 
-def test_each_stream_is_told_apart_and_the_exit_code_is_its_own(container: Container) -> None:
+def test_a_command_returns_both_streams_and_its_exit_code(container: Container) -> None:
     done = execute(container, ["sh", "-c", "echo of; echo it >&2; echo all; exit 7"])
     assert (done.code, done.out, done.err) == (7, "of\nall\n", "it\n")
 
 
-def test_it_runs_as_the_user_that_was_asked_for(container: Container) -> None:
+def test_a_command_runs_as_the_given_user(container: Container) -> None:
     assert execute(container, ["whoami"], user="www-data").out == "www-data\n"
 
 
-def test_a_long_output_is_there_to_its_last_byte(container: Container) -> None:
+def test_a_long_output_is_complete_to_its_last_byte(container: Container) -> None:
     done = execute(container, ["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo end"])
     assert (len(done.out), done.out[-5:]) == (3_000_004, "xend\n")
 
 
-def test_no_such_container_is_the_engine_s_own_answer(container: Container) -> None:
-    gone = Container(attrs={"Id": "0" * 64}, client=container.client)
+def test_a_missing_container_is_an_error_of_the_engine(container: Container) -> None:
+    missing = Container(attrs={"Id": "0" * 64}, client=container.client)
     with pytest.raises(APIError, match="No such container"):
-        execute(gone, ["true"])
+        execute(missing, ["true"])
 
 
-def test_nothing_is_lost_where_head_and_output_come_together(
+def test_no_output_is_lost_where_it_comes_with_the_head(
     container: Container, tmp_path: Path
 ) -> None:
     with late(tmp_path / "engine.sock") as client:
-        there = client.containers.get(str(container.id))
-        assert execute(there, ["echo", "all of it"]).out == "all of it\n"
-        # And so it is seen that the way through the bare socket does lose it.
-        assert there.exec_run(["echo", "all of it"]).output != b"all of it\n"
+        same = client.containers.get(str(container.id))
+        assert execute(same, ["echo", "all of it"]).out == "all of it\n"
+        # This shows that docker-py's own way, through the bare socket, does lose it.
+        assert same.exec_run(["echo", "all of it"]).output != b"all of it\n"
 
 
 @contextmanager
 def late(path: Path) -> Iterator[docker.DockerClient]:
-    """A client of the real engine, to whom all that a command says comes at once, at its end."""
+    """Yield a client of the real engine that gets all of a command's output at once, at its end."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
@@ -76,28 +76,28 @@ def late(path: Path) -> Iterator[docker.DockerClient]:
 def _serve(listening: socket.socket) -> None:
     while True:
         try:
-            there, _ = listening.accept()
+            client, _ = listening.accept()
         except OSError:
             return
-        threading.Thread(target=_relay, args=[there], daemon=True).start()
+        threading.Thread(target=_relay, args=[client], daemon=True).start()
 
 
 def _relay(client: socket.socket) -> None:
     address = cast(UnixHTTPAdapter, engine().api.get_adapter("http+docker://")).socket_path
-    gone = contextlib.suppress(OSError)
-    with gone, client, socket.socket(socket.AF_UNIX) as real:
+    hung_up = contextlib.suppress(OSError)
+    with hung_up, client, socket.socket(socket.AF_UNIX) as real:
         real.connect(address)
-        held, said = False, b""
+        is_held, output = False, b""
         while True:
-            for one in select.select([client, real], [], [])[0]:
-                part = os.read(one.fileno(), 65536)
+            for source in select.select([client, real], [], [])[0]:
+                part = os.read(source.fileno(), 65536)
                 if not part:  # the engine closes the connection of a command that has ended
-                    client.sendall(said)
+                    client.sendall(output)
                     return
-                if one is client:
-                    held = held or STARTS_A_COMMAND in part
+                if source is client:
+                    is_held = is_held or STARTS_A_COMMAND in part
                     real.sendall(part)
-                elif held:
-                    said += part
+                elif is_held:
+                    output += part
                 else:
                     client.sendall(part)

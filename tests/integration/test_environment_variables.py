@@ -1,4 +1,4 @@
-"""The EnvironmentVariables plugin: what the environment says, holds, and stays out of the file."""
+"""The EnvironmentVariables plugin: values of the environment hold, and stay out of the file."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ ENVIRONMENT = {
     "MATOMO_GENERAL_CORS_DOMAINS": '["https://one.example", "https://two.example"]',
     "MATOMO_MAIL_TRANSPORT": "smtp",
     "MATOMO_MAIL_PASSWORD": MAIL_PASSWORD,
-    # One misspelt, one of a section that does not exist.
+    # The first is misspelt, and the second is of a section that does not exist.
     "MATOMO_GENERAL_FORSE_SSL": "0",
     "MATOMO_NOSUCHSECTION_KEY": "1",
 }
@@ -29,7 +29,7 @@ ENVIRONMENT = {
 
 @pytest.fixture(scope="module")
 def injected(matomo_golden: Golden) -> Iterator[DedicatedMatomo]:
-    """A pair with these variables, for all tests here."""
+    """A dedicated Matomo with these variables, for all tests here."""
     with pair(matomo_golden, ENVIRONMENT) as started:
         yield started
 
@@ -41,11 +41,11 @@ def shell(injected: DedicatedMatomo) -> MatomoShell:
 
 @pytest.fixture(autouse=True)
 def own_plugin(request: pytest.FixtureRequest, shell: MatomoShell) -> None:
-    """Skip what the public plugin does not claim to do, where it was put in our plugin's place."""
-    ours = "plugins/EnvironmentVariables/Environment.php" in shell.run(
+    """Skip what the public plugin does not claim to do, where it takes our plugin's place."""
+    is_ours = "plugins/EnvironmentVariables/Environment.php" in shell.run(
         "sh", "-c", "ls plugins/EnvironmentVariables/*"
     )
-    if not ours and "any_plugin" not in request.keywords:
+    if not is_ours and "any_plugin" not in request.keywords:
         pytest.skip("another EnvironmentVariables plugin is in the image; this is ours alone")
 
 
@@ -62,7 +62,7 @@ def complaints(shell: MatomoShell, *environment: str) -> str:
     return error.value.seen
 
 
-def test_a_list_that_no_file_names_holds_in_the_web_server(injected: DedicatedMatomo) -> None:
+def test_a_list_that_is_in_no_file_holds_in_the_web_server(injected: DedicatedMatomo) -> None:
     web = injected.web
     web.session.headers["Origin"] = "https://two.example"
     answer = web.get({"module": "API", "method": "API.getMatomoVersion"})
@@ -99,33 +99,33 @@ def test_a_value_can_be_in_a_file(shell: MatomoShell) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(shell: MatomoShell) -> None:
-    said = complaints(shell, "MATOMO_MAIL_USERNAME_FILE=/nowhere")
-    assert "MATOMO_MAIL_USERNAME_FILE sets nothing: the file that it names, /nowhere" in said
+    complaint = complaints(shell, "MATOMO_MAIL_USERNAME_FILE=/nowhere")
+    assert "MATOMO_MAIL_USERNAME_FILE sets nothing: the file that it names, /nowhere" in complaint
 
 
 def test_a_variable_that_sets_nothing_is_named(shell: MatomoShell) -> None:
-    said = complaints(shell)
-    assert "MATOMO_NOSUCHSECTION_KEY sets nothing" in said
-    assert "MATOMO_GENERAL_FORSE_SSL sets [General] forse_ssl" in said
-    assert "is force_ssl meant?" in said
+    complaint = complaints(shell)
+    assert "MATOMO_NOSUCHSECTION_KEY sets nothing" in complaint
+    assert "MATOMO_GENERAL_FORSE_SSL sets [General] forse_ssl" in complaint
+    assert "is force_ssl meant?" in complaint
 
 
-def test_the_plugin_list_cannot_come_from_the_environment_and_that_is_said(
+def test_a_plugin_list_in_the_environment_is_named(
     shell: MatomoShell,
 ) -> None:
     assert "MATOMO_PLUGINS_PLUGINS sets nothing" in complaints(shell, "MATOMO_PLUGINS_PLUGINS=Live")
 
 
-def test_the_container_s_log_names_it_once(injected: DedicatedMatomo) -> None:
+def test_the_log_names_a_useless_variable_once(injected: DedicatedMatomo) -> None:
     injected.web.get()
     assert injected.matomo.log.count("MATOMO_NOSUCHSECTION_KEY sets nothing") == 1
 
 
 @pytest.mark.any_plugin
-def test_a_password_of_every_kind_of_character_opens_the_database(
+def test_a_password_with_special_characters_opens_the_database(
     injected: DedicatedMatomo,
 ) -> None:
-    # The pair came up, so the web server connected with it; here the console does.
+    # Matomo came up, so the web server connected with it; here the console does.
     assert set("'\"\\$;# ") <= set(injected.mariadb.passwords.matomo)
     assert injected.shell.console("config:get", "--section=database", "--key=username")
 
@@ -144,6 +144,7 @@ def test_no_save_writes_the_environment_into_the_file(injected: DedicatedMatomo)
     assert 'salt = ""' in written, "the file's own value of an overridden key stays"
     secrets = [injected.mariadb.passwords.matomo, injected.mariadb.passwords.matomo[:12], "nary;"]
     assert not [secret for secret in secrets if secret in written]
-    said = {each.key: each.text for each in ini.read(written).entries if each.section == "database"}
-    assert said == {"charset": "utf8mb4"}, "the image's own, and no more"
+    entries = ini.read(written).entries
+    database = {entry.key: entry.text for entry in entries if entry.section == "database"}
+    assert database == {"charset": "utf8mb4"}, "the image's own, and no more"
     assert "cors_domains" not in written

@@ -1,4 +1,4 @@
-"""What production's faults do to Matomo, and that each heals."""
+"""Faults as production has them: what they do to Matomo, and that each heals."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,7 +42,7 @@ def hit(web: Web, number: int = 0) -> int:
 
 @pytest.mark.matomo_log(".", reason="the database is gone while visitors come")
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_database_that_is_gone_for_five_seconds_loses_its_hits_and_no_more(
+def test_a_database_that_is_gone_loses_only_the_hits_of_that_time(
     matomo_production: FullStack, figure: Callable[[str], None]
 ) -> None:
     web, database = (
@@ -54,21 +54,21 @@ def test_a_database_that_is_gone_for_five_seconds_loses_its_hits_and_no_more(
     with ThreadPoolExecutor(4) as early, ThreadPoolExecutor(4) as late:
         sent = [early.submit(hit, web, number) for number in range(HITS // 2)]
         with faults.cut(database):
-            # Others than the early ones, whose open connections may outlast the fault.
+            # These threads are new: the open connections of the early ones may outlast the fault.
             sent += [late.submit(hit, web, HITS + number) for number in range(HITS // 2)]
             came_back.wait(GONE_SECONDS)
-        statuses = [it.result() for it in sent]
+        statuses = [answer.result() for answer in sent]
     refused = sum(status != requests.codes.ok for status in statuses)
     lost = HITS - (stored_hits(matomo_production) - before)
     figure(f"{lost} of {HITS} hits lost, {refused} refused, database gone for {GONE_SECONDS} s")
-    assert 0 < lost <= refused  # whoever was told that it was taken, is there
+    assert 0 < lost <= refused  # every hit that was answered with 200 is stored
     assert hit(web) == requests.codes.ok
     assert matomo_production.matomo.shell.health() is None
     assert len(statuses) == HITS
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_killed_task_s_sessions_tokens_salt_and_tracker_are_the_next_one_s(
+def test_a_killed_task_keeps_its_sessions_token_and_tracker(
     matomo_production: FullStack,
 ) -> None:
     person = matomo_production.instance.web
@@ -91,7 +91,7 @@ def test_a_killed_task_is_a_502_until_it_is_back(matomo_production: FullStack) -
     matomo_production.wait_for_a_target()
 
 
-def test_a_slow_database_is_throttled_and_then_is_not(stack: FullStack) -> None:
+def test_a_slow_database_is_throttled_for_a_while(stack: FullStack) -> None:
     container = stack.mariadb.get_wrapped_container()
 
     def throttled() -> int:
@@ -108,13 +108,13 @@ def test_a_slow_database_is_throttled_and_then_is_not(stack: FullStack) -> None:
 
 @pytest.fixture
 def small_disk(any_golden: Golden) -> Iterator[FullStack]:
-    """With a database whose disk is small enough to be filled."""
+    """A deployment with a database whose disk is small enough to be filled."""
     with FullStack(any_golden, database_memory=DATABASE_MIB * 2**20) as started:
         yield started
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_full_disk_of_the_database_refuses_hits_and_then_takes_them(
+def test_hits_are_stored_again_after_a_full_disk(
     small_disk: FullStack,
 ) -> None:
     web = small_disk.instance.web
@@ -137,15 +137,15 @@ def fill(stack: FullStack, text: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/etc", "/no/such/directory", WEB_ROOT])
-def test_no_disk_of_this_machine_s_is_filled(stack: FullStack, path: str) -> None:
-    # The web root is in memory, and as large as half of it.
+def test_no_disk_of_this_machine_is_filled(stack: FullStack, path: str) -> None:
+    # The web root is in memory, and as large as half of the machine's.
     refusal = pytest.raises(WrongInputError, match="could fill this machine")
     with refusal, faults.full_disk(stack.matomo.get_wrapped_container(), path):
         pass
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_clock_that_is_two_minutes_ahead_takes_no_code(matomo_production: FullStack) -> None:
+def test_a_clock_two_minutes_ahead_refuses_the_code(matomo_production: FullStack) -> None:
     account = matomo_production.instance.account
     with faults.clock_skew(matomo_production.matomo.get_wrapped_container(), 120):
         matomo_production.wait_for_a_target()
@@ -155,12 +155,12 @@ def test_a_clock_that_is_two_minutes_ahead_takes_no_code(matomo_production: Full
         with pytest.raises(BrokenPromiseError):
             twofactor.sign_in(matomo_production.instance.web, account, steps=0)
     matomo_production.wait_for_a_target()
-    # Later than the refused one, however long the restart took: it counts as used.
+    # This code is later than the refused one, which counts as used, however long the restart took.
     twofactor.sign_in(matomo_production.instance.web, account, steps=2)
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_fault_heals_where_a_test_fails_in_its_midst(matomo_production: FullStack) -> None:
+def test_a_fault_heals_when_its_test_fails(matomo_production: FullStack) -> None:
     container = matomo_production.mariadb.get_wrapped_container()
     with pytest.raises(ZeroDivisionError), faults.cut(container), faults.slow(container):
         raise ZeroDivisionError
@@ -173,24 +173,24 @@ def test_a_fault_heals_where_a_test_fails_in_its_midst(matomo_production: FullSt
 
 
 def burst(stack: FullStack) -> None:
-    """As much at once as an hour may bring: hits, pages, reports."""
+    """Ask for as much at once as an hour may bring: hits, pages, reports."""
     web, api = stack.instance.web, stack.instance.api
-    # A superuser's first request has Matomo add this host to config.ini.php (Url.php,
-    # saveTrustedHostnameInConfig), not at a stroke; who reads it meanwhile is refused.
+    # At a superuser's first request Matomo adds this host to config.ini.php (Url.php,
+    # saveTrustedHostnameInConfig), and not atomically: who reads the file meanwhile is refused.
     api.call("API.getMatomoVersion")
     with ThreadPoolExecutor(16) as visitors:
-        asked: list[Future[Any]] = [visitors.submit(hit, web, number) for number in range(300)]
-        asked += [visitors.submit(web.get, {"module": "Login"}) for _ in range(30)]
-        asked += [
+        answers: list[Future[Any]] = [visitors.submit(hit, web, number) for number in range(300)]
+        answers += [visitors.submit(web.get, {"module": "Login"}) for _ in range(30)]
+        answers += [
             visitors.submit(api.call, "API.get", idSite=1, period="day", date="today")
             for _ in range(30)
         ]
-        for it in asked:
-            it.result()
+        for answer in answers:
+            answer.result()
 
 
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_burst_stays_within_the_task_s_memory(
+def test_a_burst_stays_within_the_memory_of_a_task(
     matomo_production: FullStack, figure: Callable[[str], None]
 ) -> None:
     container = matomo_production.matomo.get_wrapped_container()
@@ -202,17 +202,17 @@ def test_a_burst_stays_within_the_task_s_memory(
 
 @pytest.mark.matomo_log(".", reason="the kernel kills Apache's children")
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
-def test_a_task_without_enough_memory_is_seen_to_be_killed(matomo_production: FullStack) -> None:
+def test_a_kill_for_lack_of_memory_is_counted(matomo_production: FullStack) -> None:
     container = matomo_production.matomo.get_wrapped_container()
     shrink(container, memory.peak_mib(container) + 16)
-    # No more than at once: each that comes later waits for a task that may be gone by then.
+    # All of them at once: a later one would wait for a task that may be gone by then.
     with ThreadPoolExecutor(16) as visitors:
         list(visitors.map(lambda number: hit(matomo_production.instance.web, number), range(16)))
     assert wait_for_kill(container) > 0
 
 
 def wait_for_kill(container: Container) -> int:
-    """Ask until the engine has seen the end, or the container has the memory to answer."""
+    """Ask until the engine reports the container's end, or the container has memory to answer."""
 
     def kills() -> int:
         with suppress(UnsupportedEnvironmentError):

@@ -1,4 +1,4 @@
-"""The gate on a healthy deployment: every promise is kept, and nothing is passed over."""
+"""The gate on a healthy deployment: every promised check passes, and none is skipped."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ from matomo_harness.runtime.golden import Golden
 pytestmark = pytest.mark.all_versions(reason="each version keeps the promises, or does not")
 
 REFUSED = '" 5'
-"""In a line of the web server's log: the gate asks for what is refused."""
+"""Part of a line of the web server's log: the gate asks for what is refused."""
 
 
 @pytest.fixture(scope="session")
@@ -24,21 +24,21 @@ def gate(
     matomo_golden: Golden, request: pytest.FixtureRequest, pytestconfig: pytest.Config
 ) -> Iterator[GateSession]:
     """The gate on the run's deployment; at its end nothing unforeseen is in the servers' logs."""
-    callspecs = [getattr(it, "callspec", None) for it in request.session.items]
-    given = [it.params.get("check") for it in callspecs if it]
-    asked = [it for it in given if isinstance(it, Check)]
-    made = gate_on(matomo_golden, run_of(pytestconfig), POLICY_FILE, asked)
-    yield made
-    web, database = made.stack.matomo.log, made.stack.mariadb.log
-    errors = [it for it in web.splitlines() if WEB_ERRORS.search(it) and REFUSED not in it]
-    errors += [it for it in database.splitlines() if DATABASE_ERRORS.search(it)]
+    callspecs = [getattr(item, "callspec", None) for item in request.session.items]
+    given = [callspec.params.get("check") for callspec in callspecs if callspec]
+    asked = [check for check in given if isinstance(check, Check)]
+    session = gate_on(matomo_golden, run_of(pytestconfig), POLICY_FILE, asked)
+    yield session
+    web, database = session.stack.matomo.log, session.stack.mariadb.log
+    errors = [line for line in web.splitlines() if WEB_ERRORS.search(line) and REFUSED not in line]
+    errors += [line for line in database.splitlines() if DATABASE_ERRORS.search(line)]
     assert errors == []
 
 
 PROMISED = [check for check in ALL if is_promised(check, read_policy())]
 
 
-def test_the_reference_promises_all_but_who_the_superusers_are() -> None:
+def test_the_reference_promises_all_but_the_names_of_superusers() -> None:
     others = {check.id for check in ALL} - {check.id for check in PROMISED}
     assert others == {"accounts.superusers_are_named"}
 
@@ -46,7 +46,7 @@ def test_the_reference_promises_all_but_who_the_superusers_are() -> None:
 @pytest.mark.parametrize(
     "check", [pytest.param(check, id=check.id, marks=group_of(check)) for check in PROMISED]
 )
-def test_a_healthy_deployment_keeps(gate: GateSession, check: Check) -> None:
+def test_a_healthy_deployment_passes(gate: GateSession, check: Check) -> None:
     (result,) = gate.verdict(check).results
     assert (result.status, result.seen) == (Status.PASSED, result.seen), (
         f"{check.sentence} Expected {result.expected}; seen: {result.seen}; {result.files}"

@@ -1,4 +1,4 @@
-"""The gate on a running instance: it only looks, and says what it cannot look at."""
+"""The gate only reads a running instance, and says which checks it skips."""
 
 import json
 import re
@@ -25,7 +25,7 @@ PROMISED = read_policy()
 pytestmark = pytest.mark.matomo_log(r'" 5\d\d ', reason="the gate asks for what is refused")
 
 
-def doors(instance: Instance) -> dict[str, str]:
+def credentials(instance: Instance) -> dict[str, str]:
     account = instance.account
     return {
         "HARNESS_TOKEN": instance.token,
@@ -35,38 +35,44 @@ def doors(instance: Instance) -> dict[str, str]:
     }
 
 
-def looked(instance: Instance, environment: dict[str, str], *, hits: bool = False) -> list[Result]:
-    looked_at = remote.target(instance.url, PROMISED, allow_hits=hits, environment=environment)
-    return run.run(looked_at, ALL)
+def inspect(instance: Instance, environment: dict[str, str], *, hits: bool = False) -> list[Result]:
+    target = remote.target(instance.url, PROMISED, allow_hits=hits, environment=environment)
+    return run.run(target, ALL)
 
 
 def broken(results: list[Result]) -> list[str]:
     return [
-        f"{it.check.id}: {it.seen}" for it in results if it.status in (Status.FAILED, Status.ERROR)
+        f"{result.check.id}: {result.seen}"
+        for result in results
+        if result.status in (Status.FAILED, Status.ERROR)
     ]
 
 
-@pytest.mark.slow(reason="all checks that only look")
-def test_without_a_door_a_check_is_skipped_with_the_reason(fresh_matomo: Instance) -> None:
-    results = looked(fresh_matomo, {})
+@pytest.mark.slow(reason="all checks that only read")
+def test_a_check_without_its_capability_is_skipped_with_the_reason(fresh_matomo: Instance) -> None:
+    results = inspect(fresh_matomo, {})
     assert not broken(results)
-    skipped = {it.check.id: it.seen for it in results if it.status is Status.SKIPPED}
+    skipped = {
+        result.check.id: result.seen for result in results if result.status is Status.SKIPPED
+    }
     assert "HARNESS_TOKEN" in skipped["plugins.promised_are_active"]
     assert "--allow-hits" in skipped["masking.ipv4_of_a_new_visitor"]
     assert "HARNESS_LOGIN" in skipped["masking.page_shows_the_mask"]
 
 
-@pytest.mark.all_versions(reason="what is looked at is Matomo's")
-@pytest.mark.slow(reason="all checks that only look")
-def test_with_leave_to_hit_it_makes_one_site_and_hits_no_other(fresh_matomo: Instance) -> None:
-    results = looked(fresh_matomo, doors(fresh_matomo), hits=True)
+@pytest.mark.all_versions(reason="what the checks read is Matomo's")
+@pytest.mark.slow(reason="all checks that only read")
+def test_allowed_hits_go_to_one_new_site_only(fresh_matomo: Instance) -> None:
+    results = inspect(fresh_matomo, credentials(fresh_matomo), hits=True)
     assert not broken(results)
-    passed = {it.check.id for it in results if it.status is Status.PASSED}
+    passed = {result.check.id for result in results if result.status is Status.PASSED}
     assert {"masking.ipv4_of_a_new_visitor", "user_ids.none_in_bulk"} <= passed
     sites = fresh_matomo.api.call("SitesManager.getSitesWithAtLeastViewAccess")
-    assert [it["name"] for it in sites if it["idsite"] not in (1, "1")] == ["matomo-harness gate"]
+    assert [site["name"] for site in sites if site["idsite"] not in (1, "1")] == [
+        "matomo-harness gate"
+    ]
     rows = fresh_matomo.database.query("SELECT DISTINCT idsite FROM {prefix}log_visit")
-    assert [it["idsite"] for it in rows] == [2]
+    assert [row["idsite"] for row in rows] == [2]
 
 
 # -- wrong input ----------------------------------------------------------------------------------
@@ -77,19 +83,19 @@ def refused(url: str, match: str, **environment: str) -> None:
         remote.target(url, PROMISED, environment=environment)
 
 
-def test_an_address_that_is_none() -> None:
+def test_an_invalid_address_is_refused() -> None:
     refused("analytics.example", "begins with http")
 
 
-def test_a_page_that_is_no_matomo(matomo: Instance) -> None:
+def test_a_page_that_is_no_matomo_is_refused(matomo: Instance) -> None:
     refused(f"{matomo.url}/robots.txt?", "login form of a Matomo")
 
 
-def test_a_token_that_is_wrong(fresh_matomo: Instance) -> None:
+def test_a_wrong_token_is_refused(fresh_matomo: Instance) -> None:
     refused(fresh_matomo.url, "HARNESS_TOKEN", HARNESS_TOKEN="0" * 32)
 
 
-def test_a_token_that_has_expired(fresh_matomo: Instance) -> None:
+def test_an_expired_token_is_refused(fresh_matomo: Instance) -> None:
     token = create_token(fresh_matomo.web, fresh_matomo.account, steps=2).token
     fresh_matomo.database.query(
         "UPDATE {prefix}user_token_auth SET date_expired = NOW() - INTERVAL 1 DAY"
@@ -97,28 +103,28 @@ def test_a_token_that_has_expired(fresh_matomo: Instance) -> None:
     refused(fresh_matomo.url, "HARNESS_TOKEN", HARNESS_TOKEN=token)
 
 
-def test_a_code_that_is_refused(fresh_matomo: Instance) -> None:
-    wrong = {**doors(fresh_matomo), "HARNESS_TOTP_SECRET": "A" * 16}
+def test_a_secret_of_another_account_is_refused(fresh_matomo: Instance) -> None:
+    wrong = {**credentials(fresh_matomo), "HARNESS_TOTP_SECRET": "A" * 16}
     refused(fresh_matomo.url, "login, password and code", **wrong)
 
 
-def test_a_secret_that_is_none(fresh_matomo: Instance) -> None:
-    wrong = {**doors(fresh_matomo), "HARNESS_TOTP_SECRET": "not base32!"}
+def test_a_secret_that_is_not_base32_is_refused(fresh_matomo: Instance) -> None:
+    wrong = {**credentials(fresh_matomo), "HARNESS_TOTP_SECRET": "not base32!"}
     refused(fresh_matomo.url, "login, password and code", **wrong)
 
 
-def test_half_a_login(fresh_matomo: Instance) -> None:
+def test_a_login_without_a_password_is_refused(fresh_matomo: Instance) -> None:
     refused(fresh_matomo.url, "HARNESS_PASSWORD", HARNESS_LOGIN="admin")
 
 
-def test_a_matomo_in_maintenance(fresh_matomo: Instance) -> None:
+def test_a_matomo_in_maintenance_is_refused(fresh_matomo: Instance) -> None:
     shell = fresh_matomo.shell
     text = ini.with_key(shell.read(shell.config), "General", "maintenance_mode", 1)
     shell.write(shell.config, text)
     refused(fresh_matomo.url, "maintenance")
 
 
-def test_another_major_version(dedicated_matomo: DedicatedMatomo) -> None:
+def test_another_major_version_is_refused(dedicated_matomo: DedicatedMatomo) -> None:
     path = "core/Version.php"
     text = dedicated_matomo.shell.read(path)
     dedicated_matomo.shell.write(path, re.sub(r"VERSION = '\d+", "VERSION = '4", text))
@@ -132,8 +138,8 @@ def test_another_major_version(dedicated_matomo: DedicatedMatomo) -> None:
 @pytest.mark.matomo_environment(
     MATOMO_GENERAL_ENABLE_INTERNET_FEATURES="1", MATOMO_GENERAL_ENABLE_AUTO_UPDATE="1"
 )
-def test_a_database_that_wants_an_update(dedicated_matomo: DedicatedMatomo) -> None:
-    """Where Matomo may update itself it says so to everybody; where not, to nobody."""
+def test_a_database_that_wants_an_update_is_refused(dedicated_matomo: DedicatedMatomo) -> None:
+    """Matomo says so to everybody where it may update itself, and to nobody where it may not."""
     dedicated_matomo.database.query(
         "UPDATE {prefix}option SET option_value = %s WHERE option_name = 'version_core'",
         versions.OF_LONG_AGO,
@@ -143,21 +149,21 @@ def test_a_database_that_wants_an_update(dedicated_matomo: DedicatedMatomo) -> N
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """Takes connections and never says a word."""
+    """A server that takes connections and never answers."""
     with closing(socket.socket()) as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_network_that_hangs(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_hangs_is_given_up(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "PATIENCE", (1.0, 1.0))
     with pytest.raises(UnsupportedEnvironmentError, match="nothing on it for 1 s"):
         remote.target(silent, PROMISED, environment={})
 
 
 @pytest.mark.slow(reason="three commands")
-def test_the_command_says_so_too(checkout: Checkout) -> None:
+def test_the_command_refuses_wrong_input(checkout: Checkout) -> None:
     checkout.harness("gate", "--url", "nonsense").refuses(ExitCode.WRONG_INPUT, "http")
     checkout.harness("gate", "--url", "http://127.0.0.1:1").refuses(ExitCode.MACHINE_CANNOT)
     policy_file = checkout.root / "image/policy.toml"
@@ -166,12 +172,12 @@ def test_the_command_says_so_too(checkout: Checkout) -> None:
     answer.refuses(ExitCode.WRONG_INPUT, "[masking] bytes: input should be less than or equal")
 
 
-@pytest.mark.slow(reason="all checks that only look")
-def test_the_command_only_looks_at_a_running_instance(
+@pytest.mark.slow(reason="all checks that only read")
+def test_the_command_only_reads_a_running_instance(
     fresh_matomo: Instance, checkout: Checkout
 ) -> None:
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in doors(fresh_matomo).items():
+        for name, value in credentials(fresh_matomo).items():
             environment.setenv(name, value)
         answer = checkout.harness("gate", "--url", fresh_matomo.url, "--json")
     assert answer.code == 0, answer.text

@@ -41,7 +41,7 @@ print(golden(*both).web.id)
 
 @pytest.fixture
 def changed(any_image: Image, tmp_path: Path) -> Iterator[Image]:
-    """The image under test with one label more: another image, whose golden state is not there."""
+    """The image under test with one more label: another image, without a golden state yet."""
     (tmp_path / "Dockerfile").write_text(f"FROM {any_image.reference}\nLABEL canary={uuid.uuid4()}")
     tag = f"{images.REPOSITORY}/changed:{uuid.uuid4().hex[:8]}"
     yield images.build(tmp_path, tag, {}, {})
@@ -49,7 +49,7 @@ def changed(any_image: Image, tmp_path: Path) -> Iterator[Image]:
 
 
 @pytest.mark.slow(reason="golden images are built")
-def test_it_is_built_whole_or_not_at_all_and_once(changed: Image, any_golden: Golden) -> None:
+def test_golden_images_are_built_once_and_whole(changed: Image, any_golden: Golden) -> None:
     database = engine().images.get(any_golden.database.id)
     made_from = database.labels[MADE_FROM_LABEL].split()[1]
     key = key_of(changed.id, made_from)
@@ -68,23 +68,26 @@ def test_it_is_built_whole_or_not_at_all_and_once(changed: Image, any_golden: Go
         with start() as first:
             assert first.stdout is not None
             run = first.stdout.readline().strip()
-            until_it_installs(run)
+            wait_until_it_installs(run)
             first.send_signal(signal.SIGKILL)
-        until_nothing_is_left_of(run)
+        wait_until_nothing_is_left_of(run)
         assert not any(images.local(tag, "local") for tag in tags)
 
-        with start() as one, start() as other:
-            (said_one, log_one), (said_other, log_other) = one.communicate(), other.communicate()
-        assert (one.returncode, other.returncode) == (0, 0), log_one + log_other
-        assert said_one.split()[1] == said_other.split()[1]
-        assert (log_one + log_other).count("for all tests to start from ...") == 1
+        with start() as second, start() as third:
+            (ids_second, log_second), (ids_third, log_third) = (
+                second.communicate(),
+                third.communicate(),
+            )
+        assert (second.returncode, third.returncode) == (0, 0), log_second + log_third
+        assert ids_second.split()[1] == ids_third.split()[1]
+        assert (log_second + log_third).count("for all tests to start from ...") == 1
     finally:
         for tag in tags:
             if images.local(tag, "local"):
                 engine().images.remove(tag, force=True)
 
 
-def test_the_archiver_of_a_new_pair_finds_its_scripts_compiled(
+def test_the_archiver_of_a_new_instance_finds_its_scripts_compiled(
     dedicated_matomo: DedicatedMatomo,
 ) -> None:
     shell = dedicated_matomo.shell
@@ -96,34 +99,34 @@ def test_the_archiver_of_a_new_pair_finds_its_scripts_compiled(
 
     before = compiled()
     shell.console("core:archive")
-    assert any(it.endswith("/core/CronArchive.php.bin") for it in before)
+    assert any(path.endswith("/core/CronArchive.php.bin") for path in before)
     assert compiled() == before
 
 
 @pytest.mark.all_versions(reason="the caches are Matomo's")
-def test_matomo_s_caches_are_values_and_no_text_to_be_taken_apart(
+def test_cached_values_need_no_unserialize(
     dedicated_matomo: DedicatedMatomo,
 ) -> None:
     cached = "tmp/cache/tracker/*DeviceDetector*mobile.php"
     text = dedicated_matomo.shell.run("sh", "-c", f"head -c 300 {cached}")
     assert text.startswith("<?php return ")
-    # As of the official release: opcache keeps an array, not what unserialize makes of a text.
+    # As in the official release: opcache holds an array, not what unserialize makes of a text.
     assert "unserialize" not in text
 
 
 def containers_of(run: str) -> list[str]:
     label = {"label": f"{RUN_LABEL}={run}"}
     found = engine().containers.list(all=True, filters={**label}, ignore_removed=True)
-    return [str(it.name) for it in found]
+    return [str(container.name) for container in found]
 
 
-def until_it_installs(run: str) -> None:
+def wait_until_it_installs(run: str) -> None:
     deadline = time.monotonic() + 60
     while len(containers_of(run)) < 2:
         assert time.monotonic() < deadline
 
 
-def until_nothing_is_left_of(run: str) -> None:
+def wait_until_nothing_is_left_of(run: str) -> None:
     deadline = time.monotonic() + 20
     while containers_of(run):
         assert time.monotonic() < deadline
@@ -136,7 +139,7 @@ def run() -> Iterator[Run]:
     end(started)
 
 
-def test_a_full_database_is_said_to_be_full_and_leaves_nothing_half_made(
+def test_a_full_database_is_named_and_leaves_nothing_half_made(
     any_golden: Golden, run: Run
 ) -> None:
     servers = shared_servers(any_golden, run, memory="60m")
@@ -152,7 +155,7 @@ def test_a_full_database_is_said_to_be_full_and_leaves_nothing_half_made(
     assert len(made) > 1
     assert schemas() == {instance.database.name for instance in made}
 
-    # The others are as they were, and where one goes another has room.
+    # The other instances are as they were, and where one is dropped another has room.
     assert made[0].api.call("SitesManager.getAllSitesId") == [1]
     for instance in made[1:]:
         servers.drop(instance)
@@ -164,10 +167,8 @@ def harness(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_stale_images_are_listed_and_pruned_and_good_ones_stay(
-    any_golden: Golden, tmp_path: Path
-) -> None:
-    # As a golden image whose makings are gone: another key, made from what is not here.
+def test_stale_images_are_pruned_and_good_ones_stay(any_golden: Golden, tmp_path: Path) -> None:
+    # A golden image whose origins are gone: another key, made from images that are not here.
     tag = f"{images.REPOSITORY}/golden-matomo:{uuid.uuid4().hex[:12]}"
     (tmp_path / "Dockerfile").write_text(f"FROM {any_golden.database.reference}\nLABEL a=b")
     labels = {GOLDEN_LABEL: "stale", MADE_FROM_LABEL: "sha256:0 sha256:1"}
@@ -185,7 +186,7 @@ def test_stale_images_are_listed_and_pruned_and_good_ones_stay(
     assert images.local(any_golden.web.reference, "local")
 
 
-def test_a_run_of_which_nothing_is_kept_is_wrong_input() -> None:
+def test_cleaning_an_unknown_run_is_wrong_input() -> None:
     ended = harness("clean", "--run", "nonsense")
     assert ended.returncode == ExitCode.WRONG_INPUT
     assert "seen: nonsense; there is" in ended.stderr

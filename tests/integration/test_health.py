@@ -27,7 +27,7 @@ def test_an_empty_matomo_is_unhealthy_until_it_is_installed(
 ) -> None:
     with started(matomo_image, matomo_mariadb_image) as both:
         shell, web = both.matomo.shell, both.matomo.web
-        assert web.get().status_code == 200, "a check of the status alone would be content"
+        assert web.get().status_code == 200, "a check of the status alone would pass"
         assert "already installed" in str(shell.health())
 
         # A password that was changed on one side only.
@@ -51,7 +51,7 @@ def test_an_empty_matomo_is_unhealthy_until_it_is_installed(
             ensure_installed(shell, web, both.mariadb.database, short, FirstSite())
         assert "password" in error.value.seen.lower()
 
-        # What broke off is begun again.
+        # An installation that broke off begins again.
         both.install()
         assert shell.health() is None
 
@@ -59,20 +59,20 @@ def test_an_empty_matomo_is_unhealthy_until_it_is_installed(
         assert "database" in str(shell.health())
 
 
-def test_what_broke_off_is_begun_again_once_matomo_is_done_with_it(
+def test_an_installation_begins_again_once_the_last_one_has_left_the_database(
     dedicated_matomo: DedicatedMatomo,
 ) -> None:
-    database, begun = dedicated_matomo.database, monotonic()
-    with ThreadPoolExecutor(1) as beside:
-        last_step = beside.submit(database.query, "SELECT SLEEP(1)")
+    database, started_at = dedicated_matomo.database, monotonic()
+    with ThreadPoolExecutor(1) as executor:
+        last_step = executor.submit(database.query, "SELECT SLEEP(1)")
         while not database.other_sessions():
             assert not last_step.done()
         database.wait_until_alone()
-        assert monotonic() - begun >= 1
+        assert monotonic() - started_at >= 1
         assert last_step.result()
 
 
-def test_an_installer_that_was_left_open_is_closed(dedicated_matomo: DedicatedMatomo) -> None:
+def test_an_open_installer_is_closed(dedicated_matomo: DedicatedMatomo) -> None:
     shell, web, database = dedicated_matomo.shell, dedicated_matomo.web, dedicated_matomo.database
     closed = shell.read(shell.config)
     shell.write(shell.config, with_key(closed, "General", "enable_installer", 1))
@@ -82,5 +82,5 @@ def test_an_installer_that_was_left_open_is_closed(dedicated_matomo: DedicatedMa
 
 
 def _pages(both: ContainerPair) -> int:
-    """How many the web server was asked for."""
+    """Return how many login pages the web server was asked for."""
     return both.matomo.get_wrapped_container().logs().count(b"module=Login")

@@ -35,7 +35,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tag() -> Iterator[str]:
-    """A tag for a build of this test, gone afterwards."""
+    """A tag for a build of this test, which is removed afterwards."""
     name = f"matomo-harness/test-build:{uuid.uuid4().hex}"
     yield name
     for found in engine().images.list(name):
@@ -43,7 +43,7 @@ def tag() -> Iterator[str]:
 
 
 @pytest.mark.all_versions(reason="the version is one of the labels")
-def test_the_labels_say_what_it_is(matomo_image: Image, base: Image) -> None:
+def test_the_labels_say_what_the_image_is(matomo_image: Image, base: Image) -> None:
     labels = engine().images.get(matomo_image.id).labels
     prefix = "org.opencontainers.image"
     assert labels[f"{prefix}.version"] == images.code_version(matomo_image.reference)
@@ -53,7 +53,9 @@ def test_the_labels_say_what_it_is(matomo_image: Image, base: Image) -> None:
 
 
 def test_own_layers_are_under_five_mebibytes(matomo_image: Image, base: Image) -> None:
-    of_image, of_base = (engine().images.get(it.id).attrs["Size"] for it in (matomo_image, base))
+    of_image, of_base = (
+        engine().images.get(image.id).attrs["Size"] for image in (matomo_image, base)
+    )
     assert of_image - of_base < 5 * MIB
 
 
@@ -69,7 +71,7 @@ def test_a_plugin_folder_is_in_the_next_build(any_base: Image, tree: Path, tag: 
     )
 
 
-def test_a_listed_plugin_that_is_nowhere_fails_the_build(
+def test_a_listed_plugin_that_is_missing_fails_the_build(
     any_base: Image, tree: Path, tag: str
 ) -> None:
     config = tree / "config" / "config.ini.php"
@@ -130,7 +132,7 @@ def test_the_backup_holds_what_an_image_cannot_bring_back(
     assert not shell.run("find", "/tmp", "-name", "*.new", "-o", "-name", "*.old")
 
 
-def test_a_restore_leaves_the_code_s_files_alone(dedicated_matomo: DedicatedMatomo) -> None:
+def test_a_restore_leaves_the_files_of_the_code_alone(dedicated_matomo: DedicatedMatomo) -> None:
     shell = dedicated_matomo.shell
     shell.run("backup-data.sh", "/tmp", user="root")
     of_the_code = shell.read("config/global.ini.php")
@@ -139,21 +141,21 @@ def test_a_restore_leaves_the_code_s_files_alone(dedicated_matomo: DedicatedMato
     assert shell.read("config/global.ini.php") == of_the_code
 
 
-def test_to_and_from_nowhere_says_what_to_do(dedicated_matomo: DedicatedMatomo) -> None:
+def test_a_missing_directory_of_a_backup_is_named(dedicated_matomo: DedicatedMatomo) -> None:
     with pytest.raises(BrokenPromiseError, match="mount EFS there"):
         dedicated_matomo.shell.run("backup-data.sh", "/nowhere", user="root")
     with pytest.raises(BrokenPromiseError, match="name the directory"):
         dedicated_matomo.shell.run("restore-data.sh", "/tmp", user="root")
 
 
-def test_the_log_has_the_query_of_a_page_and_of_nothing_else(
+def test_the_log_has_queries_of_pages_only(
     dedicated_matomo: DedicatedMatomo,
 ) -> None:
-    # A hit may come by any name: js/ is one of Matomo's own, and an alias would be another.
-    kept, left_out = uuid.uuid4().hex, uuid.uuid4().hex
+    # Hits may come by any name: js/ is one of Matomo's own, and an alias would be another.
+    logged, left_out = uuid.uuid4().hex, uuid.uuid4().hex
     for path in (
-        f"index.php?module=API&kept={kept}",
-        *(f"{it}?uid={left_out}" for it in ("matomo.php", "piwik.php", "js/", "js/index.php")),
+        f"index.php?module=API&logged={logged}",
+        *(f"{name}?uid={left_out}" for name in ("matomo.php", "piwik.php", "js/", "js/index.php")),
         f"?module=API&token_auth={left_out}",
         f"index.php?module=Login&resetToken={left_out}",
     ):
@@ -161,26 +163,26 @@ def test_the_log_has_the_query_of_a_page_and_of_nothing_else(
             f"{dedicated_matomo.url}/page?token={left_out}"
         )
         dedicated_matomo.web.ask(path)
-    assert kept in dedicated_matomo.matomo.log
+    assert logged in dedicated_matomo.matomo.log
     assert left_out not in dedicated_matomo.matomo.log
 
 
-def test_private_directories_are_closed_before_anything_is_installed(any_image: Image) -> None:
-    # Matomo writes rules of its own at the end of an installation; a restored one never gets there.
+def test_private_directories_are_closed_before_the_installation(any_image: Image) -> None:
+    # Matomo writes rules of its own at the end of an installation; a restored one does not.
     with network() as own_network, WebContainer(any_image.reference, own_network, {}) as matomo:
         for path in ("config/config.ini.php", "config/global.ini.php", "tmp/", "lang/en.json"):
             assert matomo.web.get(path=path).status_code == 403, path
 
 
 @pytest.mark.all_versions(reason="Matomo writes rules of its own")
-def test_private_directories_are_closed_afterwards(matomo: Instance) -> None:
+def test_private_directories_are_closed_after_the_installation(matomo: Instance) -> None:
     for path in ("config/config.ini.php", "tmp/", "lang/en.json", "core/Version.php"):
         assert matomo.web.get(path=path).status_code == 403, path
 
 
 @pytest.fixture
 def volume() -> Iterator[str]:
-    """A volume of this test's own, as EFS outlives every container."""
+    """A volume of this test, which outlives every container as EFS does."""
     made = engine().volumes.create(labels=reaper.this_process().labels)
     yield str(made.name)
     made.remove(force=True)
@@ -210,7 +212,7 @@ def test_code_of_another_version_on_a_volume_is_named(any_image: Image, volume: 
 
 
 @pytest.mark.parametrize("signal", ["SIGTERM", "SIGWINCH"])
-def test_it_stops_cleanly(any_image: Image, signal: str) -> None:
+def test_a_container_stops_cleanly(any_image: Image, signal: str) -> None:
     with network() as own_network, WebContainer(any_image.reference, own_network, {}) as matomo:
         container = matomo.get_wrapped_container()
         container.kill(signal)

@@ -1,7 +1,7 @@
-"""What one fresh instance does, no other sees: in both directions, for each thing there is to do.
+"""No fresh instance sees what another does: in both directions, for each thing that one can do.
 
-Each probe is also held against a twin that shares what an instance has to itself (schema,
-configuration, caches, uploads): there it must see the other's doing, or it would prove nothing.
+Each probe also runs on a twin, which shares what an instance otherwise has to itself (schema,
+configuration, caches, uploads): there it must see the other's change, or it would prove nothing.
 """
 
 import dataclasses
@@ -27,15 +27,15 @@ SETTING = ("--section=General", "--key=login_session_not_remembered_idle_timeout
 
 @dataclass(frozen=True)
 class Probe:
-    """Something to do, and where it would show.
+    """A change, and where it would show.
 
     Args:
-        act: done to one instance.
-        seen: what of it is to be seen in an instance.
+        act: makes the change in one instance.
+        observe: returns what an instance shows of it.
     """
 
     act: Callable[[Instance], object]
-    seen: Callable[[Instance], object]
+    observe: Callable[[Instance], object]
 
 
 def rows(statement: str) -> Callable[[Instance], object]:
@@ -69,7 +69,7 @@ def set_option(instance: Instance) -> Any:
 
 
 def option(instance: Instance) -> object:
-    """How many bytes of a new visitor's address are kept: the option as it is meant."""
+    """Return how many bytes of a new visitor's address are stored: the option at work."""
     web = instance.web
     version = 1 + secrets.randbelow(10_000)  # another browser is another visitor
     web.session.headers["User-Agent"] = f"Mozilla/5.0 (X11; Linux) Gecko/20100101 Firefox/{version}"
@@ -89,7 +89,7 @@ def setting(instance: Instance) -> object:
 
 
 def write_cache(instance: Instance) -> None:
-    """Change what Matomo has cached of its translations, as long as it was: it is serialized."""
+    """Change Matomo's cached translations but not their length: they are serialized."""
     directory = f"{instance.shell.tmp}/cache/tracker"
     for name in instance.shell.run("ls", directory).split():
         text = instance.shell.read(f"{directory}/{name}") if "Translations-en" in name else ""
@@ -146,21 +146,24 @@ def plugin_is_active(instance: Instance) -> object:
 
 PROBES = {
     "sites": Probe(
-        lambda it: it.api.add_site("Canary", "https://canary.example", "UTC", since="2026-01-01"),
-        lambda it: it.api.call("SitesManager.getAllSitesId"),
+        lambda instance: instance.api.add_site(
+            "Canary", "https://canary.example", "UTC", since="2026-01-01"
+        ),
+        lambda instance: instance.api.call("SitesManager.getAllSitesId"),
     ),
     "a row that was there": Probe(
-        lambda it: it.api.call("SitesManager.updateSite", idSite=1, siteName="Canary"),
-        lambda it: it.api.call("SitesManager.getSiteFromId", idSite=1)["name"],
+        lambda instance: instance.api.call("SitesManager.updateSite", idSite=1, siteName="Canary"),
+        lambda instance: instance.api.call("SitesManager.getSiteFromId", idSite=1)["name"],
     ),
     "hits": Probe(
-        lambda it: it.web.get(HIT, path="matomo.php"), rows("SELECT idvisit FROM {prefix}log_visit")
+        lambda instance: instance.web.get(HIT, path="matomo.php"),
+        rows("SELECT idvisit FROM {prefix}log_visit"),
     ),
     "users": Probe(add_user, users),
     "tokens": Probe(add_token, rows("SELECT description FROM {prefix}user_token_auth")),
     "option rows": Probe(set_option, option),
     "plugin activation": Probe(
-        lambda it: it.shell.console("plugin:deactivate", "Tour"), plugin_is_active
+        lambda instance: instance.shell.console("plugin:deactivate", "Tour"), plugin_is_active
     ),
     "config.ini.php": Probe(set_setting, setting),
     "caches": Probe(write_cache, login_page),
@@ -182,7 +185,7 @@ def second(matomo_servers: SharedServers) -> Iterator[Instance]:
 
 @pytest.fixture
 def twin(fresh_matomo: Instance) -> Iterator[Instance]:
-    """The same instance under another host: nothing of its own but the name."""
+    """The same instance under another host: it has nothing of its own but the name."""
     shell = fresh_matomo.shell
     name = f"{shell.instance}-twin"
     link = f"config/{host_of(name)}.config.ini.php"
@@ -192,21 +195,21 @@ def twin(fresh_matomo: Instance) -> Iterator[Instance]:
     shell.run("rm", link)
 
 
-def is_apart(probe: Probe, one: Instance, other: Instance) -> bool:
-    """Do it to each in turn; return whether the other stayed as it was."""
-    untouched = probe.seen(other)
-    probe.act(one)
-    touched = probe.seen(one)
+def is_apart(probe: Probe, first: Instance, other: Instance) -> bool:
+    """Change each in turn; return whether the other stayed as it was."""
+    untouched = probe.observe(other)
+    probe.act(first)
+    touched = probe.observe(first)
     assert touched != untouched, "the probe shows nothing"
-    if probe.seen(other) != untouched:
+    if probe.observe(other) != untouched:
         return False
     probe.act(other)
-    return probe.seen(one) == touched
+    return probe.observe(first) == touched
 
 
 @EXPECTED_ERRORS
 @pytest.mark.parametrize("name", PROBES)
-def test_one_instance_does_not_see_another_s(
+def test_an_instance_does_not_see_changes_of_another(
     name: str, fresh_matomo: Instance, second: Instance
 ) -> None:
     assert is_apart(PROBES[name], fresh_matomo, second)
@@ -214,7 +217,7 @@ def test_one_instance_does_not_see_another_s(
 
 @EXPECTED_ERRORS
 @pytest.mark.parametrize("name", PROBES)
-def test_it_would_be_seen_without_isolation(
+def test_a_change_is_seen_without_isolation(
     name: str, fresh_matomo: Instance, twin: Instance
 ) -> None:
     assert not is_apart(PROBES[name], fresh_matomo, twin)
@@ -222,25 +225,25 @@ def test_it_would_be_seen_without_isolation(
 
 @EXPECTED_ERRORS
 @pytest.mark.parametrize("name", PROBES)
-def test_a_reset_takes_it_back(
+def test_a_reset_takes_the_change_back(
     name: str, fresh_matomo: Instance, matomo_servers: SharedServers
 ) -> None:
     probe, servers = PROBES[name], matomo_servers.servers()
-    untouched = probe.seen(fresh_matomo)
+    untouched = probe.observe(fresh_matomo)
     probe.act(fresh_matomo)
-    touched = probe.seen(fresh_matomo)
+    touched = probe.observe(fresh_matomo)
     assert touched != untouched, "the probe shows nothing"
     servers.reset(fresh_matomo)
     assert servers.changes(fresh_matomo) == []
-    assert probe.seen(fresh_matomo) == untouched
+    assert probe.observe(fresh_matomo) == untouched
     # Numbers that the database gives out begin again as well.
     servers.reset(fresh_matomo)
     probe.act(fresh_matomo)
-    assert probe.seen(fresh_matomo) == touched
+    assert probe.observe(fresh_matomo) == touched
 
 
 @pytest.mark.parametrize("path", ["core/Version.php", "matomo.js", "config/config.ini.php"])
-def test_the_code_is_shared_and_changing_it_names_the_fixture_to_take(
+def test_changing_the_shared_code_names_the_fixture_to_take(
     fresh_matomo: Instance, path: str
 ) -> None:
     with pytest.raises(WrongInputError, match="take the fixture dedicated_matomo"):
@@ -248,6 +251,6 @@ def test_the_code_is_shared_and_changing_it_names_the_fixture_to_take(
 
 
 def test_two_sessions_log_in_to_two_instances(fresh_matomo: Instance, second: Instance) -> None:
-    # The same account, the same moment's code: each instance has its own list of used ones.
+    # Account and code are the same: each instance has its own list of used codes.
     for instance in (fresh_matomo, second):
         assert twofactor.sign_in(instance.web, instance.account).component != twofactor.ASK

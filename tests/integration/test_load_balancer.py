@@ -33,7 +33,7 @@ class Echo(HarnessContainer):
 
 @pytest.fixture(scope="module")
 def balancer(any_image: Image) -> Iterator[LoadBalancer]:
-    """A load balancer in front of a target that tells what it gets; idle for 2 s at most."""
+    """A load balancer in front of a target that returns what it gets; idle for 2 s at most."""
     page = b"<?php isset($_GET['slow']) && sleep(4); echo json_encode(getallheaders());"
     with network() as own_network, ExitStack() as running:
         echo = Echo(any_image.reference, own_network, "matomo", None, files={"/echo/i.php": page})
@@ -44,16 +44,18 @@ def balancer(any_image: Image) -> Iterator[LoadBalancer]:
         yield running.enter_context(balancer)
 
 
-def passed_on(balancer: LoadBalancer, **sent: str) -> dict[str, str]:
+def headers_passed_on(balancer: LoadBalancer, **sent: str) -> dict[str, str]:
     web = balancer.web
     web.session.headers.clear()
     web.session.headers.update({**sent, "Connection": "close"})
     headers: dict[str, str] = json.loads(web.ask("").text)
-    return {name.title(): value for name, value in headers.items()}  # haproxy writes them small
+    return {
+        name.title(): value for name, value in headers.items()
+    }  # haproxy writes names in lower case
 
 
-def test_it_adds_exactly_the_headers_of_aws(balancer: LoadBalancer) -> None:
-    headers = passed_on(balancer, **{"User-Agent": "test", "Accept-Encoding": "identity"})
+def test_the_load_balancer_adds_exactly_the_headers_of_aws(balancer: LoadBalancer) -> None:
+    headers = headers_passed_on(balancer, **{"User-Agent": "test", "Accept-Encoding": "identity"})
     client = headers.pop("X-Forwarded-For")
     assert len(client.split(".")) == 4
     assert headers == {
@@ -65,14 +67,16 @@ def test_it_adds_exactly_the_headers_of_aws(balancer: LoadBalancer) -> None:
     }
 
 
-def test_a_client_s_own_forwarded_for_comes_first(balancer: LoadBalancer) -> None:
-    seen = passed_on(balancer, **{"X-Forwarded-For": f"{FORGED}, 198.51.100.1"})["X-Forwarded-For"]
+def test_a_forwarded_for_of_the_client_comes_first(balancer: LoadBalancer) -> None:
+    seen = headers_passed_on(balancer, **{"X-Forwarded-For": f"{FORGED}, 198.51.100.1"})[
+        "X-Forwarded-For"
+    ]
     assert seen.split(", ")[:2] == [FORGED, "198.51.100.1"]
     assert len(seen.split(", ")) == 3
 
 
-def test_a_client_s_own_scheme_and_port_are_replaced(balancer: LoadBalancer) -> None:
-    headers = passed_on(balancer, **{"X-Forwarded-Proto": "http", "X-Forwarded-Port": "80"})
+def test_scheme_and_port_of_the_client_are_replaced(balancer: LoadBalancer) -> None:
+    headers = headers_passed_on(balancer, **{"X-Forwarded-Proto": "http", "X-Forwarded-Port": "80"})
     assert (headers["X-Forwarded-Proto"], headers["X-Forwarded-Port"]) == ("https", "443")
 
 
@@ -82,7 +86,7 @@ def test_clear_text_is_redirected_to_tls(balancer: LoadBalancer) -> None:
     assert answer.headers["Location"] == "https://localhost:443/index.php?module=Login"
 
 
-def test_who_does_not_know_the_authority_is_refused(
+def test_a_client_with_another_authority_does_not_connect(
     balancer: LoadBalancer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     stranger = Authority(tmp_path_factory.mktemp("tls") / "stranger.pem")
@@ -90,11 +94,11 @@ def test_who_does_not_know_the_authority_is_refused(
         Web(balancer.url, authority=stranger.file).ask("")
 
 
-def test_a_target_that_is_too_slow_is_a_504(balancer: LoadBalancer) -> None:
+def test_a_slow_target_is_a_504(balancer: LoadBalancer) -> None:
     assert balancer.web.ask("?slow=1").status_code == requests.codes.gateway_timeout
 
 
-def test_a_target_that_is_gone_is_a_502() -> None:
+def test_a_missing_target_is_a_502() -> None:
     certificate = authority().issue("localhost")
     with network() as own_network, LoadBalancer(own_network, certificate) as balancer:
         assert balancer.web.ask("").status_code == requests.codes.bad_gateway
@@ -123,7 +127,7 @@ def test_no_page_links_to_clear_text(stack: FullStack) -> None:
     assert f"http://{host}" not in Page(stack.instance.web.get()).response.text
 
 
-def without_scheme_headers(stack: FullStack) -> str:
+def remove_scheme_headers(stack: FullStack) -> str:
     shell = stack.matomo.shell
     healthy = shell.read(shell.config)
     shell.write(shell.config, ini.without_key(healthy, "General", "proxy_scheme_headers[]"))
@@ -131,10 +135,10 @@ def without_scheme_headers(stack: FullStack) -> str:
 
 
 @pytest.mark.all_versions(reason="the loop is Matomo's")
-def test_the_redirect_loop_of_5_7_is_seen_and_named(stack: FullStack, matomo_image: Image) -> None:
+def test_the_redirect_loop_of_5_7_is_named(stack: FullStack, matomo_image: Image) -> None:
     version = tuple(map(int, images.code_version(matomo_image.reference).split(".")[:2]))
     shell = stack.matomo.shell
-    healthy = without_scheme_headers(stack)
+    healthy = remove_scheme_headers(stack)
     try:
         if version < (5, 7):  # every scheme header is believed
             assert stack.instance.web.get().status_code == requests.codes.ok
@@ -158,7 +162,7 @@ class ClientPath:
     """How a hit comes to Matomo, and whose address is stored.
 
     Args:
-        proxies: between the visitor and Matomo.
+        proxies: how many are between the visitor and Matomo.
         forged: an X-Forwarded-For that the visitor sends.
         stored: `visitor`, `forged`, or `outer proxy`.
     """
@@ -172,9 +176,9 @@ class ClientPath:
         return f"{self.proxies} proxies, {forged}: {self.stored}"
 
 
-WAYS: Final = (
+CLIENT_PATHS: Final = (
     ClientPath(0, None, "visitor"),
-    # Who reaches the task past the load balancer is believed: its port is nobody else's to reach.
+    # Who reaches the task past the load balancer is believed: nobody else can reach its port.
     ClientPath(0, FORGED, "forged"),
     ClientPath(1, None, "visitor"),
     ClientPath(1, FORGED, "visitor"),
@@ -200,7 +204,7 @@ def outer(stack: FullStack) -> Iterator[LoadBalancer]:
 
 @pytest.fixture
 def unmasked(stack: FullStack) -> Iterator[None]:
-    """Whole addresses, for they tell the ways apart."""
+    """Store whole addresses, which distinguish the paths of a hit."""
     mask(stack, on=0)
     yield
     mask(stack, on=1)
@@ -218,31 +222,31 @@ def mask(stack: FullStack, *, on: int) -> None:
 
 @pytest.mark.usefixtures("unmasked")
 @pytest.mark.all_versions(reason="Matomo reads the headers")
-def test_the_visitor_s_address_by_every_way(
+def test_each_path_stores_the_expected_address(
     stack: FullStack, outer: LoadBalancer, figure: Callable[[str], None]
 ) -> None:
     addresses = addresses_of(outer)
     seen = {}
-    for number, way in enumerate(WAYS):
-        doors = (stack.matomo.web, stack.load_balancer.web, outer.web)
-        web = doors[way.proxies]
+    for number, path in enumerate(CLIENT_PATHS):
+        entrances = (stack.matomo.web, stack.load_balancer.web, outer.web)
+        web = entrances[path.proxies]
         # Another browser each time: Matomo makes a new visit for it.
         web.session.headers["User-Agent"] = f"Mozilla/5.0 (X11; Linux) Firefox/{100 + number}.0"
-        if way.forged:
-            web.session.headers["X-Forwarded-For"] = way.forged
-        scheme = {} if way.proxies else {"X-Forwarded-Proto": "https"}
+        if path.forged:
+            web.session.headers["X-Forwarded-For"] = path.forged
+        scheme = {} if path.proxies else {"X-Forwarded-Proto": "https"}
         web.session.headers.update(scheme)
         assert web.ask("matomo.php?idsite=1&rec=1&url=https://discovery.example/").ok
-        seen[way] = stored_address(stack)
-    table = [f"{way}, seen {addresses.get(seen[way], seen[way])}" for way in WAYS]
+        seen[path] = stored_address(stack)
+    table = [f"{path}, seen {addresses.get(seen[path], seen[path])}" for path in CLIENT_PATHS]
     figure("; ".join(table))
-    assert [addresses.get(address) for address in seen.values()] == [it.stored for it in WAYS], (
-        table
-    )
+    assert [addresses.get(address) for address in seen.values()] == [
+        path.stored for path in CLIENT_PATHS
+    ], table
 
 
 def addresses_of(outer: LoadBalancer) -> dict[str, str]:
-    """Who has which address in the network."""
+    """Return who has which address in the network."""
     container = outer.get_wrapped_container()
     container.reload()
     (joined,) = container.attrs["NetworkSettings"]["Networks"].values()

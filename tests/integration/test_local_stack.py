@@ -1,4 +1,4 @@
-"""`make up` serves the whole shape of production, to a person."""
+"""`make up` serves the full stack to a person."""
 
 import json
 import re
@@ -31,27 +31,27 @@ ARCHIVE_SECONDS = "15"
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A local stack that is up, with an archiver every quarter of a minute."""
-    with copied(tmp_path_factory.mktemp("local")) as made:
-        answer = made.harness("up", ARCHIVE_SECONDS=ARCHIVE_SECONDS)
+    with copied(tmp_path_factory.mktemp("local")) as copy:
+        answer = copy.harness("up", ARCHIVE_SECONDS=ARCHIVE_SECONDS)
         assert answer.code == 0, answer.text
-        yield made
-        assert made.harness("down").code == 0
+        yield copy
+        assert copy.harness("down").code == 0
 
 
 def report(stack: Checkout) -> dict[str, Any]:
-    """What `up` tells; it changes nothing in a stack that is up."""
-    said = stack.harness("up", "--json", ARCHIVE_SECONDS=ARCHIVE_SECONDS).text
-    found: dict[str, Any] = json.loads(said[said.index("{") : said.rindex("}") + 1])
+    """Return what `up` reports; it changes nothing in a stack that is up."""
+    output = stack.harness("up", "--json", ARCHIVE_SECONDS=ARCHIVE_SECONDS).text
+    found: dict[str, Any] = json.loads(output[output.index("{") : output.rindex("}") + 1])
     return found
 
 
 def runs(stack: Checkout) -> list[dict[str, Any]]:
-    said = stack.harness("archive", "--list", "--json").text
-    found: list[dict[str, Any]] = json.loads(said)
+    output = stack.harness("archive", "--list", "--json").text
+    found: list[dict[str, Any]] = json.loads(output)
     return found
 
 
-def test_a_person_comes_in_by_https_and_by_http(stack: Checkout) -> None:
+def test_a_person_reaches_the_login_by_https_and_by_http(stack: Checkout) -> None:
     page = stack.web.get()
     assert "form_login" in page.text
     assert len(page.history) <= 2
@@ -70,13 +70,13 @@ def test_a_second_up_changes_nothing(stack: Checkout) -> None:
 
 
 def ids(stack: Checkout) -> set[str]:
-    """Containers that run, but for those that end by themselves."""
+    """Return the containers that run, without those that end by themselves."""
     label = f"{OWNER_LABEL}={project_name(stack.root)}"
     containers = engine().containers.list(filters={"label": label})
-    return {str(it.id) for it in containers if "archiver" not in str(it.name)}
+    return {str(container.id) for container in containers if "archiver" not in str(container.name)}
 
 
-def test_all_of_it_is_on_loopback_only(stack: Checkout) -> None:
+def test_all_ports_are_on_loopback_only(stack: Checkout) -> None:
     bound = [
         binding["HostIp"]
         for identity in ids(stack)
@@ -87,13 +87,13 @@ def test_all_of_it_is_on_loopback_only(stack: Checkout) -> None:
     assert set(bound) == {"127.0.0.1"}
 
 
-def test_the_database_is_spoken_to_by_tls(stack: Checkout) -> None:
-    said = stack.harness("console", "environmentvariables:check").text
-    assert re.search("The database is spoken to by TLS, TLS_[A-Z0-9_]+", said), said
+def test_matomo_speaks_tls_with_the_database(stack: Checkout) -> None:
+    output = stack.harness("console", "environmentvariables:check").text
+    assert re.search("The database is spoken to by TLS, TLS_[A-Z0-9_]+", output), output
 
 
 @pytest.mark.slow(reason="two commands")
-def test_a_mail_of_matomo_s_is_on_the_page_that_up_names(stack: Checkout) -> None:
+def test_a_mail_of_matomo_is_on_the_page_that_up_names(stack: Checkout) -> None:
     sent = stack.harness("console", "core:test-email", "somebody@discovery.example")
     assert sent.code == 0, sent.text
     mailbox = Mailbox(report(stack)["mail"].rstrip("/"))
@@ -101,15 +101,17 @@ def test_a_mail_of_matomo_s_is_on_the_page_that_up_names(stack: Checkout) -> Non
 
 
 @pytest.mark.slow(reason="waits for the schedule")
-def test_the_archiver_runs_by_schedule_and_its_exit_code_is_kept(stack: Checkout) -> None:
-    before = {it["container"] for it in runs(stack)}
+def test_the_archiver_runs_by_schedule_and_its_exit_code_is_listed(stack: Checkout) -> None:
+    before = {run["container"] for run in runs(stack)}
     attempts = Retrying(
         stop=stop_after_delay(2 * int(ARCHIVE_SECONDS) + 30),
         wait=wait_fixed(0.5),
         retry=retry_if_result(lambda ended: not ended),
     )
     ended = attempts(
-        lambda: [it for it in runs(stack) if it["container"] not in before and it["exit_code"] == 0]
+        lambda: [
+            run for run in runs(stack) if run["container"] not in before and run["exit_code"] == 0
+        ]
     )
     log = engine().containers.get(ended[0]["container"]).logs().decode()
     assert "Done archiving!" in log
@@ -123,7 +125,7 @@ def test_the_archiver_runs_at_once_on_demand(stack: Checkout) -> None:
 
 @contextmanager
 def during(stack: Checkout, *fault: str) -> Iterator[None]:
-    """Have a fault that Ctrl-C ends."""
+    """Start a fault, and end it by Ctrl-C."""
     command = stack.command("fault", *fault)
     with subprocess.Popen(
         command, cwd=stack.root, env=stack.environment(), stdout=subprocess.PIPE, text=True
@@ -143,7 +145,7 @@ def test_an_archiver_that_fails_is_a_broken_promise(stack: Checkout) -> None:
 
 
 @pytest.mark.slow(reason="a task is killed and comes back")
-def test_a_fault_is_there_and_then_it_is_healed(stack: Checkout) -> None:
+def test_a_fault_lasts_until_ctrl_c(stack: Checkout) -> None:
     with during(stack, "kill", "matomo"):
         assert stack.web.ask("matomo.js").status_code == requests.codes.bad_gateway
     wait_for(stack.web)
@@ -158,42 +160,44 @@ def wait_for(web: Web) -> None:
     attempts(lambda: web.ask("matomo.js").status_code)
 
 
-def test_a_fault_of_another_disk_is_refused(stack: Checkout) -> None:
+def test_a_fault_that_could_fill_this_machine_is_refused(stack: Checkout) -> None:
     answer = stack.harness("fault", "full-disk", "db", "--path", "/var/lib/mysql")
     answer.refuses(ExitCode.WRONG_INPUT, "could fill this machine")
 
 
-def test_a_fault_that_there_is_not_is_refused(stack: Checkout) -> None:
+def test_an_unknown_fault_is_refused(stack: Checkout) -> None:
     assert stack.harness("fault", "earthquake", "db").code == ExitCode.WRONG_INPUT
 
 
 @pytest.mark.parametrize("command", ["down", "clean"])
-def test_an_archiver_that_starts_while_the_stack_goes_goes_too(
+def test_an_archiver_that_starts_late_is_removed_with_the_stack(
     tmp_path: Path, any_image: Image, command: str
 ) -> None:
-    with copied(tmp_path) as made:
-        labels = {OWNER_LABEL: project_name(made.root)}
+    with copied(tmp_path) as copy:
+        labels = {OWNER_LABEL: project_name(copy.root)}
 
         def created() -> Container:
             return engine().containers.create(any_image.reference, labels=labels)
 
-        there, lock = created(), schedule.lock_file(made.root)
+        early, lock = created(), schedule.lock_file(copy.root)
         lock.parent.mkdir()
         with ThreadPoolExecutor(1) as aside:
-            with FileLock(lock):  # as the schedule does, whose hour has come
-                ended = aside.submit(made.harness, command)
-                wait_until_gone(there)
+            with FileLock(lock):  # as the schedule does when its time has come
+                ended = aside.submit(copy.harness, command)
+                wait_until_gone(early)
                 late = created()
             assert ended.result().code == 0
         wait_until_gone(late)
 
 
 def wait_until_gone(container: Container) -> None:
-    def is_there() -> bool:
+    def is_present() -> bool:
         return bool(
             engine().containers.list(
                 all=True, filters={"id": str(container.id)}, ignore_removed=True
             )
         )
 
-    Retrying(stop=stop_after_delay(20), wait=wait_fixed(0.1), retry=retry_if_result(bool))(is_there)
+    Retrying(stop=stop_after_delay(20), wait=wait_fixed(0.1), retry=retry_if_result(bool))(
+        is_present
+    )

@@ -1,4 +1,4 @@
-"""Mail from Matomo, by MATOMO_MAIL_* alone: it comes, in TLS, or an error says why not."""
+"""Mail from Matomo, set up by MATOMO_MAIL_* alone: it arrives by TLS, or an error says why not."""
 
 import re
 import secrets
@@ -30,13 +30,13 @@ def test_a_password_reset_mail_links_to_the_public_https_address(
 ) -> None:
     login = matomo_production.instance.account.login
     web = matomo_production.instance.web
-    # As in production, where the address has no port; with one, Matomo's own sender is no address.
+    # In production the address has no port; with a port, Matomo's own sender is no valid address.
     web.session.headers["Host"] = PUBLIC_HOST
     ask_for_reset(web, login)
     address = email_of(matomo_production, login)
     mail = matomo_production.mail.mailbox.wait_for(address, "password")
     assert mail.sender == f"noreply@{PUBLIC_HOST}"
-    (link,) = [it for it in mail.links if "confirmResetPassword" in it]
+    (link,) = [url for url in mail.links if "confirmResetPassword" in url]
     path = link.removeprefix(f"https://{PUBLIC_HOST}/")
     assert path != link
     assert "mtmpasswordconfirm" in web.ask(path).text
@@ -62,12 +62,12 @@ def ask_for_reset(web: Web, login: str) -> None:
 
 
 @pytest.mark.all_versions(reason="Matomo sends")
-def test_a_test_mail_of_the_console_comes(stack: FullStack) -> None:
+def test_a_test_mail_of_the_console_arrives(stack: FullStack) -> None:
     assert send(stack.matomo, stack).subject
 
 
 def send(matomo: WebContainer, stack: FullStack) -> MailMessage:
-    """Send a mail by Matomo's console and return what came."""
+    """Send a mail by Matomo's console and return what arrived."""
     address = f"{secrets.token_hex(4)}@discovery.example"
     matomo.shell.console("core:test-email", address)
     return stack.mail.mailbox.wait_for(address, "", seconds=5)
@@ -90,7 +90,7 @@ def task(stack: FullStack, environment: dict[str, str]) -> Iterator[WebContainer
     ],
     ids=["wrong password", "no login", "clear text", "wrong port", "an unknown authority"],
 )
-def test_what_is_wrong_is_said_and_nothing_is_sent(
+def test_a_wrong_mail_setting_is_named_and_sends_nothing(
     stack: FullStack, environment: dict[str, str], complaint: str
 ) -> None:
     before = len(stack.mail.mailbox.mails())
@@ -100,7 +100,9 @@ def test_what_is_wrong_is_said_and_nothing_is_sent(
     assert len(stack.mail.mailbox.mails()) == before
 
 
-def test_the_relay_s_password_is_in_no_log(stack: FullStack, figure: Callable[[str], None]) -> None:
+def test_the_password_of_the_relay_is_in_no_log(
+    stack: FullStack, figure: Callable[[str], None]
+) -> None:
     mail = send(stack.matomo, stack)
     figure(f"from {mail.sender}")
     for container in (stack.mail, stack.matomo):

@@ -1,4 +1,4 @@
-"""The mail stand: takes mail as production's relay does, and shows what it took."""
+"""The emulated mail relay takes mail as production's relay does, and shows what it took."""
 
 import base64
 import secrets
@@ -24,7 +24,7 @@ SENDER = "noreply@matomo.example"
 NAME = "matomo.example"
 PATIENCE = 300
 """Seconds that a client waits for the answer to RCPT (RFC 5321, 4.5.3.2), as PHPMailer does.
-With 10 s the test failed once on a busy machine: the page starts meanwhile."""
+With 10 s the test failed once on a busy machine, because the page starts meanwhile."""
 
 
 class _Relay(MailContainer):
@@ -32,7 +32,7 @@ class _Relay(MailContainer):
 
     @contextmanager
     def client(self, authority: Path | None = None) -> Iterator[smtplib.SMTP]:
-        """One that has greeted; after STARTTLS where it is told whom to trust."""
+        """Yield a client that has greeted; after STARTTLS where it is given an authority to trust."""
         port = self.published(SUBMISSION)
         with smtplib.SMTP(LOOPBACK, port, local_hostname=NAME, timeout=PATIENCE) as client:
             client.ehlo()
@@ -55,13 +55,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture(scope="module")
 def relay(certificate: Certificate) -> Iterator[_Relay]:
-    with network() as place, _Relay(place, certificate=certificate) as running:
+    with network() as own_network, _Relay(own_network, certificate=certificate) as running:
         yield running
 
 
 @pytest.fixture
 def recipient() -> str:
-    """Nobody that another test writes to."""
+    """An address that no other test writes to."""
     return f"{secrets.token_hex(8)}@gmail.com"
 
 
@@ -98,7 +98,7 @@ def test_a_mail_arrives_as_it_was_sent(
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
-def test_each_mechanism_lets_the_user_in_and_no_wrong_password(
+def test_each_mechanism_accepts_the_password_and_no_other(
     relay: _Relay, certificate: Certificate, mechanism: str
 ) -> None:
     with relay.client(certificate.authority) as client:
@@ -118,7 +118,7 @@ def test_each_mechanism_lets_the_user_in_and_no_wrong_password(
         assert client.docmd("MAIL", f"FROM:<{SENDER}>")[0] == 250
 
 
-def test_nothing_but_starttls_is_taken_in_clear_text(relay: _Relay) -> None:
+def test_only_starttls_is_accepted_in_clear_text(relay: _Relay) -> None:
     with relay.client() as client:
         assert "starttls" in client.esmtp_features
         assert "auth" not in client.esmtp_features
@@ -129,13 +129,13 @@ def test_nothing_but_starttls_is_taken_in_clear_text(relay: _Relay) -> None:
         assert client.docmd("MAIL", f"FROM:<{SENDER}>") == refusal
 
 
-def test_without_a_login_no_mail_is_taken(relay: _Relay, certificate: Certificate) -> None:
+def test_no_mail_is_taken_without_a_login(relay: _Relay, certificate: Certificate) -> None:
     with relay.client(certificate.authority) as client:
         assert client.docmd("MAIL", f"FROM:<{SENDER}>") == (530, b"Authentication required")
         assert client.docmd("RCPT", f"TO:<{SENDER}>")[0] == 503
 
 
-def test_the_certificate_is_the_one_given(
+def test_the_relay_shows_the_given_certificate(
     relay: _Relay, certificate: Certificate, tmp_path: Path
 ) -> None:
     with relay.client(certificate.authority) as client:
@@ -148,18 +148,20 @@ def test_the_certificate_is_the_one_given(
         pass
 
 
-def test_a_mail_that_was_taken_is_on_the_page_already(
+def test_a_mail_is_on_the_page_as_soon_as_it_is_taken(
     relay: _Relay, certificate: Certificate, recipient: str
 ) -> None:
     with relay.client(certificate.authority) as client:
         client.login(relay.username, relay.password)
         for number in range(12):
             client.send_message(_mail(recipient, f"Number {number}"))
-            subjects = [it.subject for it in relay.mailbox.mails() if recipient in it.recipients]
-            assert subjects == [f"Number {it}" for it in range(number + 1)]
+            subjects = [
+                mail.subject for mail in relay.mailbox.mails() if recipient in mail.recipients
+            ]
+            assert subjects == [f"Number {earlier}" for earlier in range(number + 1)]
 
 
-def test_the_newest_of_several_is_found(
+def test_waiting_finds_the_newest_mail(
     relay: _Relay, certificate: Certificate, recipient: str
 ) -> None:
     for text in ("first", "second"):
@@ -169,7 +171,7 @@ def test_the_newest_of_several_is_found(
     assert relay.mailbox.wait_for(recipient, "Reset").text.strip() == "second"
 
 
-def test_waiting_in_vain_tells_what_is_there(
+def test_waiting_in_vain_names_the_mails_that_arrived(
     relay: _Relay, certificate: Certificate, recipient: str
 ) -> None:
     relay.send(certificate.authority, _mail(recipient, "Something else"))
@@ -190,16 +192,16 @@ def test_a_cleared_mailbox_is_empty(
     assert relay.mailbox.mails() == []
 
 
-def test_the_page_is_there_for_a_person(relay: _Relay) -> None:
+def test_a_person_can_open_the_page(relay: _Relay) -> None:
     browser = Web(relay.mailbox.url)
-    browser.session.headers["Accept"] = "text/html"  # whoever else asks is told of no page
+    browser.session.headers["Accept"] = "text/html"  # any other client is refused the page
     answer = browser.ask("")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html")
     script = str(Page(answer).document.select("script[src]")[0]["src"]).removeprefix("./")
     assert len(browser.ask(script).text) > 100_000
 
 
-def test_the_log_tells_of_refusals_and_no_password(
+def test_the_log_has_refusals_and_no_password(
     relay: _Relay, certificate: Certificate, recipient: str
 ) -> None:
     encoded = base64.b64encode(f"\0{relay.username}\0{relay.password}".encode()).decode()
@@ -215,7 +217,7 @@ def test_the_log_tells_of_refusals_and_no_password(
             client.auth("LOGIN", client.auth_login)
 
     last = f"535 Incorrect authentication data (set_id={recipient}-last)"
-    # The engine's log lags behind; once it has the last line it has all.
+    # The engine's log lags behind; once it has the last line, it has all of them.
     attempts = Retrying(
         stop=stop_after_delay(10),
         wait=wait_fixed(0.1),
@@ -228,24 +230,27 @@ def test_the_log_tells_of_refusals_and_no_password(
 
 @pytest.fixture
 def without_page(certificate: Certificate) -> Iterator[_Relay]:
-    """One whose page waits until somebody wants it."""
-    with network() as place:
-        relay = _Relay(place, certificate=certificate, page_on_demand=True)
+    """A relay whose page starts only when somebody opens it."""
+    with network() as own_network:
+        relay = _Relay(own_network, certificate=certificate, page_on_demand=True)
         with relay as running:
             yield running
 
 
 def _has_page(relay: _Relay) -> bool:
-    return any("maildev" in " ".join(it) for it in relay.get_wrapped_container().top()["Processes"])
+    return any(
+        "maildev" in " ".join(process)
+        for process in relay.get_wrapped_container().top()["Processes"]
+    )
 
 
-def test_a_page_on_demand_starts_when_it_is_looked_at(without_page: _Relay) -> None:
+def test_a_page_on_demand_starts_when_it_is_read(without_page: _Relay) -> None:
     assert not _has_page(without_page)
     assert without_page.mailbox.mails() == []
     assert _has_page(without_page)
 
 
-def test_a_page_on_demand_has_the_mail_that_it_starts_with(
+def test_a_page_on_demand_shows_the_mail_that_started_it(
     without_page: _Relay, certificate: Certificate, recipient: str
 ) -> None:
     without_page.send(certificate.authority, _mail(recipient, "First of all"))
@@ -254,7 +259,7 @@ def test_a_page_on_demand_has_the_mail_that_it_starts_with(
     assert (mail.recipients, mail.subject) == ((recipient,), "First of all")
 
 
-def test_a_mail_that_the_page_does_not_start_for_is_not_taken(
+def test_no_mail_is_taken_when_the_page_does_not_start(
     without_page: _Relay, certificate: Certificate, recipient: str
 ) -> None:
     gone = "mv /usr/local/bin/show-page /tmp/"
@@ -266,7 +271,7 @@ def test_a_mail_that_the_page_does_not_start_for_is_not_taken(
 @pytest.mark.parametrize("daemon", ["exim4", "node"])
 @pytest.mark.slow(reason="a container of its own, to its end")
 def test_the_container_ends_with_either_daemon(certificate: Certificate, daemon: str) -> None:
-    with network() as place, MailContainer(place, certificate=certificate) as ending:
+    with network() as own_network, MailContainer(own_network, certificate=certificate) as ending:
         container = ending.get_wrapped_container()
         script = f"kill $(grep -l '^{daemon}' /proc/[0-9]*/cmdline | cut -d/ -f3)"
         assert execute(container, ["sh", "-c", script]).code == 0
@@ -274,7 +279,7 @@ def test_the_container_ends_with_either_daemon(certificate: Certificate, daemon:
 
 
 def test_a_stop_takes_less_than_two_seconds(certificate: Certificate) -> None:
-    with network() as place, MailContainer(place, certificate=certificate) as ending:
+    with network() as own_network, MailContainer(own_network, certificate=certificate) as ending:
         started = time.monotonic()
         ending.get_wrapped_container().stop(timeout=20)
         assert time.monotonic() - started < 2

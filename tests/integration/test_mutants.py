@@ -1,4 +1,4 @@
-"""The gate's checks have been seen red: each by a mutant that names it, on a real deployment."""
+"""Each check of the gate turns red on a mutant that names it, on a real deployment."""
 
 import pytest
 
@@ -15,61 +15,61 @@ QUICK = 5
 
 
 def cost(mutant: Mutant) -> float:
-    """Seconds of a processor, roughly: the deployment's start, and steps of the named checks."""
-    steps = {step for it in ALL if it.id in mutant.kills for step in it.steps}
-    performed = sum(batches.STEP_SECONDS.get(it, 0.0) for it in steps)
+    """Return rough processor seconds: the deployment's start, and the steps of the named checks."""
+    steps = {step for check in ALL if check.id in mutant.kills for step in check.steps}
+    performed = sum(batches.STEP_SECONDS.get(step, 0.0) for step in steps)
     return batches.TOPOLOGY_SECONDS[mutant.topology] + performed + 0.5
 
 
 def cover() -> list[Mutant]:
-    """Few mutants that name every check; `make mutants` runs all of them."""
-    open_checks, taken = {it.id for it in ALL}, []
+    """Return a few mutants that together name every check; `make mutants` runs all mutants."""
+    open_checks, taken = {check.id for check in ALL}, []
     while open_checks:
-        best = max(WRITTEN, key=lambda it: len(open_checks & set(it.kills)) / cost(it))
+        best = max(WRITTEN, key=lambda mutant: len(open_checks & set(mutant.kills)) / cost(mutant))
         taken.append(best)
         open_checks -= set(best.kills)
     for mutant in sorted(taken, key=cost, reverse=True):
-        named_by_others = {check for it in taken if it is not mutant for check in it.kills}
+        named_by_others = {check for other in taken if other is not mutant for check in other.kills}
         if set(mutant.kills) <= named_by_others:
             taken.remove(mutant)
     return sorted(taken, key=cost)
 
 
 COVER = [
-    pytest.param(it, id=it.id, marks=[] if number < QUICK else SLOW)
-    for number, it in enumerate(cover())
+    pytest.param(mutant, id=mutant.id, marks=[] if number < QUICK else SLOW)
+    for number, mutant in enumerate(cover())
 ]
 
 
 @pytest.fixture
 def mutation(matomo_golden: Golden, matomo_servers: SharedServers) -> MutationRunner:
-    """Where mutants run; their servers' logs are full of errors, on purpose."""
+    """Runs mutants; the logs of their servers are full of errors, on purpose."""
     return MutationRunner(matomo_golden, matomo_servers.servers(), read_policy())
 
 
 @pytest.mark.parametrize("mutant", COVER)
-def test_each_named_check_is_red_and_without_it_the_mutant_survives(
-    mutation: MutationRunner, mutant: Mutant
-) -> None:
-    row = mutation.run(mutant, [it for it in ALL if it.id in mutant.kills])
+def test_each_named_check_alone_kills_the_mutant(mutation: MutationRunner, mutant: Mutant) -> None:
+    row = mutation.run(mutant, [check for check in ALL if check.id in mutant.kills])
     assert not row.not_made
     assert runner.missed(row) == []
     for check in mutant.kills:
         assert runner.judge([row.without(check)], whole=False).survivors == (mutant.id,)
 
 
-# All of the services as they are is test_gate.
+# test_gate covers the full stack as it is.
 @SLOW
 @pytest.mark.timeout(900)  # the whole gate takes 50 s of a processor, and others run beside it
 @pytest.mark.parametrize("topology", [Topology.SHARED, Topology.DEDICATED])
-def test_the_whole_gate_is_green_on_harmless_changes_of_each_topology(
+def test_the_whole_gate_is_green_on_the_controls_of_each_topology(
     mutation: MutationRunner, topology: Topology
 ) -> None:
-    played = [
-        it for it in batches.batches_of(CONTROLS, full=False) if it.subject.topology is topology
+    candidates = [
+        batch
+        for batch in batches.batches_of(CONTROLS, full=False)
+        if batch.subject.topology is topology
     ]
-    largest = max(played, key=lambda it: len(it.subjects))
+    largest = max(candidates, key=lambda batch: len(batch.subjects))
     row = mutation.run(largest.subject, ALL)
     assert row.not_made == ""
     assert dict(row.seen) == {}
-    assert set(row.statuses) == {it.id for it in ALL}
+    assert set(row.statuses) == {check.id for check in ALL}

@@ -31,19 +31,19 @@ def value_of(key: str) -> object:
 
 
 def without(key: str, *names: str) -> tuple[str, ...]:
-    there = value_of(key)
-    assert isinstance(there, tuple)
-    assert set(names) <= set(there)
-    return tuple(name for name in there if name not in names)
+    names_promised = value_of(key)
+    assert isinstance(names_promised, tuple)
+    assert set(names) <= set(names_promised)
+    return tuple(name for name in names_promised if name not in names)
 
 
 def more(key: str, *names: str) -> tuple[str, ...]:
-    there = value_of(key)
-    assert isinstance(there, tuple)
-    return (*there, *names)
+    names_promised = value_of(key)
+    assert isinstance(names_promised, tuple)
+    return (*names_promised, *names)
 
 
-# -- promises: true or not, there or not ----------------------------------------------------------
+# -- promises: true or false, present or absent ---------------------------------------------------
 
 PROMISES = [
     key
@@ -54,14 +54,14 @@ PROMISES = [
 
 
 @pytest.mark.parametrize("key", PROMISES)
-def test_without_the_key_its_checks_take_no_part(key: str) -> None:
+def test_without_the_key_its_checks_are_not_promised(key: str) -> None:
     proving = [check for check in ALL if check.proves == (key,)]
     assert not any(is_promised(check, changed(key, None)) for check in proving)
     if isinstance(value_of(key), bool):
         assert not any(is_promised(check, changed(key, False)) for check in proving)
 
 
-# -- values: what is expected, and what is seen then -----------------------------------------------
+# -- values: what is then expected, and what is seen ----------------------------------------------
 
 VALUES: list[tuple[str, Callable[[], object], str]] = [
     ("masking.bytes", lambda: 3, "masking.page_shows_the_mask"),
@@ -108,8 +108,8 @@ def result(stack: FullStack, policy: Policy, check: str) -> Result:
     return Runner(target, [CHECKS[check]]).run(CHECKS[check])
 
 
-@pytest.mark.parametrize(("key", "value", "check"), VALUES, ids=[one[0] for one in VALUES])
-def test_another_value_is_another_verdict_or_expectation(
+@pytest.mark.parametrize(("key", "value", "check"), VALUES, ids=[key for key, _, _ in VALUES])
+def test_another_value_changes_the_verdict_or_expectation(
     stack: FullStack, key: str, value: Callable[[], object], check: str
 ) -> None:
     assert key in KEYS
@@ -125,7 +125,7 @@ def test_another_value_is_another_verdict_or_expectation(
     assert "code" not in after.expected, "it is no refused login"
 
 
-def test_what_may_be_present_beside_the_active_plugins(stack: FullStack) -> None:
+def test_a_plugin_may_be_present_beside_the_active_ones(stack: FullStack) -> None:
     check = "plugins.nothing_else_is_active"
     fewer = changed("plugins.active", without("plugins.active", "Annotations"))
     assert result(stack, fewer, check).status is Status.FAILED
@@ -147,7 +147,7 @@ def test_a_trusted_cookie_is_a_choice(fresh_matomo: Instance) -> None:
 
 
 def test_an_event_may_be_allowed(dedicated_matomo: Instance) -> None:
-    (deciding,) = (one for one in WRITTEN if one.id == "plugins.no_code_on_campus")
+    (deciding,) = (mutant for mutant in WRITTEN if mutant.id == "plugins.no_code_on_campus")
     deciding.change(Deployment(REFERENCE, alone=dedicated_matomo))
     check = CHECKS["plugins.nobody_else_decides"]
     event = ("TwoFactorAuth.requiresTwoFactorAuthentication",)
@@ -164,7 +164,7 @@ def test_an_event_may_be_allowed(dedicated_matomo: Instance) -> None:
 
 
 SHOWN_OTHERWISE = {
-    "plugins.where_present": "test_what_may_be_present_beside_the_active_plugins",
+    "plugins.where_present": "test_a_plugin_may_be_present_beside_the_active_ones",
     "settings.trust_visitors_cookies": "test_a_trusted_cookie_is_a_choice",
     "plugins.allowed_events": "test_an_event_may_be_allowed",
     "plugins.may_decide": "test_an_event_may_be_allowed",

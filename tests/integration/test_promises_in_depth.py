@@ -1,4 +1,4 @@
-"""What one look of the gate cannot show: odd values, a rotated password, new plugins, age."""
+"""What one run of the gate cannot show: odd values, a rotated password, new plugins, age."""
 
 from urllib.parse import parse_qsl
 
@@ -33,13 +33,13 @@ TWO_LINES = "one\ntwo"
     MATOMO_GENERAL_LOGIN_PASSWORD_RECOVERY_REPLYTO_EMAIL_NAME=TWO_LINES,
 )
 @pytest.mark.slow(reason="a deployment of its own")
-def test_odd_values_are_the_same_on_the_command_line_in_the_web_and_in_the_tracker(
+def test_odd_values_are_the_same_in_console_web_and_tracker(
     matomo_production: FullStack,
 ) -> None:
     names = ("environment.wins_on_the_command_line", "environment.wins_in_the_web_server")
-    looked_at = targets.of_full_stack(matomo_production, read_policy())
-    results = run.run(looked_at, [it for it in ALL if it.id in names])
-    assert [it.seen for it in results if it.status is not Status.PASSED] == []
+    target = targets.of_full_stack(matomo_production, read_policy())
+    results = run.run(target, [check for check in ALL if check.id in names])
+    assert [result.seen for result in results if result.status is not Status.PASSED] == []
     shown = matomo_production.matomo.shell.console("environmentvariables:check")
     assert "MATOMO_MAIL_DEFAULTHOSTNAMEIFEMPTY sets [mail] defaultHostnameIfEmpty" in shown
 
@@ -60,26 +60,26 @@ THREE_BYTES = "ALTER TABLE {{prefix}}{} CONVERT TO CHARACTER SET utf8mb3"
 CONVERT = ("php", "console", "core:convert-to-utf8mb4", "--yes")
 
 
-@pytest.mark.matomo_log("Illegal mix of collations", reason="tables of before have no such letters")
-@pytest.mark.matomo_log('"POST /matomo.php" 400', reason="so such a hit is lost")
-def test_tables_of_three_bytes_are_converted_as_the_configuration_says(
+@pytest.mark.matomo_log("Illegal mix of collations", reason="the old tables have no such letters")
+@pytest.mark.matomo_log('"POST /matomo.php" 400', reason="such a hit is lost")
+def test_three_byte_tables_are_converted_as_the_configuration_says(
     dedicated_matomo: DedicatedMatomo,
 ) -> None:
     for table in dedicated_matomo.database.tables():
         dedicated_matomo.database.query(THREE_BYTES.format(table))
-    assert _titles_kept(dedicated_matomo, "plain", f"before {TITLE}") == ["plain"]
+    assert _titles_stored(dedicated_matomo, "plain", f"before {TITLE}") == ["plain"]
     dedicated_matomo.shell.run("env", "MATOMO_DATABASE_CHARSET=utf8", *CONVERT)
-    assert _titles_kept(dedicated_matomo, f"after {TITLE}") == ["plain", f"after {TITLE}"]
+    assert _titles_stored(dedicated_matomo, f"after {TITLE}") == ["plain", f"after {TITLE}"]
 
 
-def _titles_kept(matomo: Instance, *titles: str) -> list[str]:
+def _titles_stored(matomo: Instance, *titles: str) -> list[str]:
     for title in titles:
         hit: Parameters = {"idsite": 1, "rec": 1, "action_name": title}
         matomo.web.post_form("matomo.php", hit)
     rows = matomo.database.query(
         "SELECT name FROM {prefix}log_action WHERE type = 4 ORDER BY idaction"
     )
-    return [str(it["name"]) for it in rows]
+    return [str(row["name"]) for row in rows]
 
 
 # -- plugins of the overlay folder ----------------------------------------------------------------
@@ -94,19 +94,19 @@ class GateOverlay extends \\Piwik\\Plugin
 """
 
 
-def put_plugin(pair: DedicatedMatomo) -> None:
-    pair.shell.run("mkdir", "-p", "plugins/GateOverlay")
-    pair.shell.write("plugins/GateOverlay/GateOverlay.php", PLUGIN)
+def put_plugin(matomo: DedicatedMatomo) -> None:
+    matomo.shell.run("mkdir", "-p", "plugins/GateOverlay")
+    matomo.shell.write("plugins/GateOverlay/GateOverlay.php", PLUGIN)
     manifest = '{"name": "GateOverlay", "version": "1.0.0", "require": {"matomo": ">=5.0.0-b1"}}'
-    pair.shell.write("plugins/GateOverlay/plugin.json", manifest)
+    matomo.shell.write("plugins/GateOverlay/plugin.json", manifest)
 
 
-def is_installed(pair: DedicatedMatomo) -> bool:
-    answer = pair.api.call("API.isPluginActivated", pluginName="GateOverlay")
-    return bool(answer["value"]) and "gate_overlay" in pair.database.tables()
+def is_installed(matomo: DedicatedMatomo) -> bool:
+    answer = matomo.api.call("API.isPluginActivated", pluginName="GateOverlay")
+    return bool(answer["value"]) and "gate_overlay" in matomo.database.tables()
 
 
-def test_a_plugin_that_the_configuration_lists_is_installed_by_the_next_request(
+def test_a_listed_plugin_is_installed_by_the_next_request(
     dedicated_matomo: DedicatedMatomo,
 ) -> None:
     put_plugin(dedicated_matomo)
@@ -117,7 +117,7 @@ def test_a_plugin_that_the_configuration_lists_is_installed_by_the_next_request(
     assert is_installed(dedicated_matomo)
 
 
-def test_a_plugin_that_the_console_activates_is_installed(
+def test_a_plugin_that_is_activated_on_the_console_is_installed(
     dedicated_matomo: DedicatedMatomo,
 ) -> None:
     put_plugin(dedicated_matomo)
@@ -134,7 +134,7 @@ ROWS = 5
 @pytest.mark.matomo_environment(
     MATOMO_GENERAL_DATATABLE_ARCHIVING_MAXIMUM_ROWS_ACTIONS=str(ROWS),
 )
-def test_what_is_beyond_the_row_limit_is_summed_up_as_others(
+def test_rows_beyond_the_limit_are_summed_up_as_others(
     dedicated_matomo: DedicatedMatomo,
 ) -> None:
     for number in range(PAGES):
@@ -144,8 +144,8 @@ def test_what_is_beyond_the_row_limit_is_summed_up_as_others(
         "Actions.getPageUrls", idSite=1, period="day", date="today", filter_limit=-1
     )
     assert len(rows) == ROWS
-    assert [it["label"] for it in rows if it["label"] == "Others"] == ["Others"]
-    assert sum(it["nb_hits"] for it in rows) == PAGES
+    assert [row["label"] for row in rows if row["label"] == "Others"] == ["Others"]
+    assert sum(row["nb_hits"] for row in rows) == PAGES
 
 
 def test_today_is_archived_anew_once_it_is_old_enough(fresh_matomo: Instance) -> None:
@@ -185,7 +185,7 @@ USER, ADDRESS = "alice@people.example", "81.250.17.19"
 @pytest.mark.parametrize(
     ("site", "failure"), [(4711, 1), (1, 2)], ids=["of no site", "without a token"]
 )
-def test_a_refused_hit_is_listed_and_not_whose_it_was(
+def test_a_refused_hit_is_listed_without_its_visitor(
     fresh_matomo: Instance, site: int, failure: int
 ) -> None:
     """The numbers of failures are Matomo's: core/Tracker/Failures.php."""
@@ -194,14 +194,14 @@ def test_a_refused_hit_is_listed_and_not_whose_it_was(
     assert not fresh_matomo.web.post_form("matomo.php", {**hit, **token}).ok
     (row,) = fresh_matomo.database.query("SELECT * FROM {prefix}tracking_failure")
     assert (row["idsite"], row["idfailure"]) == (site, failure)
-    kept = dict(parse_qsl(row["request_url"]))
-    told = {"idsite": str(site), "rec": "1", "new_visit": "1"}
-    assert kept.pop("token_auth", "__TOKEN_AUTH__") == "__TOKEN_AUTH__"
-    assert kept == {**told, "uid": "__USER_ID__", "cip": "__VISITOR_IP__"}
+    stored = dict(parse_qsl(row["request_url"]))
+    harmless = {"idsite": str(site), "rec": "1", "new_visit": "1"}
+    assert stored.pop("token_auth", "__TOKEN_AUTH__") == "__TOKEN_AUTH__"
+    assert stored == {**harmless, "uid": "__USER_ID__", "cip": "__VISITOR_IP__"}
 
 
-def test_a_scan_for_what_was_sent_passes_over_files_of_before(fresh_matomo: Instance) -> None:
-    """Eight digits of an address may be in a package's sums by chance, and then say nothing."""
+def test_a_leak_scan_skips_files_from_before(fresh_matomo: Instance) -> None:
+    """Eight digits of an address may be in a package's sums by chance, which proves nothing."""
     first = "cat /var/lib/dpkg/info/*.md5sums | head -c 8"
     digits = fresh_matomo.shell.run("sh", "-c", first).encode()
     assert leak_scan.in_files(fresh_matomo.shell, {"an address": (digits,)}, of_before=True)

@@ -11,7 +11,7 @@ from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from tests import wheel
 
-LOOKED_AT = "exposure"
+PROMISE = "exposure"
 
 
 @pytest.fixture
@@ -32,43 +32,44 @@ def collected(result: pytest.RunResult) -> list[str]:
     return [line for line in result.outlines if "::" in line]
 
 
-def test_a_policy_that_is_named_has_an_item_for_each_check(project: pytest.Pytester) -> None:
+def test_a_named_policy_has_an_item_for_each_check(project: pytest.Pytester) -> None:
     items = collected(project.runpytest_subprocess("policy.toml", "--collect-only", "-q"))
-    assert items == [f"policy.toml::{it.id}" for it in ALL]
+    assert items == [f"policy.toml::{check.id}" for check in ALL]
 
 
 def test_a_policy_in_testpaths_is_collected(project: pytest.Pytester) -> None:
     project.makeini("[pytest]\ntestpaths = policy.toml test_own.py")
     items = collected(project.runpytest_subprocess("--collect-only", "-q"))
-    assert items == [*(f"policy.toml::{it.id}" for it in ALL), "test_own.py::test_own"]
+    assert items == [*(f"policy.toml::{check.id}" for check in ALL), "test_own.py::test_own"]
 
 
-def test_a_policy_that_is_met_is_left_alone(project: pytest.Pytester) -> None:
+def test_a_policy_that_is_not_named_is_not_collected(project: pytest.Pytester) -> None:
     items = collected(project.runpytest_subprocess(".", "--collect-only", "-q"))
     assert items == ["test_own.py::test_own"]
 
 
 def test_words_and_ids_choose_checks(project: pytest.Pytester) -> None:
-    some = ("policy.toml", "-k", "masking and bulk", "--collect-only", "-q")
-    assert [it.rpartition("::")[2] for it in collected(project.runpytest_subprocess(*some))] == [
+    by_words = ("policy.toml", "-k", "masking and bulk", "--collect-only", "-q")
+    items = collected(project.runpytest_subprocess(*by_words))
+    assert [item.rpartition("::")[2] for item in items] == [
         "masking.ipv4_in_bulk",
         "masking.ipv6_in_bulk",
     ]
-    one = ("policy.toml::operation.pages_say_words", "--collect-only", "-q")
-    assert len(collected(project.runpytest_subprocess(*one))) == 1
+    by_id = ("policy.toml::operation.pages_say_words", "--collect-only", "-q")
+    assert len(collected(project.runpytest_subprocess(*by_id))) == 1
 
 
-def test_a_broken_policy_is_one_line(project: pytest.Pytester) -> None:
+def test_a_broken_policy_is_an_error_of_one_line(project: pytest.Pytester) -> None:
     project.path.joinpath("policy.toml").write_text("[plugins]\nactive = 7\n")
     result = project.runpytest_subprocess("policy.toml")
     assert result.ret != 0
     result.assert_outcomes(errors=1)
     text = result.stdout.str()
     assert "Traceback" not in text
-    (told,) = [it for it in result.outlines if it.startswith("expected ")]
-    assert "policy.toml" in told
-    assert "; seen: " in told
-    assert "; next: " in told
+    (message,) = [line for line in result.outlines if line.startswith("expected ")]
+    assert "policy.toml" in message
+    assert "; seen: " in message
+    assert "; next: " in message
 
 
 def test_checks_that_share_steps_cannot_be_scattered(project: pytest.Pytester) -> None:
@@ -79,8 +80,8 @@ def test_checks_that_share_steps_cannot_be_scattered(project: pytest.Pytester) -
 
 @pytest.mark.slow(reason="a run of pytest with a deployment of its own")
 def test_workers_share_one_deployment(project: pytest.Pytester, options: tuple[str, ...]) -> None:
-    # Beside the checks of the web server one of each kind that is kept together.
-    words = f"{LOOKED_AT} or nowhere_in_a_file or view_user_must_enrol or a_start_leaves"
+    # Beside the checks of the web server, one of each group that must stay in one worker.
+    words = f"{PROMISE} or nowhere_in_a_file or view_user_must_enrol or a_start_leaves"
     project.makeconftest(
         """
         import pytest
@@ -89,7 +90,7 @@ def test_workers_share_one_deployment(project: pytest.Pytester, options: tuple[s
         def pytest_runtest_teardown(item):
             from matomo_harness.pytest_plugin.gate import _GATES
             (gate,) = item.config.stash[_GATES].values()
-            print("ran on", gate.production.load_balancer.get_wrapped_container().id)
+            print("ran on", gate.stack.load_balancer.get_wrapped_container().id)
         """
     )
     result = project.runpytest_subprocess(
@@ -100,11 +101,11 @@ def test_workers_share_one_deployment(project: pytest.Pytester, options: tuple[s
     assert len(set(re.findall(r"ran on (\w+)", text))) == 1
     assert set(re.findall(r"^\[(gw\d)\]", text, re.MULTILINE)) == {"gw0", "gw1"}
     (deployment,) = set(re.findall(r"ran on (\w+)", text))
-    assert deployment not in {it.id for it in engine().containers.list(all=True)}
+    assert deployment not in {container.id for container in engine().containers.list(all=True)}
 
 
 @pytest.mark.slow(reason="a run of pytest with a deployment of its own")
-def test_one_line_runs_the_gate_from_the_wheel_and_a_finding_is_the_message(
+def test_the_wheel_alone_runs_the_gate_and_shows_a_finding(
     project: pytest.Pytester,
     options: tuple[str, ...],
     tmp_path: Path,

@@ -29,7 +29,7 @@ def options(any_image: Image) -> tuple[str, ...]:
 
 
 @pytest.mark.slow(reason="a run of pytest with servers of its own")
-def test_another_project_does_what_the_documentation_shows(
+def test_the_example_of_the_documentation_passes(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
     page = (ROOT / "docs/fixtures.md").read_text()
@@ -124,7 +124,7 @@ def test_an_error_in_the_log_fails_a_test_that_does_not_expect_it(
         """
         import pytest
 
-        EXPECTED = pytest.mark.matomo_log("module=NoSuch", reason="such a plugin there is not")
+        EXPECTED = pytest.mark.matomo_log("module=NoSuch", reason="there is no such plugin")
 
         def test_takes_500_for_an_answer(fresh_matomo):
             fresh_matomo.web.get({"module": "NoSuch"})
@@ -133,7 +133,7 @@ def test_an_error_in_the_log_fails_a_test_that_does_not_expect_it(
         def test_expects_it(fresh_matomo):
             fresh_matomo.web.get({"module": "NoSuch"})
 
-        def test_is_not_told_of_another_s(fresh_matomo):
+        def test_does_not_see_an_error_of_another(fresh_matomo):
             fresh_matomo.web.get({"module": "Login"})
 
         def test_leaves_a_warning(dedicated_matomo):
@@ -148,7 +148,7 @@ def test_an_error_in_the_log_fails_a_test_that_does_not_expect_it(
     result.stdout.fnmatch_lines('*mark the test: @pytest.mark.matomo_log("pattern", reason="…")')
 
 
-def test_what_only_a_pair_has_is_refused_by_name(
+def test_what_only_a_dedicated_matomo_has_is_refused_by_name(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
     pytester.makepyfile(
@@ -169,7 +169,7 @@ def test_what_only_a_pair_has_is_refused_by_name(
     assert str(result.stdout).count("next: take the fixture dedicated_matomo") >= 3
 
 
-def test_a_failure_leaves_its_evidence_and_no_secret(
+def test_a_failure_leaves_evidence_and_no_secret(
     pytester: pytest.Pytester, options: tuple[str, ...], any_golden: Golden
 ) -> None:
     pytester.makepyfile(
@@ -209,7 +209,7 @@ def test_a_failure_leaves_its_evidence_and_no_secret(
 
 
 @pytest.mark.slow(reason="a run of pytest with servers of its own")
-def test_evidence_that_cannot_be_had_does_not_hide_the_failure(
+def test_missing_evidence_does_not_hide_the_failure(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
     pytester.makepyfile(
@@ -229,7 +229,7 @@ def test_evidence_that_cannot_be_had_does_not_hide_the_failure(
 
 
 @pytest.mark.slow(reason="a run of pytest with servers of its own")
-def test_the_instance_of_a_failed_test_is_kept_when_asked_for(
+def test_the_instance_of_a_failed_test_is_preserved_on_demand(
     pytester: pytest.Pytester, options: tuple[str, ...], any_golden: Golden
 ) -> None:
     pytester.makepyfile(
@@ -245,21 +245,21 @@ def test_the_instance_of_a_failed_test_is_kept_when_asked_for(
         """
     )
     result = pytester.runpytest_subprocess(*options, "--matomo-keep")
-    said = str(result.stdout)
-    addresses = re.findall(r"open +http://(\S+):(\d+)/", said)
-    assert len(addresses) == 2, said
+    output = str(result.stdout)
+    addresses = re.findall(r"open +http://(\S+):(\d+)/", output)
+    assert len(addresses) == 2, output
     for host, port in addresses:
         assert 'name="form_login"' in Web(f"http://{host}:{port}").get().text
-    (file, *_) = re.findall(r"login +the first lines of (\S+)", said)
+    (file, *_) = re.findall(r"login +the first lines of (\S+)", output)
     assert Path(file).stat().st_mode & 0o777 == 0o600
     assert any_golden.installed.account.password in Path(file).read_text()
-    assert any_golden.installed.account.password not in said
-    assert re.search(r"console  docker exec -u www-data \S+ php console --matomo-domain=m", said)
+    assert any_golden.installed.account.password not in output
+    assert re.search(r"console  docker exec -u www-data \S+ php console --matomo-domain=m", output)
 
-    # Another run sweeps what the dead left, and leaves this.
+    # Another run removes what dead runs left, and leaves this one alone.
     pytester.makepyfile("def test_passes(fresh_matomo): pass")
     pytester.runpytest_subprocess(*options).assert_outcomes(passed=1)
-    runs = set(re.findall(r"remove +matomo-harness clean --run (\w+)", said))
+    runs = set(re.findall(r"remove +matomo-harness clean --run (\w+)", output))
     assert len(runs) == 1
     for run in runs:
         label = {"label": f"{RUN_LABEL}={run}"}
@@ -295,7 +295,7 @@ def test_two_workers_share_one_pair_of_servers(
 
 
 @pytest.mark.slow(reason="a run of pytest with servers of its own")
-def test_the_next_test_gets_new_servers_when_these_have_gone(
+def test_the_next_test_gets_new_servers_when_these_are_gone(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
     pytester.makepyfile(
@@ -334,8 +334,10 @@ def test_an_image_without_matomo_is_named(pytester: pytest.Pytester, any_golden:
 
 
 @pytest.mark.slow(reason="golden images are built")
-def test_an_image_as_the_world_has_it(pytester: pytest.Pytester, any_base: Image) -> None:
-    # No configuration, no plugin that reads the environment: the official image has neither.
+def test_the_fixtures_take_a_plain_official_image(
+    pytester: pytest.Pytester, any_base: Image
+) -> None:
+    # The official image has no configuration and no plugin that reads the environment.
     pytester.makepyfile(
         """
         def test_it(fresh_matomo, matomo):

@@ -1,4 +1,4 @@
-"""Whatever ends a run, nothing of it is left, and nothing of another's is touched."""
+"""Whatever ends a run, nothing of it is left, and nothing of another run is touched."""
 
 import os
 import signal
@@ -24,16 +24,16 @@ from matomo_harness.runtime.reaper import (
 PROGRAM = """
 import sys
 from matomo_harness.runtime import reaper
-from matomo_harness.runtime.containers import MatomoContainer, network
+from matomo_harness.runtime.containers import WebContainer, network
 from matomo_harness.runtime.engine import engine
 run = reaper.this_process()
 engine().volumes.create(labels=run.labels)
-with network() as own_network, MatomoContainer(sys.argv[1], own_network, {}):
+with network() as own_network, WebContainer(sys.argv[1], own_network, {}):
     print(run.id, reaper.watch_once(run), flush=True)
     sys.stdin.read()
 """
 SUITE = """
-import os, time, pytest
+import os, signal, pytest
 
 @pytest.mark.parametrize("number", range(2))
 def test_waits_to_be_killed(fresh_matomo, dedicated_matomo, number, request):
@@ -43,31 +43,31 @@ def test_waits_to_be_killed(fresh_matomo, dedicated_matomo, number, request):
     (directory / f"{number}.new").write_text(f"{os.getpid()} {' '.join(runs)}")
     (directory / f"{number}.new").rename(directory / f"{number}.up")
     signal.sigwait([signal.SIGUSR1])
-""".replace("import os, time", "import os, signal")
+"""
 
 
-def left_of(run: str) -> list[str]:
+def leftovers_of(run: str) -> list[str]:
     chosen = {"label": f"{RUN_LABEL}={run}"}
     containers = engine().containers.list(all=True, filters={**chosen}, ignore_removed=True)
     networks = engine().networks.list(filters={**chosen})
     volumes = engine().volumes.list(filters={**chosen})
-    return [str(it.id) for it in (*containers, *networks, *volumes)]
+    return [str(leftover.id) for leftover in (*containers, *networks, *volumes)]
 
 
 @retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
-def nothing_is_left_of(run: str) -> None:
-    assert left_of(run) == []
+def wait_until_nothing_is_left_of(run: str) -> None:
+    assert leftovers_of(run) == []
 
 
 @contextmanager
 def program(image: Image) -> Iterator[tuple["subprocess.Popen[str]", str, int]]:
-    """A run with a container, a network and a volume: its process, its id, its watcher's pid."""
+    """Start a run with a container, network and volume; yield process, id and watcher's pid."""
     command = [sys.executable, "-c", PROGRAM, image.reference]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
         run, watcher = process.stdout.readline().split()
-        assert len(left_of(run)) == 3
+        assert len(leftovers_of(run)) == 3
         yield process, run, int(watcher)
         process.kill()
 
@@ -77,21 +77,21 @@ def program(image: Image) -> Iterator[tuple["subprocess.Popen[str]", str, int]]:
 def test_a_killed_run_leaves_nothing(any_image: Image, ending: signal.Signals) -> None:
     with program(any_image) as (process, run, _):
         process.send_signal(ending)
-        nothing_is_left_of(run)
+        wait_until_nothing_is_left_of(run)
 
 
-def test_the_next_start_sweeps_what_the_dead_left_and_not_the_living(any_image: Image) -> None:
+def test_the_next_start_removes_leftovers_of_dead_runs_only(any_image: Image) -> None:
     with program(any_image) as (_, living, _), program(any_image) as (process, dead, watcher):
         os.kill(watcher, signal.SIGKILL)
         process.kill()
         process.wait()
-        assert len(left_of(dead)) == 3, "nobody was there to sweep"
+        assert len(leftovers_of(dead)) == 3, "nobody was there to remove them"
         with program(any_image):
-            nothing_is_left_of(dead)
-        assert len(left_of(living)) == 3
+            wait_until_nothing_is_left_of(dead)
+        assert len(leftovers_of(living)) == 3
 
 
-def test_what_comes_and_goes_meanwhile_does_not_end_the_search_for_the_dead(
+def test_containers_that_come_and_go_do_not_end_the_search_for_dead_runs(
     any_image: Image,
 ) -> None:
     run = this_process()
@@ -100,11 +100,11 @@ def test_what_comes_and_goes_meanwhile_does_not_end_the_search_for_the_dead(
         os.kill(watcher, signal.SIGKILL)
         process.kill()
         process.wait()
-        while not all(it.done() for it in coming_and_going):
+        while not all(churn.done() for churn in coming_and_going):
             remove_leftovers_of_dead_runs()
-        assert left_of(dead) == []
-        for it in coming_and_going:
-            it.result()
+        assert leftovers_of(dead) == []
+        for churn in coming_and_going:
+            churn.result()
 
 
 def come_and_go(image: Image, run: Run) -> None:
@@ -112,7 +112,7 @@ def come_and_go(image: Image, run: Run) -> None:
         engine().containers.create(image.reference, labels=run.labels).remove(force=True, v=True)
 
 
-@pytest.mark.usefixtures("interruptible", "any_golden")  # built before: the suite would
+@pytest.mark.usefixtures("interruptible", "any_golden")  # built before, or the suite would
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_a_killed_suite_of_two_workers_leaves_nothing(
@@ -124,20 +124,24 @@ def test_a_killed_suite_of_two_workers_leaves_nothing(
         command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as suite:
         try:
-            (one, *runs), (other, *more) = (wait_until_up(tmp_path / f"{it}.up") for it in (0, 1))
-            assert one != other, "one test for each worker"
+            (pid, *runs), (other_pid, *other_runs) = (
+                wait_until_up(tmp_path / f"{number}.up") for number in (0, 1)
+            )
+            assert pid != other_pid, "one test for each worker"
             shared = runs[1]
-            assert more[1] == shared
-            assert len(left_of(shared)) == 3, "the servers and their network, once"
-            assert all(len(left_of(own)) == 3 for own in (runs[0], more[0])), "a pair for each"
+            assert other_runs[1] == shared
+            assert len(leftovers_of(shared)) == 3, "the servers and their network, once"
+            assert all(len(leftovers_of(own)) == 3 for own in (runs[0], other_runs[0])), (
+                "a pair for each"
+            )
 
-            os.kill(int(one), signal.SIGKILL)
-            nothing_is_left_of(runs[0])
-            assert len(left_of(shared)) == 3, "a worker's end is not the run's"
+            os.kill(int(pid), signal.SIGKILL)
+            wait_until_nothing_is_left_of(runs[0])
+            assert len(leftovers_of(shared)) == 3, "a worker's end is not the run's"
 
             suite.send_signal(ending)
-            for run in (more[0], shared):
-                nothing_is_left_of(run)
+            for run in (other_runs[0], shared):
+                wait_until_nothing_is_left_of(run)
         finally:
             suite.kill()
 

@@ -1,4 +1,4 @@
-"""The runner on a real Matomo: what hangs is ended, and a scan without an archive never passes."""
+"""The runner on a real Matomo: what hangs is ended, and no scan passes without an archive."""
 
 import dataclasses
 import socket
@@ -24,9 +24,9 @@ from matomo_harness.time_limit import CLEAN_UP_SECONDS
 PROMISED = read_policy()
 
 
-def check(looking: Callable[..., Finding]) -> Check:
-    capabilities = needs_of(looking).capabilities
-    return Check("test.one", "It is so.", looking, capabilities=capabilities)
+def check(inspect: Callable[..., Finding]) -> Check:
+    capabilities = needs_of(inspect).capabilities
+    return Check("test.one", "It is so.", inspect, capabilities=capabilities)
 
 
 def healthy(container: MatomoContainer) -> Finding:
@@ -38,7 +38,7 @@ def hang_in_a_command(container: MatomoContainer) -> Finding:
 
 
 def hang_as_root(container: MatomoContainer) -> Finding:
-    # As the image's own programs do: root, who becomes the web server's user.
+    # The image's own programs do this: root becomes the web server's user.
     script = "setpriv --reuid=www-data --regid=www-data --clear-groups sleep 4321 & sleep 4321"
     return holds(bool(container.run("sh", "-c", script, user="root")), "", "")
 
@@ -58,40 +58,40 @@ def go_on_for_ever(container: MatomoContainer) -> Finding:
 
 
 def at_work(instance: Instance) -> list[str]:
-    """What of the hanging checks is still at work there."""
+    """Return what of the hanging checks is still at work in the instance."""
     sleeping = instance.shell.run(
         "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '", user="root"
     )
     asking = instance.database.query("SHOW FULL PROCESSLIST")
-    # Its own command line has the word with brackets.
+    # The searching command's own line does not have these words.
     found = ["a command"] if "sleep 4321" in sleeping else []
-    return found + ["a query" for it in asking if "SLEEP(4321)" in str(it["Info"])]
+    return found + ["a query" for session in asking if "SLEEP(4321)" in str(session["Info"])]
 
 
 @pytest.mark.parametrize(
-    "looking",
+    "inspect",
     [hang_in_a_command, hang_as_root, hang_in_a_query, hang_in_a_request, go_on_for_ever],
 )
-# In one worker: each looks for what hangs in the web server that the workers share.
+# In one worker: each test searches the web server, which the workers share, for what hangs.
 @pytest.mark.xdist_group("hanging")
-def test_a_check_that_hangs_is_ended_with_all_that_it_began(
-    fresh_matomo: Instance, looking: Callable[..., Finding]
+def test_a_hanging_check_is_ended_with_all_that_it_began(
+    fresh_matomo: Instance, inspect: Callable[..., Finding]
 ) -> None:
     runner = Runner(targets.of_instance(fresh_matomo, PROMISED), [], seconds=1.5)
-    begun = time.monotonic()
-    hung = runner.run(check(looking))
+    started = time.monotonic()
+    hung = runner.run(check(inspect))
     assert hung.status is Status.ERROR
     assert "to end within 2 s" in hung.expected, hung
-    assert time.monotonic() - begun < CLEAN_UP_SECONDS, "it ended by itself"
+    assert time.monotonic() - started < CLEAN_UP_SECONDS, "it ended by itself"
     assert at_work(fresh_matomo) == []
     assert runner.run(check(healthy)).status is Status.PASSED
 
 
-def test_a_check_that_hangs_leaves_things_as_they_were(fresh_matomo: Instance) -> None:
+def test_a_hanging_check_leaves_things_as_they_were(fresh_matomo: Instance) -> None:
     shell = fresh_matomo.shell
     before = shell.read(shell.config)
 
-    def looking(container: MatomoContainer) -> Finding:
+    def inspect(container: MatomoContainer) -> Finding:
         shell.write(shell.config, "")
         try:
             return hang_in_a_command(container)
@@ -99,25 +99,27 @@ def test_a_check_that_hangs_leaves_things_as_they_were(fresh_matomo: Instance) -
             shell.write(shell.config, before)
 
     runner = Runner(targets.of_instance(fresh_matomo, PROMISED), [], seconds=2)
-    assert runner.run(check(looking)).status is Status.ERROR
+    assert runner.run(check(inspect)).status is Status.ERROR
     assert shell.read(shell.config) == before
 
 
 @pytest.mark.slow(reason="all test traffic, on a deployment of its own")
-def test_no_scan_for_leaks_passes_where_the_archiver_is_missing(
+def test_no_leak_scan_passes_without_the_archiver(
     matomo_production: FullStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Which does not find the archiver: exit 127.
+    # A shell that does not find the archiver: exit code 127.
     monkeypatch.setattr(archiver, "command", lambda: ("sh",))
     healthy = targets.of_full_stack(matomo_production, PROMISED)
     assert healthy.services
     services = dataclasses.replace(
         healthy.services, archive=lambda: matomo_production.archive("-c", "no-archiver").exit_code
     )
-    scans = [it for it in ALL if Archives in it.steps]
+    scans = [check for check in ALL if Archives in check.steps]
     assert {"masking.nowhere_in_the_database", "user_ids.nowhere_in_a_file"} < {
-        it.id for it in scans
+        scan.id for scan in scans
     }
     results = run.run(dataclasses.replace(healthy, services=services), scans)
-    assert {it.check.id: it.status for it in results} == {it.id: Status.ERROR for it in scans}
-    assert {it.seen for it in results} == {"exit code 127"}
+    assert {result.check.id: result.status for result in results} == {
+        scan.id: Status.ERROR for scan in scans
+    }
+    assert {result.seen for result in results} == {"exit code 127"}

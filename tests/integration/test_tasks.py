@@ -16,11 +16,11 @@ GIVEN = {"MATOMO_GENERAL_SALT": "one", "MATOMO_MAIL_HOST": "mail"}
 
 @pytest.fixture
 def container(any_image: Image) -> Iterator[Container]:
-    with network() as own, WebContainer(any_image.reference, own, GIVEN) as made:
-        yield made.get_wrapped_container()
+    with network() as own, WebContainer(any_image.reference, own, GIVEN) as matomo:
+        yield matomo.get_wrapped_container()
 
 
-def test_only_what_starts_in_that_network_and_while_one_looks_is_told(
+def test_only_tasks_that_start_in_the_network_meanwhile_are_found(
     container: Container, any_image: Image
 ) -> None:
     own = next(iter(container.attrs["NetworkSettings"]["Networks"]))
@@ -35,16 +35,21 @@ def test_only_what_starts_in_that_network_and_while_one_looks_is_told(
     assert found == [tasks.task(container)]
 
 
-def test_a_difference_is_named_and_its_values_are_not(container: Container) -> None:
+def test_a_difference_is_named_without_its_values(container: Container) -> None:
     this = tasks.task(container)
     other = Task(
         "sha256:0000",
         {**this.environment, "MATOMO_GENERAL_SALT": "two", "MATOMO_MAIL_PORT": "25"},
         this.mounts | {("/srv", "", "/var/www/html/config")},
     )
-    said = this.differences(other)
-    assert [it.split()[0] for it in said] == ["image", "variable", "variable", "mount"]
-    assert said[1:] == [
+    differences = this.differences(other)
+    assert [difference.split()[0] for difference in differences] == [
+        "image",
+        "variable",
+        "variable",
+        "mount",
+    ]
+    assert differences[1:] == [
         "variable MATOMO_GENERAL_SALT",
         "variable MATOMO_MAIL_PORT",
         "mount /var/www/html/config",

@@ -47,9 +47,7 @@ def engine_users(
         (engine_users(BUILD), "whoever made container x may live, and use it"),
     ],
 )
-def test_an_image_stays_while_it_may_be_in_use(
-    machine: EngineUsers, reason: str
-) -> None:
+def test_an_image_stays_while_it_may_be_in_use(machine: EngineUsers, reason: str) -> None:
     assert why_it_stays("sha256:1", machine) == reason
 
 
@@ -57,13 +55,19 @@ def test_an_image_stays_while_it_may_be_in_use(
     ("machine", "whose"),
     [
         (engine_users(of_run("a"), living={"a": "process 1"}), "of the run a, which lives"),
-        (engine_users(of_run("a", ELSEWHERE)), f"of the run a of {ELSEWHERE}, which cannot be seen"),
         (
-            seen(of_run("a"), preserved={"a": "of /x"}),
+            engine_users(of_run("a", ELSEWHERE)),
+            f"of the run a of {ELSEWHERE}, which cannot be seen",
+        ),
+        (
+            engine_users(of_run("a"), preserved={"a": "of /x"}),
             "of the kept run a, of /x; matomo-harness clean --run a",
         ),
         (engine_users(of_run("a")), "of the run a, which has just ended"),
-        (engine_users(STACK), "of another checkout's stack matomo-1234abcd, in a folder that is not known"),
+        (
+            engine_users(STACK),
+            "of another checkout's stack matomo-1234abcd, in a folder that is not known",
+        ),
         (engine_users(BUILD), "of a build, or started by hand"),
     ],
 )

@@ -30,7 +30,9 @@ def read(directory: Path, more: str) -> Service:
         ),
     ],
 )
-def test_variables_are_read_in_every_form(tmp_path: Path, more: str, environment: dict[str, str]) -> None:
+def test_variables_are_read_in_every_form(
+    tmp_path: Path, more: str, environment: dict[str, str]
+) -> None:
     assert dict(read(tmp_path, more).environment) == environment
 
 

@@ -29,7 +29,8 @@ def test_each_check_has_a_unique_id_and_a_sentence() -> None:
 def test_the_report_has_every_check_and_no_secret(tmp_path: Path) -> None:
     results = [Result(check, Status.PASSED, "this", "this", 0.1) for check in ALL[1:]]
     broken = Result(
-        ALL[0], Status.FAILED, "no secret", f"a page with {SECRET}", 0.1, (("x.ini", SECRET),))
+        ALL[0], Status.FAILED, "no secret", f"a page with {SECRET}", 0.1, (("x.ini", SECRET),)
+    )
     verdict = Verdict((broken, *results), {})
     document = report.write(verdict, {"image": "matomo:1"}, tmp_path, [SECRET])
 

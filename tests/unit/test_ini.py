@@ -494,7 +494,9 @@ def _changed(before: str, after: str) -> tuple[str, str]:
 def test_an_edit_changes_no_other_byte() -> None:
     for read in _random_files(1000):
         for heading in read.headings:
-            removed, added = _changed(read.source, ini.with_key(read.source, heading.name, "new", 1))
+            removed, added = _changed(
+                read.source, ini.with_key(read.source, heading.name, "new", 1)
+            )
             assert removed == "", (read.source, heading.name)
             assert added.count("=") == added.count("1") == 1, (read.source, heading.name)
             assert len(added) - len("new = 1") <= len("\r\n\r\n"), (read.source, heading.name)

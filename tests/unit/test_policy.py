@@ -1,4 +1,4 @@
-"""The policy is read strictly; what it does not say is not promised; a former one is migrated."""
+"""The policy is read strictly; what it does not state is not promised; a former one is migrated."""
 
 import re
 from pathlib import Path
@@ -62,13 +62,13 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     assert "[mail] arives: unknown" in refused.value.seen
 
 
-def test_a_required_check_that_there_is_not_is_named(tmp_path: Path) -> None:
+def test_an_unknown_required_check_is_named(tmp_path: Path) -> None:
     text = f"{TEXT}\n[gate]\nrequired = ['masking.*', 'masking.no_such']\n"
     with pytest.raises(WrongInputError, match=re.escape("masking.no_such")):
         read_policy(written(tmp_path, text))
 
 
-def test_a_required_check_may_have_its_id_of_the_release_before(tmp_path: Path) -> None:
+def test_a_required_check_may_have_its_former_id(tmp_path: Path) -> None:
     text = f"{TEXT}\n[gate]\nrequired = ['configuration.mail_comes']\n"
     assert read_policy(written(tmp_path, text)).section(Gate).required == ("mail.arrives",)
 
@@ -78,7 +78,7 @@ def test_a_required_check_may_have_its_id_of_the_release_before(tmp_path: Path) 
 KEYS = [f"{kind.table}.{name}" for kind in SECTIONS for name in kind.model_fields]
 
 
-def test_an_empty_policy_promises_nothing_but_what_always_holds(tmp_path: Path) -> None:
+def test_an_empty_policy_promises_only_what_always_holds(tmp_path: Path) -> None:
     promised = read_policy(written(tmp_path, ""))
     for check in ALL:
         values = [promised.value(key) for key in check.proves]
@@ -99,11 +99,11 @@ READ_BESIDE = {
 """Keys that widen what another key promises, and the check that reads them."""
 
 
-def test_the_key_that_the_accounts_step_asks_is_there() -> None:
+def test_the_key_that_the_accounts_step_reads_exists() -> None:
     assert FOR_EVERYBODY in KEYS
 
 
-def test_every_check_names_keys_that_there_are_or_guards_what_always_holds() -> None:
+def test_checks_name_only_known_keys() -> None:
     named = {key for check in ALL for key in check.proves}
     assert named <= set(KEYS)
     assert set(READ_BESIDE.values()) <= {check.id for check in ALL}
@@ -141,29 +141,29 @@ def test_the_configuration_lists_the_plugins_of_the_policy() -> None:
     assert "UserId" not in required + optional
 
 
-def test_the_published_schema_is_of_these_sections() -> None:
-    """`matomo-harness policy schema > image/policy.schema.json` after a change."""
+def test_the_published_schema_is_current() -> None:
+    """After a change, run `matomo-harness policy schema > image/policy.schema.json`."""
     assert policy.SCHEMA_FILE.read_text() == policy.schema_of(SECTIONS)
     assert TEXT.startswith(f"#:schema ./{policy.SCHEMA_FILE.name}\n")
 
 
-# -- the release before ---------------------------------------------------------------------------
+# -- the previous release -------------------------------------------------------------------------
 
 
-def test_a_policy_of_the_release_before_promises_the_same_by_its_new_names(tmp_path: Path) -> None:
+def test_a_migrated_policy_promises_the_same(tmp_path: Path) -> None:
     text = migrated(FORMER)
     assert read_policy(written(tmp_path, text)).sections == read_policy().sections
-    assert "# The same since 5.8." in text, "comments are kept"
+    assert "# The same since 5.8." in text, "the comments stay"
 
 
-def test_only_a_policy_of_the_release_before_is_migrated(tmp_path: Path) -> None:
+def test_only_a_policy_of_the_previous_release_is_migrated(tmp_path: Path) -> None:
     with pytest.raises(WrongInputError, match="has none of privacy, login"):
         migrated(written(tmp_path, TEXT))
     with pytest.raises(WrongInputError, match="readable TOML"):
         migrated(written(tmp_path, "[privacy"))
 
 
-def test_a_policy_of_the_release_before_is_refused_with_the_way_out() -> None:
+def test_a_former_policy_is_refused_with_the_command_to_run() -> None:
     with pytest.raises(WrongInputError, match="matomo-harness policy migrate"):
         read_policy(FORMER)
 
@@ -176,7 +176,7 @@ def test_a_policy_of_the_release_before_is_refused_with_the_way_out() -> None:
         ("user_ids_stored = false", "user_ids_kept = false", "unknown: user_ids_kept"),
     ],
 )
-def test_what_cannot_be_migrated_is_named(
+def test_a_mistake_in_a_former_policy_is_named(
     tmp_path: Path, before: str, after: str, complaint: str
 ) -> None:
     text = FORMER.read_text()

@@ -1,4 +1,4 @@
-"""A pid file that a killed engine left is in nobody's way; a living engine's is kept."""
+"""The pid file that a killed engine left is removed; that of a running engine stays."""
 
 import os
 import subprocess
@@ -11,37 +11,37 @@ from matomo_harness.operate.prepare import remove_stale_pid_file
 
 @pytest.fixture
 def ended() -> int:
-    """The number of a process that is no more."""
+    """The number of a process that has ended."""
     program = subprocess.Popen(["true"])
     program.wait()
     return program.pid
 
 
-def test_a_dead_process_s_file_is_removed(tmp_path: Path, ended: int) -> None:
+def test_the_file_of_a_dead_process_is_removed(tmp_path: Path, ended: int) -> None:
     pid_file = tmp_path / "docker.pid"
     pid_file.write_text(str(ended))
     remove_stale_pid_file(pid_file, "dockerd")
     assert not pid_file.exists()
 
 
-def test_a_killed_engine_that_nobody_reaped_is_no_engine(tmp_path: Path) -> None:
+def test_the_file_of_a_zombie_is_removed(tmp_path: Path) -> None:
     pid_file = tmp_path / "docker.pid"
     with subprocess.Popen(["sleep", "60"]) as program:
         program.kill()
-        os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)  # dead, and left a zombie
+        os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)  # dead, and still a zombie
         pid_file.write_text(str(program.pid))
         remove_stale_pid_file(pid_file, "sleep")
     assert not pid_file.exists()
 
 
-def test_a_number_that_another_program_has_now_is_stale(tmp_path: Path) -> None:
+def test_a_file_with_the_number_of_another_program_is_removed(tmp_path: Path) -> None:
     pid_file = tmp_path / "docker.pid"
     pid_file.write_text(str(os.getpid()))
     remove_stale_pid_file(pid_file, "dockerd")
     assert not pid_file.exists()
 
 
-def test_a_living_engine_s_file_is_kept(tmp_path: Path) -> None:
+def test_the_file_of_a_running_engine_stays(tmp_path: Path) -> None:
     pid_file = tmp_path / "docker.pid"
     pid_file.write_text(f"{os.getpid()}\n")
     this_program = Path("/proc/self/comm").read_text().strip()

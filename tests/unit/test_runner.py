@@ -1,4 +1,4 @@
-"""The runner: whatever a check does, the others go on; steps are done once, and failures named."""
+"""Whatever a check does, the runner goes on; steps are done once, and failures are named."""
 
 import ast
 import threading
@@ -33,17 +33,17 @@ def healthy() -> Finding:
     return holds(True, "this", "this")
 
 
-def check(name: str, looking: Callable[..., Finding] = healthy, **more: object) -> Check:
-    needed = needs_of(looking)
+def check(name: str, function: Callable[..., Finding] = healthy, **more: object) -> Check:
+    needed = needs_of(function)
     declared = {"capabilities": needed.capabilities, "steps": needed.steps, **more}
-    return Check(f"test.{name}", "It is so.", looking, **declared)  # type: ignore[arg-type]
+    return Check(f"test.{name}", "It is so.", function, **declared)  # type: ignore[arg-type]
 
 
 def raising(error: BaseException) -> Callable[[], Finding]:
-    def looking() -> Finding:
+    def failing() -> Finding:
         raise error
 
-    return looking
+    return failing
 
 
 def target(*, policy: Policy | None = None, **capabilities: object) -> Target:
@@ -51,8 +51,8 @@ def target(*, policy: Policy | None = None, **capabilities: object) -> Target:
     return Target(http, policy or PROMISED, **capabilities)  # type: ignore[arg-type]
 
 
-def run_on(looked_at: Target, *checks: Check, at_once: int = 1) -> dict[str, Result]:
-    return {it.check.id: it for it in run.run(looked_at, checks, at_once=at_once)}
+def run_on(subject: Target, *checks: Check, at_once: int = 1) -> dict[str, Result]:
+    return {result.check.id: result for result in run.run(subject, checks, at_once=at_once)}
 
 
 # -- errors ---------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def run_on(looked_at: Target, *checks: Check, at_once: int = 1) -> dict[str, Res
         *(LookupError("none"), ZeroDivisionError("so"), MemoryError("so"), RecursionError("so")),
         *(SystemExit(3), KeyboardInterrupt("so"), pytest.fail.Exception("so")),
     ],
-    ids=lambda it: type(it).__name__,
+    ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_whatever_a_check_raises_is_its_own_error_with_a_traceback(
@@ -77,16 +77,16 @@ def test_whatever_a_check_raises_is_its_own_error_with_a_traceback(
     assert type(error).__name__ in bad.seen
     ((name, text),) = bad.files
     assert name == run.TRACEBACK
-    assert "in looking" in str(text), "the traceback leads to the check"
+    assert "in failing" in str(text), "the traceback leads to the check"
     assert results["test.good"].status is Status.PASSED
 
 
-def _in_a_pool() -> Finding:
-    with ThreadPoolExecutor(1) as aside:
-        return aside.submit(raising(RuntimeError("aside"))).result()
+def _failing_in_a_pool() -> Finding:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(raising(RuntimeError("aside"))).result()
 
 
-def _in_a_thread_that_nobody_asks() -> Finding:
+def _failing_in_a_thread_without_a_caller() -> Finding:
     thread = threading.Thread(target=raising(RuntimeError("aside")))
     thread.start()
     thread.join()
@@ -94,11 +94,11 @@ def _in_a_thread_that_nobody_asks() -> Finding:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("looking", [_in_a_pool, _in_a_thread_that_nobody_asks])
+@pytest.mark.parametrize("failing", [_failing_in_a_pool, _failing_in_a_thread_without_a_caller])
 def test_an_error_in_a_thread_of_a_check_is_its_error(
-    looking: Callable[[], Finding],
+    failing: Callable[[], Finding],
 ) -> None:
-    results = run_on(target(), check("bad", looking), check("good"))
+    results = run_on(target(), check("bad", failing), check("good"))
     assert results["test.bad"].status is Status.ERROR
     assert "RuntimeError: aside" in results["test.bad"].seen
     assert results["test.good"].status is Status.PASSED
@@ -110,16 +110,16 @@ def test_a_check_that_hangs_is_an_error_and_the_next_goes_on(
     monkeypatch.setattr(run, "CLEAN_UP_SECONDS", 0.1)
     forever = threading.Event()
 
-    def looking() -> Finding:
+    def hanging() -> Finding:
         forever.wait(60)
         return holds(True, "", "")
 
     runner = Runner(target(), [], seconds=0.1)
     begun = time.monotonic()
-    hung = runner.run(check("hangs", looking))
+    hung = runner.run(check("hangs", hanging))
     assert hung.status is Status.ERROR
     assert "could not be ended" in hung.seen
-    assert time.monotonic() - begun < 30, "it is not waited for"
+    assert time.monotonic() - begun < 30, "the runner does not wait for it"
     assert runner.run(check("good")).status is Status.PASSED
     forever.set()
 
@@ -127,14 +127,14 @@ def test_a_check_that_hangs_is_an_error_and_the_next_goes_on(
 # -- limits ---------------------------------------------------------------------------------------
 
 
-def test_what_comes_after_the_end_of_the_time_is_the_clean_up() -> None:
+def test_after_the_limit_there_is_time_to_clean_up() -> None:
     with within(0.0, "the work"):
         with pytest.raises(TimeLimitError, match="the work to end within 0 s"):
             seconds_left(60)
         assert 0 < seconds_left(60) <= 15
 
 
-def test_an_operation_gets_no_more_than_is_left() -> None:
+def test_an_operation_gets_no_more_than_the_time_left() -> None:
     assert seconds_left(60) == 60
     with within(5, "the work"):
         assert seconds_left(60) <= 5
@@ -159,7 +159,7 @@ class Site(Step, needs={Capability.HITS}):
         DONE.append("site")
 
 
-class Sent(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
+class SentHits(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
     """Hits are sent."""
 
     def __init__(self, site: Site) -> None:
@@ -167,25 +167,25 @@ class Sent(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         self.site = site
 
 
-class Archived(Step, needs={Capability.CHANGE}):
+class BrokenArchiver(Step, needs={Capability.CHANGE}):
     """The archiver runs."""
 
-    def __init__(self, _sent: Sent) -> None:
+    def __init__(self, _sent: SentHits) -> None:
         DONE.append("archived")
         raise BrokenPromiseError(expected="an end", seen="exit code 127", next_command="look")
 
 
-class Reported(Step):
+class ArchivedReports(Step):
     """The archiver makes reports."""
 
-    def __init__(self, _archived: Archived) -> None:
+    def __init__(self, _archived: BrokenArchiver) -> None:
         DONE.append("reported")
 
 
 class Probe:
-    """Looks through what was sent."""
+    """Searches for what was sent."""
 
-    def __init__(self, sent: Sent, database: Database | None) -> None:
+    def __init__(self, sent: SentHits, database: Database | None) -> None:
         DONE.append("probe")
         self.sent, self.database = sent, database
 
@@ -193,7 +193,7 @@ class Probe:
 ABLE = Permissions(may_hit=True, may_change=True)
 
 
-def of_sent(sent: Sent) -> Finding:
+def of_sent(sent: SentHits) -> Finding:
     return holds(isinstance(sent.site, Site), "this", "this")
 
 
@@ -201,7 +201,7 @@ def of_probe(probe: Probe) -> Finding:
     return holds(probe.database is None, "no database", probe.database)
 
 
-def of_reported(_reported: Reported) -> Finding:
+def of_reported(_reported: ArchivedReports) -> Finding:
     return holds(True, "this", "this")
 
 
@@ -215,14 +215,14 @@ def test_a_step_is_done_once_and_before_the_check() -> None:
     assert DONE == ["site", "sent"]
 
 
-def test_what_a_probe_needs_is_needed_by_the_check_and_what_may_be_none_is_not() -> None:
+def test_a_check_needs_what_its_probe_needs_except_what_may_be_none() -> None:
     results = run_on(target(permissions=ABLE), check("a", of_probe), check("b", of_probe))
     assert [result.status for result in results.values()] == [Status.PASSED, Status.PASSED]
     assert DONE == ["site", "sent", "probe"]
     assert run_on(target(), check("a", of_probe))["test.a"].status is Status.SKIPPED
 
 
-def test_a_step_that_failed_is_an_error_that_names_it_and_is_not_tried_again() -> None:
+def test_a_failed_step_is_named_and_not_tried_again() -> None:
     results = run_on(
         target(permissions=ABLE),
         *(check("a", of_reported), check("b", of_reported), check("good")),
@@ -242,7 +242,7 @@ def test_a_check_is_skipped_where_the_target_lacks_what_its_steps_need() -> None
     assert Capability.HITS.value in result.seen
 
 
-def test_a_parameter_is_a_capability_that_is_needed() -> None:
+def test_a_parameter_names_a_capability_that_is_needed() -> None:
     assert needs_of(of_a_database).capabilities == {Capability.DATABASE}
     assert run_on(target(), check("a", of_a_database))["test.a"].status is Status.SKIPPED
 
@@ -256,13 +256,13 @@ def test_a_parameter_without_a_class_is_refused() -> None:
 
 
 class Late(Step):
-    """What a later check wants archived is sent."""
+    """The hits that a later check wants archived are sent."""
 
     def __init__(self) -> None:
         DONE.append("late")
 
 
-def test_what_any_check_wants_archived_is_sent_before_the_archiver_runs(
+def test_the_hits_of_every_check_are_sent_before_the_archiver_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Archiver(Scheduler):
@@ -279,7 +279,7 @@ def test_what_any_check_wants_archived_is_sent_before_the_archiver_runs(
     assert DONE == ["late", "archived"], "and what no check wants is not sent"
 
 
-def test_counted_sites_are_made_after_those_that_test_traffic_goes_to() -> None:
+def test_counted_sites_are_made_after_the_test_site() -> None:
     """`gate --only archiving` counted the canaries of a site that was made too early."""
     assert needs_of(reports.CountedVisits).steps == (TestSite, reports.CountedVisits)
 
@@ -287,10 +287,10 @@ def test_counted_sites_are_made_after_those_that_test_traffic_goes_to() -> None:
 # -- what the policy promises ---------------------------------------------------------------------
 
 
-class Promised(Section, table="test"):
-    """For these tests."""
+class Promise(Section, table="test"):
+    """A section for these tests."""
 
-    kept: bool | None = None
+    flag: bool | None = None
     bytes: int | None = None
     least: int = 7
 
@@ -298,33 +298,36 @@ class Promised(Section, table="test"):
 @pytest.mark.parametrize(
     ("section", "proves", "status"),
     [
-        (Promised(), ("test.kept",), Status.NOT_PROMISED),
-        (Promised(kept=False), ("test.kept",), Status.NOT_PROMISED),
-        (Promised(kept=True), ("test.kept",), Status.PASSED),
-        (Promised(bytes=0), ("test.bytes",), Status.PASSED),
-        (Promised(), ("test.least",), Status.PASSED),
-        (Promised(bytes=1), ("test.kept", "test.bytes"), Status.PASSED),
-        (Promised(), ("other.key",), Status.NOT_PROMISED),
-        (Promised(), (), Status.PASSED),
+        (Promise(), ("test.flag",), Status.NOT_PROMISED),
+        (Promise(flag=False), ("test.flag",), Status.NOT_PROMISED),
+        (Promise(flag=True), ("test.flag",), Status.PASSED),
+        (Promise(bytes=0), ("test.bytes",), Status.PASSED),
+        (Promise(), ("test.least",), Status.PASSED),
+        (Promise(bytes=1), ("test.flag", "test.bytes"), Status.PASSED),
+        (Promise(), ("other.key",), Status.NOT_PROMISED),
+        (Promise(), (), Status.PASSED),
     ],
 )
-def test_what_is_not_promised_is_not_run(
-    section: Promised, proves: tuple[str, ...], status: Status
+def test_a_check_of_what_is_not_promised_is_not_run(
+    section: Promise, proves: tuple[str, ...], status: Status
 ) -> None:
-    looked_at = target(policy=Policy({Promised: section}))
-    assert run_on(looked_at, check("a", proves=proves))["test.a"].status is status
+    subject = target(policy=Policy({Promise: section}))
+    assert run_on(subject, check("a", proves=proves))["test.a"].status is status
 
 
-def test_no_work_is_in_an_assertion() -> None:
-    """`python -O` leaves assertions out: nothing would be archived, and the leak scans pass."""
-    files = [it for it in GATE.rglob("*.py") if "mut" not in str(it.relative_to(GATE))]
+def test_the_gate_has_no_assertions() -> None:
+    """`python -O` skips assertions: nothing would be archived, and the leak scans would pass."""
+    files = [path for path in GATE.rglob("*.py") if "mut" not in str(path.relative_to(GATE))]
     assert len(files) > 20
-    trees = {it.name: ast.walk(ast.parse(it.read_text())) for it in files}
-    assert [name for name, tree in trees.items() for it in tree if isinstance(it, ast.Assert)] == []
+    for path in files:
+        nodes = ast.walk(ast.parse(path.read_text()))
+        assert not [node.lineno for node in nodes if isinstance(node, ast.Assert)], path
 
 
-def test_a_shared_web_root_is_no_web_root_of_its_own() -> None:
-    (writing,) = (it for it in ALL if it.id == "code.nothing_runs_beside_matomo")
+def test_the_check_that_writes_code_needs_a_web_root_of_its_own() -> None:
+    (writing,) = (
+        candidate for candidate in ALL if candidate.id == "code.nothing_runs_beside_matomo"
+    )
     assert Capability.WEB_ROOT in writing.capabilities
 
 
@@ -333,19 +336,18 @@ def test_a_shared_web_root_is_no_web_root_of_its_own() -> None:
 
 def test_every_check_is_in_one_lane_or_alone() -> None:
     side_by_side, alone = lanes(ALL)
-    assert sorted(it.id for lane in (*side_by_side, alone) for it in lane) == sorted(
-        it.id for it in ALL
-    )
-    assert {it.group for it in alone} == {Group.ALONE}
+    placed = [member.id for lane in (*side_by_side, alone) for member in lane]
+    assert sorted(placed) == sorted(member.id for member in ALL)
+    assert {member.group for member in alone} == {Group.ALONE}
     for lane in side_by_side:
-        assert len(lane) == 1 or len({it.group for it in lane}) == 1
+        assert len(lane) == 1 or len({member.group for member in lane}) == 1
 
 
-def test_nothing_looks_while_a_check_is_alone() -> None:
+def test_nothing_runs_beside_a_check_that_is_alone() -> None:
     at_work: set[str] = set()
     beside: list[set[str]] = []
 
-    def looking(name: str) -> Callable[[], Finding]:
+    def working(name: str) -> Callable[[], Finding]:
         def work() -> Finding:
             at_work.add(name)
             time.sleep(0.02)
@@ -356,14 +358,14 @@ def test_nothing_looks_while_a_check_is_alone() -> None:
 
         return work
 
-    every = [check(f"free{it}", looking(f"free{it}")) for it in range(6)]
-    every += [check(f"alone{it}", looking(f"alone{it}"), group=Group.ALONE) for it in range(2)]
-    results = run.run(target(), every, at_once=3)
-    assert [it.check for it in results] == every, "results come in the order of the checks"
+    checks = [check(f"free{n}", working(f"free{n}")) for n in range(6)]
+    checks += [check(f"alone{n}", working(f"alone{n}"), group=Group.ALONE) for n in range(2)]
+    results = run.run(target(), checks, at_once=3)
+    assert [result.check for result in results] == checks, "results come in the order of the checks"
     assert beside == [set(), set()]
 
 
-class _Thing:
+class _Counter:
     made = 0
 
     @once
@@ -374,13 +376,13 @@ class _Thing:
 
 
 def test_several_threads_get_one_value() -> None:
-    thing = _Thing()
+    counter = _Counter()
     with ThreadPoolExecutor(4) as pool:
-        assert set(pool.map(lambda _: thing.value, range(4))) == {1}
+        assert set(pool.map(lambda _: counter.value, range(4))) == {1}
 
 
 def test_instances_do_not_wait_for_each_other() -> None:
-    """As functools.cached_property has them do in Python 3.11: archiving went one by one."""
+    """With functools.cached_property of Python 3.11 they do: archiving went one by one."""
     meeting = threading.Barrier(2)
 
     class Waiting:
@@ -389,31 +391,31 @@ def test_instances_do_not_wait_for_each_other() -> None:
             return meeting.wait(10)
 
     with ThreadPoolExecutor(2) as pool:
-        assert set(pool.map(lambda it: it.value, [Waiting(), Waiting()])) == {0, 1}
+        assert set(pool.map(lambda waiting: waiting.value, [Waiting(), Waiting()])) == {0, 1}
 
 
 def test_ctrl_c_in_a_step_is_no_error_of_a_check() -> None:
-    class Interrupted(Step):
+    class Interruption(Step):
         """Somebody ends the run."""
 
         def __init__(self) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Context(target()).get(Interrupted)
+        Context(target()).get(Interruption)
 
 
-def test_the_steps_of_a_parameter_that_will_be_none_are_not_performed() -> None:
-    def looking(_probe: Probe | None) -> Finding:
+def test_no_step_is_performed_for_a_parameter_that_will_be_none() -> None:
+    def of_no_probe(_probe: Probe | None) -> Finding:
         return holds(_probe is None, "none", _probe)
 
-    assert run_on(target(), check("a", looking))["test.a"].status is Status.PASSED
+    assert run_on(target(), check("a", of_no_probe))["test.a"].status is Status.PASSED
     assert DONE == []
 
 
-def test_parameters_by_keyword_alone_are_refused() -> None:
-    def looking(*, sent: Sent) -> Finding:
+def test_keyword_only_parameters_are_refused() -> None:
+    def by_keyword(*, sent: SentHits) -> Finding:
         return holds(bool(sent), "", "")
 
     with pytest.raises(TypeError, match="by position"):
-        needs_of(looking)
+        needs_of(by_keyword)

@@ -1,4 +1,4 @@
-"""The environment's choices, right and wrong."""
+"""Settings from the environment, valid and invalid."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     assert RunSettings.from_environment({}) == RunSettings()
 
 
-def test_an_exported_empty_variable_is_no_choice() -> None:
+def test_an_empty_variable_counts_as_unset() -> None:
     # make exports the variables that nobody set.
     assert (
         RunSettings.from_environment({"MATOMO_BASE": "", "MATOMO_PORT": "", "IMAGE": ""})
@@ -29,7 +29,7 @@ def test_an_exported_empty_variable_is_no_choice() -> None:
         ("MATOMO_VERSION", "4"),
     ],
 )
-def test_a_value_that_cannot_be_meant_is_named(variable: str, value: str) -> None:
+def test_an_invalid_value_is_named(variable: str, value: str) -> None:
     with pytest.raises(WrongInputError, match=f"{variable}={value}"):
         RunSettings.from_environment({variable: value})
 

@@ -1,4 +1,4 @@
-"""SHARD=1/4: which part of the work a run is."""
+"""SHARD=1/4: which part of the work a run does."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from matomo_harness.shard import Shard
 @pytest.mark.parametrize(
     "text", ["5/4", "0/4", "1/0", "0/0", "-1/4", "x", "1", "1/4/4", "1 / 4", "²/4", "1/4\n", ""]
 )
-def test_a_shard_that_cannot_be_meant_is_refused(text: str) -> None:
+def test_an_invalid_shard_is_refused(text: str) -> None:
     with pytest.raises(WrongInputError) as refused:
         Shard.parse(text)
     assert refused.value.seen == f"SHARD={text}"

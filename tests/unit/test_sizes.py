@@ -1,4 +1,4 @@
-"""Which tests a run takes: its size, versions, its part of several; and what it says of time."""
+"""Which tests a run takes by size, version and shard, and what it reports of their time."""
 
 import os
 import re
@@ -10,18 +10,18 @@ import pytest
 from matomo_harness.matomo.versions import NAMES
 from matomo_harness.operate.bench import seconds_worked
 from matomo_harness.settings import ROOT, every_version
-from tests.sizes import Size, told
+from tests.sizes import Size, summary_lines
 
 SUITE = """
 import pytest
 from matomo_harness.settings import every_version
 
-@pytest.fixture(scope="session", params=every_version(), ids=lambda it: it.matomo_version)
+@pytest.fixture(scope="session", params=every_version(), ids=lambda chosen: chosen.matomo_version)
 def matomo_settings(request):
     return request.param
 
 @pytest.fixture(scope="session")
-def production(matomo_settings):
+def stack(matomo_settings):
     return 1
 
 def test_plain():
@@ -44,7 +44,7 @@ def test_nightly():
     pass
 
 @pytest.mark.parametrize("number", range(4))
-def test_shared(production, number):
+def test_shared(stack, number):
     pass
 """
 
@@ -56,15 +56,15 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     monkeypatch.setenv("MATOMO_BASE", "substitute")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makepyfile(SUITE)
-    markers = "".join(f"    {it}(reason): …\n" for it in ("all_versions", "slow", "nightly"))
+    markers = "".join(f"    {name}(reason): …\n" for name in ("all_versions", "slow", "nightly"))
     pytester.makeini(f"[pytest]\naddopts = --strict-markers\nmarkers =\n{markers}")
     return pytester
 
 
 def taken(suite: pytest.Pytester, *options: str) -> list[str]:
-    """Return the tests that a run takes, without the shared ones' numbers."""
+    """Return the tests that a run takes, by their names without `test_`."""
     lines = suite.runpytest("-p", "tests.sizes", "--collect-only", "-q", *options).outlines
-    return [it.partition("::test_")[2] for it in lines if "::" in it]
+    return [line.partition("::test_")[2] for line in lines if "::" in line]
 
 
 FIRST, LAST = NAMES[0], NAMES[-1]
@@ -95,7 +95,7 @@ def test_a_size_takes_what_it_says(suite: pytest.Pytester, size: Size, expected:
     assert sorted(taken(suite, "--size", size)) == sorted(expected)
 
 
-def test_without_a_size_it_is_all(suite: pytest.Pytester) -> None:
+def test_the_default_size_is_all(suite: pytest.Pytester) -> None:
     assert taken(suite) == taken(suite, "--size", Size.ALL)
 
 
@@ -108,31 +108,34 @@ def test_a_chosen_version_is_the_only_one(
     )
 
 
-def test_each_test_is_in_one_part_and_what_shares_a_fixture_is_in_the_same(
+def test_each_test_is_in_one_shard_with_those_that_share_its_fixture(
     suite: pytest.Pytester,
 ) -> None:
-    parts = [taken(suite, "--shard", f"{it}/3") for it in (1, 2, 3)]
-    assert sorted(it for part in parts for it in part) == sorted(taken(suite))
-    assert [it for it in parts if set(SHARED) & set(it)] == [it for it in parts if SHARED[0] in it]
+    parts = [taken(suite, "--shard", f"{number}/3") for number in (1, 2, 3)]
+    assert sorted(test for part in parts for test in part) == sorted(taken(suite))
+    with_shared = [part for part in parts if set(SHARED) & set(part)]
+    assert with_shared == [part for part in parts if SHARED[0] in part]
 
 
-def test_a_part_that_there_is_not_is_refused(suite: pytest.Pytester) -> None:
+def test_an_impossible_shard_is_refused(suite: pytest.Pytester) -> None:
     ended = suite.runpytest_subprocess("-p", "tests.sizes", "--shard", "4/3")
     assert ended.ret == pytest.ExitCode.USAGE_ERROR
     ended.stderr.fnmatch_lines(["*expected SHARD*", "*SHARD=4/3*", "*next:*"])
 
 
-def test_a_fixture_that_tests_share_is_started_by_one_of_three_workers(
+def test_only_one_of_three_workers_starts_a_shared_fixture(
     suite: pytest.Pytester,
 ) -> None:
     run = suite.runpytest_subprocess(
         *("-p", "tests.sizes", "-n", "3", "--dist", "loadgroup", "-v", "-k", "shared")
     )
-    workers = {it[:5] for it in run.outlines if re.match(r"\[gw\d\].*PASSED.*test_shared", it)}
+    workers = {
+        line[:5] for line in run.outlines if re.match(r"\[gw\d\].*PASSED.*test_shared", line)
+    }
     assert len(workers) == 1, run.outlines
 
 
-def test_what_a_test_waits_for_and_others_share_is_not_its_work(suite: pytest.Pytester) -> None:
+def test_waiting_for_a_shared_fixture_is_no_work_of_a_test(suite: pytest.Pytester) -> None:
     suite.makepyfile("""
 import time
 import pytest
@@ -153,9 +156,9 @@ def test_works():
     assert waits < 0.2 < 0.4 <= works
 
 
-def test_the_end_names_what_is_slow_and_does_not_say_so() -> None:
+def test_the_summary_names_slow_tests_that_are_not_marked() -> None:
     seconds = {"test_quick": 1.0, "test_slow": 6.0, "test_slower": 7.0}
-    assert told(seconds, ["test_slow", "test_slower"], 20.0) == [
+    assert summary_lines(seconds, ["test_slow", "test_slower"], 20.0) == [
         "20 for 3 tests, 6 of them for shared fixtures and tidying up",
         "over 5, and not marked slow:",
         "    7.0 test_slower",
@@ -174,9 +177,10 @@ def test_every_module_with_containers_or_a_browser_has_a_quick_test() -> None:
         text=True,
         check=True,
     ).stdout
-    quick = {it.partition("::")[0] for it in collected.splitlines() if "::" in it}
+    quick = {line.partition("::")[0] for line in collected.splitlines() if "::" in line}
     folders = (ROOT / "tests/integration", ROOT / "tests/e2e")
-    modules = {str(it.relative_to(ROOT)) for room in folders for it in room.glob("test_*.py")}
+    paths = [path for folder in folders for path in folder.glob("test_*.py")]
+    modules = {str(path.relative_to(ROOT)) for path in paths}
     assert modules - quick == set()
 
 
@@ -189,7 +193,7 @@ def test_every_module_with_containers_or_a_browser_has_a_quick_test() -> None:
         ({"MATOMO_BASE": "matomo:5.10.0-apache"}, [FIRST]),
     ],
 )
-def test_a_person_s_choice_of_base_image_or_version_leaves_one(
+def test_a_chosen_base_image_or_version_leaves_one_version(
     environment: dict[str, str], versions: list[str]
 ) -> None:
-    assert [it.matomo_version for it in every_version(environment)] == versions
+    assert [settings.matomo_version for settings in every_version(environment)] == versions

@@ -1,4 +1,4 @@
-"""What the generator expects of a report is right by hand, and its visits are what it says."""
+"""The reports that the generator expects are right by hand, and its visits are as described."""
 
 import itertools
 from collections import defaultdict
@@ -20,7 +20,7 @@ SITE = Site(1, "https://one.example", "UTC")
 DAY = date(2025, 6, 2)
 
 
-def visit(visitor: str, *moments: tuple[str, str]) -> Visit:
+def visit_of(visitor: str, *moments: tuple[str, str]) -> Visit:
     hits = (
         Hit(1, visitor, "192.0.2.1", "browser", _at(clock), SITE.url + path, path)
         for clock, path in moments
@@ -34,9 +34,9 @@ def _at(clock: str) -> datetime:
 
 def test_the_figures_of_three_visits_by_hand() -> None:
     made = [
-        visit("a", ("10:00:00", "/"), ("10:00:09", "/x"), ("10:00:19", "/")),
-        visit("a", ("12:00:00", "/")),
-        visit("b", ("13:00:00", "/x")),
+        visit_of("a", ("10:00:00", "/"), ("10:00:09", "/x"), ("10:00:19", "/")),
+        visit_of("a", ("12:00:00", "/")),
+        visit_of("b", ("13:00:00", "/x")),
     ]
     assert expected(made, SITE, "day", DAY) == Figures(
         visits=3,
@@ -61,23 +61,23 @@ def test_the_same_seed_makes_the_same_visits() -> None:
     assert visits([SITE], DAY, 3, seed=7) != visits([SITE], DAY, 3, seed=8)
 
 
-def test_visits_keep_apart_what_matomo_would_join() -> None:
+def test_matomo_would_join_no_two_visits() -> None:
     sites = [SITE, Site(2, "https://two.example", "Pacific/Auckland")]
     made = visits(sites, DAY, 14)
     of_visitor = defaultdict(list)
-    for one in made:
-        of_visitor[one.hits[0].visitor].append(one)
-    for those in of_visitor.values():
-        those.sort(key=lambda one: one.hits[0].at)
-        for earlier, later in itertools.pairwise(those):
+    for visit in made:
+        of_visitor[visit.hits[0].visitor].append(visit)
+    for ordered in of_visitor.values():
+        ordered.sort(key=lambda visit: visit.hits[0].at)
+        for earlier, later in itertools.pairwise(ordered):
             assert later.hits[0].at - earlier.hits[-1].at > VISIT_GAP
-    addresses = {one.hits[0].address: one.hits[0].visitor for one in made}
+    addresses = {visit.hits[0].address: visit.hits[0].visitor for visit in made}
     assert len({address.rsplit(".", 2)[0] for address in addresses}) == len(of_visitor)
 
 
-def test_no_visit_crosses_its_site_s_midnight() -> None:
+def test_no_visit_crosses_midnight_of_its_site() -> None:
     site = Site(3, "https://three.example", "Asia/Kolkata")
-    for one in visits([site], DAY, 7):
-        days = {hit.at.astimezone(ZoneInfo(site.timezone)).date() for hit in one.hits}
+    for visit in visits([site], DAY, 7):
+        days = {hit.at.astimezone(ZoneInfo(site.timezone)).date() for hit in visit.hits}
         assert len(days) == 1
-        assert timedelta(0) <= one.hits[-1].at - one.hits[0].at < VISIT_GAP
+        assert timedelta(0) <= visit.hits[-1].at - visit.hits[0].at < VISIT_GAP

@@ -1,4 +1,4 @@
-"""Waivers and required checks: what fails and may, what may not be passed over."""
+"""Waivers and required checks: which checks may fail, and which may not be skipped."""
 
 from datetime import date
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_a_waiver_holds_to_the_end_of_its_last_day() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.ERROR, Status.SKIPPED, Status.NOT_PROMISED])
-def test_a_waiver_is_of_failures_alone(status: Status) -> None:
+def test_a_waiver_covers_failures_alone(status: Status) -> None:
     found = judged(status, waiver())
     assert [result.status for result in found.results] == [status]
     assert found.problems == {}
@@ -78,7 +78,7 @@ def test_a_waiver_is_of_failures_alone(status: Status) -> None:
 
 @pytest.mark.parametrize("status", [Status.SKIPPED, Status.NOT_PROMISED])
 @pytest.mark.parametrize("pattern", [CHECK.id, f"{CHECK.promise}.*"])
-def test_what_is_required_may_not_be_passed_over(status: Status, pattern: str) -> None:
+def test_a_required_check_may_not_be_skipped(status: Status, pattern: str) -> None:
     found = judged(status, policy=Policy({Gate: Gate(required=(pattern,))}))
     assert found.results[0].status is Status.ERROR
     assert "required" in found.results[0].expected
@@ -93,7 +93,7 @@ def test_waivers_are_read_from_the_file_beside_the_policy(tmp_path: Path) -> Non
     former = renamed().formerly[0]
     (tmp_path / "waivers.toml").write_text(WAIVER.format(check=former))
     waivers = require_known(waivers_beside(tmp_path / "policy.toml"), ALL, FORMER_IDS)
-    assert [one.check for one in waivers] == [renamed().id], "by the id of today"
+    assert [entry.check for entry in waivers] == [renamed().id], "by the id of today"
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ def test_a_mistake_in_a_waiver_is_named(tmp_path: Path, text: str, complaint: st
         waivers_beside(tmp_path / "policy.toml")
 
 
-def test_a_waiver_of_a_check_that_there_is_not_is_refused() -> None:
+def test_a_waiver_of_an_unknown_check_is_refused() -> None:
     with pytest.raises(WrongInputError, match=r"no\.such"):
         require_known([waiver("no.such")], ALL, FORMER_IDS)
 
 
-def test_two_waivers_of_one_check_are_refused_whatever_it_is_called(tmp_path: Path) -> None:
+def test_two_waivers_of_one_check_are_refused_by_any_id(tmp_path: Path) -> None:
     former, today = renamed().formerly[0], renamed().id
     text = WAIVER.format(check=former) + WAIVER.format(check=today)
     (tmp_path / "waivers.toml").write_text(text)
@@ -126,7 +126,7 @@ def test_two_waivers_of_one_check_are_refused_whatever_it_is_called(tmp_path: Pa
         require_known(waivers_beside(tmp_path / "policy.toml"), ALL, FORMER_IDS)
 
 
-def test_every_problem_of_a_waiver_is_said(tmp_path: Path) -> None:
+def test_every_problem_of_a_waiver_is_reported(tmp_path: Path) -> None:
     problems = {"a.b": "the waiver of x expired", "c.d": "the waiver of y is not used"}
     document = report.write(Verdict((), problems), {}, tmp_path)
     with pytest.raises(BrokenPromiseError, match=r"a\.b.*expired; c\.d.*not used"):
@@ -136,8 +136,8 @@ def test_every_problem_of_a_waiver_is_said(tmp_path: Path) -> None:
 # -- as a test's message --------------------------------------------------------------------------
 
 
-def told(status: Status, seen: str, *waivers: Waiver) -> str:
-    """Return what pytest says of the check of these tests."""
+def message_of(status: Status, seen: str, *waivers: Waiver) -> str:
+    """Return the message of pytest about the check of these tests."""
     found = verdict([Result(CHECK, status, "this", seen, 0.1)], Policy(), waivers, today=TODAY)
     made: Any = SimpleNamespace(verdict=lambda _: found, secrets=("a-secret",))
     with pytest.raises((BrokenCheckError, pytest.skip.Exception)) as raised:
@@ -145,18 +145,18 @@ def told(status: Status, seen: str, *waivers: Waiver) -> str:
     return str(raised.value)
 
 
-def test_a_waived_failure_tells_no_secret_as_a_skip() -> None:
-    said = told(Status.FAILED, "it has a-secret in it", waiver())
-    assert "a-secret" not in said
-    assert "waived by systems" in said
+def test_the_skip_of_a_waived_failure_shows_no_secret() -> None:
+    message = message_of(Status.FAILED, "it has a-secret in it", waiver())
+    assert "a-secret" not in message
+    assert "waived by systems" in message
 
 
 def test_an_expired_waiver_hides_no_finding() -> None:
-    said = told(Status.FAILED, "that", waiver(until=date(2020, 1, 1)))
-    assert "seen: that" in said
-    assert "expired on 2020-01-01" in said
-    assert CHECK.remedy in said
+    message = message_of(Status.FAILED, "that", waiver(until=date(2020, 1, 1)))
+    assert "seen: that" in message
+    assert "expired on 2020-01-01" in message
+    assert CHECK.remedy in message
 
 
 def test_an_unused_waiver_fails_the_test() -> None:
-    assert "is not used" in told(Status.PASSED, "this", waiver())
+    assert "is not used" in message_of(Status.PASSED, "this", waiver())

@@ -1,4 +1,4 @@
-"""Matomo's versions: the range, how they are compared, and that each stands in one place."""
+"""Matomo's versions: the range, how they are compared, and that one file lists them."""
 
 import re
 from types import SimpleNamespace
@@ -14,7 +14,9 @@ from matomo_harness.matomo.versions import VersionDifference
 from matomo_harness.runtime import images
 from matomo_harness.settings import ROOT, RunSettings, every_version
 
-DIFFERENCES = {name: it for name, it in vars(versions).items() if isinstance(it, VersionDifference)}
+DIFFERENCES = {
+    name: value for name, value in vars(versions).items() if isinstance(value, VersionDifference)
+}
 
 
 # -- the range ------------------------------------------------------------------------------------
@@ -45,13 +47,13 @@ def test_a_text_that_is_no_version_is_refused(text: str) -> None:
         versions.PROXY_SCHEME_HEADERS.is_in(text)
 
 
-def test_what_the_harness_makes_for_every_version_says_so() -> None:
+def test_the_range_is_stated_for_people_and_for_plugins() -> None:
     assert versions.RANGE == "5.3 up to, not including, 7"
     assert versions.PLUGIN_REQUIREMENT == ">=5.3.0,<7.0.0-b1"
     assert not versions.is_supported(versions.OF_LONG_AGO)
 
 
-# -- at an address --------------------------------------------------------------------------------
+# -- a running Matomo -----------------------------------------------------------------------------
 
 
 def answers(version: str) -> SimpleNamespace:
@@ -59,12 +61,12 @@ def answers(version: str) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("version", ["5.3.1", "5.10.0", "6.0.0", "6.1.0-rc1"])
-def test_a_running_matomo_of_the_range_is_looked_at(version: str) -> None:
+def test_a_running_matomo_within_the_range_is_accepted(version: str) -> None:
     assert remote._require_version(answers(version)) == version  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("version", ["4.16.1", "5.2.2", "7.0.0-b1", "6.x-dev"])
-def test_another_is_refused_by_name_with_the_range(version: str) -> None:
+def test_a_running_matomo_beyond_the_range_is_refused_by_name(version: str) -> None:
     with pytest.raises(WrongInputError) as error:
         remote._require_version(answers(version))  # type: ignore[arg-type]
     assert error.value.expected.startswith(f"Matomo {versions.RANGE}")
@@ -85,16 +87,18 @@ def test_a_difference_begins_with_its_version_and_has_a_source(name: str) -> Non
     assert difference.is_in(f"{major + 1}.0.0-b1")
     assert difference.what
     assert difference.source
-    assert versions.OLDEST < difference.since < versions.BEYOND, "of no other it need be known"
+    assert versions.OLDEST < difference.since < versions.BEYOND, (
+        "no other difference needs to be known"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "is_in"),
     [
         *(("5.6.99-rc1", False), ("5.6.0", False), ("5.3.1+dfsg-1", False)),
-        # What is in a version is in its candidates: the list of headers came with 5.7.0-b3.
+        # A version's candidates have what it has: the list of headers came with 5.7.0-b3.
         *(("5.7.0-b3", True), ("5.7.0-rc1", True), ("5.7.0-alpha.20260101000000", True)),
-        # By number, not by letter.
+        # By number, not by character.
         *(("5.10.0", True), ("5.7", True), ("6.0.0-b1", True)),
     ],
 )
@@ -102,18 +106,18 @@ def test_candidates_and_two_digits_are_compared_as_versions(text: str, is_in: bo
     assert versions.PROXY_SCHEME_HEADERS.is_in(text) is is_in
 
 
-def test_a_candidate_is_what_it_becomes() -> None:
+def test_a_candidate_counts_as_its_release() -> None:
     assert versions.number("5.7.0-rc1") == Version("5.7")
     assert versions.number("5.8.0-b3") < Version("5.8.1")
 
 
-def test_what_changes_nothing_before_a_version_may_do_so_from_then_on() -> None:
+def test_an_equivalent_mutant_counts_from_its_version_on() -> None:
     for name, (difference, _) in generated.EQUIVALENT_BEFORE.items():
         assert name in generated.equivalent("5.3.1")
         assert name not in generated.equivalent(str(difference.since))
 
 
-def test_the_form_that_is_there_is_taken() -> None:
+def test_the_attribute_that_exists_is_read() -> None:
     before = {"anonymize-ip-enabled": "true", "mask-length": "2"}
     since = {"ip-anonymizer-enabled": "false", "ip-address-mask-length": "3"}
     for shown, enabled, length in ((before, "true", "2"), (since, "false", "3"), ({}, None, None)):
@@ -123,31 +127,33 @@ def test_the_form_that_is_there_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "was_asked_for"),
+    ("text", "was_asked_for"),
     [
         ("Open the confirmation link sent to your e-mail inbox", True),
         ("If there is such an account you will receive an email to confirm", True),
         ("Your username and email do not match", False),
     ],
 )
-def test_a_mail_for_a_lost_password_is_told_of_in_either_form(
-    said: str, was_asked_for: bool
+def test_the_message_about_a_reset_mail_is_recognised_in_either_form(
+    text: str, was_asked_for: bool
 ) -> None:
-    assert bool(re.search(versions.RESET_WAS_ASKED_FOR, said)) is was_asked_for
+    assert bool(re.search(versions.RESET_WAS_ASKED_FOR, text)) is was_asked_for
 
 
 # -- one file -------------------------------------------------------------------------------------
 
 
-def test_every_tested_version_is_supported_or_moves() -> None:
+def test_every_tested_version_is_supported_or_a_moving_one() -> None:
     assert tuple(versions.TESTED) == versions.NAMES
     for name, tested in versions.TESTED.items():
         assert tested.name == name
         assert versions.is_supported(name) or (tested.debian_suite and tested.is_optional)
-    assert not versions.TESTED[versions.NAMES[0]].is_optional, "it is for whatever has no version"
+    assert not versions.TESTED[versions.NAMES[0]].is_optional, (
+        "the first is for everything that names no version"
+    )
 
 
-def test_the_settings_take_the_versions_from_there() -> None:
+def test_the_settings_offer_the_tested_versions() -> None:
     assert RunSettings().matomo_version == versions.NAMES[0]
     chosen = [settings.matomo_version for settings in every_version({"MATOMO_BASE": "auto"})]
     assert chosen == [*versions.NAMES]
@@ -156,7 +162,7 @@ def test_the_settings_take_the_versions_from_there() -> None:
 
 
 @pytest.mark.parametrize("name", versions.NAMES)
-def test_a_base_is_the_official_image_or_built_by_the_version_s_arguments(
+def test_a_base_is_the_official_image_or_built_with_arguments_of_the_version(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -172,7 +178,7 @@ def test_a_base_is_the_official_image_or_built_by_the_version_s_arguments(
     }
 
 
-def test_the_substitute_base_takes_these_arguments() -> None:
+def test_the_substitute_base_takes_the_arguments_of_a_version() -> None:
     dockerfile = (ROOT / "image/bases/matomo/Dockerfile").read_text()
     arguments = versions.TESTED[versions.NAMES[0]].build_arguments
     assert set(re.findall(r"(?m)^ARG (MATOMO_\w+)", dockerfile)) == set(arguments)

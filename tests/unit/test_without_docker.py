@@ -16,7 +16,7 @@ from matomo_harness.settings import ROOT
 from tests.checkout import Answer
 
 BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({extra.LIBRARIES}))\n"
-"""Has Python take these modules for missing, whoever imports them."""
+"""Makes Python treat these modules as missing, whoever imports them."""
 COMMAND = "from matomo_harness.cli import main; main()"
 PYTEST = "import pytest; sys.exit(pytest.main())"
 NEED_AN_ENGINE = (
@@ -27,7 +27,7 @@ NEED_AN_ENGINE = (
 
 
 def python(code: str, *arguments: str, directory: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    # Were something not blocked: no engine shall hear of these verbs.
+    # Should a module not be blocked, these verbs must still reach no engine.
     nowhere = {**os.environ, "DOCKER_HOST": "unix:///nowhere"}
     command = [sys.executable, "-c", BLOCKED + code, *arguments]
     return subprocess.run(
@@ -39,7 +39,7 @@ def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
     return python(COMMAND, *arguments)
 
 
-def test_what_the_gate_at_a_url_needs_is_imported_without_docker() -> None:
+def test_the_gate_against_a_url_imports_no_docker() -> None:
     ended = python(
         "import matomo_harness.cli\n"
         "from matomo_harness.gate import catalogue, remote, report\n"
@@ -66,7 +66,7 @@ def test_the_checks_are_listed() -> None:
     assert [check["id"] for check in json.loads(ended.stdout)] == [check.id for check in ALL]
 
 
-def test_a_check_is_explained_and_its_mutants_are_said_to_need_the_extra() -> None:
+def test_an_explanation_says_that_its_mutants_need_the_extra() -> None:
     ended = harness("explain", "masking.of_a_beacon", "--json")
     assert ended.returncode == ExitCode.OK, ended.stderr
     (explained,) = json.loads(ended.stdout)
@@ -81,14 +81,14 @@ def test_the_schema_of_a_policy_is_printed() -> None:
     assert "masking" in json.loads(ended.stdout)["properties"]
 
 
-def test_a_url_is_asked_and_not_the_extra_for() -> None:
+def test_a_wrong_url_is_reported_without_the_extra() -> None:
     ended = harness("gate", "--url", "nonsense")
     Answer(ended.returncode, ended.stderr).refuses(ExitCode.WRONG_INPUT, "begins with http")
     assert "docker" not in ended.stderr
 
 
 def test_every_verb_that_needs_the_engine_names_the_extra() -> None:
-    """One process for all of them, as each would wait for the imports again."""
+    """One process runs all of them, as each process would wait for the imports again."""
     ended = python(
         "from matomo_harness.cli import main\n"
         f"for verb in {NEED_AN_ENGINE}:\n"
@@ -110,7 +110,7 @@ def test_one_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         extra.require_engine_libraries()
 
 
-def test_a_folder_of_that_name_is_no_library(
+def test_a_folder_with_the_name_of_a_library_is_no_library(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "folder_of_a_project").mkdir()

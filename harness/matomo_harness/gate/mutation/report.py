@@ -7,14 +7,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
-
 from matomo_harness import __version__
 from matomo_harness.gate.catalogue import ALL
 from matomo_harness.gate.core.runner import RED
 from matomo_harness.gate.mutants import Mutant
 from matomo_harness.gate.mutation.generated import equivalent
 from matomo_harness.gate.mutation.runner import MatrixVerdict, Row, is_killed, last_line, missed
+from matomo_harness.gate.report import page
 
 TEMPLATE: Final = Path(__file__).with_name("report.html")
 CELL: Final = 7
@@ -52,10 +51,8 @@ def write(
         "rows": [_fields(row) for row in rows],
     }
     (directory / "mutants.json").write_text(json.dumps(document, indent=1) + "\n")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(TEMPLATE.read_text())
-    page = template.render(picture=picture(rows), **document)
-    (directory / "mutants.html").write_text(page)
+    written = page(TEMPLATE, {"picture": picture(rows), **document})
+    (directory / "mutants.html").write_text(written)
     return document
 
 
@@ -94,7 +91,7 @@ def picture(rows: Sequence[Row]) -> str:
     parts = [*_areas(height), *(cell for at, row in enumerate(rows) for cell in _row(at, row))]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
-        f' height="{height}" font-family="system-ui" font-size="6.5">{"".join(parts)}</svg>'
+        f' height="{height}" font-family="system-ui" font-size="6.5" fill="currentColor">{"".join(parts)}</svg>'
     )
 
 

@@ -45,6 +45,12 @@ datatable_archiving_maximum_rows_subtable_events = 100
 ; MATOMO_DATABASE_CHARSET=utf8 ./console core:convert-to-utf8mb4 --yes
 charset = "utf8mb4"
 
+[Deletelogs]
+; Raw visits are deleted once they are 720 days old, every week: none is older than two years.
+delete_logs_enable = 1
+delete_logs_older_than = 720
+delete_logs_schedule_lowest_interval = 7
+
 [TwoFactorAuth]
 ; Set here it holds from the first login of a new database and cannot be clicked away.
 twoFactorAuthRequired = 1

@@ -11,7 +11,7 @@ def set_key(matomo: MatomoByTls, section: str, key: str, value: str | int) -> No
 
 
 def open_general_settings(matomo: MatomoByTls) -> None:
-    """Take away what the image closes that page's archiving and mail with."""
+    """Open the archiving and mail settings of that page, which the image closes."""
     set_key(matomo, "General", "enable_general_settings_admin", 1)
 
 

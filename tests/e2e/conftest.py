@@ -1,4 +1,4 @@
-"""A browser before a Matomo behind TLS; whatever it complains of fails the test."""
+"""A browser in front of a Matomo behind TLS; whatever it complains of fails the test."""
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator
@@ -25,13 +25,13 @@ _CONTEXTS: Final = pytest.StashKey[list[BrowserContext]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what explains a failure, whoever starts pytest; its own options win."""
+    """Keep what explains a failure, whoever starts pytest; options that are given win."""
     expect.set_options(timeout=PATIENCE_MS)
-    kept = {
+    evidence_options = {
         "video": ("off", "retain-on-failure" if playwrights_ffmpeg() else "off"),
         "output": ("test-results", str(config.rootpath / REPORTS / "failures")),
     }
-    for option, (default, ours) in kept.items():
+    for option, (default, ours) in evidence_options.items():
         if getattr(config.option, option) == default:
             setattr(config.option, option, ours)
 
@@ -48,7 +48,7 @@ def browser_type_launch_args(
 
 @pytest.fixture(scope="session")
 def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
-    """Trusts every certificate; that the load balancer's is good is tested with requests."""
+    """Trust every certificate; tests with requests prove that the load balancer's is good."""
     return {**browser_context_args, "ignore_https_errors": True, "locale": "en-US"}
 
 
@@ -56,7 +56,7 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
 def new_context(
     new_context: Callable[..., BrowserContext], request: pytest.FixtureRequest
 ) -> Callable[..., BrowserContext]:
-    """Makes a context that is watched, and whose addresses begin at the test's Matomo."""
+    """Makes contexts that are watched, and whose addresses begin at the test's Matomo."""
     by_tls = "matomo_by_tls" in request.fixturenames
     url = request.getfixturevalue("matomo_by_tls").instance.url if by_tls else None
     watch = request.node.stash.setdefault(_WATCH, Watch())
@@ -66,8 +66,8 @@ def new_context(
         context = new_context(**{"base_url": url, **options})
         watch.attach(context)
         if request.config.option.tracing == "off":
-            # Actions and console. Pages, requests and a film, kept of passed tests too, take as
-            # much of the processor again as the page (measured).
+            # Actions and console only. Pages, requests and a film, which passed tests would record
+            # too, take as much of the processor again as the page (measured).
             context.tracing.start()
         contexts.append(context)
         return context
@@ -75,7 +75,7 @@ def new_context(
     return make
 
 
-# -- people ---------------------------------------------------------------------------------------
+# -- users ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def superuser(page: Page, matomo_by_tls: MatomoByTls) -> Page:
 def another_browser(
     new_context: Callable[..., BrowserContext], matomo_by_tls: MatomoByTls
 ) -> Callable[[Account | None], Page]:
-    """Opens a page of a browser of its own, for somebody who has logged in, or for nobody."""
+    """Opens a page of a browser of its own, where `account` has logged in, or nobody has."""
 
     def make(account: Account | None = None) -> Page:
         context = new_context()
@@ -112,8 +112,8 @@ def evidence(
 ) -> Evidence:
     """Keeps pictures for whoever signs a promotion: reports/e2e/evidence/index.html."""
     version = str(matomo_by_tls.instance.api.call("API.getMatomoVersion")["value"])
-    place = pytestconfig.rootpath / REPORTS / "evidence"
-    return Evidence(place, testrun_uid, version, matomo_image)
+    directory = pytestconfig.rootpath / REPORTS / "evidence"
+    return Evidence(directory, testrun_uid, version, matomo_image)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -136,7 +136,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep what the browser complained of, its pages and their traces, of a failed test."""
+    """Keep a failed test's complaints by the browser, its pages and their traces."""
     report = yield
     watch = item.stash.get(_WATCH, None)
     if report.when != "teardown" and report.failed and watch:
@@ -144,7 +144,7 @@ def pytest_runtest_makereport(
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "browser.txt").write_text(watch.text)
         _keep_pages(item.stash[_CONTEXTS], directory, traces=item.config.option.tracing == "off")
-        report.sections.append(("browser", f"{watch.text}\nkept in {directory}"))
+        report.sections.append(("browser", f"{watch.text}\nstored in {directory}"))
     return report
 
 

@@ -23,15 +23,15 @@ TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
   dd { margin: 0; overflow-wrap: anywhere }
 </style>
 <h1>What the browser saw</h1>
-{% for it in pictures %}
+{% for picture in pictures %}
 <section>
-<h2>Matomo {{ it.version }}: {{ it.promise }}</h2>
+<h2>Matomo {{ picture.version }}: {{ picture.promise }}</h2>
 <dl>
 {% for name in ("clock", "browser", "image", "digest", "base", "address") %}
-<dt>{{ name }}</dt><dd>{{ it[name] }}</dd>
+<dt>{{ name }}</dt><dd>{{ picture[name] }}</dd>
 {% endfor %}
 </dl>
-<a href="{{ it.file }}"><img src="{{ it.file }}" alt="{{ it.promise }}"></a>
+<a href="{{ picture.file }}"><img src="{{ picture.file }}" alt="{{ picture.promise }}"></a>
 </section>
 {% endfor %}
 </html>
@@ -43,13 +43,13 @@ class Evidence:
     """Pictures of one instance.
 
     Args:
-        place: directory; its index.html shows the pictures of one run, of all its processes.
-        run: id of the run; what another left is removed.
+        directory: where they are; its index.html shows the pictures of one run's processes.
+        run: id of the run; pictures of another run are removed.
         version: of Matomo.
-        image: the one under test.
+        image: the image under test.
     """
 
-    place: Path
+    directory: Path
     run: str
     version: str
     image: Image
@@ -61,12 +61,12 @@ class Evidence:
             page: without a secret on it.
             promise: what it shows, as a sentence.
         """
-        self.place.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         name = f"{self.version}-{promise.lower().replace(' ', '-')}"
         browser = page.context.browser
-        with FileLock(self.place / ".lock"):
+        with FileLock(self.directory / ".lock"):
             self._clear_another_run()
-            page.screenshot(path=self.place / f"{name}.png", full_page=True)
+            page.screenshot(path=self.directory / f"{name}.png", full_page=True)
             document = {
                 "run": self.run,
                 "promise": promise,
@@ -79,15 +79,17 @@ class Evidence:
                 "address": page.url,
                 "file": f"{name}.png",
             }
-            (self.place / f"{name}.json").write_text(json.dumps(document))
-            pictures = sorted(self._documents(), key=lambda it: (it["version"], it["clock"]))
-            (self.place / "index.html").write_text(TEMPLATE.render(pictures=pictures))
+            (self.directory / f"{name}.json").write_text(json.dumps(document))
+            pictures = sorted(
+                self._documents(), key=lambda picture: (picture["version"], picture["clock"])
+            )
+            (self.directory / "index.html").write_text(TEMPLATE.render(pictures=pictures))
 
     def _documents(self) -> list[dict[str, Any]]:
-        return [json.loads(it.read_text()) for it in self.place.glob("*.json")]
+        return [json.loads(path.read_text()) for path in self.directory.glob("*.json")]
 
     def _clear_another_run(self) -> None:
-        for it in self.place.glob("*.json"):
-            if json.loads(it.read_text())["run"] != self.run:
-                it.unlink()
-                it.with_suffix(".png").unlink(missing_ok=True)
+        for path in self.directory.glob("*.json"):
+            if json.loads(path.read_text())["run"] != self.run:
+                path.unlink()
+                path.with_suffix(".png").unlink(missing_ok=True)

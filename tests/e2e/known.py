@@ -21,9 +21,9 @@ plugins_page: Final = pytest.mark.browser_error(
 )
 plugins_page_log: Final = pytest.mark.matomo_log("Marketplace", reason=NO_MARKETPLACE)
 login_asked_for: Final = pytest.mark.browser_error(
-    r"^(401|403) ", reason="the login is shown with this status to who is not logged in"
+    r"^(401|403) ", reason="whoever is not logged in is shown the login with this status"
 )
 left_behind: Final = pytest.mark.browser_error(
     "^log: Warning: the module=API.* request failed!|^page error: No plot target specified",
-    reason="a page that is left says so of the requests, and the graphs, that it had begun",
+    reason="a page that is left complains of the requests and graphs that it had begun",
 )

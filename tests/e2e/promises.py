@@ -19,7 +19,7 @@ from tests.e2e.pages.report import Report
 from tests.e2e.pages.system_check import SystemCheck
 
 PATIENCE_MS: Final = 20_000
-"""A page of Matomo's takes a second; on two cores that others use as well, several."""
+"""A page of Matomo takes a second, and several on two cores that others use as well."""
 ARCHIVING: Final = "Archiving settings"
 MAIL: Final = "Email server settings"
 WARNINGS: Final = {
@@ -30,7 +30,7 @@ WARNINGS: Final = {
     "Max Packet Size",
     "Geolocation",
 }
-"""Of the system check, which are known; an error never is."""
+"""Known warnings of the system check; no error is ever accepted."""
 
 
 def expect_two_bytes_masked(page: Page) -> None:
@@ -42,8 +42,8 @@ def expect_two_bytes_masked(page: Page) -> None:
         choice.to_be_checked(checked=masked_bytes == read_policy().section(Masking).bytes)
 
 
-def expect_the_policys_plugins(page: Page) -> None:
-    """The plugins page, open in `page`, shows those of the policy active, and no other."""
+def expect_the_plugins_of_the_policy(page: Page) -> None:
+    """The plugins page, open in `page`, shows the plugins of the policy active, and no other."""
     section = read_policy().section(plugins.Plugins)
     active = promised(section.active)
     statuses = Plugins(page).statuses()
@@ -63,7 +63,7 @@ def expect_a_code_is_asked_for(page: Page, account: Account) -> None:
 
 
 def expect_enrolment_is_forced(page: Page, login: str, password: str) -> None:
-    """Who has no second factor gets no further than its setup, from the login in `page`."""
+    """A user without a second factor gets no further than its setup, from the login in `page`."""
     LoginPage(page).log_in(login, password)
     expect(Enrolment(page).heading).to_be_visible()
     expect(Menu(page).sign_out).to_have_count(0)
@@ -86,7 +86,7 @@ def expect_a_clean_system_check(page: Page) -> None:
 
 
 def expect_no_administration(page: Page) -> None:
-    """A page of one's own settings, open in `page`, leads to nothing that is everybody's."""
+    """A user's own settings, open in `page`, lead to no page of the administration."""
     menu = AdminMenu(page)
     expect(menu.entry("Personal")).to_be_visible()
     for closed in ("System", "Privacy", "Plugins", "Diagnostic", "Websites"):
@@ -94,7 +94,7 @@ def expect_no_administration(page: Page) -> None:
 
 
 def expect_figures(report: Report, figures: Figures) -> None:
-    """The visitors overview shows exactly these."""
+    """The visitors overview shows exactly these figures."""
     overview = report.widget("Visits Overview")
     minutes, seconds = divmod(figures.average_seconds, 60)
     for text in (
@@ -107,5 +107,5 @@ def expect_figures(report: Report, figures: Figures) -> None:
 
 
 def expect_nothing(report: Report) -> None:
-    """The visitors overview has nothing to show: nobody archived, and looking does not."""
+    """The visitors overview has nothing to show: nobody archived, and opening it does not."""
     expect(report.widget("Visits Overview")).to_contain_text("0 visits")

@@ -1,10 +1,10 @@
 """Stored sessions, for tests that are not about logging in.
 
-The superuser's is begun over HTTP once for each server and copied into every other instance: five
-requests fewer for each test. Somebody whom a test made logs in over HTTP.
+The superuser's session begins over HTTP once for each server and is copied into every other
+instance, which saves five requests in each test. A user whom a test made logs in over HTTP.
 
-A code is taken once. Each login's is one later than that of the login before it, which is another
-code however long it took: enrolment takes its moment's, a token the next.
+Matomo takes a code once. Each login uses the code one step later than the login before it, which is
+another code however long that took: enrolment uses the code of its moment, a token the next one.
 """
 
 import time
@@ -17,11 +17,11 @@ from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.runtime.instance import Instance
 
-SUPERUSERS_STEPS: Final = 2
-"""Whose second factor was enrolled and whose token was made with the golden images."""
-SESSIONS_STEPS: Final = 1
+SUPERUSER_STEPS: Final = 2
+"""Of the superuser, whose second factor and token were made with the golden images."""
+SESSION_STEPS: Final = 1
 NEXT_STEPS: Final = 2
-"""Of a login after a session's."""
+"""Of a login after the one that began the session."""
 FRESH_SECONDS: Final = 1200
 """A third of the hour after which Matomo ends a session without a page ([General]
 login_session_not_remembered_idle_timeout)."""
@@ -43,7 +43,7 @@ class _Session:
 
 
 _STORED: Final[dict[str, _Session]] = {}
-"""The superuser's, by the id of the web container: instances of one have one installed state."""
+"""The superuser's, by the id of the web container, whose instances have one installed state."""
 
 
 def take_session(
@@ -52,11 +52,11 @@ def take_session(
     """Give `context` the cookies of a session of `account`, the superuser by default."""
     cookies = _logged_in(instance, account) if account else _stored(instance)
     context.add_cookies(
-        [{"name": it, "value": value, "url": instance.url} for it, value in cookies.items()]
+        [{"name": name, "value": value, "url": instance.url} for name, value in cookies.items()]
     )
 
 
-def _logged_in(instance: Instance, account: Account, steps: int = SESSIONS_STEPS) -> dict[str, str]:
+def _logged_in(instance: Instance, account: Account, steps: int = SESSION_STEPS) -> dict[str, str]:
     web = instance.web
     twofactor.sign_in(web, account, steps=steps)
     return dict(web.session.cookies.get_dict())
@@ -72,7 +72,7 @@ def _stored(instance: Instance) -> dict[str, str]:
             instance.database.query(statement, *row.values())
     else:
         began = time.monotonic()
-        cookies = _logged_in(instance, instance.account, SUPERUSERS_STEPS)
+        cookies = _logged_in(instance, instance.account, SUPERUSER_STEPS)
         rows = instance.database.query("SELECT * FROM {prefix}session")
         stored = _STORED[server] = _Session(cookies, rows, began)
     return stored.cookies

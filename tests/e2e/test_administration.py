@@ -15,7 +15,7 @@ from tests.e2e.promises import (
     MAIL,
     expect_a_clean_system_check,
     expect_archiving_is_closed,
-    expect_the_policys_plugins,
+    expect_the_plugins_of_the_policy,
 )
 
 pytestmark = pytest.mark.all_versions(reason="the pages are the version's")
@@ -23,24 +23,24 @@ pytestmark = pytest.mark.all_versions(reason="the pages are the version's")
 
 @plugins_page
 @plugins_page_log
-def test_the_plugins_page_shows_the_policys_active_and_user_ids_inactive(
+def test_the_plugins_page_shows_the_plugins_of_the_policy(
     superuser: Page, evidence: Evidence
 ) -> None:
     Plugins(superuser).open()
-    expect_the_policys_plugins(superuser)
+    expect_the_plugins_of_the_policy(superuser)
     evidence.keep(superuser, "UserId is inactive and the policy's plugins are active")
 
 
-def test_the_system_check_shows_no_error_and_no_warning_that_is_not_known(
+def test_the_system_check_shows_no_error_and_no_unknown_warning(
     superuser: Page, matomo_by_tls: MatomoByTls, evidence: Evidence
 ) -> None:
-    matomo_by_tls.archive()  # where nothing ever archived, it says so
+    matomo_by_tls.archive()  # where nothing ever archived, the system check warns
     SystemCheck(superuser).open()
     expect_a_clean_system_check(superuser)
     evidence.keep(superuser, "The system check shows no error")
 
 
-def test_general_settings_offer_nobody_to_archive_from_the_browser(
+def test_general_settings_offer_no_archiving_from_the_browser(
     superuser: Page, evidence: Evidence
 ) -> None:
     GeneralSettings(superuser).open()
@@ -48,7 +48,7 @@ def test_general_settings_offer_nobody_to_archive_from_the_browser(
     evidence.keep(superuser, "General settings have no archiving and no mail to change")
 
 
-def test_general_settings_where_they_are_opened_show_archiving_off_and_the_mail_of_the_environment(
+def test_opened_general_settings_show_archiving_off_and_the_mail_server(
     superuser: Page, matomo_by_tls: MatomoByTls
 ) -> None:
     open_general_settings(matomo_by_tls)

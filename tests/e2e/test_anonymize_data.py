@@ -1,4 +1,4 @@
-"""Administration, Privacy, Anonymize data: what somebody looks at before a promotion."""
+"""Administration, Privacy, Anonymize data: what a person inspects before a promotion."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -23,7 +23,7 @@ def test_the_page_shows_two_bytes_masked(superuser: Page, evidence: Evidence) ->
     evidence.keep(superuser, "Two bytes of every address are masked")
 
 
-@pytest.mark.slow(reason="the gate looks as well")
+@pytest.mark.slow(reason="the gate runs as well")
 def test_one_byte_chosen_on_the_page_turns_the_gate_red(
     superuser: Page, matomo_by_tls: MatomoByTls
 ) -> None:
@@ -35,5 +35,5 @@ def test_one_byte_chosen_on_the_page_turns_the_gate_red(
     expect(privacy.choice(1)).to_be_checked()
 
     target = of_instance(matomo_by_tls.instance, read_policy())
-    (result,) = run(target, [it for it in ALL if it.id == CHECK])
+    (result,) = run(target, [check for check in ALL if check.id == CHECK])
     assert result.status is Status.FAILED, result

@@ -1,4 +1,4 @@
-"""A browser's way through TLS: the dashboard, with nothing on it in clear text."""
+"""A browser opens the dashboard by TLS, and nothing on it comes in clear text."""
 
 from urllib.parse import urlsplit
 
@@ -10,7 +10,7 @@ from tests.e2e.pages.dashboard import Dashboard
 
 
 @pytest.mark.all_versions(reason="the page is the version's")
-def test_a_dashboard_by_https_holds_nothing_in_clear_text(
+def test_the_dashboard_holds_nothing_in_clear_text(
     superuser: Page, matomo_by_tls: MatomoByTls
 ) -> None:
     # Without a single visit Matomo shows how to install the tracking code instead.
@@ -25,7 +25,7 @@ def test_a_dashboard_by_https_holds_nothing_in_clear_text(
 
     assert asked
     assert asked <= {"https", "data", "blob"}
-    assert not [it for it in complaints if "Mixed Content" in it]
+    assert not [complaint for complaint in complaints if "Mixed Content" in complaint]
     cookies = {cookie["name"]: cookie["secure"] for cookie in superuser.context.cookies()}
     assert cookies["MATOMO_SESSID"]
     assert all(cookies.values()), cookies

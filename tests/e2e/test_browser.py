@@ -1,4 +1,4 @@
-"""The browser itself: what happens on this machine beside it is nothing to a page."""
+"""The browser itself: what else happens on this machine does not disturb a page."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from matomo_harness.runtime.containers import network
 REQUESTS = 60
 
 
-class Slow(BaseHTTPRequestHandler):
+class SlowHandler(BaseHTTPRequestHandler):
     """Takes its time, so that most of a page's requests wait for a connection."""
 
     def do_GET(self) -> None:
@@ -28,7 +28,7 @@ class Slow(BaseHTTPRequestHandler):
 
 @contextmanager
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as running:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SlowHandler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://localhost:{running.server_port}/"
         running.shutdown()
@@ -43,22 +43,23 @@ def networks_that_come_and_go() -> Iterator[None]:
             with network():
                 pass
 
-    beside = threading.Thread(target=churn)
-    beside.start()
+    thread = threading.Thread(target=churn)
+    thread.start()
     try:
         yield
     finally:
         ended.set()
-        beside.join()
+        thread.join()
 
 
-def test_containers_that_start_beside_it_break_no_page(page: Page) -> None:
+def test_containers_that_start_meanwhile_break_no_page(page: Page) -> None:
     with server() as url:
         page.goto(url)
         with networks_that_come_and_go():
             failed = page.evaluate(
-                """count => Promise.allSettled([...Array(count).keys()].map(it => fetch(`/${it}`)))
-                    .then(all => all.filter(it => it.status !== "fulfilled").length)""",
+                """count => Promise.allSettled(
+                        [...Array(count).keys()].map(number => fetch(`/${number}`)))
+                    .then(all => all.filter(result => result.status !== "fulfilled").length)""",
                 REQUESTS,
             )
     assert failed == 0

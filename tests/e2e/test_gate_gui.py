@@ -31,7 +31,7 @@ def test_the_gate_sees_the_code_asked_for_and_the_bytes_masked(matomo_by_tls: Ma
     seen = _see(instance)
     assert (seen.code_asked, seen.masked_bytes, seen.complaints) == (True, 2, ())
     assert list(seen.pictures) == ["login.png", "second-factor.png", "anonymize-data.png"]
-    assert all(it.startswith(b"\x89PNG") for it in seen.pictures.values())
+    assert all(picture.startswith(b"\x89PNG") for picture in seen.pictures.values())
 
 
 @pytest.mark.parametrize(("enabled", "masked_bytes"), [(True, 3), (False, 0)])

@@ -1,4 +1,4 @@
-"""The numbers on the pages are those of the visits that were made, once they are archived."""
+"""Pages show the numbers of the visits that were made, once those are archived."""
 
 import csv
 from collections import Counter
@@ -21,12 +21,12 @@ COLUMNS = ("Pageviews", "Unique Pageviews")
 
 @pytest.fixture
 def library(matomo_by_tls: MatomoByTls) -> Library:
-    """With visits that nobody has archived."""
+    """A site with visits that nobody has archived."""
     return make_library(matomo_by_tls)
 
 
 @left_behind
-def test_a_report_that_nobody_archived_is_empty(superuser: Page, library: Library) -> None:
+def test_an_unarchived_report_is_empty(superuser: Page, library: Library) -> None:
     day = library.of_first_day(superuser)
     day.open("General_Visitors", "General_Overview")
     expect_nothing(day)
@@ -34,7 +34,7 @@ def test_a_report_that_nobody_archived_is_empty(superuser: Page, library: Librar
 
 @left_behind
 @pytest.mark.slow(reason="archives, and reads many pages")
-def test_reports_are_empty_before_archiving_and_exact_after_it(
+def test_reports_are_empty_before_archiving_and_exact_after(
     superuser: Page, library: Library, evidence: Evidence
 ) -> None:
     day = library.of_first_day(superuser)
@@ -64,7 +64,7 @@ def test_reports_are_empty_before_archiving_and_exact_after_it(
     # See versions.EXPORT_IS_FLAT.
     assert exported == _rows(library.figures, flat="/record/1" in exported)
 
-    # At the end: its map complains where it is left before it is drawn.
+    # The dashboard is last: its map complains when it is left before it is drawn.
     report.open("Dashboard_Dashboard", "1")
     visits, actions = library.figures.visits, library.figures.actions
     row = superuser.get_by_role("row", name=f"Direct Entry {visits} {actions}")
@@ -72,19 +72,19 @@ def test_reports_are_empty_before_archiving_and_exact_after_it(
 
 
 def _rows(figures: Figures, *, flat: bool) -> dict[str, tuple[str, ...]]:
-    """Page views and unique ones, as the Pages table has addresses: by directory, or flat."""
+    """Return views and unique views, as the Pages table has addresses: by directory, or flat."""
     views: Counter[str] = Counter()
     visits: Counter[str] = Counter()
-    for it in figures.pages:
-        path = it.url.removeprefix(URL)
+    for page in figures.pages:
+        path = page.url.removeprefix(URL)
         if not flat:
             path = path.split("/")[1] if path.count("/") > 1 else path.rstrip("/") or "/index"
-        views[path] += it.views
-        visits[path] += it.visits
+        views[path] += page.views
+        visits[path] += page.visits
     return {path: (str(views[path]), str(visits[path])) for path in views}
 
 
 def _read(path: Path) -> dict[str, tuple[str, ...]]:
-    """The columns of a CSV export that the table shows."""
+    """Return the columns of a CSV export that the table shows."""
     rows = csv.DictReader(path.read_text("utf-16").splitlines())
-    return {it["Label"]: tuple(it[name] for name in COLUMNS) for it in rows}
+    return {row["Label"]: tuple(row[name] for name in COLUMNS) for row in rows}

@@ -1,10 +1,9 @@
-"""A person's second factor: enrolled at the first login, asked for ever after, lost and renewed."""
+"""Second factors: enrolled at the first login, asked for ever after, lost and renewed."""
 
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.e2e.people import enrolled, new_person
 
 from matomo_harness.gate.probes.browser import CodePage, LoginPage, Menu
 from matomo_harness.matomo import twofactor
@@ -15,13 +14,14 @@ from tests.e2e.known import setup_page
 from tests.e2e.pages.dashboard import Dashboard
 from tests.e2e.pages.enrolment import Enrolment
 from tests.e2e.promises import expect_a_code_is_asked_for, expect_enrolment_is_forced
+from tests.e2e.users import enrolled_user, new_user
 
 pytestmark = pytest.mark.all_versions(reason="login and enrolment are the version's")
 
 
 @pytest.fixture
 def with_a_visit(matomo_by_tls: MatomoByTls) -> MatomoByTls:
-    """Without a single visit Matomo shows how to install the tracking code, and no dashboard."""
+    """An instance with a visit; without one Matomo shows how to track, and no dashboard."""
     assert matomo_by_tls.instance.web.ask("matomo.php?idsite=1&rec=1").ok
     return matomo_by_tls
 
@@ -36,15 +36,15 @@ def test_a_login_asks_for_a_code(page: Page, matomo_by_tls: MatomoByTls) -> None
 def test_a_first_login_enrols_the_secret_of_the_qr_code(
     page: Page, with_a_visit: MatomoByTls, evidence: Evidence
 ) -> None:
-    person = new_person(with_a_visit.instance)
+    user = new_user(with_a_visit.instance)
     page.goto("")
-    expect_enrolment_is_forced(page, person.login, person.password)
+    expect_enrolment_is_forced(page, user.login, user.password)
 
     enrolment = Enrolment(page)
     codes = enrolment.recovery_codes
     assert len(set(codes)) == 10
     saved = Path(enrolment.download_recovery_codes().path()).read_text()
-    assert saved.split() == [it.replace("-", "") for it in codes]
+    assert saved.split() == [code.replace("-", "") for code in codes]
     enrolment.go_on()
     enrolment.show_secret()
     secret = enrolment.secret
@@ -57,10 +57,10 @@ def test_a_first_login_enrols_the_secret_of_the_qr_code(
 
 
 @pytest.mark.slow(reason="two logins")
-def test_the_next_login_asks_for_a_code_and_takes_no_wrong_and_no_used_one(
+def test_a_login_takes_no_wrong_and_no_used_code(
     page: Page, matomo_by_tls: MatomoByTls, evidence: Evidence
 ) -> None:
-    account = enrolled(matomo_by_tls.instance)
+    account = enrolled_user(matomo_by_tls.instance)
     page.goto("")
     expect_a_code_is_asked_for(page, account)
     evidence.keep(page, "A login asks for a second factor")
@@ -79,8 +79,8 @@ def test_the_next_login_asks_for_a_code_and_takes_no_wrong_and_no_used_one(
 
 
 @pytest.mark.slow(reason="two logins")
-def test_a_recovery_code_opens_once(page: Page, matomo_by_tls: MatomoByTls) -> None:
-    account = enrolled(matomo_by_tls.instance)
+def test_a_recovery_code_works_once(page: Page, matomo_by_tls: MatomoByTls) -> None:
+    account = enrolled_user(matomo_by_tls.instance)
     code = matomo_by_tls.instance.database.query(
         "SELECT recovery_code FROM {prefix}twofactor_recovery_code WHERE login = %s", account.login
     )[0]["recovery_code"]
@@ -100,7 +100,7 @@ def test_a_recovery_code_opens_once(page: Page, matomo_by_tls: MatomoByTls) -> N
 def test_a_lost_device_is_reset_on_the_console_and_another_is_enrolled(
     page: Page, matomo_by_tls: MatomoByTls
 ) -> None:
-    lost = enrolled(matomo_by_tls.instance)
+    lost = enrolled_user(matomo_by_tls.instance)
     matomo_by_tls.instance.shell.console(
         "twofactorauth:disable-2fa-for-user", f"--login={lost.login}"
     )
@@ -118,12 +118,12 @@ def test_a_lost_device_is_reset_on_the_console_and_another_is_enrolled(
 
 
 def _forget_the_session(page: Page) -> None:
-    """Come to the login as somebody new, when nothing asks in the old one's name any more."""
+    """Open the login without a session, once no page requests anything in the old one."""
     page.goto("about:blank")
     page.context.clear_cookies()
     page.goto("")
 
 
 def _wrong(account: Account) -> str:
-    taken = {twofactor.code(account.secret, steps=it) for it in range(-4, 5)}
-    return next(it for it in ("000000", "111111") if it not in taken)
+    taken = {twofactor.code(account.secret, steps=steps) for steps in range(-4, 5)}
+    return next(code for code in ("000000", "111111") if code not in taken)

@@ -1,4 +1,4 @@
-"""What the GUI's assertions are worth: each promise is broken by hand, and they must say so."""
+"""What the GUI's assertions are worth: each promise is broken by hand, and they must fail."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,7 +7,6 @@ from typing import Final
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.e2e.people import enrolled, new_person
 
 from matomo_harness.gate.probes.browser import AnonymizeDataPage, Menu
 from matomo_harness.pytest_plugin import MatomoByTls
@@ -27,9 +26,10 @@ from tests.e2e.promises import (
     expect_figures,
     expect_no_administration,
     expect_nothing,
-    expect_the_policys_plugins,
+    expect_the_plugins_of_the_policy,
     expect_two_bytes_masked,
 )
+from tests.e2e.users import enrolled_user, new_user
 from tests.e2e.visits import make_library
 
 SOON_MS: Final = 2_000
@@ -47,7 +47,7 @@ def soon_red(match: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("enabled", "masked_bytes"), [(True, 1), (False, 2)])
-def test_masking(
+def test_other_masking_is_seen(
     superuser: Page, matomo_by_tls: MatomoByTls, enabled: bool, masked_bytes: int
 ) -> None:
     set_masking(matomo_by_tls, enabled=enabled, masked_bytes=masked_bytes)
@@ -59,28 +59,30 @@ def test_masking(
 @plugins_page
 @plugins_page_log
 @pytest.mark.parametrize("change", ["plugin:activate UserId", "plugin:deactivate NoUserIds"])
-@pytest.mark.slow(reason="waits for what must not come")
-def test_plugins(superuser: Page, matomo_by_tls: MatomoByTls, change: str) -> None:
+@pytest.mark.slow(reason="waits for what must not appear")
+def test_another_plugin_is_seen(superuser: Page, matomo_by_tls: MatomoByTls, change: str) -> None:
     matomo_by_tls.instance.shell.console(*change.split())
     Plugins(superuser).open()
     with soon_red(change.split()[1]):
-        expect_the_policys_plugins(superuser)
+        expect_the_plugins_of_the_policy(superuser)
 
 
-@pytest.mark.slow(reason="waits for what must not come")
-def test_a_second_factor_that_is_not_enforced(page: Page, matomo_by_tls: MatomoByTls) -> None:
+@pytest.mark.slow(reason="waits for what must not appear")
+def test_a_second_factor_that_is_not_enforced_is_seen(
+    page: Page, matomo_by_tls: MatomoByTls
+) -> None:
     set_key(matomo_by_tls, "TwoFactorAuth", "twoFactorAuthRequired", 0)
-    person = new_person(matomo_by_tls.instance)
+    user = new_user(matomo_by_tls.instance)
     page.goto("")
     with soon_red("visible"):
-        expect_enrolment_is_forced(page, person.login, person.password)
+        expect_enrolment_is_forced(page, user.login, user.password)
     expect(Menu(page).sign_out).to_be_visible()
 
 
 @setup_page
-@pytest.mark.slow(reason="waits for what must not come")
-def test_a_second_factor_that_was_taken_away(page: Page, matomo_by_tls: MatomoByTls) -> None:
-    account = enrolled(matomo_by_tls.instance)
+@pytest.mark.slow(reason="waits for what must not appear")
+def test_a_missing_second_factor_is_seen(page: Page, matomo_by_tls: MatomoByTls) -> None:
+    account = enrolled_user(matomo_by_tls.instance)
     matomo_by_tls.instance.shell.console(
         "twofactorauth:disable-2fa-for-user", f"--login={account.login}"
     )
@@ -91,7 +93,7 @@ def test_a_second_factor_that_was_taken_away(page: Page, matomo_by_tls: MatomoBy
 
 
 @pytest.mark.parametrize(("hours", "says"), [(30, "warning"), (50, "error")])
-def test_an_archiver_that_stopped(
+def test_a_stopped_archiver_is_seen(
     superuser: Page, matomo_by_tls: MatomoByTls, hours: int, says: str
 ) -> None:
     ended = str(int(time.time()) - hours * 3600)
@@ -104,25 +106,25 @@ def test_an_archiver_that_stopped(
         expect_a_clean_system_check(superuser)
 
 
-@pytest.mark.slow(reason="waits for what must not come")
-def test_a_user_with_more_than_view(
+@pytest.mark.slow(reason="waits for what must not appear")
+def test_a_user_with_more_than_view_is_seen(
     matomo_by_tls: MatomoByTls, another_browser: Callable[..., Page]
 ) -> None:
-    page = another_browser(enrolled(matomo_by_tls.instance, "admin"))
+    page = another_browser(enrolled_user(matomo_by_tls.instance, "admin"))
     admin.open_page(page, "UsersManager", "userSettings")
     with soon_red("count"):
         expect_no_administration(page)
 
 
-def test_archiving_that_anybody_may_bring_back(superuser: Page, matomo_by_tls: MatomoByTls) -> None:
+def test_open_archiving_settings_are_seen(superuser: Page, matomo_by_tls: MatomoByTls) -> None:
     open_general_settings(matomo_by_tls)
     GeneralSettings(superuser).open()
     with soon_red("count"):
         expect_archiving_is_closed(superuser)
 
 
-@pytest.mark.slow(reason="waits for what must not come")
-def test_archiving_that_never_runs_and_archiving_by_who_looks(
+@pytest.mark.slow(reason="waits for what must not appear")
+def test_missing_archiving_and_browser_archiving_are_seen(
     superuser: Page, matomo_by_tls: MatomoByTls
 ) -> None:
     library = make_library(matomo_by_tls)

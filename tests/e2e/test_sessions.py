@@ -1,4 +1,4 @@
-"""Doors that are closed to everybody, and sessions: expired, in two tabs, and gone back in."""
+"""Pages that are closed to everybody, and sessions: expired, in two tabs, and back in history."""
 
 import re
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.e2e.people import enrolled
 
 from matomo_harness.gate.probes.browser import AnonymizeDataPage, CodePage, LoginPage, Menu
 from matomo_harness.matomo import twofactor
@@ -17,10 +16,11 @@ from tests.e2e.pages import admin
 from tests.e2e.pages.admin import AdminMenu
 from tests.e2e.pages.general_settings import GeneralSettings
 from tests.e2e.sessions import NEXT_STEPS
+from tests.e2e.users import enrolled_user
 
 
 @login_asked_for
-@pytest.mark.all_versions(reason="the doors are the version's")
+@pytest.mark.all_versions(reason="the pages are the version's")
 def test_installer_and_updater_are_closed(page: Page, matomo_by_tls: MatomoByTls) -> None:
     assert matomo_by_tls.instance.url
     for step in ("welcome", "databaseSetup", "setupSuperUser"):
@@ -34,16 +34,16 @@ def test_installer_and_updater_are_closed(page: Page, matomo_by_tls: MatomoByTls
 @login_asked_for
 @pytest.mark.all_versions(reason="sessions are Matomo's")
 @pytest.mark.slow(reason="many pages, one after the other")
-def test_an_expired_session_returns_to_the_login_and_back_to_where_one_was(
+def test_an_expired_session_leads_to_the_login_and_back(
     matomo_by_tls: MatomoByTls, another_browser: Callable[..., Page]
 ) -> None:
     instance = matomo_by_tls.instance
-    # It leads back to hosts that it trusts without their port, which production has none of.
+    # Matomo leads back to trusted hosts, which it compares without a port; production has none.
     set_key(matomo_by_tls, "General", "trusted_hosts[]", urlsplit(instance.url).hostname or "")
-    account = enrolled(instance, "superuser")
+    account = enrolled_user(instance, "superuser")
     page = another_browser(account)
     AnonymizeDataPage(page).open()
-    page.wait_for_load_state("networkidle")  # what it asks later would have no session
+    page.wait_for_load_state("networkidle")  # what it requests later would have no session
     instance.database.query("DELETE FROM {prefix}session")
 
     page.reload()
@@ -57,17 +57,17 @@ def test_an_expired_session_returns_to_the_login_and_back_to_where_one_was(
 @left_behind
 @pytest.mark.slow(reason="many pages, one after the other")
 def test_a_login_and_a_sign_out_hold_in_every_tab(page: Page, matomo_by_tls: MatomoByTls) -> None:
-    account = enrolled(matomo_by_tls.instance, "superuser")
+    account = enrolled_user(matomo_by_tls.instance, "superuser")
     other = page.context.new_page()
     page.goto("")
     other.goto("")
-    # The form of the first tab is older than that of the second, and is taken all the same.
+    # The form of the first tab is older than that of the second, and is accepted all the same.
     LoginPage(page).log_in(account.login, account.password)
     CodePage(page).give(twofactor.code(account.secret, steps=1))
     expect(Menu(page).sign_out).to_be_visible()
     AnonymizeDataPage(other).open()
     for tab in (page, other):
-        tab.wait_for_load_state("networkidle")  # what it asks later would have no session
+        tab.wait_for_load_state("networkidle")  # what it requests later would have no session
 
     Menu(page).sign_out.click()
     expect(LoginPage(page).name).to_be_visible()
@@ -75,7 +75,7 @@ def test_a_login_and_a_sign_out_hold_in_every_tab(page: Page, matomo_by_tls: Mat
     expect(LoginPage(other).name).to_be_visible()
 
 
-def test_the_browsers_back_button_leads_to_the_page_before(superuser: Page) -> None:
+def test_the_back_button_leads_to_the_page_before(superuser: Page) -> None:
     AnonymizeDataPage(superuser).open()
     GeneralSettings(superuser).open()
     expect(AdminMenu(superuser).entry("System")).to_be_visible()  # what a View user lacks

@@ -1,4 +1,4 @@
-"""A real browser on a real page with Matomo's own tracking code: what of it arrives, and how."""
+"""A real browser runs Matomo's own tracking code on a real page: what arrives, and how."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ TRACKER: Final = re.compile(r"/matomo\.php")
 
 @pytest.fixture
 def visitor(new_context: Callable[..., BrowserContext]) -> Page:
-    """A page of somebody who visits the website."""
+    """A page of a visitor of the website."""
     return new_context(**VISITOR).new_page()
 
 
@@ -37,7 +37,7 @@ def test_a_visit_is_in_the_log_with_masked_address_and_without_user_id(
     identified = f"var _paq = window._paq = [['setUserId', '{USER}']];"
     with website(instance, before=identified) as library:
         _view(visitor, library.url)
-        # Two hits at once by somebody who is new are two visits to Matomo.
+        # Two hits at once by a new visitor are two visits to Matomo.
         _ = _visits(instance, library, actions=1)
         _view_by(visitor, lambda: visitor.get_by_role("link", name="A record").click())
         _view_by(visitor, lambda: visitor.get_by_role("link", name="Search").click())
@@ -45,12 +45,12 @@ def test_a_visit_is_in_the_log_with_masked_address_and_without_user_id(
         _view_by(visitor, lambda: visitor.get_by_role("button", name="Shelf").click())
         with visitor.expect_download():
             _view_by(visitor, lambda: visitor.get_by_role("link", name="The paper").click())
-        # In another tab: matomo.js delays what is told in the first 0.8 s of a page, and what is
-        # delayed is lost where the page is left.
+        # In another tab: matomo.js delays what it is given in the first 0.8 s of a page, and what
+        # is delayed is lost where the page is left.
         _view_by(visitor, lambda: visitor.get_by_role("link", name="Elsewhere").click())
         (visit,) = _visits(instance, library, actions=7)
-        # Their order is that of their seconds, which several share.
-        kinds = Counter(it["type"] for it in visit["actionDetails"])
+        # They are in the order of their seconds, which several of them share.
+        kinds = Counter(action["type"] for action in visit["actionDetails"])
         assert kinds == {"action": 3, "search": 1, "event": 1, "download": 1, "outlink": 1}
         assert not visit["userId"]
 
@@ -64,7 +64,7 @@ def test_a_visit_is_in_the_log_with_masked_address_and_without_user_id(
 
 
 @pytest.mark.all_versions(reason="the opt-out is the version's")
-def test_who_opts_out_is_not_tracked(visitor: Page, matomo_by_tls: MatomoByTls) -> None:
+def test_a_visitor_who_opts_out_is_not_tracked(visitor: Page, matomo_by_tls: MatomoByTls) -> None:
     instance = matomo_by_tls.instance
     opt_out = (
         f'<script src="{instance.url}/index.php?module=CoreAdminHome&action=optOutJS'
@@ -78,7 +78,10 @@ def test_who_opts_out_is_not_tracked(visitor: Page, matomo_by_tls: MatomoByTls) 
         expect(visitor.get_by_text("Opt-out complete")).to_be_visible()
 
         asked: list[str] = []
-        visitor.on("request", lambda it: asked.append(it.url) if TRACKER.search(it.url) else None)
+        visitor.on(
+            "request",
+            lambda request: asked.append(request.url) if TRACKER.search(request.url) else None,
+        )
         visitor.get_by_role("link", name="A record").click()
         expect(visitor.get_by_role("checkbox")).not_to_be_checked()
         visitor.get_by_role("button", name="Renew").click()
@@ -91,7 +94,7 @@ def test_who_opts_out_is_not_tracked(visitor: Page, matomo_by_tls: MatomoByTls) 
 def test_do_not_track_is_respected_where_the_code_says_so(
     new_context: Callable[..., BrowserContext], matomo_by_tls: MatomoByTls, asks: bool
 ) -> None:
-    """By matomo.js: whether the browser asks is a property that Chromium has no switch for."""
+    """matomo.js reads a property of the browser, which Chromium has no switch for."""
     context = new_context(**VISITOR)
     if asks:
         context.add_init_script("Object.defineProperty(navigator, 'doNotTrack', {value: '1'})")
@@ -105,7 +108,7 @@ def test_do_not_track_is_respected_where_the_code_says_so(
 
 @pytest.mark.parametrize("named", [True, False], ids=["Matomo named", "Matomo not named"])
 @pytest.mark.browser_error("csp", reason="a policy that does not name Matomo refuses matomo.js")
-def test_a_page_with_a_strict_content_security_policy_tracks_where_it_names_matomo(
+def test_a_strict_content_security_policy_must_name_matomo(
     visitor: Page, matomo_by_tls: MatomoByTls, named: bool
 ) -> None:
     """As Matomo's guide says: the code in a file of its own, three directives name its host."""
@@ -113,7 +116,7 @@ def test_a_page_with_a_strict_content_security_policy_tracks_where_it_names_mato
     sources = f"script-src 'self' {host}; connect-src 'self' {host}; img-src 'self' {host}"
     policy = f"default-src 'none'; {sources}"
     complaints: list[str] = []
-    visitor.on("console", lambda it: complaints.append(it.text))
+    visitor.on("console", lambda message: complaints.append(message.text))
     headers = {"Content-Security-Policy": policy}
     with website(matomo_by_tls.instance, headers=headers) as library:
         if named:
@@ -121,7 +124,7 @@ def test_a_page_with_a_strict_content_security_policy_tracks_where_it_names_mato
         else:
             visitor.goto(library.url, wait_until="load")
         _ = _visits(matomo_by_tls.instance, library, actions=1 if named else 0)
-    assert any("Content Security Policy" in it for it in complaints) is not named
+    assert any("Content Security Policy" in complaint for complaint in complaints) is not named
 
 
 def _view(page: Page, url: str) -> None:
@@ -129,27 +132,27 @@ def _view(page: Page, url: str) -> None:
 
 
 def _view_by(page: Page, act: Callable[[], object]) -> None:
-    """Do something that the tracker tells Matomo of, and wait until it does."""
-    with page.context.expect_event("request", lambda it: bool(TRACKER.search(it.url))):
+    """Do something that the tracker reports to Matomo, and wait until it does."""
+    with page.context.expect_event("request", lambda request: bool(TRACKER.search(request.url))):
         act()
 
 
 def _visits(instance: Instance, library: Website, *, actions: int) -> list[dict[str, Any]]:
-    """The website's visits, once they have so many actions; the tracker does not wait for answers.
+    """Return the visits, once they have so many actions; the tracker does not wait for answers.
 
-    0 is what is there a moment after another hit of ours arrived.
+    With 0 they are read a moment after another hit of ours arrived.
     """
     if not actions:
         instance.web.ask(f"matomo.php?idsite={library.site}&rec=1&action_name=after")
         (after,) = _visits_with(instance, library, 1)
-        assert [it["pageTitle"] for it in after["actionDetails"]] == ["after"]
+        assert [action["pageTitle"] for action in after["actionDetails"]] == ["after"]
         return []
     return _visits_with(instance, library, actions)
 
 
 def _visits_with(instance: Instance, library: Website, actions: int) -> list[dict[str, Any]]:
     attempts = Retrying(
-        retry=retry_if_result(lambda it: sum(len(v["actionDetails"]) for v in it) < actions),
+        retry=retry_if_result(lambda visits: _actions_of(visits) < actions),
         wait=wait_fixed(0.1),
         stop=stop_after_delay(20),
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else [],
@@ -161,5 +164,9 @@ def _visits_with(instance: Instance, library: Website, actions: int) -> list[dic
         period="day",
         date="today",
     )
-    assert sum(len(it["actionDetails"]) for it in found) == actions, found
+    assert _actions_of(found) == actions, found
     return found
+
+
+def _actions_of(visits: list[dict[str, Any]]) -> int:
+    return sum(len(visit["actionDetails"]) for visit in visits)

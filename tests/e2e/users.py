@@ -9,12 +9,12 @@ from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.targets import of_instance
 
 
-def new_person(instance: Instance, role: str = "view") -> NewUser:
-    """Somebody with a role on site 1 who has never logged in."""
+def new_user(instance: Instance, role: str = "view") -> NewUser:
+    """Make a user with a role on site 1 who has never logged in."""
     return Context(of_instance(instance, read_policy())).get(TestAccounts).new(role)
 
 
-def enrolled(instance: Instance, role: str = "view") -> Account:
-    """Somebody with a second factor; its code of this moment is used."""
-    person = new_person(instance, role)
-    return twofactor.enrol(instance.web, person.login, person.password)
+def enrolled_user(instance: Instance, role: str = "view") -> Account:
+    """Make a user with a second factor, whose code of this moment is used."""
+    user = new_user(instance, role)
+    return twofactor.enrol(instance.web, user.login, user.password)

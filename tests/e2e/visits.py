@@ -1,4 +1,4 @@
-"""A site with visits of three days that nobody has archived, and what Matomo must say of them."""
+"""A site with unarchived visits of three days, and what Matomo must report of them."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -22,8 +22,8 @@ class Library:
     Args:
         matomo: where it is.
         site: idsite.
-        figures: what Matomo must say of all its days.
-        one_day: and of the first.
+        figures: what Matomo must report of all its days.
+        one_day: what it must report of the first.
     """
 
     matomo: MatomoByTls
@@ -41,11 +41,11 @@ class Library:
         )
 
     def of_first_day(self, page: Page) -> Report:
-        """Reports of the first day, before somebody who has logged in."""
+        """Return reports of the first day, in a `page` that has logged in."""
         return Report(page, self.site, "day", str(FIRST))
 
     def of_all_days(self, page: Page) -> Report:
-        """Reports of all its days."""
+        """Return reports of all its days, in a `page` that has logged in."""
         return Report(page, self.site, "range", RANGE)
 
 

@@ -12,7 +12,7 @@ KNOWN: Final = (
     r"^40[34] .*/plugins/Morpheus/icons/dist/",
 )
 LEFT: Final = "net::ERR_ABORTED"
-"""Of a request that was under way when its page was left."""
+"""The failure of a request that was under way when its page was left."""
 
 
 @dataclass
@@ -38,8 +38,10 @@ class Watch:
 
     def unexpected(self, expected: Iterable[str]) -> list[str]:
         """Return the errors that match none of the patterns `expected`."""
-        patterns = [re.compile(it) for it in (*KNOWN, *expected)]
-        return [it for it in self.errors if not any(known.search(it) for known in patterns)]
+        patterns = [re.compile(pattern) for pattern in (*KNOWN, *expected)]
+        return [
+            error for error in self.errors if not any(pattern.search(error) for pattern in patterns)
+        ]
 
     @property
     def text(self) -> str:

@@ -50,7 +50,7 @@ class Website:
 
     Args:
         url: without a slash at its end.
-        elsewhere: another one, which its pages link to.
+        elsewhere: address of another website, which its pages link to.
         site: its idsite.
     """
 
@@ -68,14 +68,14 @@ def website(
     headers: Mapping[str, str] = MappingProxyType({}),
     **options: str | int,
 ) -> Iterator[Website]:
-    """Serve a website of this machine, and make it a site of `instance`.
+    """Serve a website on this machine, and make it a site of `instance`.
 
     Args:
         instance: whose tracking code is on every page, in a file of its own.
         before: JavaScript before the tracking code.
         end: HTML at every page's end.
-        headers: of every answer.
-        options: of SitesManager.getJavascriptTag.
+        headers: headers of every answer.
+        options: arguments of SitesManager.getJavascriptTag.
     """
     files: dict[str, tuple[str, str]] = {}
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(files, headers)) as server:
@@ -92,7 +92,7 @@ def website(
             "/search": "Search",
             "/elsewhere": "Elsewhere",
         }.items():
-            # Another website: of another host, and not ours to track.
+            # Another website is on another host, and not ours to track.
             head = "" if path == "/elsewhere" else '<script src="/tracking.js"></script>'
             page = PAGE.format(title=title, head=head, elsewhere=made.elsewhere, end=end)
             files[path] = ("text/html; charset=utf-8", page)

@@ -116,7 +116,7 @@ def test_two_archivers_at_once_count_nothing_twice(
         archived = archiver.ended(container, SECONDS)
         assert archived.exit_code == 0, archived.log
     assert reported_visits(matomo_production) == visits
-    # Each skips a period while the other archives one within it; the next run does what both skipped
+    # Each skips a period while the other archives one within it; the next run does what both skip
     # (CronArchive/QueueConsumer, shouldSkipArchiveBecauseLowerPeriodOrSegmentIsInProgress).
     assert matomo_production.archive().exit_code == 0
     assert reported_visits(matomo_production) == visits
@@ -144,9 +144,8 @@ def test_a_killed_run_is_taken_up_after_the_recovery_timeout(
 ) -> None:
     assert interrupt(matomo_production, start, "SIGKILL").exit_code == 137
     assert matomo_production.archive().exit_code == 0
-    assert (
-        reported_visits(matomo_production) == 0
-    )  # for all that Matomo knows, a run still archives it
+    # For all that Matomo knows, a run is still archiving it.
+    assert reported_visits(matomo_production) == 0
     matomo_production.instance.database.query(
         "UPDATE {prefix}archive_invalidations SET ts_started = ts_started - INTERVAL 2 HOUR"
     )

@@ -1,4 +1,4 @@
-"""Wrong input and poor machines get one clear line and an exit code, and leave nothing half-made."""
+"""Wrong input and poor machines get one clear line, the right exit code, and nothing half-made."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Instances share a load balancer and a mail relay: each speaks TLS, and none sees another's data."""
+"""Instances share a load balancer and a mail relay: each speaks TLS and is alone."""
 
 from urllib.parse import urlsplit
 

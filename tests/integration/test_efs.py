@@ -109,7 +109,7 @@ def test_a_task_boots_where_chown_is_refused(matomo_image: Image, efs: Efs) -> N
 
 
 def test_reading_the_file_system_leaves_no_volume_behind(efs: Efs) -> None:
-    # Had Docker made a volume for the image's web root, its path would end in /ID/_data.
+    # The path of the volume that Docker makes for the image's web root ends in /ID/_data.
     _, _, _, path, *_ = efs.shell("grep ' /var/www/html ' /proc/self/mountinfo").split()
     with pytest.raises(NotFound):
         engine().volumes.get(Path(path).parent.name)

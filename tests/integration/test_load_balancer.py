@@ -49,9 +49,8 @@ def headers_passed_on(balancer: LoadBalancer, **sent: str) -> dict[str, str]:
     web.session.headers.clear()
     web.session.headers.update({**sent, "Connection": "close"})
     headers: dict[str, str] = json.loads(web.ask("").text)
-    return {
-        name.title(): value for name, value in headers.items()
-    }  # haproxy writes names in lower case
+    # haproxy writes names in lower case.
+    return {name.title(): value for name, value in headers.items()}
 
 
 def test_the_load_balancer_adds_exactly_the_headers_of_aws(balancer: LoadBalancer) -> None:
@@ -68,9 +67,8 @@ def test_the_load_balancer_adds_exactly_the_headers_of_aws(balancer: LoadBalance
 
 
 def test_a_forwarded_for_of_the_client_comes_first(balancer: LoadBalancer) -> None:
-    seen = headers_passed_on(balancer, **{"X-Forwarded-For": f"{FORGED}, 198.51.100.1"})[
-        "X-Forwarded-For"
-    ]
+    headers = headers_passed_on(balancer, **{"X-Forwarded-For": f"{FORGED}, 198.51.100.1"})
+    seen = headers["X-Forwarded-For"]
     assert seen.split(", ")[:2] == [FORGED, "198.51.100.1"]
     assert len(seen.split(", ")) == 3
 

@@ -191,13 +191,11 @@ def test_an_archiver_that_starts_late_is_removed_with_the_stack(
 
 
 def wait_until_gone(container: Container) -> None:
-    def is_present() -> bool:
+    def is_left() -> bool:
         return bool(
             engine().containers.list(
                 all=True, filters={"id": str(container.id)}, ignore_removed=True
             )
         )
 
-    Retrying(stop=stop_after_delay(20), wait=wait_fixed(0.1), retry=retry_if_result(bool))(
-        is_present
-    )
+    Retrying(stop=stop_after_delay(20), wait=wait_fixed(0.1), retry=retry_if_result(bool))(is_left)

@@ -32,7 +32,7 @@ class _Relay(MailContainer):
 
     @contextmanager
     def client(self, authority: Path | None = None) -> Iterator[smtplib.SMTP]:
-        """Yield a client that has greeted; after STARTTLS where it is given an authority to trust."""
+        """Yield a client that has greeted; after STARTTLS where an authority to trust is given."""
         port = self.published(SUBMISSION)
         with smtplib.SMTP(LOOPBACK, port, local_hostname=NAME, timeout=PATIENCE) as client:
             client.ehlo()

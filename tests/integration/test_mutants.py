@@ -48,7 +48,7 @@ def mutation(matomo_golden: Golden, matomo_servers: SharedServers) -> MutationRu
 
 
 @pytest.mark.parametrize("mutant", COVER)
-def test_each_named_check_alone_kills_the_mutant(mutation: MutationRunner, mutant: Mutant) -> None:
+def test_each_named_check_turns_red_and_is_needed(mutation: MutationRunner, mutant: Mutant) -> None:
     row = mutation.run(mutant, [check for check in ALL if check.id in mutant.kills])
     assert not row.not_made
     assert runner.missed(row) == []

@@ -19,7 +19,7 @@ def heading(page: Page, name: str) -> Locator:
 
 @dataclass(frozen=True)
 class AdminMenu:
-    """The menu at the left, of which a person sees what is open to them."""
+    """The menu at the left; a user sees only the entries that are open to them."""
 
     page: Page
 
@@ -29,7 +29,7 @@ class AdminMenu:
 
 
 def confirm_with_password(page: Page, password: str) -> None:
-    """Where Matomo asks again who it is; it does not for everything, nor in every version."""
+    """Give the password again; Matomo asks neither for everything nor in every version."""
     dialog = page.locator(".confirm-password-modal.open")
     type_in(dialog.get_by_role("textbox"), password)
     dialog.get_by_role("link", name="Confirm").click()

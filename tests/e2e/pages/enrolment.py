@@ -45,10 +45,10 @@ class Enrolment:
         return self._dialog.locator("pre").inner_text().strip()
 
     def secret_of_picture(self) -> str:
-        """What a phone reads from the QR code."""
+        """Return what a phone reads from the QR code."""
         # The library draws a canvas and shows an image of it.
         picture = self._dialog.get_by_role("img").first
-        # As bar codes of every format, 4 of 1500 such pictures say something more by chance.
+        # Read as bar codes of any format, 4 of 1500 such pictures say something more by chance.
         shot = Image.open(BytesIO(picture.screenshot()))
         wanted = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
         (found,) = zxingcpp.read_barcodes(shot, formats=wanted)
@@ -64,7 +64,7 @@ class Enrolment:
         self.page.get_by_role("button", name="Confirm").click()
 
     def _wait_until_scrolled_to(self, step: int) -> None:
-        """The page scrolls to each step by itself, a moment later, away under a click."""
+        """Wait for the page, which scrolls to each step a moment later, away under a click."""
         self.page.wait_for_function(
             """id => Math.abs(document.getElementById(id).getBoundingClientRect().top) < 1
                 || scrollY + innerHeight >= document.documentElement.scrollHeight - 1""",

@@ -13,7 +13,7 @@ class GeneralSettings:
 
     def open(self) -> None:
         admin.open_page(self.page, "CoreAdminHome", "generalSettings")
-        # Made by a request of its own: once it is there, all before it is.
+        # This section has a request of its own: once it is there, so is all before it.
         expect(self.page.get_by_role("heading", name="TwoFactorAuth")).to_be_visible()
 
     def section(self, name: str) -> Locator:

@@ -28,7 +28,7 @@ class LostPassword:
         return self.page.get_by_text(re.compile(RESET_WAS_ASKED_FOR))
 
     def confirm(self, new_password: str) -> None:
-        """On the page that the mail links to."""
+        """Confirm the password on the page that the mail links to."""
         self.page.get_by_label("New password").fill(new_password)
         self.page.get_by_role("button", name="Confirm").click()
 

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.pages import admin
 
 NAME, STATUS = 0, 2
-"""Columns."""
+"""Numbers of the columns."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Plugins:
         expect(admin.heading(self.page, "Installed plugins")).to_be_visible()
 
     def statuses(self) -> dict[str, str]:
-        """What is shown of each plugin, by its name."""
+        """Return the status that is shown of each plugin, by its name."""
         rows = self.page.get_by_role("row").filter(has=self.page.get_by_role("cell"))
         cells = [row.split("\t") for row in rows.all_inner_texts()]
-        return {it[NAME].split()[0]: it[STATUS].strip() for it in cells}
+        return {row[NAME].split()[0]: row[STATUS].strip() for row in cells}

@@ -7,7 +7,7 @@ from playwright.sync_api import Download, Locator, Page, expect
 
 @dataclass(frozen=True)
 class Report:
-    """Of one site and period.
+    """A report of one site and period.
 
     Args:
         page: of somebody who has logged in.
@@ -42,17 +42,21 @@ class Report:
         return self.page.locator(".dataTable table").first
 
     def rows(self, *columns: str) -> dict[str, tuple[str, ...]]:
-        """The table's cells of `columns`, by the first cell of each row."""
+        """Return the table's cells of `columns`, by the first cell of each row."""
         expect(self.table).to_be_visible()
         titles = [
-            it.strip("▼ \n").casefold() for it in self.table.locator("thead th").all_inner_texts()
+            title.strip("▼ \n").casefold()
+            for title in self.table.locator("thead th").all_inner_texts()
         ]
         texts = self.table.locator("tbody tr").all_inner_texts()
         rows = [[cell.strip() for cell in text.split("\t")] for text in texts]
-        return {row[0]: tuple(row[titles.index(it.casefold())] for it in columns) for row in rows}
+        return {
+            row[0]: tuple(row[titles.index(column.casefold())] for column in columns)
+            for row in rows
+        }
 
     def export(self, form: str) -> Download:
-        """Take the table out, as CSV for instance."""
+        """Export the table, as CSV for instance."""
         self.page.get_by_title("Export this dataset in other formats").first.click()
         dialog = self.page.get_by_role("dialog")
         dialog.get_by_text(form, exact=True).click()

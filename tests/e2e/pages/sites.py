@@ -13,7 +13,7 @@ class Sites:
 
     def open(self) -> None:
         admin.open_page(self.page, "SitesManager")
-        # Who adds a site before the list has come, loses the form to it (SitesManagement.vue).
+        # Who adds a site before the list has come loses the form to it (SitesManagement.vue).
         expect(self.page.locator(".site").first).to_be_visible()
 
     def add(self, name: str, url: str) -> None:
@@ -40,7 +40,7 @@ class TrackingCode:
         return self.page.locator("pre").filter(has_text="setSiteId").first
 
     def copy(self) -> str:
-        """What is on the clipboard after a click on "Copy"; the context must let it be read."""
+        """Return the clipboard after a click on "Copy"; the context must let it be read."""
         self.code.locator("xpath=..").get_by_role("button", name="Copy").click()
         text: str = self.page.evaluate("navigator.clipboard.readText()")
         return text

@@ -23,6 +23,6 @@ class SystemCheck:
         return self._names("icon-warning")
 
     def _names(self, icon: str) -> list[str]:
-        # The icon alone says it: it has neither a role nor a text.
+        # Only the icon shows it, which has neither a role nor a text.
         rows = self.page.get_by_role("row").filter(has=self.page.locator(f".{icon}"))
-        return [it.get_by_role("cell").first.inner_text().strip() for it in rows.all()]
+        return [row.get_by_role("cell").first.inner_text().strip() for row in rows.all()]

@@ -12,6 +12,7 @@ import threading
 import types
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -36,16 +37,24 @@ class Step:
     Args:
         needs: capabilities that it takes, besides those of its parameters.
         group: the checks that share its result run in one thread.
+        before: a step that runs after this one, where both are wanted: what is to be archived is
+            sent before the archiver runs.
     """
 
     needs: ClassVar[frozenset[Capability]] = frozenset()
     group: ClassVar[Group | None] = None
+    before: ClassVar[type["Step"] | None] = None
 
     def __init_subclass__(
-        cls, *, needs: Collection[Capability] = (), group: Group | None = None
+        cls,
+        *,
+        needs: Collection[Capability] = (),
+        group: Group | None = None,
+        before: type["Step"] | None = None,
     ) -> None:
         cls.needs = frozenset(needs)
         cls.group = group
+        cls.before = before
 
 
 class Preflight(Step):
@@ -252,6 +261,11 @@ class Context:
             if outcome is None:
                 outcome = self._performed[kind] = Future()
         if is_first:
+            for earlier in self.wanted:
+                if earlier.before is kind:
+                    # Whoever needs its result is told why it failed.
+                    with suppress(StepFailedError, CannotTellError):
+                        self._step(earlier)
             try:
                 with within(STEP_SECONDS, f"the step '{title(kind)}'"):
                     outcome.set_result(self.call(kind))

@@ -1,1 +1,1 @@
-"""What checks look through: test traffic, accounts, the leak scan, a browser, PHP."""
+"""What checks observe a Matomo with: test traffic, accounts, the leak scan, a browser, PHP."""

@@ -1,4 +1,4 @@
-"""Test accounts, to see what such people may do: on an instance that is thrown away."""
+"""Test accounts, made on a throw-away instance to see what such users may do."""
 
 import re
 import secrets
@@ -22,19 +22,19 @@ from matomo_harness.matomo.web import Page, Parameters, Web
 
 ROLES: Final = ("view", "admin", "superuser")
 FOR_EVERYBODY: Final = "second_factors.for_everybody"
-"""Key of the policy."""
+"""A key of the policy."""
 DOMAIN: Final = "test-accounts.example"
-"""Of the addresses of all test accounts: by it they are told from the institution's own."""
+"""The mail domain of all test accounts, which sets them apart from the institution's own."""
 
 
 @dataclass(frozen=True)
 class NewUser:
-    """Somebody with a name and a password.
+    """A user with a name and a password.
 
     Args:
         login: the name.
         password: the password.
-        email: the address.
+        email: the mail address.
     """
 
     login: str
@@ -43,10 +43,10 @@ class NewUser:
 
 
 class TestAccounts:
-    """Makes accounts; those that the steps of a run will ask for are made together.
+    """Makes accounts; it makes those that the steps of a run will ask for together.
 
-    Each new account empties caches of Matomo's, and the pages after that take half a second of a
-    processor more.
+    Each new account empties caches of Matomo's, and the next pages then take another half second
+    of processor time.
     """
 
     __test__ = False  # to pytest it looks like a test
@@ -59,53 +59,54 @@ class TestAccounts:
         ]
 
     def new(self, role: str) -> NewUser:
-        """Make somebody with a role on site 1, who has never logged in.
+        """Make a user with a role on site 1 who has never logged in.
 
         Raises:
             ApiError: Matomo refuses.
         """
-        return _of(self._made([role])[0])
+        return _require_user(self._made([role])[0])
 
-    def of_a_step(self, role: str) -> NewUser:
-        """Return somebody whom no other step has.
+    def for_step(self, role: str) -> NewUser:
+        """Return a user whom no other step has.
 
         Raises:
             ApiError: Matomo refuses.
         """
         with suppress(StopIteration):
-            return _of(next(self._spare[role]))
+            return _require_user(next(self._spare[role]))
         return self.new(role)
 
     @once
     def _spare(self) -> dict[str, Iterator[NewUser | ApiError]]:
-        """All that the steps of this run will ask for, by role."""
+        """All users that the steps of this run will ask for, by role."""
         made = self._made(self._wanted) if self._wanted else []
-        of_roles = list(zip(self._wanted, made, strict=True))
-        return {role: iter([one for its, one in of_roles if its == role]) for role in ROLES}
+        with_roles = list(zip(self._wanted, made, strict=True))
+        return {
+            role: iter([user for user_role, user in with_roles if user_role == role])
+            for role in ROLES
+        }
 
     def _made(self, roles: Sequence[str]) -> list[NewUser | ApiError]:
-        """Make somebody of each of `roles` in one request; an error in place of who is refused."""
-        people = [_somebody(role) for role in roles]
+        """Make a user for each of `roles` in one request; an error replaces a refused user."""
+        users = [_new_user(role) for role in roles]
         confirmation: Parameters = {"passwordConfirmation": self._superuser.password}
-        calls = [
-            _calls(person, role, confirmation) for person, role in zip(people, roles, strict=True)
-        ]
-        answers = iter(self._api.call_many([call for each in calls for call in each]))
-        refused = [[refusal(call, next(answers)) for call in each] for each in calls]
+        calls = [_calls(user, role, confirmation) for user, role in zip(users, roles, strict=True)]
+        answers = iter(self._api.call_many([call for of_user in calls for call in of_user]))
+        refused = [[refusal(call, next(answers)) for call in of_user] for of_user in calls]
         return [
-            next((error for error in errors if error), person)
-            for person, errors in zip(people, refused, strict=True)
+            next((error for error in errors if error), user)
+            for user, errors in zip(users, refused, strict=True)
         ]
 
 
 @dataclass(frozen=True)
-class AtTheEnrolment:
-    """Somebody who has given name and password, and has no second factor.
+class UnenrolledSession:
+    """The session of a user who has given name and password and has no second factor.
 
     Args:
-        person: who.
+        person: the user.
         web: the conversation.
-        page: behind name and password.
+        page: the first one after name and password.
     """
 
     person: NewUser
@@ -122,23 +123,23 @@ class UnenrolledAccounts(Step, needs={Capability.CHANGE}, group=Group.ACCOUNTS):
     """
 
     def __init__(self, accounts: TestAccounts, http: Http) -> None:
-        def come(role: str) -> AtTheEnrolment:
-            person, web = accounts.of_a_step(role), http.web
-            return AtTheEnrolment(person, web, twofactor.log_in(web, person.login, person.password))
+        def log_in(role: str) -> UnenrolledSession:
+            user, web = accounts.for_step(role), http.web
+            return UnenrolledSession(user, web, twofactor.log_in(web, user.login, user.password))
 
         with ThreadPoolExecutor(len(ROLES)) as side_by_side:
-            self.of_role = dict(zip(ROLES, side_by_side.map(come, ROLES), strict=True))
+            self.of_role = dict(zip(ROLES, side_by_side.map(log_in, ROLES), strict=True))
 
 
 class EnrolledAccount(Step, needs={Capability.CHANGE}, group=Group.ENROLLED):
     """A test account with a second factor is made.
 
-    Where the policy promises none to everybody, and none is asked for, it has none.
+    It has none where the policy does not promise one to everybody and Matomo asks for none.
 
     Args:
-        accounts: makes it.
+        accounts: makes the account.
         http: where it logs in.
-        context: whose policy says whether it must have one.
+        context: its policy says whether the account must have a second factor.
     """
 
     def __init__(self, accounts: TestAccounts, http: Http, context: Context) -> None:
@@ -150,7 +151,7 @@ class EnrolledAccount(Step, needs={Capability.CHANGE}, group=Group.ENROLLED):
         """Return the account.
 
         Raises:
-            CannotTellError: it has no second factor, as none is asked for here.
+            CannotTellError: the account has no second factor, as Matomo asked for none.
         """
         if not self.account.secret:
             raise CannotTellError("a new account is asked for no second factor here")
@@ -158,20 +159,21 @@ class EnrolledAccount(Step, needs={Capability.CHANGE}, group=Group.ENROLLED):
 
     @once
     def dashboard(self) -> requests.Response:
-        """What that somebody sees first."""
+        """The first page that this user sees."""
         return self.web.get({"module": "CoreHome", "action": "index", **TODAY})
 
     def asks(self, method: str, more: Parameters) -> str:
-        """Ask the API by that somebody's session, as the scripts of a page do."""
+        """Ask the API with this user's session, as a page's scripts do; return the answer."""
         return ask_by_session(self.web, self.dashboard.text, method, more)
 
     def at_the_code(self) -> tuple[Web, Page]:
-        """Return a session of that account that is asked for a code, and the page.
+        """Return a session of this account that is asked for a code, and the page that asks.
 
-        The same one until a code is taken: each login costs half a second of a processor.
+        It is the same session until it has taken a code: each login costs half a second of
+        processor time.
 
         Raises:
-            CannotTellError: it has no second factor, as none is asked for here.
+            CannotTellError: the account has no second factor, as Matomo asked for none.
         """
         account = self.require_second_factor()
         if web := self._at_the_code:
@@ -186,9 +188,9 @@ class SecondEnrolledAccount(Step, needs={Capability.CHANGE}, group=Group.ENROLLE
     """Another test account with a second factor is made.
 
     Args:
-        accounts: makes it.
-        http: where it logs in; its session may be taken over.
-        context: whose policy says whether it must have a second factor.
+        accounts: makes the account.
+        http: where it logs in; another account may log in within its session.
+        context: its policy says whether the account must have a second factor.
     """
 
     def __init__(
@@ -198,11 +200,11 @@ class SecondEnrolledAccount(Step, needs={Capability.CHANGE}, group=Group.ENROLLE
 
 
 def _enrolled(accounts: TestAccounts, http: Http, context: Context) -> tuple[Account, Web]:
-    """Log in as somebody new, with a second factor: where it is promised to everybody, always."""
-    person, web = accounts.of_a_step("view"), http.web
+    """Log in as a new user, who must enrol a second factor where the policy promises that."""
+    user, web = accounts.for_step("view"), http.web
     is_promised = context.target.policy.value(FOR_EVERYBODY)
     log_in = twofactor.enrol if is_promised else twofactor.first_login
-    return log_in(web, person.login, person.password), web
+    return log_in(web, user.login, user.password), web
 
 
 ROLES_OF: Final[Mapping[type[Any], Sequence[str]]] = {
@@ -210,18 +212,18 @@ ROLES_OF: Final[Mapping[type[Any], Sequence[str]]] = {
     EnrolledAccount: ("view",),
     SecondEnrolledAccount: ("view",),
 }
-"""Whom each step makes."""
+"""The roles of the users that each step asks for."""
 
 
-def _somebody(role: str) -> NewUser:
+def _new_user(role: str) -> NewUser:
     mark = secrets.token_hex(4)
     return NewUser(f"{role}-{mark}", secrets.token_urlsafe(12), f"{mark}@{DOMAIN}")
 
 
-def _calls(person: NewUser, role: str, confirmation: Parameters) -> list[Parameters]:
-    """Return the calls of the API that make `person`; only the last wants a password confirmed."""
-    login: Parameters = {"userLogin": person.login}
-    own: Parameters = {"password": person.password, "email": person.email, "initialIdSite": 1}
+def _calls(user: NewUser, role: str, confirmation: Parameters) -> list[Parameters]:
+    """Return the API calls that make `user`; only superuser access takes the `confirmation`."""
+    login: Parameters = {"userLogin": user.login}
+    own: Parameters = {"password": user.password, "email": user.email, "initialIdSite": 1}
     access: Parameters = {"access": role, "idSites": 1}
     added: Parameters = {"method": "UsersManager.addUser", **login, **own}
     granted: Parameters = {"method": "UsersManager.setUserAccess", **login, **access}
@@ -231,30 +233,30 @@ def _calls(person: NewUser, role: str, confirmation: Parameters) -> list[Paramet
     return [added] if role == "view" else [added, granted]
 
 
-def _of(made: NewUser | ApiError) -> NewUser:
+def _require_user(made: NewUser | ApiError) -> NewUser:
     if isinstance(made, ApiError):
         raise made
     return made
 
 
 def is_test_account(address: object) -> bool:
-    """Whether this mail address is a test account's."""
+    """Return whether this mail address belongs to a test account."""
     return str(address).endswith(f"@{DOMAIN}")
 
 
 def without_test_accounts(users: Collection[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of `users` that are not test accounts', by their `email`."""
+    """Return the rows of `users` whose `email` does not belong to a test account."""
     return [user for user in users if not is_test_account(user.get("email"))]
 
 
 def ask_by_session(web: Web, page: str, method: str, more: Parameters) -> str:
-    """Ask the API as the scripts of a page do; return the answer.
+    """Ask the API as a page's scripts do; return the answer.
 
     Args:
-        web: the conversation of somebody who has logged in.
-        page: text of a page that he was shown: it has the session's token.
-        method: of the API.
-        more: its parameters.
+        web: the conversation of a user who has logged in.
+        page: text of a page that this user was shown: it has the session's token.
+        method: the API's method.
+        more: the method's parameters.
     """
     found = re.search(r'piwik\.token_auth = "(\w+)"', page)
     form: Parameters = {

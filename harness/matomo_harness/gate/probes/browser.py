@@ -1,7 +1,7 @@
 """What only a browser shows: a person's login with a second factor, and the Anonymize data page.
 
-Playwright is no dependency of the harness: whoever looks without it is told so. Nothing is changed
-on the instance; a login is one code.
+Playwright is not a dependency of the harness: a check that needs it and does not find it is skipped
+and says so. Nothing on the instance is changed; a login uses up one code.
 """
 
 import re
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 ALL_BYTES: Final = 4
-"""Of an IPv4 address: "Fully mask IP address"."""
+"""All bytes of an IPv4 address: the page calls this "Fully mask IP address"."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class BrowserEvidence:
 
     Args:
         code_asked: whether the login asked for a second factor after name and password.
-        masked_bytes: of an IPv4 address, as Anonymize data shows them; 0 where masking is off.
-        complaints: page errors on the way.
-        pictures: PNG, by file name; without a secret on any.
+        masked_bytes: how many bytes of an IPv4 address Anonymize data shows as masked; 0 where
+            masking is off.
+        complaints: the errors that pages raised.
+        pictures: PNG images by file name; none shows a secret.
     """
 
     code_asked: bool
@@ -45,16 +46,17 @@ class BrowserEvidence:
 def see(
     url: str, account: Account, session: Mapping[str, str], authority: Path | None = None
 ) -> BrowserEvidence:
-    """Give name and password in a browser, then look at Anonymize data by a session that is there.
+    """Give name and password in a browser, then open Anonymize data with an existing session.
 
-    No code is given: each is taken once, and which are used, only Matomo knows.
+    No code is given: each can be used once, and only Matomo knows which ones are used.
 
     Args:
-        url: of the instance, without a slash at its end.
+        url: the instance's address, without a slash at its end.
         account: of a superuser.
-        session: cookies of somebody who has logged in with both factors.
-        authority: file with whoever signed its certificate. Chromium reads no such file: with one
-            the browser takes any certificate, and that it is good is requests' to tell.
+        session: cookies of a user who has logged in with both factors.
+        authority: file with the authority that signed the instance's certificate. Chromium reads
+            no such file: where one is given, the browser accepts any certificate, and it is the
+            requests library that verifies it.
 
     Raises:
         CannotTellError: Playwright or a browser is missing.
@@ -83,11 +85,13 @@ def see(
 
 
 def _add_cookies(context: "BrowserContext", url: str, cookies: Mapping[str, str]) -> None:
-    context.add_cookies([{"name": it, "value": value, "url": url} for it, value in cookies.items()])
+    context.add_cookies(
+        [{"name": name, "value": value, "url": url} for name, value in cookies.items()]
+    )
 
 
 def _log_in(page: "Page", url: str, account: Account) -> tuple[bool, dict[str, bytes]]:
-    """Give name and password; whether a code is asked for then, and pictures of the way."""
+    """Give name and password; return whether a code is asked for then, and pictures."""
     login, form = LoginPage(page), CodePage(page)
     page.goto(f"{url}/index.php")
     login.name.wait_for()
@@ -127,12 +131,12 @@ def _playwright_errors() -> type[Exception]:
     return Error
 
 
-# -- pages: where things are on them, for tests/e2e too -------------------------------------------
+# -- page objects, which tests/e2e uses too -------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class LoginPage:
-    """Name and password.
+    """The form for name and password.
 
     Args:
         page: of the browser.
@@ -142,7 +146,7 @@ class LoginPage:
 
     @property
     def name(self) -> "Locator":
-        """The field of the login, or the e-mail address."""
+        """The field for the login or the e-mail address."""
         return self._form.get_by_label(re.compile("Username or e-?mail"))
 
     def log_in(self, login: str, password: str) -> None:
@@ -157,7 +161,7 @@ class LoginPage:
 
     @property
     def _form(self) -> "Locator":
-        # The one for a lost password is on the page as well, unseen, with labels of the same name.
+        # The page also holds the hidden form for a lost password, whose labels have the same names.
         return self.page.locator("form").filter(has=self._submit)
 
 
@@ -173,23 +177,23 @@ class CodePage:
 
     @property
     def code(self) -> "Locator":
-        """The field of the code."""
+        """The field for the code."""
         return self.page.get_by_label("Authentication code")
 
     @property
     def refused(self) -> "Locator":
-        """What it says to a code that is not taken."""
+        """The message for a code that is refused."""
         return self.page.get_by_text(re.compile(r"(Wrong|Incorrect).* authentication code"))
 
     def give(self, code: str) -> None:
-        """Fill in a code of the device, or a recovery code, and send it."""
+        """Fill in a code from the device or a recovery code, and send it."""
         self.code.fill(code)
         self.page.get_by_role("button", name="Verify").click()
 
 
 @dataclass(frozen=True)
 class Menu:
-    """What is at the top of every page of somebody who has logged in.
+    """The menu at the top of every page, for a user who has logged in.
 
     Args:
         page: of the browser.
@@ -199,7 +203,7 @@ class Menu:
 
     @property
     def sign_out(self) -> "Locator":
-        """What ends the session; the code's form has a link of that name, in no menu."""
+        """The item that ends the session; the code's form has such a link too, but in no menu."""
         return self.page.get_by_role("menuitem", name="Sign out")
 
 
@@ -214,10 +218,10 @@ class AnonymizeDataPage:
     page: "Page"
 
     def open(self, url: str = "") -> None:
-        """Go there, and wait until its form is there.
+        """Open the page and wait until its form is there.
 
         Args:
-            url: of the instance; not needed where the browser knows it.
+            url: the instance's address; not needed where the browser knows it.
         """
         path = "index.php?module=PrivacyManager&action=privacySettings"
         self.page.goto(f"{url}/{path}" if urlsplit(url).scheme else path)
@@ -225,24 +229,24 @@ class AnonymizeDataPage:
 
     @property
     def masking(self) -> "Locator":
-        """The switch of all masking."""
+        """The switch that turns masking on and off."""
         return self.page.get_by_role("checkbox", name="Anonymize Visitors' IP addresses")
 
     def choice(self, masked_bytes: int) -> "Locator":
-        """One of the lengths, 1 to 4."""
+        """Return the radio button for masking this many bytes, 1 to 4."""
         return self.page.get_by_role("radio", name=_label(masked_bytes))
 
     def choose(self, masked_bytes: int) -> None:
-        """Choose a length, and save."""
+        """Choose how many bytes are masked, and save."""
         self.page.get_by_text(_label(masked_bytes)).click()
         self.page.get_by_role("button", name="Save").first.click()
 
     def masked_bytes(self) -> int:
-        """How many bytes it shows as masked; 0 where masking is off."""
+        """Return how many bytes the page shows as masked; 0 where masking is off."""
         if not self.masking.is_checked():
             return 0
         lengths = range(1, ALL_BYTES + 1)
-        return next((it for it in lengths if self.choice(it).is_checked()), 0)
+        return next((length for length in lengths if self.choice(length).is_checked()), 0)
 
 
 def _label(masked_bytes: int) -> re.Pattern[str]:

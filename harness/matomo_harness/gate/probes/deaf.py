@@ -1,13 +1,14 @@
-"""A browser that does not hear of this machine's network changing.
+"""A browser that does not notice when this machine's network changes.
 
 Chromium drops all its connections (net::ERR_NETWORK_CHANGED) whenever an interface gets an address,
-and every container that starts beside it brings one: a page that is loading then stays as it is,
-half empty. No switch of Chromium's turns that off; without netlink (a seccomp filter, Linux) it
-hears of nothing and takes itself for online (AddressTrackerLinux::AbortAndForceOnline in its
+and every container that starts beside it adds one: a page that is loading then stays half empty.
+Chromium has no switch for that. Without netlink (refused by a seccomp filter, on Linux) it receives
+no such event and assumes that it is online (AddressTrackerLinux::AbortAndForceOnline in its
 net/base/address_tracker_linux.cc).
 
-By ctypes: the bindings of libseccomp are not kept (pyseccomp's last release is of 2021), and in a
-network namespace of its own a browser has no way to the ports that are published here.
+The filter is set through ctypes: the bindings of libseccomp are not maintained (pyseccomp's last
+release is of 2021), and a browser in a network namespace of its own cannot reach the ports that are
+published here.
 """
 
 import ctypes
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 _SOCKET_CALL: Final = {"x86_64": 41, "aarch64": 198}
-"""Number of socket(2), by architecture."""
+"""The number of the system call socket(2), by architecture."""
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
@@ -30,8 +31,8 @@ _NUMBER, _FIRST_ARGUMENT = 0, 16
 """Offsets in struct seccomp_data."""
 
 
-def deaf(browser: Path) -> Path:
-    """Return a program that starts `browser` so; `browser` itself where that cannot be done."""
+def without_netlink(browser: Path) -> Path:
+    """Return a program that starts `browser` without netlink, or `browser` where that cannot be."""
     if sys.platform != "linux" or platform.machine() not in _SOCKET_CALL:
         return browser
     program = _own_directory() / "browser"
@@ -44,7 +45,7 @@ def _own_directory() -> Path:
     """Return a directory of this user's alone, the same for all processes: nothing accumulates.
 
     Raises:
-        PermissionError: it is somebody else's.
+        PermissionError: the directory belongs to another user.
     """
     directory = Path(tempfile.gettempdir()) / f"matomo-harness-browser-{os.getuid()}"
     directory.mkdir(mode=0o700, exist_ok=True)
@@ -54,7 +55,7 @@ def _own_directory() -> Path:
 
 
 def _refuse_netlink() -> None:
-    """Have socket(AF_NETLINK) fail, in this process and all that it starts."""
+    """Make socket(AF_NETLINK) fail in this process and in all that it starts."""
     call = _SOCKET_CALL[platform.machine()]
     instructions = (
         (_LOAD, 0, 0, _NUMBER),
@@ -64,7 +65,8 @@ def _refuse_netlink() -> None:
         (_RETURN, 0, 0, _ERRNO | errno.EAFNOSUPPORT),
         (_RETURN, 0, 0, _ALLOW),
     )
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *it) for it in instructions))
+    packed = b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
+    code = ctypes.create_string_buffer(packed)
     program = struct.pack("HL", len(instructions), ctypes.addressof(code))
     libc = ctypes.CDLL(None, use_errno=True)
     for option in (

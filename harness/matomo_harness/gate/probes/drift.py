@@ -1,4 +1,4 @@
-"""Two config.ini.php, compared key by key; what differs, as text to paste."""
+"""Compares two config.ini.php key by key, and writes what differs as text to paste."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from matomo_harness.matomo.ini import Entry, Setting, Settings
 
 @dataclass(frozen=True)
 class Difference:
-    """A key that says one thing in the one file and another in the other.
+    """A key whose value differs between two files.
 
     Args:
-        section: where it stands.
+        section: the section that holds the key.
         name: of the key.
-        wanted: what should be, by a default as well; None where nothing should.
-        here: what is, likewise.
+        wanted: its value as it should be, or its default; None where it should have none.
+        here: its value as it is, likewise.
     """
 
     section: str
@@ -24,39 +24,39 @@ class Difference:
     here: Setting | None
 
     def __str__(self) -> str:
-        """Return it as a finding has it."""
+        """Return the difference as a finding shows it."""
         wanted, here = _in_words(self.wanted), _in_words(self.here)
         return f"[{self.section}] {self.name}: wanted {wanted}, here {here}"
 
 
 def differences(wanted: Settings, here: Settings, defaults: Settings) -> list[Difference]:
-    """Return the keys that differ in what PHP reads, by section and name.
+    """Return the keys for which PHP reads different values, by section and name.
 
-    The order of a list is no difference, and neither is a number or a word in quotes.
+    The order of a list makes no difference, nor do quotes around a number or a word.
 
     Args:
-        wanted: what should be.
-        here: what is.
-        defaults: what a key that is in neither file is.
+        wanted: the settings as they should be.
+        here: the settings as they are.
+        defaults: the values of keys that a file does not set.
     """
     found = []
     for section in sorted(wanted.keys() | here.keys()):
         names = wanted.get(section, {}).keys() | here.get(section, {}).keys()
         for name in sorted(names):
             default = defaults.get(section, {}).get(name)
-            one = wanted.get(section, {}).get(name, default)
-            other = here.get(section, {}).get(name, default)
-            if _compared(one) != _compared(other):
-                found.append(Difference(section, name, one, other))
+            value_wanted = wanted.get(section, {}).get(name, default)
+            value_here = here.get(section, {}).get(name, default)
+            if _compared(value_wanted) != _compared(value_here):
+                found.append(Difference(section, name, value_wanted, value_here))
     return found
 
 
 def _compared(setting: Setting | None) -> object:
     if setting is None or isinstance(setting, Entry):
         return setting and setting.text
-    # An item that has a name is told from one with another; a number is its place.
+    # A named item differs from one with another name; a number is only its position.
     return sorted(
-        (each.text if key.isdecimal() else f"{key}={each.text}") for key, each in setting.items()
+        (entry.text if key.isdecimal() else f"{key}={entry.text}") for key, entry in setting.items()
     )
 
 
@@ -65,22 +65,22 @@ def _in_words(setting: Setting | None) -> str:
         return "nothing"
     if isinstance(setting, Entry):
         return setting.text or '""'
-    return ", ".join(each.text for each in setting.values())
+    return ", ".join(entry.text for entry in setting.values())
 
 
 def pasteable(here: Settings, found: Sequence[Difference]) -> str:
-    """Return what would make the repository's file say what runs: sections and keys, to paste.
+    """Return the sections and keys that make the repository's file say what runs, to paste.
 
-    Each section is there once: PHP forgets what stood in one that is begun again.
+    Each section appears once: PHP forgets the earlier keys of a section that begins again.
 
     Args:
-        here: what runs.
-        found: where it differs.
+        here: the settings that run.
+        found: where they differ.
     """
     lines = []
-    for section in dict.fromkeys(each.section for each in found):
+    for section in dict.fromkeys(difference.section for difference in found):
         lines.append(f"[{section}]")
-        for name in (each.name for each in found if each.section == section):
+        for name in (difference.name for difference in found if difference.section == section):
             setting = here.get(section, {}).get(name)
             is_gone = [f"; {name} is gone"]
             lines += is_gone if setting is None else ini.lines(name, setting)

@@ -16,10 +16,10 @@ foreach (array_keys($settings->getAll()) as $section) {
 $facts["activated"] = array_values($manager->getActivatedPlugins());
 $facts["missing"] = [];
 foreach ($facts["settings"]["Plugins"]["Plugins"] ?? [] as $name) {
-    // From its own file: Matomo unloads a plugin that does not fit, and caches what it read.
+    // This reads the plugin's own file: Matomo unloads a plugin that does not fit, and caches what it read.
     $require = json_decode(@file_get_contents("plugins/$name/plugin.json") ?: "{}", true)["require"] ?? [];
-    foreach ((new \Piwik\Plugin\Dependency())->getMissingDependencies($require) as $it) {
-        $facts["missing"][] = "$name requires {$it["requirement"]} {$it["requiredVersion"]}, here is {$it["actualVersion"]}";
+    foreach ((new \Piwik\Plugin\Dependency())->getMissingDependencies($require) as $lack) {
+        $facts["missing"][] = "$name requires {$lack["requirement"]} {$lack["requiredVersion"]}, here is {$lack["actualVersion"]}";
     }
 }
 $facts["tmp"] = $container->get("path.tmp");
@@ -28,7 +28,7 @@ foreach ($facts["activated"] as $name) {
     if (!class_exists($api = "Piwik\\Plugins\\$name\\API")) { continue; }
     foreach ((new ReflectionClass($api))->getMethods(ReflectionMethod::IS_PUBLIC) as $method) {
         if (!$method->isStatic() && !$method->isConstructor()) {
-            $facts["methods"]["$name.$method->name"] = array_map(fn ($it) => $it->name, $method->getParameters());
+            $facts["methods"]["$name.$method->name"] = array_map(fn ($parameter) => $parameter->name, $method->getParameters());
         }
     }
 }
@@ -46,16 +46,16 @@ $facts["core_tables"] = array_map("Piwik\\Common::unprefixTable", \Piwik\Db\Sche
 $facts["no_columns"] = [];
 $kinds = ["log_visit" => "Visit", "log_link_visit_action" => "Action", "log_conversion" => "Conversion"];
 foreach ($kinds as $table => $kind) {
-    $there = in_array($table, $facts["tables"]) ? \Piwik\DbHelper::getTableColumns(\Piwik\Common::prefixTable($table)) : [];
+    $columns = in_array($table, $facts["tables"]) ? \Piwik\DbHelper::getTableColumns(\Piwik\Common::prefixTable($table)) : [];
     foreach (("Piwik\\Plugin\\Dimension\\{$kind}Dimension")::getAllDimensions() as $dimension) {
-        if ($dimension->hasColumnType() && !isset($there[$dimension->getColumnName()])) {
+        if ($dimension->hasColumnType() && !isset($columns[$dimension->getColumnName()])) {
             $facts["no_columns"][] = "$table.{$dimension->getColumnName()} of " . get_class($dimension);
         }
     }
 }
 $facts["updates"] = array_keys((new \Piwik\Updater())->getComponentUpdates() ?? []);
 $facts["cipher"] = \Piwik\Db::fetchRow("SHOW SESSION STATUS LIKE 'Ssl_cipher'")["Value"] ?? "";
-// A certificate is of a name: whoever takes the database under its bare address checks none.
+// A certificate is made for a name: who connects to the database's bare address verifies no name.
 $facts["taken_by_address"] = null;
 $database = \Piwik\Config::getInstance()->database;
 $address = gethostbyname($database["host"]);
@@ -73,6 +73,6 @@ if (in_array("CustomJsTracker", $facts["activated"])) {
     $whole = \Piwik\Container\StaticContainer::get("Piwik\\Plugins\\CustomJsTracker\\TrackerUpdater")->getUpdatedTrackerFileContent();
     $facts["tracker_is_whole"] = trim($whole) === trim(file_get_contents("matomo.js"));
 }
-$ours = "Piwik\\Plugins\\EnvironmentVariables\\Environment";
-$facts["warnings"] = class_exists($ours) && method_exists($ours, "ofThisProcess") ? $ours::ofThisProcess()->warnings : null;
+$reader = "Piwik\\Plugins\\EnvironmentVariables\\Environment";
+$facts["warnings"] = class_exists($reader) && method_exists($reader, "ofThisProcess") ? $reader::ofThisProcess()->warnings : null;
 echo "FACTS", json_encode($facts, JSON_PARTIAL_OUTPUT_ON_ERROR);

@@ -1,4 +1,4 @@
-"""Looking everywhere for what must be nowhere: tables, archives, files, logs, mails."""
+"""The leak scan: it searches tables, archives, files, logs and mails for what must be nowhere."""
 
 import base64
 import secrets
@@ -14,33 +14,33 @@ from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 
 Needles = Mapping[str, tuple[bytes, ...]]
-"""What is looked for, in every form that it could have, by a name for the report."""
+"""The values to search for, in every form that each could have, by a name for the report."""
 
 SEARCHED_DIRECTORIES: Final = (
     "config misc js /etc /home /opt /root /srv /tmp /var/cache /var/lib /var/log /var/tmp"
 )
-"""Where files of the deployment's own may be, beside its tmp/; relative to the web root."""
+"""Where the deployment's own files may be, besides its tmp/; relative to the web root."""
 
 
 def addresses(canaries: Iterable[Canary]) -> Needles:
-    """Return the addresses in every form."""
+    """Return the addresses of `canaries` in every form."""
     return {canary.address: tuple(canary.forms_of_address) for canary in canaries}
 
 
 def user_ids(canaries: Iterable[Canary]) -> Needles:
-    """Return the user ids in clear and hashed."""
+    """Return the user ids of `canaries`, in clear and hashed."""
     return {canary.user_id: tuple(canary.forms_of_user_id) for canary in canaries}
 
 
 class StoredTables:
-    """Everything in the database once the archiver ran, read once."""
+    """Everything in the database after the archiver has run, read once."""
 
     def __init__(self, database: Database, _archives: Archives) -> None:
         self._database = database
 
     @once
     def contents(self) -> dict[str, bytes]:
-        """All values by table; archives are unpacked."""
+        """All values, by table; archives are decompressed."""
         found = {}
         with self._database.connection() as connection, connection.cursor() as cursor:
             for table in sorted(self._database.tables()):
@@ -52,7 +52,7 @@ class StoredTables:
         return found
 
     def with_any(self, needles: Needles) -> list[str]:
-        """Return the tables that hold a needle."""
+        """Return the needles found in tables, each with its table."""
         return [
             f"{name} in {table}"
             for table, text in self.contents.items()
@@ -64,27 +64,30 @@ def in_files(container: MatomoContainer, needles: Needles, *, of_before: bool = 
     """Return the files that hold a needle, wherever the web server may write.
 
     Args:
-        container: whose.
-        needles: what must be in none.
-        of_before: those too that did not change since the container's start. What was sent since
-            is in none of them, but eight digits of an address are soon found by chance in the sums
-            of a package's files. An image whose `find` cannot tell has all of its files looked at.
+        container: where the files are.
+        needles: what must be in no file.
+        of_before: search also the files that have not changed since the container's start. None of
+            them holds what was sent since, but eight digits of an address are soon found by chance
+            in the sums of a package's files. Where the image's `find` cannot compare times, all
+            files are searched.
     """
-    listed = b"\n".join(form for forms in needles.values() for form in forms if _printable(form))
+    patterns = b"\n".join(
+        form for forms in needles.values() for form in forms if _is_printable(form)
+    )
     path = f"{container.tmp}/gate-{secrets.token_hex(6)}"
-    encoded = base64.b64encode(listed).decode()
+    encoded = base64.b64encode(patterns).decode()
     container.run("sh", "-c", 'echo "$1" | base64 -d > "$2"', "sh", encoded, path)
     places, since = f"{SEARCHED_DIRECTORIES} {container.tmp}", f"-newerct @{container.started_at}"
-    every = f"grep -rlaF -f {path} {places}"
-    changed = f"find {places} -type f {since} -exec grep -laF -f {path} {{}} +"
-    told = f"if find / -maxdepth 0 {since}; then {changed}; else {every}; fi"
-    found = every if of_before else told
-    script = f"{{ {found}; }} 2>/dev/null | grep -vFx -e / -e {path}; rm -f {path}"
+    in_all = f"grep -rlaF -f {path} {places}"
+    in_changed = f"find {places} -type f {since} -exec grep -laF -f {path} {{}} +"
+    in_changed_or_all = f"if find / -maxdepth 0 {since}; then {in_changed}; else {in_all}; fi"
+    search = in_all if of_before else in_changed_or_all
+    script = f"{{ {search}; }} 2>/dev/null | grep -vFx -e / -e {path}; rm -f {path}"
     return container.run("sh", "-c", script, user="root").split()
 
 
 def in_logs(services: Services, needles: Needles, *, only: str = "") -> list[str]:
-    """Return the services whose log holds a needle."""
+    """Return the needles found in logs, each with its service; `only` names a single service."""
     return [
         f"{name} in the log of {service}"
         for service, text in services.logs().items()
@@ -94,7 +97,7 @@ def in_logs(services: Services, needles: Needles, *, only: str = "") -> list[str
 
 
 def in_mails(services: Services, needles: Needles) -> list[str]:
-    """Return the subjects of mails that hold a needle."""
+    """Return the needles found in mails, each with the mail's subject."""
     return [
         f"{name} in '{mail.subject}'"
         for mail in services.mail.mails()
@@ -106,14 +109,14 @@ def _in(text: bytes, needles: Needles) -> list[str]:
     return [name for name, forms in needles.items() if any(form in text for form in forms)]
 
 
-def _printable(form: bytes) -> bool:
+def _is_printable(form: bytes) -> bool:
     return form.isascii() and form.decode().isprintable()
 
 
 def unpacked(value: Any) -> bytes:
-    """Return a column's value as bytes; of an archive what it says, not how it is compressed.
+    """Return a column's value as bytes, decompressed where it is an archive.
 
-    Four bytes are soon found by chance in what is compressed.
+    Four bytes are soon found by chance in compressed data.
     """
     data = value if isinstance(value, bytes) else str(value).encode()
     try:

@@ -1,4 +1,4 @@
-"""Pages, as somebody sees them who comes for the first time, and as a superuser does."""
+"""Pages, as a first-time visitor and as a superuser see them."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -17,19 +17,19 @@ TODAY: Final[Parameters] = {"idSite": 1, "period": "day", "date": "today"}
 
 
 class PublicPages:
-    """What everybody is shown, fetched once."""
+    """The pages that everybody is shown, each fetched once."""
 
     def __init__(self, http: Http) -> None:
         self._http = http
 
     @once
     def login_page(self) -> requests.Response:
-        """What somebody sees who comes for the first time, redirects followed."""
+        """What a first-time visitor sees, after following redirects."""
         return self._http.web.get()
 
 
 class SuperuserPages:
-    """What a superuser is shown, by one login for all checks."""
+    """The pages that a superuser is shown; all checks share one login."""
 
     def __init__(self, http: Http, account: Account) -> None:
         self._http = http
@@ -37,7 +37,7 @@ class SuperuserPages:
 
     @once
     def session(self) -> Web:
-        """A conversation that is logged in with both factors.
+        """A conversation of the superuser, who has logged in with both factors.
 
         Raises:
             BrokenPromiseError: the login is refused.
@@ -49,10 +49,10 @@ class SuperuserPages:
 
     @once
     def without_a_code(self) -> Web:
-        """A conversation of the superuser who has given name and password, and no code.
+        """A conversation of the superuser, who has given name and password but no code.
 
         Raises:
-            BrokenPromiseError: they are refused.
+            BrokenPromiseError: name or password is refused.
         """
         web = self._http.web
         twofactor.log_in(web, self._account.login, self._account.password)
@@ -73,7 +73,7 @@ class SuperuserPages:
 
     @once
     def plugins(self) -> dict[str, Any]:
-        """Every plugin, by name, as Administration, Plugins shows it."""
+        """Every plugin by name, as the page Administration, Plugins shows it."""
         component = "CorePluginsAdmin.PluginsTable"
         found: dict[str, Any] = self.attribute(
             "CorePluginsAdmin", "plugins", component, "plugins-info"
@@ -82,16 +82,16 @@ class SuperuserPages:
 
     @once
     def anonymize_data(self) -> Page:
-        """Administration, Privacy, Anonymize data."""
+        """The page Administration, Privacy, Anonymize data."""
         return self.page("PrivacyManager", "privacySettings")
 
     @once
     def system_check(self) -> list[dict[str, Any]]:
-        """All results of Administration, System check."""
+        """All results of the page Administration, System check."""
         component = "Installation.SystemCheckPage"
         page = self.page("Installation", "systemCheckPage")
         kinds = ("mandatory-results", "optional-results", "informational-results")
-        return [one for kind in kinds for one in json.loads(page.attribute(component, kind))]
+        return [result for kind in kinds for result in json.loads(page.attribute(component, kind))]
 
     @once
     def in_a_browser(self) -> browser.BrowserEvidence:
@@ -103,6 +103,6 @@ class SuperuserPages:
         """
         session = self.session.session.cookies.get_dict()
         where = (self._http.url, self._account, session, self._http.authority)
-        # In a thread of its own: pytest-playwright may have the browser's loop in this one.
+        # This needs its own thread: pytest-playwright may run the browser's loop in this one.
         with ThreadPoolExecutor(1) as aside:
             return aside.submit(browser.see, *where).result()

@@ -1,4 +1,4 @@
-"""What Matomo's own code says of itself, on the command line and in the web server."""
+"""What Matomo's own code reports about itself, on the command line and in the web server."""
 
 import json
 import re
@@ -17,7 +17,7 @@ FACTS: Final = Path(__file__).with_name("facts.php")
 
 
 class Php:
-    """PHP of a target's own, run in its container."""
+    """A target's own PHP, run in its container."""
 
     def __init__(self, container: MatomoContainer, http: Http) -> None:
         self._container = container
@@ -25,10 +25,10 @@ class Php:
 
     @once
     def facts(self) -> dict[str, Any]:
-        """What Matomo's own code says of itself in the container (facts.php).
+        """What Matomo's own code reports about itself in the container (facts.php).
 
         Raises:
-            BrokenPromiseError: it cannot be started there.
+            BrokenPromiseError: Matomo cannot be started there.
         """
         return self.facts_with()
 
@@ -38,26 +38,26 @@ class Php:
         return {name: dict(keys) if keys else {} for name, keys in self.facts["settings"].items()}
 
     def facts_with(self, *environment: str) -> dict[str, Any]:
-        """Return what it says of itself with another environment, by arguments of `env`.
+        """Return the facts under another environment, given as arguments of `env`.
 
         Raises:
-            BrokenPromiseError: it cannot be started so.
+            BrokenPromiseError: Matomo cannot be started with it.
         """
         host = urlsplit(self._http.url).hostname or ""
         said = self._container.run("env", *environment, "php", "-r", FACTS.read_text(), "--", host)
         return self._facts_in(said, "on the command line")
 
     def facts_over_http(self, code: str) -> dict[str, Any]:
-        """Return what it says of itself in the web server, after `code` in PHP.
+        """Return the facts in the web server, after it has run `code`, which is PHP.
 
         Raises:
-            BrokenPromiseError: it cannot be started there.
+            BrokenPromiseError: Matomo cannot be started there.
         """
         said = self.said_in_the_web_server(f"{code} {FACTS.read_text()}")
         return self._facts_in(said, "in the web server")
 
     def said_in_the_web_server(self, code: str) -> str:
-        """Have the web server run PHP, by a page that is gone afterwards; return what it shows.
+        """Have the web server run PHP in a page that is then removed; return what it shows.
 
         Raises:
             BrokenPromiseError: the page cannot be written.
@@ -84,10 +84,10 @@ class Php:
 
 
 def require_program(container: MatomoContainer, name: str) -> None:
-    """Require a container that is this target's alone and has a program of the image's.
+    """Require a container that only this target uses and whose image has the program `name`.
 
     Raises:
-        CannotTellError: it is shared with others, or the image has no such program.
+        CannotTellError: others share the container, or the image has no such program.
     """
     if container.instance:
         raise CannotTellError("the container is shared")

@@ -1,7 +1,7 @@
-"""What must hold before any check says something: asked once, after the first check has failed.
+"""What must hold before any check can say something: tested once, after the first check has failed.
 
-One refused database connection makes a hundred checks fail. They are errors with one cause then, and no
-broken promises.
+One refused database connection makes a hundred checks fail. They are then errors with one cause,
+and not broken promises.
 """
 
 import re
@@ -21,26 +21,28 @@ from matomo_harness.matomo.web import Page
 from matomo_harness.policy import deployment
 
 BY_WEB: Final = (Http, Api, Account)
-"""What asks Matomo by HTTP."""
+"""The parameters that ask Matomo by HTTP."""
 MOST_REDIRECTS: Final = 10
 """A browser gives up after 20; a Matomo behind a load balancer needs two."""
 DATABASE_ERROR: Final = re.compile(
-    r"SQLSTATE|\[(1044|1045|1049|2002|2006)\]|connect to the database|database server", re.IGNORECASE
+    r"SQLSTATE|\[(1044|1045|1049|2002|2006)\]|connect to the database|database server",
+    re.IGNORECASE,
 )
-"""Of Matomo's error page, and of MariaDB's messages in it."""
+"""Matches Matomo's error page and MariaDB's messages in it."""
 NOT_LOADED: Final = re.compile(
     r"(has|have) not been loaded|not loaded|(plugin|module).{0,60}(not found|not be found|does not"
     r" exist|not activated)",
     re.IGNORECASE,
 )
-"""What Matomo says of a plugin that [Plugins] lists and that is not there (core/Plugin/Manager.php)."""
+"""Matomo's messages about a plugin that [Plugins] lists and that is missing
+(core/Plugin/Manager.php)."""
 
 
 class MatomoAnswers(Preflight, blocks=BY_WEB):
     """Matomo's web server answers.
 
     Args:
-        http: where.
+        http: where Matomo is.
     """
 
     def __init__(self, http: Http) -> None:
@@ -51,8 +53,8 @@ class NoRedirectLoop(Preflight, blocks=BY_WEB):
     """Matomo's address leads to a page, and not round in a circle of redirects.
 
     Args:
-        http: where.
-        _answers: asked before.
+        http: where Matomo is.
+        _answers: must have passed before.
     """
 
     def __init__(self, http: Http, _answers: MatomoAnswers) -> None:
@@ -89,7 +91,7 @@ class MatomoReachesDatabase(Preflight, blocks=BY_WEB):
 
     Args:
         http: where Matomo is.
-        _page: asked before.
+        _page: must have passed before.
     """
 
     def __init__(self, http: Http, _page: NoRedirectLoop) -> None:
@@ -107,8 +109,8 @@ class LoginPageIsShown(Preflight, blocks=BY_WEB):
     """Matomo shows its login page.
 
     Args:
-        http: where.
-        _database: asked before.
+        http: where Matomo is.
+        _database: must have passed before.
     """
 
     def __init__(self, http: Http, _database: MatomoReachesDatabase) -> None:
@@ -125,15 +127,15 @@ class ListedPluginsLoad(Preflight, blocks=(*BY_WEB, MatomoContainer), is_fatal=F
     """Every plugin that config.ini.php lists is in the image.
 
     Args:
-        container: whose files are read.
+        container: its files are read.
     """
 
     def __init__(self, container: MatomoContainer) -> None:
         listed = ini.read(container.read(container.config)).texts("Plugins", "Plugins")
         if not listed:
             raise CannotTellError("config.ini.php lists no plugins")
-        there = set(container.run("ls", "plugins").split())
-        if missing := sorted(set(listed) - there):
+        folders = set(container.run("ls", "plugins").split())
+        if missing := sorted(set(listed) - folders):
             raise BrokenPromiseError(
                 expected="a folder in plugins/ for each that [Plugins] lists",
                 seen=f"listed and not there: {', '.join(missing)}",
@@ -142,7 +144,7 @@ class ListedPluginsLoad(Preflight, blocks=(*BY_WEB, MatomoContainer), is_fatal=F
 
     @classmethod
     def explains(cls, seen: str) -> bool:
-        """Whether Matomo said so."""
+        """Return whether `seen` is Matomo's message about such a plugin."""
         return bool(NOT_LOADED.search(seen))
 
 
@@ -150,7 +152,7 @@ class ArchiverIsFound(Preflight, blocks=(Scheduler,)):
     """The archiver's command is in the image.
 
     Args:
-        container: whose image it is.
+        container: the command is searched in its image.
     """
 
     def __init__(self, container: MatomoContainer) -> None:
@@ -172,4 +174,4 @@ PREFLIGHT: Final = (
     ArchiverIsFound,
     ListedPluginsLoad,
 )
-"""In the order in which they are asked: the first that failed is the cause."""
+"""In the order in which they run: the first that fails is the cause."""

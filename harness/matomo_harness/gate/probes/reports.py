@@ -1,4 +1,4 @@
-"""Visits whose numbers are known, the archiver, and what Matomo reports before and after it."""
+"""Visits whose numbers are known, the archiver, and Matomo's reports before and after it runs."""
 
 import re
 import time
@@ -20,41 +20,41 @@ from matomo_harness.matomo.traffic import Site, Visit
 from matomo_harness.matomo.web import Parameters
 
 FIRST_DAY: Final = date(2025, 12, 31)
-"""The last of a year, a month, and in the middle of a week."""
+"""The last day of a year and of a month, in the middle of a week."""
 DAYS: Final = 2
 ZONES: Final = ("America/New_York", "Pacific/Auckland")
 SEGMENT: Final = "browserCode==FF"
 OPEN_SEGMENT: Final = "actions>=1"
-"""Made by nobody: only a request could have it archived."""
+"""A segment that nobody saved: only a request could have it archived."""
 MAILED: Final = ("VisitsSummary_get", "Actions_getPageUrls", "UserCountry_getCountry")
 DUE: Final = "Piwik\\Plugins\\CoreAdminHome\\Tasks.cleanupTrackingFailures"
-"""A task of Matomo's own: refused hits are forgotten after two days."""
+"""One of Matomo's own tasks, which deletes refused hits after two days."""
 LONGEST_WAIT: Final = 32 * 24 * 3600
-"""Seconds; Matomo knows hourly, daily, weekly and monthly tasks (core/Scheduler/Schedule)."""
+"""In seconds; Matomo has hourly, daily, weekly and monthly tasks (core/Scheduler/Schedule)."""
 TASK: Final = r's:\d+:"([^"]+)";i:(\d+);'
-"""Of the timetable, PHP's serialize of names and of moments in seconds since 1970."""
+"""An entry of the timetable, which PHP serializes: a name and a moment in seconds since 1970."""
 OLD_SITE: Final = 8_999_999
-"""Of a refused hit that is due to be forgotten; there is no such site."""
+"""The site of a refused hit that is due to be deleted; no such site exists."""
 
 Figures = dict[str, Any]
 Reports = Mapping[tuple[str, str, str], Figures]
-"""By the site's time zone, the period, and its date."""
+"""Figures by the site's time zone, the period and its date."""
 
 
 class Scheduler:
-    """Runs the scheduled task: as a container of its own, or by the console where there is none."""
+    """Runs the scheduled task in its own container, or by the console without services."""
 
     def __init__(self, services: Services | None, container: MatomoContainer | None) -> None:
         self._services = services
         self._container = container
         self.containers: list[list[Task]] = []
-        """Those that were started each time; of none is known where there are no services."""
+        """The containers that each run started; stays empty where the target has no services."""
 
     def archive(self) -> int:
-        """Archive all that is asked for; return the exit code.
+        """Archive all that is due; return the exit code.
 
         Raises:
-            LookupError: there is neither a scheduler nor a console.
+            LookupError: the target has neither a scheduler nor a console.
         """
         if services := self._services:
             with services.tasks_started() as tasks:
@@ -73,9 +73,9 @@ class Scheduler:
 class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
     """Visits are sent whose reports are known.
 
-    They are of two sites in time zones on both sides of this day, and of one that began yesterday:
-    the archiver makes a new segment's reports since a site's first day. The test site is made
-    before: test traffic goes to every site that is there then, and these shall have none of it.
+    They go to two sites in time zones on either side of UTC, and to one that began yesterday: the
+    archiver makes a new segment's reports from a site's first day on. The test site is made before
+    them: test traffic goes to every site that exists then, and these must receive none of it.
 
     Args:
         api: of a superuser.
@@ -102,10 +102,10 @@ class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
             enabledAllUsers=1,
         )
         self.before = {segment: self.reported(segment) for segment in ("", SEGMENT, OPEN_SEGMENT)}
-        """Reports before anything was archived: of all visits, of the segment, of an open one."""
+        """Reports before anything was archived: of all visits, of the segment, of the open one."""
 
     def moments(self, site: Site) -> list[tuple[str, str]]:
-        """Return period and date of every report of `site` that is looked at."""
+        """Return period and date of every report of `site` that is compared."""
         if site == self.segmented:
             return [(period, str(self._yesterday)) for period in ("day", "week", "month")]
         last = FIRST_DAY + timedelta(days=DAYS - 1)
@@ -114,7 +114,7 @@ class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         return [*days, *more, ("range", f"{FIRST_DAY},{last}")]
 
     def expected(self, site: Site, period: str, moment: str, *, firefox: bool = False) -> Figures:
-        """Return what must be reported; unique visitors too, whether or not they are counted."""
+        """Return what must be reported, with unique visitors whether or not Matomo counts them."""
         if period == "range":
             first, last = (date.fromisoformat(day) for day in moment.split(","))
         else:
@@ -130,12 +130,12 @@ class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         }
 
     def reported(self, segment: str = "") -> dict[tuple[str, str, str], Figures]:
-        """Return what Matomo reports now, of every counted site and moment.
+        """Return what Matomo reports now for every counted site and moment.
 
         Unique visitors are None where Matomo counts none for the period ([General]).
 
         Raises:
-            ApiError: it answers with an error.
+            ApiError: Matomo answers with an error.
         """
         sites = [self.segmented] if segment else self.sites
         keys = [(site, period, day) for site in sites for period, day in self.moments(site)]
@@ -178,12 +178,12 @@ SENT_BEFORE: Final = (Traffic, RefusedHits, CountedVisits)
 class ArchiverRun(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
     """The archiver runs.
 
-    Once, on all that any check asks for: it takes the longest.
+    It runs once, for all that any check asks for: no other step takes longer.
 
     Args:
-        context: what is to be archived is sent before.
-        scheduler: starts it.
-        database: where there is one, a task is made due.
+        context: its steps that send what is to be archived are performed first.
+        scheduler: starts the archiver.
+        database: where the target has one, one of Matomo's tasks is made due.
     """
 
     def __init__(self, context: Context, scheduler: Scheduler, database: Database | None) -> None:
@@ -197,7 +197,7 @@ class ArchiverRun(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
 
 
 def _try(context: Context, step: type[Step]) -> Step | None:
-    """Perform `step`; where it fails, those who need it are told."""
+    """Perform `step`; where it fails, return None, and the checks that need it report that."""
     try:
         return context.get(step)
     except StepFailedError:
@@ -205,7 +205,7 @@ def _try(context: Context, step: type[Step]) -> Step | None:
 
 
 def _make_a_task_due(database: Database) -> None:
-    """Have a refused hit be older than Matomo keeps it, and that it be time to look."""
+    """Store a refused hit older than Matomo keeps them, and make the task that deletes it due."""
     database.query(
         "REPLACE INTO {prefix}tracking_failure"
         " (idsite, idfailure, date_first_occurred, request_url)"
@@ -217,14 +217,14 @@ def _make_a_task_due(database: Database) -> None:
         " WHERE option_name = 'TaskScheduler.timetable'"
     )
     tasks = dict(re.findall(TASK, "".join(str(row["value"]) for row in rows)))
-    # What is put off stays so: that none is, is another check's to see, and it may come later.
+    # A task that is put off stays so: another check must see that, and it may run later.
     if int(tasks.get(DUE, 0)) <= time.time() + LONGEST_WAIT:
         tasks[DUE] = "1"
-    listed = "".join(f's:{len(name)}:"{name}";i:{moment};' for name, moment in tasks.items())
+    entries = "".join(f's:{len(name)}:"{name}";i:{moment};' for name, moment in tasks.items())
     database.query(
         "REPLACE INTO {prefix}option (option_name, option_value, autoload)"
         " VALUES ('TaskScheduler.timetable', %s, 0)",
-        f"a:{len(tasks)}:{{{listed}}}",
+        f"a:{len(tasks)}:{{{entries}}}",
     )
 
 
@@ -232,12 +232,12 @@ class Archives(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
     """The archiver makes reports.
 
     Args:
-        run: of the archiver.
-        context: what was sent is looked for in the reports.
+        run: the archiver's run.
+        context: what its steps sent must be in the reports.
         api: of a superuser.
 
     Raises:
-        BrokenPromiseError: the archiver failed, or nothing that was sent is in a report.
+        BrokenPromiseError: the archiver failed, or no report has anything that was sent.
     """
 
     def __init__(self, run: ArchiverRun, context: Context, api: Api) -> None:
@@ -251,7 +251,7 @@ class Archives(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         self.reports: Mapping[str, Reports] = (
             {segment: counted.reported(segment) for segment in ("", SEGMENT)} if counted else {}
         )
-        """Of the counted visits, where they were sent: of all, and of the segment."""
+        """Reports of the counted visits, all and by segment; empty where none were sent."""
         is_counted = any(report["visits"] for report in self.reports.get("", {}).values())
         if not is_counted and not _has_visits(api, _sent(context, Traffic)):
             raise BrokenPromiseError(
@@ -266,7 +266,7 @@ def _sent(context: Context, step: type[Any]) -> Any:
 
 
 def _has_visits(api: Api, sent: Traffic | None) -> bool:
-    """Whether a report of the test site has visits, on the day of the hits or the one after."""
+    """Return whether the test site's report has visits for the day of the hits or the day after."""
     if not sent:
         return False
     where: Parameters = {"idSite": sent.site.id, "period": "day", "date": "last2"}
@@ -279,16 +279,11 @@ class SecondArchiverRun(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
 
     Args:
         archives: of the first run.
-        counted: its visits.
-        scheduler: starts it.
+        counted: the visits of the first run.
+        scheduler: starts the archiver.
     """
 
-    def __init__(
-        self,
-        archives: Archives,
-        counted: CountedVisits,
-        scheduler: Scheduler,
-    ) -> None:
+    def __init__(self, archives: Archives, counted: CountedVisits, scheduler: Scheduler) -> None:
         self.before: Reports = archives.reports[""]
         self.exit_code = scheduler.archive()
         self.has_run = all(scheduler.containers)
@@ -296,7 +291,7 @@ class SecondArchiverRun(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
 
     @once
     def after(self) -> Reports:
-        """The reports of the counted visits once it ran."""
+        """The reports of the counted visits after the second run."""
         return self._counted.reported()
 
 
@@ -304,7 +299,7 @@ class MailedReport(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
     """A report of the test site is mailed.
 
     Args:
-        sender: whose traffic the report is of.
+        sender: of the traffic that is reported.
         traffic: the hits.
         api: of a superuser.
     """

@@ -1,4 +1,4 @@
-"""Test traffic: hits that come in many ways, and what Matomo stores of them."""
+"""Test traffic: hits that are sent in many ways, and what Matomo stores of them."""
 
 import base64
 import dataclasses
@@ -25,18 +25,18 @@ from matomo_harness.matomo.web import Web
 
 TEST_SITE: Final = "matomo-harness gate"
 SINCE: Final = "2025-12-31"
-"""First day of the test sites' reports."""
+"""The first day of the test sites' reports."""
 OTHER_KINDS: Final = ("event", "download", "outlink")
-"""Of hits that are no page views."""
+"""Kinds of hits that are not page views."""
 TITLE: Final = f"Ἰλιάς 日本 𠮷 📚{' and so on' * 50}"
-"""Of letters of two, three and four bytes (UTF-8), and long as a catalogue's."""
+"""A page title with letters of two, three and four bytes (UTF-8), as long as a catalogue's."""
 OWN_NETWORKS: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")
-"""Addresses of an institution's own devices (RFC 1918, RFC 4193)."""
+"""The networks of an institution's own devices (RFC 1918, RFC 4193)."""
 ROBOT: Final = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 OPTED_OUT: Final = {"matomo_ignore": "ignore=" + base64.b64encode(b"*").decode()}
-"""Matomo's own cookie of who opted out (core/Tracker/IgnoreCookie.php, core/Cookie.php)."""
-IPV6_KEPT: Final = (16, 8, 6, 3, 0)
-"""Bytes of an IPv6 address that stay where so many of an IPv4 address are masked
+"""Matomo's own opt-out cookie (core/Tracker/IgnoreCookie.php, core/Cookie.php)."""
+IPV6_UNMASKED: Final = (16, 8, 6, 3, 0)
+"""How many bytes of an IPv6 address stay when 0 to 4 bytes of an IPv4 address are masked
 (plugins/PrivacyManager/IPAnonymizer.php; an IPv4 address written as IPv6 is masked as IPv4)."""
 
 
@@ -45,20 +45,20 @@ def masked(address: str, zeroed: int) -> str:
     parsed = ipaddress.ip_address(address)
     packed = parsed.packed
     is_ipv6 = parsed.version == 6 and parsed.ipv4_mapped is None
-    kept = IPV6_KEPT[zeroed] if is_ipv6 else len(packed) - zeroed
-    return str(ipaddress.ip_address(packed[:kept] + bytes(len(packed) - kept)))
+    unmasked = IPV6_UNMASKED[zeroed] if is_ipv6 else len(packed) - zeroed
+    return str(ipaddress.ip_address(packed[:unmasked] + bytes(len(packed) - unmasked)))
 
 
 @dataclass(frozen=True)
 class Canary:
-    """A hit that can be found again, with an address and a user id that must not be.
+    """A hit that can be found again, whose whole address and user id must not be.
 
     Args:
-        way: how it came.
+        way: how it is sent.
         site: idsite.
-        address: the visitor's, whole.
+        address: the visitor's whole address.
         user_id: sent as `uid`.
-        page: of the hit; nobody else's.
+        page: the hit's page; no other hit has it.
     """
 
     way: str
@@ -69,7 +69,7 @@ class Canary:
 
     @property
     def forms_of_address(self) -> Iterator[bytes]:
-        """Every form in which the address could be kept whole."""
+        """Every form in which the whole address could be stored."""
         parsed = ipaddress.ip_address(self.address)
         packed = parsed.packed
         yield from (self.address.encode(), packed)
@@ -79,33 +79,34 @@ class Canary:
 
     @property
     def forms_of_user_id(self) -> Iterator[bytes]:
-        """Every form in which the user id could be kept."""
+        """Every form in which the user id could be stored."""
         yield self.user_id.encode()
         for derived in visitor_ids_made_of(self.user_id.encode()):
             yield from (derived.encode(), derived.upper().encode(), bytes.fromhex(derived))
 
 
 def new_canary(run: str, way: str, site: int, family: str) -> Canary:
-    """Return one with an address, a user id and a page that nobody else has.
+    """Return a canary with an address, a user id and a page that no other has.
 
-    No byte of 248 and more is in any text (UTF-8), so the four bytes of an IPv4 address, packed,
-    are in no file by chance: four letters were found in Matomo's own JavaScript.
+    No text (UTF-8) has a byte of 248 or more, so no file has the four packed bytes of an IPv4
+    address by chance: four letters were once found in Matomo's own JavaScript.
 
     Args:
         run: part of the page's path.
-        way: how it will come.
+        way: how it will be sent.
         site: idsite.
-        family: "IPv4", "IPv6", "mapped IPv4": one that is written as IPv6; or one of OWN_NETWORKS.
+        family: "IPv4", "IPv6", "mapped IPv4" (an IPv4 address written as IPv6) or one of
+            OWN_NETWORKS.
     """
     token = secrets.token_hex(3)
-    one, two, three = bytes.fromhex(token)
-    v4 = f"{60 + one % 60}.{248 + two % 8}.{11 + three % 240}.{13 + one % 200}"
+    first, second, third = bytes.fromhex(token)
+    v4 = f"{60 + first % 60}.{248 + second % 8}.{11 + third % 240}.{13 + first % 200}"
     v6 = f"2001:db8:{token[:4]}:{token[2:]}:9abc:{token[:4]}:1111:{token[2:]}"
     texts = {"IPv4": v4, "IPv6": v6, "mapped IPv4": f"::ffff:{v4}"}
     own = (
-        f"10.{248 + two % 8}.{11 + three % 240}.{13 + one % 200}",
-        f"172.{16 + one % 16}.{248 + two % 8}.{13 + three % 200}",
-        f"192.168.{248 + two % 8}.{13 + three % 200}",
+        f"10.{248 + second % 8}.{11 + third % 240}.{13 + first % 200}",
+        f"172.{16 + first % 16}.{248 + second % 8}.{13 + third % 200}",
+        f"192.168.{248 + second % 8}.{13 + third % 200}",
         v6.replace("2001:db8", "fd12:3456"),
     )
     texts |= zip(OWN_NETWORKS, own, strict=True)
@@ -115,17 +116,17 @@ def new_canary(run: str, way: str, site: int, family: str) -> Canary:
 
 
 def visitor_ids_made_of(name: bytes) -> set[str]:
-    """Return the visitor ids, 16 hex digits, that the usual hashes make of `name`."""
+    """Return the visitor ids (16 hex digits) that the usual hashes derive from `name`."""
     return {make(name).hexdigest()[:16] for make in (hashlib.md5, hashlib.sha1, hashlib.sha256)}
 
 
 @dataclass(frozen=True)
 class StoredHit:
-    """What Matomo keeps of a canary.
+    """What Matomo stores of a canary.
 
     Args:
         address: location_ip, as text.
-        user_id: None where there is none.
+        user_id: None where none is stored.
         visitor: idvisitor, 16 hex digits.
     """
 
@@ -134,7 +135,7 @@ class StoredHit:
     visitor: str
 
 
-# -- where it is sent -----------------------------------------------------------------------------
+# -- where hits are sent --------------------------------------------------------------------------
 
 
 class TestSite(Step, needs={Capability.HITS}):
@@ -142,17 +143,17 @@ class TestSite(Step, needs={Capability.HITS}):
 
     Args:
         api: of a superuser.
-        permissions: where nobody minds, traffic is sent to every site.
+        permissions: where the instance may be changed, traffic is sent to every site.
     """
 
     __test__ = False  # to pytest it looks like a test
 
     def __init__(self, api: Api, permissions: Permissions) -> None:
-        every: list[dict[str, Any]] = api.call("SitesManager.getSitesWithAtLeastViewAccess")
-        named = [int(site["idsite"]) for site in every if site["name"] == TEST_SITE]
+        sites: list[dict[str, Any]] = api.call("SitesManager.getSitesWithAtLeastViewAccess")
+        named = [int(site["idsite"]) for site in sites if site["name"] == TEST_SITE]
         self.id = named[0] if named else new_site(api, TEST_SITE, "UTC")
-        others = [int(site["idsite"]) for site in every if int(site["idsite"]) != self.id]
-        self.every = [self.id, *(others if permissions.may_change else [])]
+        others = [int(site["idsite"]) for site in sites if int(site["idsite"]) != self.id]
+        self.all_ids = [self.id, *(others if permissions.may_change else [])]
 
 
 def new_site(api: Api, name: str, zone: str, since: str = SINCE) -> int:
@@ -161,7 +162,7 @@ def new_site(api: Api, name: str, zone: str, since: str = SINCE) -> int:
 
 
 class Sender:
-    """Sends canaries, as browsers, servers and proxies do, and notes what was refused."""
+    """Sends canaries as browsers, servers and proxies do, and notes which are refused."""
 
     def __init__(self, http: Http, api: Api) -> None:
         self.run = secrets.token_hex(4)
@@ -170,17 +171,17 @@ class Sender:
         self._token = api.token
 
     def new(self, way: str, site: int, family: str = "IPv4") -> Canary:
-        """Return a canary that will come by `way`; see `new_canary`."""
+        """Return a canary that will be sent by `way`; see `new_canary`."""
         return new_canary(self.run, way, site, family)
 
     def send(
         self, canary: Canary, *, by_token: bool = True, **more: dict[str, str]
     ) -> requests.Response:
-        """Send a hit that names its visitor's address, which takes a token.
+        """Send a hit that names its visitor's address, for which Matomo requires a token.
 
         Args:
             canary: the hit.
-            by_token: of a superuser.
+            by_token: send it with a superuser's token.
             more: `cookies`.
         """
         form = {
@@ -190,13 +191,13 @@ class Sender:
         return self._http.web.post_form("matomo.php", form, **more)
 
     def send_in_bulk(self, canaries: list[Canary]) -> None:
-        """Send all of `canaries` in one request, as servers do."""
+        """Send all `canaries` in one request, as servers do."""
         queries = ["?" + urlencode(with_address(self.run, canary)) for canary in canaries]
         document = {"requests": queries, "token_auth": self._token}
         self.note(self._http.web.post_json("matomo.php", document), *canaries)
 
     def note(self, answer: requests.Response, *canaries: Canary) -> None:
-        """Note that `canaries` are refused, where they are."""
+        """Note that `canaries` are refused, where `answer` is an error."""
         if not answer.ok:
             said = " ".join(answer.text[:200].split())
             self.refused |= dict.fromkeys(canaries, f"HTTP {answer.status_code}: {said}")
@@ -206,7 +207,7 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
     """Test traffic is sent and stored.
 
     Raises:
-        BrokenPromiseError: not one hit is.
+        BrokenPromiseError: no hit is stored.
     """
 
     def __init__(
@@ -243,8 +244,8 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
     def _sent(self) -> list[Canary]:
         new, site = self._sender.new, self.site.id
         made = [
-            new(f"{way}, {family}", each, family)
-            for each in self.site.every
+            new(f"{way}, {family}", site_id, family)
+            for site_id in self.site.all_ids
             for way in ("form", "bulk", "past", "returning")
             for family in ("IPv4", "IPv6")
         ]
@@ -259,7 +260,7 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         return made
 
     def _forwarded(self) -> list[Canary]:
-        """Without a token: the address is what the proxy says. As JavaScript and images send."""
+        """Send hits without a token, as JavaScript and images do: the proxy names the address."""
         ways: dict[str, Callable[[Canary], None]] = {
             "image": lambda canary: self._forward(canary, "GET", "matomo.php"),
             "piwik.php": lambda canary: self._forward(canary, "GET", "piwik.php"),
@@ -286,29 +287,29 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         self._sender.note(answer, canary)
 
     def _forward_in_bulk(self, canary: Canary) -> None:
-        """As JavaScript sends what it has queued: in bulk, without a token."""
+        """Send a hit in bulk and without a token, as JavaScript sends its queue."""
         document = {"requests": ["?" + urlencode(_parameters(canary))]}
         self._sender.note(self._proxy(canary).post_json("matomo.php", document), canary)
 
     @property
     def refused(self) -> dict[Canary, str]:
-        """Canaries that were refused, and how."""
+        """The canaries that were refused, each with the answer."""
         return self._sender.refused
 
     @property
     def of_one_user(self) -> list[Canary]:
-        """Two visitors, one by IPv4 and one by IPv6, with one user id."""
+        """Two visitors, one by IPv4 and one by IPv6, who share one user id."""
         return self.canaries[:2]
 
     def came(self, *words: str) -> list[Canary]:
-        """Return the canaries whose way has all of `words`."""
+        """Return the canaries whose way contains all of `words`."""
         return [canary for canary in self.canaries if all(word in canary.way for word in words)]
 
     # -- what is stored ----------------------------------------------------------------------------
 
     @once
     def stored(self) -> dict[Canary, StoredHit]:
-        """What is kept of each, by the database where it can be read, else by the visits log."""
+        """What is stored of each canary, from the database if it can be read, or the visits log."""
         sent = [*self.canaries, self.robot, self.opted_out]
         found = self._in_database(self._database) if self._database else self._in_visits_log()
         pages = {page.split("://")[-1]: stored for page, stored in found.items()}
@@ -317,7 +318,7 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         }
 
     def visitors_made_of(self, forms: Callable[[Canary], Iterable[bytes]]) -> list[str]:
-        """Return how those came whose visitor's id a usual hash makes of one of their forms."""
+        """Return the ways of the canaries whose visitor id is a usual hash of one of its forms."""
         return [
             canary.way
             for canary in self.canaries
@@ -356,7 +357,7 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
 
     def _in_visits_log(self) -> dict[str, StoredHit]:
         found: dict[str, StoredHit] = {}
-        for site in self.site.every:
+        for site in self.site.all_ids:
             for day in ("today", "yesterday", "lastWeek"):
                 visits = self._api.call(
                     "Live.getLastVisitsDetails",
@@ -376,11 +377,11 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
 class RefusedHits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
     """Hits that must be refused are sent.
 
-    Matomo lists them (core/Tracker/Failures.php), one of a kind and site.
+    Matomo lists them (core/Tracker/Failures.php), one for each kind and site.
 
     Args:
-        sender: of all traffic.
-        site: whose a hit without a token would be.
+        sender: the one of all traffic.
+        site: where the hit without a token would be stored.
     """
 
     def __init__(self, sender: Sender, site: TestSite) -> None:
@@ -394,7 +395,7 @@ class RefusedHits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
 
 
 class SentHits:
-    """Every canary, the refused too: what must be found nowhere."""
+    """Every canary, also the refused: their addresses and user ids must be found nowhere."""
 
     def __init__(self, traffic: Traffic, refused: RefusedHits) -> None:
         self.canaries = [*traffic.canaries, *refused.answers, traffic.robot, traffic.opted_out]
@@ -419,7 +420,7 @@ def with_address(run: str, canary: Canary) -> dict[str, str | int]:
     """Return the parameters of a hit that names its visitor's address.
 
     Args:
-        run: all canaries of which that return are one visitor.
+        run: all canaries of this run that return are one visitor.
         canary: the hit.
     """
     extra: dict[str, str | int] = {"cip": canary.address}
@@ -432,7 +433,7 @@ def with_address(run: str, canary: Canary) -> dict[str, str | int]:
 
 
 def _forwarded_for(canary: Canary) -> dict[str, str]:
-    """Headers by which the load balancer says whom it serves."""
+    """Return the headers by which the load balancer names the client that it serves."""
     return {
         "X-Forwarded-For": canary.address,
         "X-Forwarded-Proto": "https",
@@ -441,7 +442,7 @@ def _forwarded_for(canary: Canary) -> dict[str, str]:
 
 
 def _kind(canary: Canary) -> dict[str, str]:
-    """Parameters that make a hit another than a page view."""
+    """Return the parameters that make a hit something other than a page view."""
     kinds = {
         "event": {"e_c": "gate", "e_a": "canary"},
         "download": {"download": canary.page},
@@ -451,7 +452,7 @@ def _kind(canary: Canary) -> dict[str, str]:
 
 
 def _read(address: str) -> str:
-    """Of the ways to write an IPv6 address, Python's; what is no address is as it is."""
+    """Return an address as Python writes it; what is not an address is returned unchanged."""
     try:
         return str(ipaddress.ip_address(address))
     except ValueError:

@@ -23,5 +23,7 @@ NAMES: Final = (
     "accounts",
     "archiving",
     "exposure",
+    # The last: its steps may delete what other checks read.
+    "retention",
 )
 """In the order of the report."""

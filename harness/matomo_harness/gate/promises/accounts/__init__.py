@@ -1,1 +1,1 @@
-"""Accounts: a new one sees and does nothing more, and nobody makes one for himself."""
+"""Accounts: a new account may do only what it was granted, and nobody can sign up."""

@@ -1,4 +1,4 @@
-"""Accounts: a new one sees and does nothing more, and nobody makes one for himself."""
+"""Accounts: a new account may do only what it was granted, and nobody can sign up."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ class Accounts(Section, table="accounts"):
 
 PROMISE: Final = Promise(
     "accounts",
-    "A new account sees and does nothing more than it was given, and nobody makes one for himself.",
+    "A new account sees and may do only what it was granted, and nobody can sign up.",
     Accounts,
 )
 
@@ -85,14 +85,14 @@ ADMINISTRATION: Final = (
     ("Installation", "systemCheckPage"),
 )
 SEEN: Final = ("VisitsSummary.get", "Live.getLastVisitsDetails", "SitesManager.getSiteFromId")
-"""What everybody may ask of a site that he may view."""
+"""The methods that every user may ask about a site with View access."""
 SITES: Final = "SitesManager.getSitesWithAtLeastViewAccess"
 REPORTS: Final = (
     *("API.get", "Actions.get", "Actions.getPageUrls", "Actions.getPageTitles", "Events.getName"),
     *("DevicesDetection.getType", "Goals.get", "Referrers.get", "Referrers.getAll"),
     *("UserCountry.getCountry", "VisitsSummary.getVisits", "VisitsSummary.getUniqueVisitors"),
 )
-"""What pages that show an institution's figures ask for first, by GET."""
+"""The methods that pages with an institution's figures ask for first, by GET."""
 ANONYMOUS: Final = "anonymous"
 TOKENS: Final = (
     ANONYMOUS,
@@ -102,7 +102,7 @@ TOKENS: Final = (
     "098f6bcd4621d373cade4e832627b4f6",
     "changeme",
 )
-"""Of documentation, of examples, of empty and trivial passwords' hashes."""
+"""Tokens from documentation and examples, and hashes of empty and trivial passwords."""
 OPEN_METHODS: Final = frozenset(
     f"{module}.{method}"
     for module, methods in {
@@ -120,12 +120,12 @@ OPEN_METHODS: Final = frozenset(
     }.items()
     for method in methods.split()
 )
-"""Matomo answers them to everybody: names of languages, countries, currencies, and other words."""
+"""Methods that answer everybody: names of languages, countries and currencies, and other words."""
 NO_METHOD: Final = "usesAutoSanitizeInputParams"
-"""Every plugin's, of how its parameters are read (core/Plugin/API.php)."""
+"""A method of every plugin, which says how its parameters are read (core/Plugin/API.php)."""
 NO_ANSWER: Final[tuple[object, ...]] = ([], {"value": False})
 AT_ONCE: Final = 10
-"""Requests in one bulk request: see versions.ANYBODY_ASKS_LITTLE_AT_ONCE."""
+"""The number of requests in a bulk request: see versions.ANYBODY_ASKS_LITTLE_AT_ONCE."""
 VALUES: Final[Mapping[str, str]] = {"period": "day", "date": "today", "userLogin": "admin"}
 ONE_VISIT: Final = {"visits[0][idsite]": 1, "visits[0][idvisit]": 1}
 PASSWORDS: Final = ("changeme", "password", "matomo", "piwik", "admin", "secret", "123456", "test")
@@ -136,10 +136,10 @@ foreach (json_decode($argv[1], true) as $account) {
     }
 }
 """
-"""Matomo hashes a password's MD5 (UsersManager::getPasswordHash, core/Auth/Password.php)."""
+"""Matomo hashes the MD5 of a password (UsersManager::getPasswordHash, core/Auth/Password.php)."""
 WHAT_GIVES_MORE: Final = (
-    "See what gives new users more than View: a trigger of the table access, a plugin, or code that"
-    " is not Matomo's own."
+    "Find out what gives new users more than View: a trigger on the table access, a plugin, or code"
+    " that is not Matomo's own."
 )
 
 
@@ -150,15 +150,15 @@ WHAT_GIVES_MORE: Final = (
     "new_user_may_view",
     proves=ALWAYS,
     severity=Severity.LOW,
-    remedy="See what gives new users another site than the one that they are added to: a trigger of"
+    remedy="Find out what gives new users another site than the one they are added to: a trigger on"
     " the table access, or a plugin.",
     needs=[Capability.CHANGE],
 )
 def new_user_may_view(enrolled: EnrolledAccount) -> Finding:
-    """A new user sees the site that he was given."""
+    """A new user can open the dashboard of the site that was granted to them."""
     page = enrolled.dashboard
-    kept = page.ok and "form_login" not in page.text and "TwoFactorAuth.Setup" not in page.text
-    return holds(kept, "the dashboard", f"HTTP {page.status_code}: {Page(page).excerpt[:150]}")
+    opens = page.ok and "form_login" not in page.text and "TwoFactorAuth.Setup" not in page.text
+    return holds(opens, "the dashboard", f"HTTP {page.status_code}: {Page(page).excerpt[:150]}")
 
 
 @PROMISE.check(
@@ -169,7 +169,7 @@ def new_user_may_view(enrolled: EnrolledAccount) -> Finding:
     needs=[Capability.CHANGE],
 )
 def new_user_finds_no_administration(enrolled: EnrolledAccount) -> Finding:
-    """No page of the administration opens to a new user."""
+    """No administration page opens for a new user."""
     pages = {
         f"{module}.{action}": Page(enrolled.web.get({"module": module, "action": action}))
         for module, action in ADMINISTRATION
@@ -179,12 +179,12 @@ def new_user_finds_no_administration(enrolled: EnrolledAccount) -> Finding:
         for name, page in pages.items()
         if page.response.status_code == requests.codes.ok
         and page.component is not None
-        and not _refused(page)
+        and not _is_refused(page)
     ]
-    return nothing("page of the administration", opened)
+    return nothing("administration page", opened)
 
 
-def _refused(page: Page) -> bool:
+def _is_refused(page: Page) -> bool:
     return bool(
         re.search(
             r"can't access|Super User|does not have|privilege|an error occurred|access",
@@ -198,20 +198,20 @@ def _refused(page: Page) -> bool:
     "new_user_sees_no_other_site",
     proves=ALWAYS,
     severity=Severity.CRITICAL,
-    remedy="See what opens other sites to users: rows or triggers of the table access, a plugin, or"
-    " a core/Access.php that is not Matomo's own.",
+    remedy="Find out what opens other sites to users: rows or triggers of the table access, a"
+    " plugin, or a core/Access.php that is not Matomo's own.",
     needs=[Capability.CHANGE],
 )
 def new_user_sees_no_other_site(site: TestSite, enrolled: EnrolledAccount) -> Finding:
-    """Reports and visits of a site that a new user was not given are refused him, by the API too."""
-    told, refused = [], []
+    """The API gives a new user the reports and visits of their own site, and of no other."""
+    answered, refused = [], []
     for method in SEEN:
         own, other = (enrolled.asks(method, {**TODAY, "idSite": number}) for number in (1, site.id))
         if _is_error(own):
-            refused.append(f"{method} of his own site: {own[:80]}")
+            refused.append(f"{method} of their own site: {own[:80]}")
         if not _is_error(other):
-            told.append(f"{method} of another: {other[:80]}")
-    return nothing("answer of another site, refusal of his own", told + refused)
+            answered.append(f"{method} of another site: {other[:80]}")
+    return nothing("answer about another site or refusal of their own", answered + refused)
 
 
 def _is_error(answer: str) -> bool:
@@ -226,7 +226,7 @@ def _is_error(answer: str) -> bool:
     needs=[Capability.CHANGE],
 )
 def new_user_changes_nothing(enrolled: EnrolledAccount) -> Finding:
-    """Every change that a new user asks of the API is refused."""
+    """The API refuses every change that a new user asks for."""
     asked: tuple[tuple[str, Parameters], ...] = (
         ("SitesManager.addSite", {"siteName": "mine", "urls": "https://a.example"}),
         (
@@ -273,7 +273,7 @@ def new_user_changes_nothing(enrolled: EnrolledAccount) -> Finding:
     needs=[Capability.CHANGE],
 )
 def new_user_has_view_alone(api: Api, enrolled: EnrolledAccount) -> Finding:
-    """A new user's access is View on his site, and no other."""
+    """A new user has View on the granted site, and no other access."""
     rows = api.call("UsersManager.getSitesAccessFromUser", userLogin=enrolled.account.login)
     seen = sorted(f"{row['access']} on {row['site']}" for row in rows)
     return holds(seen == ["view on 1"], "view on 1", seen)
@@ -286,12 +286,12 @@ def new_user_has_view_alone(api: Api, enrolled: EnrolledAccount) -> Finding:
     "anonymous_sees_nothing",
     proves="nothing_for_anonymous",
     severity=Severity.CRITICAL,
-    remedy="Take View from anonymous on Administration, Users, and see that no proxy adds a token"
-    " to what it passes on.",
+    remedy="Take View from anonymous on Administration, Users, and make sure that no proxy adds a"
+    " token to the requests that it passes on.",
 )
 def anonymous_sees_nothing(http: Http) -> Finding:
-    """Without login and token the API tells nothing, by whatever way a page or a proxy asks it."""
-    told = []
+    """Without a login or a token the API gives no data, however a page or a proxy asks for it."""
+    answered = []
     for method in (
         SITES,
         "API.getMatomoVersion",
@@ -306,44 +306,44 @@ def anonymous_sees_nothing(http: Http) -> Finding:
         if (
             not _is_error(answer.text)
             and answer.status_code == requests.codes.ok
-            # No site is an answer; no visit would be one, on a day that had none.
+            # An empty list of sites gives nothing away; an empty list of visits would be data.
             and (method, answer.text.strip()) != (SITES, "[]")
         ):
-            told.append(f"{method}: {answer.text[:80]}")
-    return nothing("answer", told)
+            answered.append(f"{method}: {answer.text[:80]}")
+    return nothing("answer", answered)
 
 
 @PROMISE.check(
     "anonymous_is_answered_by_no_method",
     proves="nothing_for_anonymous",
     severity=Severity.CRITICAL,
-    remedy="Remove or update the plugin whose method answers before it asks for access, or bring"
-    " Matomo's own code back.",
+    remedy="Remove or update the plugin whose method answers before it checks access, or restore"
+    " Matomo's own code.",
     needs=[Capability.CHANGE],
 )
 def anonymous_is_answered_by_no_method(http: Http, php: Php) -> Finding:
-    """Without login and token no method of the API answers, but those that tell nothing of here."""
+    """Without a login or a token no API method answers, except those that reveal no data."""
     methods: dict[str, list[str]] = php.facts["methods"]
     asked = [name for name in methods if name not in OPEN_METHODS and not name.endswith(NO_METHOD)]
-    told = []
-    for some in (asked[at : at + AT_ONCE] for at in range(0, len(asked), AT_ONCE)):
+    answered = []
+    for batch in (asked[at : at + AT_ONCE] for at in range(0, len(asked), AT_ONCE)):
         form: Parameters = {
             f"urls[{at}]": urlencode({"method": name, **_filled_in(methods[name])})
-            for at, name in enumerate(some)
+            for at, name in enumerate(batch)
         }
         query: Parameters = {"module": "API", "method": "API.getBulkRequest", "format": "JSON"}
         answers = http.web.post(query, form).json()
-        told += [
+        answered += [
             f"{name}: {json.dumps(answer)[:80]}"
-            for name, answer in zip(some, answers, strict=True)
+            for name, answer in zip(batch, answers, strict=True)
             if answer not in NO_ANSWER
             and not (isinstance(answer, dict) and answer.get("result") == "error")
         ]
-    return nothing("answer", told)
+    return nothing("answer", answered)
 
 
 def _filled_in(parameters: list[str]) -> dict[str, str | int]:
-    """Values for a method's parameters, so that it comes to asking who asks."""
+    """Return values for a method's parameters, so that the method gets as far as checking access."""
     filled = {name: VALUES.get(name, 1) for name in parameters if name != "visits"}
     return {**filled, **(ONE_VISIT if "visits" in parameters else {})}
 
@@ -356,7 +356,7 @@ def _filled_in(parameters: list[str]) -> dict[str, str | int]:
     costly=True,
 )
 def anonymous_opens_nothing(http: Http) -> Finding:
-    """Without login every page is the login form."""
+    """Without a login every page shows the login form."""
     opened = [
         f"{module}.{action}"
         for module, action in (*ADMINISTRATION, ("CoreHome", "index"), ("Live", "getVisitorLog"))
@@ -371,28 +371,28 @@ def anonymous_opens_nothing(http: Http) -> Finding:
     "nobody_signs_up",
     proves=ALWAYS,
     severity=Severity.CRITICAL,
-    remedy="Bring Matomo's own plugins/UsersManager back, and remove the plugin that lets people"
-    " sign up.",
+    remedy="Restore Matomo's own plugins/UsersManager, and remove the plugin that lets people sign"
+    " up.",
 )
 def nobody_signs_up(http: Http) -> Finding:
-    """Nobody without a login makes an account: he is refused before what he fills in is looked at."""
+    """Nobody without a login can make an account: Matomo refuses before it reads the form."""
     taken = []
     for method in ("UsersManager.addUser", "UsersManager.inviteUser"):
-        # Filled in with what cannot be: where the door is open, nothing is made all the same.
+        # The values are impossible: no account is made even where Matomo would allow one.
         form: Parameters = {"userLogin": "-", "password": "-", "email": "-", "initialIdSite": 0}
         query: Parameters = {"module": "API", "method": method, "format": "JSON"}
         answer = http.web.post(query, form)
         if answer.status_code != requests.codes.unauthorized:
             taken.append(f"{method}: HTTP {answer.status_code} {answer.text[:150]}")
-    return nothing("answer but HTTP 401", taken)
+    return nothing("answer other than HTTP 401", taken)
 
 
 @PROMISE.check(
     "installer_is_closed",
     proves=ALWAYS,
     severity=Severity.CRITICAL,
-    remedy="Bring config/config.ini.php back, readable to the web server, and take"
-    " installation_in_progress out of its [General].",
+    remedy="Restore config/config.ini.php, readable for the web server, and remove"
+    " installation_in_progress from its [General].",
     failure_mode="C15",
     costly=True,
 )
@@ -413,19 +413,18 @@ def installer_is_closed(http: Http) -> Finding:
     "updater_is_closed",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Bring Matomo's own plugins/CoreUpdater back, and set enable_auto_update = 0 in"
-    " [General].",
+    remedy="Restore Matomo's own plugins/CoreUpdater, and set enable_auto_update = 0 in [General].",
     failure_mode="U5",
     costly=True,
 )
 def updater_is_closed(http: Http) -> Finding:
-    """The updater's pages lead somebody without login to the login form, and its last step does nothing."""
+    """Without a login the updater's pages show the login form, and its last step does nothing."""
     opened = [
         action
         for action in ("newVersionAvailable", "oneClickUpdate")
         if "form_login" not in http.web.get({"module": "CoreUpdater", "action": action}).text
     ]
-    # It asks for no login, only for a word that the step before it made up.
+    # It asks for no login, only for a word that the step before it generated.
     last = http.web.get({"module": "CoreUpdater", "action": "oneClickUpdatePartTwo"})
     if last.text.lstrip().startswith("["):
         opened.append(f"oneClickUpdatePartTwo: {last.text[:100]}")
@@ -445,15 +444,15 @@ def updater_is_closed(http: Http) -> Finding:
     group=Group.ALONE,
 )
 def guesses_are_limited(accounts: Accounts, http: Http, database: Database) -> Finding:
-    """Wrong logins are counted, and after as many from one address as the policy says none is looked at."""
+    """Wrong logins are counted, and an address that reaches the policy's limit gets no login form."""
     name = f"nobody-{secrets.token_hex(4)}"
-    with suppress(BrokenPromiseError):  # as it should be
+    with suppress(BrokenPromiseError):  # the login should be refused
         twofactor.log_in(http.web, name, secrets.token_hex(8))
     rows = database.query(
         "SELECT ip_address AS address FROM {prefix}brute_force_log WHERE login = %s", name
     )
     if not rows:
-        return holds(False, "a guess that is counted", "none is")
+        return holds(False, "a guess that is counted", "none is counted")
     more = "INSERT INTO {prefix}brute_force_log (ip_address, attempted_at, login) VALUES "
     try:
         database.query(
@@ -475,35 +474,36 @@ def guesses_are_limited(accounts: Accounts, http: Http, database: Database) -> F
     failure_mode="A11",
 )
 def nobody_logs_in_by_address(http: Http, _account: Account) -> Finding:
-    """Name and password in an address are not even looked at (login_allow_logme)."""
-    # A name that is nobody's: a right one would put a secret into an address.
+    """Nobody can log in by a name and password in a URL (login_allow_logme)."""
+    # No account has this name: a real one would put a secret into an address.
     query: Parameters = {"module": "Login", "action": "logme", "login": "nobody"}
     answers = [http.web.get(asked) for asked in (query, {**query, "password": "0" * 32})]
     without, wrong = (
         f"HTTP {answer.status_code}: {Page(answer).excerpt[:80]}" for answer in answers
     )
-    # Where the way is closed, it makes no difference whether there is a password.
-    kept = without == wrong and not answers[1].ok
-    return holds(kept, "the same refusal without a password and with one", f"{without}; {wrong}")
+    # Where this way is closed, a password makes no difference.
+    is_closed = without == wrong and not answers[1].ok
+    expected = "the same refusal without a password and with one"
+    return holds(is_closed, expected, f"{without}; {wrong}")
 
 
 @PROMISE.check(
     "well_known_passwords_open_nothing",
     proves=ALWAYS,
     severity=Severity.CRITICAL,
-    remedy="Set another password for the account that is named, on Administration, Users.",
+    remedy="Set another password for the named account on Administration, Users.",
     costly=True,
     group=Group.ACCOUNTS,
 )
 def well_known_passwords_open_nothing(
     database: Database, container: MatomoContainer, account: Account | None
 ) -> Finding:
-    """No account has a password of examples, or its own name as one."""
+    """No account's password is a well-known one or its own login name."""
     rows = database.query("SELECT login, password, email FROM {prefix}user")
     asked = [
         {"login": row["login"], "hash": row["password"], "words": [*PASSWORDS, row["login"]]}
         for row in rows
-        # A password that is known need not be guessed: each guess costs a quarter of a second.
+        # A known password need not be guessed: each guess costs a quarter of a second.
         if not is_test_account(row["email"]) and not (account and row["login"] == account.login)
     ]
     opened = container.run("php", "-r", OPENED_BY, "--", json.dumps(asked)).split()
@@ -516,15 +516,15 @@ def well_known_passwords_open_nothing(
     "well_known_tokens_open_nothing",
     proves=ALWAYS,
     severity=Severity.CRITICAL,
-    remedy="Delete the token that is named on Administration, Personal, Security of the account"
-    " that has it, and make a new one.",
+    remedy="Delete the named token on Administration, Personal, Security of the account that has"
+    " it, and make a new one.",
     failure_mode="A3",
 )
 def well_known_tokens_open_nothing(http: Http, accounts: Accounts) -> Finding:
-    """No token of documentation and examples opens the API."""
+    """No token from documentation or examples opens the API."""
     opened = []
     for token in TOKENS:
-        # To Matomo it names the anonymous user, who may be let in on purpose.
+        # For Matomo this token names the anonymous user, who may be let in on purpose.
         if token == ANONYMOUS and not accounts.nothing_for_anonymous:
             continue
         try:
@@ -539,13 +539,13 @@ def well_known_tokens_open_nothing(http: Http, accounts: Accounts) -> Finding:
     "expired_tokens_open_nothing",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Bring Matomo's own plugins/UsersManager/Model.php back, or remove the plugin that takes"
-    " tokens instead of it.",
+    remedy="Restore Matomo's own plugins/UsersManager/Model.php, or remove the plugin that accepts"
+    " tokens in its place.",
     failure_mode="A3",
     needs=[Capability.CHANGE],
 )
 def expired_tokens_open_nothing(http: Http, database: Database, php: Php) -> Finding:
-    """A token opens nothing from the day on that it was given as its last."""
+    """A token that has expired opens nothing."""
     token = secrets.token_hex(16)
     database.query(
         "INSERT INTO {prefix}user_token_auth"
@@ -564,7 +564,7 @@ def expired_tokens_open_nothing(http: Http, database: Database, php: Php) -> Fin
 
 
 def hash_of_token(salt: str, token: str) -> str:
-    """Return how Matomo keeps `token` (plugins/UsersManager/Model.php, hashTokenAuth)."""
+    """Return `token` as Matomo stores it (plugins/UsersManager/Model.php, hashTokenAuth)."""
     return hashlib.sha512(f"{token}{salt}".encode()).hexdigest()
 
 
@@ -572,26 +572,27 @@ def hash_of_token(salt: str, token: str) -> str:
     "new_password_ends_sessions",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Bring Matomo's own core/Session/SessionAuth.php back, or remove the plugin that is"
-    " asked instead of it.",
+    remedy="Restore Matomo's own core/Session/SessionAuth.php, or remove the plugin that is used"
+    " in its place.",
     needs=[Capability.CHANGE],
 )
 def new_password_ends_sessions(database: Database, unenrolled: UnenrolledAccounts) -> Finding:
-    """A session that began before its user's password was changed is over."""
+    """A change of a user's password ends the sessions that the user began before."""
     admin = unenrolled.of_role["admin"]
     before = Page(admin.web.get())
-    # What a change writes, but for the mail that it sends. Matomo compares seconds
-    # (core/Session/SessionAuth.php), and this session may have begun in this very one.
+    # This is what a change writes, without the mail that it sends. Matomo compares seconds
+    # (core/Session/SessionAuth.php), and this session may have begun in the current one.
     changed = (
         "UPDATE {prefix}user SET ts_password_modified = NOW() + INTERVAL %s SECOND WHERE login = %s"
     )
     database.query(changed, 2, admin.person.login)
     try:
         after = admin.web.get()
-    finally:  # the session is other checks' as well
+    finally:  # other checks use this session as well
         database.query(changed, -86400, admin.person.login)
-    kept = "form_login" not in before.response.text and "form_login" in after.text
-    return holds(kept, "the login form", f"{before.excerpt[:80]}, then {Page(after).excerpt[:80]}")
+    has_ended = "form_login" not in before.response.text and "form_login" in after.text
+    seen = f"{before.excerpt[:80]}, then {Page(after).excerpt[:80]}"
+    return holds(has_ended, "the login form", seen)
 
 
 @PROMISE.check(
@@ -603,7 +604,7 @@ def new_password_ends_sessions(database: Database, unenrolled: UnenrolledAccount
     group=Group.ACCOUNTS,
 )
 def sessions_end(accounts: Accounts, database: Database) -> Finding:
-    """No session lasts longer than the policy says, by default two weeks, Matomo's own limit."""
+    """No session lasts longer than the policy allows: by default two weeks, Matomo's own limit."""
     rows = database.query(
         "SELECT lifetime FROM {prefix}session WHERE lifetime > %s",
         accounts.longest_session_seconds,
@@ -611,20 +612,20 @@ def sessions_end(accounts: Accounts, database: Database) -> Finding:
     return nothing("session", [f"of {row['lifetime'] // 86400} days" for row in rows])
 
 
-# -- who there is ---------------------------------------------------------------------------------
+# -- which accounts exist -------------------------------------------------------------------------
 
 
 @PROMISE.check(
     "addresses_are_real",
     proves=ALWAYS,
     severity=Severity.LOW,
-    remedy="Give the account that is named an address on Administration, Users.",
+    remedy="Give the named account a mail address on Administration, Users.",
 )
 def addresses_are_real(api: Api) -> Finding:
-    """Every account has an address that a password reset could reach."""
+    """Every account has a mail address that a password reset can reach."""
     users = api.call("UsersManager.getUsers")
     if not users:
-        raise CannotTellError("no account is told")
+        raise CannotTellError("Matomo lists no account")
     return nothing(
         "account without an address",
         [
@@ -639,23 +640,23 @@ def addresses_are_real(api: Api) -> Finding:
     "superusers_are_named",
     proves="superusers",
     severity=Severity.HIGH,
-    remedy="Take superuser access from the account that is named on Administration, Users, or add"
-    " its login to superusers of [accounts] in policy.toml.",
+    remedy="Take superuser access from the named account on Administration, Users, or add its"
+    " login to superusers of [accounts] in policy.toml.",
     group=Group.ACCOUNTS,
 )
 def superusers_are_named(
     accounts: Accounts, api: Api, permissions: Permissions, account: Account | None
 ) -> Finding:
-    """Nobody is a superuser but those whom the policy names."""
+    """Every superuser is named in the policy."""
     named = {*promised(accounts.superusers)}
     if permissions.may_change and account:
-        # Of an instance that is thrown away: the harness made it for itself.
+        # On a throw-away instance this is the account that the harness made for itself.
         named.add(account.login)
     users: list[dict[str, Any]] = api.call("UsersManager.getUsers")
     superusers = [user for user in users if user.get("superuser_access") in (1, "1", True)]
     if not superusers:
-        # There is always one, whose token this is: who sees none is told too little.
-        raise CannotTellError("no superuser is told")
+        # The owner of this token is always one: where none is listed, Matomo withholds something.
+        raise CannotTellError("Matomo lists no superuser")
     return nothing(
         "superuser whom the policy does not name",
         [

@@ -1,4 +1,4 @@
-"""Controls of accounts: there are more of those that may be."""
+"""Controls of accounts: another superuser, whom the policy names."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from matomo_harness.matomo import twofactor
 
 
 def _make_a_superuser(deployment: Deployment) -> None:
-    """Make somebody, have him enrol, give him everything, and name him in the policy."""
+    """Make a user, enrol a second factor, grant superuser access, and name it in the policy."""
     instance = deployment.instance
     login, password = "second", "a-long-one-1"
     user(login, password)(deployment)
@@ -29,7 +29,7 @@ def _make_a_superuser(deployment: Deployment) -> None:
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
         "control.another_admin",
-        "there is another superuser, enrolled",
+        "there is another superuser, who has enrolled a second factor",
         _make_a_superuser,
         alters=(Part.SUPERUSERS,),
     ),

@@ -1,4 +1,4 @@
-"""Mutants of accounts: somebody sees or does more than he was given, or makes himself an account."""
+"""Mutants of accounts: somebody sees or may do more than was granted, or signs up."""
 
 from typing import Final
 
@@ -38,7 +38,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "anonymous_clicked",
-    "somebody gave anonymous View on the users' page",
+    "somebody gave anonymous View on the page Users",
     Location.CLICK,
     ("anonymous_sees_nothing", "anonymous_opens_nothing"),
     api("UsersManager.setUserAccess", userLogin="anonymous", access="view", idSites=1),
@@ -54,7 +54,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "new_ones_see_nothing",
-    "a new user is given another site",
+    "a new user is given a site other than the granted one",
     Location.DATABASE,
     ("new_user_may_view", "new_user_has_view_alone"),
     sql("CREATE TRIGGER mean BEFORE INSERT ON {prefix}access FOR EACH ROW SET NEW.idsite = 99"),
@@ -69,7 +69,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "file_unreadable",
-    "an empty volume lies over config/: Matomo wants to be installed",
+    "an empty volume hides config/: Matomo wants to be installed",
     Location.VOLUME,
     ("installer_is_closed", "operation.login_page_is_reached"),
     in_web("rm config/config.ini.php config/common.config.ini.php"),
@@ -78,7 +78,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "without_address",
-    "an account has no address",
+    "an account has no mail address",
     Location.DATABASE,
     "addresses_are_real",
     sql(
@@ -87,7 +87,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "by_address",
-    "name and password in an address open Matomo",
+    "a name and a password in a URL log in to Matomo",
     Location.FILE,
     ("nobody_logs_in_by_address", "settings.file_is_of_the_image"),
     key("General", "login_allow_logme", 1),
@@ -97,7 +97,7 @@ MUTANTS.add(
 
 @MUTANTS.mutant("known_token", Location.DATABASE, "well_known_tokens_open_nothing", "A3")
 def known_token(deployment: Deployment) -> None:
-    """The superuser has the documentation's token."""
+    """The superuser's token is the one of the documentation."""
     settings = Php(deployment.instance.shell, deployment.target.http).settings
     deployment.instance.database.query(
         "INSERT INTO {prefix}user_token_auth (login, description, password, hash_algo, date_created)"
@@ -108,7 +108,7 @@ def known_token(deployment: Deployment) -> None:
 
 MUTANTS.add(
     "known_password",
-    "a reader's password is the one of examples",
+    "a reader's password is a well-known one",
     Location.CLICK,
     "well_known_passwords_open_nothing",
     user("reader", "changeme"),
@@ -132,7 +132,7 @@ def superuser_nobody_named(deployment: Deployment) -> None:
 
 MUTANTS.add(
     "sign_up",
-    "everybody may add users",
+    "everybody can add users",
     Location.IMAGE,
     "nobody_signs_up",
     code(USERS, ASKS, ""),
@@ -140,7 +140,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "every_site_to_everybody",
-    "View on one site is View on all",
+    "a user with View on one site has View on all",
     Location.IMAGE,
     "new_user_sees_no_other_site",
     code(
@@ -152,7 +152,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "updater_for_all",
-    "the updater asks nobody who he is",
+    "the updater asks nobody for a login",
     Location.IMAGE,
     "updater_is_closed",
     code("plugins/CoreUpdater/Controller.php", "Piwik::checkUserHasSuperUserAccess();", ""),
@@ -161,7 +161,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "public_counter",
-    "visitors of the last minutes are told to everybody",
+    "the API tells everybody about the visitors of the last minutes",
     Location.IMAGE,
     "anonymous_sees_nothing",
     code(
@@ -174,7 +174,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "export_for_everybody",
-    "who asks what is known of him may export visits without a login, and every visit",
+    "the export for data subjects gives every visit to anybody, without a login",
     Location.IMAGE,
     "anonymous_is_answered_by_no_method",
     code("plugins/PrivacyManager/API.php", EXPORT, OPEN_EXPORT),
@@ -183,7 +183,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "guesses_without_end",
-    "nothing limits guesses of passwords and codes, as the limit once locked an office out",
+    "nothing limits guesses of passwords and codes, because the limit once locked an office out",
     Location.FILE,
     "guesses_are_limited",
     key("Login", "enableBruteForceDetection", 0),
@@ -234,7 +234,7 @@ MUTANTS.add(
     topology=Topology.FULL_STACK,
 )
 def report_for_everybody(deployment: Deployment) -> None:
-    """The load balancer gives one report's question a token, for the institution's own page."""
+    """The load balancer adds a token to requests for one report, for the institution's own page."""
     at_the_load_balancer(
         f'http-request set-query "%[query]&token_auth={deployment.instance.token}"'
         " if { url_param(method) -m str Actions.getPageUrls } !{ url_param(token_auth) -m found }"

@@ -1,1 +1,1 @@
-"""Archiving: reports are made by schedule only, and count to the last visit."""
+"""Archiving: reports are made by schedule only, and are exact to the last visit."""

@@ -1,4 +1,4 @@
-"""Archiving: by schedule only, and to the last visit."""
+"""Archiving: reports are made by schedule only, and are exact to the last visit."""
 
 import re
 import shlex
@@ -72,19 +72,19 @@ class Archiving(Section, table="archiving"):
 
 
 PROMISE: Final = Promise(
-    "archiving", "Reports are made by schedule only, and count to the last visit.", Archiving
+    "archiving", "Reports are made by schedule only, and are exact to the last visit.", Archiving
 )
 
 AGES: Final = ("today", "week", "month", "year")
-"""Of archives, in the names of keys in [General]."""
+"""The archives whose age a key of [General] limits, as the key's name has them."""
 BY_SCHEDULE: Final = (
     "Set enable_browser_archiving_triggering = 0, browser_archiving_disabled_enforce = 1 and"
     " enable_general_settings_admin = 0 in [General]."
 )
-BY_HAND: Final = "Run console core:archive by hand, and mend what its last lines complain of."
+BY_HAND: Final = "Run console core:archive by hand, and fix what its last lines complain about."
 COUNTED: Final = (
-    "See that the schedule starts the archiver, and set enable_processing_unique_visitors_week,"
-    " _month or _year = 1 in [General] for what the policy has counted."
+    "Make sure that the schedule starts the archiver, and set enable_processing_unique_visitors_week,"
+    " _month or _year = 1 in [General] for the periods whose unique visitors the policy promises."
 )
 
 
@@ -93,12 +93,12 @@ COUNTED: Final = (
     formerly="drift.no_task_is_put_off",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Set the clock right and delete the row TaskScheduler.timetable of the table option,"
-    " which Matomo makes anew.",
+    remedy="Set the clock right and delete the row TaskScheduler.timetable of the table option:"
+    " Matomo makes it anew.",
     failure_mode="P9",
 )
 def no_task_is_put_off(database: Database) -> Finding:
-    """None of Matomo's own tasks waits longer than a month, as after a day with a wrong clock."""
+    """None of Matomo's own tasks is due later than in a month, as a wrong clock can leave it."""
     rows = database.query(
         "SELECT option_value AS value FROM {prefix}option"
         " WHERE option_name = 'TaskScheduler.timetable'"
@@ -130,17 +130,17 @@ def _empty_before(*periods: str) -> Callable[..., Finding]:
 for _name, _sentence, *_periods in (
     (
         "no_request_archives_a_day",
-        "Before the archiver ran, a request for a day finds nothing, and archives nothing.",
+        "Before the archiver has run, a request for a day finds no visits and archives nothing.",
         "day",
     ),
     (
         "no_request_archives_a_period",
-        "Before the archiver ran, a request for a week, month or year finds nothing.",
+        "Before the archiver has run, a request for a week, month or year finds no visits.",
         *("week", "month", "year"),
     ),
     (
         "no_request_archives_a_range",
-        "Before the archiver ran, a request for a range of dates finds nothing.",
+        "Before the archiver has run, a request for a range of dates finds no visits.",
         "range",
     ),
 ):
@@ -164,7 +164,7 @@ for _name, _sentence, *_periods in (
     needs=[Capability.CHANGE],
 )
 def no_request_archives_a_segment(counted: CountedVisits) -> Finding:
-    """Before the archiver ran, a request for a segment finds nothing, whoever made it."""
+    """Before the archiver has run, a request for a segment finds no visits, saved or not."""
     both = [
         _empty(counted.before[segment], "day", "week", "month", "year")
         for segment in (SEGMENT, OPEN_SEGMENT)
@@ -193,14 +193,14 @@ def archiver_ends_well(_traffic: Traffic, _counted: CountedVisits, run: Archiver
     formerly="archiving.archiver_is_as_the_web_s_task",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Give the archiver a task definition with the web's image, variables and mounts.",
+    remedy="Give the archiver a task definition with the web task's image, variables and mounts.",
     failure_mode="R10",
     needs=[Capability.CHANGE],
 )
 def archiver_is_as_the_web_task(
     services: Services, _traffic: Traffic, _counted: CountedVisits, run: ArchiverRun
 ) -> Finding:
-    """The archiver is a container of its own, with the web container's image, variables and mounts."""
+    """The archiver runs in its own container, with the web task's image, variables and mounts."""
     if not run.containers:
         return holds(False, "a container that archives", "none")
     web = services.web_task()
@@ -212,25 +212,25 @@ def archiver_is_as_the_web_task(
     "what_is_due_is_done",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Take --disable-scheduled-tasks out of the scheduled command, or run console"
+    remedy="Remove --disable-scheduled-tasks from the scheduled command, or run console"
     " scheduled-tasks:run by schedule too.",
     failure_mode="P9",
     needs=[Capability.CHANGE],
 )
 def what_is_due_is_done(database: Database, _traffic: Traffic, _archives: Archives) -> Finding:
-    """The archiver does what Matomo has to do by day: a refused hit is forgotten after two."""
+    """The archiver also runs Matomo's daily tasks: a refused hit is deleted after two days."""
     rows = database.query(
         "SELECT date_first_occurred AS since FROM {prefix}tracking_failure WHERE idsite = %s",
         OLD_SITE,
     )
-    return nothing("refused hit of before", [row["since"] for row in rows])
+    return nothing("refused hit older than two days", [row["since"] for row in rows])
 
 
 # -- the numbers are exact ------------------------------------------------------------------------
 
 
 def _compared(archiving: Archiving, period: str, figures: Figures) -> Figures:
-    """Return those of `figures` that are promised: unique visitors cost, and not all count them."""
+    """Return the promised `figures`: unique visitors are costly, and not every policy has them."""
     are_unique_promised = period in archiving.unique_visitors_of
     return {
         name: figure for name, figure in figures.items() if name != "unique" or are_unique_promised
@@ -247,16 +247,16 @@ def _exact(
 ) -> Finding:
     reports = archives.reports[SEGMENT if firefox else ""]
     sites = [counted.segmented] if firefox else counted.sites
-    of_zone = {site.timezone: site for site in sites}
+    site_of_zone = {site.timezone: site for site in sites}
     wrong = []
-    for (where, period, moment), figures in reports.items():
-        if period not in periods or (zone and where != zone):
+    for (timezone, period, moment), figures in reports.items():
+        if period not in periods or (zone and timezone != zone):
             continue
-        known = counted.expected(of_zone[where], period, moment, firefox=firefox)
+        known = counted.expected(site_of_zone[timezone], period, moment, firefox=firefox)
         seen = _compared(archiving, period, figures)
         wanted = _compared(archiving, period, known)
         if seen != wanted:
-            wrong.append(f"{where} {period} {moment}: {seen}, wanted {wanted}")
+            wrong.append(f"{timezone} {period} {moment}: {seen}, wanted {wanted}")
     return nothing("wrong number", wrong)
 
 
@@ -271,26 +271,26 @@ for _name, _period, _sentence in (
     (
         "days_are_exact",
         "day",
-        "After the archiver ran, visits, actions and promised unique visitors of each day are"
-        " exact.",
+        "After the archiver has run, the visits, actions and promised unique visitors of each day"
+        " are exact.",
     ),
     (
         "weeks_are_exact",
         "week",
-        "After the archiver ran, visits, actions and promised unique visitors of the week are"
-        " exact.",
+        "After the archiver has run, the visits, actions and promised unique visitors of the week"
+        " are exact.",
     ),
     (
         "months_are_exact",
         "month",
-        "After the archiver ran, the numbers of the months are exact, of the last day of the one"
-        " and the first of the next.",
+        "After the archiver has run, the visits, actions and promised unique visitors of two"
+        " consecutive months are exact.",
     ),
     (
         "years_are_exact",
         "year",
-        "After the archiver ran, visits, actions and promised unique visitors of the year are"
-        " exact.",
+        "After the archiver has run, the visits, actions and promised unique visitors of the year"
+        " are exact.",
     ),
 ):
     PROMISE.check(
@@ -309,15 +309,15 @@ for _name, _period, _sentence in (
     formerly="archiving.day_ends_where_the_site_s_does",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Set the site's time zone under Administration, Websites, and see what else writes the"
-    " table site.",
+    remedy="Set the site's time zone under Administration, Websites, and find out what else writes"
+    " to the table site.",
     failure_mode="O4",
     needs=[Capability.CHANGE],
 )
 def day_ends_in_the_site_zone(
     archiving: Archiving, counted: CountedVisits, archives: Archives
 ) -> Finding:
-    """A visit in the last second of a site's day counts for that day, in its own time zone."""
+    """A visit in the last second of a day counts for that day, in the site's own time zone."""
     both = [_exact(archiving, counted, archives, "day", zone=zone) for zone in ZONES]
     return next((finding for finding in both if not finding.passed), both[0])
 
@@ -326,13 +326,13 @@ def day_ends_in_the_site_zone(
     "segments_are_exact",
     proves="unique_visitors_of",
     severity=Severity.HIGH,
-    remedy='Set process_new_segments_from = "beginning_of_time" in [General], and see that the'
+    remedy='Set process_new_segments_from = "beginning_of_time" in [General], and make sure that the'
     " schedule starts the archiver.",
     failure_mode="R2",
     needs=[Capability.CHANGE],
 )
 def segments_are_exact(archiving: Archiving, counted: CountedVisits, archives: Archives) -> Finding:
-    """After the archiver ran, a segment that was made for it has exact numbers."""
+    """After the archiver has run, the numbers of a saved segment are exact."""
     return _exact(archiving, counted, archives, "day", "week", "month", firefox=True)
 
 
@@ -341,17 +341,18 @@ def segments_are_exact(archiving: Archiving, counted: CountedVisits, archives: A
     proves=ALWAYS,
     severity=Severity.HIGH,
     remedy="Run console core:invalidate-report-data for the days of the range, then the archiver,"
-    " and see which plugin counts other than Matomo.",
+    " and find out which plugin counts differently from Matomo.",
     needs=[Capability.CHANGE],
 )
 def ranges_sum_up_days(counted: CountedVisits, archives: Archives) -> Finding:
-    """A range that nobody had asked for before sums up the archived days, or is empty: never wrong."""
-    of_zone = {site.timezone: site for site in counted.sites}
+    """A range that nobody asked for before is the sum of the archived days, or empty."""
+    site_of_zone = {site.timezone: site for site in counted.sites}
     wrong = [
         f"{zone} {moment}: {figures}"
         for (zone, period, moment), figures in archives.reports[""].items()
         if period == "range"
-        and figures["visits"] not in (0, counted.expected(of_zone[zone], period, moment)["visits"])
+        and figures["visits"]
+        not in (0, counted.expected(site_of_zone[zone], period, moment)["visits"])
     ]
     return nothing("wrong number", wrong)
 
@@ -360,13 +361,13 @@ def ranges_sum_up_days(counted: CountedVisits, archives: Archives) -> Finding:
     "second_run_changes_nothing",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="See that the schedule fires more than once, and what else than the archiver writes the"
+    remedy="Make sure that the schedule fires more than once, and find out what else writes to the"
     " tables archive_numeric_*.",
     failure_mode="R3",
     needs=[Capability.CHANGE],
 )
 def second_run_changes_nothing(archiving: Archiving, run: SecondArchiverRun) -> Finding:
-    """There is a second run of the archiver, and it changes no number."""
+    """The archiver runs a second time, and that run changes no number."""
     if code := run.exit_code:
         return same(0, code)
     if not run.has_run:
@@ -397,8 +398,8 @@ def second_run_changes_nothing(archiving: Archiving, run: SecondArchiverRun) -> 
 def stop_is_passed_on(
     container: MatomoContainer, counted: CountedVisits, _archives: Archives
 ) -> Finding:
-    """Who stops the scheduled task stops the archiver and its processes: none goes on by itself."""
-    # Held as one that hangs: it lasts but a moment, and might have ended before it is looked for.
+    """Stopping the scheduled task stops the archiver and all of its processes."""
+    # The archiver is frozen as if it hung: it lasts only a moment, and might have ended already.
     left = _at_work(
         container,
         counted,
@@ -413,14 +414,14 @@ def stop_is_passed_on(
     "archiver_is_not_root",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Run core:archive as the web server's user, and give that user all of tmp/ back.",
+    remedy="Run core:archive as the web server's user, and make that user the owner of tmp/ again.",
     failure_mode="R5",
     needs=[Capability.CHANGE],
 )
 def archiver_is_not_root(
     container: MatomoContainer, counted: CountedVisits, _archives: Archives
 ) -> Finding:
-    """The scheduled task archives as the web server's user: what root leaves answers pages with 500."""
+    """The scheduled task archives as the web server's user: root's files make pages answer 500."""
     owners = _at_work(
         container,
         counted,
@@ -431,12 +432,12 @@ def archiver_is_not_root(
 
 
 def _pids(pattern: str) -> str:
-    # Of a sign in brackets the script's own command line has none.
+    # A letter in brackets keeps the pattern from matching the script's own command line.
     return f"grep -lsaE '{pattern}' /proc/[0-9]*/cmdline | cut -d/ -f3"
 
 
 def _at_work(container: MatomoContainer, counted: CountedVisits, done: str, then: str) -> list[str]:
-    """Run the scheduled task and there, once it archives, `done` to its $pids; `then`."""
+    """Run the scheduled task; once it archives, run `done` with its $pids; then run `then`."""
     command = deployment.read().archiver.command
     require_program(container, command[0])
     site = counted.segmented
@@ -457,9 +458,10 @@ def _at_work(container: MatomoContainer, counted: CountedVisits, done: str, then
 
 
 def _is_at_least(least: int, limit: object) -> bool:
-    """Whether a limit is a number and no smaller, or none at all; missing or a list it is no number.
+    """Return whether a limit is a number that is large enough, or no limit at all.
 
-    With 0 and below Matomo keeps every row (core/DataTable/Filter/Truncate.php).
+    A missing limit or a list is no number. With 0 and below Matomo keeps every row
+    (core/DataTable/Filter/Truncate.php).
     """
     text = str(limit)
     if not text.removeprefix("-").isdecimal():
@@ -468,7 +470,7 @@ def _is_at_least(least: int, limit: object) -> bool:
 
 
 def _is_at_most(most: int, setting: object) -> bool:
-    """Whether a setting is a number, and no larger; one that is missing or a list is none."""
+    """Return whether a setting is a number, at most `most`; missing or a list it is no number."""
     return str(setting).isdecimal() and int(str(setting)) <= most
 
 
@@ -478,11 +480,11 @@ def _is_at_most(most: int, setting: object) -> bool:
     proves="maximum_rows",
     severity=Severity.MEDIUM,
     remedy="Set datatable_archiving_maximum_rows_… of the report in [General] to the policy's"
-    " number, or to more.",
+    " number or more.",
     failure_mode="R11",
 )
 def row_limits(archiving: Archiving, php: Php) -> Finding:
-    """As many rows of a report are kept as the policy says, or more; the rest is summed up."""
+    """Each report stores at least as many rows as the policy says before it sums up the rest."""
     general = php.settings["General"]
     limits = {
         report: general.get(f"datatable_archiving_maximum_rows_{report}")
@@ -493,7 +495,7 @@ def row_limits(archiving: Archiving, php: Php) -> Finding:
         for report, rows in promised(archiving.maximum_rows).items()
         if not _is_at_least(rows, limits[report])
     ]
-    return nothing("lower limit", wrong)
+    return nothing("limit below the policy's", wrong)
 
 
 @PROMISE.check(
@@ -505,11 +507,11 @@ def row_limits(archiving: Archiving, php: Php) -> Finding:
     failure_mode="R12",
 )
 def today_is_archived_anew(archiving: Archiving, php: Php) -> Finding:
-    """Today's archive, and so its week's, month's and year's, is outdated after the policy's seconds, or sooner."""
+    """Today's archive, and its week's, month's and year's, is outdated within the policy's seconds."""
     most = promised(archiving.today_outdated_after_seconds)
     general = php.settings["General"]
     seen = {age: str(general.get(f"time_before_{age}_archive_considered_outdated")) for age in AGES}
-    # -1: as soon as today's is (core/ArchiveProcessor/Rules.php).
+    # -1 means: as soon as today's is (core/ArchiveProcessor/Rules.php).
     wrong = [
         f"{age}: {seconds}"
         for age, seconds in seen.items()
@@ -527,7 +529,7 @@ def today_is_archived_anew(archiving: Archiving, php: Php) -> Finding:
     failure_mode="R7",
 )
 def killed_is_taken_up_again(archiving: Archiving, php: Php) -> Finding:
-    """What a killed archiver began is begun again after as many seconds as the policy says, or sooner."""
+    """What a killed archiver had begun is started again within the policy's seconds."""
     most = promised(archiving.killed_taken_up_after_seconds)
     seen = php.settings["General"].get("archive_failure_recovery_timeout")
     return holds(_is_at_most(most, seen), f"{most} or less", seen)
@@ -542,21 +544,21 @@ def killed_is_taken_up_again(archiving: Archiving, php: Php) -> Finding:
     failure_mode="R8",
     costly=True,
 )
-def failure_is_told(container: MatomoContainer) -> Finding:
-    """The scheduled task ends with another exit code than 0 where the archiver does."""
+def failure_is_reported(container: MatomoContainer) -> Finding:
+    """The scheduled task ends with an exit code other than 0 when the archiver does."""
     command = deployment.read().archiver.command
     script = (
         f"command -v {command[0]} >/dev/null || exit 0;"
         f" {shlex.join(command)} --no-such-option 2>&1 || echo $?"
     )
-    said = container.run("sh", "-c", script, user="root").split()
-    if not said:
+    words = container.run("sh", "-c", script, user="root").split()
+    if not words:
         raise CannotTellError(f"the image has no {command[0]}")
-    failed = said[-1].isdigit()
-    return holds(failed, "another exit code than 0", said[-1] if failed else "0")
+    has_failed = words[-1].isdigit()
+    return holds(has_failed, "an exit code other than 0", words[-1] if has_failed else "0")
 
 
-# -- no click archives, nor does a segment that nobody made ---------------------------------------
+# -- no click archives, nor does a segment that nobody saved --------------------------------------
 
 
 @PROMISE.check(
@@ -567,7 +569,7 @@ def failure_is_told(container: MatomoContainer) -> Finding:
     failure_mode="C10",
 )
 def nobody_can_click_it_on(pages: SuperuserPages) -> Finding:
-    """Administration, General settings has no switch that would have the browser archive."""
+    """Administration, General settings has no switch that turns on archiving by the browser."""
     page = pages.page("CoreAdminHome", "generalSettings")
     settings = page.document.select_one('[vue-entry="CoreAdminHome.ArchivingSettings"]')
     return holds(
@@ -586,9 +588,9 @@ def nobody_can_click_it_on(pages: SuperuserPages) -> Finding:
     costly=True,
 )
 def no_request_archives_an_open_segment(api: Api, counted: CountedVisits | None) -> Finding:
-    """A segment that nobody made before is not archived by the request for it."""
+    """A request for a segment that nobody saved does not archive it."""
     where: Parameters = {"idSite": 1, "period": "day", "date": "yesterday"}
-    every, some = api.call_many(
+    of_all, of_segment = api.call_many(
         [
             {"method": "VisitsSummary.getVisits", **where},
             {"method": "VisitsSummary.getVisits", **where, "segment": "visitCount>=1"},
@@ -596,7 +598,7 @@ def no_request_archives_an_open_segment(api: Api, counted: CountedVisits | None)
     )
     if counted:
         found = counted.before[OPEN_SEGMENT].values()
-        some = {"value": sum(figures["visits"] for figures in found)}
-    elif not every.get("value"):
-        raise CannotTellError("site 1 had no visits yesterday to tell by")
-    return same(0, int(some.get("value", 0)))
+        of_segment = {"value": sum(figures["visits"] for figures in found)}
+    elif not of_all.get("value"):
+        raise CannotTellError("site 1 had no visits yesterday, which this check needs")
+    return same(0, int(of_segment.get("value", 0)))

@@ -1,4 +1,4 @@
-"""Controls of archiving: other zones, segments, goals and limits, and every number as promised."""
+"""Controls of archiving: other time zones, segments, goals and row limits, with exact numbers."""
 
 from typing import Final
 
@@ -19,28 +19,28 @@ def _keep_other_rows(deployment: Deployment) -> None:
 
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
-        "control.site_s_zone",
+        "control.site_time_zone",
         "site 1 is in another time zone",
         sql("UPDATE {prefix}site SET timezone = 'Asia/Kathmandu'"),
         alters=(Part.SITE_ZONE,),
     ),
     Control(
         "control.row_limits",
-        "other row limits, in the image and in the policy",
+        "the image and the policy have another row limit",
         _keep_other_rows,
         Topology.DEDICATED,
         alters=(Part.ROW_LIMITS,),
     ),
     Control(
         "control.another_limit",
-        "a row limit of which nothing is promised is other",
+        "a row limit that the policy does not mention has another value",
         image_file(with_key("General", "datatable_archiving_maximum_rows_products", 700)),
         Topology.DEDICATED,
         alters=(Part.ROW_LIMIT_OF_PRODUCTS,),
     ),
     Control(
         "control.segment",
-        "somebody made a segment",
+        "somebody saved a segment",
         api(
             "SegmentEditor.add",
             name="Mobile",

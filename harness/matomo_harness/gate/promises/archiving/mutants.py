@@ -1,7 +1,7 @@
 """Mutants of archiving: who starts the archiver, what it runs as, what its numbers are made of.
 
 They break the schedule and its task definition, the image's script, the keys of [General] that
-archiving goes by, and the tables that the archiver reads and writes.
+govern archiving, and the tables that the archiver reads and writes.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ CRON: Final = "core/CronArchive.php"
 
 
 def _by_another(task: Callable[[FullStack], WebContainer]) -> Change:
-    """Have the archiver's task definition say what `task` does, and not what the web's says."""
+    """Have the archiver's task definition be what `task` makes, and not what the web task's is."""
 
     def archive(stack: FullStack) -> int:
         with task(stack) as other:
@@ -47,13 +47,13 @@ def _by_another(task: Callable[[FullStack], WebContainer]) -> Change:
 
 
 def _of_the_build(stack: FullStack) -> WebContainer:
-    """The image that was built, and not the one that was installed from it and that the web runs."""
+    """Start the image that was built, not the one that was installed from it, which the web runs."""
     return stack.task(image=images.deployed_image(RunSettings.from_environment()))
 
 
 MUTANTS.add(
     "tasks_put_off",
-    "a clock that once was wrong has put Matomo's own tasks off until 2100: nothing is forgotten",
+    "a clock that once was wrong has put Matomo's own tasks off until 2100: nothing is deleted",
     Location.DATABASE,
     "no_task_is_put_off",
     option("TaskScheduler.timetable", f'a:1:{{s:{len(DUE)}:"{DUE}";i:4102444800;}}'),
@@ -61,7 +61,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "by_browser",
-    "looking at a report archives",
+    "opening a report archives it",
     Location.FILE,
     (*BY_REQUEST, "nobody_can_click_it_on", DRIFT),
     every(
@@ -73,7 +73,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "clicked",
-    "somebody switched archiving by browser on in General settings",
+    "somebody turned archiving by the browser on in General settings",
     Location.CLICK,
     (*BY_REQUEST[:2], "nobody_can_click_it_on"),
     every(
@@ -85,7 +85,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "segments_by_browser",
-    "only the trigger is off: segments are archived by request",
+    "only the trigger is off: a request for a segment archives it",
     Location.FILE,
     ("no_request_archives_an_open_segment", DRIFT),
     no_key("General", "browser_archiving_disabled_enforce"),
@@ -93,7 +93,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "settings_page",
-    "General settings has its switch again",
+    "General settings shows the switch for archiving by the browser again",
     Location.FILE,
     ("nobody_can_click_it_on", DRIFT),
     key("General", "enable_general_settings_admin", 1),
@@ -101,7 +101,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "rows_cut",
-    "ten rows of a report are kept",
+    "only ten rows of a report are stored",
     Location.FILE,
     ("row_limits", DRIFT),
     key("General", "datatable_archiving_maximum_rows_actions", 10),
@@ -143,7 +143,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "segments_from_now",
-    "a new segment begins today",
+    "a new segment's reports begin today",
     Location.FILE,
     ("segments_are_exact", DRIFT),
     key("General", "process_new_segments_from", "segment_creation_time"),
@@ -159,7 +159,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "archiver_fails",
-    "the database takes no archive",
+    "the database refuses archives",
     Location.DATABASE,
     ("archiver_ends_well", *EXACT),
     sql(
@@ -182,7 +182,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "exit_code_swallowed",
-    "the scheduled task ends well, whatever became of the archiver",
+    "the scheduled task ends with exit code 0 even when the archiver fails",
     Location.IMAGE,
     "failure_is_told",
     in_web("sed -i 's/^exit .*/exit 0/' /usr/local/bin/matomo-archive"),
@@ -191,7 +191,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "does_nothing",
-    "the archiver ends at once, and well",
+    "the archiver ends at once with exit code 0 and does nothing",
     Location.IMAGE,
     EXACT,
     code(CRON, "public function main()\n    {", "public function main()\n    { return;"),
@@ -223,7 +223,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "another_image",
-    "the archiver's task definition names another image than the web's",
+    "the archiver's task definition names another image than the web task's",
     Location.CONTAINERS,
     "archiver_is_as_the_web_task",
     _by_another(_of_the_build),
@@ -240,7 +240,7 @@ MUTANTS.add(
     Topology.FULL_STACK,
 )
 def _in_the_web_container(deployment: Deployment) -> None:
-    """The archiver runs in the web container, whose memory it takes."""
+    """The archiver runs in the web container and takes its memory."""
 
     def archive() -> int:
         deployment.instance.shell.run(*archiver.command(), user="root")
@@ -251,7 +251,7 @@ def _in_the_web_container(deployment: Deployment) -> None:
 
 MUTANTS.add(
     "killed_for_a_day",
-    "what a killed archiver began is begun again after Matomo's own day",
+    "what a killed archiver had begun is started again only after a day, Matomo's default",
     Location.FILE,
     ("killed_is_taken_up_again", DRIFT),
     no_key("General", "archive_failure_recovery_timeout"),
@@ -260,21 +260,21 @@ MUTANTS.add(
 
 
 @MUTANTS.mutant(
-    "without_matomo_s_tasks",
+    "without_scheduled_tasks",
     Location.CONTAINERS,
     "what_is_due_is_done",
     "P9",
     Topology.FULL_STACK,
 )
 def _without_tasks(deployment: Deployment) -> None:
-    """The schedule leaves Matomo's own tasks out: nothing is forgotten, no report is mailed."""
+    """The schedule leaves out Matomo's own tasks: nothing is deleted, and no report is mailed."""
     archive = deployment.full_stack.archive
     deployment.archive_by(lambda: archive("--disable-scheduled-tasks").exit_code)
 
 
 MUTANTS.add(
     "stop_is_not_passed_on",
-    "the scheduled task's script passes no signal on: a stopped one leaves its archiver",
+    "the scheduled task's script passes no signal on: its archiver survives a stop",
     Location.IMAGE,
     "stop_is_passed_on",
     in_web("sed -i '/^trap /d' /usr/local/bin/matomo-archive"),
@@ -291,7 +291,7 @@ MUTANTS.add(
     Topology.FULL_STACK,
 )
 def _once(deployment: Deployment) -> None:
-    """The schedule fires once, and never again."""
+    """The schedule fires once and never again."""
     runs = iter([deployment.full_stack.archive])
     deployment.archive_by(lambda: run().exit_code if (run := next(runs, None)) else 0)
 
@@ -306,7 +306,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "stop_of_one_process",
-    "the scheduled task's script stops the archiver alone: the processes that it has go on",
+    "the scheduled task's script stops only the archiver: the archiver's own processes go on",
     Location.IMAGE,
     "stop_is_passed_on",
     in_web('sed -i \'s/"-$archiver"/"$archiver"/\' /usr/local/bin/matomo-archive'),
@@ -315,7 +315,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "as_root",
-    "the scheduled task archives as root: what it leaves in tmp/ answers pages with 500",
+    "the scheduled task archives as root: the files that it leaves in tmp/ make pages answer 500",
     Location.IMAGE,
     "archiver_is_not_root",
     program("matomo-archive", "s/^setsid as-web-user php/setsid php/"),

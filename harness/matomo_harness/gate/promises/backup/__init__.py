@@ -1,1 +1,1 @@
-"""Backup: what an image cannot bring back is saved whole, and comes back."""
+"""Backup: all that an image cannot bring back is saved whole and can be restored."""

@@ -1,4 +1,4 @@
-"""Backup: what an image cannot bring back is saved whole, and comes back."""
+"""Backup: all that an image cannot bring back is saved whole and can be restored."""
 
 import secrets
 from typing import Final
@@ -30,10 +30,10 @@ class Backup(Section, table="backup"):
 
 
 PROMISE: Final = Promise(
-    "backup", "What an image cannot bring back is saved whole, and comes back.", Backup
+    "backup", "All that an image cannot bring back is saved whole and can be restored.", Backup
 )
 
-KEPT: Final = ("config", "misc", "js", "matomo.js", "piwik.js")
+SAVED: Final = ("config", "misc", "js", "matomo.js", "piwik.js")
 """What an image cannot bring back (image/bin/backup-data.sh)."""
 
 
@@ -42,23 +42,24 @@ KEPT: Final = ("config", "misc", "js", "matomo.js", "piwik.js")
     formerly="configuration.a_backup_that_breaks_off_is_not_taken",
     proves="whole",
     severity=Severity.HIGH,
-    remedy="Have backup-data.sh end at the first error (set -e), and rename a part only when its"
+    remedy="Have backup-data.sh end at the first error (set -e), and rename a part only once its"
     " copy is whole.",
     failure_mode="F5",
     needs=[Capability.CHANGE],
 )
 def broken_backup_is_not_taken(container: MatomoContainer) -> Finding:
-    """A backup that breaks off says so, and leaves the last whole one."""
+    """A backup that breaks off reports a failure and leaves the last whole backup in place."""
     require_program(container, "backup-data.sh")
     place = f"/tmp/gate-{secrets.token_hex(6)}"  # noqa: S108  in the container
-    # `cp` that ends in the middle, as on a full file system.
+    # This `cp` fails, as on a full file system.
     script = (
         f"mkdir -p {place}/bin {place}/saved/misc; echo whole > {place}/saved/misc/kept;"
         f" printf '#!/bin/sh\nexit 1\n' > {place}/bin/cp; chmod +x {place}/bin/cp;"
-        f" PATH={place}/bin:$PATH backup-data.sh {place}/saved >/dev/null 2>&1 && echo all is well;"
-        f" [ -e {place}/saved/misc/kept ] || echo the last one is gone; rm -rf {place}"
+        f" PATH={place}/bin:$PATH backup-data.sh {place}/saved >/dev/null 2>&1"
+        " && echo the broken backup ended with exit code 0;"
+        f" [ -e {place}/saved/misc/kept ] || echo the last backup is gone; rm -rf {place}"
     )
-    return nothing("wrong", container.run("sh", "-c", script, user="root").splitlines())
+    return nothing("fault", container.run("sh", "-c", script, user="root").splitlines())
 
 
 @PROMISE.check(
@@ -66,14 +67,14 @@ def broken_backup_is_not_taken(container: MatomoContainer) -> Finding:
     formerly="configuration.a_restore_brings_all_back",
     proves="whole",
     severity=Severity.HIGH,
-    remedy="Have restore-data.sh copy every part back that backup-data.sh saves: config, misc and"
+    remedy="Have restore-data.sh copy back every part that backup-data.sh saves: config, misc and"
     " js.",
     failure_mode="F5",
     needs=[Capability.CHANGE],
     group=Group.WEB_ROOT,
 )
 def restore_brings_all_back(container: MatomoContainer) -> Finding:
-    """What was in config, misc and js and is lost, is back after the restore."""
+    """The restore brings back every lost file of config, misc and js."""
     require_program(container, "restore-data.sh")
     container.run("sh", "-c", "command -v backup-data.sh")
     place, name = f"/tmp/gate-{secrets.token_hex(6)}", f"gate-{secrets.token_hex(6)}"  # noqa: S108
@@ -97,10 +98,10 @@ def restore_brings_all_back(container: MatomoContainer) -> Finding:
     group=Group.WEB_ROOT,
 )
 def is_whole(container: MatomoContainer) -> Finding:
-    """The backup has all of config, misc and js, and the tracker's two files."""
+    """The backup holds all of config, misc and js, and the tracker's two files."""
     if not container.run("sh", "-c", "command -v backup-data.sh || true"):
         raise CannotTellError("the image has no backup-data.sh")
     place = f"/tmp/gate-{secrets.token_hex(6)}"  # noqa: S108  in the container
-    compare = f"for part in {' '.join(KEPT)}; do LC_ALL=C diff -rq $part {place}/$part 2>&1; done"
+    compare = f"for part in {' '.join(SAVED)}; do LC_ALL=C diff -rq $part {place}/$part 2>&1; done"
     script = f"mkdir {place} && backup-data.sh {place} >&2; {compare}; rm -rf {place}"
     return nothing("difference", container.run("sh", "-c", script, user="root").splitlines())

@@ -1,4 +1,4 @@
-"""Mutants of the backup: a part is left out, or an error is passed over."""
+"""Mutants of the backup: a part is left out, or an error is ignored."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ MUTANTS: Final = Mutants("backup")
 
 MUTANTS.add(
     "backup_without_uploads",
-    "the backup leaves misc/ out, to save space",
+    "the backup leaves out misc/ to save space",
     Location.IMAGE,
     "is_whole",
     program("backup-data.sh", "s/part in config misc js/part in config js/"),
@@ -19,7 +19,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "backup_goes_on",
-    "the backup goes on after an error: half a copy takes the last whole one's place",
+    "the backup goes on after an error: half a copy replaces the last whole one",
     Location.IMAGE,
     "broken_backup_is_not_taken",
     program("backup-data.sh", "s/^set -eu$/set -u/"),
@@ -28,7 +28,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "restore_without_misc",
-    "the restore leaves misc/ out, and with it the database of countries and the logos",
+    "the restore leaves out misc/, and with it the database of countries and the logos",
     Location.IMAGE,
     "restore_brings_all_back",
     program(

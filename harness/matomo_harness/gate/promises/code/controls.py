@@ -1,4 +1,4 @@
-"""Controls of code: the image has the next version of Matomo's."""
+"""Controls of code: the image has Matomo's next patch version."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ rm -rf tmp/cache/*
 
 
 def _upgrade(deployment: Deployment) -> None:
-    """Bring the next patch version, and run its update of the database."""
+    """Install the next patch version and run its database update."""
     in_web(NEXT_PATCH)(deployment)
     deployment.instance.shell.console("core:update", "--yes")
 
@@ -22,7 +22,7 @@ def _upgrade(deployment: Deployment) -> None:
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
         "control.a_patch_later",
-        "the next patch version, its update run",
+        "the image has the next patch version, and its database update has run",
         _upgrade,
         Topology.DEDICATED,
         alters=(Part.CODE,),

@@ -1,4 +1,4 @@
-"""Mutants of code: what runs is not the image's, or the image's Matomo is not its base's."""
+"""Mutants of code: code runs that is not the image's, or the image's Matomo is not its base's."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ DRIFT: Final = "settings.file_is_of_the_image"
 
 MUTANTS.add(
     "older_code",
-    "the volume has an older Matomo's code",
+    "the volume has the code of an older Matomo",
     Location.VOLUME,
     "version_is_of_the_image",
     in_web("sed -Ei \"s/VERSION = '([0-9]+)/VERSION = '\\1.0/\" core/Version.php"),
@@ -60,7 +60,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "hotfix",
-    "somebody mended a file in production by hand",
+    "somebody fixed a file in production by hand",
     Location.VOLUME,
     "web_root_is_of_the_image",
     in_web("echo '// a hotfix' >> core/Tracker/Visit.php"),
@@ -68,15 +68,15 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "matomo_patched",
-    "the build patches a file of Matomo's own",
+    "the build patches one of Matomo's own files",
     Location.IMAGE,
     "matomo_is_of_the_base",
     in_web("echo '// mended' >> /usr/src/matomo/core/Access.php"),
     topology=Topology.DEDICATED,
 )
 MUTANTS.add(
-    "file_in_a_plugin_of_matomo_s",
-    "the build adds a file to a plugin of Matomo's own, which overrules its services",
+    "file_in_a_bundled_plugin",
+    "the build adds a file to one of Matomo's own plugins, which overrules its services",
     Location.IMAGE,
     "matomo_is_of_the_base",
     in_web("echo '<?php return [];' > /usr/src/matomo/plugins/TwoFactorAuth/config/config.php"),
@@ -84,7 +84,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "compiled_page",
-    "a compiled page in tmp/ has a line more, which notes who logs in",
+    "a compiled page in tmp/ has an extra line, which records who logs in",
     Location.VOLUME,
     "compiled_pages_only_show",
     in_web(
@@ -95,7 +95,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "agent_before_each_page",
-    "a monitoring agent is loaded before each page, and tells its daemon whom a hit came from",
+    "a monitoring agent is loaded before each page and sees which visitor sent a hit",
     Location.IMAGE,
     "nothing_runs_beside_matomo",
     every(

@@ -1,1 +1,1 @@
-"""Database: it is whole, is this code's, and does nothing of its own."""
+"""Database: it is whole, fits this code, and does nothing of its own."""

@@ -1,4 +1,4 @@
-"""Database: it is whole, is this code's, and does nothing of its own."""
+"""Database: it is whole, fits this code, and does nothing of its own."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from matomo_harness.gate.probes.php import Php
 from matomo_harness.matomo.database import Database
 
 PROMISE: Final = Promise(
-    "database", "The database is whole, is this code's, and does nothing of its own."
+    "database", "The database is whole, fits this code, and does nothing of its own."
 )
 
 
@@ -22,8 +22,8 @@ PROMISE: Final = Promise(
     failure_mode="U3",
 )
 def core_has_its_tables(php: Php) -> Finding:
-    """Every table of Matomo's own schema is there."""
-    # Of archives there is one for each month that was archived, made when it is needed.
+    """Every table of Matomo's own schema exists."""
+    # Each archived month has its own archive tables, which Matomo makes when it needs them.
     needed = set(php.facts["core_tables"]) - {"archive_blob", "archive_numeric"}
     return nothing("missing table", sorted(needed - set(php.facts["tables"])))
 
@@ -33,12 +33,12 @@ def core_has_its_tables(php: Php) -> Finding:
     formerly="plugins.tables_have_their_keys",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Restore by mysqldump's own CREATE TABLE, or give the table its primary key back by"
+    remedy="Restore with mysqldump's own CREATE TABLE, or give the table its primary key back with"
     " ALTER TABLE.",
     failure_mode="G1",
 )
 def tables_have_their_keys(database: Database) -> Finding:
-    """Every table has its primary key: a restore may lose it, and rows are no longer one of a kind."""
+    """Every table has a primary key: a restore can lose it, and rows are then no longer unique."""
     rows = database.query(
         "SELECT TABLE_NAME AS name FROM information_schema.TABLES"
         " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME NOT IN"
@@ -53,12 +53,12 @@ def tables_have_their_keys(database: Database) -> Finding:
     formerly="configuration.tables_are_of_one_charset",
     proves=ALWAYS,
     severity=Severity.MEDIUM,
-    remedy="Convert the tables that differ to the charset of [database] by ALTER TABLE … CONVERT TO"
-    " CHARACTER SET.",
+    remedy="Convert the tables that differ to the charset of [database] with ALTER TABLE … CONVERT"
+    " TO CHARACTER SET.",
     failure_mode="U7",
 )
 def one_character_set(database: Database) -> Finding:
-    """All tables are in one character set: what one keeps, another would refuse."""
+    """All tables use one character set: otherwise one table refuses text that another stores."""
     rows = database.query(
         "SELECT SUBSTRING_INDEX(TABLE_COLLATION, '_', 1) AS charset, COUNT(*) AS tables"
         " FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
@@ -77,7 +77,7 @@ def one_character_set(database: Database) -> Finding:
     failure_mode="U2",
 )
 def no_update_waits(php: Php) -> Finding:
-    """The database is this code's: no update of it waits."""
+    """The database fits this code: no database update is waiting."""
     return nothing("waiting update", php.facts["updates"])
 
 
@@ -86,12 +86,12 @@ def no_update_waits(php: Php) -> Finding:
     formerly="drift.database_does_nothing_of_its_own",
     proves=ALWAYS,
     severity=Severity.CRITICAL,
-    remedy="Drop the trigger, event, routine or view, or the table's SYSTEM VERSIONING, and see who"
-    " made it.",
+    remedy="Find out who made the trigger, event, routine, view or SYSTEM VERSIONING that is named,"
+    " and drop it.",
     failure_mode="P9",
 )
 def does_nothing_of_its_own(database: Database) -> Finding:
-    """No trigger, event, routine, view or table with a history is in the schema: Matomo makes none."""
+    """The schema has no trigger, event, routine, view or table with a history: Matomo makes none."""
     kinds = (
         ("TRIGGER", "TRIGGERS", "TRIGGER_NAME", "TRIGGER_SCHEMA"),
         ("EVENT", "EVENTS", "EVENT_NAME", "EVENT_SCHEMA"),

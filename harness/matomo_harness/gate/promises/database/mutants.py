@@ -1,4 +1,4 @@
-"""Mutants of the database: a restore or an update left it half, or it does something of its own."""
+"""Mutants of the database: a restore or update left it incomplete, or it acts on its own."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ MUTANTS: Final = Mutants("database")
 
 MUTANTS.add(
     "core_table_gone",
-    "a table of Matomo's own is not in the dump",
+    "one of Matomo's own tables is not in the dump",
     Location.DATABASE,
     "core_has_its_tables",
     sql("DROP TABLE {prefix}tracking_failure"),
@@ -19,7 +19,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "key_lost",
-    "a restore by CREATE TABLE AS SELECT lost the key of the segments' table: all are number 0",
+    "a restore by CREATE TABLE AS SELECT lost the key of the table of segments: all are number 0",
     Location.DATABASE,
     "tables_have_their_keys",
     sql("ALTER TABLE {prefix}segment MODIFY idsegment INT NOT NULL, DROP PRIMARY KEY"),
@@ -27,7 +27,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "tables_of_three_bytes",
-    "of a restored dump in MySQL's old utf8 one table was converted",
+    "one table of a restored dump is in MySQL's old utf8",
     Location.DATABASE,
     "one_character_set",
     sql("ALTER TABLE {prefix}log_visit CONVERT TO CHARACTER SET utf8mb3"),
@@ -43,7 +43,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "trigger",
-    "somebody's trigger writes down what is deleted",
+    "somebody's trigger records what is deleted",
     Location.DATABASE,
     "does_nothing_of_its_own",
     sql(
@@ -53,7 +53,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "history_is_kept",
-    "the database keeps the history of a table, deleted and masked rows as they were",
+    "the database keeps the history of a table, with deleted and masked rows as they were",
     Location.DATABASE,
     "does_nothing_of_its_own",
     sql("ALTER TABLE {prefix}log_visit ADD SYSTEM VERSIONING"),

@@ -1,1 +1,1 @@
-"""Environment: what the task definition sets holds everywhere, and the policy names all of it."""
+"""Environment: what the task definition sets takes effect everywhere; the policy names it all."""

@@ -1,4 +1,4 @@
-"""Environment: what the task definition sets holds everywhere, and the policy names all of it."""
+"""Environment: what the task definition sets takes effect everywhere; the policy names it all."""
 
 import json
 import secrets
@@ -39,16 +39,16 @@ class Environment(Section, table="environment"):
 
 PROMISE: Final = Promise(
     "environment",
-    "What the task definition sets holds everywhere, and the policy names all of it.",
+    "What the task definition sets takes effect everywhere, and the policy names all of it.",
     Environment,
 )
 
 NOT_SETTINGS: Final = ("MATOMO_VERSION",)
-"""Of the official image; no key of the configuration is meant."""
+"""Variables of the official image that do not name a key of the configuration."""
 
 
 def injected(facts: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
-    """Return section, key and value of every MATOMO_ variable that names a key there is."""
+    """Return section, key and value of every MATOMO_ variable that names an existing key."""
     found = {}
     for name, value in facts["environment"].items():
         if not name.startswith("MATOMO_") or name in NOT_SETTINGS:
@@ -63,14 +63,14 @@ def injected(facts: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
 
 
 def _shown(value: object, given: str) -> str:
-    """A list is compared as the JSON or the words that it was given as."""
+    """Return `value` as text; a list becomes JSON or words, whichever `given` is."""
     if not isinstance(value, list):
         return str(value)
     return json.dumps(value) if given.startswith("[") else ",".join(map(str, value))
 
 
 def _differing(facts: Mapping[str, Any]) -> list[str]:
-    """Names of variables whose value is not the effective one; never the values."""
+    """Return the names, never the values, of variables whose value is not the effective one."""
     return [
         name
         for name, (section, key, value) in injected(facts).items()
@@ -83,12 +83,12 @@ def _differing(facts: Mapping[str, Any]) -> list[str]:
     formerly="configuration.environment_wins",
     proves="variables",
     severity=Severity.HIGH,
-    remedy='Keep Plugins[] = "EnvironmentVariables" in [Plugins] of config.ini.php: by it alone'
-    " Matomo reads the environment.",
+    remedy='Keep Plugins[] = "EnvironmentVariables" in [Plugins] of config.ini.php: without it'
+    " Matomo does not read the environment.",
     failure_mode="M6",
 )
 def wins_on_the_command_line(php: Php) -> Finding:
-    """Every MATOMO_ variable is the effective value on the command line, whatever the file says."""
+    """Every MATOMO_ variable takes effect on the command line, whatever config.ini.php says."""
     if not injected(php.facts):
         raise CannotTellError("no MATOMO_ variable is set")
     return nothing("variable without effect", _differing(php.facts))
@@ -100,19 +100,18 @@ def wins_on_the_command_line(php: Php) -> Finding:
     proves="variables",
     severity=Severity.HIGH,
     remedy="Remove the variable from the web server's own settings (/etc/apache2/envvars, SetEnv),"
-    " and have it hand its environment on to PHP (clear_env = no of php-fpm).",
+    " and have the server pass its environment on to PHP (clear_env = no of php-fpm).",
     failure_mode="C6",
     group=Group.WEB_ROOT,
     costly=True,
 )
 def wins_in_the_web_server(php: Php, _services: Services) -> Finding:
-    """Every MATOMO_ variable of the container is the effective value in the web server and in the tracker."""
+    """Every MATOMO_ variable of the container takes effect in the web server and in the tracker."""
     wrong = []
     for mode, code in (("web", ""), ("tracker", 'define("PIWIK_TRACKER_MODE", true);')):
-        # Not the environment that the web server says it has: that may be another one.
-        there = {**php.facts_over_http(code), "environment": php.facts["environment"]}
-        differing = _differing(there)
-        wrong += [f"{name} in the {mode}" for name in differing]
+        # The web server's own environment is not used: it may be another one.
+        facts = {**php.facts_over_http(code), "environment": php.facts["environment"]}
+        wrong += [f"{name} in the {mode}" for name in _differing(facts)]
     return nothing("variable without effect", wrong)
 
 
@@ -121,11 +120,11 @@ def wins_in_the_web_server(php: Php, _services: Services) -> Finding:
     formerly="configuration.no_useless_variable",
     proves=ALWAYS,
     severity=Severity.MEDIUM,
-    remedy="Correct the variable's name in the task definition, or take the variable out of it.",
+    remedy="Correct the variable's name in the task definition, or remove the variable from it.",
     failure_mode="C1",
 )
 def no_useless_variable(php: Php) -> Finding:
-    """Every MATOMO_ variable sets something that Matomo knows: none is misspelt."""
+    """Every MATOMO_ variable sets a key that Matomo knows: none is misspelt."""
     if php.facts["warnings"] is not None:
         useless = [f"{name} {why}" for name, why in dict(php.facts["warnings"] or {}).items()]
         return nothing("useless variable", useless)
@@ -139,13 +138,13 @@ def no_useless_variable(php: Php) -> Finding:
     formerly="configuration.a_value_in_a_file_wins",
     proves="variables",
     severity=Severity.MEDIUM,
-    remedy="Build the image with its own EnvironmentVariables plugin, which reads NAME_FILE; the"
-    " public one does not.",
+    remedy="Build the image with the harness's own EnvironmentVariables plugin, which reads"
+    " NAME_FILE; the public one does not.",
     failure_mode="C7",
     needs=[Capability.CHANGE],
 )
 def value_in_a_file_wins(environment: Environment, container: MatomoContainer, php: Php) -> Finding:
-    """A variable NAME_FILE sets what the file says, as secrets are mounted."""
+    """A variable NAME_FILE sets NAME to what the file contains, as mounted secrets need."""
     name = "MATOMO_MAIL_HOST"
     if name not in promised(environment.variables):
         raise CannotTellError(f"{name} is not in the policy")
@@ -153,10 +152,10 @@ def value_in_a_file_wins(environment: Environment, container: MatomoContainer, p
     path = f"{container.tmp}/gate-{secrets.token_hex(6)}"
     container.write(path, value)
     try:
-        there = php.facts_with("-u", name, f"{name}_FILE={path}")
+        facts = php.facts_with("-u", name, f"{name}_FILE={path}")
     finally:
         container.run("rm", "-f", path, user="root")
-    return same(value, str(there["settings"]["mail"]["host"]))
+    return same(value, str(facts["settings"]["mail"]["host"]))
 
 
 @PROMISE.check(
@@ -164,16 +163,16 @@ def value_in_a_file_wins(environment: Environment, container: MatomoContainer, p
     formerly="configuration.promised_variables_are_set",
     proves="variables",
     severity=Severity.HIGH,
-    remedy="Set the missing variable in the task definition, as it is or as NAME_FILE, or take it"
-    " out of variables in [environment] of the policy.",
+    remedy="Set the missing variable in the task definition, as it is or as NAME_FILE, or remove it"
+    " from variables in [environment] of the policy.",
     failure_mode="C1",
 )
 def promised_variables_are_set(environment: Environment, php: Php, _services: Services) -> Finding:
-    """Every variable that the task definition is to set is there."""
-    there = {
+    """Every variable that the policy requires of the task definition is set."""
+    given = {
         name.removesuffix("_FILE") for name, value in php.facts["environment"].items() if value
     }
-    missing = [name for name in promised(environment.variables) if name not in there]
+    missing = [name for name in promised(environment.variables) if name not in given]
     return nothing("missing variable", missing)
 
 
@@ -182,12 +181,12 @@ def promised_variables_are_set(environment: Environment, php: Php, _services: Se
     formerly="drift.variables_are_the_policy_s",
     proves="variables",
     severity=Severity.HIGH,
-    remedy="Take the variable out of the task definition, or name it in may_be_set of"
-    " [environment] in the policy.",
+    remedy="Remove the variable from the task definition, or name it in may_be_set of [environment]"
+    " in the policy.",
     failure_mode="C9",
 )
 def no_other_variable(environment: Environment, php: Php) -> Finding:
-    """No variable of the environment overrules config.ini.php but those that the policy names."""
+    """Only environment variables that the policy names overrule config.ini.php."""
     named = {*promised(environment.variables), *environment.may_be_set}
     found = [name for name in injected(php.facts) if name.removesuffix("_FILE") not in named]
     return nothing("variable beyond the policy", found)

@@ -1,4 +1,4 @@
-"""Mutants of environment: a variable is lost, misspelt, unread or overruled, or one too many."""
+"""Mutants of environment: a variable is lost, misspelt, unread or overruled, or one is extra."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "misspelt",
-    "a variable names no key",
+    "a variable names a key that does not exist",
     Location.ENVIRONMENT,
     "no_useless_variable",
     failure_mode="C1",
@@ -32,7 +32,7 @@ MUTANTS.add(
 @MUTANTS.mutant("shadowed", Location.IMAGE, "wins_in_the_web_server", "C6", Topology.FULL_STACK)
 def _shadowed(deployment: Deployment) -> None:
     """The web server's own configuration shadows a variable."""
-    # Apache's own envvars set it for the web server alone, not for the console.
+    # Apache's own envvars set it only for the web server, not for the console.
     other = "export MATOMO_GENERAL_NOREPLY_EMAIL_ADDRESS=other@matomo.example"
     in_web(f"echo {other} >> /etc/apache2/envvars")(deployment)
     deployment.full_stack.matomo.get_wrapped_container().restart(timeout=1)
@@ -50,7 +50,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "authority_lost",
-    "TLS to the database is on, and no authority is named",
+    "nothing sets TLS to the database, and no authority is named",
     Location.CERTIFICATE,
     ("promised_variables_are_set", "transport.database_by_tls"),
     failure_mode="D4",
@@ -77,7 +77,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "by_a_variable",
-    "a variable of the task definition has the tracker tell everybody what it does",
+    "a variable of the task definition makes the tracker show everybody what it does",
     Location.ENVIRONMENT,
     "no_other_variable",
     failure_mode="C9",

@@ -1,1 +1,1 @@
-"""Exposure: the web server tells and shows nothing that is not meant for whoever asks."""
+"""Exposure: the web server reveals nothing that is not meant for the client that asks."""

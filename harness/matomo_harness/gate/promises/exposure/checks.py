@@ -1,4 +1,4 @@
-"""Exposure: the web server tells and shows nothing that is not meant for whoever asks."""
+"""Exposure: the web server reveals nothing that is not meant for the client that asks."""
 
 import re
 import secrets
@@ -44,12 +44,12 @@ class Exposure(Section, table="exposure"):
 
 PROMISE: Final = Promise(
     "exposure",
-    "The web server tells and shows nothing that is not meant for whoever asks.",
+    "The web server reveals nothing that is not meant for the client that asks.",
     Exposure,
 )
 
 FOLDERS_OF_CODE: Final = ("core", "vendor", "node_modules", "libs", "misc", "composer", "package")
-"""Beginnings of the paths of code and of lists of packages."""
+"""How the paths of code and of package lists begin."""
 LISTED: Final = (
     "js/",
     "plugins/",
@@ -60,21 +60,21 @@ LISTED: Final = (
     "tmp/",
     "core/",
 )
-"""Directories that a web server would list, were it allowed to."""
+"""Directories that a web server lists where it is allowed to."""
 INNER: Final = (
     *(("CoreHome", "index"), ("Dashboard", "embeddedIndex"), ("MultiSites", "index")),
     *(("CoreAdminHome", "home"), ("UsersManager", "index")),
 )
-"""Module and action of a page of each kind."""
-WORDS: Final = {
+"""Module and action of one page of each kind behind the login."""
+VALUES: Final = {
     "X-Frame-Options": {"sameorigin", "deny"},
     "X-Content-Type-Options": {"nosniff"},
 }
-"""Headers that have no effect with another value (RFC 7034; Fetch, X-Content-Type-Options)."""
+"""Headers whose other values have no effect (RFC 7034; Fetch, X-Content-Type-Options)."""
 DUMPS: Final = r".*\.(sql|dump|bak|old|orig|zip|tar|tgz|gz|bz2|xz|7z|log|csv)(\.[a-z0-9]+)?"
-"""Names that dumps, copies and logs have, as a regular expression of find's (posix-extended)."""
+"""Names of dumps, copies and logs, as a regular expression for find (posix-extended)."""
 STATE: Final = r"(?i)SetHandler\s+\W?(server-status|server-info|ldap-status|balancer-manager)"
-"""Pages that the web server itself makes, of what it is doing and for whom (mod_status and others)."""
+"""Pages on which the web server shows what it is doing and for whom (mod_status and others)."""
 RULES: Final = "in the web server's configuration (image/config/apache.conf)"
 
 
@@ -82,7 +82,7 @@ RULES: Final = "in the web server's configuration (image/config/apache.conf)"
 
 
 def _open(http: Http, paths: Iterable[str]) -> list[str]:
-    """Say of each path that is answered with 200 what came."""
+    """Describe the answer of each path that is answered with 200."""
     return [
         f"{path}: HTTP {answer.status_code}, {len(answer.content)} bytes"
         for path in paths
@@ -94,7 +94,7 @@ def _closed_below(*beginnings: str) -> Callable[..., Finding]:
     def check(exposure: Exposure, http: Http) -> Finding:
         closed = promised(exposure.closed_paths)
         return nothing(
-            "open path", _open(http, (one for one in closed if one.startswith(beginnings)))
+            "open path", _open(http, (path for path in closed if path.startswith(beginnings)))
         )
 
     return check
@@ -107,26 +107,26 @@ BEGINNINGS: Final[dict[str, tuple[str, ...]]] = {
     "console_is_closed": ("console",),
     "backups_and_dot_files_are_closed": ("backup", ".", "config/config.ini.php."),
 }
-"""Of the policy's paths that each of these checks asks for; everything_else_is_closed has the rest."""
+"""How the paths begin that each of these checks requests; everything_else_is_closed has the rest."""
 
 for _name, _sentence, _severity, _remedy in (
     (
         "configuration_is_closed",
         "No configuration file can be fetched over HTTP.",
         Severity.CRITICAL,
-        f"Deny config/ {RULES}, and change the passwords that were open.",
+        f"Deny config/ {RULES}, and change the passwords that were exposed.",
     ),
     (
         "caches_and_languages_are_closed",
-        "Nothing below tmp and lang can be fetched over HTTP.",
+        "Nothing below tmp/ and lang/ can be fetched over HTTP.",
         Severity.CRITICAL,
         f"Deny tmp/ and lang/ {RULES}.",
     ),
     (
         "code_is_closed",
-        "No code and no list of packages can be fetched over HTTP.",
+        "No code and no package list can be fetched over HTTP.",
         Severity.MEDIUM,
-        f"Deny the folders of code and the lists of packages {RULES}.",
+        f"Deny the folders of code and the package lists {RULES}.",
     ),
     (
         "console_is_closed",
@@ -136,9 +136,9 @@ for _name, _sentence, _severity, _remedy in (
     ),
     (
         "backups_and_dot_files_are_closed",
-        "No backup, no dot file and no repository can be fetched over HTTP.",
+        "No backup, dot file or repository can be fetched over HTTP.",
         Severity.CRITICAL,
-        f"Take the copy out of the web root or off its volume, and deny such names {RULES}.",
+        f"Remove the copy from the web root or its volume, and deny such names {RULES}.",
     ),
 ):
     PROMISE.check(
@@ -155,15 +155,15 @@ for _name, _sentence, _severity, _remedy in (
     "everything_else_is_closed",
     proves="closed_paths",
     severity=Severity.HIGH,
-    remedy=f"Take the file out of the web root, or deny its path {RULES}.",
+    remedy=f"Remove the file from the web root, or deny its path {RULES}.",
     failure_mode="S1",
 )
 def everything_else_is_closed(exposure: Exposure, http: Http) -> Finding:
-    """No other path that the policy closes is open."""
-    elsewhere = tuple(beginning for each in BEGINNINGS.values() for beginning in each)
+    """No other path that the policy lists as closed can be fetched over HTTP."""
+    elsewhere = tuple(beginning for group in BEGINNINGS.values() for beginning in group)
     closed = promised(exposure.closed_paths)
     return nothing(
-        "open path", _open(http, (one for one in closed if not one.startswith(elsewhere)))
+        "open path", _open(http, (path for path in closed if not path.startswith(elsewhere)))
     )
 
 
@@ -177,24 +177,25 @@ def everything_else_is_closed(exposure: Exposure, http: Http) -> Finding:
     group=Group.WEB_ROOT,
 )
 def no_dump_is_open(container: MatomoContainer, http: Http) -> Finding:
-    """No dump, packed copy or log that lies in the web root, beside the image's own files, can be fetched."""
+    """No dump, archive or log in the web root, other than the image's own files, can be fetched."""
     found = container.run(
         *("find", ".", "-regextype", "posix-extended", "-type", "f", "-regex", DUMPS),
         *("-printf", "%P\\n"),
     )
     of_image = container.run("sh", "-c", f"cd {CODE} && find . -type f -printf '%P\\n'")
     ours = set(of_image.splitlines())
-    return nothing("open dump", _open(http, (one for one in found.splitlines() if one not in ours)))
+    return nothing("open dump", _open(http, (path for path in found.splitlines() if path not in ours)))
 
 
 @PROMISE.check(
     "state_of_the_web_server_is_closed",
     proves=ALWAYS,
     severity=Severity.CRITICAL,
-    remedy="Take the page out of the web server's configuration, or require its own machine for it.",
+    remedy="Remove the status page from the web server's configuration, or open it to the server's own"
+    " machine alone (Require local).",
 )
 def state_of_the_web_server_is_closed(container: MatomoContainer, http: Http) -> Finding:
-    """The web server's page of its state, which shows others' requests, is closed by whatever name."""
+    """The web server's status page, which shows others' requests, is closed whatever its path is."""
     enabled = container.run(
         "sh",
         "-c",
@@ -203,7 +204,7 @@ def state_of_the_web_server_is_closed(container: MatomoContainer, http: Http) ->
     if not enabled:
         raise CannotTellError("the web server is not Debian's Apache")
     blocks = re.findall(r"(?ims)^\s*<Location(?:Match)?\s+(.+?)>(.*?)</Location", enabled)
-    paths = [where.strip("\"'^$~ /") for where, says in blocks if re.search(STATE, says)]
+    paths = [path.strip("\"'^$~ /") for path, block in blocks if re.search(STATE, block)]
     return nothing("open page", _open(http, paths))
 
 
@@ -215,7 +216,7 @@ def state_of_the_web_server_is_closed(container: MatomoContainer, http: Http) ->
     failure_mode="S1",
 )
 def no_directory_is_listed(http: Http) -> Finding:
-    """No directory shows what is in it."""
+    """The web server lists the content of no directory."""
     listed = [
         directory
         for directory in LISTED
@@ -224,21 +225,21 @@ def no_directory_is_listed(http: Http) -> Finding:
     return nothing("listing", listed)
 
 
-# -- what is told of the server -------------------------------------------------------------------
+# -- what the server discloses --------------------------------------------------------------------
 
 
-def _version_told(header: str, anywhere: str) -> Callable[..., Finding]:
-    """Look for a version in `header`, and for a name with a version in every other."""
+def _discloses_no_version(header: str, anywhere: str) -> Callable[..., Finding]:
+    """Search `header` for a version, and every other header for a name with a version."""
 
     def check(public: PublicPages, http: Http) -> Finding:
         answers = (public.login_page, http.web.ask("matomo.js"), http.web.ask("no/such/page"))
-        told = {
+        found = {
             f"{name}: {value}"
             for answer in answers
             for name, value in answer.headers.items()
             if re.search(r"\d+\.\d+" if name.lower() == header else anywhere, value)
         }
-        return nothing("version", sorted(told))
+        return nothing("version", sorted(found))
 
     return check
 
@@ -261,11 +262,11 @@ for _name, _whose, _header, _anywhere, _remedy in (
 ):
     PROMISE.check(
         _name,
-        sentence=f"No answer tells {_whose} version, by whatever header.",
+        sentence=f"No answer discloses {_whose} version in any header.",
         proves="no_version_banners",
         severity=Severity.MEDIUM,
         remedy=_remedy,
-    )(_version_told(_header, _anywhere))
+    )(_discloses_no_version(_header, _anywhere))
 
 
 @PROMISE.check(
@@ -275,7 +276,7 @@ for _name, _whose, _header, _anywhere, _remedy in (
     remedy=f"Set ServerSignature Off and ServerTokens Prod {RULES}.",
 )
 def error_pages_tell_no_version(http: Http) -> Finding:
-    """The web server's own error page tells no version and no path."""
+    """The web server's own error page discloses no version and no path."""
     text = http.web.ask("no/such/page").text
     return nothing("version or path", re.findall(r"Apache/[\d.]+|PHP/[\d.]+|/var/www\S*", text))
 
@@ -285,11 +286,11 @@ def error_pages_tell_no_version(http: Http) -> Finding:
     formerly="exposure.matomo_s_errors_tell_no_path",
     proves=ALWAYS,
     severity=Severity.MEDIUM,
-    remedy="Turn off PIWIK_PRINT_ERROR_BACKTRACE and PHP's display_errors, and see which code writes"
-    " the path.",
+    remedy="Turn off PIWIK_PRINT_ERROR_BACKTRACE and PHP's display_errors, and find the code that"
+    " writes the path.",
 )
 def errors_tell_no_path(http: Http) -> Finding:
-    """An error of Matomo's tells somebody who is not logged in no path of the server."""
+    """Matomo's errors disclose no path of the server to anybody who is not logged in."""
     text = http.web.get({"module": "API", "method": "No.such", "format": "JSON"}).text
     text += http.web.get({"module": "NoSuchModule"}).text if http.url.startswith("https") else ""
     return nothing("path", re.findall(r"/var/www[\w/.-]*|#\d+ /", text))
@@ -299,18 +300,18 @@ def errors_tell_no_path(http: Http) -> Finding:
     "php_errors_are_not_shown",
     proves=ALWAYS,
     severity=Severity.MEDIUM,
-    remedy="Set display_errors = Off in php.ini, and have no php_admin_flag overrule it.",
+    remedy="Set display_errors = Off in php.ini, and let no php_admin_flag override it.",
     group=Group.WEB_ROOT,
 )
 def php_errors_are_not_shown(php: Php, _services: Services) -> Finding:
-    """An error of PHP's is for the log: no page shows it, with the paths and values in it."""
+    """No page shows a PHP error, with the paths and values in it: errors are for the log."""
     text = php.said_in_the_web_server(
         "ini_set('log_errors', '0'); trigger_error('canary', E_USER_WARNING); echo 'end';"
     )
     return same("end", text.strip())
 
 
-# -- what browsers and caches are told ------------------------------------------------------------
+# -- what browsers and caches receive -------------------------------------------------------------
 
 
 def _missing(exposure: Exposure, page: requests.Response) -> list[str]:
@@ -318,9 +319,9 @@ def _missing(exposure: Exposure, page: requests.Response) -> list[str]:
     missing = [name for name in promised(exposure.security_headers) if name not in page.headers]
     unknown = [
         f"{name}: {value}"
-        for name, words in WORDS.items()
+        for name, values in VALUES.items()
         if (value := page.headers.get(name))
-        and not {word.strip().lower() for word in value.split(",")} <= words
+        and not {part.strip().lower() for part in value.split(",")} <= values
     ]
     return missing + unknown
 
@@ -329,12 +330,12 @@ def _missing(exposure: Exposure, page: requests.Response) -> list[str]:
     "security_headers_are_there",
     proves="security_headers",
     severity=Severity.HIGH,
-    remedy="Send the header with a value that browsers know, from the web server's configuration;"
-    " Content-Security-Policy by csp_enabled = 1 of [General].",
+    remedy="Have the web server send the header, with a value that browsers know; for"
+    " Content-Security-Policy, set csp_enabled = 1 in [General].",
     failure_mode="A11",
 )
 def security_headers_are_there(exposure: Exposure, public: PublicPages) -> Finding:
-    """Every page has the security headers of the policy, with values that browsers know."""
+    """Every page has the policy's security headers, with values that browsers know."""
     return nothing("missing or unknown header", _missing(exposure, public.login_page))
 
 
@@ -342,12 +343,12 @@ def security_headers_are_there(exposure: Exposure, public: PublicPages) -> Findi
     "security_headers_are_on_inner_pages",
     proves="security_headers",
     severity=Severity.HIGH,
-    remedy="Take out the rule that unsets headers on some pages, and keep enable_framed_pages = 0 in"
+    remedy="Remove the rule that unsets headers on some pages, and keep enable_framed_pages = 0 in"
     " [General].",
     failure_mode="A11",
 )
 def security_headers_are_on_inner_pages(exposure: Exposure, pages: SuperuserPages) -> Finding:
-    """Pages behind the login have the security headers too: dashboard, reports, administration."""
+    """Pages behind the login (dashboard, reports, administration) have the security headers too."""
     missing = [
         f"{module}.{action}: {header}"
         for module, action in INNER
@@ -360,21 +361,21 @@ def security_headers_are_on_inner_pages(exposure: Exposure, pages: SuperuserPage
     "pages_stay_out_of_caches",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Take out the rule of the web server or the load balancer that sets Cache-Control on pages.",
+    remedy="Remove the rule of the web server or the load balancer that sets Cache-Control on pages.",
 )
 def pages_stay_out_of_caches(public: PublicPages, http: Http) -> Finding:
-    """No cache on the way keeps a page or an answer of the API for the next who asks."""
+    """No cache on the way may store a page or an answer of the API for other clients."""
     answers = {
         "page": public.login_page,
         "API": http.web.get({"module": "API", "method": "API.getSettings", "format": "JSON"}),
     }
-    kept = []
+    cacheable = []
     for name, answer in answers.items():
-        said = answer.headers.get("Cache-Control", "")
-        # An answer of the API says nothing of it, and by that is kept by none (RFC 9111, 3).
-        if re.search(r"public|max-age=[1-9]", said) or (name == "page" and not said):
-            kept.append(f"{name}: Cache-Control {said or 'not sent'}")
-    return nothing("answer for every cache", kept)
+        header = answer.headers.get("Cache-Control", "")
+        # An answer of the API without the header is stored by no cache (RFC 9111, 3).
+        if re.search(r"public|max-age=[1-9]", header) or (name == "page" and not header):
+            cacheable.append(f"{name}: Cache-Control {header or 'not sent'}")
+    return nothing("answer that any cache may store", cacheable)
 
 
 @PROMISE.check(
@@ -382,13 +383,13 @@ def pages_stay_out_of_caches(public: PublicPages, http: Http) -> Finding:
     formerly="exposure.matomo_s_own_tmp_is_closed",
     proves=ALWAYS,
     severity=Severity.CRITICAL,
-    remedy=f"Take tmp_path out of [General], or deny the directory that it names {RULES}.",
+    remedy=f"Remove tmp_path from [General], or deny the directory that it names {RULES}.",
     failure_mode="S1",
 )
 def tmp_is_closed(php: Php, container: MatomoContainer, http: Http) -> Finding:
-    """What Matomo writes for itself, wherever it is told to, cannot be fetched over HTTP."""
+    """Matomo's temporary files, wherever tmp_path puts them, cannot be fetched over HTTP."""
     directory = str(php.facts["tmp"])
-    # Mailed reports are pages, which rules that close what is no picture leave open.
+    # Mailed reports are HTML, which a rule that excepts pictures and other static files leaves open.
     names = [f"gate-{secrets.token_hex(6)}.{ending}" for ending in ("txt", "html")]
     below = directory.removeprefix(WEB_ROOT).lstrip("/")
     try:
@@ -406,12 +407,12 @@ def tmp_is_closed(php: Php, container: MatomoContainer, http: Http) -> Finding:
     formerly="exposure.no_other_site_s_script_may_read",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Empty cors_domains[] of [General], and take Access-Control-Allow-Origin out of the web"
+    remedy="Empty cors_domains[] in [General], and remove Access-Control-Allow-Origin from the web"
     " server's configuration.",
     failure_mode="A11",
 )
 def no_other_site_may_read(http: Http) -> Finding:
-    """No page or answer of the API lets another site's script read it; the tracker alone answers everybody."""
+    """No script of another site may read a page or an API answer; only the tracker answers every site."""
     web = http.web
     web.session.headers["Origin"] = "https://elsewhere.example"
     asked = {"page": {"module": "Login"}, "API": {"module": "API", "method": "API.getSettings"}}
@@ -430,6 +431,6 @@ def no_other_site_may_read(http: Http) -> Finding:
     remedy=f"Set TraceEnable Off {RULES}.",
 )
 def trace_is_refused(http: Http) -> Finding:
-    """The method TRACE is refused: it would tell what proxies add."""
+    """The method TRACE, which would disclose the headers that proxies add, is refused."""
     answer = http.web.request("TRACE", "")
     return holds(not answer.ok, "a refusal", f"HTTP {answer.status_code}")

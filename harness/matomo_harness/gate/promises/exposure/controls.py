@@ -1,4 +1,4 @@
-"""Controls of exposure: browsers are told more than is promised."""
+"""Controls of exposure: browsers get more security headers than are promised."""
 
 from typing import Final
 

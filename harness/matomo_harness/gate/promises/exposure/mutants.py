@@ -1,4 +1,4 @@
-"""Mutants of exposure: something is told or shown over HTTP that is for nobody outside."""
+"""Mutants of exposure: something is disclosed over HTTP that nobody outside should see."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ NO_RULES: Final[Change] = web_server(
     "find . -name .htaccess -delete;"
     " sed -i '/LocationMatch/,/LocationMatch/d' /etc/apache2/conf-enabled/zz-matomo.conf"
 )
-"""Neither the image's rules nor Matomo's own files."""
+"""Removes the image's rules and Matomo's own .htaccess files."""
 ALL_OF_A_CHECKOUT: Final = r"""
 a2disconf -q zz-matomo
 rm -f /etc/apache2/conf-enabled/security.conf
@@ -28,11 +28,11 @@ for file in vendor/composer/installed.json .git/config composer.json package.jso
     echo > $file
 done
 """
-"""Without the image's configuration of the web server."""
+"""Removes the image's web server configuration, and adds the files that a checkout has."""
 
 
 def _open(path: str) -> Change:
-    """Have a file at `path`, which nothing closes."""
+    """Put a file at `path`, which no rule closes."""
     return every(in_web(f"mkdir -p $(dirname {path}) && echo x >> {path}"), NO_RULES)
 
 
@@ -58,7 +58,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "code",
-    "lists of packages are open",
+    "package lists are open",
     Location.IMAGE,
     "code_is_closed",
     _open("vendor/composer/installed.json"),
@@ -67,7 +67,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "console",
-    "the console is served as a text",
+    "the console is served as text",
     Location.IMAGE,
     "console_is_closed",
     NO_RULES,
@@ -94,7 +94,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "phpinfo",
-    "somebody left phpinfo.php",
+    "somebody left a phpinfo.php behind",
     Location.VOLUME,
     "everything_else_is_closed",
     in_web("echo '<?php phpinfo();' > phpinfo.php"),
@@ -103,7 +103,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "dump_beside_the_tracker",
-    "a dump of the database lies in js/, packed",
+    "a packed dump of the database lies in js/",
     Location.VOLUME,
     "no_dump_is_open",
     in_web("echo dump | gzip > js/matomo.sql.gz; chmod 644 js/matomo.sql.gz"),
@@ -112,7 +112,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "tmp_elsewhere",
-    "tmp/ was moved to misc/tmp, to be on EFS, where nothing closes it",
+    "tmp/ was moved to misc/tmp, so as to be on EFS, and no rule closes it there",
     Location.FILE,
     "tmp_is_closed",
     every(
@@ -124,7 +124,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "state_by_another_name",
-    "the web server's page of its state is at /status, for a monitor, and for all others",
+    "the web server's status page is at /status for a monitor, and open to everybody",
     Location.IMAGE,
     "state_of_the_web_server_is_closed",
     apache("<Location /status>", "SetHandler server-status", "Require all granted", "</Location>"),
@@ -144,7 +144,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "no_configuration",
-    "the web server runs without the image's configuration, on a volume with all of a checkout",
+    "the web server runs without the image's configuration, on a volume with a whole checkout",
     Location.IMAGE,
     (
         *CLOSED,
@@ -159,11 +159,11 @@ MUTANTS.add(
     Topology.DEDICATED,
 )
 
-# -- what is told of the server -------------------------------------------------------------------
+# -- what the server discloses --------------------------------------------------------------------
 
 MUTANTS.add(
     "server_version",
-    "the web server tells its version",
+    "the web server discloses its version",
     Location.IMAGE,
     "web_server_tells_no_version",
     apache("ServerTokens Full"),
@@ -171,7 +171,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "version_by_via",
-    "the header Via tells the web server's version",
+    "the header Via discloses the web server's version",
     Location.IMAGE,
     "web_server_tells_no_version",
     apache('Header always set Via "1.1 matomo.example (Apache/2.4.62)"'),
@@ -179,7 +179,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "signature",
-    "error pages tell the version",
+    "error pages disclose the version",
     Location.IMAGE,
     "error_pages_tell_no_version",
     apache("ServerTokens Full", "ServerSignature On"),
@@ -187,7 +187,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "php_version",
-    "PHP tells its version",
+    "PHP discloses its version",
     Location.IMAGE,
     "php_tells_no_version",
     web_server(
@@ -198,7 +198,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "paths",
-    "an error page tells where files lie",
+    "an error page discloses where files lie",
     Location.IMAGE,
     "errors_tell_no_path",
     code("index.php", "<?php", '<?php echo "/var/www/html/index.php";'),
@@ -213,7 +213,7 @@ MUTANTS.add(
     topology=Topology.FULL_STACK,
 )
 
-# -- what browsers and caches are told ------------------------------------------------------------
+# -- what browsers and caches receive -------------------------------------------------------------
 
 MUTANTS.add(
     "header_lost",
@@ -242,7 +242,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "dashboards_framed",
-    "reports and dashboards may be framed by everybody, since the intranet shows one",
+    "every site may frame reports and dashboards, because the intranet shows one",
     Location.IMAGE,
     "security_headers_are_on_inner_pages",
     apache(
@@ -256,7 +256,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "pages_in_every_cache",
-    "all answers may be kept by every cache for an hour, to be faster",
+    "every cache may store all answers for an hour, for speed",
     Location.IMAGE,
     "pages_stay_out_of_caches",
     apache('Header set Cache-Control "public, max-age=3600"'),
@@ -264,7 +264,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "read_by_others",
-    "every other site's script may read every page",
+    "scripts of every other site may read every page",
     Location.IMAGE,
     "no_other_site_may_read",
     apache('Header always set Access-Control-Allow-Origin "*"'),
@@ -272,7 +272,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "api_read_by_others",
-    "cors_domains is *: every site's script may read what the API answers",
+    "cors_domains is *: scripts of every site may read what the API answers",
     Location.FILE,
     ("no_other_site_may_read", "settings.no_safeguard_is_off"),
     key("General", "cors_domains[]", "*"),

@@ -1,1 +1,1 @@
-"""Mail: what Matomo sends arrives, and its links lead back here."""
+"""Mail: Matomo's mail arrives, and its links lead back to this Matomo."""

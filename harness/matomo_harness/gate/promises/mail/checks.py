@@ -1,4 +1,4 @@
-"""Mail: what Matomo sends arrives, and its links lead back here."""
+"""Mail: Matomo's mail arrives, and its links lead back to this Matomo."""
 
 import secrets
 from collections.abc import Mapping
@@ -27,17 +27,17 @@ class Mail(Section, table="mail"):
 
 
 PROMISE: Final = Promise(
-    "mail", "What Matomo sends arrives at the relay, and its links lead back here.", Mail
+    "mail", "Matomo's mail arrives at the relay, and its links lead back to this Matomo.", Mail
 )
 
-MAIL_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+KNOWN_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "transport": ("smtp",),
     "type": ("plain", "login", "cram-md5"),
     "encryption": ("tls", "ssl", "none"),
 }
-"""Of [mail] (generalSettings in plugins/CoreAdminHome/Controller.php). With another encryption
-PHPMailer takes TLS where the relay offers it and clear text where not; another type it chooses
-itself."""
+"""Values that Matomo offers for [mail] (generalSettings in plugins/CoreAdminHome/Controller.php).
+With any other encryption PHPMailer uses TLS where the relay offers it and clear text where not; with
+any other type it chooses one itself."""
 ELSEWHERE: Final = "elsewhere.example"
 
 
@@ -51,15 +51,15 @@ ELSEWHERE: Final = "elsewhere.example"
     failure_mode="E1",
 )
 def settings_are_known_words(php: Php) -> Finding:
-    """How mail is sent is one of the ways that Matomo offers: another word is passed over in silence."""
+    """Transport, type and encryption of mail are values that Matomo offers: it silently ignores others."""
     mail = php.settings["mail"]
-    said = {key: str(mail.get(key, "")) for key in MAIL_WORDS}
+    values = {key: str(mail.get(key, "")) for key in KNOWN_VALUES}
     unknown = [
-        f"{key} = {word}: not one of {', '.join(MAIL_WORDS[key])}"
-        for key, word in said.items()
-        if word and word.lower() not in MAIL_WORDS[key]
+        f"{key} = {value}: not one of {', '.join(KNOWN_VALUES[key])}"
+        for key, value in values.items()
+        if value and value.lower() not in KNOWN_VALUES[key]
     ]
-    return nothing("unknown word", unknown)
+    return nothing("unknown value", unknown)
 
 
 @PROMISE.check(
@@ -67,13 +67,13 @@ def settings_are_known_words(php: Php) -> Finding:
     formerly="configuration.mail_comes",
     proves="arrives",
     severity=Severity.MEDIUM,
-    remedy="Set the MATOMO_MAIL_ variables to what the relay wants, and try them by the console's"
+    remedy="Set the MATOMO_MAIL_ variables to what the relay requires, and try them with console"
     " core:test-email.",
     failure_mode="E1",
     costly=True,
 )
 def arrives(container: MatomoContainer, services: Services) -> Finding:
-    """A mail of Matomo's comes to the relay, by what the environment says."""
+    """A mail that Matomo sends with the environment's settings arrives at the relay."""
     address = f"{secrets.token_hex(4)}@people.example"
     container.console("core:test-email", address)
     mail = services.mail.wait_for(address, "", seconds=15)
@@ -85,14 +85,14 @@ def arrives(container: MatomoContainer, services: Services) -> Finding:
     formerly="accounts.password_reset_comes_by_mail",
     proves="arrives",
     severity=Severity.HIGH,
-    remedy="Have the load balancer say X-Forwarded-Proto, and take every header that a browser can"
-    " send out of proxy_host_headers[] of [General].",
+    remedy="Have the load balancer send X-Forwarded-Proto, and remove every header that a browser can"
+    " send from proxy_host_headers[] in [General].",
     failure_mode="X4",
     costly=True,
     group=Group.ACCOUNTS,
 )
 def password_reset_arrives(http: Http, services: Services, accounts: TestAccounts) -> Finding:
-    """Who lost his password gets a mail whose link leads back here, and the new one opens."""
+    """A lost password is reset by a mail whose link leads back to this Matomo, and the new one works."""
     person, web = accounts.new("view"), http.web
     web.session.headers["Host"] = "localhost"
     web.session.headers["X-Forwarded-Host"] = ELSEWHERE
@@ -111,15 +111,15 @@ def password_reset_arrives(http: Http, services: Services, accounts: TestAccount
     del web.session.headers["X-Forwarded-Host"]
     opened = web.ask(links[0].split("/", 3)[3])
     confirm = Page(opened)
-    more: Parameters = {
+    confirmation: Parameters = {
         "nonce": confirm.form_value("nonce"),
         "mtmpasswordconfirm": new,
     }
     query = dict(part.split("=", 1) for part in links[0].partition("?")[2].split("&"))
-    web.post(query, more)
+    web.post(query, confirmation)
     try:
         twofactor.log_in(http.web, person.login, new)
-    except Exception as error:  # noqa: BLE001  whatever it is, the password does not open
-        return holds(False, "the new password to open", error)
+    except Exception as error:  # noqa: BLE001  whatever the error, the password does not work
+        return holds(False, "a login with the new password", error)
     where = links[0].split("?")[0]
-    return holds(where.startswith("https://localhost/"), "a link by https, and here", where)
+    return holds(where.startswith("https://localhost/"), "a link by https to this Matomo", where)

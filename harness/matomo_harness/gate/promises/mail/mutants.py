@@ -10,7 +10,7 @@ MUTANTS: Final = Mutants("mail")
 
 MUTANTS.add(
     "mail_host",
-    "mail goes to a host that is none",
+    "mail goes to a host that does not exist",
     Location.ENVIRONMENT,
     "arrives",
     failure_mode="E1",
@@ -19,7 +19,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "mail_password",
-    "the relay's password was rotated on its side alone",
+    "the relay's password was rotated on the relay alone",
     Location.MAIL,
     "arrives",
     failure_mode="D9",
@@ -28,7 +28,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "mail_encryption_by_another_name",
-    "the encryption of mail is another program's word for it",
+    "the encryption of mail is set to another program's word for it",
     Location.ENVIRONMENT,
     "settings_are_known_words",
     topology=Topology.FULL_STACK,
@@ -45,7 +45,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "reset_by_http",
-    "the proxy tells no scheme: the link to a new password is by http",
+    "the proxy sends no scheme: the link to a new password uses http",
     Location.PROXY,
     "password_reset_arrives",
     no_scheme,
@@ -55,7 +55,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "reset_link_by_a_forged_header",
-    "a host is believed by a header that nobody sets: a reset link leads wherever its asker says",
+    "Matomo takes its host from a header that no proxy sets: anybody decides where a reset link leads",
     Location.FILE,
     ("password_reset_arrives", "transport.no_forged_host_is_believed"),
     key("General", "proxy_host_headers[]", "HTTP_X_FORWARDED_HOST"),

@@ -1,1 +1,1 @@
-"""Masking: of every visitor's address only what the policy leaves is kept, however a hit came."""
+"""Masking: no more of a visitor's address is stored than the policy allows, however a hit came."""

@@ -1,4 +1,4 @@
-"""Masking: of every visitor's address only what the policy leaves is kept, however a hit came."""
+"""Masking: no more of a visitor's address is stored than the policy allows, however a hit came."""
 
 import itertools
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from matomo_harness.gate.probes.pages import SuperuserPages
 from matomo_harness.gate.probes.reports import Archives, MailedReport
 from matomo_harness.gate.probes.tables import visit_tables
 from matomo_harness.gate.probes.traffic import (
-    IPV6_KEPT,
+    IPV6_UNMASKED,
     Canary,
     RefusedHits,
     SentHits,
@@ -42,20 +42,20 @@ class Masking(Section, table="masking"):
 
 
 PROMISE: Final = Promise(
-    "masking", "Of every visitor's address only what the policy leaves is kept.", Masking
+    "masking", "No more of a visitor's address is stored than the policy allows.", Masking
 )
 
 FORGED: Final = (
     *("X-Forwarded-For", "Client-IP", "X-Client-IP", "X-Real-IP", "X-Forwarded", "Forwarded-For"),
     *("X-Cluster-Client-IP", "CF-Connecting-IP", "True-Client-IP", "Fastly-Client-IP"),
 )
-"""Headers by which proxies name whom they serve; the load balancer sees to the first alone."""
+"""Headers in which proxies name their client; the load balancer sets the first alone."""
 MAPPED: Final = "LEFT(HEX(location_ip), 24) = '00000000000000000000FFFF'"
-"""Of an IPv4 address that is written as IPv6 (RFC 4291, 2.5.5.2), in SQL."""
+"""SQL condition for an IPv4 address that is written as IPv6 (RFC 4291, 2.5.5.2)."""
 PRIVATE: Final = ("10", "127", "172", "192")
-"""First bytes of the addresses of this machine's own networks, which is all that a mask may leave."""
+"""First bytes of addresses in this machine's own networks; a mask may leave nothing else."""
 ON_THE_PAGE: Final = (
-    "Set Administration, Privacy, Anonymize data to the policy's bytes, and see what wrote the"
+    "Set the policy's bytes in Administration, Privacy, Anonymize data, and find out what wrote the"
     " options PrivacyManager.ipAnonymizerEnabled and .ipAddressMaskLength."
 )
 QUEUED: Final = "Set bulk_requests_require_authentication = 0 in [Tracker]."
@@ -69,7 +69,7 @@ PROXY: Final = (
 
 
 def _is_masked(masking: Masking, traffic: Traffic, canaries: list[Canary]) -> Finding:
-    """Compare what is stored of each with what the policy leaves of it, or less."""
+    """Find that what is stored of each address is what the policy leaves of it, or less."""
     zeroed, stored = promised(masking.bytes), traffic.stored
     wrong, seen, expected = [], set(), set()
     for canary in canaries:
@@ -93,21 +93,21 @@ def _that_came(*words: str) -> Callable[..., Finding]:
     return check
 
 
-for _name, _whose, *_words in (
-    ("ipv4_of_a_new_visitor", "An IPv4 address of a new visitor", "form", "IPv4"),
-    ("ipv6_of_a_new_visitor", "An IPv6 address of a new visitor", "form", "IPv6"),
+for _name, _address, *_words in (
+    ("ipv4_of_a_new_visitor", "A new visitor's IPv4 address", "form", "IPv4"),
+    ("ipv6_of_a_new_visitor", "A new visitor's IPv6 address", "form", "IPv6"),
     ("mapped_ipv4", "An IPv4 address that is written as IPv6", "mapped"),
-    ("of_own_networks", "An address of a private network, as own devices have,", "own network"),
-    ("ipv4_of_a_returning_visitor", "An IPv4 address of a known visitor", "returning", "IPv4"),
-    ("ipv6_of_a_returning_visitor", "An IPv6 address of a known visitor", "returning", "IPv6"),
+    ("of_own_networks", "The private address of an institution's own device", "own network"),
+    ("ipv4_of_a_returning_visitor", "A returning visitor's IPv4 address", "returning", "IPv4"),
+    ("ipv6_of_a_returning_visitor", "A returning visitor's IPv6 address", "returning", "IPv6"),
     ("ipv4_in_bulk", "An IPv4 address in a bulk request", "bulk", "IPv4"),
     ("ipv6_in_bulk", "An IPv6 address in a bulk request", "bulk", "IPv6"),
-    ("ipv4_of_the_past", "An IPv4 address of a hit that a server sends later", "past", "IPv4"),
-    ("ipv6_of_the_past", "An IPv6 address of a hit that a server sends later", "past", "IPv6"),
+    ("ipv4_of_the_past", "The IPv4 address of a hit that a server sends later", "past", "IPv4"),
+    ("ipv6_of_the_past", "The IPv6 address of a hit that a server sends later", "past", "IPv6"),
 ):
     PROMISE.check(
         _name,
-        sentence=f"{_whose} is stored without its last bytes.",
+        sentence=f"{_address} is stored with its last bytes masked.",
         proves="bytes",
         severity=Severity.CRITICAL,
         remedy=ON_THE_PAGE,
@@ -115,15 +115,15 @@ for _name, _whose, *_words in (
         needs=[Capability.HITS],
     )(_that_came(*_words))
 
-for _name, _whose, _word in (
+for _name, _address, _word in (
     ("of_an_image", "An address that a proxy passes on with an image request", "image"),
-    ("of_the_old_name", "An address that comes by piwik.php", "piwik.php"),
-    ("of_a_beacon", "An address that a proxy passes on with JavaScript's beacon", "beacon"),
+    ("of_the_old_name", "An address that a proxy passes on to piwik.php", "piwik.php"),
+    ("of_a_beacon", "An address that a proxy passes on with a JavaScript beacon", "beacon"),
     ("of_queued_hits", "An address that a proxy passes on with queued hits", "queued"),
 ):
     PROMISE.check(
         _name,
-        sentence=f"{_whose} is stored without its last bytes.",
+        sentence=f"{_address} is stored with its last bytes masked.",
         proves="bytes",
         severity=Severity.CRITICAL,
         remedy=f"{ON_THE_PAGE} {QUEUED if _word == 'queued' else PROXY}",
@@ -136,13 +136,13 @@ for _name, _whose, _word in (
     "on_every_site",
     proves="bytes",
     severity=Severity.CRITICAL,
-    remedy="Take the site's own privacy settings away, or set them to the policy's bytes.",
+    remedy="Remove the site's own privacy settings, or set them to the policy's bytes.",
     failure_mode="P1",
     needs=[Capability.CHANGE],
 )
 def on_every_site(masking: Masking, traffic: Traffic) -> Finding:
-    """No site is excepted: each may have settings of its own."""
-    # Of every version: see versions.PRIVACY_SETTINGS_OF_A_SITE.
+    """Addresses are masked on every site, even one with privacy settings of its own."""
+    # On every version of Matomo: see versions.PRIVACY_SETTINGS_OF_A_SITE.
     elsewhere = [canary for canary in traffic.canaries if canary.site != traffic.site.id]
     return _is_masked(masking, traffic, elsewhere)
 
@@ -152,11 +152,11 @@ def on_every_site(masking: Masking, traffic: Traffic) -> Finding:
     formerly="masking.none_in_the_visitor_s_id",
     proves="bytes",
     severity=Severity.CRITICAL,
-    remedy="Remove the plugin or the code that makes visitor ids of addresses.",
+    remedy="Remove the plugin or the code that derives visitor ids from addresses.",
     needs=[Capability.HITS],
 )
 def none_in_the_visitor_id(traffic: Traffic) -> Finding:
-    """The visitor's id is not made of the address: it is none of its hashes, which are soon undone."""
+    """The visitor id is no hash of the address, from which the address is soon found again."""
     derived = traffic.visitors_made_of(lambda canary: canary.forms_of_address)
     return nothing("visitor id made of the address", derived)
 
@@ -172,7 +172,7 @@ def none_in_the_visitor_id(traffic: Traffic) -> Finding:
 def through_the_load_balancer(
     masking: Masking, http: Http, site: TestSite, database: Database, _services: Services
 ) -> Finding:
-    """No header that a visitor can forge is believed: what is stored is whom the load balancer saw."""
+    """The stored address is the one that the load balancer saw, whatever headers a visitor forges."""
     forged, zeroed = "203.0.113.77", promised(masking.bytes)
     web = http.web
     web.session.headers.update(dict.fromkeys(FORGED, forged))
@@ -182,8 +182,8 @@ def through_the_load_balancer(
         "SELECT INET6_NTOA(location_ip) AS address FROM {prefix}log_visit ORDER BY idvisit DESC LIMIT 1"
     )
     seen = str(row["address"])
-    kept = seen == masked(seen, zeroed) and seen.split(".")[0] in PRIVATE
-    return holds(kept, "the client of the load balancer, masked", seen)
+    is_client = seen == masked(seen, zeroed) and seen.split(".")[0] in PRIVATE
+    return holds(is_client, "the client of the load balancer, masked", seen)
 
 
 @PROMISE.check(
@@ -195,7 +195,7 @@ def through_the_load_balancer(
     needs=[Capability.CHANGE],
 )
 def no_address_without_a_token(refused: RefusedHits) -> Finding:
-    """Nobody can give himself another's address: a hit that names one is refused without a token."""
+    """A hit that claims another visitor's address is refused without a token."""
     answer = refused.answers[refused.without_a_token]
     seen = f"HTTP {answer.status_code}: {answer.text[:100]}"
     return holds(answer.status_code in (400, 401, 403), "a refusal", seen)
@@ -213,15 +213,15 @@ def no_address_without_a_token(refused: RefusedHits) -> Finding:
     failure_mode="P1",
 )
 def page_shows_the_mask(masking: Masking, pages: SuperuserPages) -> Finding:
-    """Administration, Privacy, Anonymize data shows the masking on, with the policy's bytes."""
+    """Administration, Privacy, Anonymize data says that masking is on, with the policy's bytes or more."""
     shown = pages.anonymize_data.document.select_one('[vue-entry="PrivacyManager.PrivacySettings"]')
-    told = shown.attrs if shown else {}
-    enabled = str(versions.by_any_name(told, versions.MASK_ENABLED_ATTRIBUTES)).strip('"')
-    length = str(versions.by_any_name(told, versions.MASK_LENGTH_ATTRIBUTES)).strip('"')
+    attributes = shown.attrs if shown else {}
+    enabled = str(versions.by_any_name(attributes, versions.MASK_ENABLED_ATTRIBUTES)).strip('"')
+    length = str(versions.by_any_name(attributes, versions.MASK_LENGTH_ATTRIBUTES)).strip('"')
     least = promised(masking.bytes)
-    kept = enabled in ("true", "1") and length.isdigit() and int(length) >= least
+    is_shown = enabled in ("true", "1") and length.isdigit() and int(length) >= least
     seen = f"{'on' if enabled in ('true', '1') else 'off'}, {length} bytes"
-    return holds(kept, f"on, {least} bytes", seen)
+    return holds(is_shown, f"on, {least} bytes", seen)
 
 
 @PROMISE.check(
@@ -234,7 +234,7 @@ def page_shows_the_mask(masking: Masking, pages: SuperuserPages) -> Finding:
     costly=True,
 )
 def browser_shows_the_mask(masking: Masking, pages: SuperuserPages) -> Finding:
-    """A person who opens Administration, Privacy, Anonymize data sees masking on, with the policy's bytes."""
+    """In a browser, Anonymize data shows that masking is on, with the policy's bytes or more."""
     seen, least = pages.in_a_browser, promised(masking.bytes)
     return Finding(
         seen.masked_bytes >= least,
@@ -253,32 +253,32 @@ def browser_shows_the_mask(masking: Masking, pages: SuperuserPages) -> Finding:
     needs=[Capability.HITS],
 )
 def visits_log_shows_no_more(traffic: Traffic) -> Finding:
-    """The visits log and its API show no address whole."""
+    """The visits log and its API show no whole address."""
     text = str(traffic.visits_log)
     whole = [canary.address for canary in traffic.canaries if canary.address in text]
     return nothing("whole address", whole)
 
 
-# -- what is kept anywhere ------------------------------------------------------------------------
+# -- what is stored anywhere ----------------------------------------------------------------------
 
 
 @PROMISE.check(
     "no_visit_keeps_more",
     proves="bytes",
     severity=Severity.CRITICAL,
-    remedy="Have Matomo anonymize the visits of before: console privacymanager:anonymize-some-raw-data;"
+    remedy="Have Matomo anonymize earlier visits (console privacymanager:anonymize-some-raw-data), and"
     " drop copies of their table.",
     failure_mode="P12",
 )
 def no_visit_keeps_more(
     masking: Masking, database: Database, container: MatomoContainer | None
 ) -> Finding:
-    """No visit that is stored, of whatever day and site and in whatever table, has more of its address than the policy leaves."""
+    """No stored visit, of any day, site or table, has more of its address than the policy allows."""
     masked_bytes = promised(masking.bytes)
     families = (
         ("LENGTH(location_ip) = 4", masked_bytes),
         (f"LENGTH(location_ip) = 16 AND {MAPPED}", masked_bytes),
-        (f"LENGTH(location_ip) = 16 AND NOT {MAPPED}", 16 - IPV6_KEPT[masked_bytes]),
+        (f"LENGTH(location_ip) = 16 AND NOT {MAPPED}", 16 - IPV6_UNMASKED[masked_bytes]),
     )
     more = []
     for table, (family, zeroed) in itertools.product(visit_tables(database, container), families):
@@ -295,12 +295,12 @@ def no_visit_keeps_more(
     "nowhere_in_the_database",
     proves="bytes",
     severity=Severity.CRITICAL,
-    remedy="See which table has it, and which plugin writes there.",
+    remedy="See which table has the address, and find the plugin that writes it there.",
     failure_mode="P1",
     needs=[Capability.CHANGE],
 )
 def nowhere_in_the_database(tables: StoredTables, sent: SentHits) -> Finding:
-    """After hits and archiving the whole address is in no table, in no form."""
+    """After hits and archiving, no table has a whole address in any form."""
     return nothing("whole address", tables.with_any(leak_scan.addresses(sent.canaries)))
 
 
@@ -308,12 +308,12 @@ def nowhere_in_the_database(tables: StoredTables, sent: SentHits) -> Finding:
     "nowhere_in_a_file",
     proves="bytes",
     severity=Severity.CRITICAL,
-    remedy="Turn off the tracker's debug output and log files that keep requests.",
+    remedy="Turn off the tracker's debug output and log files that record requests.",
     failure_mode="O6",
     needs=[Capability.CHANGE],
 )
 def nowhere_in_a_file(container: MatomoContainer, sent: SentHits, _archives: Archives) -> Finding:
-    """After hits and archiving the whole address is in no file."""
+    """After hits and archiving, no file has a whole address in it."""
     found = leak_scan.in_files(container, leak_scan.addresses(sent.canaries))
     return nothing("whole address", found)
 
@@ -327,7 +327,7 @@ def nowhere_in_a_file(container: MatomoContainer, sent: SentHits, _archives: Arc
     needs=[Capability.CHANGE],
 )
 def nowhere_in_a_log(services: Services, sent: SentHits, _archives: Archives) -> Finding:
-    """After hits and archiving the whole address is in no container's log."""
+    """After hits and archiving, no container's log has a whole address in it."""
     found = leak_scan.in_logs(services, leak_scan.addresses(sent.canaries))
     return nothing("whole address", found)
 
@@ -336,12 +336,12 @@ def nowhere_in_a_log(services: Services, sent: SentHits, _archives: Archives) ->
     "nowhere_in_a_mail",
     proves="bytes",
     severity=Severity.CRITICAL,
-    remedy="See which report has it, and which plugin makes it.",
+    remedy="See which report has the address, and find the plugin that makes the report.",
     failure_mode="E1",
     needs=[Capability.CHANGE],
 )
 def nowhere_in_a_mail(services: Services, sent: SentHits, report: MailedReport) -> Finding:
-    """A report that is mailed has no whole address in it, nor has any other mail."""
+    """No mailed report and no other mail has a whole address in it."""
     services.mail.wait_for(report.address, "", seconds=15)
     found = leak_scan.in_mails(services, leak_scan.addresses(sent.canaries))
     return nothing("whole address", found)

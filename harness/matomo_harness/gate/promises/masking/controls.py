@@ -1,4 +1,4 @@
-"""Controls of masking: as much is masked as is promised or more, and on more sites."""
+"""Controls of masking: as much is masked as promised or more, or there are more sites."""
 
 from typing import Final
 
@@ -29,8 +29,8 @@ CONTROLS: Final[tuple[Control, ...]] = (
         "there are more sites",
         every(
             *(
-                api("SitesManager.addSite", siteName=f"more {at}", urls=f"https://more{at}.example")
-                for at in range(2)
+                api("SitesManager.addSite", siteName=f"more {number}", urls=f"https://more{number}.example")
+                for number in range(2)
             )
         ),
         alters=(Part.SITES,),

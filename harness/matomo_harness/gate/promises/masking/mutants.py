@@ -1,4 +1,4 @@
-"""Mutants of masking."""
+"""Mutants of masking: more of an address than promised is stored, shown or written down."""
 
 from typing import Final
 
@@ -23,12 +23,12 @@ from matomo_harness.matomo import versions
 MUTANTS: Final = Mutants("masking")
 
 IPV4: Final = tuple(
-    f"masking.ipv4_{it}"
-    for it in ("of_a_new_visitor", "of_a_returning_visitor", "in_bulk", "of_the_past")
+    f"masking.ipv4_{way}"
+    for way in ("of_a_new_visitor", "of_a_returning_visitor", "in_bulk", "of_the_past")
 )
-IPV6: Final = tuple(it.replace("ipv4", "ipv6") for it in IPV4)
+IPV6: Final = tuple(check.replace("ipv4", "ipv6") for check in IPV4)
 FORWARDED: Final = tuple(
-    f"masking.{it}" for it in ("of_an_image", "of_the_old_name", "of_a_beacon")
+    f"masking.{way}" for way in ("of_an_image", "of_the_old_name", "of_a_beacon")
 )
 STORED: Final = (*IPV4, *IPV6, *FORWARDED, "masking.on_every_site")
 PAGE: Final = "masking.page_shows_the_mask"
@@ -39,18 +39,18 @@ LENGTH: Final = "PrivacyManager.ipAddressMaskLength"
 FAMILIES: Final = "plugins/PrivacyManager/IPAnonymizer.php"
 PARSED: Final = "$ipObject = IP::fromBinaryIP($ip);"
 MAPPED: Final = "strlen($ip) === 16 && $ipObject->toIPv4String() !== null"
-TOLD: Final = "file_put_contents('/tmp/hits.log', $ipObject->toString(), FILE_APPEND);"
+WRITE_DOWN: Final = "file_put_contents('/tmp/hits.log', $ipObject->toString(), FILE_APPEND);"
 TRACKER_DEBUG: Final[Change] = every(
     key("Tracker", "debug", 1),
     key("log", "log_writers[]", "file"),
     key("log", "log_level", "DEBUG"),
 )
 WHOLE_REQUESTS: Final[Change] = apache('LogFormat "%{X-Forwarded-For}i %r" combined')
-"""As before this image had a format of its own."""
+"""The log as it was before this image had a format of its own."""
 
 
-def _restored(deployment: Deployment) -> None:
-    """Rows of a dump from before masking was set to two bytes."""
+def _restore_old_rows(deployment: Deployment) -> None:
+    """Restore rows of a dump from before masking was set to two bytes."""
     every(option(LENGTH, 1), option("PrivacyManager.useAnonymizedIpForVisitEnrichment", 0))(
         deployment
     )
@@ -72,7 +72,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "visits_of_before",
-    "a dump brought back a visit of before the masking",
+    "a dump brought back a visit from before the masking",
     Location.DATABASE,
     ("masking.no_visit_keeps_more",),
     visit_of_before("198.51.100.99"),
@@ -80,7 +80,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "mapped_left_out",
-    "an IPv4 address that comes as ::ffff:a.b.c.d is kept whole",
+    "an IPv4 address that comes as ::ffff:a.b.c.d is stored whole",
     Location.IMAGE,
     ("masking.mapped_ipv4",),
     code(FAMILIES, PARSED, f"{PARSED} if ({MAPPED}) return;"),
@@ -89,10 +89,10 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "written_elsewhere",
-    "a line that was to find an error writes every address to /tmp",
+    "a line of code meant to find an error writes every address to /tmp",
     Location.IMAGE,
     ("masking.nowhere_in_a_file",),
-    code(FAMILIES, PARSED, f"{PARSED} {TOLD}"),
+    code(FAMILIES, PARSED, f"{PARSED} {WRITE_DOWN}"),
     "O6",
     Topology.DEDICATED,
 )
@@ -125,7 +125,7 @@ MUTANTS.add(
     "rows of an older dump are back",
     Location.DATABASE,
     (*STORED, PAGE, DRIFT),
-    _restored,
+    _restore_old_rows,
     "P1",
 )
 MUTANTS.add(
@@ -151,7 +151,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "ipv6_left_out",
-    "code masks IPv4 alone",
+    "the code masks IPv4 alone",
     Location.IMAGE,
     IPV6,
     code(FAMILIES, PARSED, f"{PARSED} if (strlen($ip) === 16) return;"),
@@ -160,7 +160,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "ipv4_left_out",
-    "code masks IPv6 alone",
+    "the code masks IPv6 alone",
     Location.IMAGE,
     (*IPV4, "masking.of_a_beacon"),
     code(FAMILIES, PARSED, f"{PARSED} if (strlen($ip) === 4) return;"),
@@ -168,7 +168,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "header_lost",
-    "the proxy's header is not named: every visitor is the load balancer",
+    "the proxy's header is not named: every visitor has the load balancer's address",
     Location.FILE,
     FORWARDED,
     no_key("General", "proxy_client_headers[]"),
@@ -184,7 +184,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "header_as_scalar",
-    "the list of headers is one value",
+    "the list of headers is a single value",
     Location.FILE,
     FORWARDED,
     file(renamed("proxy_client_headers[] =", "proxy_client_headers =")),
@@ -215,7 +215,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "debug_log",
-    "the tracker writes what it gets into a log file",
+    "the tracker writes what it receives into a log file",
     Location.FILE,
     ("masking.nowhere_in_a_file", "user_ids.nowhere_in_a_file"),
     TRACKER_DEBUG,
@@ -223,7 +223,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "access_log",
-    "the web server's log keeps whole requests, and whom the proxy names",
+    "the web server's log records whole requests, and the client that the proxy names",
     Location.IMAGE,
     ("masking.nowhere_in_a_log", "user_ids.nowhere_in_the_web_log"),
     WHOLE_REQUESTS,
@@ -233,7 +233,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "old_name_gone",
-    "piwik.php is gone, which old pages track by",
+    "piwik.php, through which old pages track, is gone",
     Location.IMAGE,
     ("masking.of_the_old_name",),
     in_web("rm piwik.php"),
@@ -241,7 +241,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "no_mail",
-    "nothing listens where mail goes: no report comes to be read",
+    "nothing listens where mail goes: no report arrives",
     Location.MAIL,
     (
         "masking.nowhere_in_a_mail",
@@ -254,7 +254,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "address_by_parameter",
-    "[Tracker] believes whoever says by cip whose the hit is",
+    "[Tracker] believes any address that a hit names by cip, without a token",
     Location.FILE,
     ("masking.no_address_without_a_token",),
     key("Tracker", "tracking_requests_require_authentication", 0),
@@ -262,7 +262,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "own_networks_left_out",
-    "addresses of private networks are kept whole, to find the institution's broken devices",
+    "addresses of private networks are stored whole, to find the institution's broken devices",
     Location.IMAGE,
     ("masking.of_own_networks",),
     code(
@@ -275,7 +275,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "copy_of_the_visits",
-    "a copy of the visits of before lies beside them, since an upgrade",
+    "since an upgrade, a copy of earlier visits lies beside Matomo's own table",
     Location.DATABASE,
     ("masking.no_visit_keeps_more", "user_ids.no_visit_has_one"),
     every(
@@ -289,7 +289,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "rehearsal_left",
-    "a schema that a restore was tried in is still beside Matomo's, with a whole address",
+    "the schema of a trial restore is still beside Matomo's, with a whole address",
     Location.DATABASE,
     ("masking.no_visit_keeps_more",),
     sql(
@@ -302,14 +302,14 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "queued_hits_lost",
-    "bulk requests need a token: browsers have none, and what they have queued is lost",
+    "bulk requests need a token, which browsers do not have: the hits that they queued are lost",
     Location.FILE,
     ("masking.of_queued_hits",),
     key("Tracker", "bulk_requests_require_authentication", 1),
 )
 MUTANTS.add(
     "long_hits_refused",
-    "Apache was hardened: an address over 512 bytes is refused, and real hits are longer",
+    "Apache was hardened: a request line over 512 bytes is refused, and real hits are longer",
     Location.IMAGE,
     ("masking.of_an_image", "masking.of_the_old_name"),
     apache("LimitRequestLine 512"),
@@ -317,7 +317,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "visitor_is_his_address",
-    "who has no cookie gets a hash of his whole address for an id, to know him again",
+    "a visitor without a cookie gets a hash of the whole address as an id, to be known again",
     Location.IMAGE,
     ("masking.none_in_the_visitor_id",),
     code(

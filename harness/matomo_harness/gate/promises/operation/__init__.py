@@ -1,1 +1,1 @@
-"""Operation: it starts with its configuration, people get in, and what is wrong is noticed."""
+"""Operation: Matomo starts with its configuration, people get in, and faults are noticed."""

@@ -1,4 +1,4 @@
-"""Operation: it starts with its configuration, people get in, and what is wrong is noticed."""
+"""Operation: Matomo starts with its configuration, people get in, and faults are noticed."""
 
 import re
 from typing import Final
@@ -33,17 +33,17 @@ class Operation(Section, table="operation"):
 
 PROMISE: Final = Promise(
     "operation",
-    "It starts with its configuration, people get in, and what is wrong is noticed.",
+    "Matomo starts with its configuration, people get in, and faults are noticed.",
     Operation,
 )
 
 START: Final = "matomo-entrypoint"
 """The image's program that prepares config/ at each start."""
 TOLERATED: Final = ("file integrity", "last successful archiv", "update", "geolocation", "datab")
-"""Parts of labels, lower case: what System check says of a package without a manifest and of an
-archiver that has not run yet is not for this check."""
-NAME_OF_A_WORD: Final = r"\b(?:General|Login|CoreHome|CoreAdminHome)_[A-Z]\w+"
-"""Shown as it is where a translation has none (core/Translation/Translator.php)."""
+"""Parts of labels, in lower case, that this check ignores: what System check says of a package without
+a manifest and of an archiver that has not run yet."""
+TRANSLATION_KEY: Final = r"\b(?:General|Login|CoreHome|CoreAdminHome)_[A-Z]\w+"
+"""Matomo shows the key itself where a translation is missing (core/Translation/Translator.php)."""
 
 
 # -- config.ini.php -------------------------------------------------------------------------------
@@ -53,26 +53,26 @@ NAME_OF_A_WORD: Final = r"\b(?:General|Login|CoreHome|CoreAdminHome)_[A-Z]\w+"
     "configuration_is_well_formed",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Mend the line that is named, in the image's config.ini.php or in that on the volume.",
+    remedy="Correct the line that is named, in the image's config.ini.php or in the one on the volume.",
     failure_mode="M2",
     formerly="configuration.file_is_well_formed",
 )
 def configuration_is_well_formed(container: MatomoContainer) -> Finding:
-    """Every line of config.ini.php is what it looks like, here and in the image."""
+    """PHP reads every line of config.ini.php as it looks, in the live file and in the image's."""
     files = f"{container.config} {SEED}"
-    each = f"for file in {files}; do [ ! -e $file ] || check-config $file; done"
-    return nothing("broken line", container.run("sh", "-c", f"{each} || true").splitlines())
+    loop = f"for file in {files}; do [ ! -e $file ] || check-config $file; done"
+    return nothing("broken line", container.run("sh", "-c", f"{loop} || true").splitlines())
 
 
 @PROMISE.check(
     "configuration_is_closed_to_others",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Take the right to write from others: chmod o-w config/config.ini.php.",
+    remedy="Remove the write permission of others: chmod o-w config/config.ini.php.",
     formerly="configuration.file_is_closed_to_others",
 )
 def configuration_is_closed_to_others(container: MatomoContainer) -> Finding:
-    """Nobody but its owner and its group may write config.ini.php, whatever else runs there."""
+    """Only its owner and its group may write config.ini.php, whatever else runs in the container."""
     mode = container.run("stat", "-L", "-c", "%A", container.config).strip()
     return holds(mode[-2] == "-", "no write permission for others", mode)
 
@@ -81,16 +81,16 @@ def configuration_is_closed_to_others(container: MatomoContainer) -> Finding:
     "half_saved_file_opens_no_installer",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Bring config/common.config.ini.php back, with enable_installer = 0 in [General].",
+    remedy="Restore config/common.config.ini.php, with enable_installer = 0 in [General].",
     failure_mode="C15",
     needs=[Capability.CHANGE],
     group=Group.ALONE,
     formerly="configuration.torn_file_is_no_new_matomo",
 )
 def half_saved_file_opens_no_installer(container: MatomoContainer, http: Http) -> Finding:
-    """Who reads config.ini.php while it is saved is refused, and has no installer write it anew."""
+    """A request that finds config.ini.php half saved opens no installer, and nothing is saved."""
     whole = container.read(container.config)
-    # Matomo saves it by emptying it first (Config.php, writeConfig).
+    # Matomo empties the file before it saves it (Config.php, writeConfig).
     container.write(container.config, "")
     try:
         answer = http.web.get()
@@ -114,7 +114,7 @@ def half_saved_file_opens_no_installer(container: MatomoContainer, http: Http) -
     formerly="configuration.a_start_leaves_the_live_file",
 )
 def start_leaves_the_live_file(container: MatomoContainer) -> Finding:
-    """A container that starts on a config.ini.php that is there leaves it as it is."""
+    """A container that starts on an existing config.ini.php leaves it as it is."""
     require_program(container, START)
     whole = container.read(container.config)
     live = with_key(whole, "General", "gate_canary", 1)
@@ -124,7 +124,8 @@ def start_leaves_the_live_file(container: MatomoContainer) -> Finding:
         after = container.read(container.config)
     finally:
         container.write(container.config, whole)
-    return holds(after == live, "the file of before", "another" if after != live else "it")
+    expected = "the same file as before"
+    return holds(after == live, expected, "another file" if after != live else expected)
 
 
 @PROMISE.check(
@@ -140,53 +141,54 @@ def start_leaves_the_live_file(container: MatomoContainer) -> Finding:
 def start_fills_an_empty_volume(container: MatomoContainer) -> Finding:
     """A container that starts on an empty config/ puts the image's config.ini.php there."""
     require_program(container, START)
-    kept = f"{container.config}.gate"
-    container.run("mv", container.config, kept, user="root")
+    aside = f"{container.config}.gate"
+    container.run("mv", container.config, aside, user="root")
     try:
         container.run(START, "true", user="root")
-        given = container.run("sh", "-c", f"cat {container.config} 2>/dev/null || true")
+        copied = container.run("sh", "-c", f"cat {container.config} 2>/dev/null || true")
     finally:
-        container.run("mv", "-f", kept, container.config, user="root")
-    whole = given.strip() == container.read(SEED).strip()
-    return holds(whole, "the image's file", "it" if whole else given[:80] or "none")
+        container.run("mv", "-f", aside, container.config, user="root")
+    is_whole = copied.strip() == container.read(SEED).strip()
+    expected = "the image's file"
+    return holds(is_whole, expected, expected if is_whole else copied[:80] or "none")
 
 
-# -- what is wrong is noticed ---------------------------------------------------------------------
+# -- faults are noticed ---------------------------------------------------------------------------
 
 
 @PROMISE.check(
     "health_check_sees_what_is_wrong",
     proves="health_check",
     severity=Severity.MEDIUM,
-    remedy="Have the image's matomo-health read the login page, and see why where it is red.",
+    remedy="Have the image's matomo-health read the login page, and where it is red find out why.",
     needs=[Capability.CHANGE],
     group=Group.ALONE,
     formerly="configuration.health_check_sees_what_is_wrong",
 )
 def health_check_sees_what_is_wrong(container: MatomoContainer) -> Finding:
-    """The container's health check is green on what is well, and red while Matomo shows its maintenance page."""
+    """The health check is green while Matomo is well, and red while it shows its maintenance page."""
     require_program(container, "matomo-health")
-    if said := container.health():
-        return holds(False, "green", said)
+    if reason := container.health():
+        return holds(False, "green", reason)
     whole = container.read(container.config)
     container.write(container.config, with_key(whole, "General", "maintenance_mode", 1))
     try:
-        said = container.health()
+        reason = container.health()
     finally:
         container.write(container.config, whole)
-    return holds(said is not None, "a reason", said or "healthy")
+    return holds(reason is not None, "a reason", reason or "healthy")
 
 
 @PROMISE.check(
     "system_check_has_no_error",
     proves=ALWAYS,
     severity=Severity.MEDIUM,
-    remedy="Open Administration, Diagnostic, System check, and do what it says of each error.",
+    remedy="Open Administration, Diagnostic, System check, and do what it says about each error.",
     failure_mode="F4",
     formerly="configuration.system_check_has_no_error",
 )
 def system_check_has_no_error(pages: SuperuserPages) -> Finding:
-    """Matomo's own system check shows no error beyond what a package cannot have."""
+    """Matomo's own system check shows no error but those that a packaged Matomo cannot avoid."""
     errors = [
         result["label"]
         for result in pages.system_check
@@ -204,18 +206,18 @@ def system_check_has_no_error(pages: SuperuserPages) -> Finding:
     "login_page_is_reached",
     proves=ALWAYS,
     severity=Severity.MEDIUM,
-    remedy="Name the header of the proxy's scheme in proxy_scheme_headers[] of [General], and see"
+    remedy="Name the proxy's scheme header in proxy_scheme_headers[] of [General], and check"
     " maintenance_mode, trusted_hosts[] and the certificate.",
     failure_mode="M1",
     formerly="configuration.login_is_near",
 )
 def login_page_is_reached(pages: PublicPages) -> Finding:
-    """From the address alone somebody comes to the login form, in two redirects at most."""
+    """Matomo's bare address leads to the login form in at most two redirects."""
     answer = pages.login_page
-    kept = len(answer.history) <= 2 and 'name="form_login"' in answer.text
+    is_reached = len(answer.history) <= 2 and 'name="form_login"' in answer.text
     form = "a form" if "form_login" in answer.text else "no login form"
     seen = f"HTTP {answer.status_code}, {len(answer.history)} redirects, {form}"
-    return holds(kept, "the login form in 2 redirects at most", seen)
+    return holds(is_reached, "the login form in 2 redirects at most", seen)
 
 
 @PROMISE.check(
@@ -227,15 +229,15 @@ def login_page_is_reached(pages: PublicPages) -> Finding:
     formerly="gui.pages_say_words",
 )
 def pages_say_words(pages: PublicPages) -> Finding:
-    """The login page says words, and no names of words, as where translations cannot be read."""
-    return nothing("name of a word", re.findall(NAME_OF_A_WORD, Page(pages.login_page).excerpt))
+    """The login page shows words, not the translation keys that it shows without translations."""
+    return nothing("translation key", re.findall(TRANSLATION_KEY, Page(pages.login_page).excerpt))
 
 
 @PROMISE.check(
     "pages_run_without_errors",
     proves=ALWAYS,
     severity=Severity.LOW,
-    remedy="Open the page with the browser's console, see which plugin's script fails, and empty"
+    remedy="Open the page with the browser's console, find the plugin whose script fails, and empty"
     " tmp/assets/.",
     costly=True,
     formerly="gui.pages_run_without_errors",

@@ -1,4 +1,4 @@
-"""Controls of operation: a deployment as it should be, of each topology, or in another language."""
+"""Controls of operation: a deployment as it should be, on each topology, or in another language."""
 
 from typing import Final
 
@@ -6,15 +6,15 @@ from matomo_harness.gate.mutants import Control, Part, Topology
 from matomo_harness.gate.mutants.changes import api
 
 CONTROLS: Final[tuple[Control, ...]] = (
-    Control("control.as_it_is", "nothing is other"),
+    Control("control.as_it_is", "nothing is changed"),
     Control(
         "control.pair_as_it_is",
-        "nothing is other, in containers of its own",
+        "nothing is changed, in dedicated containers",
         topology=Topology.DEDICATED,
     ),
     Control(
         "control.all_stands",
-        "nothing is other, in the shape of production",
+        "nothing is changed, on the full stack",
         topology=Topology.FULL_STACK,
     ),
     Control(

@@ -1,4 +1,4 @@
-"""Mutants of operation: it does not start as it should, nobody gets in, or nobody notices."""
+"""Mutants of operation: Matomo does not start as it should, nobody gets in, or a fault goes unnoticed."""
 
 import base64
 from typing import Final
@@ -18,7 +18,7 @@ BROKEN: Final = "; throw new Error('cut off');"
 
 MUTANTS.add(
     "writable_by_all",
-    "somebody made config.ini.php writable for everybody, so that something works",
+    "somebody made config.ini.php writable for everybody, to make something work",
     Location.VOLUME,
     "configuration_is_closed_to_others",
     in_web("chmod 666 config/config.ini.php"),
@@ -26,7 +26,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "system_check",
-    "a directory is not Matomo's to write to",
+    "Matomo may not write to one of its directories",
     Location.VOLUME,
     "system_check_has_no_error",
     in_web("mkdir -p tmp/tcpdf; chown -R root tmp/tcpdf; chmod 755 tmp/tcpdf"),
@@ -35,7 +35,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "redirects_for_ever",
-    "the proxy tells no scheme, and https is forced",
+    "the proxy sends no scheme, and https is forced",
     Location.PROXY,
     "login_page_is_reached",
     no_scheme,
@@ -44,7 +44,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "broken_line",
-    "a comment was broken in two",
+    "a comment was broken over two lines",
     Location.FILE,
     "configuration_is_well_formed",
     file(lambda text: f"{text}\nredefining them in this file.\n"),
@@ -52,7 +52,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "installer_open",
-    "a volume mounted over config/ has not what the image's installer is closed by",
+    "a volume mounted over config/ lacks the file that closes the image's installer",
     Location.VOLUME,
     "half_saved_file_opens_no_installer",
     in_web("rm config/common.config.ini.php"),
@@ -60,7 +60,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "health_is_always_good",
-    "the health check says yes and does not look",
+    "the health check says healthy without a check",
     Location.IMAGE,
     "health_check_sees_what_is_wrong",
     in_web("printf '#!/bin/sh\\necho healthy\\n' > /usr/local/bin/matomo-health"),
@@ -68,7 +68,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "maintenance",
-    "Matomo is in maintenance",
+    "Matomo is in maintenance mode",
     Location.FILE,
     ("login_page_is_reached", "settings.file_is_of_the_image"),
     key("General", "maintenance_mode", 1),
@@ -83,11 +83,11 @@ MUTANTS.add(
     "E3",
     Topology.FULL_STACK,
 )
-def _expired(deployment: Deployment) -> None:
-    """The load balancer's certificate ended yesterday."""
+def _expire_the_certificate(deployment: Deployment) -> None:
+    """The load balancer's certificate expired yesterday."""
     stack = deployment.full_stack
-    ended = authority().issue("localhost", expired=True)
-    encoded = base64.b64encode(haproxy_certificate(ended)).decode()
+    expired = authority().issue("localhost", expired=True)
+    encoded = base64.b64encode(haproxy_certificate(expired)).decode()
     container = stack.load_balancer.get_wrapped_container()
     script = f"echo {encoded} | base64 -d > {CERTIFICATE_FILE}"
     execute(container, ["sh", "-ec", script], user="root")
@@ -97,7 +97,7 @@ def _expired(deployment: Deployment) -> None:
 
 MUTANTS.add(
     "live_file_overwritten",
-    "the entrypoint puts the image's config.ini.php over the live one at each start, against drift",
+    "the entrypoint puts the image's config.ini.php over the live one at each start, to stop drift",
     Location.IMAGE,
     "start_leaves_the_live_file",
     program("matomo-entrypoint", 's/if \\[ ! -e "$live" \\]; then/if true; then/'),
@@ -106,7 +106,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "section_begun_twice",
-    "a snippet with a [General] of its own was appended: PHP forgets all of the first",
+    "a snippet with a [General] of its own was appended: PHP drops all of the first",
     Location.IMAGE,
     "configuration_is_well_formed",
     image_file(lambda text: f"{text}\n[General]\nenable_update_communication = 0\n"),
@@ -126,7 +126,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "empty_volume_stays_empty",
-    "the entrypoint leaves an empty config/ alone, as a mounted one is never to be touched",
+    "the entrypoint leaves an empty config/ alone, because a mounted one must never be touched",
     Location.IMAGE,
     "start_fills_an_empty_volume",
     program("matomo-entrypoint", 's/if \\[ ! -e "$live" \\]; then/if false; then/'),
@@ -135,7 +135,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "script_broken",
-    "a script of the administration fails where it begins",
+    "a script of the administration pages fails as it is loaded",
     Location.IMAGE,
     "pages_run_without_errors",
     in_web(f'echo "{BROKEN}" >> plugins/CoreHome/javascripts/corehome.js; rm -rf tmp/assets/*'),
@@ -144,7 +144,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "words_missing",
-    "the web server may not read lang/: pages say General_Username where words should be",
+    "the web server may not read lang/: pages show General_Username where words should be",
     Location.VOLUME,
     "pages_say_words",
     in_web("chown root lang; chmod 700 lang; rm -rf tmp/cache/*"),

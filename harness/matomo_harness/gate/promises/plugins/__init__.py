@@ -1,1 +1,1 @@
-"""Plugins: exactly those that are promised are active, whole, and fit for this Matomo."""
+"""Plugins: exactly the promised ones are active, and they are complete and fit for this Matomo."""

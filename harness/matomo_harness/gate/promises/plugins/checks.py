@@ -1,4 +1,4 @@
-"""Plugins: exactly those that are promised are active, whole, and fit for this Matomo."""
+"""Plugins: exactly the promised ones are active, and they are complete and fit for this Matomo."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -35,7 +35,7 @@ class Plugins(Section, table="plugins"):
 
 PROMISE: Final = Promise(
     "plugins",
-    "Exactly the plugins that are promised are active, whole, and fit for this Matomo.",
+    "Exactly the promised plugins are active, and they are complete and fit for this Matomo.",
     Plugins,
 )
 
@@ -53,7 +53,7 @@ TABLES: Final = {
         *("tagmanager_tag", "tagmanager_trigger", "tagmanager_variable"),
     ),
 }
-"""What these plugins' install() makes; a plugin that is listed as installed and never was, lacks it."""
+"""Tables that these plugins' install() makes; one listed as installed that never was lacks them."""
 READS: Final = {
     "Annotations": ("Annotations.getAll", {"period": "day", "date": "today"}),
     "CustomDimensions": ("CustomDimensions.getConfiguredCustomDimensions", {}),
@@ -76,7 +76,7 @@ READS: Final = {
     "UserCountry": ("UserCountry.getCountry", {"period": "day", "date": "today"}),
     "API": ("API.getReportMetadata", {}),
 }
-"""A question to each, whose answer needs its tables and classes."""
+"""A request to each plugin whose answer needs the plugin's tables and classes."""
 DECISIONS: Final = frozenset(
     {
         "API.Request.authenticate",
@@ -133,7 +133,7 @@ MADE: Final[Mapping[str, tuple[str, Parameters]]] = {
         {"name": "gate", "definition": "visitCount>=9", "autoArchive": 0},
     ),
 }
-"""What people make in each, by the API that the pages ask."""
+"""What people make in each plugin, by the API methods that Matomo's pages call."""
 PNG: Final = b"\x89PNG"
 
 
@@ -195,7 +195,7 @@ def user_id_is_off(api: Api) -> Finding:
     return same(False, _is_true(answer))
 
 
-# -- whether they are whole -----------------------------------------------------------------------
+# -- whether they are complete --------------------------------------------------------------------
 
 
 @PROMISE.check(
@@ -208,7 +208,7 @@ def user_id_is_off(api: Api) -> Finding:
     costly=True,
 )
 def have_their_code(php: Php, container: MatomoContainer) -> Finding:
-    """Every active plugin has its folder and its code."""
+    """Every active plugin has its folder, with code in it."""
     names = " ".join(php.facts["activated"])
     script = f'for name in {names}; do [ -n "$(ls plugins/$name 2>/dev/null)" ] || echo $name; done'
     return nothing("active plugin without code", container.run("sh", "-c", script).split())
@@ -219,11 +219,11 @@ def have_their_code(php: Php, container: MatomoContainer) -> Finding:
     proves=ALWAYS,
     severity=Severity.HIGH,
     remedy="Take the plugin out of PluginsInstalled[] of [PluginsInstalled] in config.ini.php, and"
-    " deactivate and activate it by the console, so that it is installed anew.",
+    " deactivate and activate it by the console, so that it is installed again.",
     failure_mode="G1",
 )
 def have_their_tables(php: Php) -> Finding:
-    """Every active plugin has the tables that its installation makes."""
+    """Every active plugin has the tables that its installation creates."""
     active = set(php.facts["activated"])
     needed = {table: name for name in active for table in TABLES.get(name, ())}
     missing = sorted(needed.keys() - set(php.facts["tables"]))
@@ -234,11 +234,11 @@ def have_their_tables(php: Php) -> Finding:
     "have_their_columns",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Add the column by ALTER TABLE, of the type that the plugin's class in Columns/ declares.",
+    remedy="Add the column by ALTER TABLE, with the type that the plugin's class in Columns/ declares.",
     failure_mode="U3",
 )
 def have_their_columns(php: Php) -> Finding:
-    """Every column that an active plugin stores a hit's facts in is there."""
+    """Every column in which an active plugin stores a fact about a hit exists."""
     return nothing("missing column", php.facts["no_columns"])
 
 
@@ -249,12 +249,12 @@ def have_their_columns(php: Php) -> Finding:
     "fit_this_version",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Put a release of the plugin into the image whose plugin.json takes this Matomo and this"
+    remedy="Put into the image a release of the plugin whose plugin.json accepts this Matomo and this"
     " PHP.",
     failure_mode="M6",
 )
 def fit_this_version(php: Php) -> Finding:
-    """What each plugin requires of Matomo, PHP and other plugins is here."""
+    """Every plugin's requirements of Matomo, PHP and other plugins are met."""
     return nothing("unmet requirement", php.facts["missing"])
 
 
@@ -262,7 +262,7 @@ def fit_this_version(php: Php) -> Finding:
     "requirements_are_met",
     proves="active",
     severity=Severity.HIGH,
-    remedy="Put a release of the plugin into the image whose requirements are met, as"
+    remedy="Put into the image a release of the plugin whose requirements are met;"
     " Administration, Plugins names them.",
     failure_mode="M6",
 )
@@ -282,19 +282,19 @@ def requirements_are_met(plugins: Plugins, pages: SuperuserPages) -> Finding:
     formerly="plugins.answer",
     proves="active",
     severity=Severity.LOW,
-    remedy="See the error: activate the plugin, or bring back the table that it misses.",
+    remedy="Read the error, and activate the plugin or restore the table that it misses.",
     failure_mode="G1",
 )
 def each_answers(plugins: Plugins, api: Api) -> Finding:
-    """Every plugin that can be asked something answers, without an error."""
+    """Every promised plugin that has an API answers it without an error."""
     names = promised(plugins.active)
-    asked = {name: question for name, question in READS.items() if name in names}
+    requests = {name: request for name, request in READS.items() if name in names}
     answers = api.call_many(
-        [{"method": method, "idSite": 1, **more} for method, more in asked.values()]
+        [{"method": method, "idSite": 1, **query} for method, query in requests.values()]
     )
     errors = [
         f"{name}: {answer.get('message')}"
-        for name, answer in zip(asked, answers, strict=True)
+        for name, answer in zip(requests, answers, strict=True)
         if isinstance(answer, dict) and answer.get("result") == "error"
     ]
     return nothing("error", errors)
@@ -304,12 +304,12 @@ def each_answers(plugins: Plugins, api: Api) -> Finding:
     "nobody_else_decides",
     proves=("may_decide", "second_factors.for_everybody", "masking.bytes"),
     severity=Severity.HIGH,
-    remedy="Take the event out of the plugin's registerEvents(), or name the plugin in the policy's"
-    " [plugins] may_decide once its code was read.",
+    remedy="Remove the event from the plugin's registerEvents(), or name the plugin in the policy's"
+    " [plugins] may_decide once its code has been read.",
     failure_mode="A1",
 )
 def nobody_else_decides(plugins: Plugins, php: Php) -> Finding:
-    """No plugin but Matomo's own has a say in who gets in, what is masked and what is counted."""
+    """Only Matomo's own and allowed plugins have a say in who gets in, what is masked and counted."""
     may_decide, decisions = plugins.may_decide or (), DECISIONS - {*plugins.allowed_events}
     deciding = [
         f"{name}: {event}"
@@ -324,18 +324,18 @@ def nobody_else_decides(plugins: Plugins, php: Php) -> Finding:
     "take_what_is_made",
     proves="active",
     severity=Severity.LOW,
-    remedy="See the error: restore the plugin's table as this version of Matomo has it.",
+    remedy="Read the error, and restore the plugin's table as this version of Matomo has it.",
     failure_mode="U3",
     needs=[Capability.CHANGE],
 )
 def take_what_is_made(plugins: Plugins, api: Api, site: TestSite) -> Finding:
-    """What people make in a plugin is taken: a segment, a goal, a note, a report, a dashboard."""
+    """Segments, goals, notes, reports and dashboards can be made in the promised plugins."""
     names = promised(plugins.active)
-    asked = {name: making for name, making in MADE.items() if name in names}
+    requests = {name: request for name, request in MADE.items() if name in names}
     errors = []
-    for name, (method, more) in asked.items():
+    for name, (method, query) in requests.items():
         try:
-            api.call(method, **{**more, "idSite": site.id})
+            api.call(method, **{**query, "idSite": site.id})
         except ApiError as error:
             errors.append(f"{name}: {error.seen}")
     return nothing("error", errors)
@@ -345,11 +345,11 @@ def take_what_is_made(plugins: Plugins, api: Api, site: TestSite) -> Finding:
     "pictures_are_drawn",
     proves=ALWAYS,
     severity=Severity.LOW,
-    remedy="Build the image with PHP's extension gd, with FreeType.",
+    remedy="Build the image with PHP's extension gd, including FreeType.",
 )
 def pictures_are_drawn(http: Http, api: Api, pages: SuperuserPages) -> Finding:
-    """Reports have their pictures: the curves of overviews, and the graphs that are mailed."""
-    where: Parameters = {"idSite": 1, "period": "day", "date": "last10"}
+    """Matomo draws the pictures of reports: the curves of overviews and the graphs of mails."""
+    period: Parameters = {"idSite": 1, "period": "day", "date": "last10"}
     curve: Parameters = {
         **{"module": "VisitsSummary", "action": "getEvolutionGraph"},
         **{"viewDataTable": "sparkline", "columns": "nb_visits"},
@@ -359,8 +359,8 @@ def pictures_are_drawn(http: Http, api: Api, pages: SuperuserPages) -> Finding:
         **{"apiAction": "get", "graphType": "evolution"},
     }
     answers = {
-        "curve": pages.session.get({**where, **curve}),
-        "graph": http.web.post({**where, **graph}, {"token_auth": api.token}),
+        "curve": pages.session.get({**period, **curve}),
+        "graph": http.web.post({**period, **graph}, {"token_auth": api.token}),
     }
     missing = [
         f"{name}: {len(answer.content)} bytes, {answer.headers.get('Content-Type')}"

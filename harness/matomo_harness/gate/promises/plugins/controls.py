@@ -1,4 +1,4 @@
-"""Controls of plugins: the list is written otherwise, or is longer, and says what is promised."""
+"""Controls of plugins: the list is in another order, or is longer, and says what is promised."""
 
 from typing import Final
 
@@ -22,10 +22,10 @@ def _last_first(text: str) -> str:
 
 def _add_a_plugin(deployment: Deployment) -> None:
     """Add a folder to the overlay, a line to config.ini.php, and one to the policy."""
-    for place in ("plugins/Added", "/usr/src/matomo/plugins/Added"):
-        in_web(f"mkdir {place}")(deployment)
-        deployment.instance.shell.write(f"{place}/Added.php", ADDED_CODE, user="root")
-        deployment.instance.shell.write(f"{place}/plugin.json", ADDED_DESCRIPTION, user="root")
+    for directory in ("plugins/Added", "/usr/src/matomo/plugins/Added"):
+        in_web(f"mkdir {directory}")(deployment)
+        deployment.instance.shell.write(f"{directory}/Added.php", ADDED_CODE, user="root")
+        deployment.instance.shell.write(f"{directory}/plugin.json", ADDED_DESCRIPTION, user="root")
     image_file(with_key("Plugins", "Plugins[]", "Added"))(deployment)
     deployment.instance.shell.console("core:clear-caches")
     plugins = deployment.policy.section(Plugins)
@@ -37,7 +37,7 @@ def _add_a_plugin(deployment: Deployment) -> None:
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
         "control.plugin_order",
-        "the last plugin stands first in the list",
+        "the last plugin comes first in the list",
         file(_last_first),
         alters=(Part.PLUGIN_LIST,),
     ),

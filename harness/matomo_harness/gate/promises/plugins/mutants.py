@@ -1,4 +1,4 @@
-"""Mutants of plugins: one is missing, extra, half there, for another Matomo, or decides."""
+"""Mutants of plugins: one is missing, extra, incomplete, for another Matomo, or decides."""
 
 from typing import Final
 
@@ -45,7 +45,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "one_extra",
-    "a plugin is active that nobody promised",
+    "a plugin is active that the policy does not name",
     Location.FILE,
     ("nothing_else_is_active", DRIFT),
     plugin("DBStats"),
@@ -61,14 +61,14 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "list_lost",
-    "there is no list: Matomo's own holds",
+    "there is no list: Matomo's own applies",
     Location.FILE,
     ("promised_are_active", "nothing_else_is_active", DRIFT),
     file(without_key("Plugins", "Plugins[]")),
     "C14",
 )
 
-# -- whether they are whole -----------------------------------------------------------------------
+# -- whether they are complete --------------------------------------------------------------------
 
 MUTANTS.add(
     "table_gone",
@@ -140,7 +140,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "no_code_on_campus",
-    "a plugin of ours takes the second factor from who comes from the institution's networks",
+    "a plugin of ours asks for no second factor on the institution's own networks",
     Location.IMAGE,
     "nobody_else_decides",
     code("plugins/NoUserIds/NoUserIds.php", FIRST_METHOD, f"{ON_CAMPUS}{FIRST_METHOD}"),

@@ -1,1 +1,1 @@
-"""Second factors: nobody gets in without one, and who has one gets in by its codes alone."""
+"""Second factors: nobody gets in without one, and whoever has one needs a code of it."""

@@ -1,4 +1,4 @@
-"""Second factors: nobody gets in without one, and who has one gets in by its codes alone."""
+"""Second factors: nobody gets in without one, and whoever has one needs a code of it."""
 
 from collections.abc import Callable
 from typing import Final
@@ -51,14 +51,14 @@ PROMISE: Final = Promise(
 )
 
 RECOVERY_CODES: Final = 10
-"""That Matomo gives (TwoFactorAuth/Dao/RecoveryCodeDao.php); each that is used is deleted."""
+"""As many as Matomo gives (TwoFactorAuth/Dao/RecoveryCodeDao.php); a used one is deleted."""
 EXAMPLES: Final = (
     *("JBSWY3DPEHPK3PXP", "HXDMVJECJJWSRB3HWIZR4IFUGFTMXBOZ", "GEZDGNBVGY3TQOJQ"),
     *("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", "A" * 16, "A" * 32),
 )
-"""Of Google Authenticator, pyotp, and RFC 6238, appendix B."""
-A_SECRET: Final = "^[A-Z2-7]{16,}$"  # noqa: S105  of what secrets look like
-"""Base32 (RFC 4648), as long as Matomo's own at least."""
+"""Secrets in the documentation of Google Authenticator and pyotp, and in RFC 6238, appendix B."""
+SECRET_PATTERN: Final = "^[A-Z2-7]{16,}$"  # noqa: S105  not a secret itself
+"""Base32 (RFC 4648), at least as long as Matomo's own secrets."""
 PAGES_TO_TRY: Final[tuple[Parameters, ...]] = (
     {"module": "CoreHome", "action": "index", **TODAY},
     {"module": "VisitsSummary", "action": "getSparklines", **TODAY},
@@ -71,56 +71,56 @@ PAGES_TO_TRY: Final[tuple[Parameters, ...]] = (
     {"module": "TwoFactorAuth", "action": "onLoginSetupTwoFactorAuth"},
     {"module": "TwoFactorAuth", "action": "showRecoveryCodes"},
 )
-"""A place in each kind of module: dashboard, administration, own settings, widgets, data, API, and
-where a second factor is enrolled anew."""
+"""A page of each kind of module: dashboard, administration, own settings, widgets, data, API, and
+those where a second factor is enrolled again."""
 REQUIRE: Final = (
     "Set twoFactorAuthRequired = 1 in [TwoFactorAuth] of config.ini.php, and keep TwoFactorAuth in"
     " its Plugins[]."
 )
 KEEP: Final = (
-    "Keep TwoFactorAuth in Plugins[] of config.ini.php, and put plugins/TwoFactorAuth back as the"
-    " release has it."
+    "Keep TwoFactorAuth in Plugins[] of config.ini.php, and restore plugins/TwoFactorAuth from"
+    " the release."
 )
 ENROL_AGAIN: Final = (
     "Have the superuser enrol again where the second factor was reset, keep TwoFactorAuth in"
-    " Plugins[] of config.ini.php, and put plugins/TwoFactorAuth back as the release has it."
+    " Plugins[] of config.ini.php, and restore plugins/TwoFactorAuth from the release."
 )
 RESET: Final = "console twofactorauth:disable-2fa-for-user --login=NAME"
 
 
 def _beyond(web: Web, component: str) -> list[str]:
-    """Return the places at which `web` gets further than the page of `component`."""
+    """Return the pages on which `web` gets further than the page of `component`."""
     return [
-        f"{place['module']}.{place['action']}: HTTP {page.response.status_code} {page.component}"
-        for place in PAGES_TO_TRY
-        if (page := Page(web.get(place))).component != component
+        f"{query['module']}.{query['action']}: HTTP {page.response.status_code} {page.component}"
+        for query in PAGES_TO_TRY
+        if (page := Page(web.get(query))).component != component
         and page.response.status_code == requests.codes.ok
         and "form_login" not in page.response.text
     ]
 
 
-# -- who has none ---------------------------------------------------------------------------------
+# -- users without a second factor -----------------------------------------------------------------
 
 
 def _gets_nowhere(role: str) -> Callable[..., Finding]:
     def check(unenrolled: UnenrolledAccounts) -> Finding:
-        somebody = unenrolled.of_role[role]
-        if somebody.page.component != SETUP:
-            return same(SETUP, somebody.page.component)
-        return nothing("place beyond the enrolment", _beyond(somebody.web, SETUP))
+        user = unenrolled.of_role[role]
+        if user.page.component != SETUP:
+            return same(SETUP, user.page.component)
+        return nothing("page beyond the enrolment", _beyond(user.web, SETUP))
 
     return check
 
 
 for _role, _name, _who in (
-    ("view", "view_user_must_enrol", "A user with View and"),
+    ("view", "view_user_must_enrol", "A user with View access"),
     ("admin", "admin_must_enrol", "A site's admin"),
     ("superuser", "superuser_must_enrol", "A superuser"),
 ):
     PROMISE.check(
         _name,
         formerly=f"two_factors.{_name}",
-        sentence=f"{_who} without a second factor gets nowhere but to the enrolment.",
+        sentence=f"{_who} gets to no page but the enrolment without a second factor.",
         proves="for_everybody",
         severity=Severity.HIGH,
         remedy=REQUIRE,
@@ -139,16 +139,17 @@ for _role, _name, _who in (
     needs=[Capability.CHANGE],
 )
 def remembered_session_must_enrol(unenrolled: UnenrolledAccounts, http: Http) -> Finding:
-    """A session that a browser remembers gets nowhere but to the enrolment without a second factor."""
+    """A remembered session gets to no page but the enrolment without a second factor."""
     person, web, later = unenrolled.of_role["view"].person, http.web, http.web
     twofactor.log_in(web, person.login, person.password, remember=True)
-    kept = [cookie for cookie in web.session.cookies if cookie.expires]  # by a closed browser
-    for cookie in kept:
+    # A browser that is closed drops the others.
+    lasting = [cookie for cookie in web.session.cookies if cookie.expires]
+    for cookie in lasting:
         later.session.cookies.set_cookie(cookie)
     component = Page(later.get()).component
-    if not kept or component != SETUP:
-        return same(SETUP, component if kept else "no cookie that is kept")
-    return nothing("place beyond the enrolment", _beyond(later, SETUP))
+    if not lasting or component != SETUP:
+        return same(SETUP, component if lasting else "no lasting cookie")
+    return nothing("page beyond the enrolment", _beyond(later, SETUP))
 
 
 @PROMISE.check(
@@ -161,10 +162,10 @@ def remembered_session_must_enrol(unenrolled: UnenrolledAccounts, http: Http) ->
     needs=[Capability.CHANGE],
 )
 def no_session_api_without_one(unenrolled: UnenrolledAccounts) -> Finding:
-    """Somebody who is logged in and not enrolled gets no data from the API by the session."""
-    somebody = unenrolled.of_role["superuser"]
-    page = somebody.page.response.text
-    answer = ask_by_session(somebody.web, page, "SitesManager.getAllSitesId", {})
+    """A user who is logged in but not enrolled gets no data from the API by the session."""
+    user = unenrolled.of_role["superuser"]
+    page = user.page.response.text
+    answer = ask_by_session(user.web, page, "SitesManager.getAllSitesId", {})
     is_data = answer.strip() in ("[1]", '["1"]') or answer.startswith("[1")
     return holds(not is_data, "no data", answer[:120])
 
@@ -179,13 +180,13 @@ def no_session_api_without_one(unenrolled: UnenrolledAccounts) -> Finding:
     needs=[Capability.CHANGE],
 )
 def no_token_without_one(unenrolled: UnenrolledAccounts, http: Http) -> Finding:
-    """Somebody without a second factor gets no API token."""
+    """A user without a second factor gets no API token."""
     person = unenrolled.of_role["view"].person
     return _is_given_no_token(http.web, person.login, person.password)
 
 
 def _is_given_no_token(web: Web, login: str, password: str) -> Finding:
-    """Ask for one by the password, without a code."""
+    """Find that a token is refused when it is requested by password, without a code."""
     try:
         create_token(web, Account(login, password, ""))
     except ApiError as error:
@@ -203,12 +204,12 @@ def _is_given_no_token(web: Web, login: str, password: str) -> Finding:
     needs=[Capability.CHANGE],
 )
 def no_token_without_a_code(enrolled: EnrolledAccount, http: Http) -> Finding:
-    """Somebody with a second factor gets no API token without a code."""
+    """A user with a second factor gets no API token without a code."""
     account = enrolled.require_second_factor()
     return _is_given_no_token(http.web, account.login, account.password)
 
 
-# -- who has one, and gives no code or a wrong one ------------------------------------------------
+# -- users with one who give no code or a wrong one -----------------------------------------------
 
 
 @PROMISE.check(
@@ -223,7 +224,7 @@ def no_token_without_a_code(enrolled: EnrolledAccount, http: Http) -> Finding:
 def password_alone_opens_nothing(
     http: Http, account: Account, pages: SuperuserPages, promise: SecondFactors
 ) -> Finding:
-    """With name and password alone, remembered or not, the superuser gets nowhere but to the code's form."""
+    """With login and password alone, remembered or not, the superuser gets to no page but the code's form."""
     _require_a_second_factor(account, promise)
     remembered = http.web
     twofactor.log_in(remembered, account.login, account.password, remember=True)
@@ -233,7 +234,7 @@ def password_alone_opens_nothing(
         if page.component != ASK:
             return same(ASK, page.component)
         beyond += _beyond(web, ASK)
-    return nothing("place beyond the code's form", beyond)
+    return nothing("page beyond the code's form", beyond)
 
 
 @PROMISE.check(
@@ -248,10 +249,10 @@ def password_alone_opens_nothing(
 def browser_is_asked_for_a_code(
     pages: SuperuserPages, account: Account, promise: SecondFactors
 ) -> Finding:
-    """A person who logs in by the form is asked for a code after name and password."""
+    """In a browser, the login form asks for a code after login and password."""
     _require_a_second_factor(account, promise)
-    asked = pages.in_a_browser.code_asked
-    return holds(asked, "the code's form", "it" if asked else "Matomo, without a code")
+    is_asked, form = pages.in_a_browser.code_asked, "the code's form"
+    return holds(is_asked, form, form if is_asked else "Matomo, without a code")
 
 
 @PROMISE.check(
@@ -266,13 +267,13 @@ def browser_is_asked_for_a_code(
 def wrong_code_is_refused(
     pages: SuperuserPages, account: Account, promise: SecondFactors
 ) -> Finding:
-    """A code that is none is refused."""
+    """A wrong code is refused."""
     _require_a_second_factor(account, promise)
     page = Page(pages.without_a_code.get())
     if page.component != ASK:
         return same(ASK, page.component)
-    taken = _takes(pages.without_a_code, page, "000000")
-    return holds(not taken, "a refusal", "it was taken" if taken else "a refusal")
+    accepted = _accepts(pages.without_a_code, page, "000000")
+    return holds(not accepted, "a refusal", "it was accepted" if accepted else "a refusal")
 
 
 @PROMISE.check(
@@ -280,14 +281,14 @@ def wrong_code_is_refused(
     formerly="two_factors.wrong_codes_are_counted",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Set enableBruteForceDetection = 1 in [Login] of config.ini.php, and put"
-    " plugins/TwoFactorAuth/Controller.php back as the release has it.",
+    remedy="Set enableBruteForceDetection = 1 in [Login] of config.ini.php, and restore"
+    " plugins/TwoFactorAuth/Controller.php from the release.",
     failure_mode="A4",
 )
 def wrong_codes_are_counted(
     account: Account, pages: SuperuserPages, database: Database, promise: SecondFactors
 ) -> Finding:
-    """A code that is none counts as a wrong login does: without that a million codes are soon tried."""
+    """A wrong code counts as a failed login: without that a million codes are soon tried."""
     _require_a_second_factor(account, promise)
     guesses = "FROM {prefix}brute_force_log WHERE login = %s"
     last = f"SELECT COALESCE(MAX(id_brute_force_log), 0) AS last {guesses}"
@@ -295,37 +296,37 @@ def wrong_codes_are_counted(
     page = Page(pages.without_a_code.get())
     if page.component != ASK:
         return same(ASK, page.component)
-    _takes(pages.without_a_code, page, "000000")
-    counted = database.query(last, account.login)[0]["last"] > before
+    _accepts(pages.without_a_code, page, "000000")
+    is_counted = database.query(last, account.login)[0]["last"] > before
     database.query(f"DELETE {guesses} AND id_brute_force_log > %s", account.login, before)
-    return holds(counted, "a guess that is counted", "it" if counted else "none is")
+    return holds(is_counted, "a counted guess", "a counted guess" if is_counted else "none")
 
 
 def _require_a_second_factor(account: Account, promise: SecondFactors) -> None:
-    """Require that `account` is asked for a code: whoever promises one to everybody has one.
+    """Require that `account` has a second factor, or that the policy promises one for everybody.
 
     Raises:
-        CannotTellError: it has no second factor, and none is promised.
+        CannotTellError: the account has no second factor, and none is promised.
     """
     if not account.secret and not promise.for_everybody:
         raise CannotTellError("the superuser has no second factor, and none is promised")
 
 
-def _takes(web: Web, page: Page, code: str) -> bool:
-    """Give `code` at the page that asks for one; whether it is taken."""
-    return _is_taken(_give(web, page, code))
+def _accepts(web: Web, page: Page, code: str) -> bool:
+    """Submit `code` on the page that asks for one, and return whether it is accepted."""
+    return _is_accepted(_submit(web, page, code))
 
 
-def _give(web: Web, page: Page, code: str) -> requests.Response:
+def _submit(web: Web, page: Page, code: str) -> requests.Response:
     form = {"form_authcode": code, "form_nonce": page.attribute(ASK, "form-nonce").strip('"')}
     return web.post({"module": "TwoFactorAuth", "action": "loginTwoFactorAuth"}, form)
 
 
-def _is_taken(answer: requests.Response) -> bool:
+def _is_accepted(answer: requests.Response) -> bool:
     return bool(answer.status_code == requests.codes.found)
 
 
-# -- which codes are taken ------------------------------------------------------------------------
+# -- which codes are accepted ---------------------------------------------------------------------
 
 
 @PROMISE.check(
@@ -333,16 +334,16 @@ def _is_taken(answer: requests.Response) -> bool:
     formerly="two_factors.code_works_once",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Give the table option its primary key back, by which Matomo knows used codes, and put"
-    " plugins/TwoFactorAuth back as the release has it.",
+    remedy="Restore the primary key of the table option, by which Matomo knows used codes, and"
+    " plugins/TwoFactorAuth from the release.",
     failure_mode="A4",
     needs=[Capability.CHANGE],
 )
 def code_works_once(enrolled: EnrolledAccount) -> Finding:
-    """A code that was taken is not taken again."""
+    """A code works only once."""
     code = twofactor.code(enrolled.require_second_factor().secret, steps=1)
-    taken = [_takes(*enrolled.at_the_code(), code) for _ in range(2)]
-    return same([True, False], taken)
+    accepted = [_accepts(*enrolled.at_the_code(), code) for _ in range(2)]
+    return same([True, False], accepted)
 
 
 @PROMISE.check(
@@ -350,28 +351,28 @@ def code_works_once(enrolled: EnrolledAccount) -> Finding:
     formerly="two_factors.window_is_two_minutes_and_a_half",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Set the clock of the web server's machine by NTP, and put plugins/TwoFactorAuth back as"
-    " the release has it.",
+    remedy="Set the clock of the web server's machine by NTP, and restore plugins/TwoFactorAuth from"
+    " the release.",
     failure_mode="A5",
     needs=[Capability.CHANGE],
 )
 def window_is_two_minutes_and_a_half(enrolled: EnrolledAccount) -> Finding:
-    """Codes of a minute before and after now are taken, older and later ones are not."""
+    """Codes of up to a minute before and after now are accepted, earlier and later ones are not."""
     seen: dict[int, bool] = {}
-    for tried in ((-4, 4, 2), (-2,)):  # a session asks until a code is taken
+    for tried in ((-4, 4, 2), (-2,)):  # a session asks until it accepts a code
         web, page = enrolled.at_the_code()
         for steps in tried:
-            # A step is over in the midst of a check: an edge is looked at from its far side.
+            # A step may end during the check, so that an edge is tried from its far side.
             code = twofactor.code(enrolled.require_second_factor().secret, steps=steps)
-            answer = _give(web, page, code)
-            seen[steps], page = _is_taken(answer), Page(answer)
+            answer = _submit(web, page, code)
+            seen[steps], page = _is_accepted(answer), Page(answer)
             if seen[steps]:
                 break
     far = [steps for steps in (-4, 4) if seen.get(steps)]
     return holds(
         not far and seen.get(2, False),
-        "+2 steps taken, 4 steps away refused",
-        f"taken: {[steps for steps in seen if seen[steps]]}",
+        "+2 steps accepted, 4 steps away refused",
+        f"accepted: {[steps for steps in seen if seen[steps]]}",
     )
 
 
@@ -385,7 +386,7 @@ def window_is_two_minutes_and_a_half(enrolled: EnrolledAccount) -> Finding:
     needs=[Capability.CHANGE],
 )
 def recovery_code_works_once(enrolled: EnrolledAccount, database: Database) -> Finding:
-    """A recovery code is taken once."""
+    """A recovery code works only once."""
     rows = database.query(
         "SELECT recovery_code AS code FROM {prefix}twofactor_recovery_code WHERE login = %s",
         enrolled.require_second_factor().login,
@@ -393,7 +394,7 @@ def recovery_code_works_once(enrolled: EnrolledAccount, database: Database) -> F
     if not rows:
         return holds(False, "recovery codes", "none")
     code = str(rows[0]["code"])
-    return same([True, False], [_takes(*enrolled.at_the_code(), code) for _ in range(2)])
+    return same([True, False], [_accepts(*enrolled.at_the_code(), code) for _ in range(2)])
 
 
 @PROMISE.check(
@@ -409,13 +410,13 @@ def recovery_code_works_once(enrolled: EnrolledAccount, database: Database) -> F
 def reset_leads_back_to_the_enrolment(
     accounts: TestAccounts, http: Http, container: MatomoContainer
 ) -> Finding:
-    """Whose second factor was reset on the console gets nowhere before enrolling again, old session or new."""
+    """After a reset on the console the user must enrol again, in an old session and in a new one."""
     person, web = accounts.new("view"), http.web
     twofactor.enrol(web, person.login, person.password)
     container.console("twofactorauth:disable-2fa-for-user", f"--login={person.login}")
     page = twofactor.log_in(http.web, person.login, person.password)
     return nothing(
-        "place beyond the enrolment",
+        "page beyond the enrolment",
         [
             *([] if page.component == SETUP else [f"new session: {page.component}"]),
             *_beyond(web, SETUP),
@@ -423,7 +424,7 @@ def reset_leads_back_to_the_enrolment(
     )
 
 
-# -- whose secrets and codes they are -------------------------------------------------------------
+# -- each secret and code is one account's ---------------------------------------------------------
 
 
 @PROMISE.check(
@@ -436,11 +437,11 @@ def reset_leads_back_to_the_enrolment(
     group=Group.ACCOUNTS,
 )
 def no_secret_is_an_example(database: Database) -> Finding:
-    """No account has a secret that documentation shows, or a word in its place: everybody has its codes."""
+    """No account's secret is an example of documentation or a mere word, whose codes anybody can make."""
     rows = database.query(
         "SELECT login FROM {prefix}user WHERE twofactor_secret <> '' AND"
         " (twofactor_secret IN %s OR NOT BINARY twofactor_secret REGEXP %s)",
-        *(EXAMPLES, A_SECRET),
+        *(EXAMPLES, SECRET_PATTERN),
     )
     return nothing("account with an example's secret", [str(row["login"]) for row in rows])
 
@@ -450,13 +451,13 @@ def no_secret_is_an_example(database: Database) -> Finding:
     formerly="two_factors.recovery_codes_are_one_s_own",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Have their owners generate new recovery codes in Personal, Security, and see which"
-    " script or plugin's config/config.php made those.",
+    remedy="Have their owners generate new recovery codes in Personal, Security, and find the script"
+    " or the plugin's config/config.php that made the old ones.",
     failure_mode="A6",
     needs=[Capability.CHANGE],
 )
 def recovery_codes_differ(database: Database, second: SecondEnrolledAccount) -> Finding:
-    """Nobody has a recovery code that another has as well, or more of them than Matomo gives."""
+    """No two accounts share a recovery code, and none has more of them than Matomo gives."""
     if not second.account.secret:
         raise CannotTellError("a new account is asked for no second factor here")
     rows = database.query(
@@ -478,15 +479,15 @@ def recovery_codes_differ(database: Database, second: SecondEnrolledAccount) -> 
     formerly="two_factors.another_s_code_is_not_one_s_own",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Put core/Session/SessionFingerprint.php back as the release has it, which forgets at"
-    " every login that a code was given.",
+    remedy="Restore core/Session/SessionFingerprint.php from the release, which forgets at every"
+    " login that a code was given.",
     failure_mode="A1",
     needs=[Capability.CHANGE],
 )
 def code_of_another_opens_nothing(
     account: Account, second: SecondEnrolledAccount, promise: SecondFactors
 ) -> Finding:
-    """Who logs in where somebody has given a code is asked for his own."""
+    """Whoever logs in to a session in which another gave a code is asked for a code of their own."""
     _require_a_second_factor(account, promise)
     page = twofactor.log_in(second.web, account.login, account.password)
     return same(ASK, page.component)
@@ -497,12 +498,12 @@ def code_of_another_opens_nothing(
     formerly="two_factors.nobody_shares_a_secret",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy=f"Reset the second factor of each of them ({RESET}), and have each enrol.",
+    remedy=f"Reset the second factor of each of them ({RESET}), and have each enrol again.",
     failure_mode="A4",
     group=Group.ACCOUNTS,
 )
 def nobody_shares_a_secret(database: Database) -> Finding:
-    """No two accounts have one secret: whoever knows his own would have the other's codes."""
+    """No two accounts share a secret, with which each could make the other's codes."""
     rows = database.query(
         "SELECT GROUP_CONCAT(login ORDER BY login SEPARATOR ' and ') AS logins FROM {prefix}user"
         " WHERE twofactor_secret <> '' GROUP BY twofactor_secret HAVING COUNT(*) > 1"
@@ -510,7 +511,7 @@ def nobody_shares_a_secret(database: Database) -> Finding:
     return nothing("shared secret", [str(row["logins"]) for row in rows])
 
 
-# -- that everybody has one -----------------------------------------------------------------------
+# -- everybody has one ----------------------------------------------------------------------------
 
 
 @PROMISE.check(
@@ -524,7 +525,7 @@ def nobody_shares_a_secret(database: Database) -> Finding:
     group=Group.ACCOUNTS,
 )
 def everybody_who_came_has_one(api: Api) -> Finding:
-    """Everybody who ever logged in has a second factor: a reset that was not followed by an enrolment shows."""
+    """Every superuser and everybody who ever logged in has a second factor, even after a reset."""
     without = [
         user["login"]
         for user in without_test_accounts(api.call("UsersManager.getUsers"))
@@ -550,7 +551,7 @@ def _has_factor(user: dict[str, object]) -> bool:
     group=Group.ACCOUNTS,
 )
 def tokens_are_known(database: Database) -> Finding:
-    """A token opens the API without a second factor, by Matomo's design: there is none but those of accounts with one."""
+    """Every token belongs to an account with a second factor: by Matomo's design tokens need no code."""
     rows = database.query(
         "SELECT t.login, t.description, u.email FROM {prefix}user_token_auth t"
         " LEFT JOIN {prefix}user u ON u.login = t.login"
@@ -558,7 +559,7 @@ def tokens_are_known(database: Database) -> Finding:
     )
     return nothing(
         "token of somebody without a second factor",
-        # That of `anonymous` is every Matomo's, and opens what an anonymous visitor may see.
+        # Every Matomo has the token of `anonymous`, which opens what an anonymous visitor may see.
         [
             f"{row['login']}: {row['description']}"
             for row in rows

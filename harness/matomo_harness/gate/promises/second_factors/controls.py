@@ -1,4 +1,4 @@
-"""Controls of second factors: somebody has none yet, and has not come either."""
+"""Controls of second factors: users who never logged in have none yet."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from matomo_harness.gate.mutants.changes import user
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
         "control.more_users",
-        "there are more users, who have not come yet",
+        "there are more users, who have not logged in yet",
         user("reader"),
         alters=(Part.USERS,),
     ),

@@ -1,4 +1,4 @@
-"""Mutants of second factors: somebody gets somewhere without one, or by a used or a known one."""
+"""Mutants of second factors: somebody gets in without one, or by a used or a known one."""
 
 import time
 from typing import Final
@@ -32,7 +32,7 @@ EARLY: Final = (
     "INSERT INTO {prefix}user (login, password, email, date_registered)"
     " VALUES ('early', 'x', 'early@people.example', NOW())"
 )
-"""Somebody without a second factor."""
+"""A user without a second factor."""
 ENROL: Final = (
     "view_user_must_enrol",
     "admin_must_enrol",
@@ -42,7 +42,7 @@ ENROL: Final = (
     "no_token_without_one",
     "reset_leads_back_to_the_enrolment",
 )
-"""Checks that see that nobody has to enrol a second factor."""
+"""Checks that fail where nobody has to enrol a second factor."""
 
 MUTANTS.add(
     "plugin_off",
@@ -79,9 +79,9 @@ MUTANTS.add(
 
 @MUTANTS.mutant("user_without", Location.DATABASE, "everybody_who_came_has_one", "A1")
 def user_without(deployment: Deployment) -> None:
-    """Somebody came before it was required, and has none."""
+    """Somebody logged in before a second factor was required, and has none."""
     sql(EARLY)(deployment)
-    # As Matomo notes it: see versions.LAST_SEEN_IN_A_COLUMN.
+    # As Matomo records it: see versions.LAST_SEEN_IN_A_COLUMN.
     database, column = deployment.instance.database, versions.LAST_SEEN_COLUMN
     if database.query("SHOW COLUMNS FROM {prefix}user LIKE %s", column):
         now = f"UPDATE {{prefix}}user SET {column} = NOW() WHERE login = 'early'"  # noqa: S608  ours
@@ -92,7 +92,7 @@ def user_without(deployment: Deployment) -> None:
 
 MUTANTS.add(
     "token_without",
-    "a token is left of somebody who has no second factor",
+    "a token is left of a user who has no second factor",
     Location.DATABASE,
     "tokens_are_known",
     sql(
@@ -104,7 +104,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "any_code",
-    "every code is right",
+    "every code is accepted",
     Location.IMAGE,
     ("wrong_code_is_refused", "code_works_once"),
     code(VERIFIER, USED, f"return true; {USED}"),
@@ -113,7 +113,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "code_again",
-    "a code that was used is taken again",
+    "a used code is accepted again",
     Location.IMAGE,
     "code_works_once",
     code(VERIFIER, USED, "if (false)"),
@@ -135,7 +135,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "remembered_is_trusted",
-    "who logs in with Remember Me is asked for no code",
+    "whoever logs in with Remember Me is asked for no code",
     Location.IMAGE,
     "password_alone_opens_nothing",
     code(
@@ -148,7 +148,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "wide_window",
-    "codes of half an hour are taken",
+    "codes of half an hour are accepted",
     Location.IMAGE,
     "window_is_two_minutes_and_a_half",
     code(VERIFIER, "$authCode, 2)", "$authCode, 60)"),
@@ -175,7 +175,7 @@ MUTANTS.add(
 
 @MUTANTS.mutant("one_secret", Location.DATABASE, "nobody_shares_a_secret", "A4")
 def one_secret(deployment: Deployment) -> None:
-    """Two people have one secret, by a copy of a row."""
+    """Two users have the same secret, because a row was copied."""
     user("reader")(deployment)
     deployment.instance.database.query(
         "UPDATE {prefix}user SET twofactor_secret = %s", deployment.instance.account.secret
@@ -191,7 +191,7 @@ def one_secret(deployment: Deployment) -> None:
 )
 def clock(deployment: Deployment) -> None:
     """The web server's clock is five minutes ahead."""
-    # To the gate, which has the right time, all codes of this machine are old.
+    # The gate has the right time, so that all its codes are old to this web server.
     web = deployment.full_stack.matomo.get_wrapped_container()
     deployment.faults.enter_context(faults.clock_skew(web, 300))
     deployment.full_stack.wait_for_a_target()
@@ -206,15 +206,15 @@ def clock(deployment: Deployment) -> None:
 )
 def recovery_codes_of_tests(deployment: Deployment) -> None:
     """Everybody gets the recovery codes of Matomo's own tests."""
-    # As plugins/TwoFactorAuth/config/test.php says it for them.
+    # As plugins/TwoFactorAuth/config/test.php configures it for the tests.
     dao = "Piwik\\Plugins\\TwoFactorAuth\\Dao\\RecoveryCode"
-    said = f"<?php return ['{dao}RandomGenerator' => Piwik\\DI::autowire('{dao}StaticGenerator')];"
-    deployment.instance.shell.write("plugins/TwoFactorAuth/config/config.php", said, user="root")
+    config = f"<?php return ['{dao}RandomGenerator' => Piwik\\DI::autowire('{dao}StaticGenerator')];"
+    deployment.instance.shell.write("plugins/TwoFactorAuth/config/config.php", config, user="root")
 
 
 MUTANTS.add(
     "of_whoever_was_there_before",
-    "who logs in where another has given a code is asked for none",
+    "whoever logs in to a session in which another gave a code is asked for none",
     Location.IMAGE,
     "code_of_another_opens_nothing",
     code(
@@ -227,7 +227,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "enrolled_anew_by_password",
-    "the second factor's own pages are excepted: by the password alone one enrols a new device",
+    "the second factor's own pages are exempt: the password alone enrols a new device",
     Location.IMAGE,
     "password_alone_opens_nothing",
     code(
@@ -240,7 +240,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "known_secret",
-    "a script that made accounts gave the superuser the secret of documentation's examples",
+    "a script that creates accounts gave the superuser a secret from documentation",
     Location.DATABASE,
     "no_secret_is_an_example",
     sql("UPDATE {prefix}user SET twofactor_secret = 'JBSWY3DPEHPK3PXP' WHERE login = 'admin'"),
@@ -248,7 +248,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "option_without_key",
-    "a restore lost the key of the table option: nothing stops a code from working twice",
+    "a restore lost the primary key of the table option: nothing stops a code from working twice",
     Location.DATABASE,
     ("code_works_once", "database.tables_have_their_keys"),
     sql("ALTER TABLE {prefix}option DROP PRIMARY KEY"),
@@ -256,7 +256,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "placeholder",
-    "a script that restores accounts wrote `none` where there was no secret: its code anybody makes",
+    "a script that restores accounts wrote `none` where there was no secret: anybody can make its codes",
     Location.DATABASE,
     "no_secret_is_an_example",
     sql("UPDATE {prefix}user SET twofactor_secret = 'none' WHERE login = 'admin'"),
@@ -264,7 +264,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "code_of_the_safe",
-    "a script gave the superuser one recovery code more, printed for the office's safe",
+    "a script gave the superuser one more recovery code, printed for the office's safe",
     Location.DATABASE,
     "recovery_codes_differ",
     sql(
@@ -275,7 +275,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "codes_are_not_counted",
-    "wrong codes are not counted, only wrong passwords: who has one tries a million codes",
+    "wrong codes are not counted, only wrong passwords: whoever has the password tries a million codes",
     Location.IMAGE,
     "wrong_codes_are_counted",
     code("plugins/TwoFactorAuth/Controller.php", COUNTS, ""),
@@ -327,7 +327,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "clicked",
-    "the file does not set it, and a click took it back in the database",
+    "the file does not set the requirement, and a click removed it in the database",
     Location.CLICK,
     (*ENROL, "settings.plugin_settings"),
     every(

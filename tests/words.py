@@ -83,8 +83,20 @@ def _refused(name: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Print the complaints about the named files or all committed ones; 1 if there are any."""
-    listing = ["git", "ls-files", "*.py", "*.md", "*.toml", "*.yml", "*.html", "*Dockerfile", "Makefile"]
-    known = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    listing = [
+        "git",
+        "ls-files",
+        "*.py",
+        "*.md",
+        "*.toml",
+        "*.yml",
+        "*.html",
+        "*Dockerfile",
+        "Makefile",
+    ]
+    known = subprocess.run(
+        listing, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
     wanted = [str(Path(each).resolve().relative_to(ROOT)) for each in arguments]
     found = [
         complaint

@@ -151,7 +151,7 @@ def _whose(thing: EngineObject, seen: EngineUsers, folders: Mapping[str, str]) -
     if (place := thing.labels[PLACE_LABEL]) != seen.place:
         return f"the run {run} of {place}, which cannot be seen from here"
     if run in seen.preserved:
-        return f"the kept run {run}, {seen.kept[run]}; matomo-harness clean --run {run} removes it"
+        return f"the kept run {run}, {seen.preserved[run]}; matomo-harness clean --run {run} removes it"
     return f"the run {run}, which has just ended and is being removed"
 
 

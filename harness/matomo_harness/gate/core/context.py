@@ -37,24 +37,24 @@ class Step:
     Args:
         needs: capabilities that it takes, besides those of its parameters.
         group: the checks that share its result run in one thread.
-        before: a step that runs after this one, where both are wanted: what is to be archived is
+        precedes: a step that runs after this one, where both are wanted: what is to be archived is
             sent before the archiver runs.
     """
 
     needs: ClassVar[frozenset[Capability]] = frozenset()
     group: ClassVar[Group | None] = None
-    before: ClassVar[type["Step"] | None] = None
+    precedes: ClassVar[type["Step"] | None] = None
 
     def __init_subclass__(
         cls,
         *,
         needs: Collection[Capability] = (),
         group: Group | None = None,
-        before: type["Step"] | None = None,
+        precedes: type["Step"] | None = None,
     ) -> None:
         cls.needs = frozenset(needs)
         cls.group = group
-        cls.before = before
+        cls.precedes = precedes
 
 
 class Preflight(Step):
@@ -77,7 +77,7 @@ class Preflight(Step):
         cls.is_fatal = is_fatal
 
     @classmethod
-    def explains(cls, seen: str) -> bool:
+    def explains(cls, seen: str) -> bool:  # noqa: ARG003  of those that can tell
         """Whether a finding is because of this, where this has failed."""
         return cls.is_fatal
 
@@ -262,7 +262,7 @@ class Context:
                 outcome = self._performed[kind] = Future()
         if is_first:
             for earlier in self.wanted:
-                if earlier.before is kind:
+                if earlier.precedes is kind:
                     # Whoever needs its result is told why it failed.
                     with suppress(StepFailedError, CannotTellError):
                         self._step(earlier)

@@ -1,4 +1,4 @@
-"""What a gate leaves: gate.json for programs, junit.xml for CI, index.html to sign, Markdown to post."""
+"""What a gate leaves: gate.json for programs, junit.xml for CI, index.html to sign."""
 
 import json
 from collections import Counter
@@ -98,7 +98,8 @@ def markdown(document: Mapping[str, Any]) -> str:
         lines += [f"**Not examined:** {said}.", ""]
     lines += [
         f"{counts['pass']} passed, {counts['fail']} failed, {counts['error']} errors,"
-        f" {counts['skip']} skipped, {counts['waived']} waived, {counts['not promised']} not promised.",
+        f" {counts['skip']} skipped, {counts['waived']} waived,"
+        f" {counts['not promised']} not promised.",
         "",
         "| promise | state | checks |",
         "|---|---|---|",

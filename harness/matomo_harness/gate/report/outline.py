@@ -1,4 +1,4 @@
-"""The report in outline: the verdict, a row for each promise, failures by cause, what was not examined.
+"""The report in outline: verdict, promises, failures by cause, and what was not examined.
 
 Programs get the same from gate.json, so that no page says what gate.json does not.
 """
@@ -154,7 +154,7 @@ def _verdict(rows: Sequence[PromiseRow], has_waiver_problems: bool) -> dict[str,
         return {"state": State.BROKEN, "sentence": f"Broken: {what}."}
     if partly:
         proven = len(promised) - len(partly)
-        sentence = f"Nothing broken, but only {proven} of {_promises(len(promised))} wholly examined."
+        sentence = f"Nothing broken, but only {proven} of {_promises(len(promised))} proven."
         return {"state": State.PARTLY_EXAMINED, "sentence": sentence}
     return {"state": State.PROVEN, "sentence": f"All {_promises(len(promised))} proven."}
 
@@ -166,6 +166,5 @@ def _promises(count: int) -> str:
 def _not_examined(rows: Sequence[PromiseRow]) -> dict[str, int]:
     """Return how many checks say nothing, by why; NOT_PROMISED ones are no gap."""
     total = sum((Counter(row.counts) for row in rows), Counter())
-    return {
-        why: total[why] for why in (NOT_CHOSEN, Status.SKIPPED.value, Status.ERROR.value) if total[why]
-    }
+    gaps = (NOT_CHOSEN, Status.SKIPPED.value, Status.ERROR.value)
+    return {why: total[why] for why in gaps if total[why]}

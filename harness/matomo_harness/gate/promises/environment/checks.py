@@ -138,7 +138,7 @@ def no_useless_variable(php: Php) -> Finding:
     formerly="configuration.a_value_in_a_file_wins",
     proves="variables",
     severity=Severity.MEDIUM,
-    remedy="Build the image with the harness's own EnvironmentVariables plugin, which reads"
+    remedy="Build the image with the plugin of image/plugins/EnvironmentVariables, which reads"
     " NAME_FILE; the public one does not.",
     failure_mode="C7",
     needs=[Capability.CHANGE],

@@ -184,7 +184,9 @@ def no_dump_is_open(container: MatomoContainer, http: Http) -> Finding:
     )
     of_image = container.run("sh", "-c", f"cd {CODE} && find . -type f -printf '%P\\n'")
     ours = set(of_image.splitlines())
-    return nothing("open dump", _open(http, (path for path in found.splitlines() if path not in ours)))
+    return nothing(
+        "open dump", _open(http, (path for path in found.splitlines() if path not in ours))
+    )
 
 
 @PROMISE.check(

@@ -29,7 +29,11 @@ CONTROLS: Final[tuple[Control, ...]] = (
         "there are more sites",
         every(
             *(
-                api("SitesManager.addSite", siteName=f"more {number}", urls=f"https://more{number}.example")
+                api(
+                    "SitesManager.addSite",
+                    siteName=f"more {number}",
+                    urls=f"https://more{number}.example",
+                )
                 for number in range(2)
             )
         ),

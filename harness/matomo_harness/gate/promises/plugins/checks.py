@@ -286,7 +286,7 @@ def requirements_are_met(plugins: Plugins, pages: SuperuserPages) -> Finding:
     failure_mode="G1",
 )
 def each_answers(plugins: Plugins, api: Api) -> Finding:
-    """Every promised plugin that has an API answers it without an error."""
+    """Every promised plugin that has an API answers a request without an error."""
     names = promised(plugins.active)
     requests = {name: request for name, request in READS.items() if name in names}
     answers = api.call_many(

@@ -63,10 +63,11 @@ def old_visits(retention: Retention, visit: OldVisit) -> Finding:
 )
 def old_reports(retention: Retention, reports: OldReports) -> Finding:
     """Reports are deleted before they are older than promised, or kept as promised."""
-    seen = f"{reports.after} of {reports.before} rows of {reports.month.replace('_', '-')}"
+    before, after = reports.count_before, reports.count_after
+    seen = f"{after} of {before} rows of {reports.month.replace('_', '-')}"
     if retention.reports_months == KEPT:
-        return holds(reports.after == reports.before > 0, "every report to be there", seen)
-    return holds(reports.after == 0 < reports.before, "no report that is older", seen)
+        return holds(after == before > 0, "every report to be there", seen)
+    return holds(after == 0 < before, "no report that is older", seen)
 
 
 @PROMISE.check(

@@ -32,7 +32,10 @@ DAYS_AGO: Final = 3
 TEN_YEARS: Final = 3650
 """Days; what is promised to be kept is that old."""
 TASK: Final = "Piwik\\Plugins\\PrivacyManager\\Tasks."
-LAST_RUN: Final = {"deleteLogData": "lastDelete_piwik_logs", "deleteReportData": "lastDelete_piwik_reports"}
+LAST_RUN: Final = {
+    "deleteLogData": "lastDelete_piwik_logs",
+    "deleteReportData": "lastDelete_piwik_reports",
+}
 """Row of the table option in which each task notes its last run (PrivacyManager::OPTION_…)."""
 FIRST_RUN: Final = "lastDelete_piwik_logs_initial"
 """Without this row the first run of either task only notes that it was there."""
@@ -84,7 +87,7 @@ class Visitor:
 # -- erasure --------------------------------------------------------------------------------------
 
 
-class VisitorsToErase(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, before=ArchiverRun):
+class VisitorsToErase(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, precedes=ArchiverRun):
     """Visits are sent whose visitors will be erased.
 
     The test site is made before: test traffic goes to every site that is there then.
@@ -123,7 +126,7 @@ def _query(visitor: Visitor, moment: datetime) -> list[str]:
     ]
 
 
-class Erasure(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, before=SecondArchiverRun):
+class Erasure(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, precedes=SecondArchiverRun):
     """Visitors are erased by Matomo's GDPR tools.
 
     Args:
@@ -171,12 +174,11 @@ class Erasure(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, before=Secon
                 seen="no visit",
                 next_command="open Administration, Privacy, GDPR tools",
             )
-        visits: Parameters = {}
-        for at, visit in enumerate(found):
-            visits |= {
-                f"visits[{at}][idsite]": visit["idSite"],
-                f"visits[{at}][idvisit]": visit["idVisit"],
-            }
+        visits: Parameters = {
+            f"visits[{number}][{name}]": visit[key]
+            for number, visit in enumerate(found)
+            for name, key in (("idsite", "idSite"), ("idvisit", "idVisit"))
+        }
         self._api.call("PrivacyManager.deleteDataSubjects", **visits)
 
     def is_reported(self, visitor: Visitor) -> bool:
@@ -224,8 +226,8 @@ class OldVisit(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         older_than = _in_force(php, database, "Deletelogs", "delete_logs_older_than")
         pause = max(days - older_than + 1, 1) if promised != KEPT else TEN_YEARS
         _run(container, database, "deleteLogData", pause)
-        rows = database.query("SELECT COUNT(*) AS rows_ FROM {prefix}log_visit WHERE idsite = %s", site)
-        self.is_there = bool(rows[0]["rows_"])
+        left = database.query("SELECT idvisit FROM {prefix}log_visit WHERE idsite = %s", site)
+        self.is_there = bool(left)
         self.days = days
 
 
@@ -252,18 +254,20 @@ class OldReports(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         for _ in range(months):
             first = (first - timedelta(days=1)).replace(day=1)
         self.month = f"{first:%Y_%m}"
-        recent = max(table for table in database.tables() if table.startswith("archive_blob_2"))[-7:]
+        of_a_month = [name for name in database.tables() if name.startswith("archive_blob_2")]
+        recent = max(of_a_month)[-7:]
         for kind in ("numeric", "blob"):
-            old, new = f"{{prefix}}archive_{kind}_{self.month}", f"{{prefix}}archive_{kind}_{recent}"
+            old = f"{{prefix}}archive_{kind}_{self.month}"
+            new = f"{{prefix}}archive_{kind}_{recent}"
             database.query(f"CREATE TABLE IF NOT EXISTS {old} LIKE {new}")
             database.query(
                 f"INSERT IGNORE INTO {old} SELECT * FROM {new} WHERE idarchive IN"  # noqa: S608
                 f" (SELECT idarchive FROM {{prefix}}archive_blob_{recent})"
             )
             database.query(f"UPDATE {old} SET date1 = %s, date2 = %s", str(first), str(first))  # noqa: S608
-        self.before = self._count(database)
+        self.count_before = self._count(database)
         _run(container, database, "deleteReportData", TEN_YEARS)
-        self.after = self._count(database)
+        self.count_after = self._count(database)
 
     def _count(self, database: Database) -> int:
         if f"archive_blob_{self.month}" not in database.tables():
@@ -273,8 +277,11 @@ class OldReports(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
 
 
 def _in_force(php: Php, database: Database, section: str, name: str) -> int:
-    """Return a setting as the task reads it: a row of the table option wins over the file, unless
-    the page on which people change it is switched off (PrivacyManager::getPurgeDataSettings)."""
+    """Return a setting as the task reads it (PrivacyManager::getPurgeDataSettings).
+
+    A row of the table option wins over the file, unless the page on which people change it is
+    switched off.
+    """
     value = php.settings[section][name]
     if int(php.settings["General"]["enable_delete_old_data_settings_admin"] or 0):
         rows = database.query(

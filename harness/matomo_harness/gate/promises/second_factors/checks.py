@@ -113,14 +113,14 @@ def _gets_nowhere(role: str) -> Callable[..., Finding]:
 
 
 for _role, _name, _who in (
-    ("view", "view_user_must_enrol", "A user with View access"),
-    ("admin", "admin_must_enrol", "A site's admin"),
-    ("superuser", "superuser_must_enrol", "A superuser"),
+    ("view", "view_user_must_enrol", "a user with View access"),
+    ("admin", "admin_must_enrol", "a site's admin"),
+    ("superuser", "superuser_must_enrol", "a superuser"),
 ):
     PROMISE.check(
         _name,
         formerly=f"two_factors.{_name}",
-        sentence=f"{_who} gets to no page but the enrolment without a second factor.",
+        sentence=f"Without a second factor, {_who} reaches no page but the enrolment.",
         proves="for_everybody",
         severity=Severity.HIGH,
         remedy=REQUIRE,
@@ -139,7 +139,7 @@ for _role, _name, _who in (
     needs=[Capability.CHANGE],
 )
 def remembered_session_must_enrol(unenrolled: UnenrolledAccounts, http: Http) -> Finding:
-    """A remembered session gets to no page but the enrolment without a second factor."""
+    """Without a second factor, a remembered session reaches no page but the enrolment."""
     person, web, later = unenrolled.of_role["view"].person, http.web, http.web
     twofactor.log_in(web, person.login, person.password, remember=True)
     # A browser that is closed drops the others.
@@ -224,7 +224,7 @@ def no_token_without_a_code(enrolled: EnrolledAccount, http: Http) -> Finding:
 def password_alone_opens_nothing(
     http: Http, account: Account, pages: SuperuserPages, promise: SecondFactors
 ) -> Finding:
-    """With login and password alone, remembered or not, the superuser gets to no page but the code's form."""
+    """With login and password alone, remembered or not, the superuser reaches no page but the code's form."""
     _require_a_second_factor(account, promise)
     remembered = http.web
     twofactor.log_in(remembered, account.login, account.password, remember=True)

@@ -208,7 +208,9 @@ def recovery_codes_of_tests(deployment: Deployment) -> None:
     """Everybody gets the recovery codes of Matomo's own tests."""
     # As plugins/TwoFactorAuth/config/test.php configures it for the tests.
     dao = "Piwik\\Plugins\\TwoFactorAuth\\Dao\\RecoveryCode"
-    config = f"<?php return ['{dao}RandomGenerator' => Piwik\\DI::autowire('{dao}StaticGenerator')];"
+    config = (
+        f"<?php return ['{dao}RandomGenerator' => Piwik\\DI::autowire('{dao}StaticGenerator')];"
+    )
     deployment.instance.shell.write("plugins/TwoFactorAuth/config/config.php", config, user="root")
 
 

@@ -39,7 +39,7 @@ PROMISE: Final = Promise(
 )
 
 KEYS: Final = ("password", "salt")
-"""Of config.ini.php, whose values are secrets."""
+"""Keys of config.ini.php whose values are secrets."""
 
 
 # -- the configuration ----------------------------------------------------------------------------
@@ -50,23 +50,25 @@ KEYS: Final = ("password", "salt")
     formerly="configuration.salt_is_there",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Set MATOMO_GENERAL_SALT in the task definition, to the salt of before where there was"
+    remedy="Set MATOMO_GENERAL_SALT in the task definition, to the previous salt where there was"
     " one.",
     failure_mode="A12",
 )
 def salt_is_there(php: Php) -> Finding:
-    """There is a salt: without one no token survives a restart."""
-    there = bool(php.settings["General"].get("salt"))
-    return holds(there, "a salt", "one" if there else "none")
+    """A salt is set, without which no token survives a restart."""
+    is_set = bool(php.settings["General"].get("salt"))
+    return holds(is_set, "a salt", "one" if is_set else "none")
 
 
 def _of_the_environment(php: Php, file: ini.Ini) -> list[str]:
-    """Passwords and the salt that the environment says, and `file` as well."""
-    said = [(section, key) for section, key, _ in injected(php.facts).values() if key in KEYS]
-    # Every line of it: one that a later line overrules stands in the file all the same.
+    """Return the passwords and the salt that the environment sets and `file` as well."""
+    secret_keys = [
+        (section, key) for section, key, _ in injected(php.facts).values() if key in KEYS
+    ]
+    # Every line counts: one that a later line overrides is in the file all the same.
     return [
         f"[{section}] {key}"
-        for section, key in said
+        for section, key in secret_keys
         if any(entry.text for entry in file.of(section, key))
     ]
 
@@ -80,7 +82,7 @@ def _of_the_environment(php: Php, file: ini.Ini) -> list[str]:
     failure_mode="C3",
 )
 def none_in_the_configuration(php: Php, container: MatomoContainer) -> Finding:
-    """Where the environment says a password or the salt, config.ini.php says none, not an old one either."""
+    """config.ini.php has no password or salt, not even an old one, that the environment sets."""
     file = ini.read(container.read(container.config))
     return nothing("secret", _of_the_environment(php, file))
 
@@ -97,14 +99,14 @@ def none_in_the_configuration(php: Php, container: MatomoContainer) -> Finding:
     group=Group.ALONE,
 )
 def save_writes_none(php: Php, container: MatomoContainer) -> Finding:
-    """Matomo saves its configuration, and no password of the environment's is in the file then."""
+    """When Matomo saves its configuration, no password or salt of the environment gets into the file."""
     whole = container.read(container.config)
     container.console("config:set", "--section=General", "--key=gate_canary", "--value=1")
     saved = container.read(container.config)
     container.write(container.config, whole)
     file = ini.read(saved)
     if file.text("General", "gate_canary") != "1":
-        return holds(False, "the file to be saved", "it is not")
+        return holds(False, "a saved file", "the file was not saved")
     return nothing("secret", _of_the_environment(php, file))
 
 
@@ -122,7 +124,7 @@ def save_writes_none(php: Php, container: MatomoContainer) -> Finding:
     costly=True,
 )
 def none_in_a_file(container: MatomoContainer, services: Services) -> Finding:
-    """After Matomo saved its configuration, no secret of the environment is in a file, or a backup."""
+    """After Matomo has saved its configuration, no file or backup has a secret of the environment."""
     container.console("config:set", "--section=General", "--key=gate_canary", "--value=1")
     container.console("config:delete", "--section=General", "--key=gate_canary")
     container.run(
@@ -133,7 +135,7 @@ def none_in_a_file(container: MatomoContainer, services: Services) -> Finding:
 
 
 def _in_files(container: MatomoContainer, needles: Mapping[str, str], places: str) -> list[str]:
-    """Return where `needles` are, in whatever form; they go in by a file, never by an argument."""
+    """Return where `needles` are, in whatever form; grep reads them from a file, never as arguments."""
     found = []
     for name, needle in needles.items():
         path = f"tmp/gate-{secrets.token_hex(6)}"
@@ -148,7 +150,7 @@ def _in_files(container: MatomoContainer, needles: Mapping[str, str], places: st
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as it is, and as JSON, an address, a page and base64 have it."""
+    """Return a secret as it is, and as JSON, a URL, HTML and base64 have it."""
     encoded = base64.b64encode(secret.encode()).decode()
     return {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), html.escape(secret), encoded}
 
@@ -179,15 +181,15 @@ def none_in_a_log(services: Services) -> Finding:
     formerly="configuration.no_secret_in_the_process_list",
     proves="only_in_the_environment",
     severity=Severity.HIGH,
-    remedy="Hand the secret to the program by a variable or a file and not as an argument, and"
+    remedy="Pass the secret to the program by a variable or a file and not as an argument, and"
     " change the secret.",
     failure_mode="C3",
 )
 def none_in_the_process_list(container: MatomoContainer, services: Services) -> Finding:
     """No secret of the environment is an argument of a process."""
     lines = container.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '", user="root")
-    told = [name for name, secret in services.secrets.items() if secret in lines]
-    return nothing("secret as an argument", told)
+    exposed = [name for name, secret in services.secrets.items() if secret in lines]
+    return nothing("secret as an argument", exposed)
 
 
 @PROMISE.check(
@@ -200,6 +202,6 @@ def none_in_the_process_list(container: MatomoContainer, services: Services) -> 
     costly=True,
 )
 def no_token_in_a_file(api: Api, container: MatomoContainer) -> Finding:
-    """No file of the deployment's own has the superuser's token in it: whoever reads it needs no second factor."""
+    """None of the deployment's own files has the superuser's token, which needs no second factor."""
     needles: leak_scan.Needles = {"a superuser's token": (api.token.encode(),)}
     return nothing("file", leak_scan.in_files(container, needles, of_before=True))

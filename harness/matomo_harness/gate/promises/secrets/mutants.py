@@ -1,4 +1,4 @@
-"""Mutants of secrets: the salt is lost, or a password or a token is written down or told."""
+"""Mutants of secrets: the salt is lost, or a password or a token is written down or disclosed."""
 
 import json
 from typing import Final
@@ -33,7 +33,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "old_password_in_the_file",
-    "config.ini.php still has the password of before the environment had it",
+    "config.ini.php still has the password from before the environment set it",
     Location.VOLUME,
     "none_in_the_configuration",
     key("database", "password", "of last year"),
@@ -41,7 +41,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "environment_saved",
-    "EnvironmentVariables no longer keeps what it reads out of the file, as the public plugin",
+    "EnvironmentVariables no longer keeps what it reads out of the file, like the public plugin",
     Location.IMAGE,
     "save_writes_none",
     code(
@@ -65,7 +65,7 @@ def _in_a_file(deployment: Deployment) -> None:
 @MUTANTS.mutant("secret_in_a_backup", Location.VOLUME, "none_in_a_file", "C3", Topology.FULL_STACK)
 def _in_a_backup(deployment: Deployment) -> None:
     """An old backup has the database's password."""
-    # Of the days of the public EnvironmentVariables plugin, which writes what it reads.
+    # It dates from the public EnvironmentVariables plugin, which writes what it reads.
     password = deployment.full_stack.mariadb.passwords.matomo
     _beside_the_backup(deployment, "config.ini.php", password)
 
@@ -73,10 +73,10 @@ def _in_a_backup(deployment: Deployment) -> None:
 @MUTANTS.mutant("secret_in_json", Location.VOLUME, "none_in_a_file", "C3", Topology.FULL_STACK)
 def _in_json(deployment: Deployment) -> None:
     """The task definition with its passwords, as JSON, was left beside the backup."""
-    # As the cloud's console says it of a task, kept before a deployment.
+    # As the cloud's console shows a task definition, saved before a deployment.
     password = deployment.full_stack.mariadb.passwords.matomo
-    described = json.dumps({"name": "MATOMO_DATABASE_PASSWORD", "value": password})
-    _beside_the_backup(deployment, "task.json", described)
+    description = json.dumps({"name": "MATOMO_DATABASE_PASSWORD", "value": password})
+    _beside_the_backup(deployment, "task.json", description)
 
 
 def _beside_the_backup(deployment: Deployment, name: str, text: str) -> None:
@@ -97,7 +97,7 @@ MUTANTS.add(
 
 @MUTANTS.mutant("secret_in_a_log", Location.CONTAINERS, "none_in_a_log", "C3", Topology.FULL_STACK)
 def _in_a_log(deployment: Deployment) -> None:
-    """A password is printed at a start."""
+    """A password is printed as the container starts."""
     secret = deployment.full_stack.mail.password
     deployment.instance.shell.run("sh", "-c", 'echo "$1" > /proc/1/fd/1', "sh", secret, user="root")
 

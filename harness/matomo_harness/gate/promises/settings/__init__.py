@@ -1,1 +1,1 @@
-"""Settings: what is set is what the policy says, in the file, in the database and of each site."""
+"""Settings: nothing is set but what the policy says, in the file, the database and each site."""

@@ -1,4 +1,4 @@
-"""Settings: what is set is what the policy says, in the file, in the database and of each site."""
+"""Settings: nothing is set but what the policy says, in the file, the database and each site."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -43,7 +43,7 @@ class Settings(Section, table="settings"):
     )
     visit_length_seconds: int = Field(
         default=1800,
-        # Between two visits of the test traffic are 54 minutes, within one up to 221 s.
+        # Visits of the test traffic are 54 minutes apart, hits within one up to 221 s.
         ge=300,
         le=3200,
         description="A visit ends after so many seconds without a hit, at most.",
@@ -90,9 +90,9 @@ SAFEGUARDS: Final[Mapping[str, int | tuple[str, ...]]] = {
     "General.password_hash_algorithm": ("default", "bcrypt", "argon2i", "argon2id"),
     "Tracker.tracking_requests_require_authentication_when_custom_timestamp_newer_than": 86400,
 }
-"""Matomo's own defaults (config/global.ini.php of versions.DEFAULTS_READ): words, or the most in
-seconds. Only what is a promise to visitors or users, and what nothing else here could show. An
-institution may choose others of those that `_chosen` adds."""
+"""Matomo's own defaults (config/global.ini.php of versions.DEFAULTS_READ): allowed values, or the
+most in seconds. They are only those that promise something to visitors or users and that no other
+check can show. An institution may choose other values of those that `_chosen` adds."""
 
 OF_THE_ENVIRONMENT: Final = ("database", "database_reader", "mail", "PluginsInstalled")
 """Sections that differ from one deployment to the next, or that Matomo writes itself."""
@@ -112,9 +112,8 @@ SETTINGS: Final = (
 )
 """Beginnings of the names of options that are settings; the rest is Matomo's own bookkeeping."""
 BOOKKEEPING: Final = ("PrivacyManager.userIdSalt", "delete_logs_lastRun", "delete_reports_lastRun")
-LEFT_OUT: Final = ("exclude_unknown_urls", "excluded_user_agents")
-"""Columns of a site by which whole visits are left out, in silence
-(core/Tracker/VisitExcluded.php)."""
+EXCLUDING_COLUMNS: Final = ("exclude_unknown_urls", "excluded_user_agents")
+"""Columns of a site that silently exclude whole visits (core/Tracker/VisitExcluded.php)."""
 NOTHING_SET: Final = ("0", "", "[]", "None", "null", "false")
 
 
@@ -129,15 +128,15 @@ NOTHING_SET: Final = ("0", "", "[]", "None", "null", "false")
         "archiving.unique_visitors_of",
     ),
     severity=Severity.HIGH,
-    remedy="Take the keys that are named out of config.ini.php and common.config.ini.php, so that"
-    " Matomo's defaults hold, or set them within what the policy says.",
+    remedy="Remove the keys that are named from config.ini.php and common.config.ini.php, so that"
+    " Matomo's defaults apply, or set them within what the policy allows.",
     failure_mode="A11",
     formerly="configuration.no_safeguard_is_off",
 )
 def no_safeguard_is_off(
     php: Php, settings: Settings, accounts: Accounts, archiving: Archiving
 ) -> Finding:
-    """No safeguard that Matomo has by default is off or wider: debug output, frames, unchecked certificates."""
+    """No default safeguard of Matomo is off or loosened (debug output, frames, unchecked certificates)."""
     effective = php.settings
     off = []
     for name, allowed in {**SAFEGUARDS, **_chosen(settings, accounts)}.items():
@@ -148,14 +147,14 @@ def no_safeguard_is_off(
     general = effective.get("General", {})
     for period in archiving.unique_visitors_of:
         key = f"enable_processing_unique_visitors_{period}"
-        # Every Matomo has it: where it is missing, the policy names no period.
+        # Every Matomo has this key: where it is missing, what the policy names is no period.
         if str(general.get(key)) not in ON:
             off.append(f"General.{key} = {general.get(key)}")
     return nothing("safeguard off", off)
 
 
 def _chosen(settings: Settings, accounts: Accounts) -> dict[str, int | tuple[str, ...]]:
-    """Safeguards that an institution may have wider or tighter than Matomo has them by default."""
+    """Return the safeguards that an institution may loosen or tighten against Matomo's defaults."""
     trusted: tuple[str, ...] = (*OFF, *ON) if settings.trust_visitors_cookies else OFF
     remembered, idle = accounts.longest_session_seconds, accounts.idle_session_seconds
     return {
@@ -168,7 +167,7 @@ def _chosen(settings: Settings, accounts: Accounts) -> dict[str, int | tuple[str
 
 
 def _within(value: object, allowed: int | tuple[str, ...]) -> bool:
-    """Whether a setting is one of the words, or no more than the number; Matomo may not know it."""
+    """Return whether a setting is an allowed value, at most the number, or unknown to this Matomo."""
     if value is None:
         return True
     if isinstance(allowed, int):
@@ -180,11 +179,11 @@ def _within(value: object, allowed: int | tuple[str, ...]) -> bool:
     "no_site_has_its_own_section",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Take the section that is named out of config.ini.php.",
+    remedy="Remove the section that is named from config.ini.php.",
     formerly="drift.no_site_has_its_own_section",
 )
 def no_site_has_its_own_section(php: Php) -> Finding:
-    """No site has a section of the configuration to itself, which would overrule what is promised of all."""
+    """No site has its own section of the configuration, which would override what is promised of all."""
     found = [section for section in php.settings if re.search(r"_\d+$", section)]
     return nothing("section of one site", found)
 
@@ -196,8 +195,8 @@ def no_site_has_its_own_section(php: Php) -> Finding:
     "file_is_of_the_image",
     proves="file_of_the_image",
     severity=Severity.HIGH,
-    remedy="Take over what drift.ini says into the repository's config.ini.php, or make the one on"
-    " the volume say what the image's says.",
+    remedy="Copy what drift.ini says into the repository's config.ini.php, or make the one on the"
+    " volume say what the image's says.",
     failure_mode="C9",
     formerly="drift.file_is_the_image_s",
 )
@@ -208,9 +207,9 @@ def file_is_of_the_image(container: MatomoContainer) -> Finding:
         raise CannotTellError(f"the image has no {SEED} to compare with")
     try:
         here = _compared(ini.read(container.read(container.config)))
-    except WrongInputError as broken:
-        return Finding(False, broken.expected, broken.seen)
-    # Matomo drops what equals its defaults when it saves: its own, and the image's over them.
+    except WrongInputError as error:
+        return Finding(False, error.expected, error.seen)
+    # When Matomo saves, it drops what equals its defaults: its own, and the image's over them.
     defaults = ini.merged(
         *(
             ini.read(container.run("sh", "-c", f"cat {path} 2>/dev/null || true"))
@@ -218,7 +217,7 @@ def file_is_of_the_image(container: MatomoContainer) -> Finding:
         )
     )
     found = differences(_compared(ini.read(seed)), here, defaults)
-    finding = nothing("difference", [str(each) for each in found])
+    finding = nothing("difference", [str(difference) for difference in found])
     if finding.passed:
         return finding
     return Finding(False, finding.expected, finding.seen, {"drift.ini": pasteable(here, found)})
@@ -243,20 +242,20 @@ def _compared(file: ini.Ini) -> ini.Settings:
     "options",
     proves="options",
     severity=Severity.HIGH,
-    remedy="Take the setting back on the page of Administration that has it, or name it under"
+    remedy="Undo the setting on the page of Administration that has it, or name it under"
     " options in [settings] of the policy.",
     failure_mode="C10",
     formerly="drift.options_are_the_policy_s",
 )
 def options(database: Database, settings: Settings, masking: Masking) -> Finding:
-    """No setting in the table option is other than the policy says."""
+    """Every setting in the table option is one that the policy names."""
     rows = database.query("SELECT option_name AS name, option_value AS value FROM {prefix}option")
     known = {*promised(settings.options), *_of_the_mask(masking)}
     return nothing("setting beyond the policy", _beyond(rows, known))
 
 
 def _of_the_mask(masking: Masking) -> set[str]:
-    """Rows by which what masking promises is kept: more than that breaks no promise."""
+    """Return the rows that mask what is promised, or more, which breaks no promise either."""
     if masking.bytes is None:
         return set()
     lengths = range(masking.bytes, ALL_BYTES + 1)
@@ -280,33 +279,35 @@ def _beyond(rows: list[dict[str, Any]], known: Collection[str]) -> list[str]:
     "plugin_settings",
     proves="plugin_settings",
     severity=Severity.HIGH,
-    remedy="Take the setting back under Administration, System, General settings, delete its row of"
+    remedy="Undo the setting under Administration, System, General settings, delete its row of"
     " the table plugin_setting, or name it under plugin_settings in [settings] of the policy.",
     failure_mode="C10",
     formerly="drift.plugin_settings_are_the_policy_s",
 )
 def plugin_settings(database: Database, settings: Settings) -> Finding:
-    """No plugin setting in the database is other than the policy says."""
+    """Every plugin setting in the database is one that the policy names."""
     rows = database.query(
         "SELECT CONCAT(plugin_name, '.', setting_name) AS name, setting_value AS value"
         " FROM {prefix}plugin_setting WHERE user_login = ''"
     )
     known = set(promised(settings.plugin_settings))
     found = [f"{row['name']}={row['value']}" for row in rows]
-    return nothing("plugin setting beyond the policy", [one for one in found if one not in known])
+    return nothing(
+        "plugin setting beyond the policy", [setting for setting in found if setting not in known]
+    )
 
 
 @PROMISE.check(
     "site_settings",
     proves="site_settings",
     severity=Severity.MEDIUM,
-    remedy="Take the setting back in the site's form under Administration, Websites, Manage, or"
+    remedy="Undo the setting in the site's form under Administration, Websites, Manage, or"
     " name it under site_settings in [settings] of the policy.",
     failure_mode="C10",
     formerly="drift.site_settings_are_the_policy_s",
 )
 def site_settings(database: Database, settings: Settings) -> Finding:
-    """No site's own setting of a plugin's, or of what it leaves out, is other than the policy says."""
+    """Every site's own plugin setting and exclusion of visits is one that the policy names."""
     rows = database.query(
         "SELECT CONCAT(plugin_name, '.', setting_name) AS name, setting_value AS value, idsite"
         " FROM {prefix}site_setting WHERE plugin_name NOT LIKE '%%Measurable'"
@@ -315,13 +316,13 @@ def site_settings(database: Database, settings: Settings) -> Finding:
     found = [
         f"{row['name']}={row['value']} of site {row['idsite']}"
         for row in rows
-        # The form of a site saves all of them, and what is off or empty is Matomo's default.
+        # A site's form saves all of them, and one that is off or empty is Matomo's default.
         if str(row["value"]) not in NOTHING_SET and f"{row['name']}={row['value']}" not in known
     ]
     found += [
         f"{name}={row[name]} of site {row['idsite']}"
         for row in database.query("SELECT * FROM {prefix}site")
-        for name in LEFT_OUT
+        for name in EXCLUDING_COLUMNS
         if str(row.get(name)) not in NOTHING_SET and f"{name}={row[name]}" not in known
     ]
     return nothing("site's setting beyond the policy", found)

@@ -1,4 +1,4 @@
-"""Controls of settings: file and database say the same in another way, or what is no setting."""
+"""Controls of settings: file and database say the same in another way, or something that is no setting."""
 
 from typing import Final
 
@@ -24,14 +24,14 @@ def _commented(text: str) -> str:
 
 def _save(deployment: Deployment) -> None:
     """Have Matomo save its configuration, which is the same afterwards."""
-    which = ("--section=General", "--key=gate_canary")
-    deployment.instance.shell.console("config:set", *which, "--value=1")
-    deployment.instance.shell.console("config:delete", *which)
+    canary = ("--section=General", "--key=gate_canary")
+    deployment.instance.shell.console("config:set", *canary, "--value=1")
+    deployment.instance.shell.console("config:delete", *canary)
 
 
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
-        "control.site_s_name",
+        "control.site_name",
         "site 1 has another name",
         sql("UPDATE {prefix}site SET name = 'Bibliothèque ✓ \"2\"'"),
         alters=(Part.SITE_NAME,),

@@ -1,4 +1,4 @@
-"""Mutants of settings: in the file, in the database or of one site, something is set otherwise."""
+"""Mutants of settings: something is set otherwise, in the file, the database or for one site."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ MUTANTS: Final = Mutants("settings")
 
 MUTANTS.add(
     "third_party_cookie",
-    "the tracker knows a visitor on every site by one cookie, since a pull request",
+    "since a pull request, the tracker knows a visitor on every site by one cookie",
     Location.IMAGE,
     "no_safeguard_is_off",
     image_file(with_key("Tracker", "use_third_party_id_cookie", 1)),
@@ -30,7 +30,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "session_of_a_week",
-    "who is logged in stays so for a week, since a pull request",
+    "since a pull request, an idle session lasts a week",
     Location.IMAGE,
     "no_safeguard_is_off",
     image_file(with_key("General", "login_session_not_remembered_idle_timeout", 604800)),
@@ -38,7 +38,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "any_certificate_of_the_relay",
-    "whatever certificate the mail relay shows is taken",
+    "whatever certificate the mail relay shows is accepted",
     Location.VOLUME,
     "no_safeguard_is_off",
     in_web("printf '\n[mail]\nssl_verify_peer = 0\n' >> config/common.config.ini.php"),
@@ -47,7 +47,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "long_visits_divided",
-    "a visit ends after 25 actions, against robots: who reads much is counted several times",
+    "a visit ends after 25 actions, against robots: whoever reads much is counted several times",
     Location.FILE,
     "no_safeguard_is_off",
     key("Tracker", "create_new_visit_after_x_actions", 25),
@@ -62,14 +62,14 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "installer_left_open",
-    "an installation by hand has not closed the installer again",
+    "an installation by hand left the installer open",
     Location.FILE,
     "file_is_of_the_image",
     key("General", "enable_installer", 1),
 )
 MUTANTS.add(
-    "tracker_s_debug_output",
-    "the tracker tells everybody what it does, left over from a search for an error",
+    "tracker_debug_output",
+    "the tracker shows everybody its debug output, left over from a search for an error",
     Location.FILE,
     "file_is_of_the_image",
     key("Tracker", "debug", 1),
@@ -77,7 +77,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "countries",
-    "somebody chose another way to tell countries",
+    "somebody chose another way to find out countries",
     Location.CLICK,
     "options",
     option("usercountry.location_provider", "disabled"),
@@ -85,7 +85,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "key_misspelt",
-    "a key is misspelt, and Matomo's default holds",
+    "a key is misspelt, and Matomo's default applies",
     Location.FILE,
     "file_is_of_the_image",
     file(renamed("archive_failure_recovery_timeout", "archive_failure_recovery_timout")),
@@ -109,7 +109,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "branding",
-    "somebody allowed a logo of one's own",
+    "somebody allowed a custom logo",
     Location.CLICK,
     "options",
     option("branding_use_custom_logo", "1"),
@@ -138,7 +138,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "scheme_headers_lost",
-    "config.ini.php names no header of the scheme",
+    "config.ini.php names no scheme header",
     Location.FILE,
     "file_is_of_the_image",
     no_key("General", "proxy_scheme_headers[]"),
@@ -158,7 +158,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "section_of_one_site",
-    "25 rows of events are kept for site 1, by a section of its own since a pull request",
+    "since a pull request, a section of its own limits site 1 to 25 rows of events",
     Location.IMAGE,
     "no_site_has_its_own_section",
     image_file(with_key("General_1", "datatable_archiving_maximum_rows_events", 25)),
@@ -167,7 +167,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "unknown_pages_left_out",
-    "somebody had site 1 leave out pages of unknown addresses: hits are dropped in silence",
+    "somebody had site 1 exclude pages of unknown addresses: hits are silently dropped",
     Location.CLICK,
     "site_settings",
     sql("UPDATE {prefix}site SET exclude_unknown_urls = 1 WHERE idsite = 1"),

@@ -1,1 +1,1 @@
-"""Tracking: every site gets the tracker, and who opted out, or is a robot, is not counted."""
+"""Tracking: every site gets the tracker, and robots and visitors who opted out are not counted."""

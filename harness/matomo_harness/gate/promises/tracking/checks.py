@@ -1,4 +1,4 @@
-"""Tracking: every site gets the tracker, and who opted out, or is a robot, is not counted."""
+"""Tracking: every site gets the tracker, and robots and visitors who opted out are not counted."""
 
 from typing import Final
 
@@ -23,12 +23,12 @@ class Tracking(Section, table="tracking"):
 
 PROMISE: Final = Promise(
     "tracking",
-    "Every site gets the tracker, and who opted out, or is a robot, is not counted.",
+    "Every site gets the tracker, and robots and visitors who opted out are not counted.",
     Tracking,
 )
 
 
-# -- who opts out ---------------------------------------------------------------------------------
+# -- opting out ------------------------------------------------------------------------------------
 
 
 @PROMISE.check(
@@ -36,15 +36,15 @@ PROMISE: Final = Promise(
     formerly="plugins.opt_out_is_served",
     proves="opt_out",
     severity=Severity.HIGH,
-    remedy="Let everybody have index.php?module=CoreAdminHome&action=optOutJS, by the rules of the"
-    " web server and of the load balancer.",
+    remedy="Have the rules of the web server and of the load balancer serve everybody"
+    " index.php?module=CoreAdminHome&action=optOutJS.",
 )
 def opt_out_is_served(http: Http) -> Finding:
-    """Any site's visitor gets the script by which he opts out, without a session here."""
+    """Visitors of any site get the opt-out script without a session in Matomo."""
     answer = http.web.get({"module": "CoreAdminHome", "action": "optOutJS", "divId": "opt-out"})
     kind = answer.headers.get("Content-Type", "")
-    kept = answer.ok and "javascript" in kind and "opt-out" in answer.text
-    return holds(kept, "the script", f"HTTP {answer.status_code}, {kind}")
+    is_served = answer.ok and "javascript" in kind and "opt-out" in answer.text
+    return holds(is_served, "the script", f"HTTP {answer.status_code}, {kind}")
 
 
 @PROMISE.check(
@@ -56,13 +56,14 @@ def opt_out_is_served(http: Http) -> Finding:
     " to index.php?module=CoreAdminHome&action=optOut.",
 )
 def opt_out_may_be_framed(http: Http) -> Finding:
-    """The page by which a visitor opts out may be a frame on any site's own page."""
+    """The opt-out page may be framed by any site's pages."""
     answer = http.web.get({"module": "CoreAdminHome", "action": "optOut"})
     frame, policy = (
         answer.headers.get(name, "") for name in ("X-Frame-Options", "Content-Security-Policy")
     )
-    kept = answer.ok and not frame and "frame-ancestors" not in policy
-    return holds(kept, "a page without a word on frames", f"HTTP {answer.status_code} {frame}")
+    may_be_framed = answer.ok and not frame and "frame-ancestors" not in policy
+    seen = f"HTTP {answer.status_code} {frame}"
+    return holds(may_be_framed, "a page that forbids no frame", seen)
 
 
 @PROMISE.check(
@@ -74,8 +75,8 @@ def opt_out_may_be_framed(http: Http) -> Finding:
     " balancer pass cookies on to matomo.php.",
     needs=[Capability.HITS],
 )
-def opt_outs_are_kept(traffic: Traffic) -> Finding:
-    """Who opted out is not counted: a hit with Matomo's own cookie of it is no visit."""
+def opt_outs_are_respected(traffic: Traffic) -> Finding:
+    """A visitor who opted out is not counted: no hit with Matomo's opt-out cookie becomes a visit."""
     counted = traffic.opted_out in traffic.stored
     return holds(not counted, "nothing stored", "a visit" if counted else "nothing stored")
 
@@ -88,12 +89,12 @@ def opt_outs_are_kept(traffic: Traffic) -> Finding:
     formerly="plugins.tracker_is_whole",
     proves=ALWAYS,
     severity=Severity.MEDIUM,
-    remedy="Name CustomJsTracker in Plugins[] of config.ini.php, and have matomo.js made anew:"
+    remedy="Name CustomJsTracker in Plugins[] of config.ini.php, and generate matomo.js again:"
     " console custom-matomo-js:update.",
     failure_mode="M4",
 )
 def tracker_is_whole(php: Php) -> Finding:
-    """The tracker JavaScript on disk is this version's, with every active plugin's part in it."""
+    """The tracker JavaScript on disk is of this version and has every active plugin's part in it."""
     return same(True, php.facts["tracker_is_whole"])
 
 
@@ -107,23 +108,23 @@ def tracker_is_whole(php: Php) -> Finding:
     failure_mode="M4",
 )
 def tracker_is_served(http: Http) -> Finding:
-    """matomo.js and piwik.js are served to every site's pages, and are the same."""
+    """matomo.js and piwik.js are served to every site's pages and are the same."""
     answers = [http.web.ask(name) for name in ("matomo.js", "piwik.js")]
-    kept = all(answer.ok and "Matomo" in answer.text[:300] for answer in answers)
-    kept = kept and answers[0].content == answers[1].content
+    is_served = all(answer.ok and "Matomo" in answer.text[:300] for answer in answers)
+    is_served = is_served and answers[0].content == answers[1].content
     # With nosniff a browser runs nothing else (Fetch, "blocked due to nosniff").
     kinds = [answer.headers.get("Content-Type", "") for answer in answers]
-    kept = kept and all("javascript" in kind for kind in kinds)
-    # Else a browser keeps it from pages of another origin (Fetch, Cross-Origin-Resource-Policy).
-    whose = [
+    is_served = is_served and all("javascript" in kind for kind in kinds)
+    # Otherwise a browser withholds it from pages of another origin (Fetch, Cross-Origin-Resource-Policy).
+    policies = [
         answer.headers.get("Cross-Origin-Resource-Policy", "cross-origin") for answer in answers
     ]
-    kept = kept and set(whose) == {"cross-origin"}
+    is_served = is_served and set(policies) == {"cross-origin"}
     seen = ", ".join(
         f"HTTP {answer.status_code}, {len(answer.content)} bytes, {kind}, {policy}"
-        for answer, kind, policy in zip(answers, kinds, whose, strict=True)
+        for answer, kind, policy in zip(answers, kinds, policies, strict=True)
     )
-    return holds(kept, "Matomo's tracker under both names, cross-origin", seen)
+    return holds(is_served, "Matomo's tracker under both names, cross-origin", seen)
 
 
 # -- what is counted ------------------------------------------------------------------------------
@@ -139,8 +140,8 @@ def tracker_is_served(http: Http) -> Finding:
     failure_mode="U7",
     needs=[Capability.HITS],
 )
-def every_letter_is_kept(traffic: Traffic) -> Finding:
-    """A page's title is kept to the letter, in whatever script it is."""
+def every_letter_is_stored(traffic: Traffic) -> Finding:
+    """A page's title is stored to the letter, whatever its script."""
     titles = {
         str(action.get("pageTitle"))
         for visit in traffic.visits_log
@@ -154,11 +155,11 @@ def every_letter_is_kept(traffic: Traffic) -> Finding:
     formerly="archiving.robots_are_not_counted",
     proves=ALWAYS,
     severity=Severity.MEDIUM,
-    remedy="Bring core/Tracker/VisitExcluded.php back as the image has it, and remove any plugin"
-    " that has robots counted.",
+    remedy="Restore core/Tracker/VisitExcluded.php from the image, and remove any plugin that counts"
+    " robots.",
     needs=[Capability.HITS],
 )
 def robots_are_not_counted(traffic: Traffic) -> Finding:
-    """A robot's hit is no visit."""
+    """A robot's hit is not counted as a visit."""
     counted = traffic.robot in traffic.stored
     return holds(not counted, "nothing stored", "a visit" if counted else "nothing stored")

@@ -1,4 +1,4 @@
-"""What keeps the tracker or the opt-out from visitors, and what loses or miscounts their hits."""
+"""Mutants of tracking: visitors lack the tracker or the opt-out, or hits are lost or miscounted."""
 
 from typing import Final
 
@@ -8,11 +8,11 @@ from matomo_harness.gate.mutants.changes import apache, at_the_load_balancer, co
 MUTANTS: Final = Mutants("tracking")
 
 
-# -- who opts out ---------------------------------------------------------------------------------
+# -- opting out ------------------------------------------------------------------------------------
 
 MUTANTS.add(
     "opt_out_refused",
-    "a rule closes the administration's module to whoever has no session: no visitor can opt out",
+    "a rule closes the administration module to whoever has no session: no visitor can opt out",
     Location.IMAGE,
     "opt_out_is_served",
     apache(
@@ -24,7 +24,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "opt_out_in_no_frame",
-    "the web server has every page refuse frames, the one of opting out as well",
+    "the web server has every page refuse frames, the opt-out page as well",
     Location.IMAGE,
     "opt_out_may_be_framed",
     apache("Header set X-Frame-Options SAMEORIGIN"),
@@ -32,14 +32,14 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "opt_out_renamed",
-    "the cookie of who opted out has another name: all who did are counted again",
+    "the opt-out cookie has another name: everybody who opted out is counted again",
     Location.FILE,
     ("opt_outs_are_kept", "settings.file_is_of_the_image"),
     key("Tracker", "ignore_visits_cookie_name", "opted_out"),
 )
 MUTANTS.add(
     "opt_out_dropped",
-    "the load balancer passes no cookie on to the tracker, to cache: who opted out is counted",
+    "the load balancer passes no cookie on to the tracker, for caching: opt-outs are ignored",
     Location.PROXY,
     "opt_outs_are_kept",
     at_the_load_balancer("http-request del-header Cookie if { path /matomo.php }"),
@@ -69,7 +69,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "tracker_of_another",
-    "matomo.js is an older version's",
+    "matomo.js is of an older version",
     Location.VOLUME,
     "tracker_is_whole",
     in_web("sed -i 's/Matomo - free/Matomo - Free/' matomo.js && cp matomo.js piwik.js"),
@@ -78,7 +78,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "tracker_for_its_own_site_alone",
-    "a header has browsers keep the tracker from every site's pages but Matomo's own",
+    "a header makes browsers withhold the tracker from all pages but Matomo's own",
     Location.IMAGE,
     "tracker_is_served",
     apache("Header always set Cross-Origin-Resource-Policy same-origin"),
@@ -100,7 +100,7 @@ MUTANTS.add(
 
 MUTANTS.add(
     "charset_of_three_bytes",
-    "the database is spoken to in MySQL's old utf8",
+    "the session with the database uses MySQL's old utf8",
     Location.ENVIRONMENT,
     "every_letter_is_kept",
     failure_mode="U7",
@@ -109,7 +109,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "long_titles_cut",
-    "titles and addresses are cut after 128 letters, to spare the database",
+    "titles and addresses are cut after 128 characters, to spare the database",
     Location.FILE,
     "every_letter_is_kept",
     key("Tracker", "page_maximum_length", 128),

@@ -41,9 +41,9 @@ PROMISE: Final = Promise(
 LOOPBACK: Final = "127.0.0.1"
 ELSEWHERE: Final = "elsewhere.example"
 FORGED_HOSTS: Final = ("X-Forwarded-Host", "X-Host", "X-Forwarded-Server", "X-Original-Host")
-"""By which proxies name the host that was asked for; the load balancer leaves them as they are."""
+"""Headers in which proxies name the requested host; the load balancer leaves them as they are."""
 HTTP_ONLY: Final = ("HttpOnly", "httponly")
-"""As servers spell it: to Python these are two names."""
+"""The spellings of servers: to Python these are two names."""
 SCHEME: Final = (
     "Have the load balancer send X-Forwarded-Proto, name HTTP_X_FORWARDED_PROTO in"
     " proxy_scheme_headers[] of [General], and set MATOMO_GENERAL_FORCE_SSL=1."
@@ -63,7 +63,7 @@ SCHEME: Final = (
     failure_mode="D4",
 )
 def no_clear_text_in_silence(php: Php) -> Finding:
-    """Where the environment asks for TLS and names no authority, the database is not spoken to in clear."""
+    """Without a named authority, TLS to the database is either used or the session is refused."""
     without = ("-u", "MATOMO_DATABASE_SSL_CA", "-u", "MATOMO_DATABASE_SSL_CA_FILE")
     try:
         cipher = php.facts_with(*without, "MATOMO_DATABASE_ENABLE_SSL=1")["cipher"]
@@ -81,7 +81,7 @@ def no_clear_text_in_silence(php: Php) -> Finding:
     failure_mode="D4",
 )
 def database_by_tls(php: Php, _services: Services) -> Finding:
-    """The session with the database is encrypted."""
+    """Matomo's session with the database is encrypted."""
     return holds(php.facts["cipher"], "a cipher", php.facts["cipher"] or "clear text")
 
 
@@ -95,10 +95,10 @@ def database_by_tls(php: Php, _services: Services) -> Finding:
     failure_mode="D4",
 )
 def database_certificate_is_checked(php: Php, _services: Services) -> Finding:
-    """Who is not what the certificate says is not taken for the database."""
+    """Matomo refuses a database under a name that the database's certificate does not have."""
     taken = php.facts["taken_by_address"]
     if taken is None:
-        raise CannotTellError("the database's host is an address, and no name")
+        raise CannotTellError("the database's host is an address, not a name")
     seen = "taken" if taken else "refused"
     return holds(not taken, "refused under an address that its certificate does not name", seen)
 
@@ -107,13 +107,13 @@ def database_certificate_is_checked(php: Php, _services: Services) -> Finding:
 
 
 def _by_tls(http: Http) -> bool:
-    """Whether browsers come by https here; a test's own Matomo on loopback cannot tell."""
+    """Return whether browsers use https here; a test's own Matomo on loopback cannot tell."""
     parts = urlsplit(http.url)
     if parts.scheme == "https":
         return True
     host = parts.hostname or ""
     if host.endswith("localhost") or host.startswith("127."):
-        raise CannotTellError("it is reached by http, on this machine's loopback")
+        raise CannotTellError("Matomo is reached by http, on this machine's loopback")
     return False
 
 
@@ -129,7 +129,7 @@ def old_tls_is_refused(http: Http) -> Finding:
     if not _by_tls(http):
         return holds(False, "an address by https", http.url)
     if not ssl.HAS_TLSv1_1:
-        raise CannotTellError("this machine's OpenSSL does not know them")
+        raise CannotTellError("this machine's OpenSSL does not know TLS 1.0 and 1.1")
     parts = urlsplit(http.url)
     host = LOOPBACK if str(parts.hostname).endswith("localhost") else str(parts.hostname)
     with warnings.catch_warnings():
@@ -142,9 +142,9 @@ def old_tls_is_refused(http: Http) -> Finding:
     try:
         with (
             socket.create_connection((host, parts.port or 443), timeout=10) as connection,
-            context.wrap_socket(connection) as spoken,
+            context.wrap_socket(connection) as session,
         ):
-            return holds(False, "a refusal", spoken.version())
+            return holds(False, "a refusal", session.version())
     except (ssl.SSLError, ConnectionError) as refused:
         return holds(True, "a refusal", type(refused).__name__)
 
@@ -158,7 +158,7 @@ def old_tls_is_refused(http: Http) -> Finding:
     failure_mode="X1",
 )
 def cookies_are_secure(http: Http) -> Finding:
-    """Browsers come by https, and every cookie is Secure and HttpOnly."""
+    """Browsers use https, and every cookie is Secure and HttpOnly."""
     if not _by_tls(http):
         return holds(False, "an address by https", http.url)
     web = http.web
@@ -181,16 +181,18 @@ def cookies_are_secure(http: Http) -> Finding:
     remedy="Remove the rules of the web server and of the load balancer that edit Set-Cookie.",
 )
 def cookies_are_not_for_scripts(http: Http) -> Finding:
-    """No script of a page's may read a cookie, and no other site's page has it sent: HttpOnly, SameSite."""
+    """Every cookie is HttpOnly and SameSite: no script reads it, and no other site's page sends it."""
     web = http.web
     web.get({"module": "Login"})
-    told = []
+    exposed = []
     for cookie in web.session.cookies:
-        closed = any(cookie.has_nonstandard_attr(name) for name in HTTP_ONLY)
-        sent = str(cookie.get_nonstandard_attr("SameSite"))
-        if not closed or sent.lower() not in ("lax", "strict"):
-            told.append(f"{cookie.name}: {'' if closed else 'not '}HttpOnly, SameSite={sent}")
-    return nothing("cookie for scripts or other sites", told)
+        is_closed = any(cookie.has_nonstandard_attr(name) for name in HTTP_ONLY)
+        same_site = str(cookie.get_nonstandard_attr("SameSite"))
+        if not is_closed or same_site.lower() not in ("lax", "strict"):
+            exposed.append(
+                f"{cookie.name}: {'' if is_closed else 'not '}HttpOnly, SameSite={same_site}"
+            )
+    return nothing("cookie for scripts or other sites", exposed)
 
 
 @PROMISE.check(
@@ -198,10 +200,10 @@ def cookies_are_not_for_scripts(http: Http) -> Finding:
     formerly="configuration.no_forged_host_is_believed",
     proves=ALWAYS,
     severity=Severity.HIGH,
-    remedy="Take proxy_host_headers[] out of [General], and keep enable_trusted_host_check on.",
+    remedy="Remove proxy_host_headers[] from [General], and keep enable_trusted_host_check on.",
 )
 def no_forged_host_is_believed(http: Http) -> Finding:
-    """Where Matomo is, no header says that anybody can send: no link leads elsewhere."""
+    """No header that anybody can send changes the host that Matomo's links lead to."""
     web = http.web
     web.session.headers.update(dict.fromkeys(FORGED_HOSTS, ELSEWHERE))
     text = web.get({"module": "Login"}).text
@@ -217,7 +219,7 @@ def no_forged_host_is_believed(http: Http) -> Finding:
     failure_mode="X1",
 )
 def nothing_links_to_clear_text(http: Http, pages: PublicPages) -> Finding:
-    """Browsers come by https, and no page leads back to http."""
+    """Browsers use https, and no page links back to http."""
     if not _by_tls(http):
         return holds(False, "an address by https", http.url)
     clear = f"http://{urlsplit(http.url).netloc}"
@@ -235,12 +237,12 @@ def nothing_links_to_clear_text(http: Http, pages: PublicPages) -> Finding:
     failure_mode="X1",
 )
 def clear_text_leads_to_tls(http: Http) -> Finding:
-    """Who comes by http, a hit too, is sent to https, and sees nothing of Matomo before."""
+    """Every request by http, hits too, is redirected to https, and shows nothing of Matomo before."""
     if not _by_tls(http):
         return holds(False, "an address by https", http.url)
     if not http.clear_text:
         raise CannotTellError(
-            "the address has a port of its own: where it would be by http is not known"
+            "the address has a port of its own, so that its http address is not known"
         )
     web = Web(http.clear_text)
     try:
@@ -252,4 +254,4 @@ def clear_text_leads_to_tls(http: Http) -> Finding:
         for path, answer in answers.items()
         if not answer.is_redirect or not answer.headers["Location"].startswith("https://")
     ]
-    return nothing("answer but a redirect to https", stay)
+    return nothing("answer other than a redirect to https", stay)

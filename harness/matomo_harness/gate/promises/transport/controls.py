@@ -1,4 +1,4 @@
-"""Controls of transport: Matomo goes by another name as well."""
+"""Controls of transport: Matomo trusts another host name as well."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from matomo_harness.gate.mutants.changes import key
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
         "control.hosts",
-        "another name is trusted as well",
+        "another host name is trusted as well",
         key("General", "trusted_hosts[]", "matomo.example"),
         alters=(Part.TRUSTED_HOSTS,),
     ),

@@ -1,4 +1,4 @@
-"""Mutants of transport: somebody is spoken to in clear, or led away from TLS, or anybody is believed."""
+"""Mutants of transport: a session is in clear text, a link leads away from TLS, or anybody is trusted."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ NO_AUTHORITY: Final = "return !empty($effective['enable_ssl']) &&"
 
 
 def no_scheme(deployment: Deployment) -> None:
-    """Take the header out that says by which scheme a browser came."""
+    """Remove the header that names the scheme by which a browser came."""
     drop = "sed -i '/X-Forwarded-Proto/d' /etc/haproxy/haproxy.cfg"
     load_balancer(drop)(deployment)
 
@@ -30,7 +30,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "any_certificate_of_the_database",
-    "whatever certificate the database shows is taken",
+    "whatever certificate the database shows is accepted",
     Location.IMAGE,
     "database_certificate_is_checked",
     in_web("printf '\\n[database]\\nssl_no_verify = 1\\n' >> config/common.config.ini.php"),
@@ -39,7 +39,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "no_authority_no_tls",
-    "where no authority is named the database is spoken to in clear, whatever ENABLE_SSL says",
+    "without a named authority the database's session is in clear text, whatever ENABLE_SSL says",
     Location.IMAGE,
     "no_clear_text_in_silence",
     code(ENVIRONMENT, NO_AUTHORITY, "return false &&"),
@@ -51,7 +51,7 @@ MUTANTS.add(
 
 MUTANTS.add(
     "scheme_dropped",
-    "the proxy tells no scheme: cookies and links are of http",
+    "the proxy sends no scheme: cookies and links are for http",
     Location.PROXY,
     ("cookies_are_secure", "nothing_links_to_clear_text"),
     no_scheme,
@@ -61,7 +61,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "clear_text_served",
-    "the load balancer passes on what comes by http as well",
+    "the load balancer passes on requests by http as well",
     Location.PROXY,
     "clear_text_leads_to_tls",
     load_balancer(
@@ -72,7 +72,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "hits_in_clear_text",
-    "the load balancer takes old pages' hits by http and redirects the rest",
+    "the load balancer accepts old pages' hits by http and redirects the rest",
     Location.PROXY,
     "clear_text_leads_to_tls",
     load_balancer(
@@ -85,7 +85,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "cookies_for_scripts",
-    "the web server takes HttpOnly from every cookie, for a script that is to see who is there",
+    "the web server removes HttpOnly from every cookie, for a script that is to see who is logged in",
     Location.IMAGE,
     "cookies_are_not_for_scripts",
     apache('Header edit* Set-Cookie "(?i); *HttpOnly" ""'),
@@ -101,7 +101,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "old_tls",
-    "the load balancer takes browsers by TLS 1.0 and weak ciphers, for an old device",
+    "the load balancer accepts TLS 1.0 and weak ciphers, for an old device",
     Location.PROXY,
     "old_tls_is_refused",
     load_balancer(

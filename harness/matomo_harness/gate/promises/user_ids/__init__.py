@@ -1,1 +1,1 @@
-"""User ids: a hit that names its user leaves nothing of the name, in clear or derived."""
+"""User ids: a hit that names its user leaves no trace of the name, in clear or derived."""

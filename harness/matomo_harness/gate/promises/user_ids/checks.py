@@ -1,4 +1,4 @@
-"""User ids: a hit that names its user leaves nothing of the name, in clear or derived."""
+"""User ids: a hit that names its user leaves no trace of the name, in clear or derived."""
 
 import re
 from collections.abc import Callable
@@ -37,17 +37,17 @@ class UserIds(Section, table="user_ids"):
 
 PROMISE: Final = Promise(
     "user_ids",
-    "A hit that names its user leaves nothing of the name, in clear or derived.",
+    "A hit that names its user leaves no trace of the name, in clear or derived.",
     UserIds,
 )
 
 NAMES_A_USER: Final = r'(?i)\buser[ _-]?(name|id)\b|"user"|\blogin\b|\be-?mail'
-"""In a dimension's name, or in the parameter that it is taken from. (`User type` names nobody.)"""
+"""In a dimension's name, or the parameter it is taken from, this means a user (not `User type`)."""
 MAIL_ADDRESS: Final = r"[A-Za-z0-9._+-]+(@|%40)[A-Za-z0-9-]+[.][A-Za-z]"
-"""By which people are named first, where a page tells who they are."""
+"""The first thing that names people where a page says who they are."""
 BY_THE_PLUGIN: Final = (
-    "Name NoUserIds in Plugins[] of config.ini.php, and see that plugins/NoUserIds is as in the"
-    " image."
+    "Name NoUserIds in Plugins[] of config.ini.php, and make sure that plugins/NoUserIds is as in"
+    " the image."
 )
 
 
@@ -55,17 +55,17 @@ BY_THE_PLUGIN: Final = (
 
 
 def _is_nameless(traffic: Traffic, way: str) -> Finding:
-    """Find that the hits that came by `way` are stored, and none with its user id."""
+    """Find that the hits that came by `way` are stored, none of them with its user id."""
     canaries, stored = traffic.came(way), traffic.stored
     lost = [canary.way for canary in canaries if canary not in stored]
-    kept = [
+    with_user_id = [
         f"{canary.way}: {stored[canary].user_id}"
         for canary in canaries
         if canary in stored and stored[canary].user_id
     ]
     if lost or not canaries:
         return holds(False, "the hits to be stored", f"not stored: {', '.join(lost) or 'all'}")
-    return nothing("user id", kept)
+    return nothing("user id", with_user_id)
 
 
 def _that_came(ways: tuple[str, ...]) -> Callable[..., Finding]:
@@ -76,42 +76,42 @@ def _that_came(ways: tuple[str, ...]) -> Callable[..., Finding]:
     return check
 
 
-for _name, _which, _leave, _ways in (
-    ("none_by_form", "A user id that a single hit sends", Capability.HITS, ("form",)),
-    ("none_in_bulk", "A user id in a bulk request", Capability.HITS, ("bulk",)),
+for _name, _user_id, _capability, _ways in (
+    ("none_by_form", "The user id of a single hit", Capability.HITS, ("form",)),
+    ("none_in_bulk", "The user id of a hit in a bulk request", Capability.HITS, ("bulk",)),
     (
         "none_of_the_past",
-        "A user id of a hit that a server sends later",
+        "The user id of a hit that a server sends later",
         Capability.HITS,
         ("past",),
     ),
     (
         "none_of_a_returning_visitor",
-        "A user id that a returning visitor's hit sends",
+        "The user id of a returning visitor's hit",
         Capability.HITS,
         ("returning",),
     ),
     (
         "none_of_a_browser",
-        "A user id in an image request or in JavaScript's beacon or queue",
+        "The user id of an image request, a JavaScript beacon or queued hits",
         Capability.CHANGE,
         ("image", "piwik.php", "beacon", "queued"),
     ),
     (
         "none_of_other_hits",
-        "A user id of an event, a download or an outlink",
+        "The user id of an event, a download or an outlink",
         Capability.HITS,
         OTHER_KINDS,
     ),
 ):
     PROMISE.check(
         _name,
-        sentence=f"{_which} is not stored.",
+        sentence=f"{_user_id} is not stored.",
         proves="none_stored",
         severity=Severity.CRITICAL,
         remedy=BY_THE_PLUGIN,
         failure_mode="P3",
-        needs=[_leave],
+        needs=[_capability],
     )(_that_came(_ways))
 
 
@@ -121,12 +121,12 @@ for _name, _which, _leave, _ways in (
     proves="none_stored",
     severity=Severity.CRITICAL,
     remedy="Name NoUserIds in Plugins[] of config.ini.php, and remove the plugin or the code that"
-    " makes visitor ids of user ids.",
+    " derives visitor ids from user ids.",
     failure_mode="P4",
     needs=[Capability.HITS],
 )
 def none_in_the_visitor_id(traffic: Traffic) -> Finding:
-    """The visitor's id is not made of the user id: it is none of its hashes, and two of one id differ."""
+    """The visitor id is no hash of the user id, and differs between two visitors with one user id."""
     derived = traffic.visitors_made_of(lambda canary: [canary.user_id.encode()])
     stored = traffic.stored
     visitors = [stored[canary].visitor for canary in traffic.of_one_user if canary in stored]
@@ -135,7 +135,7 @@ def none_in_the_visitor_id(traffic: Traffic) -> Finding:
     return nothing("visitor id made of the user id", derived)
 
 
-# -- what is kept of before -----------------------------------------------------------------------
+# -- what is left from before ----------------------------------------------------------------------
 
 
 @PROMISE.check(
@@ -147,7 +147,7 @@ def none_in_the_visitor_id(traffic: Traffic) -> Finding:
     failure_mode="P12",
 )
 def no_visit_has_one(database: Database, container: MatomoContainer | None) -> Finding:
-    """No visit that is stored, of whatever day and site and in whatever table, has a user id."""
+    """No stored visit, of any day, site or table, has a user id."""
     found = []
     for table in visit_tables(database, container):
         rows = database.query(
@@ -166,14 +166,14 @@ def no_visit_has_one(database: Database, container: MatomoContainer | None) -> F
     failure_mode="P12",
 )
 def no_refused_hit_names_anybody(database: Database, promise: UserIds) -> Finding:
-    """No refused hit that Matomo keeps has a user id or an address in it, of before either."""
+    """No refused hit that Matomo has stored, however old, has a user id or an address in it."""
     rows = database.query("SELECT idsite, request_url AS hit FROM {prefix}tracking_failure")
-    telling = ("uid", "cip") if promise.none_stored else ("cip",)
+    identifying = ("uid", "cip") if promise.none_stored else ("cip",)
     named = [
         f"{name} of site {row['idsite']}"
         for row in rows
         for name, value in parse_qsl(str(row["hit"]).partition("?")[2] or str(row["hit"]))
-        if name in telling and not value.startswith("__")
+        if name in identifying and not value.startswith("__")
     ]
     return nothing("user id or address", named)
 
@@ -186,7 +186,7 @@ def no_refused_hit_names_anybody(database: Database, promise: UserIds) -> Findin
     failure_mode="P12",
 )
 def no_archive_names_users(database: Database) -> Finding:
-    """No report of users is in an archive, of a time when there was one."""
+    """No archive, however old, has a report of users in it."""
     blobs = [table for table in sorted(database.tables()) if table.startswith("archive_blob_")]
     found = []
     for table in blobs:
@@ -205,11 +205,11 @@ def no_archive_names_users(database: Database) -> Finding:
     "no_report_of_users",
     proves="none_stored",
     severity=Severity.HIGH,
-    remedy="Take UserId out of Plugins[] of config.ini.php.",
+    remedy="Remove UserId from Plugins[] of config.ini.php.",
     failure_mode="P11",
 )
 def no_report_of_users(api: Api) -> Finding:
-    """There is no report of user ids to be asked for."""
+    """The API offers no report of user ids."""
     try:
         answer = api.call("UserId.getUsers", idSite=1, period="day", date="today")
     except ApiError as error:
@@ -225,7 +225,7 @@ def no_report_of_users(api: Api) -> Finding:
     failure_mode="P3",
 )
 def no_dimension_is_of_users(database: Database) -> Finding:
-    """No custom dimension is made of who a visitor is: a user's name or id, a login, a mail address."""
+    """No custom dimension says who a visitor is, by a user's name or id, a login or a mail address."""
     if "custom_dimensions" not in database.tables():
         return nothing("dimension of users", [])
     rows = database.query(
@@ -248,7 +248,7 @@ def no_dimension_is_of_users(database: Database) -> Finding:
     failure_mode="P3",
 )
 def no_mail_address_is_stored(database: Database) -> Finding:
-    """No title, address of a page or custom dimension that is stored has a person's mail address in it."""
+    """No stored page title, page address or custom dimension has a person's mail address in it."""
     columns = database.query(
         "SELECT TABLE_NAME AS name, COLUMN_NAME AS `column` FROM information_schema.COLUMNS"
         " WHERE TABLE_SCHEMA = DATABASE() AND (COLUMN_NAME LIKE 'custom\\_%%'"
@@ -276,7 +276,7 @@ def no_mail_address_is_stored(database: Database) -> Finding:
     needs=[Capability.CHANGE],
 )
 def no_archive_has_a_mail_address(_traffic: Traffic, tables: StoredTables) -> Finding:
-    """No archived report, of before either, has a person's mail address in it."""
+    """No archived report, however old, has a person's mail address in it."""
     pattern = re.compile(MAIL_ADDRESS.encode())
     found = [
         f"{match[0].decode()}… in {table}"
@@ -286,20 +286,20 @@ def no_archive_has_a_mail_address(_traffic: Traffic, tables: StoredTables) -> Fi
     return nothing("mail address", found)
 
 
-# -- what is kept anywhere ------------------------------------------------------------------------
+# -- what is stored anywhere ----------------------------------------------------------------------
 
 
 @PROMISE.check(
     "nowhere_in_the_database",
     proves="none_stored",
     severity=Severity.CRITICAL,
-    remedy="Name NoUserIds in Plugins[] of config.ini.php, and see which plugin writes the table"
-    " that is named.",
+    remedy="Name NoUserIds in Plugins[] of config.ini.php, and find the plugin that writes the"
+    " table that is named.",
     failure_mode="P3",
     needs=[Capability.CHANGE],
 )
 def nowhere_in_the_database(tables: StoredTables, sent: SentHits) -> Finding:
-    """After hits and archiving the user id is in no table, in clear or as its hash."""
+    """After hits and archiving, no table has a user id in it, in clear or as a hash."""
     return nothing("user id", tables.with_any(leak_scan.user_ids(sent.canaries)))
 
 
@@ -307,12 +307,12 @@ def nowhere_in_the_database(tables: StoredTables, sent: SentHits) -> Finding:
     "nowhere_in_a_file",
     proves="none_stored",
     severity=Severity.CRITICAL,
-    remedy="Turn off the tracker's debug output and log files that keep requests.",
+    remedy="Turn off the tracker's debug output and log files that record requests.",
     failure_mode="O6",
     needs=[Capability.CHANGE],
 )
 def nowhere_in_a_file(container: MatomoContainer, sent: SentHits, _archives: Archives) -> Finding:
-    """After hits and archiving the user id is in no file."""
+    """After hits and archiving, no file has a user id in it."""
     found = leak_scan.in_files(container, leak_scan.user_ids(sent.canaries))
     return nothing("user id", found)
 
@@ -325,6 +325,6 @@ def nowhere_in_a_file(container: MatomoContainer, sent: SentHits, _archives: Arc
     failure_mode="O6",
 )
 def nowhere_in_the_web_log(services: Services, sent: SentHits) -> Finding:
-    """The web server's log keeps no user id: it outlives Matomo's own data."""
+    """The web server's log, which outlives Matomo's own data, has no user id in it."""
     found = leak_scan.in_logs(services, leak_scan.user_ids(sent.canaries), only="web")
     return nothing("user id", found)

@@ -1,4 +1,4 @@
-"""What has a user's name stored, reported or written down, as a user id or by another way."""
+"""Mutants of user ids: a user's name is stored, reported or written down, as a user id or otherwise."""
 
 import zlib
 from typing import Final
@@ -33,7 +33,7 @@ BY_SALT: Final = (
 REPORT: Final = (
     b'a:1:{i:0;a:3:{i:0;a:1:{s:5:"label";s:20:"alice@people.example";}i:1;a:0:{}i:3;N;}}'
 )
-"""As Matomo keeps it: rows, serialized, then packed (ArchiveWriter's gzcompress)."""
+"""As Matomo stores it: rows, serialized, then packed (ArchiveWriter's gzcompress)."""
 
 
 # -- what is stored of a hit ----------------------------------------------------------------------
@@ -53,7 +53,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "anonymized_only",
-    "user ids are kept as their hashes",
+    "user ids are stored as hashes",
     Location.DATABASE,
     STORED,
     every(no_plugin("NoUserIds"), option("PrivacyManager.anonymizeUserId", 1)),
@@ -88,7 +88,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "plugin_folder_renamed",
-    "NoUserIds has another folder's name on this volume",
+    "the folder of NoUserIds has another name on this volume",
     Location.VOLUME,
     STORED,
     in_web("mv plugins/NoUserIds plugins/nouserids"),
@@ -106,7 +106,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "visitor_by_salted_hash",
-    "the visitor's id is made of the user id and the salt",
+    "the visitor id is made of the user id and the salt",
     Location.IMAGE,
     "none_in_the_visitor_id",
     code(PROCESSOR, EMPTIED, f"{BY_SALT} {EMPTIED}"),
@@ -119,7 +119,7 @@ MUTANTS.add(
 
 MUTANTS.add(
     "in_refused_hits",
-    "Matomo's own list of refused hits is kept, as they came",
+    "Matomo's own list of refused hits stores them as they came",
     Location.IMAGE,
     ("nowhere_in_the_database", "masking.nowhere_in_the_database"),
     in_web("rm plugins/NoUserIds/config/config.php"),
@@ -162,7 +162,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "dimension_of_users",
-    "somebody made a dimension User ID, which is taken from a parameter of each page's address",
+    "somebody made a dimension User ID, taken from a parameter of each page's address",
     Location.CLICK,
     "no_dimension_is_of_users",
     api(
@@ -200,7 +200,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "reports_of_before",
-    "a report of when the UserId plugin was active is still in an archive",
+    "a report from when the UserId plugin was active is still in an archive",
     Location.DATABASE,
     "no_archive_names_users",
     sql(
@@ -218,7 +218,7 @@ MUTANTS.add(
     "P12",
 )
 def _report_of_before(deployment: Deployment) -> None:
-    """A dump brought a report back of a time when events had who is logged in for a name."""
+    """A dump brought back a report from a time when events were named after who is logged in."""
     table = "{prefix}archive_blob_2024_01"
     deployment.instance.database.query(
         f"CREATE TABLE {table} (idarchive INT UNSIGNED NOT NULL, name VARCHAR(190) NOT NULL,"

@@ -1,4 +1,4 @@
-"""What can go wrong, said in three parts: expected, seen, next command."""
+"""The errors that a user reads, in three parts: expected, seen, next command."""
 
 from enum import IntEnum
 
@@ -9,11 +9,11 @@ class ExitCode(IntEnum):
     OK = 0
     BROKEN_PROMISE = 1
     WRONG_INPUT = 2
-    MACHINE_CANNOT = 3
+    UNSUPPORTED_ENVIRONMENT = 3
 
 
 class HarnessError(Exception):
-    """Base of every error that a person is meant to read.
+    """Base of every error that a user is meant to read.
 
     Args:
         expected: what should have been the case.
@@ -35,12 +35,12 @@ class BrokenPromiseError(HarnessError):
 
 
 class WrongInputError(HarnessError):
-    """The person's input cannot be worked with (exit code 2)."""
+    """The user's input cannot be used (exit code 2)."""
 
     exit_code = ExitCode.WRONG_INPUT
 
 
 class UnsupportedEnvironmentError(HarnessError):
-    """Something is lacking on this machine: an engine, disk, a registry (exit code 3)."""
+    """This machine lacks something: an engine, disk space, a registry (exit code 3)."""
 
-    exit_code = ExitCode.MACHINE_CANNOT
+    exit_code = ExitCode.UNSUPPORTED_ENVIRONMENT

@@ -6,12 +6,12 @@ from typing import Final
 from matomo_harness.errors import UnsupportedEnvironmentError
 
 LIBRARIES: Final = ("docker", "filelock", "testcontainers", "trustme")
-"""Modules that nothing but the extra brings; pyproject.toml has their versions."""
+"""Modules that only the extra brings; pyproject.toml has their versions."""
 INSTALL: Final = "pip install 'matomo-harness[docker]'"
 
 
 def is_installed() -> bool:
-    """Whether everything of the extra is there."""
+    """Whether all libraries of the extra are installed."""
     return not _missing()
 
 
@@ -30,10 +30,10 @@ def require_engine_libraries() -> None:
 
 
 def _missing() -> list[str]:
-    return [library for library in LIBRARIES if not _is_there(library)]
+    return [library for library in LIBRARIES if not _is_importable(library)]
 
 
-def _is_there(library: str) -> bool:
-    # A project's own folder of this name is found as well, and has no origin.
+def _is_importable(library: str) -> bool:
+    # A folder of this name in the user's project is found as well, but has no origin.
     spec = find_spec(library)
     return spec is not None and spec.origin is not None

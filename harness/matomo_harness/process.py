@@ -1,4 +1,4 @@
-"""Running programs of this machine, with their last words in the error."""
+"""Run programs on this machine; an error carries the last lines that they printed."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.progress import ProgressStep, step
 
-_KEPT_LINES = 3
+_LAST_LINES = 3
 
 
 def run(
@@ -22,10 +22,10 @@ def run(
     """Run `command`, show its lines behind the step's title, and return its standard output.
 
     Raises:
-        UnsupportedEnvironmentError: it is not there or exits non-zero; `seen` carries its last lines.
+        UnsupportedEnvironmentError: it is missing or exits non-zero; `seen` carries its last lines.
     """
     lines: list[str] = []
-    last: deque[str] = deque(maxlen=_KEPT_LINES)
+    last: deque[str] = deque(maxlen=_LAST_LINES)
     try:
         with subprocess.Popen(
             command,
@@ -59,12 +59,12 @@ def run(
 
 
 def is_root_on_debian() -> bool:
-    """Whether packages can be installed here: root, on Debian, Ubuntu or a child of theirs."""
+    """Whether packages can be installed here: root, on Debian, Ubuntu or a derivative."""
     return os.geteuid() == 0 and Path("/etc/debian_version").exists()
 
 
 def install_packages(*packages: str) -> None:
-    """Install Debian packages whose programs are missing, without recommended ones.
+    """Install those Debian packages that are missing, without the ones that they recommend.
 
     Raises:
         UnsupportedEnvironmentError: not root, not Debian, or apt failed.
@@ -91,7 +91,7 @@ def install_packages(*packages: str) -> None:
 
 
 def _installed(package: str) -> bool:
-    """Whether dpkg has it, or a program of its name is on PATH (another distribution's)."""
+    """Whether dpkg has it, or PATH has a program of its name (on another distribution)."""
     if shutil.which(package):
         return True
     query = subprocess.run(

@@ -1,4 +1,4 @@
-"""Progress of long work: a live line on a terminal, plain lines elsewhere; and how long it took."""
+"""Show and time the progress of long work: a live line on a terminal, plain lines elsewhere."""
 
 import json
 import os
@@ -19,7 +19,7 @@ class Timing:
     """One finished step.
 
     Args:
-        step: what was done, as shown to the person.
+        step: what was done, as shown to the user.
         seconds: wall-clock time.
     """
 
@@ -35,7 +35,7 @@ class ProgressStep:
         self._status = console.status(title) if console.is_terminal else None
 
     def say(self, detail: str) -> None:
-        """Show `detail` behind the title; on no terminal it is dropped, to keep logs short."""
+        """Show `detail` behind the title; without a terminal it is dropped, to keep logs short."""
         if self._status:
             self._status.update(f"{self.title}  [dim]{detail.strip()[:90]}[/dim]")
 
@@ -47,7 +47,7 @@ timings: list[Timing] = []
 def step(title: str) -> Iterator[ProgressStep]:
     """Show `title` while the block runs, then the seconds that it took.
 
-    A step under half a second leaves no line: it is not worth reading.
+    Without a terminal, the seconds are shown from two on: fewer are not worth reading.
     """
     running = ProgressStep(title)
     started = time.monotonic()

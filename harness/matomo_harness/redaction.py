@@ -1,4 +1,4 @@
-"""Secrets are taken out of whatever is written down."""
+"""Take secrets out of everything that is written down."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ REDACTED: Final = "(redacted)"
 
 
 def redact(text: str, known: Sequence[str]) -> str:
-    """Return `text` without the secrets `known`, and without what forms and headers call secret."""
+    """Return `text` without the secrets `known`, or the values that forms and headers call secret."""
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, REDACTED)
     return SECRET_FIELDS.sub(rf"\1{REDACTED}", text)

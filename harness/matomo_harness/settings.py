@@ -1,4 +1,4 @@
-"""What a person may choose, read once from the environment."""
+"""What a user may choose, read once from the environment."""
 
 import dataclasses
 import hashlib
@@ -12,21 +12,21 @@ from matomo_harness.matomo import versions
 
 _PARENT = Path(__file__).resolve().parents[2]
 ROOT = _PARENT if (_PARENT / "pyproject.toml").exists() else Path.cwd()
-"""The checkout that this harness runs from; of an installed one the directory that it is run in:
-what a person's stack keeps shall not go with an environment."""
+"""The checkout that this harness runs from. For an installed harness it is the directory in which it
+is run: the files of a user's stack must not vanish with an environment."""
 
 
-def _carried(name: str) -> Path:
+def _data_folder(name: str) -> Path:
     """Return a folder of the checkout, which a wheel carries inside the package."""
     inside = Path(__file__).resolve().with_name(name)
     return inside if inside.exists() else ROOT / name
 
 
-IMAGE_DIRECTORY = _carried("image")
-"""What is deployed, and the bases."""
+IMAGE_DIRECTORY = _data_folder("image")
+"""The image that is deployed, and the substitute bases."""
 
-COMPOSE_FILE = _carried("compose") / "compose.yml"
-"""What is around it."""
+COMPOSE_FILE = _data_folder("compose") / "compose.yml"
+"""The services around it."""
 
 REPORTS = ROOT / "reports"
 
@@ -34,10 +34,10 @@ SUBSTITUTE = "substitute"
 """Choice of a base image: the one that image/bases/ builds from Debian's packages."""
 
 WORKER_SECONDS = "worker_seconds"
-"""Property of our tests in junit.xml: setup and call, without fixtures that others share."""
+"""Property of our tests in junit.xml: seconds of setup and call, without shared fixtures."""
 
 OWNER_LABEL = "org.matomo-harness.owner"
-"""On every container, network, volume and image that the harness makes; nothing else is touched."""
+"""Marks every container, network, volume and image of the harness; it touches nothing else."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class RunSettings:
         matomo_base: `auto` (local image, then registry, then substitute), `substitute`, or a
             reference.
         mariadb_base: the same for the database.
-        matomo_version: one of versions.NAMES; only `auto` and `substitute` look at it.
+        matomo_version: one of versions.NAMES; only `auto` and `substitute` use it.
         image: a deployed image built elsewhere; None builds image/ on the base.
         port: the local stack's HTTPS port on 127.0.0.1.
-        http_port: its HTTP port, which redirects there.
-        archive_seconds: its archiver starts at every full period of so many seconds.
+        http_port: the local stack's HTTP port, which redirects to `port`.
+        archive_seconds: the local stack's archiver starts at every full period of this length.
     """
 
     matomo_base: str = "auto"
@@ -68,7 +68,7 @@ class RunSettings:
         """Read MATOMO_BASE, MARIADB_BASE, MATOMO_VERSION, IMAGE, MATOMO_PORT, and so on.
 
         Raises:
-            WrongInputError: a value that cannot be meant.
+            WrongInputError: a value is out of range or unknown.
         """
         version = environment.get("MATOMO_VERSION") or cls.matomo_version
         if version not in versions.NAMES:
@@ -89,19 +89,19 @@ class RunSettings:
 
     @property
     def chooses_base(self) -> bool:
-        """Whether the harness chooses the base, by `matomo_version`, and no person did."""
+        """Whether the harness chooses the base, by `matomo_version`, and not the user."""
         return not self.image and self.matomo_base in ("auto", SUBSTITUTE)
 
 
 def base_choice(text: str) -> str:
-    """Return a choice of base image; `stand-in` is taken for `substitute`, for one release."""
+    """Return a choice of base image; the former word for `substitute` is valid for one release."""
     return SUBSTITUTE if text == "stand-in" else text
 
 
 def every_version(environment: Mapping[str, str] = os.environ) -> list[RunSettings]:
-    """Return the choices for each version to test, the one for what no version matters to first.
+    """Return the settings for each version to test; where no version matters, the first serves.
 
-    It is one alone where the person chose an image, a base or a version.
+    There is only one where the user chose an image, a base or a version.
     """
     settings = RunSettings.from_environment(environment)
     if environment.get("MATOMO_VERSION") or not settings.chooses_base:
@@ -125,5 +125,5 @@ def _number(environment: Mapping[str, str], variable: str, default: int, choice:
 
 
 def project_name(root: Path = ROOT) -> str:
-    """Compose project name of this checkout alone: two checkouts never share a container."""
+    """Return the Compose project name of this checkout: two checkouts never share a container."""
     return f"matomo-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"

@@ -11,8 +11,8 @@ class Shard:
     """One part of a whole.
 
     Args:
-        number: from 1.
-        count: of all parts.
+        number: which part, from 1.
+        count: how many parts there are.
     """
 
     number: int
@@ -23,10 +23,10 @@ class Shard:
         """Read `1/4`.
 
         Raises:
-            WrongInputError: it is no such part.
+            WrongInputError: `text` names no such part.
         """
         found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
-        number, count = (int(it) for it in found.groups()) if found else (0, 0)
+        number, count = (int(digits) for digits in found.groups()) if found else (0, 0)
         if not 1 <= number <= count:
             raise WrongInputError(
                 expected="SHARD to be a part and the number of parts: 1/4, 2/4, 3/4 or 4/4",
@@ -36,5 +36,5 @@ class Shard:
         return cls(number, count)
 
     def __str__(self) -> str:
-        """As it was asked for."""
+        """Return the text that names this part."""
         return f"{self.number}/{self.count}"

@@ -14,9 +14,9 @@ from typing import Final
 from matomo_harness.errors import HarnessError
 
 CLEAN_UP_SECONDS: Final = 15.0
-"""For what the work does after its time, to leave things as they were: its `finally`."""
+"""What the work gets after its time to leave things as they were, in its `finally`."""
 LEAST_SECONDS: Final = 0.05
-"""An operation gets so much even where less is left: to many libraries 0 means no limit."""
+"""An operation gets this much even where less is left: to many libraries 0 means no limit."""
 
 
 class TimeLimitError(HarnessError):
@@ -25,19 +25,19 @@ class TimeLimitError(HarnessError):
 
 @dataclass
 class _Limit:
-    """Of the work that goes on.
+    """The limit of the work that is going on.
 
     Args:
-        what: it is, for the error.
-        seconds: that it may take.
-        ends: moment by the monotonic clock.
-        is_told: the work has had its error; what it asks for now is its clean-up.
+        what: the work, as the error names it.
+        seconds: how long it may take.
+        ends: when its time is over, by the monotonic clock.
+        is_raised: the work has had its error; what it asks for now is its clean-up.
     """
 
     what: str
     seconds: float
     ends: float
-    is_told: bool = False
+    is_raised: bool = False
 
 
 _limit: contextvars.ContextVar[_Limit | None] = contextvars.ContextVar("limit", default=None)
@@ -45,11 +45,11 @@ _limit: contextvars.ContextVar[_Limit | None] = contextvars.ContextVar("limit", 
 
 @contextmanager
 def within(seconds: float, what: str) -> Iterator[None]:
-    """Have all operations in this context end after `seconds` at the latest.
+    """End all operations in this context after `seconds` at the latest.
 
     Args:
         seconds: for all of them together.
-        what: they do, as the error says it.
+        what: the work, as the error names it.
     """
     token = _limit.set(_Limit(what, seconds, time.monotonic() + seconds))
     try:
@@ -81,7 +81,7 @@ def require_time_left() -> None:
     """Raise where the time is over: an operation that was cut off has no result.
 
     Raises:
-        TimeLimitError: it is, and the work was not told yet.
+        TimeLimitError: it is over, and the work has not had this error yet.
     """
     limit = _limit.get()
     if limit is not None and limit.ends <= time.monotonic():
@@ -89,8 +89,8 @@ def require_time_left() -> None:
 
 
 def _end(limit: _Limit) -> None:
-    if not limit.is_told:
-        limit.is_told = True
+    if not limit.is_raised:
+        limit.is_raised = True
         raise _is_over(limit)
 
 

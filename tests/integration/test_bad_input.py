@@ -38,7 +38,7 @@ def test_a_taken_port_is_refused_with_a_free_one(checkout: Checkout) -> None:
         other.listen()
         answer = checkout.harness("up")
     port = checkout.settings.port
-    answer.refuses(ExitCode.MACHINE_CANNOT, f"port {port}", f"MATOMO_PORT={port + 1}")
+    answer.refuses(ExitCode.UNSUPPORTED_ENVIRONMENT, f"port {port}", f"MATOMO_PORT={port + 1}")
     assert not checkout.containers
 
 
@@ -53,12 +53,12 @@ def test_a_forbidden_engine_socket_is_named(checkout: Checkout) -> None:
         dropped = ("setpriv", f"--bounding-set={capabilities}", f"--inh-caps={capabilities}")
         prefix = dropped if os.geteuid() == 0 else ()
         answer = checkout.harness("up", prefix=prefix, DOCKER_HOST=f"unix://{path}")
-    answer.refuses(ExitCode.MACHINE_CANNOT, "permission denied", "usermod -aG docker")
+    answer.refuses(ExitCode.UNSUPPORTED_ENVIRONMENT, "permission denied", "usermod -aG docker")
 
 
 def test_an_engine_that_does_not_answer_is_named(checkout: Checkout) -> None:
     answer = checkout.harness("up", DOCKER_HOST=f"unix://{checkout.root}/none.sock")
-    answer.refuses(ExitCode.MACHINE_CANNOT, "container engine", "no answer")
+    answer.refuses(ExitCode.UNSUPPORTED_ENVIRONMENT, "container engine", "no answer")
 
 
 def test_a_broken_line_of_the_configuration_is_named(checkout: Checkout) -> None:
@@ -129,4 +129,4 @@ def test_a_full_disk_during_a_build_is_named(small_engine: str, checkout: Checko
     with (checkout.root / "image/bases/matomo/install").open("ab") as file:
         file.write(os.urandom(16 * MIB))
     answer = checkout.harness("up", DOCKER_HOST=small_engine, MATOMO_BASE="substitute", IMAGE="")
-    answer.refuses(ExitCode.MACHINE_CANNOT, "disk space", "no space left on device")
+    answer.refuses(ExitCode.UNSUPPORTED_ENVIRONMENT, "disk space", "no space left on device")

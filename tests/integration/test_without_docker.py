@@ -137,7 +137,7 @@ def test_a_command_that_needs_the_engine_names_the_extra(bare: Environment) -> N
     for verb in (("gate",), ("up",), ("totp",), ("fault", "cut", "db"), ("mutants",), ("doctor",)):
         ended = bare.harness(*verb)
         answer = Answer(ended.returncode, ended.stdout + ended.stderr)
-        answer.refuses(ExitCode.MACHINE_CANNOT, f"next: {extra.INSTALL}")
+        answer.refuses(ExitCode.UNSUPPORTED_ENVIRONMENT, f"next: {extra.INSTALL}")
 
 
 @SLOW

@@ -98,7 +98,7 @@ def test_every_verb_that_needs_the_engine_names_the_extra() -> None:
         "    except SystemExit as end:\n"
         "        print(verb[0], int(end.code))\n"
     )
-    expected = [f"{verb[0]} {ExitCode.MACHINE_CANNOT:d}" for verb in NEED_AN_ENGINE]
+    expected = [f"{verb[0]} {ExitCode.UNSUPPORTED_ENVIRONMENT:d}" for verb in NEED_AN_ENGINE]
     assert ended.stdout.splitlines() == expected, ended.stderr
     assert ended.stderr.count(f"next: {extra.INSTALL}") == len(NEED_AN_ENGINE)
     assert "Traceback" not in ended.stderr

@@ -103,4 +103,4 @@ def doctor(json_output: Json = False) -> None:
             table.add_row(finding.name, finding.seen, finding.lacking or "")
         out.print(table)
     if any(finding.lacking for finding in findings):
-        raise typer.Exit(ExitCode.MACHINE_CANNOT)
+        raise typer.Exit(ExitCode.UNSUPPORTED_ENVIRONMENT)

@@ -31,7 +31,7 @@ class Api:
     token: str = field(repr=False)
 
     def call(self, method: str, **parameters: str | int) -> Any:
-        """Call `method`, `Module.action`, and return its JSON answer.
+        """Call `method` (`Module.action`) and return its JSON answer.
 
         Raises:
             ApiError: Matomo says "error", or answers with no JSON.
@@ -39,10 +39,10 @@ class Api:
         return _call(self.web, method, token_auth=self.token, **parameters)
 
     def call_many(self, calls: Sequence[Parameters]) -> list[Any]:
-        """Make many calls in one request, a fifth of the time of as many requests.
+        """Make many calls in one request, in a fifth of the time that single requests take.
 
         Args:
-            calls: each with its `method` and parameters.
+            calls: the parameters of each, its `method` among them.
 
         Raises:
             ApiError: Matomo refuses the request; one call's error is in its own answer (`refusal`).
@@ -55,13 +55,13 @@ class Api:
         """Add a site and return its id.
 
         Args:
-            name: as people see it.
+            name: the name that people see.
             url: the site's own address.
             timezone: a name of the time zone database.
-            since: the day from which on reports are made, YYYY-MM-DD; Matomo takes today.
+            since: the first day with reports, YYYY-MM-DD; Matomo's own default is today.
 
         Raises:
-            ApiError: Matomo refused.
+            ApiError: Matomo refuses it.
         """
         answer = self.call(
             "SitesManager.addSite", siteName=name, urls=url, timezone=timezone, startDate=since
@@ -74,12 +74,12 @@ def create_token(web: Web, account: Account, *, steps: int = 1) -> Api:
 
     Args:
         web: the instance; no login is needed.
-        account: somebody with an enrolled second factor: where one is enforced, Matomo gives no
-            token without.
-        steps: half minutes from now whose code is used; a used one is not taken again.
+        account: a user with an enrolled second factor: where one is enforced, Matomo gives no
+            token without it.
+        steps: how many half minutes from now the code is of; Matomo takes each code once.
 
     Raises:
-        ApiError: password or code refused.
+        ApiError: the password or the code is refused.
     """
     second_factor = {"authCode": code(account.secret, steps=steps)} if account.secret else {}
     answer = _call(
@@ -94,7 +94,7 @@ def create_token(web: Web, account: Account, *, steps: int = 1) -> Api:
 
 
 def refusal(call: Parameters, answer: Any) -> ApiError | None:
-    """Return the error that `answer` is to one of `call_many`; None where it is none."""
+    """Return the error in the `answer` to one call of `call_many`; None where there is none."""
     if isinstance(answer, dict) and answer.get("result") == "error":
         return _refused(str(call["method"]), str(answer.get("message")))
     return None
@@ -102,7 +102,7 @@ def refusal(call: Parameters, answer: Any) -> ApiError | None:
 
 def _call(web: Web, method: str, **parameters: str | int) -> Any:
     call = {"module": "API", "method": method, "format": "JSON"}
-    # All of it in the body: an address ends up in logs.
+    # Everything goes into the body: an address ends up in logs.
     answer = web.post({}, {**call, **parameters})
     try:
         document = answer.json()

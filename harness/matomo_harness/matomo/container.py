@@ -4,11 +4,11 @@ from typing import Final, Protocol
 
 WEB_ROOT: Final = "/var/www/html"
 CODE: Final = "/usr/src/matomo"
-"""Of the image; every task copies it to the web root."""
+"""Matomo's code in the image; every task copies it to the web root."""
 SEED: Final = "/usr/src/matomo-config/config.ini.php"
-"""Of the image; the first task of a new volume copies it to config/."""
+"""The image's config.ini.php; the first task of a new volume copies it to config/."""
 ADDED: Final = "/golden/added.ini"
-"""Of the harness's own images: what it added to config.ini.php; there is none anywhere else."""
+"""What the harness added to config.ini.php; only its own images have this file."""
 
 
 class MatomoContainer(Protocol):
@@ -16,23 +16,23 @@ class MatomoContainer(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the container, as the engine calls it."""
+        """The container's name, as the engine calls it."""
 
     @property
     def instance(self) -> str | None:
-        """Instance id of one of several that share the container; None where it has its own."""
+        """The id of an instance that shares its container with others; None where it does not."""
 
     @property
     def config(self) -> str:
-        """Its config.ini.php, below the web root."""
+        """The path of its config.ini.php, below the web root."""
 
     @property
     def tmp(self) -> str:
-        """Where its caches, assets and templates are, below the web root."""
+        """The directory of its caches, assets and templates, below the web root."""
 
     @property
     def uploads(self) -> str:
-        """Where what a person uploads is, below the web root."""
+        """The directory of uploaded files, below the web root."""
 
     @property
     def started_at(self) -> int:
@@ -42,24 +42,24 @@ class MatomoContainer(Protocol):
         """Run `command` in the container and return its standard output.
 
         Raises:
-            BrokenPromiseError: it exits non-zero.
+            BrokenPromiseError: the command exits non-zero.
         """
 
     def console(self, *arguments: str) -> str:
         """Run Matomo's console as the web server's user.
 
         Raises:
-            BrokenPromiseError: it exits non-zero.
+            BrokenPromiseError: the command exits non-zero.
         """
 
     def health(self) -> str | None:
-        """Return None when the image's own health check is content, else its reason."""
+        """Return None when the image's own health check passes, else its reason."""
 
     def read(self, path: str) -> str:
         """Return the text of a file below the web root.
 
         Raises:
-            BrokenPromiseError: there is none.
+            BrokenPromiseError: there is no such file.
         """
 
     def write(self, path: str, text: str, user: str = "www-data") -> None:

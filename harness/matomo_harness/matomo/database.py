@@ -18,9 +18,9 @@ from matomo_harness.time_limit import require_time_left, seconds_left
 
 CONNECT_SECONDS: Final = 10.0
 QUERY_SECONDS: Final = 120.0
-"""Between two parts of an answer."""
+"""The longest wait for the next part of an answer."""
 LAST_REQUEST_SECONDS: Final = 60
-"""A step of Matomo's installer takes some seconds, on a busy machine some ten."""
+"""A step of Matomo's installer takes a few seconds, on a busy machine about ten."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Database:
         user: a user of the server.
         password: that user's.
         name: the schema.
-        prefix: of every table's name.
-        tls: how to speak TLS with the server; clear text where None.
+        prefix: how every table's name begins.
+        tls: how to speak TLS with the server; None means clear text.
     """
 
     host: str
@@ -47,10 +47,10 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator["pymysql.Connection[DictCursor]"]:
-        """Yield a connection that commits every statement; closed at the end.
+        """Yield a connection that commits every statement, and close it at the end.
 
         Raises:
-            WrongInputError: the server refuses this user, or there is none.
+            WrongInputError: the server refuses this user, or there is no server.
         """
         try:
             connection = pymysql.connect(
@@ -63,7 +63,7 @@ class Database:
                 connect_timeout=math.ceil(seconds_left(CONNECT_SECONDS)),
                 read_timeout=seconds_left(QUERY_SECONDS),
                 autocommit=True,
-                # Unless asked for: preparing for TLS reads all of the system's certificates, 25 ms.
+                # Preparing for TLS reads all of the system's certificates, 25 ms: only where asked for.
                 ssl_disabled=self.tls is None,
                 ssl=self.tls,
                 cursorclass=DictCursor,
@@ -87,7 +87,7 @@ class Database:
             values: quoted by the driver.
 
         Raises:
-            TimeLimitError: the time for the work that it is part of is over; the server was told
+            TimeLimitError: the time for the work that it is part of is over; the server was asked
                 to end it.
         """
         with self.connection() as connection, connection.cursor() as cursor:
@@ -101,15 +101,15 @@ class Database:
                 raise
 
     def _end(self, session: int) -> None:
-        """End a session of this user's whose answer takes too long, or that is over already."""
+        """End a session of this user whose answer takes too long; it may be over already."""
         try:
             require_time_left()
-        finally:  # the clean-up, which the time that is over has no part in
+        finally:  # the clean-up, which has a time of its own
             with contextlib.suppress(pymysql.Error, HarnessError), self.connection() as connection:
                 connection.kill(session)  # type: ignore[no-untyped-call]
 
     def tables(self) -> set[str]:
-        """Names of Matomo's tables, without the prefix."""
+        """Return the names of Matomo's tables, without the prefix."""
         rows = self.query(
             "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = %s",
             self.name,
@@ -121,7 +121,7 @@ class Database:
         }
 
     def other_sessions(self) -> int:
-        """How many sessions of this user there are beside the one that asks."""
+        """Return how many sessions this user has besides the one that asks."""
         (row,) = self.query(
             "SELECT COUNT(*) AS others FROM information_schema.processlist"
             " WHERE user = %s AND id <> CONNECTION_ID()",
@@ -130,10 +130,10 @@ class Database:
         return int(row["others"])
 
     def wait_until_alone(self) -> None:
-        """Wait until no request and no console of Matomo's is at work in the database.
+        """Wait until no request and no console command of Matomo is at work in the database.
 
         Raises:
-            UnsupportedEnvironmentError: one still is after `LAST_REQUEST_SECONDS`.
+            UnsupportedEnvironmentError: one still is at work after `LAST_REQUEST_SECONDS`.
         """
         attempts = Retrying(
             retry=retry_if_result(bool),
@@ -150,6 +150,6 @@ class Database:
             ) from error
 
     def second_factor_secret(self, login: str) -> str | None:
-        """Return the user's enrolled secret; None for somebody unknown or without one."""
+        """Return the user's enrolled secret; None for an unknown user, or one without it."""
         rows = self.query("SELECT twofactor_secret FROM {prefix}user WHERE login = %s", login)
         return (rows[0]["twofactor_secret"] or None) if rows else None

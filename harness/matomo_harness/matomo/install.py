@@ -2,8 +2,8 @@
 
 A deployed image brings its config.ini.php, so the wizard's first steps (system check, database)
 must not run: the system check deletes that file, the database step writes the password into it.
-With `installation_in_progress` in the file the wizard starts at the tables. It is closed in an
-image of ours, and `enable_installer` opens it for as long as the installation lasts.
+With `installation_in_progress` in the file the wizard starts at the tables. An image of ours has it
+closed, and `enable_installer` opens it for as long as the installation lasts.
 """
 
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class FirstSite:
     """The site that the wizard makes.
 
     Args:
-        name: as people see it.
+        name: the name that people see.
         url: the site's own address.
         timezone: a name of the time zone database.
     """
@@ -50,27 +50,27 @@ class FirstSite:
 
 
 def with_installation_in_progress(text: str) -> str:
-    """Return the text of a config.ini.php with what opens the wizard."""
+    """Return the text of a config.ini.php with the keys that open the wizard."""
     for key in (IN_PROGRESS, OPEN):
         text = ini.with_key(text, "General", key, 1)
     return text
 
 
 def with_installer_closed(text: str) -> str:
-    """Return the text of a config.ini.php that no longer opens the wizard."""
+    """Return the text of a config.ini.php without the key that opens the wizard."""
     return ini.without_key(text, "General", OPEN)
 
 
 def is_in_progress(text: str) -> bool:
-    """Whether an installation was begun and not finished, by the text of a config.ini.php."""
+    """Whether the text of a config.ini.php says that an installation has begun and not ended."""
     return ini.read(text).text("General", IN_PROGRESS) == "1"
 
 
 def install(web: Web, superuser: Superuser, site: FirstSite, *, restart: bool = False) -> None:
-    """Walk the wizard from the tables to its end.
+    """Go through the wizard from the tables to its end.
 
     Args:
-        web: the instance, whose config.ini.php carries the mark of this module.
+        web: the instance, whose config.ini.php has the keys that open the wizard.
         superuser: the first account.
         site: the first site.
         restart: drop the tables of an installation that broke off before; Matomo answers 500
@@ -78,9 +78,9 @@ def install(web: Web, superuser: Superuser, site: FirstSite, *, restart: bool = 
 
     Raises:
         WrongInputError: the wizard refused a step; it does so with HTTP 200 and the form again,
-            success is the redirect.
+            while success is a redirect.
     """
-    # The GET itself makes the tables.
+    # The GET itself creates the tables.
     answer = web.get(_wizard("tablesCreation") | ({"deleteTables": "1"} if restart else {}))
     if "action=setupSuperUser" not in answer.text:
         raise _refusal("tablesCreation", answer)

@@ -17,14 +17,14 @@ _AFTER_A_LINK: Final = ".,;:!?)]'"
 
 @dataclass(frozen=True)
 class MailMessage:
-    """A mail that came.
+    """A mail that came to the relay.
 
     Args:
-        id: the page's own, as in its address.
-        sender: address of its From.
-        recipients: whom it was for, as the client said to the relay: those of Bcc too.
+        id: the id that the page gives it, as in its address.
+        sender: the address in its From.
+        recipients: whom it was for, as the client named them to the relay: those of Bcc too.
         subject: decoded; empty where there is none.
-        text: its text part, or one made of its HTML where it has none.
+        text: its text part, or one made from its HTML where it has none.
         html: its HTML part, empty where there is none.
     """
 
@@ -37,24 +37,24 @@ class MailMessage:
 
     @property
     def links(self) -> tuple[str, ...]:
-        """Every address in the text, in order."""
-        return tuple(it.rstrip(_AFTER_A_LINK) for it in _LINK.findall(self.text))
+        """Every address in the text, in order of appearance."""
+        return tuple(link.rstrip(_AFTER_A_LINK) for link in _LINK.findall(self.text))
 
 
 @dataclass(frozen=True)
 class Mailbox:
-    """Every mail that the relay took, whoever it was for.
+    """Every mail that the relay took, whomever it was for.
 
     Args:
-        url: of the page that shows them, without a slash at its end.
-        ready: called before the page is asked: it may have to be started.
+        url: the page that shows them, without a slash at its end.
+        ready: called before the page is asked, as it may have to be started.
     """
 
     url: str
     ready: Callable[[], object] = field(default=lambda: None, repr=False, compare=False)
 
     def mails(self) -> list[MailMessage]:
-        """Return what is there, in the order in which it came.
+        """Return the mails in the order in which they came.
 
         Raises:
             UnsupportedEnvironmentError: the page does not answer.
@@ -62,18 +62,18 @@ class Mailbox:
         self.ready()
         answer = Web(self.url).ask("api/email")
         answer.raise_for_status()
-        return [_mail(it) for it in answer.json()]
+        return [_mail(document) for document in answer.json()]
 
     def wait_for(self, recipient: str, subject: str, seconds: float = 20) -> MailMessage:
-        """Return the newest mail to `recipient` with `subject` in its own, as soon as there is one.
+        """Return the newest mail to `recipient` whose subject has `subject` in it, once there is one.
 
         Args:
             recipient: the address alone.
             subject: a part of the subject will do.
-            seconds: how long to wait for it.
+            seconds: how long to wait for the mail.
 
         Raises:
-            BrokenPromiseError: none came; `seen` is what did.
+            BrokenPromiseError: none came; `seen` names those that did.
             UnsupportedEnvironmentError: the page does not answer.
         """
         attempts = Retrying(
@@ -85,23 +85,23 @@ class Mailbox:
         return attempts(self._newest, recipient, subject, seconds)
 
     def clear(self) -> None:
-        """Remove every mail that is there.
+        """Remove every mail.
 
         Raises:
             UnsupportedEnvironmentError: the page does not answer.
         """
-        there = [mail.id for mail in self.mails()]
-        Web(self.url).post_json("api/email/delete", {"ids": there}).raise_for_status()
+        ids = [mail.id for mail in self.mails()]
+        Web(self.url).post_json("api/email/delete", {"ids": ids}).raise_for_status()
 
     def _newest(self, recipient: str, subject: str, seconds: float) -> MailMessage:
-        there = self.mails()
-        for mail in reversed(there):
+        mails = self.mails()
+        for mail in reversed(mails):
             if recipient in mail.recipients and subject in mail.subject:
                 return mail
-        excerpt = "; ".join(f"{', '.join(it.recipients)} '{it.subject}'" for it in there)
+        excerpt = "; ".join(f"{', '.join(mail.recipients)} '{mail.subject}'" for mail in mails)
         raise BrokenPromiseError(
             expected=f"a mail to {recipient} with '{subject}' in its subject within {seconds:g} s",
-            seen=f"the {len(there)} mails that are there: {excerpt or 'none'}",
+            seen=f"the {len(mails)} mails that came: {excerpt or 'none'}",
             next_command=f"open {self.url}",
         )
 
@@ -110,7 +110,7 @@ def _mail(document: dict[str, Any]) -> MailMessage:
     return MailMessage(
         id=document["id"],
         sender=document["from"][0]["address"] if document.get("from") else "",
-        recipients=tuple(it["address"] for it in document["envelope"]["to"]),
+        recipients=tuple(recipient["address"] for recipient in document["envelope"]["to"]),
         subject=document.get("subject") or "",
         text=document.get("text") or "",
         html=document.get("html") or "",

@@ -1,8 +1,8 @@
-"""The database's sessions in the server's own words: how many, and how many of them by TLS.
+"""Count the database's sessions by the server's own figures: all of them, and those by TLS.
 
-Matomo's sessions last for one request, too short to be looked at while they are open; MariaDB
-counts them (`userstat`, information_schema.USER_STATISTICS). Not by `init_connect`: there a session
-does not know its cipher.
+A session of Matomo lasts for one request, too short to be inspected while it is open; MariaDB counts
+them (`userstat`, information_schema.USER_STATISTICS). With `init_connect` it cannot be done: there a
+session does not know its cipher.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class Sessions:
     """Sessions of one user.
 
     Args:
-        all: of any kind.
-        by_tls: of these.
+        all: how many there were, of any kind.
+        by_tls: how many of these used TLS.
     """
 
     all: int
@@ -33,11 +33,11 @@ class Sessions:
 
 
 def count(root: Database, user: str) -> Sessions:
-    """Count the sessions of `user` since the server counts.
+    """Return the sessions of `user` since the server began to count.
 
     Args:
-        root: an administrator of the server; its counting is switched on where it was not.
-        user: of the database.
+        root: an administrator of the server, whose counting is switched on if it was off.
+        user: a user of the database.
     """
     root.query("SET GLOBAL userstat = 1")
     rows = root.query(

@@ -1,4 +1,4 @@
-"""Sending hits, many to a request."""
+"""Send hits, many to a request."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Hit:
         site: idsite.
         visitor: 16 hex digits.
         address: the visitor's IP address, before any masking.
-        user_agent: the browser's.
+        user_agent: the browser's name for itself.
         at: when, with a time zone.
         url: the page's address.
         title: the page's title.
@@ -57,10 +57,10 @@ def send(api: Api, hits: Iterable[Hit]) -> int:
 
     Args:
         api: of a user who may write to the sites: foreign addresses and past times need a token.
-        hits: in time order for each visitor, as Matomo joins them to visits while they come.
+        hits: in time order for each visitor, as Matomo joins them to visits as they come.
 
     Raises:
-        BrokenPromiseError: Matomo refused one; it says so in the answer, not by the status.
+        BrokenPromiseError: Matomo refused one, which its answer says and its status does not.
     """
     sent = 0
     for batch in _batches(hits):

@@ -66,8 +66,8 @@ class Visit:
     def seconds(self) -> int:
         """Length as Matomo counts it, in CoreHome/Columns/VisitTotalTime.php.
 
-        One action is 0 s long (default_time_one_page_visit), more are the time from the first to
-        the last and one second.
+        One action is 0 s long (default_time_one_page_visit), more take the time from the first to
+        the last plus one second.
         """
         if len(self.hits) == 1:
             return 0
@@ -116,7 +116,7 @@ def visits(sites: Iterable[Site], first_day: date, days: int, *, seed: int = 1) 
     """Make visits to `sites` on `days` days from `first_day` on, some at the very edges of a day.
 
     Visitors come back on other days and twice on one; each has an address and a browser of its
-    own, as Matomo joins hits of one address and browser whatever their visitor id says.
+    own, as Matomo joins hits of one address and browser whatever their visitor id is.
     """
     chance = random.Random(seed)  # noqa: S311  not a secret
     made: list[Visit] = []
@@ -127,13 +127,13 @@ def visits(sites: Iterable[Site], first_day: date, days: int, *, seed: int = 1) 
             for visitor in chance.sample(visitors, chance.randint(3, 6)):
                 starts = sorted(chance.sample(range(23), chance.randint(1, 2)))
                 made.extend(_visit(site, day, hour, visitor, chance) for hour in starts)
-            # The last minute of the site's day: by UTC it may be the next or the one before.
+            # The last second of the site's day: by UTC it may be on the next day already.
             made.append(_edge_visit(site, day, _visitor(site, 200 + offset)))
     return made
 
 
 def hits(made: Iterable[Visit]) -> Iterator[Hit]:
-    """All hits in time order, as a live site would send them."""
+    """Return all hits in time order, as a live site would send them."""
     return iter(sorted((hit for visit in made for hit in visit.hits), key=lambda hit: hit.at))
 
 
@@ -163,7 +163,7 @@ def expected_between(made: Iterable[Visit], site: Site, first: date, last: date)
 
 
 def bounds(period: Period, day: date) -> tuple[date, date]:
-    """First and last day of the period that holds `day`; weeks start on Monday."""
+    """Return the first and last day of the period that holds `day`; weeks start on Monday."""
     if period == "day":
         return day, day
     if period == "week":
@@ -176,7 +176,7 @@ def bounds(period: Period, day: date) -> tuple[date, date]:
 
 
 def _visitor(site: Site, number: int) -> tuple[str, str, str]:
-    """Id, address and browser. The first two bytes of the address differ: they outlive masking."""
+    """Return id, address and browser; the address differs in its first two bytes: they stay."""
     key = site.id * 1000 + number
     address = f"{11 + key // 200 % 100}.{key % 200}.{number % 250}.7"
     return f"{key:016x}", address, USER_AGENTS[key % len(USER_AGENTS)]
@@ -185,8 +185,8 @@ def _visitor(site: Site, number: int) -> tuple[str, str, str]:
 def _visit(
     site: Site, day: date, hour: int, visitor: tuple[str, str, str], chance: random.Random
 ) -> Visit:
-    # Within an hour of its start and its actions below half an hour apart: never over midnight,
-    # never two visits, never one with the visitor's next.
+    # It ends within an hour of its start, its actions less than half an hour apart: it never passes
+    # midnight, never becomes two visits, and never one with the visitor's next.
     at = datetime.combine(
         day, time(hour, chance.randint(0, 9)), ZoneInfo(site.timezone)
     ).astimezone(UTC)

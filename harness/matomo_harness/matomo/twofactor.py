@@ -1,4 +1,4 @@
-"""Second factors: computing codes, and enrolling a user over HTTP as a person would."""
+"""Second factors: compute codes, and enrol a user over HTTP as a person would."""
 
 import base64
 import time
@@ -14,7 +14,7 @@ from matomo_harness.matomo.web import Page, Web
 SETUP: Final = "TwoFactorAuth.SetupTwoFactorAuth"
 ASK: Final = "TwoFactorAuth.LoginTwoFactorAuth"
 STEP_SECONDS: Final = 30
-"""A code's life by RFC 6238; Matomo takes two more on either side, and each code once."""
+"""How long a code is valid by RFC 6238; Matomo takes two more on either side, each code once."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Account:
 
 
 def code(secret: str, *, steps: int = 0) -> str:
-    """Return the six digits of now, or of `steps` half minutes away from now.
+    """Return the six digits for now, or for `steps` half minutes from now.
 
     Matomo takes each code once in ten minutes and accepts -2 to +2 steps: logins that follow each
     other closely use different steps.
@@ -46,18 +46,18 @@ def code(secret: str, *, steps: int = 0) -> str:
 
 
 def seconds_left() -> int:
-    """Seconds until the next code."""
+    """Return the seconds until the next code."""
     return STEP_SECONDS - int(time.time()) % STEP_SECONDS
 
 
 def log_in(web: Web, login: str, password: str, *, remember: bool = False) -> Page:
-    """Give name and password; return the page behind: dashboard, enrolment or the code's form.
+    """Log in with a password; return what follows: dashboard, enrolment or the code's form.
 
     Args:
         web: the conversation.
         login: the name.
         password: the password.
-        remember: the session's cookie is to outlive the browser ("Remember Me").
+        remember: whether the session's cookie is to outlive the browser ("Remember Me").
 
     Raises:
         BrokenPromiseError: the login was refused.
@@ -72,7 +72,7 @@ def log_in(web: Web, login: str, password: str, *, remember: bool = False) -> Pa
     answer = web.post({"module": "Login"}, form)
     if answer.status_code != 302:
         raise BrokenPromiseError(
-            expected=f"the login of {login} to be taken",
+            expected=f"the login of {login} to be accepted",
             seen=f"HTTP {answer.status_code}: {Page(answer).excerpt}",
             next_command="check the password",
         )
@@ -80,15 +80,15 @@ def log_in(web: Web, login: str, password: str, *, remember: bool = False) -> Pa
 
 
 def sign_in(web: Web, account: Account, *, steps: int = 2) -> Page:
-    """Log in with password and code; return the page behind.
+    """Log in with password and code; return the page that follows.
 
     Args:
         web: the conversation that is logged in afterwards.
-        account: somebody with an enrolled second factor, or without any.
-        steps: half minutes from now whose code is used; each is taken once.
+        account: a user with or without an enrolled second factor.
+        steps: how many half minutes from now the code is of; Matomo takes each code once.
 
     Raises:
-        BrokenPromiseError: password or code refused.
+        BrokenPromiseError: the password or the code is refused.
     """
     page = log_in(web, account.login, account.password)
     if page.component != ASK:
@@ -100,9 +100,9 @@ def sign_in(web: Web, account: Account, *, steps: int = 2) -> Page:
     answer = web.post({"module": "TwoFactorAuth", "action": "loginTwoFactorAuth"}, form)
     if answer.status_code != 302:
         raise BrokenPromiseError(
-            expected=f"the code of {account.login} to be taken",
+            expected=f"the code of {account.login} to be accepted",
             seen=f"HTTP {answer.status_code}: {Page(answer).excerpt}",
-            next_command="each code is taken once: wait for the next",
+            next_command="each code is accepted once: wait for the next",
         )
     return Page(web.get())
 
@@ -122,7 +122,7 @@ def first_login(web: Web, login: str, password: str) -> Account:
 
 
 def enrol(web: Web, login: str, password: str) -> Account:
-    """Log in as somebody without a second factor and walk the enforced enrolment.
+    """Log in as a user without a second factor and go through the enforced enrolment.
 
     Raises:
         BrokenPromiseError: no enrolment is asked for, or the code is refused.

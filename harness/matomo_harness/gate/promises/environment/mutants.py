@@ -50,7 +50,7 @@ MUTANTS.add(
 )
 MUTANTS.add(
     "authority_lost",
-    "nothing sets TLS to the database, and no authority is named",
+    "the task definition neither turns on TLS to the database nor names an authority",
     Location.CERTIFICATE,
     ("promised_variables_are_set", "transport.database_by_tls"),
     failure_mode="D4",

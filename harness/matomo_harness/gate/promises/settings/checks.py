@@ -147,7 +147,7 @@ def no_safeguard_is_off(
     general = effective.get("General", {})
     for period in archiving.unique_visitors_of:
         key = f"enable_processing_unique_visitors_{period}"
-        # Every Matomo has this key: where it is missing, what the policy names is no period.
+        # Every Matomo has this key: where it is missing, the policy's word is no period.
         if str(general.get(key)) not in ON:
             off.append(f"General.{key} = {general.get(key)}")
     return nothing("safeguard off", off)

@@ -1,4 +1,4 @@
-"""Controls of settings: file and database say the same in another way, or something that is no setting."""
+"""Controls of settings: file and database say the same in another way, or alter no setting."""
 
 from typing import Final
 

@@ -115,7 +115,7 @@ def tracker_is_served(http: Http) -> Finding:
     # With nosniff a browser runs nothing else (Fetch, "blocked due to nosniff").
     kinds = [answer.headers.get("Content-Type", "") for answer in answers]
     is_served = is_served and all("javascript" in kind for kind in kinds)
-    # Otherwise a browser withholds it from pages of another origin (Fetch, Cross-Origin-Resource-Policy).
+    # Otherwise a browser withholds it from another origin (Fetch, Cross-Origin-Resource-Policy).
     policies = [
         answer.headers.get("Cross-Origin-Resource-Policy", "cross-origin") for answer in answers
     ]

@@ -63,7 +63,7 @@ SCHEME: Final = (
     failure_mode="D4",
 )
 def no_clear_text_in_silence(php: Php) -> Finding:
-    """Without a named authority, TLS to the database is either used or the session is refused."""
+    """Where the environment asks for TLS but names no authority, no database session is in clear text."""
     without = ("-u", "MATOMO_DATABASE_SSL_CA", "-u", "MATOMO_DATABASE_SSL_CA_FILE")
     try:
         cipher = php.facts_with(*without, "MATOMO_DATABASE_ENABLE_SSL=1")["cipher"]

@@ -41,6 +41,6 @@ class WrongInputError(HarnessError):
 
 
 class UnsupportedEnvironmentError(HarnessError):
-    """This machine lacks something: an engine, disk space, a registry (exit code 3)."""
+    """The machine lacks something: an engine, disk space, a registry (exit code 3)."""
 
     exit_code = ExitCode.UNSUPPORTED_ENVIRONMENT

@@ -11,7 +11,7 @@ REDACTED: Final = "(redacted)"
 
 
 def redact(text: str, known: Sequence[str]) -> str:
-    """Return `text` without the secrets `known`, or the values that forms and headers call secret."""
+    """Return `text` without the secrets `known` and what forms and headers call secret."""
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, REDACTED)
     return SECRET_FIELDS.sub(rf"\1{REDACTED}", text)

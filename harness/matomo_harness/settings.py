@@ -12,8 +12,8 @@ from matomo_harness.matomo import versions
 
 _PARENT = Path(__file__).resolve().parents[2]
 ROOT = _PARENT if (_PARENT / "pyproject.toml").exists() else Path.cwd()
-"""The checkout that this harness runs from. For an installed harness it is the directory in which it
-is run: the files of a user's stack must not vanish with an environment."""
+"""The checkout that this harness runs from. For an installed harness it is the directory in which
+it is run: the files of a user's stack must not vanish with an environment."""
 
 
 def _data_folder(name: str) -> Path:

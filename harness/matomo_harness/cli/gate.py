@@ -45,6 +45,9 @@ def gate(
     listed: Annotated[
         bool, typer.Option("--list", help="List the checks, and look at nothing.")
     ] = False,
+    summary: Annotated[
+        Path | None, typer.Option(help="Add the report to this file, in Markdown.")
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Prove every promise of the policy, on a built image or on a running instance.
@@ -61,15 +64,21 @@ def gate(
         return
     if url:
         document = gates.of_address(
-            url, policy, _print_result, checks, authority=authority, allow_hits=allow_hits
+            url, policy, _ResultPrinter(), checks, authority=authority, allow_hits=allow_hits
         )
     else:
         document = _of_image(image, policy, checks)
+    if summary:
+        with summary.open("a") as written:  # as GitHub's own summary is: others may be in it
+            written.write(report.markdown(document))
     if json_output:
         out.print_json(json.dumps(document))
     counts = document["counts"]
+    if gaps := document["not_examined"]:
+        said = ", ".join(f"{count} {why}" for why, count in gaps.items())
+        progress.console.print(f"Not examined: {said} (of all checks that there are).")
     progress.console.print(
-        f"{len(document['checks'])} checks: {counts['pass']} passed, {counts['fail']} failed,"
+        f"{document['verdict']['sentence']} {len(document['checks'])} checks: {counts['pass']} passed, {counts['fail']} failed,"
         f" {counts['error']} in error, {counts['skip']} skipped,"
         f" {counts['waived']} waived; {counts['not promised']} not promised."
         f" Next: open {os.path.relpath(gates.DIRECTORY / 'index.html')}"
@@ -84,7 +93,7 @@ def _of_image(image: str, policy: Path, checks: "Sequence[Check]") -> dict[str, 
     prepare()
     settings = RunSettings.from_environment()
     chosen = dataclasses.replace(settings, image=image or settings.image)
-    return of_image(chosen, policy, _print_result, checks)
+    return of_image(chosen, policy, _ResultPrinter(), checks)
 
 
 def _print_checks(
@@ -116,6 +125,23 @@ def _print_checks(
 
 def _capabilities(check: "Check") -> list[str]:
     return sorted(capability.name.lower() for capability in check.capabilities)
+
+
+class _ResultPrinter:
+    """Prints results as they come; a cause that many share, once."""
+
+    def __init__(self) -> None:
+        self._causes: set[str] = set()
+
+    def __call__(self, result: "Result") -> None:
+        if not result.cause:
+            _print_result(result)
+        elif result.cause not in self._causes:
+            self._causes.add(result.cause)
+            progress.console.print(
+                f"[red]error[/red] {escape(result.cause)}: it does not; seen: {escape(result.seen)}"
+                " (checks that depend on it are not run, and not printed)"
+            )
 
 
 def _print_result(result: "Result") -> None:

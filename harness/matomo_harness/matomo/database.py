@@ -63,7 +63,7 @@ class Database:
                 connect_timeout=math.ceil(seconds_left(CONNECT_SECONDS)),
                 read_timeout=seconds_left(QUERY_SECONDS),
                 autocommit=True,
-                # Preparing for TLS reads all of the system's certificates, 25 ms: only where asked for.
+                # Only on demand: preparing for TLS reads all of the system's certificates, 25 ms.
                 ssl_disabled=self.tls is None,
                 ssl=self.tls,
                 cursorclass=DictCursor,

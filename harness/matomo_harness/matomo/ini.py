@@ -3,7 +3,7 @@ r"""The INI syntax of PHP, as Matomo uses it: read with the line of each key, ed
 Matomo's reader (matomo-org/component-ini, IniReader) has PHP read a text twice: parse_ini_string
 says what is in it, and the same with INI_SCANNER_RAW tells a word such as `true` from "1". This
 module follows PHP's own scanner and grammar (Zend/zend_ini_scanner.l, zend_ini_parser.y of 8.2;
-the manual's page on parse_ini_string has less). What surprises in it:
+the manual's page on parse_ini_string has less). Some of it surprises:
 
 - A section that is begun again begins anew: what stood in it before is forgotten.
 - `name[]` makes a list of a key that had one value, and `name =` one value of a list.
@@ -13,11 +13,10 @@ the manual's page on parse_ini_string has less). What surprises in it:
   round brackets, and a word such as `no` stands alone.
 - In double quotes `\"`, `\\` and `\$` stand for the second of the two signs, any other backslash
   for itself. A `\"` that ends the line ends the value, as in "C:\path\".
-- Values in either kind of quotes go on over lines. At an apostrophe that none closes PHP takes the
-  text to end, and it passes over what stands behind two of them, without a word. Here either is an
-  error.
+- Values in either kind of quotes go on over lines. At an unclosed apostrophe PHP takes the text to
+  end, and it silently passes over what stands behind two of them. Here either is an error.
 
-What PHP puts in from elsewhere is kept as it is written: `${NAME}` of the environment, which an
+What PHP puts in from elsewhere stays as it is written: `${NAME}` of the environment, which an
 entry names, and PHP's constants. HTML entities are Matomo's own matter and stay as they are. Where
 the two readings differ (a section's name in quotes, a value over lines), Matomo takes the words for
 "1" and "", and this module does not.
@@ -34,7 +33,7 @@ from typing import Final
 from matomo_harness.errors import WrongInputError
 
 HEADER: Final = "; <?php exit; ?> DO NOT REMOVE THIS LINE\n"
-"""The first line of a file that Matomo writes: who asks for it over HTTP sees nothing."""
+"""The first line of a file that Matomo writes: whoever asks for it over HTTP sees nothing."""
 
 Scalar = str | int | float | bool | None
 """What Matomo's reader makes of one value."""
@@ -45,7 +44,7 @@ _WORDS: Final[Mapping[str, tuple[str, Scalar]]] = {
     "null": ("", None),
     "none": ("", ""),
 }
-"""Words without quotes: what PHP reads in any case of letters, what Matomo makes of lower case."""
+"""Words without quotes: what PHP reads in either case, and what Matomo makes of lower case."""
 
 _NEWLINE: Final = re.compile(r"\r\n|\r|\n")
 _LINE_END: Final = re.compile(r"[ \t]*(;[^\r\n]*)?(?:\r\n|\r|\n)")
@@ -58,7 +57,7 @@ _SINGLE_QUOTED: Final = re.compile(r"'([^']+)'")
 _EMPTY: Final = re.compile(r"''(?=[ \t]*(?:;[^\r\n]*)?[\r\n])")
 _OPENING: Final = re.compile(r'[ \t]*"')
 _CLOSING: Final = re.compile(r'"(?P<blank>[ \t]*)')
-# A backslash takes the next sign with it, but for a quote that ends the line.
+# A backslash takes the next sign with it, except for a quote that ends the line.
 _QUOTED: Final = re.compile(r'(?:[^"\\$]|\$(?!\{)|\\(?!"[\r\n])[\s\S]|\\(?="[\r\n]))+')
 _VARIABLE: Final = re.compile(rf"\$\{{({_NAME.pattern}?)(?=:-|\}})(:-)?")
 _BRACE: Final = re.compile(r"\}")
@@ -73,22 +72,22 @@ _FRACTION: Final = re.compile(r"-?\d+\.\d+")
 
 @dataclass(frozen=True)
 class Entry:
-    """A key that one line sets, or several lines where its value goes on over them.
+    """A key that a line sets, or several lines where its value goes on over them.
 
-    Two entries are equal that say the same, wherever they stand and however they are written.
+    Entries that say the same are equal, wherever they stand and however they are written.
 
     Args:
         section: where it stands; empty before the first.
-        name: of the key, without brackets.
+        name: the key's name, without brackets.
         index: what is in the key's brackets, empty in `name[]`; None where it has none.
         text: what PHP reads; `${NAME}` stays as it is.
         typed: what Matomo's reader makes of that.
-        variables: names of the environment that PHP would put in.
+        variables: names of environment variables that PHP would put in.
         written: the value as the file has it, with its quotes.
         comment: behind the value, from its `;`.
         line: where it begins, from 1.
         source: its whole line or lines.
-        start: offset in the text of its line, or of its name where something stands before it.
+        start: offset of its line in the text, or of its name where something stands before it.
         stop: offset behind it, the end of the line included.
         value_start: offset of the value.
     """
@@ -118,7 +117,7 @@ class Heading:
     """A line `[section]`.
 
     Args:
-        name: of the section.
+        name: the section's name.
         line: where it stands, from 1.
         start: offset of its bracket in the text, or of its line where nothing stands before it.
         stop: offset of what comes next: the next line, or what else stands on this one.
@@ -151,28 +150,30 @@ class Ini:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """Every key that a line sets, those that a later one overrules as well."""
-        return tuple(each for each in self.statements if isinstance(each, Entry))
+        """Every key that a line sets, even where a later line overrules it."""
+        return tuple(statement for statement in self.statements if isinstance(statement, Entry))
 
     @property
     def headings(self) -> tuple[Heading, ...]:
         """Every line `[section]`."""
-        return tuple(each for each in self.statements if isinstance(each, Heading))
+        return tuple(statement for statement in self.statements if isinstance(statement, Heading))
 
     @cached_property
     def settings(self) -> Settings:
         """What holds in the end, as parse_ini_string returns it with sections."""
         sections: dict[str, dict[str, Setting]] = {}
-        for each in self.statements:
-            if isinstance(each, Heading):
-                sections[each.name] = {}
+        for statement in self.statements:
+            if isinstance(statement, Heading):
+                sections[statement.name] = {}
             else:
-                _set(sections.setdefault(each.section, {}), each)
+                _set(sections.setdefault(statement.section, {}), statement)
         return MappingProxyType({name: MappingProxyType(said) for name, said in sections.items()})
 
     def of(self, section: str, name: str) -> tuple[Entry, ...]:
         """Return every entry of a key, as one value or as items of a list."""
-        return tuple(each for each in self.entries if (each.section, each.name) == (section, name))
+        return tuple(
+            entry for entry in self.entries if (entry.section, entry.name) == (section, name)
+        )
 
     def text(self, section: str, name: str) -> str | None:
         """Return what PHP reads of a key; None where it is not set, or is a list."""
@@ -180,7 +181,7 @@ class Ini:
         return setting.text if isinstance(setting, Entry) else None
 
     def texts(self, section: str, name: str) -> tuple[str, ...]:
-        """Return what PHP reads of a key or of each one of a list; nothing where it is not set."""
+        """Return what PHP reads of a key or of each item of a list; nothing where it is not set."""
         setting = self.settings.get(section, {}).get(name, {})
         entries = (setting,) if isinstance(setting, Entry) else setting.values()
         return tuple(entry.text for entry in entries)
@@ -207,17 +208,17 @@ def read(text: str) -> Ini:
         text: of an INI file; a byte order mark and any kind of line ends are fine.
 
     Raises:
-        WrongInputError: PHP cannot read it, and says "syntax error". What is seen names the line
-            and the key and has no value, which may be a secret.
+        WrongInputError: PHP cannot read it, and says "syntax error". `seen` names the line and the
+            key but no value, which may be a secret.
     """
     return Ini(text, tuple(_Scanner(text).statements()))
 
 
 def merged(*files: Ini) -> Settings:
-    """Return what several files say together, of which a later one overrules those before it.
+    """Return what several files say together; a later one overrules those before it.
 
-    So Matomo merges its files of defaults (core/Config/IniFileChain.php): key by key, and a list
-    index by index.
+    Matomo merges its files of defaults this way (core/Config/IniFileChain.php): key by key, and a
+    list index by index.
     """
     sections: dict[str, dict[str, Setting]] = {}
     for file in files:
@@ -248,7 +249,7 @@ class _Token:
 
 
 class _Scanner:
-    """Walks through a text by the rules of PHP's scanner, of which the longest match wins."""
+    """Walks through a text by the rules of PHP's scanner, where the longest match wins."""
 
     def __init__(self, text: str) -> None:
         # Matomo's reader adds one as well: a comment at the end needs it.
@@ -326,10 +327,10 @@ class _Scanner:
         """Return what stands up to the closing bracket, which comes next."""
         pieces = []
         while not self._text.startswith("]", self._at):
-            token = self._quoted_or_variable() or self._plain(_IN_BRACKETS)
-            if not token:
+            tokens = self._quoted_or_variable() or self._plain(_IN_BRACKETS)
+            if not tokens:
                 raise self._wrong(bracket, mistake)
-            pieces += [each.text for each in token]
+            pieces += [piece.text for piece in tokens]
         return "".join(pieces)
 
     def _valued(self, start: int, name: str, index: str | None) -> Entry:
@@ -349,7 +350,7 @@ class _Scanner:
             index,
             text,
             typed,
-            tuple(each.name for each in tokens if each.kind == "variable"),
+            tuple(token.name for token in tokens if token.kind == "variable"),
             written,
             (end[1] if end else None) or "",
             self._line(start),
@@ -360,7 +361,7 @@ class _Scanner:
         )
 
     def _piece(self) -> tuple[list[_Token], int]:
-        """Return what comes next of a value, and the offset behind it, without blanks."""
+        """Return the next piece of a value, and the offset behind it, without blanks."""
         if self._take(_EMPTY):
             return [], self._at
         if tokens := self._quoted_or_variable():
@@ -415,20 +416,20 @@ class _Scanner:
         """Pass over the text of `${NAME:-text}`, known to PHP since 8.3; return what it names."""
         inner: list[_Token] = []
         while tokens := self._quoted_or_variable() or self._plain(_IN_FALLBACK):
-            inner += [replace(each, text="") for each in tokens if each.kind == "variable"]
+            inner += [replace(token, text="") for token in tokens if token.kind == "variable"]
         return inner
 
     def _meaning(self, start: int, tokens: list[_Token], written: str) -> tuple[str, Scalar]:
-        words = [each.text for each in tokens if each.kind == "word"]
+        words = [token.text for token in tokens if token.kind == "word"]
         if words and len(tokens) > 1:
             raise self._wrong(start, f"the word {words[0]} beside something else, without quotes")
         if words:
             text, typed = _WORDS[words[0].lower()]
-            # Matomo's reader knows them in lower case alone.
+            # Matomo's reader knows the words in lower case only.
             return text, typed if words[0] in _WORDS else _number(text)
-        kinds = {each.kind for each in tokens}
+        kinds = {token.kind for token in tokens}
         if "operator" not in kinds:
-            text = "".join(each.text for each in tokens)
+            text = "".join(token.text for token in tokens)
         else:
             calculated = _calculated(tokens)
             if calculated is None:
@@ -454,7 +455,7 @@ class _Scanner:
 
 
 def _number(text: str) -> Scalar:
-    """Return the number that a text is and stays when it is written again, else the text."""
+    """Return the number that a text is, if it is written the same again, else the text."""
     if _WHOLE_NUMBER.fullmatch(text) and -(2**63) <= int(text) < 2**63:
         return int(text)
     # PHP writes 14 digits.
@@ -514,9 +515,9 @@ def _integer(text: str) -> int:
 
 
 def with_key(text: str, section: str, key: str, value: Scalar) -> str:
-    """Return `text` with a key set so that it holds; every other byte stays.
+    """Return `text` with a key set so that it takes effect; every other byte stays.
 
-    A value that is there is replaced where it stands. A new key stands first in its section, which
+    An existing value is replaced where it stands. A new key stands first in its section, which
     is made where there is none; a new item is the first of its list. Where the key was a list and
     is to be one value, or the other way round, its lines go.
 
@@ -527,28 +528,28 @@ def with_key(text: str, section: str, key: str, value: Scalar) -> str:
         value: a text is written in double quotes.
 
     Raises:
-        WrongInputError: the text is not INI, or what is to be written cannot be.
+        WrongInputError: the text is not INI, or the key or the value cannot be written.
     """
     name, index = _parts(key)
     line = f"{_written_key(name, index)} = {_encoded(value)}"
     ini = read(_without(text, _of_the_other_kind(read(text), section, name, index)))
-    headings = [each for each in ini.headings if each.name == section]
+    headings = [heading for heading in ini.headings if heading.name == section]
     if not headings:
         return _with_section(ini.source, section, line)
-    # Of a section that is begun again only what stands in the last one holds.
-    known = [each for each in ini.of(section, name) if each.start >= headings[-1].start]
-    same = [each for each in known if each.index == index]
+    # Of a section that is begun again, only what stands in the last one takes effect.
+    known = [entry for entry in ini.of(section, name) if entry.start >= headings[-1].start]
+    same = [entry for entry in known if entry.index == index]
     if same and index != "":
         start, stop = same[-1].value_start, same[-1].value_start + len(same[-1].written)
         return f"{ini.source[:start]}{_encoded(value)}{ini.source[stop:]}"
-    # Before a numbered item the new one could get its number, and lose it again.
-    is_numbered = any(_WHOLE_NUMBER.fullmatch(each.index or "") for each in known)
+    # Before a numbered item, the new one could get that number and lose it again.
+    is_numbered = any(_WHOLE_NUMBER.fullmatch(entry.index or "") for entry in known)
     return _with_line(ini.source, known[-1].stop if is_numbered else headings[-1].stop, line)
 
 
 def _of_the_other_kind(ini: Ini, section: str, name: str, index: str | None) -> list[Entry]:
     """Return the lines that make a list of what is one value, or the other way round."""
-    return [each for each in ini.of(section, name) if (each.index is None) != (index is None)]
+    return [entry for entry in ini.of(section, name) if (entry.index is None) != (index is None)]
 
 
 def _with_line(text: str, offset: int, line: str) -> str:
@@ -583,9 +584,9 @@ def without_key(text: str, section: str, key: str) -> str:
     """
     name, index = _parts(key)
     gone = [
-        each
-        for each in read(text).of(section, name)
-        if each.index == index or (index == "" and each.index is not None)
+        entry
+        for entry in read(text).of(section, name)
+        if entry.index == index or (index == "" and entry.index is not None)
     ]
     return _without(text, gone)
 
@@ -597,14 +598,14 @@ def without_section(text: str, section: str) -> str:
         WrongInputError: the text is not INI.
     """
     headings = read(text).headings
-    stops = [*(each.start for each in headings[1:]), len(text)]
-    whole = [replace(each, stop=stop) for each, stop in zip(headings, stops, strict=False)]
-    return _without(text, [each for each in whole if each.name == section])
+    stops = [*(heading.start for heading in headings[1:]), len(text)]
+    whole = [replace(heading, stop=stop) for heading, stop in zip(headings, stops, strict=False)]
+    return _without(text, [part for part in whole if part.name == section])
 
 
 def _without(text: str, gone: Sequence[Heading | Entry]) -> str:
-    for each in reversed(gone):
-        before, piece, after = text[: each.start], text[each.start : each.stop], text[each.stop :]
+    for part in reversed(gone):
+        before, piece, after = text[: part.start], text[part.start : part.stop], text[part.stop :]
         if before.strip("\ufeff") and not before.endswith(("\n", "\r")):
             # What stands before it on its line keeps the line's end.
             after = piece[len(piece.rstrip("\r\n")) :] + after
@@ -618,12 +619,12 @@ def _without(text: str, gone: Sequence[Heading | Entry]) -> str:
 def write(settings: Mapping[str, Mapping[str, Writable]], header: str = "") -> str:
     """Return the text of an INI file, laid out as Matomo's own writer (IniWriter) does it.
 
-    What was read is written as it was, so that it is read as the same again. Matomo's own writer
-    makes 1 and 0 of true and false, and drops quotes that end a line and unusual signs of names.
+    A value that was read is written as it was, so that it reads the same again. Matomo's own writer
+    turns true and false into 1 and 0, and drops quotes that end a line and unusual signs of names.
 
     Args:
-        settings: by section and name; what is in the section "" stands before the first.
-        header: first line of a file that Matomo shall have, `HEADER`.
+        settings: by section and name; the keys of the section "" stand before the first section.
+        header: the first line, `HEADER` in a file for Matomo.
 
     Raises:
         WrongInputError: a name or a value cannot be written.
@@ -646,13 +647,13 @@ def lines(name: str, value: Writable) -> list[str]:
     if isinstance(value, Mapping):
         # The items of a list that was read have their own index, empty or not.
         items = [
-            (each.index if isinstance(each, Entry) else key, each) for key, each in value.items()
+            (item.index if isinstance(item, Entry) else key, item) for key, item in value.items()
         ]
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        items = [("", each) for each in value]
+        items = [("", item) for item in value]
     else:
         items = [(None, value)]
-    return [f"{_written_key(name, index)} = {_encoded(each)}" for index, each in items]
+    return [f"{_written_key(name, index)} = {_encoded(item)}" for index, item in items]
 
 
 def _parts(key: str) -> tuple[str, str | None]:

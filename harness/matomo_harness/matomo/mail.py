@@ -65,7 +65,7 @@ class Mailbox:
         return [_mail(document) for document in answer.json()]
 
     def wait_for(self, recipient: str, subject: str, seconds: float = 20) -> MailMessage:
-        """Return the newest mail to `recipient` whose subject has `subject` in it, once there is one.
+        """Return the newest mail to `recipient` with `subject` in its subject, once there is one.
 
         Args:
             recipient: the address alone.

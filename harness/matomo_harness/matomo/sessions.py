@@ -1,7 +1,7 @@
 """Count the database's sessions by the server's own figures: all of them, and those by TLS.
 
-A session of Matomo lasts for one request, too short to be inspected while it is open; MariaDB counts
-them (`userstat`, information_schema.USER_STATISTICS). With `init_connect` it cannot be done: there a
+A session of Matomo lasts for one request, too short to be inspected while it is open; MariaDB
+counts them (`userstat`, information_schema.USER_STATISTICS). `init_connect` cannot do it: there a
 session does not know its cipher.
 """
 

@@ -22,7 +22,7 @@ class Hit:
         site: idsite.
         visitor: 16 hex digits.
         address: the visitor's IP address, before any masking.
-        user_agent: the browser's name for itself.
+        user_agent: the User-Agent of the browser.
         at: when, with a time zone.
         url: the page's address.
         title: the page's title.

@@ -176,7 +176,7 @@ def bounds(period: Period, day: date) -> tuple[date, date]:
 
 
 def _visitor(site: Site, number: int) -> tuple[str, str, str]:
-    """Return id, address and browser; the address differs in its first two bytes: they stay."""
+    """Return id, address and browser. Addresses differ in the two bytes that outlive masking."""
     key = site.id * 1000 + number
     address = f"{11 + key // 200 % 100}.{key % 200}.{number % 250}.7"
     return f"{key:016x}", address, USER_AGENTS[key % len(USER_AGENTS)]

@@ -1,9 +1,9 @@
 """Matomo's versions: which are supported, which the tests run on, and what differs between them.
 
-Whatever depends on a version stands here, with where that is known from. Where a page, a table or
-an answer shows by itself which of two forms it has, the code takes the form that is there, by the
-names below, and asks for no version: that works at an address without a token, too. What Debian's
-packages of two versions differ in is the substitute base's alone (image/bases/matomo/undebian).
+Whatever depends on a version is here, with its source. Where a page, a table or an answer shows by
+itself which of two forms it has, the code takes the form that it finds, by the names below, and
+asks for no version: that works without a token, too. What Debian's packages of two versions differ in
+concerns the substitute base alone (image/bases/matomo/undebian).
 
 This module imports nothing of the package: the settings take the list of versions from here.
 """
@@ -19,18 +19,18 @@ from packaging.version import InvalidVersion, Version
 OLDEST: Final = Version("5.3")
 """The first version that is supported: the oldest that the tests have run on is 5.3.1."""
 BEYOND: Final = Version("7")
-"""The first version that is not supported any more. Of 6 its public change log alone was read; no
+"""The first version that is no longer supported. Of 6 only the public change log was read; no
 test has run on it, as there is no image of it yet."""
 RANGE: Final = f"{OLDEST} up to, not including, {BEYOND}"
 """The supported versions, as an error names them."""
 OF_LONG_AGO: Final = "5.0.0"
-"""Older than every supported version: what a mutant or a test brings back that nobody runs now."""
+"""Older than every supported version: mutants and tests bring it back, but nobody runs it now."""
 PLUGIN_REQUIREMENT: Final = f">={OLDEST}.0,<{BEYOND}.0.0-b1"
 """Every supported version, as the plugin.json of a plugin that the harness makes asks for it."""
 
 
 def number(text: str) -> Version:
-    """Return the version that `text` names; of a beta or a candidate the version that it becomes.
+    """Return the version that `text` names; for a beta or a candidate, the version that it becomes.
 
     What comes with 5.7.0 is in 5.7.0-rc1 and -b3 already. A package's suffix (+dfsg-1) is left out.
 
@@ -38,13 +38,13 @@ def number(text: str) -> Version:
         text: as Matomo's core/Version.php has it.
 
     Raises:
-        InvalidVersion: it is no version.
+        InvalidVersion: `text` is no version.
     """
     return Version(Version(text).base_version)
 
 
 def is_supported(text: str) -> bool:
-    """Whether `text` names a version within the supported range; what is no version is not."""
+    """Whether `text` names a supported version; a text that is no version does not."""
     try:
         return OLDEST <= number(text) < BEYOND
     except InvalidVersion:
@@ -56,7 +56,7 @@ def is_supported(text: str) -> bool:
 
 @dataclass(frozen=True)
 class TestedVersion:
-    """A Matomo whose image the harness builds, and that its tests run on.
+    """A version of Matomo whose image the harness builds, and that its tests run on.
 
     Args:
         name: what MATOMO_VERSION, the tests' ids and the substitute base's tag call it: a number,
@@ -75,7 +75,7 @@ class TestedVersion:
 
     @property
     def build_arguments(self) -> dict[str, str]:
-        """Of the substitute base's Dockerfile."""
+        """The build arguments for the substitute base's Dockerfile."""
         return {"MATOMO_VERSION": self.name, "MATOMO_SUITE": self.debian_suite}
 
 
@@ -83,12 +83,12 @@ TESTED: Final[Mapping[str, TestedVersion]] = {
     tested.name: tested
     for tested in (
         TestedVersion("5.3.1", "matomo:5.3.1-apache"),
-        # Debian's unstable moves: its packages may not be built on the release any day.
+        # Debian's unstable moves: any day its packages may cease to build on the release.
         TestedVersion("next", "matomo:apache", debian_suite="sid", is_optional=True),
     )
 }
-"""By name; the first is for what no version makes a difference to. One more version is one more
-entry. `next` is whatever Debian's unstable carries today, or the newest official image."""
+"""The versions by name; the first serves where no version makes a difference. One more version is
+one more entry. `next` is whatever Debian's unstable carries today, or the newest official image."""
 NAMES: Final = tuple(TESTED)
 
 
@@ -97,12 +97,12 @@ NAMES: Final = tuple(TESTED)
 
 @dataclass(frozen=True)
 class VersionDifference:
-    """What Matomo does otherwise from some version on, where that makes a difference to us.
+    """What Matomo does differently from some version on, where that matters to the harness.
 
     Args:
         since: the first version that is known to do so.
-        what: what it does from then on, and what before.
-        source: where that is known from.
+        what: what it does from then on, and what it did before.
+        source: how that is known.
     """
 
     since: Version
@@ -113,20 +113,20 @@ class VersionDifference:
         """Whether Matomo `version` is one that does so.
 
         Raises:
-            InvalidVersion: `version` is none.
+            InvalidVersion: `version` is no version.
         """
         return number(version) >= self.since
 
 
-SEEN: Final = "The harness's own tests: not on 5.3.1, on 5.8.0 (no version between was looked at)."
+SEEN: Final = "The harness's own tests: not on 5.3.1, on 5.8.0 (no version between was tested)."
 CHANGE_LOG_OF_6: Final = "Matomo's CHANGELOG.md, 6.0.0; not seen yet."
 
 # -- proxies
 
 PROXY_SCHEME_HEADERS: Final = VersionDifference(
     Version("5.7"),
-    "A proxy's scheme is believed only by a header that proxy_scheme_headers[] of [General] lists,"
-    " and force_ssl redirects for ever without. Before, X-Forwarded-Proto is believed whatever the"
+    "A proxy's scheme is believed only by a header that proxy_scheme_headers[] of [General] lists;"
+    " without one, force_ssl redirects for ever. Before, X-Forwarded-Proto is believed whatever the"
     " list says.",
     "Matomo's CHANGELOG.md, 5.7.0; core/Updates/5.7.0-b3.php, which writes the list of three.",
 )
@@ -134,31 +134,31 @@ PROXY_SCHEME_HEADERS: Final = VersionDifference(
 # -- users
 
 LAST_SEEN_COLUMN: Final = "ts_last_seen"
-"""Of the table user."""
+"""A column of the table user."""
 LAST_SEEN_OPTION: Final = "UsersManager.lastSeen."
-"""Beginning of an option's name; the login follows."""
+"""The beginning of an option's name; the login follows."""
 LAST_SEEN_IN_A_COLUMN: Final = VersionDifference(
     Version("5.4"),
-    f"When somebody was last seen is in {LAST_SEEN_COLUMN} of the table user, before in an option"
+    f"When a user was last seen is in {LAST_SEEN_COLUMN} of the table user; before, in an option"
     f" {LAST_SEEN_OPTION}….",
     "core/Updates/5.4.0-b4.php; plugins/UsersManager/LastSeenTimeLogger.php.",
 )
 RESET_WAS_ASKED_FOR: Final = "Open the confirmation link|you will receive an email to confirm"
-"""What the page for a lost password says once a mail is sent, before and since the next; a
-regular expression."""
+"""What the page for a lost password says once a mail is sent, before and since the next difference;
+a regular expression."""
 RESET_TELLS_OF_NO_ACCOUNT: Final = VersionDifference(
     Version("5.8"),
-    "The page for a lost password does not tell any more whether there is such an account.",
+    "The page for a lost password no longer reveals whether there is such an account.",
     SEEN,
 )
 
 # -- masking
 
 MASK_ENABLED_ATTRIBUTES: Final = ("anonymize-ip-enabled", "ip-anonymizer-enabled")
-"""Of the component of Anonymize data, before MASK_NAMES_OF_THE_OPTIONS and since."""
+"""Attributes of the component of Anonymize data, before MASK_NAMES_OF_THE_OPTIONS and since."""
 MASK_LENGTH_ATTRIBUTES: Final = ("mask-length", "ip-address-mask-length")
 MASK_LENGTH_PARAMETERS: Final = ("maskLength", "ipAddressMaskLength")
-"""Of PrivacyManager.setAnonymizeIpSettings, likewise."""
+"""Parameters of PrivacyManager.setAnonymizeIpSettings, likewise."""
 MASK_NAMES_OF_THE_OPTIONS: Final = VersionDifference(
     Version("5.8"),
     "Page and API name the mask as its options do: ip-anonymizer-enabled, ipAddressMaskLength.",
@@ -172,7 +172,7 @@ PRIVACY_SETTINGS_OF_A_SITE: Final = VersionDifference(
 )
 MORE_PRIVACY_OPTIONS: Final = VersionDifference(
     Version("5.8"),
-    "A save of Anonymize data writes four options more, with Matomo's defaults:"
+    "A save of Anonymize data writes four more options, with Matomo's defaults:"
     " PrivacyManager.anonymizeUserId, .anonymizeOrderId, .forceCookielessTracking and"
     " .randomizeConfigId. image/policy.toml lists them, as they are no drift.",
     SEEN,
@@ -182,7 +182,7 @@ MORE_PRIVACY_OPTIONS: Final = VersionDifference(
 
 ANYBODY_ASKS_LITTLE_AT_ONCE: Final = VersionDifference(
     Version("5.8"),
-    "API.getBulkRequest takes at most ten requests at once of who has no access; before, any number"
+    "API.getBulkRequest takes at most ten requests from a caller without access; before, any number"
     " (accounts.AT_ONCE is for both).",
     "Matomo's CHANGELOG.md, 5.8.0; API::getBulkRequestLimit.",
 )
@@ -191,7 +191,7 @@ ANYBODY_ASKS_LITTLE_AT_ONCE: Final = VersionDifference(
 
 PROCESS_WITHOUT_VISITS: Final = VersionDifference(
     Version("5.8"),
-    "The archiver starts a process of its own for a day without visits, too; before, for none.",
+    "The archiver starts a process of its own for a day without visits, too; before, it did not.",
     SEEN,
 )
 EXPORT_IS_FLAT: Final = VersionDifference(
@@ -235,7 +235,7 @@ SPAM_PREVENTION_IS_BUNDLED: Final = VersionDifference(
 )
 SETTINGS_METHOD_IS_GONE: Final = VersionDifference(
     Version("6"),
-    "There is no API.getSettings: the checks of headers that ask it get an error, which is an"
+    "There is no API.getSettings: the checks of headers that call it get an error, which is an"
     " answer of the API as well. Nor is there Transitions.getTranslations.",
     CHANGE_LOG_OF_6,
 )
@@ -253,13 +253,13 @@ PAGES_ARE_ARCHIVED_FLAT: Final = VersionDifference(
 )
 PAGE_VIEW_TIMES: Final = VersionDifference(
     Version("6"),
-    "There is a log table more, log_page_view_time, by idvisit and idlink_va.",
+    "There is one more log table, log_page_view_time, by idvisit and idlink_va.",
     CHANGE_LOG_OF_6,
 )
 PERCENTAGES_ARE_EXPORTED: Final = VersionDifference(
     Version("6"),
-    "Exported reports have a column {metric}_percent_of_total for each metric: what reads columns"
-    " by their place reads others.",
+    "Exported reports have a column {metric}_percent_of_total for each metric: whoever reads"
+    " columns by their position reads others.",
     CHANGE_LOG_OF_6,
 )
 
@@ -268,14 +268,14 @@ PERCENTAGES_ARE_EXPORTED: Final = VersionDifference(
 
 
 def by_any_name(found: Mapping[str, Any], names: Iterable[str]) -> Any:
-    """Return what `found` has by the first of `names` that it has; None where it has none."""
+    """Return the value that `found` has for the first of `names` in it; None where none is."""
     return next((found[name] for name in names if name in found), None)
 
 
 def mask_length(masked_bytes: int) -> dict[str, int]:
-    """Return the parameters that set the mask's length: Matomo passes over a name of another's.
+    """Return the parameters that set the mask's length; Matomo ignores another version's name.
 
     Args:
-        masked_bytes: so many bytes of an IPv4 address are zeroed.
+        masked_bytes: how many bytes of an IPv4 address are zeroed.
     """
     return dict.fromkeys(MASK_LENGTH_PARAMETERS, masked_bytes)

@@ -24,7 +24,7 @@ Parameters = Mapping[str, str | int]
 class _Loopback(HTTPAdapter):
     """Leads *.localhost to this machine, as browsers do (RFC 6761) and glibc does not.
 
-    By TLS the certificate is checked for 127.0.0.1.
+    Over TLS the certificate is checked for 127.0.0.1.
     """
 
     def build_connection_pool_key_attributes(
@@ -55,7 +55,7 @@ def _session() -> requests.Session:
 
 @dataclass
 class Exchanges:
-    """What an instance was asked last and what it answered, for the report of a failed test.
+    """The last request to an instance and its answer, for the report of a failed test.
 
     Args:
         last: the answer, with its request.
@@ -65,19 +65,19 @@ class Exchanges:
 
 
 IN_ENGLISH: Final = {"matomo_lang": "language=" + base64.b64encode(b"en").decode()}
-"""Cookie that goes before a user's own language, for who reads words on pages
+"""A cookie that overrides a user's own language, for code that reads words on pages
 (LanguagesManager::getLanguageForSession, Cookie::loadContentFromCookie)."""
 
 
 @dataclass
 class Web:
-    """One visitor's or one user's conversation with Matomo: its cookies are kept.
+    """The conversation of one visitor or user with Matomo, with its cookies.
 
     Args:
         url: address of the instance, without a slash at its end.
         session: cookies and headers.
-        exchanges: remembers the last of all conversations with one instance.
-        authority: file with whoever signed the server's certificate; the public ones where None.
+        exchanges: holds the last exchange of all conversations with one instance.
+        authority: file with whoever signed the server's certificate; None means a public authority.
         time_limit: seconds to connect, seconds between two bytes of the answer.
     """
 
@@ -88,7 +88,7 @@ class Web:
     time_limit: tuple[float, float] = TIME_LIMIT
 
     def __post_init__(self) -> None:
-        """Have the server's certificate checked, where it comes with one."""
+        """Have the server's certificate checked by `authority`, where there is one."""
         if self.authority:
             self.session.verify = str(self.authority)
 
@@ -117,7 +117,7 @@ class Web:
         return self._request(method, path, allow_redirects=False)
 
     def post(self, query: Parameters, form: Parameters) -> requests.Response:
-        """POST `form` to index.php; a redirect is returned, not followed: Matomo says "yes" by it.
+        """POST `form` to index.php; a redirect is returned, not followed: it is Matomo's "yes".
 
         Raises:
             UnsupportedEnvironmentError: no answer within TIME_LIMIT.
@@ -131,8 +131,8 @@ class Web:
 
         Args:
             path: below the web root.
-            form: what is sent.
-            cookies: sent this once, beside the session's.
+            form: the fields that are sent.
+            cookies: sent this once, besides the session's.
 
         Raises:
             UnsupportedEnvironmentError: no answer within the time limit.
@@ -165,7 +165,7 @@ class Web:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of Matomo's, read for what the interface's scripts are handed.
+    """A page of Matomo, read for the data that it gives to its scripts.
 
     Args:
         response: the answer that holds it.
@@ -188,7 +188,7 @@ class Page:
 
     @property
     def component(self) -> str | None:
-        """Name of the first Vue component, such as `TwoFactorAuth.SetupTwoFactorAuth`.
+        """The name of the first Vue component, such as `TwoFactorAuth.SetupTwoFactorAuth`.
 
         Titles and status codes do not tell Matomo's pages apart; the component does.
         """

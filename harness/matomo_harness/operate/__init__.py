@@ -1,1 +1,1 @@
-"""Do one operation: each module is a verb of the command line."""
+"""Each module does the work of one verb of the command line."""

@@ -1,4 +1,4 @@
-"""Measuring what the README promises, on this machine, in one run, side by side."""
+"""Measure what the README promises, on this machine, in one run, side by side."""
 
 import functools
 import json
@@ -53,9 +53,9 @@ class Figure:
         median: of the samples, in `unit`.
         spread: lowest and highest sample.
         unit: `s`, `MiB`, or `x` for how many times.
-        target: what the project asks for on 2 cores; None where it is there to compare with.
-        samples: how many.
-        more_is_better: whether `target` is to be reached rather than not to be passed.
+        target: what the project asks for on 2 cores; None where it only serves comparison.
+        samples: how many there are.
+        more_is_better: whether `target` is a lower bound rather than an upper one.
     """
 
     name: str
@@ -76,11 +76,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one run measured.
+    """The figures of one run.
 
     Args:
         machine: processor, cores, memory, kernel, engine.
-        images: what was measured.
+        images: the images that were measured.
         figures: in the order of measuring.
         ratios: how many times faster than from scratch each way to an instance is, by medians.
     """
@@ -92,7 +92,7 @@ class Measurement:
 
 
 def run(settings: RunSettings) -> Measurement:
-    """Measure; takes about a quarter of an hour. The local stack is up afterwards.
+    """Measure for about a quarter of an hour; the local stack is up afterwards.
 
     Raises:
         HarnessError: something that is measured did not come up.
@@ -122,18 +122,19 @@ def run(settings: RunSettings) -> Measurement:
         local.down()
         first = _timed(lambda: local.up(settings))
         second = [_timed(lambda: local.up(settings)) for _ in range(5)]
-    stack = sum(_used(it) for it in compose.containers() if it.status == "running")
+    running = [found for found in compose.containers() if found.status == "running"]
+    stack = sum(_used(container) for container in running)
 
     ratios = {
         name: round(statistics.median(times["from_scratch"]) / statistics.median(times[name]), 1)
         for name in ("committed_pair", "fresh_instance", "reset")
     }
-    targets = {"committed_pair": None, "fresh_instance": 0.2}
+    goals = {"committed_pair": None, "fresh_instance": 0.2}
     return Measurement(
         machine=_machine(),
         images=(str(image), str(database_image)),
         figures=(
-            *(_figure(it.replace("_", " "), times[it], "s", targets.get(it)) for it in times),
+            *(_figure(way.replace("_", " "), times[way], "s", goals.get(way)) for way in times),
             _ratio("committed pair against from scratch", ratios["committed_pair"], 6),
             _ratio("fresh instance against from scratch", ratios["fresh_instance"], 40),
             _ratio("reset against from scratch", ratios["reset"], 100),
@@ -153,7 +154,7 @@ def run(settings: RunSettings) -> Measurement:
             _figure("the gate, checks side by side", [at_once], "s", 45),
             _ratio("checks side by side against one at a time", round(in_turn / at_once, 1), 1.5),
             _figure("one check that needs no archive", [alone], "s", 10),
-            _figure("`make up` of all stands, images built", [first], "s", 60),
+            _figure("`make up` of all services, images built", [first], "s", 60),
             _figure("second `make up`", second, "s", 5),
             _figure("the local stack, idle", [stack], "MiB", 700),
             _figure("own layers on top of the base", [_own_layers(settings)], "MiB", 5),
@@ -170,7 +171,7 @@ def write(record: Measurement, directory: Path) -> None:
 
 
 def table(record: Measurement) -> Table:
-    """Return `record` for people."""
+    """Return `record` as a table for people."""
     rows = Table("figure", "median", "lowest to highest", "n", "asked for", title=record.machine)
     for figure in record.figures:
         low, high = figure.spread
@@ -216,7 +217,7 @@ class _StartTimes:
 
 
 def _side_by_side(ways: _StartTimes) -> dict[str, list[float]]:
-    """Take turns, so that a machine that grows slow does so for all of them."""
+    """Measure in turns, so that a machine that grows slow does so for all ways."""
     times: dict[str, list[float]] = {
         "from_scratch": [],
         "committed_pair": [],
@@ -261,7 +262,7 @@ def _pair(settings: RunSettings) -> float:
 
 
 def _require_service(instance: Instance) -> None:
-    """Ask for the login form and of the database: what every way is measured to."""
+    """Ask for the login form and query the database: each way is measured up to that."""
     _require_page(instance.web.get({"module": "Login"}).text)
     instance.database.query("SELECT 1")
 
@@ -274,7 +275,7 @@ def _require_page(page: str) -> None:
 
 
 def _growth(servers: Servers) -> float:
-    """How much dearer the last ten instances are than the first ten, none of them removed."""
+    """Return how many times longer the last ten instances take than the first; none is removed."""
     made, times = [], []
     for _ in range(GROWTH):
         begun = time.monotonic()
@@ -287,7 +288,7 @@ def _growth(servers: Servers) -> float:
 
 
 def _memory(servers: Servers) -> float:
-    """MiB of both servers with one instance, without what the kernel can take back."""
+    """Return the MiB of both servers with one instance, without what the kernel can take back."""
     instance = servers.fresh()
     _require_service(instance)
     total = _used(servers.web) + _used(servers.database)
@@ -296,7 +297,7 @@ def _memory(servers: Servers) -> float:
 
 
 def _used(container: Container) -> float:
-    """MiB of `container`, without what the kernel can take back."""
+    """Return the MiB of `container`, without what the kernel can take back."""
     now: Any = container.stats(stream=False)
     memory = now["memory_stats"]
     counted = memory["stats"]
@@ -305,9 +306,9 @@ def _used(container: Container) -> float:
 
 
 def _hits(state: Golden) -> tuple[list[float], list[float]]:
-    """Seconds of single hits through the load balancer and past it, in turns.
+    """Return the seconds of single hits through the load balancer and past it, in turns.
 
-    On connections that are kept, as a browser keeps them.
+    The connections stay open, as those of a browser do.
     """
     with FullStack(state) as stack:
         ways = (stack.load_balancer.web, stack.matomo.web)
@@ -322,26 +323,26 @@ def _hits(state: Golden) -> tuple[list[float], list[float]]:
 
 
 def _gates(state: Golden) -> tuple[float, float, float]:
-    """Seconds of the gate with its deployment: in turn, side by side, and one check alone."""
+    """Return the seconds of the gate and its deployment: in turn, side by side, one check alone."""
     promised = read_policy()
 
     def gate(checks: Sequence[Check], at_once: int) -> None:
         with FullStack(state, is_changed=False) as stack:
             run_checks(targets.of_full_stack(stack, promised), checks, at_once=at_once)
 
-    one = [it for it in ALL if it.id == ONE_CHECK]
-    ways = ((ALL, 1), (ALL, AT_ONCE), (one, 1))
-    in_turn, at_once, alone = (_timed(functools.partial(gate, *it)) for it in ways)
+    single = [check for check in ALL if check.id == ONE_CHECK]
+    ways = ((ALL, 1), (ALL, AT_ONCE), (single, 1))
+    in_turn, at_once, alone = (_timed(functools.partial(gate, *way)) for way in ways)
     return in_turn, at_once, alone
 
 
 def _trivial_tests(image: str, database_image: str) -> float:
-    """Seconds of a whole pytest process, from its start to its end, servers included."""
+    """Return the seconds of a whole pytest process, from start to end, servers included."""
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "test_trivial.py").write_text(
             "import pytest\n\n"
             f"@pytest.mark.parametrize('number', range({TRIVIAL_TESTS}))\n"
-            "def test_it(fresh_matomo, number):\n"
+            "def test_the_login_form(fresh_matomo, number):\n"
             "    assert 'form_login' in fresh_matomo.web.get({'module': 'Login'}).text\n"
         )
         options = [f"--matomo-image={image}", f"--matomo-mariadb={database_image}"]
@@ -359,10 +360,10 @@ def _trivial_tests(image: str, database_image: str) -> float:
 
 
 def _quick_tests() -> dict[str, float]:
-    """Return the seconds of each test that `make test-local` takes, by its name; empty for a wheel.
+    """Return the seconds of each test of `make test-local`, by its name; empty in a wheel.
 
     Raises:
-        BrokenPromiseError: one failed, or there was none.
+        BrokenPromiseError: a test failed, or there was none.
     """
     if not (ROOT / "tests").exists():
         return {}
@@ -381,7 +382,7 @@ def _quick_tests() -> dict[str, float]:
 
 
 def seconds_worked(junit: Path) -> dict[str, float]:
-    """Return the worker-seconds of each test in a report, without fixtures that others share."""
+    """Return the worker-seconds of each test in a report, without shared fixtures."""
     cases = ElementTree.parse(junit).getroot().iter("testcase")  # noqa: S314  pytest's own
     return {
         f"{case.attrib['classname']}.{case.attrib['name']}": float(found.attrib["value"])
@@ -405,7 +406,7 @@ def _of_quick_tests(seconds: Mapping[str, float]) -> list[Figure]:
 
 
 def _figure(name: str, samples: list[float], unit: str, target: float | None) -> Figure:
-    rounded = [round(it, 4) for it in samples]
+    rounded = [round(sample, 4) for sample in samples]
     spread = (min(rounded), max(rounded))
     return Figure(name, statistics.median(rounded), spread, unit, target, len(samples))
 
@@ -425,7 +426,7 @@ def _own_layers(settings: RunSettings) -> float:
         return 0.0  # built elsewhere: its base is not known here
     base, deployed = images.matomo_base(settings), images.deployed_image(settings)
     of_deployed, of_base = (
-        int(engine().images.get(it.id).attrs["Size"]) for it in (deployed, base)
+        int(engine().images.get(image.id).attrs["Size"]) for image in (deployed, base)
     )
     return (of_deployed - of_base) / MIB
 

@@ -1,4 +1,4 @@
-"""Removing what the harness made, and sparing what lives."""
+"""Remove what the harness made, and spare what lives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.operate import images as stock
-from matomo_harness.operate import kept, schedule
+from matomo_harness.operate import schedule, stack_files
 from matomo_harness.progress import step
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
@@ -16,16 +16,16 @@ from matomo_harness.runtime.reaper import PLACE_LABEL, RUN_LABEL, EngineObject, 
 from matomo_harness.settings import OWNER_LABEL, ROOT, project_name
 
 FOLDER_LABEL: Final = "com.docker.compose.project.working_dir"
-"""Compose's own, on containers: where compose.yml is."""
+"""Compose sets this label on containers: where compose.yml is."""
 
 
 @dataclass(frozen=True)
 class CleanResult:
-    """What went, and what stayed.
+    """What was removed, and what was left.
 
     Args:
-        removed: each with its kind.
-        left: each with its kind, and whose it is or who may use it.
+        removed: names, each with its kind.
+        left: names, each with its kind, and whose it is or who may use it.
     """
 
     removed: list[str]
@@ -37,11 +37,11 @@ class EngineUsers:
     """Who uses the engine, as far as it can be seen from here.
 
     Args:
-        things: that carry the harness's label.
-        living: runs of this place whose processes live, and whose each is.
-        preserved: runs of which something is kept, and whose each is.
-        users: a container of each image that has one, by the image's id; anybody's.
-        place: where the runs are whose processes can be seen.
+        things: everything that carries the harness's label.
+        living: the runs of this place whose processes live, and whose each is.
+        preserved: the runs of which something is preserved, and whose each is.
+        users: a container that uses an image, by the image's id, whosever it is.
+        place: the place of the runs whose processes can be seen.
     """
 
     things: list[EngineObject]
@@ -54,25 +54,25 @@ class EngineUsers:
 def clean() -> CleanResult:
     """Remove this checkout's stack and data, runs that ended, and images that nothing living uses.
 
-    What is kept of another checkout's runs stays.
+    What is preserved of another checkout's runs stays.
     """
     with step("Removing what is this checkout's, and what nothing uses"), reaper.no_run_begins():
         stack = f"{OWNER_LABEL}={project_name()}"
         removed = reaper.remove_containers(engine(), stack)
         schedule.wait_for_end()
         removed += reaper.remove_labelled(engine(), stack)
-        kept.remove()
+        stack_files.remove()
         removed += _remove_ended_runs()
-        seen = _look()
+        seen = _engine_users()
         images = _remove_images(seen)
     return CleanResult(removed + images.removed, left_things(seen) + images.left)
 
 
 def clean_all() -> CleanResult:
-    """Remove all that the harness made on this machine, of living runs and other checkouts too."""
+    """Remove all that the harness made on this machine, even of living runs and other checkouts."""
     with step("Removing all that the harness made on this machine"):
         removed = reaper.remove_labelled(engine(), OWNER_LABEL)
-        kept.remove()
+        stack_files.remove()
         for run in reaper.runs():
             if run.keep_marker.exists():
                 reaper.remove_leftovers(run.let_go())
@@ -81,18 +81,18 @@ def clean_all() -> CleanResult:
 
 
 def clean_run(run_id: str) -> CleanResult:
-    """Remove what was kept of a run.
+    """Remove what was preserved of a run.
 
     Raises:
-        WrongInputError: nothing of such a run is kept.
+        WrongInputError: nothing of such a run is preserved.
     """
     run = Run(run_id)
     if not run.keep_marker.exists():
-        others = ", ".join(it.id for it in reaper.runs() if it.keep_marker.exists())
+        others = ", ".join(other.id for other in reaper.runs() if other.keep_marker.exists())
         raise WrongInputError(
-            expected="a run of which something was kept (--matomo-keep)",
-            seen=f"{run_id}; there is {others or 'none'}",
-            next_command="matomo-harness clean   (removes what was kept of this checkout's runs)",
+            expected="a run of which something was preserved (--matomo-keep)",
+            seen=f"{run_id}; preserved runs: {others or 'none'}",
+            next_command="matomo-harness clean   (removes what this checkout's runs preserved)",
         )
     return CleanResult(reaper.remove_leftovers(run.let_go()), [])
 
@@ -101,29 +101,29 @@ def clean_run(run_id: str) -> CleanResult:
 
 
 def left_things(seen: EngineUsers) -> list[str]:
-    """Return the runs that live, and all things that are there, with whose each is."""
+    """Return the living runs and all things that stay, each with its owner."""
     folders = {
-        it.labels[OWNER_LABEL]: f"in {Path(it.labels[FOLDER_LABEL]).parent}"
-        for it in seen.things
-        if FOLDER_LABEL in it.labels
+        thing.labels[OWNER_LABEL]: f"in {Path(thing.labels[FOLDER_LABEL]).parent}"
+        for thing in seen.things
+        if FOLDER_LABEL in thing.labels
     }
     return [
         *(f"run {run}: it lives, {whose}" for run, whose in seen.living.items()),
-        *(f"{it.name}: of {_whose(it, seen, folders)}" for it in seen.things),
+        *(f"{thing.name}: of {_whose(thing, seen, folders)}" for thing in seen.things),
     ]
 
 
 def why_it_stays(image_id: str, seen: EngineUsers) -> str:
     """Return who uses an image or may use it; empty where it can go.
 
-    A run takes images when it comes to need them, so that while one lives every image stays. A
-    stack needs those of its containers, and `make up` builds what else it lacks.
+    A run takes an image when it needs it, so every image stays while a run lives. A stack needs the
+    images of its containers, and `make up` builds what else it lacks.
     """
     if user := seen.users.get(image_id):
         return f"container {user} uses it"
     if seen.living:
         return "a run that lives may use it"
-    if unseen := [it.name for it in seen.things if _may_live_unseen(it, seen)]:
+    if unseen := [thing.name for thing in seen.things if _may_live_unseen(thing, seen)]:
         return f"whoever made {unseen[0]} may live, and use it"
     return ""
 
@@ -135,7 +135,7 @@ def _may_live_unseen(thing: EngineObject, seen: EngineUsers) -> bool:
 
 
 def _is_a_build(thing: EngineObject) -> bool:
-    # A container without labels of its own has its image's.
+    # A container without labels of its own has those of its image.
     return thing.labels[OWNER_LABEL] == REPOSITORY
 
 
@@ -151,14 +151,15 @@ def _whose(thing: EngineObject, seen: EngineUsers, folders: Mapping[str, str]) -
     if (place := thing.labels[PLACE_LABEL]) != seen.place:
         return f"the run {run} of {place}, which cannot be seen from here"
     if run in seen.preserved:
-        return f"the kept run {run}, {seen.preserved[run]}; matomo-harness clean --run {run} removes it"
+        command = f"matomo-harness clean --run {run}"
+        return f"the kept run {run}, {seen.preserved[run]}; {command} removes it"
     return f"the run {run}, which has just ended and is being removed"
 
 
 # -- pieces ---------------------------------------------------------------------------------------
 
 
-def _look() -> EngineUsers:
+def _engine_users() -> EngineUsers:
     runs = reaper.runs()
     return EngineUsers(
         things=reaper.labelled(engine(), OWNER_LABEL),
@@ -180,7 +181,10 @@ def _checkout(run: Run) -> str:
 
 def _users() -> dict[str, str]:
     containers = engine().containers.list(all=True, sparse=True)
-    return {it.attrs["ImageID"]: it.attrs["Names"][0].lstrip("/") for it in containers}
+    return {
+        container.attrs["ImageID"]: container.attrs["Names"][0].lstrip("/")
+        for container in containers
+    }
 
 
 def _remove_ended_runs() -> list[str]:
@@ -198,7 +202,7 @@ def _remove_images(seen: EngineUsers) -> CleanResult:
         if reason := why_it_stays(str(image.id), seen):
             left += [f"image {name}: {reason}" for name in image.tags or [str(image.id)]]
             continue
-        # One without a name is what a build that failed left.
+        # A failed build leaves an image without a name.
         removed += [f"image {name}" for name in stock.remove(image)]
         others = [name for name in image.tags if not stock.is_ours(name)]
         left += [f"image {name}: the name is somebody else's" for name in others]

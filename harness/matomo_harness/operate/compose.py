@@ -1,4 +1,4 @@
-"""The local stack's containers: of this checkout's Compose project, and nobody else's."""
+"""The local stack's containers: those of this checkout's Compose project alone."""
 
 import os
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ SERVICE_LABEL: Final = "com.docker.compose.service"
 
 
 def up(variables: Mapping[str, str]) -> None:
-    """Start what does not run, and anew what is other than `variables` say.
+    """Start what does not run, and start anew what differs from what `variables` say.
 
     Raises:
-        UnsupportedEnvironmentError: Compose's own last words.
+        UnsupportedEnvironmentError: Compose failed; `seen` has the last lines that it printed.
     """
     arguments = ["--progress", "plain", "up", "--detach", "--remove-orphans"]
     process.run([*command(), *arguments], environment={**os.environ, **variables})
@@ -41,12 +41,12 @@ def plain_environment() -> dict[str, str]:
 
 
 def of_this_project() -> dict[str, Any]:
-    """Return the engine's filter for what is this stack's."""
+    """Return the engine's filter for what belongs to this stack."""
     return {"label": f"{OWNER_LABEL}={project_name()}"}
 
 
 def containers() -> list[Container]:
-    """Return all containers of this stack, those that ended too."""
+    """Return all containers of this stack, even those that have ended."""
     return list(engine().containers.list(all=True, filters=of_this_project()))
 
 
@@ -72,10 +72,10 @@ def container(service: str) -> Container:
 
 
 def running(service: str) -> Container:
-    """Return the container of `service`, which runs.
+    """Return the running container of `service`.
 
     Raises:
-        WrongInputError: it does not.
+        WrongInputError: it does not run.
     """
     found = container(service)
     if found.status != "running":

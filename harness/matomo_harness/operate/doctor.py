@@ -1,4 +1,4 @@
-"""What this machine has and lacks for the work ahead."""
+"""Say what this machine has and lacks for the work ahead."""
 
 import os
 import shutil
@@ -12,10 +12,10 @@ from matomo_harness.runtime.engine import connect
 from matomo_harness.settings import ROOT
 
 DISK_GIB: Final = 6
-"""All images of both Matomo versions take 2 GiB; building and the volumes want the rest."""
+"""All images of both Matomo versions take 2 GiB; building and the volumes need the rest."""
 
 MEMORY_GIB: Final = 2
-"""A pair of containers takes 165 MiB; two test workers, a browser and the builder the rest."""
+"""A pair of containers takes 165 MiB; two test workers, a browser and the builder need the rest."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Requirement:
 
 
 def examine() -> list[Requirement]:
-    """Look at engine, Compose, browser, disk and memory; nothing is changed."""
+    """Examine engine, Compose, browser, disk and memory; this changes nothing."""
     return [_engine(), _compose(), _browser(), _disk(), _memory()]
 
 

@@ -1,4 +1,4 @@
-"""What there is to know of a check; its mutants are known where the engine's libraries are."""
+"""Explain a check; its mutants are known only where the engine's libraries are installed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from matomo_harness.gate.core.context import title
 
 @dataclass(frozen=True)
 class Explanation:
-    """What there is to know of a check.
+    """What there is to know about a check.
 
     Args:
-        id: of the check.
-        proves: the promise, in a sentence.
-        keys: of the policy; none where it guards what always holds.
-        severity: what it costs where the promise is broken.
-        remedy: what to do then.
-        failure_mode: row of docs/failure-modes.md.
-        needs: capabilities of the target, as a person reads them.
-        steps: what the runner does before, in its order.
-        mutants: those that prove the check, and what each breaks; None without the extra `docker`.
+        id: the check's id.
+        proves: the promise that it proves, in a sentence.
+        keys: the policy's keys that it proves; none where it guards what always holds.
+        severity: how bad a broken promise is.
+        remedy: what to do about a broken promise.
+        failure_mode: its row of docs/failure-modes.md.
+        needs: the capabilities that it needs, in words for people.
+        steps: what the runner does before it, in order.
+        mutants: those that prove it, and what each breaks; None without the extra `docker`.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Explanation:
 
 
 def explained(check: Check) -> Explanation:
-    """Return what there is to know of `check`."""
+    """Return what there is to know about `check`."""
     return Explanation(
         check.id,
         check.sentence,

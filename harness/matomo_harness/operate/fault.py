@@ -1,7 +1,7 @@
-"""Faults in the local stack, for as long as a person wants to see what they do.
+"""Faults in the local stack, for as long as a user wants to see what they do.
 
-The command line reads the two enumerations whatever its verb is: what needs the engine's libraries
-is imported where it is used.
+The command line reads the two enumerations whatever its verb is; so what needs the engine's
+libraries is imported where it is used.
 """
 
 import signal
@@ -27,7 +27,7 @@ class FaultKind(StrEnum):
 
 
 class FaultTarget(StrEnum):
-    """Where."""
+    """Where it goes wrong."""
 
     MATOMO = "matomo"
     DB = "db"
@@ -48,7 +48,7 @@ def inject(
     """Inject a fault into the running local stack, and heal it after `seconds` or a signal.
 
     Args:
-        kind: of the fault.
+        kind: the kind of fault.
         service: which container has it.
         seconds: how long.
         cpus: what is left of the processor, for SLOW.
@@ -62,7 +62,7 @@ def inject(
     from matomo_harness.operate import compose
 
     container = compose.running(service)
-    # Blocked before the fault begins, or one that comes in its midst would leave it there.
+    # The signals are blocked first: one that came in the midst of a fault would leave it there.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     with _fault(kind, container, cpus, path, skew):
         on_begin()

@@ -1,4 +1,4 @@
-"""Choosing checks, and running those that a running instance allows: no engine is needed here."""
+"""Choose checks, and run those that a running instance allows: this needs no engine."""
 
 import dataclasses
 import json
@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.gate import remote, report
-from matomo_harness.gate.catalogue import ALL, FORMER_IDS, read_policy, waivers_of
+from matomo_harness.gate.catalogue import ALL, FORMER_IDS, PROMISES, read_policy, waivers_of
 from matomo_harness.gate.core import runner
 from matomo_harness.gate.core.check import Check
 from matomo_harness.gate.core.runner import Result
 from matomo_harness.gate.core.target import Target
 from matomo_harness.gate.core.verdict import verdict
+from matomo_harness.gate.probes.preflight import PREFLIGHT
 from matomo_harness.gate.promises import NAMES
 from matomo_harness.policy import Waiver
 from matomo_harness.progress import console
@@ -31,10 +32,10 @@ def chosen(pattern: str) -> list[Check]:
     """Return the checks that `pattern` names; all where it is empty.
 
     Args:
-        pattern: ids, promises or parts of them, apart by blanks; `*` and `?` as in file names.
+        pattern: ids, promises or parts of them, separated by blanks; `*` and `?` as in file names.
 
     Raises:
-        WrongInputError: nothing has such a name; `seen` has those that are nearest.
+        WrongInputError: nothing has such a name; `seen` has the nearest ones.
     """
     words = [name for word in pattern.split() for name in _of_today(word)]
     found = [
@@ -52,7 +53,7 @@ def chosen(pattern: str) -> list[Check]:
 
 
 def _of_today(word: str) -> list[str]:
-    """Return the names that `word` of the release before has now, and say so."""
+    """Return today's names for a `word` of the release before, and say so."""
     areas = {former.partition(".")[0] for former in FORMER_IDS}
     is_former_area = word in areas and word not in NAMES
     if not is_former_area and any(_is_named(check.id, word) for check in ALL):
@@ -61,12 +62,12 @@ def _of_today(word: str) -> list[str]:
     if not now:
         return [word]
     names = ", ".join(now[:3]) + (f" and {len(now) - 3} more" if len(now) > 3 else "")
-    console.print(f"{word} is {names} now; the old name is taken for one release.")
+    console.print(f"{word} is {names} now; the old name is valid for one release.")
     return now
 
 
 def _is_named(check: str, word: str, promises: Collection[str] = NAMES) -> bool:
-    # `mail` is a promise, and part of the name of checks that prove another one.
+    # `mail` is a promise, and also a part of the names of checks that prove another one.
     if word in promises:
         return check.partition(".")[0] == word
     return fnmatch(check, word if "." in word else f"*{word}*")
@@ -79,7 +80,7 @@ def _nearest(word: str) -> list[str]:
 
 
 def seconds_of_last_run() -> dict[str, float]:
-    """Return how long each check took when the gate ran last here; empty where it never did."""
+    """Return how long each check took when the gate last ran here; empty where it never did."""
     with suppress(OSError, ValueError, LookupError):
         document = json.loads((DIRECTORY / "gate.json").read_text())
         return {check["id"]: check["seconds"] for check in document["checks"]}
@@ -95,7 +96,7 @@ def of_address(
     authority: Path | None,
     allow_hits: bool,
 ) -> dict[str, Any]:
-    """Run on the Matomo at `url` those of `checks` that need no more than is given, in turn.
+    """Run those of `checks` that the Matomo at `url` allows, one after the other.
 
     Raises:
         HarnessError: no Matomo there, a refused token or login, a mistake in the policy.
@@ -128,7 +129,7 @@ def run_checks(
     Args:
         target: what is checked.
         waivers: of checks that may fail.
-        on_result: called with each result as it comes, as it counts and without a secret.
+        on_result: called with each result as it comes, waivers applied and secrets removed.
         checks: those to run.
         at_once: how many of them run side by side.
     """
@@ -136,6 +137,6 @@ def run_checks(
     def on_raw_result(result: Result) -> None:
         on_result(_as_it_counts(result, target, waivers))
 
-    results = runner.run(target, checks, on_raw_result, at_once=at_once)
+    results = runner.run(target, checks, on_raw_result, at_once=at_once, preflight=PREFLIGHT)
     judged = verdict(results, target.policy, waivers)
-    return report.write(judged, target.about, DIRECTORY, target.secrets)
+    return report.write(judged, target.about, DIRECTORY, target.secrets, PROMISES)

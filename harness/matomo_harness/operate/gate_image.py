@@ -1,4 +1,4 @@
-"""The gate on an image: a whole deployment is started for it, and thrown away."""
+"""Run the gate on an image: the full stack is started for it, and thrown away."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +14,13 @@ from matomo_harness.runtime.golden import golden
 from matomo_harness.settings import RunSettings
 
 AT_ONCE: Final = 4
-"""Checks that run side by side on a deployment of ours; somebody else's is asked in turn."""
+"""How many checks run side by side on a deployment of ours; on somebody else's it is one."""
 
 
 def of_image(
     settings: RunSettings, policy_file: Path, on_result: OnResult, checks: Sequence[Check] = ALL
 ) -> dict[str, Any]:
-    """Run `checks` on the image that `settings` name, in a whole deployment; write the report.
+    """Run `checks` on the image that `settings` name, in a full stack; write the report.
 
     Raises:
         HarnessError: the image cannot be built or started, or the policy holds a mistake.
@@ -35,8 +35,8 @@ def of_image(
         "Matomo": images.code_version(image.reference),
         "policy": f"{policy_file.name}, {promised.digest[:12]}",
     }
-    with step("Starting the whole deployment"):
-        # What the tasks do is checked, and not how long it takes them.
+    with step("Starting the full stack"):
+        # The checks ask what the tasks do, and not how long they take for it.
         stack = FullStack(installed, is_changed=False).__enter__()
     try:
         target = targets.of_full_stack(stack, promised, about)

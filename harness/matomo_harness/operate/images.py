@@ -1,4 +1,4 @@
-"""What images the harness has made on this engine, and which of them nothing can use any more."""
+"""The images that the harness made on this engine, and those that nothing can use any more."""
 
 import contextlib
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class HarnessImage:
     """An image that the harness made.
 
     Args:
-        name: with its tag; the id of one without a name.
-        mebibytes: with the layers that it shares with others.
-        made: when, UTC.
+        name: its name with the tag; its id where it has no name.
+        mebibytes: its size, with the layers that it shares with others.
+        made: when it was made, UTC.
         state: `in use` (by a container), `ready`, or `stale` and why.
     """
 
@@ -36,7 +36,8 @@ class HarnessImage:
 
 def held() -> list[HarnessImage]:
     """Return all images that the harness made, by name."""
-    used = {str(it.attrs["ImageID"]) for it in engine().containers.list(all=True, sparse=True)}
+    containers = engine().containers.list(all=True, sparse=True)
+    used = {str(container.attrs["ImageID"]) for container in containers}
     found = [
         HarnessImage(
             name,
@@ -47,11 +48,11 @@ def held() -> list[HarnessImage]:
         for image in listed(OWNER_LABEL)
         for name in image.tags or [str(image.id)]
     ]
-    return sorted(found, key=lambda it: it.name)
+    return sorted(found, key=lambda image: image.name)
 
 
 def prune() -> list[str]:
-    """Remove golden images whose makings have gone or changed; return their names.
+    """Remove golden images whose ingredients have gone or changed; return their names.
 
     What a container uses or another process is building stays.
     """
@@ -92,7 +93,7 @@ def _stale(image: EngineImage) -> str:
         return ""
     if not image.tags:
         return "stale: a build broke off, or another took its name"
-    here = {str(it.id) for it in listed()}
+    here = {str(image.id) for image in listed()}
     made_from = image.labels[MADE_FROM_LABEL].split()
     if not here.issuperset(made_from):
         return "stale: what it was made from has gone"

@@ -1,4 +1,4 @@
-"""The local stack: up, down, and what a person needs while it runs."""
+"""The local stack: up, down, and what a user needs while it runs."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.web import Web
-from matomo_harness.operate import compose, kept, schedule
+from matomo_harness.operate import compose, schedule, stack_files
 from matomo_harness.operate.compose import LOOPBACK
 from matomo_harness.policy import deployment
 from matomo_harness.progress import step
@@ -33,13 +33,13 @@ DATABASE = 3306
 
 @dataclass(frozen=True)
 class StackSummary:
-    """What `up` has to tell.
+    """What `up` reports.
 
     Args:
-        url: where to go.
-        login: whom to log in as.
-        mail: page with the mails that Matomo sent.
-        matomo_version: of the code that runs.
+        url: the address of Matomo.
+        login: the user to log in as.
+        mail: the page with the mails that Matomo sent.
+        matomo_version: the version of the code that runs.
         image: the image that runs, and where its base came from.
         database_image: likewise.
         installed_now: False where an earlier installation was found.
@@ -58,7 +58,7 @@ def up(settings: RunSettings) -> StackSummary:
     """Bring up a running, installed Matomo; finish what an interrupted `up` left.
 
     Raises:
-        UnsupportedEnvironmentError: a port is taken, no disk, no base image.
+        UnsupportedEnvironmentError: a port is taken, or disk space or a base image is missing.
         WrongInputError: image/ or a given image has a mistake.
         BrokenPromiseError: Matomo does not come up healthy.
     """
@@ -73,10 +73,10 @@ def up(settings: RunSettings) -> StackSummary:
         wait_for_database(_database(), compose.container("db"))
         web = _web(settings)
         wait_for_web(web, compose.container("matomo"))
-    secrets = kept.read()
+    secrets = stack_files.read()
     shell, database = MatomoShell(compose.container("matomo")), _database()
     superuser = Superuser(SUPERUSER, secrets.superuser_password)
-    with step("Installing Matomo where it is not"):
+    with step("Installing Matomo unless it is installed"):
         installed_now = ensure_installed(shell, web, database, superuser, FirstSite())
         ensure_second_factor(_web(settings), database, superuser)
     schedule.begin(settings.archive_seconds)
@@ -92,7 +92,7 @@ def up(settings: RunSettings) -> StackSummary:
 
 
 def down() -> None:
-    """Stop and remove the stack's containers and network; its volumes and secrets are kept."""
+    """Stop and remove the stack's containers and network; its volumes and secrets stay."""
     with step("Stopping the local stack"):
         _remove_containers()
         schedule.wait_for_end()
@@ -102,15 +102,15 @@ def down() -> None:
 
 
 def _remove_containers() -> None:
-    """Stop all at once: a web server waits for the connections that its load balancer holds."""
+    """Stop all of them at once: a web server waits for its load balancer's connections."""
 
     def remove(container: Container) -> None:
         container.stop(timeout=10)
         container.remove(v=True)
 
     if containers := compose.containers():
-        with ThreadPoolExecutor(len(containers)) as side_by_side:
-            list(side_by_side.map(remove, containers))
+        with ThreadPoolExecutor(len(containers)) as pool:
+            list(pool.map(remove, containers))
 
 
 def console(arguments: list[str]) -> int:
@@ -130,7 +130,7 @@ def logs() -> int:
 
 
 def totp() -> tuple[str, int]:
-    """Return the superuser's current 2FA code and the seconds that it still lives.
+    """Return the superuser's current 2FA code and the seconds for which it is still valid.
 
     Raises:
         WrongInputError: the local stack is not up, or the superuser has no second factor.
@@ -153,7 +153,10 @@ def token(settings: RunSettings) -> str:
         WrongInputError: the local stack is not up, or the superuser has no second factor.
     """
     compose.running("db")
-    secret, password = _database().second_factor_secret(SUPERUSER), kept.read().superuser_password
+    secret, password = (
+        _database().second_factor_secret(SUPERUSER),
+        stack_files.read().superuser_password,
+    )
     account = twofactor.Account(SUPERUSER, password, secret or "")
     return create_token(_web(settings), account, steps=0).token
 
@@ -163,8 +166,8 @@ def token(settings: RunSettings) -> str:
 
 def _variables(settings: RunSettings, image: str, database_image: str) -> dict[str, str]:
     """Return what compose.yml asks for."""
-    secrets = kept.read()
-    kept.make_certificates()
+    secrets = stack_files.read()
+    stack_files.make_certificates()
     return {
         "MATOMO_IMAGE": image,
         "MARIADB_IMAGE": database_image,
@@ -174,7 +177,7 @@ def _variables(settings: RunSettings, image: str, database_image: str) -> dict[s
         "DATABASE_PASSWORD": secrets.database_password,
         "SALT": secrets.salt,
         "MAIL_PASSWORD": secrets.mail_password,
-        "TLS_DIRECTORY": str(kept.TLS_DIRECTORY),
+        "TLS_DIRECTORY": str(stack_files.TLS_DIRECTORY),
         **deployment.read().variables,
     }
 
@@ -189,8 +192,8 @@ def _service_images() -> dict[str, str]:
 
 
 def _web(settings: RunSettings) -> Web:
-    # By the name that people use: Matomo trusts the first host that a superuser comes by.
-    return Web(f"https://localhost:{settings.port}", authority=kept.AUTHORITY_FILE)
+    # The name that people use: Matomo trusts the first host by which a superuser comes.
+    return Web(f"https://localhost:{settings.port}", authority=stack_files.AUTHORITY_FILE)
 
 
 def _require_free_port(variable: str, port: int) -> None:
@@ -239,5 +242,5 @@ def _start(variables: dict[str, str], ports: dict[str, int]) -> None:
 
 
 def _database() -> Database:
-    port, password = compose.port("db", DATABASE), kept.read().database_password
+    port, password = compose.port("db", DATABASE), stack_files.read().database_password
     return Database(LOOPBACK, port, "matomo", password, "matomo", tls=loopback_tls())

@@ -1,4 +1,4 @@
-"""The gate proves itself on the image that is at hand."""
+"""The gate proves itself on the image at hand."""
 
 import os
 import re
@@ -30,22 +30,24 @@ def chosen(words: str, *, with_generated: bool) -> list[Subject]:
     """Return the mutants and controls that `words` name; all where there are none.
 
     Args:
-        words: parts of ids, or a promise, apart by blanks.
-        with_generated: those that are made by rule, too.
+        words: parts of ids, or a promise, separated by blanks.
+        with_generated: whether the generated ones are among them.
 
     Raises:
         WrongInputError: nothing has such a name.
     """
-    every: list[Subject] = [*WRITTEN, *CONTROLS]
+    subjects: list[Subject] = [*WRITTEN, *CONTROLS]
     if with_generated:
-        every += generated.generated(read_policy())
+        subjects += generated.generated(read_policy())
     today = [re.sub(r"^variant\b", "control", word) for word in words.split()]  # for one release
     parts = [part for word in today for part in PROMISES.get(word, (word,))]
-    found = [it for it in every if not parts or any(part in it.id for part in parts)]
+    found = [
+        subject for subject in subjects if not parts or any(part in subject.id for part in parts)
+    ]
     if not found:
         raise WrongInputError(
             expected="a part of a mutant's id, or one of "
-            + ", ".join(sorted({it.promise for it in WRITTEN} | {"privacy", "control"})),
+            + ", ".join(sorted({mutant.promise for mutant in WRITTEN} | {"privacy", "control"})),
             seen=words,
             next_command="make mutants T=masking",
         )
@@ -60,7 +62,7 @@ def of_use(subjects: Sequence[Subject], settings: RunSettings) -> list[Subject]:
     """
     version = images.code_version(images.deployed_image(settings).reference)
     nothing = generated.equivalent(version)
-    return [it for it in subjects if it.id not in nothing]
+    return [subject for subject in subjects if subject.id not in nothing]
 
 
 def run(
@@ -76,13 +78,13 @@ def run(
     """Run `subjects` and write the matrix; return what mutants.json holds.
 
     Args:
-        settings: which image.
+        settings: the choices of this run, which name the image.
         subjects: mutants and controls.
-        full: every check on every mutant, and each control on a deployment of its own.
-        whole: all written ones are among `subjects`.
+        full: whether every check runs on every mutant, and each control on its own deployment.
+        whole: whether all written ones are among `subjects`.
         on_row: called with each row as it comes.
-        on_red_group: called with the row of a group that runs apart now.
-        shard: whose `subjects` these are.
+        on_red_group: called with the row of a group whose members now run apart.
+        shard: the part of the work that `subjects` are.
 
     Raises:
         HarnessError: the image cannot be built or started.

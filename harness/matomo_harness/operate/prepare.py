@@ -1,7 +1,7 @@
-"""From a bare machine to one that can run containers, Compose and a browser.
+"""Turn a bare machine into one that can run containers, Compose and a browser.
 
-What answers is used as it is. Only root on Debian or Ubuntu gets something installed; anybody
-else is told the one thing to do.
+What is there is used as it is. Only root on Debian or Ubuntu gets something installed; anybody else
+reads the one thing to do.
 """
 
 import contextlib
@@ -119,7 +119,7 @@ def remove_stale_pid_file(pid_file: Path, program: str) -> None:
 
 
 def _program_of(pid: int) -> str | None:
-    """Name of the running process `pid`; None for a zombie, which a container's init may keep."""
+    """Return the name of process `pid`; None for a zombie, which a container's init may keep."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -157,7 +157,7 @@ def compose_version() -> tuple[int, ...] | None:
 
 
 def ensure_compose() -> None:
-    """Make sure that `docker compose` works, as a plugin of the user's where it is missing.
+    """Make sure that `docker compose` works; where it is missing, it becomes a plugin of the user.
 
     Raises:
         UnsupportedEnvironmentError: it is missing and cannot be installed from here.

@@ -1,7 +1,7 @@
-"""Building the images that tests start from before they start, so that no test waits for one.
+"""Build the images that tests start from before they start, so that no test waits for one.
 
 Without this the first test on a version waits minutes for the base of that version, and the other
-workers beside it. The jobs of a workflow hand these images on.
+workers wait with it. The jobs of a workflow hand these images on.
 """
 
 from collections.abc import Sequence
@@ -30,13 +30,13 @@ def prepare_images(versions: Sequence[RunSettings]) -> None:
     """
     first, *others = versions
     reaper.this_process()  # once, before there are threads that would each begin a run
-    images.mariadb_base(first)  # with the Debian below all the others, which the threads share
-    with ThreadPoolExecutor() as side_by_side:
-        services = side_by_side.map(images.service_image, SERVICES)
-        further = side_by_side.map(_prepare_further, others)
+    images.mariadb_base(first)  # with the Debian image below all others, which the threads share
+    with ThreadPoolExecutor() as pool:
+        services = pool.map(images.service_image, SERVICES)
+        further = pool.map(_prepare_further, others)
         _prepare(first)
-        for begun in (services, further):
-            list(begun)  # raises what one of them raised
+        for results in (services, further):
+            list(results)  # raises what one of them raised
 
 
 def _prepare(settings: RunSettings) -> None:
@@ -44,7 +44,7 @@ def _prepare(settings: RunSettings) -> None:
 
 
 def _prepare_further(settings: RunSettings) -> None:
-    """As `_prepare`; the tests of a version without a base are skipped, and say so."""
+    """Prepare one that may have no base: then its tests are skipped, and say so."""
     try:
         _prepare(settings)
     except BaseUnavailableError as error:

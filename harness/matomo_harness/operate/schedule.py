@@ -1,7 +1,7 @@
 """The hourly archiver of the local stack, as EventBridge starts it in production.
 
 A process on this machine waits for the hour and starts a container beside the web container; it
-ends with the stack. What has run stays to be looked at, the newest of it.
+ends with the stack. The newest containers that have run stay for inspection.
 """
 
 import contextlib
@@ -26,8 +26,9 @@ from matomo_harness.runtime.engine import engine
 from matomo_harness.settings import OWNER_LABEL, ROOT, project_name
 
 END_SECONDS: Final = 30.0
-"""It is at the start of a container at most."""
-KEPT: Final = 24
+"""At most, the schedule is just starting a container."""
+LAST_RUNS: Final = 24
+"""How many containers of the archiver stay."""
 ROLE_LABEL: Final = "org.matomo-harness.role"
 ROLE: Final = "archiver"
 
@@ -37,8 +38,8 @@ class ScheduledRun:
     """A run of the archiver.
 
     Args:
-        container: its name; `docker logs` has what it said.
-        started: when, UTC.
+        container: its name; `docker logs` has what it printed.
+        started: when it began, UTC.
         exit_code: None while it runs.
     """
 
@@ -47,29 +48,29 @@ class ScheduledRun:
     exit_code: int | None
 
 
-def begin(every: int) -> None:
-    """Have the archiver started every `every` seconds until the stack is down; once is enough."""
+def begin(period: int) -> None:
+    """Start the archiver every `period` seconds until the stack is down; one call is enough."""
     nothing = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in range(3)]
     os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", "matomo_harness.operate.schedule", str(every)],
+        [sys.executable, "-m", "matomo_harness.operate.schedule", str(period)],
         os.environ,
         file_actions=nothing,
-        # A session of its own: it stays when the terminal is closed.
+        # It has a session of its own, to stay when the terminal is closed.
         setsid=True,
     )
 
 
 def lock_file(root: Path = ROOT) -> Path:
-    """Return what the process holds that waits for the hour, for the checkout at `root`."""
+    """Return the lock that the waiting process of the checkout at `root` holds."""
     return root / ".local" / "schedule.lock"
 
 
 def wait_for_end(root: Path = ROOT) -> None:
     """Wait until the schedule has ended, as it does once the web container is gone.
 
-    Whoever removes a stack looks again afterwards: the hour may have come meanwhile, and an
-    archiver been started.
+    Whoever removes a stack has to look for containers again afterwards: the hour may have come
+    meanwhile, and an archiver may have started.
 
     Raises:
         UnsupportedEnvironmentError: it does not end.
@@ -88,7 +89,7 @@ def wait_for_end(root: Path = ROOT) -> None:
 
 
 def start_now() -> Container:
-    """Start the archiver, beside whatever else archives; it stays to be looked at.
+    """Start the archiver, beside whatever else archives; its container stays for inspection.
 
     Raises:
         WrongInputError: the local stack is not up.
@@ -98,20 +99,24 @@ def start_now() -> Container:
 
 def runs() -> list[ScheduledRun]:
     """Return the runs that are still there, the newest first."""
-    found = [it for it in compose.containers() if it.labels.get(ROLE_LABEL) == ROLE]
-    found.sort(key=lambda it: str(it.attrs["State"]["StartedAt"]), reverse=True)
+    found = [
+        container for container in compose.containers() if container.labels.get(ROLE_LABEL) == ROLE
+    ]
+    found.sort(key=lambda container: str(container.attrs["State"]["StartedAt"]), reverse=True)
     return [
         ScheduledRun(
-            container=str(it.name),
-            started=it.attrs["State"]["StartedAt"][:19],
-            exit_code=None if it.status == "running" else int(it.attrs["State"]["ExitCode"]),
+            container=str(container.name),
+            started=container.attrs["State"]["StartedAt"][:19],
+            exit_code=(
+                None if container.status == "running" else int(container.attrs["State"]["ExitCode"])
+            ),
         )
-        for it in found
+        for container in found
     ]
 
 
 def _start(web: Container) -> Container:
-    for old in runs()[KEPT - 1 :]:
+    for old in runs()[LAST_RUNS - 1 :]:
         with contextlib.suppress(NotFound):
             engine().containers.get(old.container).remove(v=True)
     labels = {OWNER_LABEL: project_name(), ROLE_LABEL: ROLE}
@@ -119,7 +124,7 @@ def _start(web: Container) -> Container:
     return archiver.start(web, labels, name=f"{project_name()}-archiver-{moment}")
 
 
-def _wait_and_archive(every: int) -> None:
+def _wait_and_archive(period: int) -> None:
     """Wait for the next full period; return at once when the web container is gone.
 
     Raises:
@@ -127,8 +132,8 @@ def _wait_and_archive(every: int) -> None:
     """
     web = compose.container("matomo")
     try:
-        web.wait(condition="removed", timeout=every - time.time() % every)
-    except (NoAnswerError, ReadTimeout):  # it is there still, and the hour has come
+        web.wait(condition="removed", timeout=period - time.time() % period)
+    except (NoAnswerError, ReadTimeout):  # it is still there, and the hour has come
         with contextlib.suppress(APIError, HarnessError):
             _start(compose.running("matomo"))
     except NotFound:
@@ -137,11 +142,11 @@ def _wait_and_archive(every: int) -> None:
 
 def main() -> None:
     """Archive at every full period until there is no stack any more."""
-    every = int(sys.argv[1])
+    period = int(sys.argv[1])
     lock_file().parent.mkdir(mode=0o700, exist_ok=True)
     with contextlib.suppress(Timeout, HarnessError), FileLock(lock_file(), blocking=False):
         while True:
-            _wait_and_archive(every)
+            _wait_and_archive(period)
 
 
 if __name__ == "__main__":

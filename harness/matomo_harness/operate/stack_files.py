@@ -21,13 +21,13 @@ AUTHORITY_FILE: Final = TLS_DIRECTORY / "authority.pem"
 
 @dataclass(frozen=True)
 class StackSecrets:
-    """What the local stack's parts know of each other.
+    """The secrets that the local stack's parts share.
 
     Args:
-        database_password: of Matomo's database user.
-        salt: MATOMO_GENERAL_SALT: tokens and sessions hang on it.
-        superuser_password: of the account `admin`.
-        mail_password: of Matomo's user at the mail relay.
+        database_password: the password of Matomo's database user.
+        salt: MATOMO_GENERAL_SALT; tokens and sessions depend on it.
+        superuser_password: the password of the account `admin`.
+        mail_password: the password of Matomo's user at the mail relay.
     """
 
     database_password: str = field(repr=False)
@@ -45,7 +45,7 @@ _MADE_BY: Final[Mapping[str, Callable[[], str]]] = {
 
 
 def read() -> StackSecrets:
-    """Read the secrets, and make those that are not there; the file appears whole or not at all.
+    """Read the secrets, and make those that are missing; the file appears whole or not at all.
 
     Raises:
         WrongInputError: the file is gone, and data that only it opens is still there.
@@ -61,9 +61,9 @@ def read() -> StackSecrets:
 
 
 def make_certificates() -> None:
-    """Make the stack's certificates where there are none; whoever signed them is thrown away.
+    """Make the stack's certificates where there are none; the key that signed them is thrown away.
 
-    Readable for the users of the containers; .local/ is closed to the others of this machine.
+    The users of the containers can read them; .local/ is closed to others on this machine.
     """
     if TLS_DIRECTORY.exists():
         return
@@ -79,7 +79,7 @@ def make_certificates() -> None:
 
 
 def remove() -> None:
-    """Forget secrets and certificates."""
+    """Remove secrets and certificates."""
     SECRETS_FILE.unlink(missing_ok=True)
     shutil.rmtree(TLS_DIRECTORY, ignore_errors=True)
 

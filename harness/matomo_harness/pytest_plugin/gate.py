@@ -85,13 +85,14 @@ def gate_on(
     """
     from matomo_harness.gate.catalogue import read_policy, waivers_of
     from matomo_harness.gate.core.runner import Runner
+    from matomo_harness.gate.probes.preflight import PREFLIGHT
     from matomo_harness.runtime import targets
     from matomo_harness.runtime.shared import shared_full_stack
 
     policy, waivers = read_policy(policy_file), waivers_of(policy_file)
     stack = shared_full_stack(golden, run, "gate")
     target = targets.of_full_stack(stack, policy)
-    runner = Runner(target, checks)
+    runner = Runner(target, checks, preflight=PREFLIGHT)
     return GateSession(stack, runner, run, tuple(target.secrets), waivers)
 
 

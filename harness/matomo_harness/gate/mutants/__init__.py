@@ -60,6 +60,7 @@ class Part(StrEnum):
     ANNOTATIONS = "annotations"
     LANGUAGE = "the superuser's language"
     TRUSTED_HOSTS = "trusted hosts"
+    RETENTION = "how long visits are stored"
 
 
 @dataclass

@@ -156,7 +156,7 @@ def _verdict(rows: Sequence[PromiseRow], has_waiver_problems: bool) -> dict[str,
         proven = len(promised) - len(partly)
         sentence = f"Nothing broken, but only {proven} of {_promises(len(promised))} proven."
         return {"state": State.PARTLY_EXAMINED, "sentence": sentence}
-    return {"state": State.PROVEN, "sentence": f"All {_promises(len(promised))} proven."}
+    return {"state": State.PROVEN, "sentence": f"Proven: all {_promises(len(promised))}."}
 
 
 def _promises(count: int) -> str:

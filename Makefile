@@ -1,4 +1,4 @@
-# The front door. `make help` lists the targets; what each does is in harness/matomo_harness/.
+# The entry point. `make help` lists the targets; what each does is in harness/matomo_harness/.
 SHELL := /bin/sh
 HARNESS := .venv/bin/matomo-harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
@@ -15,7 +15,7 @@ help: ## list the targets
 	@sh harness/prepare.sh
 
 ## -- local stack ---------------------------------------------------------------------------------
-up: .venv/requirements.lock ## a running, installed Matomo on this machine: prints URL, login, 2FA
+up: .venv/requirements.lock ## bring up a running, installed Matomo on this machine: prints URL, login, 2FA
 	@$(HARNESS) up
 
 down: .venv/requirements.lock ## stop the local stack, keep its data
@@ -24,29 +24,29 @@ down: .venv/requirements.lock ## stop the local stack, keep its data
 clean: .venv/requirements.lock ## remove this checkout's stack and data, and images that nothing living uses; ALL=1 everything
 	@$(HARNESS) clean $(if $(filter 1,$(ALL)),--all)
 
-console: .venv/requirements.lock ## Matomo's console in the local stack: CMD="core:version"
+console: .venv/requirements.lock ## run Matomo's console in the local stack: CMD="core:version"
 	@$(HARNESS) console -- $(CMD)
 
 archive: .venv/requirements.lock ## run the local stack's archiver now, as the schedule does hourly
 	@$(HARNESS) archive
 
-fault: .venv/requirements.lock ## have something go wrong for a while: F="cut db --seconds 5"
+fault: .venv/requirements.lock ## make something go wrong for a while: F="cut db --seconds 5"
 	@$(HARNESS) fault $(F)
 
-token: .venv/requirements.lock ## an API token of the local stack's superuser, for HARNESS_TOKEN
+token: .venv/requirements.lock ## print an API token of the local stack's superuser, for HARNESS_TOKEN
 	@$(HARNESS) token
 
-totp: .venv/requirements.lock ## the current 2FA code of the local stack's superuser
+totp: .venv/requirements.lock ## print the current 2FA code of the local stack's superuser
 	@$(HARNESS) totp
 
 logs: .venv/requirements.lock ## follow the local stack's logs
 	@$(HARNESS) logs
 
-doctor: .venv/requirements.lock ## what this machine has and lacks
+doctor: .venv/requirements.lock ## say what this machine has and lacks
 	@$(HARNESS) doctor
 
 ## -- tests ---------------------------------------------------------------------------------------
-# Of matomo_harness/matomo/versions.py, or the one that a person chose.
+# Those of matomo_harness/matomo/versions.py, or the one that the user chose.
 EVERY_VERSION := .venv/bin/python -c 'from matomo_harness.settings import every_version; \
     print(*(chosen.matomo_version for chosen in every_version()))'
 PYTEST := .venv/bin/pytest -n 3 --dist loadgroup --junitxml=reports/junit.xml
@@ -55,17 +55,17 @@ test-local: lint ## lint, and the quick tests on one Matomo version; T=path narr
 	@$(HARNESS) prepare --browser --images
 	@$(PYTEST) --size local $(T)
 
-test-all: lint ## lint, every test, and the gate and what is quick on each version: what CI runs; T= and IMAGE= as above
+test-all: lint ## lint, every test, and on each version the gate and what is quick, as CI does; T= and IMAGE= as above
 	@$(HARNESS) prepare --browser --images --all-versions
 	@$(PYTEST) --size all $(if $(SHARD),--shard $(SHARD)) $(T)
 
-test-nightly: .venv/requirements.lock ## the whole kill matrix and every test, on every version: hours; T= narrows to tests, IMAGE= as above
+test-nightly: .venv/requirements.lock ## run the whole kill matrix and every test on every version: hours; T= narrows to tests, IMAGE= as above
 	@$(HARNESS) prepare --browser --images --all-versions
 	@$(if $(T),,versions=$$($(EVERY_VERSION)) && for version in $$versions; do \
 	    MATOMO_VERSION=$$version $(MAKE) mutants || exit; done)
 	@$(PYTEST) --size nightly $(if $(SHARD),--shard $(SHARD)) $(T)
 
-e2e-ten: .venv/requirements.lock ## the browser's tests ten times in a row, as a table
+e2e-ten: .venv/requirements.lock ## run the browser's tests ten times in a row, into a table
 	@$(HARNESS) prepare --browser
 	@.venv/bin/python tests/ten_runs.py
 
@@ -91,10 +91,10 @@ lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint
 gate: .venv/requirements.lock ## prove every promise: of image/, of IMAGE=ref, or of a running instance, URL=https://…
 	@$(HARNESS) gate $(if $(ONLY),--only "$(ONLY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(URL),--url $(URL)) $(if $(AUTHORITY),--authority $(AUTHORITY)) $(if $(ALLOW_HITS),--allow-hits)
 
-mutants: .venv/requirements.lock ## the gate proves itself: each promise broken in turn; T=privacy, GENERATED=1, FULL=1, SHARD=1/4
+mutants: .venv/requirements.lock ## prove the gate itself: break each promise in turn; T=privacy, GENERATED=1, FULL=1, SHARD=1/4
 	@$(HARNESS) mutants $(if $(T),--only "$(T)") $(if $(GENERATED),--generated) $(if $(FULL),--full) $(if $(SHARD),--shard "$(SHARD)")
 
-bench: .venv/requirements.lock ## the figures, into reports/bench.json
+bench: .venv/requirements.lock ## measure the figures, into reports/bench.json
 	@$(HARNESS) prepare
 	@$(HARNESS) bench
 

@@ -1,4 +1,4 @@
-"""The command line: each verb calls one module and prints what it says."""
+"""The command line: each verb calls one module and prints its result."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ for group in (images, stack, gate, policy):
     app.add_typer(group.app)
 
 INTERRUPTED: Final = 130
-"""What Typer exits with after Ctrl-C, without a word: 128 and SIGINT's number, by convention."""
+"""Typer's silent exit code after Ctrl-C: 128 plus SIGINT's number, by convention."""
 DEBUG: Final = "HARNESS_DEBUG"
 
 
@@ -41,7 +41,7 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line; a person's mistake ends in one clear line, not in a traceback."""
+    """Run the command line; a user's mistake ends in one clear error, not in a traceback."""
     try:
         _run()
     except HarnessError as error:

@@ -30,21 +30,19 @@ app = typer.Typer()
 
 @app.command()
 def gate(
-    image: Annotated[str, typer.Option(help="A built image; image/ by default.")] = "",
-    url: Annotated[str, typer.Option(help="A running Matomo instead; it is only looked at.")] = "",
+    image: Annotated[str, typer.Option(help="A built image; by default image/ is built.")] = "",
+    url: Annotated[str, typer.Option(help="A running Matomo instead; the gate only reads.")] = "",
     allow_hits: Annotated[
-        bool, typer.Option("--allow-hits", help="At --url: store hits on a test site.")
+        bool, typer.Option("--allow-hits", help="With --url: store hits on a test site.")
     ] = False,
     authority: Annotated[
-        Path | None, typer.Option(help="At --url: who signed its certificate, a PEM file.")
+        Path | None, typer.Option(help="With --url: who signed its certificate, a PEM file.")
     ] = None,
-    policy: Annotated[Path, typer.Option(help="What is promised.")] = POLICY_FILE,
+    policy: Annotated[Path, typer.Option(help="The file of what is promised.")] = POLICY_FILE,
     only: Annotated[
         str, typer.Option(help="Only these checks: ids, promises, or patterns such as masking.*")
     ] = "",
-    listed: Annotated[
-        bool, typer.Option("--list", help="List the checks, and look at nothing.")
-    ] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the checks and run none.")] = False,
     summary: Annotated[
         Path | None, typer.Option(help="Add the report to this file, in Markdown.")
     ] = None,
@@ -52,8 +50,8 @@ def gate(
 ) -> None:
     """Prove every promise of the policy, on a built image or on a running instance.
 
-    What a running instance lets the gate do comes by environment: HARNESS_TOKEN, and HARNESS_LOGIN,
-    HARNESS_PASSWORD, HARNESS_TOTP_SECRET for what only a person sees.
+    The environment gives access to a running instance: HARNESS_TOKEN, and for what only a logged-in
+    user sees HARNESS_LOGIN, HARNESS_PASSWORD and HARNESS_TOTP_SECRET.
     """
     from matomo_harness.gate import report
     from matomo_harness.operate import gate as gates
@@ -78,7 +76,8 @@ def gate(
         said = ", ".join(f"{count} {why}" for why, count in gaps.items())
         progress.console.print(f"Not examined: {said} (of all checks that there are).")
     progress.console.print(
-        f"{document['verdict']['sentence']} {len(document['checks'])} checks: {counts['pass']} passed, {counts['fail']} failed,"
+        f"{document['verdict']['sentence']} {len(document['checks'])} checks:"
+        f" {counts['pass']} passed, {counts['fail']} failed,"
         f" {counts['error']} in error, {counts['skip']} skipped,"
         f" {counts['waived']} waived; {counts['not promised']} not promised."
         f" Next: open {os.path.relpath(gates.DIRECTORY / 'index.html')}"
@@ -114,7 +113,7 @@ def _print_checks(
         ]
         out.print_json(json.dumps(listed))
         return
-    table = Table(Column("check", no_wrap=True), "it proves", "it needs", "seconds")
+    table = Table(Column("check", no_wrap=True), "proves", "needs", "seconds")
     for check in checks:
         needs = ", ".join(_capabilities(check))
         took = seconds.get(check.id)
@@ -188,19 +187,23 @@ def explain(
 
 @app.command()
 def mutants(
-    only: Annotated[str, typer.Option(help="Parts of ids, or a promise: privacy, settings …")] = "",
+    only: Annotated[
+        str, typer.Option(help="Only these: parts of ids, or a promise such as privacy.")
+    ] = "",
     full: Annotated[
         bool,
-        typer.Option("--full", help="Every check on every mutant, each control alone: a night."),
+        typer.Option(
+            "--full", help="All checks on every mutant, each control alone: takes a night."
+        ),
     ] = False,
     made_by_rule: Annotated[
-        bool, typer.Option("--generated", help="Those made of each key and variable as well.")
+        bool, typer.Option("--generated", help="Also those generated from each key and variable.")
     ] = False,
-    shard: Annotated[str, typer.Option(help="A part of them all: 1/4.")] = "",
-    image: Annotated[str, typer.Option(help="A built image; image/ by default.")] = "",
+    shard: Annotated[str, typer.Option(help="Run one part of them all: 1/4.")] = "",
+    image: Annotated[str, typer.Option(help="A built image; by default image/ is built.")] = "",
     json_output: Json = False,
 ) -> None:
-    """Break each promise in turn: the gate must say so, and only then."""
+    """Break each promise in turn: the gate must turn red, and stay green for harmless changes."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from matomo_harness.gate.mutation import batches
@@ -253,7 +256,7 @@ def mutants(
 
 
 def _what_went_wrong(row: "Row") -> str:
-    """Return a line where a row is not as it should be; else nothing."""
+    """Return a line about a row that is not as it should be; empty where it is."""
     from matomo_harness.gate.mutants import Mutant
     from matomo_harness.gate.mutation import runner
 

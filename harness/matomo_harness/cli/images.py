@@ -1,4 +1,4 @@
-"""The machine: what it has and lacks, the images on it, and how quick everything is there."""
+"""The machine: what it has and lacks, the images on it, and how quick everything is on it."""
 
 import json
 import os
@@ -17,12 +17,12 @@ app = typer.Typer()
 
 @app.command()
 def prepare(
-    browser: Annotated[bool, typer.Option("--browser", help="A Chromium as well.")] = False,
+    browser: Annotated[bool, typer.Option("--browser", help="Also provide a Chromium.")] = False,
     images: Annotated[
-        bool, typer.Option("--images", help="What tests start from, of one Matomo version.")
+        bool, typer.Option("--images", help="Build what tests start from, for one Matomo version.")
     ] = False,
     all_versions: Annotated[
-        bool, typer.Option("--all-versions", help="With --images: of each version.")
+        bool, typer.Option("--all-versions", help="With --images: for each version.")
     ] = False,
 ) -> None:
     """Make sure that an engine and Compose are here, installing them where that is possible."""
@@ -62,7 +62,7 @@ def images(
 
 
 @app.command()
-def dist(tag: Annotated[str, typer.Argument(help="Name of the image.")]) -> None:
+def dist(tag: Annotated[str, typer.Argument(help="The name of the new image.")]) -> None:
     """Build image/ on its base, under a name of your choice."""
     from matomo_harness.runtime import images
 
@@ -74,7 +74,7 @@ def dist(tag: Annotated[str, typer.Argument(help="Name of the image.")]) -> None
 
 @app.command()
 def bench(json_output: Json = False) -> None:
-    """Measure what the figures in the README promise, into reports/bench.json."""
+    """Measure the figures that the README promises; write them into reports/bench.json."""
     from matomo_harness.operate import bench as measuring
 
     record = measuring.run(RunSettings.from_environment())
@@ -94,13 +94,13 @@ def doctor(json_output: Json = False) -> None:
     """Say what this machine has and lacks."""
     from matomo_harness.operate.doctor import examine
 
-    findings = examine()
+    requirements = examine()
     if json_output:
-        out.print_json(json.dumps([asdict(finding) for finding in findings]))
+        out.print_json(json.dumps([asdict(requirement) for requirement in requirements]))
     else:
         table = Table("need", "seen", "next")
-        for finding in findings:
-            table.add_row(finding.name, finding.seen, finding.lacking or "")
+        for requirement in requirements:
+            table.add_row(requirement.name, requirement.seen, requirement.lacking or "")
         out.print(table)
-    if any(finding.lacking for finding in findings):
+    if any(requirement.lacking for requirement in requirements):
         raise typer.Exit(ExitCode.UNSUPPORTED_ENVIRONMENT)

@@ -13,10 +13,12 @@ app = typer.Typer(name="policy", help="The policy file: what is promised.", no_a
 
 @app.command()
 def migrate(
-    file: Annotated[Path, typer.Argument(help="A policy of the release before.")] = POLICY_FILE,
-    write: Annotated[bool, typer.Option("--write", help="Into the file, not to see.")] = False,
+    file: Annotated[Path, typer.Argument(help="A former release's policy file.")] = POLICY_FILE,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the file instead of printing it.")
+    ] = False,
 ) -> None:
-    """Turn a policy file of the release before into one of today's; comments are kept."""
+    """Turn a policy file of the release before into one of today's; comments stay."""
     from matomo_harness.policy.migrate import migrated
 
     text = migrated(file)

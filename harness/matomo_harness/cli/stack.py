@@ -1,4 +1,4 @@
-"""The local stack, and what a person needs of it from day to day."""
+"""The local stack, and what a user needs of it from day to day."""
 
 import json
 import os
@@ -21,8 +21,8 @@ app = typer.Typer()
 
 @app.command()
 def up(json_output: Json = False) -> None:
-    """From whatever this machine is to a running, installed local stack."""
-    from matomo_harness.operate import kept, local
+    """Prepare this machine, and bring up a running, installed local stack."""
+    from matomo_harness.operate import local, stack_files
     from matomo_harness.operate.prepare import prepare as run
 
     settings = RunSettings.from_environment()
@@ -34,12 +34,11 @@ def up(json_output: Json = False) -> None:
         return
     out.print(f"\nMatomo {report.matomo_version} is up: [bold]{report.url}[/bold]")
     out.print(f"  login     {report.login}")
-    out.print(f"  password  SUPERUSER_PASSWORD in {os.path.relpath(kept.SECRETS_FILE)}")
+    out.print(f"  password  SUPERUSER_PASSWORD in {os.path.relpath(stack_files.SECRETS_FILE)}")
     out.print("  2FA code  make totp")
     out.print(f"  mail      {report.mail}")
-    out.print(
-        f"  trust     {os.path.relpath(kept.AUTHORITY_FILE)}   (curl --cacert, or your browser)"
-    )
+    authority = os.path.relpath(stack_files.AUTHORITY_FILE)
+    out.print(f"  trust     {authority}   (curl --cacert, or your browser)")
     out.print("  archiver  every full hour; make archive starts it now")
     out.print(f"  image     {report.image}")
     out.print(f"  database  {report.database_image}")
@@ -48,19 +47,19 @@ def up(json_output: Json = False) -> None:
 
 @app.command()
 def down() -> None:
-    """Stop the local stack; its data is kept."""
+    """Stop the local stack; its data stays."""
     from matomo_harness.operate import local
 
     local.down()
-    out.print("The local stack is down, its data is kept. Next: make up, or make clean.")
+    out.print("The local stack is down; its data stays. Next: make up, or make clean.")
 
 
 @app.command()
 def clean(
     everything: Annotated[
-        bool, typer.Option("--all", help="All on this machine, of living runs as well.")
+        bool, typer.Option("--all", help="All of the harness on this machine, living runs too.")
     ] = False,
-    run: Annotated[str, typer.Option(help="Only what --matomo-keep left of this run.")] = "",
+    run: Annotated[str, typer.Option(help="Remove only what --matomo-keep left of this run.")] = "",
 ) -> None:
     """Remove this checkout's stack and data, and images that nothing living uses."""
     from matomo_harness.operate import clean as operation
@@ -107,7 +106,7 @@ def logs() -> None:
 
 @app.command()
 def archive(
-    past: Annotated[bool, typer.Option("--list", help="Only tell of the runs so far.")] = False,
+    past: Annotated[bool, typer.Option("--list", help="Only list the runs so far.")] = False,
     json_output: Json = False,
 ) -> None:
     """Run the local stack's scheduled archiver now, in a container of its own."""
@@ -141,31 +140,31 @@ def _print_runs(json_output: bool) -> None:
             run.container, run.started, "runs" if run.exit_code is None else f"{run.exit_code}"
         )
     out.print(table)
-    out.print("Next: docker logs CONTAINER says what it said.")
+    out.print("Next: docker logs CONTAINER shows what it printed.")
 
 
 @app.command()
 def fault(
     kind: Annotated[FaultKind, typer.Argument(help="What goes wrong.")],
-    service: Annotated[FaultTarget, typer.Argument(help="Where.")],
-    seconds: Annotated[float, typer.Option(help="How long, unless Ctrl-C ends it.")] = 60.0,
+    service: Annotated[FaultTarget, typer.Argument(help="Where it goes wrong.")],
+    seconds: Annotated[float, typer.Option(help="How long, unless Ctrl-C ends it sooner.")] = 60.0,
     cpus: Annotated[float, typer.Option(help="slow: what is left of the processor.")] = 0.05,
     path: Annotated[str, typer.Option(help="full-disk: a directory in memory.")] = "/var/www/html",
     by: Annotated[int, typer.Option(help="clock-skew: seconds that the clock is ahead.")] = 90,
 ) -> None:
-    """Have something go wrong in the local stack for a while, then heal it."""
+    """Make something go wrong in the local stack for a while, then heal it."""
     from matomo_harness.operate.fault import inject
 
     def on_begin() -> None:
         out.print(f"{service}: {kind}, for {seconds:.0f} s or until Ctrl-C.")
 
     inject(kind, service, seconds, cpus=cpus, path=path, skew=by, on_begin=on_begin)
-    out.print(f"{service}: healed. (Were this killed, make down and make up would heal it.)")
+    out.print(f"{service}: healed. (If this is ever killed, make down and make up heal it.)")
 
 
 @app.command()
 def token() -> None:
-    """Make an API token of the local stack's superuser, for HARNESS_TOKEN; print it."""
+    """Make an API token of the local stack's superuser for HARNESS_TOKEN, and print it."""
     from matomo_harness.operate import local
 
     out.print(local.token(RunSettings.from_environment()))

@@ -2,8 +2,8 @@
 
 Whatever depends on a version is here, with its source. Where a page, a table or an answer shows by
 itself which of two forms it has, the code takes the form that it finds, by the names below, and
-asks for no version: that works without a token, too. What Debian's packages of two versions differ in
-concerns the substitute base alone (image/bases/matomo/undebian).
+asks for no version: that works without a token, too. What Debian's packages of two versions differ
+in concerns the substitute base alone (image/bases/matomo/undebian).
 
 This module imports nothing of the package: the settings take the list of versions from here.
 """

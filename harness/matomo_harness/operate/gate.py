@@ -96,7 +96,7 @@ def of_address(
     authority: Path | None,
     allow_hits: bool,
 ) -> dict[str, Any]:
-    """Run those of `checks` that the Matomo at `url` allows, one after the other.
+    """Run those of `checks` that need no more than is given, in turn, on the Matomo at `url`.
 
     Raises:
         HarnessError: no Matomo there, a refused token or login, a mistake in the policy.

@@ -1,7 +1,7 @@
 """Turn a bare machine into one that can run containers, Compose and a browser.
 
-What is there is used as it is. Only root on Debian or Ubuntu gets something installed; anybody else
-reads the one thing to do.
+What already works is used as it is. Only root on Debian or Ubuntu gets something installed; anybody
+else reads the one thing to do.
 """
 
 import contextlib

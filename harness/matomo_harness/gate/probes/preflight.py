@@ -10,7 +10,7 @@ from typing import Final
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.gate.core.check import CannotTellError
 from matomo_harness.gate.core.context import Preflight
-from matomo_harness.gate.core.target import Http
+from matomo_harness.gate.core.target import Http, Services
 from matomo_harness.gate.probes.reports import Scheduler
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
@@ -151,11 +151,14 @@ class ListedPluginsLoad(Preflight, blocks=(*BY_WEB, MatomoContainer), is_fatal=F
 class ArchiverIsFound(Preflight, blocks=(Scheduler,)):
     """The archiver's command is in the image.
 
+    Where there is no scheduled task, nobody runs it: the console archives.
+
     Args:
         container: the command is searched in its image.
+        _services: the scheduled task is one of them.
     """
 
-    def __init__(self, container: MatomoContainer) -> None:
+    def __init__(self, container: MatomoContainer, _services: Services) -> None:
         command = deployment.read().archiver.command[0]
         if not container.run("sh", "-c", f"command -v {command} || true"):
             raise BrokenPromiseError(

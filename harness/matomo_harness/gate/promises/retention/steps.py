@@ -28,7 +28,7 @@ from matomo_harness.matomo.traffic import USER_AGENTS
 from matomo_harness.matomo.web import Parameters
 
 DAYS_AGO: Final = 3
-"""Of the visits that are erased: no report of today or yesterday, which are archived anew anyway."""
+"""Of the visits that are erased: today and yesterday are archived anew anyway."""
 TEN_YEARS: Final = 3650
 """Days; what is promised to be kept is that old."""
 TASK: Final = "Piwik\\Plugins\\PrivacyManager\\Tasks."

@@ -82,6 +82,8 @@ lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint
 	@.venv/bin/mypy --no-error-summary
 	@said=$$(.venv/bin/lint-imports --no-cache 2>&1) || { echo "$$said"; exit 1; }
 	@.venv/bin/python tests/generated_docs.py --check
+	@.venv/bin/codespell $$(git ls-files)
+	@.venv/bin/python tests/words.py
 	@.venv/bin/shellcheck harness/prepare.sh .ci/run .ci/images $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
 	@.venv/bin/hadolint image/Dockerfile image/bases/*/Dockerfile
 	@.venv/bin/yamllint --strict compose .github

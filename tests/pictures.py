@@ -1,4 +1,4 @@
-"""Records the README's pictures into docs/pictures/: those of the evidence tests, made smaller.
+"""Records the README's pictures into docs/pictures/: of reports, and of the evidence tests.
 
 make pictures
 """
@@ -6,11 +6,18 @@ make pictures
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
+from matomo_harness.gate import report
+from matomo_harness.gate.catalogue import PROMISES
+from matomo_harness.gate.core.verdict import Verdict
+from matomo_harness.gate.probes.chromium import launch_options
 from matomo_harness.matomo.versions import NAMES
+from tests.e2e.test_report_page import ABOUT, green_results, red_results
 
 EVIDENCE = Path("reports/e2e/evidence")
 PICTURES = Path("docs/pictures")
@@ -29,11 +36,26 @@ def main() -> int:
     if code := subprocess.run(pytest, check=False).returncode:
         return code
     PICTURES.mkdir(exist_ok=True)
+    _reports()
     for document in (json.loads(path.read_text()) for path in EVIDENCE.glob("*.json")):
         if name := WANTED.get(document["promise"]):
             _make_small(EVIDENCE / document["file"], PICTURES / f"{name}.png")
             print(PICTURES / f"{name}.png")
     return 0
+
+
+def _reports() -> None:
+    """Record the first screen of a red report and of a green one."""
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as directory:
+        chromium = playwright.chromium
+        browser = chromium.launch(**launch_options(Path(chromium.executable_path)))
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        for colour, results in (("red", red_results()), ("green", green_results())):
+            place = Path(directory) / colour
+            report.write(Verdict(results, {}), ABOUT, place, (), PROMISES)
+            page.goto((place / "index.html").as_uri())
+            page.screenshot(path=place / "first.png")
+            _make_small(place / "first.png", PICTURES / f"report-{colour}.png")
 
 
 def _make_small(picture: Path, small: Path) -> None:

@@ -35,9 +35,9 @@ PARTICIPLE: Final = re.compile(r"_?([A-Z][a-z]+ed|Seen|Held|Sent|Made|Found|Buil
 POSSESSIVE: Final = re.compile(r"[a-z]_s(_|$)")
 
 TEXT: Final = {
-    r"stand-ins?\b": "substitute base image, or emulated service",
+    r"[Ss]tand-ins?\b(?!` is taken|\" else)": "substitute base image, or emulated service",
     r"machine cannot": "unsupported environment",
-    r"mail stand|[Tt]he stands?\b(?! (for|in|on|first|alone|where|before|by|at|there))": "emulated service",
+    r"mail stand\b": "emulated service",
     r"[Tt]heatre": "mutation runner",
     r"\bnot looked at\b": "skipped, or not promised",
     r"\bnot decided\b": "skipped",
@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> int:
         if not wanted or any(name == one or name.startswith(f"{one}/") for one in wanted)
         for complaint in complaints(Path(name), (ROOT / name).read_text())
     ]
-    print("\n".join(found) or "", end="\n" if found else "")
+    sys.stdout.writelines(f"{complaint}\n" for complaint in found)
     return 1 if found else 0
 
 

@@ -118,6 +118,7 @@ def test_errors_of_one_cause_are_one_entry(tmp_path: Path) -> None:
     cause = {"cause": "Matomo reaches its database", "seen": "HTTP 500: SQLSTATE[HY000] [2002]"}
     results = [of(check, Status.ERROR, **cause) for check in ALL[:141]]
     document = written(tmp_path, *results, of(ALL[141], Status.FAILED), *map(of, ALL[142:]))
+    assert document["verdict"]["state"] == State.BROKEN, "by the failure beside it"
     (found,) = document["causes"]
     assert (found["cause"], len(found["checks"])) == (cause["cause"], 141)
     page = (tmp_path / "index.html").read_text()
@@ -125,6 +126,18 @@ def test_errors_of_one_cause_are_one_entry(tmp_path: Path) -> None:
     assert "141 checks could not be run" in page
     with pytest.raises(BrokenPromiseError, match="Matomo reaches its database"):
         report.require_passed(document, tmp_path)
+
+
+def test_what_could_not_be_run_is_no_broken_promise(tmp_path: Path) -> None:
+    document = written(
+        tmp_path,
+        *(of(check, Status.ERROR, cause="Matomo answers", seen="refused") for check in ALL[:5]),
+        *map(of, ALL[5:]),
+    )
+    assert row(document, ALL[0].promise)["state"] == State.PARTLY_EXAMINED
+    assert document["verdict"]["state"] == State.NOT_EXAMINED
+    assert document["verdict"]["sentence"].startswith("Not proven: 'Matomo answers' failed")
+    assert 'class="verdict bad"' in (tmp_path / "index.html").read_text()
 
 
 class LampIsLit(Preflight, blocks=(Http,)):

@@ -19,7 +19,7 @@ NOT_CHOSEN: Final = "not chosen"
 
 
 class State(StrEnum):
-    """What a run says of one promise, or of all of them."""
+    """What a run says of one promise, or of all of them; what wants a reader comes first."""
 
     BROKEN = "broken"
     PARTLY_EXAMINED = "partly examined"
@@ -79,11 +79,13 @@ def outline(
     by_name = {promise.name: promise for promise in promises}
     ran = dict.fromkeys(check["id"].partition(".")[0] for check in checks)
     names = list(by_name) or list(ran)
-    rows = [_row(name, by_name.get(name), _of(name, checks)) for name in names]
+    unsorted = [_row(name, by_name.get(name), _of(name, checks)) for name in names]
+    rows = sorted(unsorted, key=lambda row: list(State).index(row.state))
+    found = causes(checks)
     return {
-        "verdict": _verdict(rows, bool(waivers)),
+        "verdict": _verdict(rows, found, bool(waivers)),
         "promises": [asdict(row) for row in rows],
-        "causes": [asdict(cause) for cause in causes(checks)],
+        "causes": [asdict(cause) for cause in found],
         "not_examined": _not_examined(rows),
     }
 
@@ -113,22 +115,23 @@ def _row(name: str, promise: Promise | None, checks: Sequence[Mapping[str, Any]]
     return PromiseRow(
         name,
         promise.sentence if promise else "",
-        _state(counts),
+        # An error with a cause says nothing of the promise.
+        _state(counts, any(check["status"] in RED and not check["cause"] for check in checks)),
         dict(counts),
         f"{strongest['promise']} Seen: {strongest['seen']}" if strongest else "",
         strongest["id"] if strongest else "",
     )
 
 
-def _state(counts: Mapping[str, int]) -> State:
-    if any(counts.get(status) for status in RED):
+def _state(counts: Mapping[str, int], is_broken: bool) -> State:
+    if is_broken:
         return State.BROKEN
     if set(counts) == {Status.NOT_PROMISED}:
         return State.NOT_PROMISED
     if not any(counts.get(status) for status in (Status.PASSED, Status.WAIVED)):
         return State.NOT_EXAMINED
-    is_partly = counts.get(Status.SKIPPED) or counts.get(NOT_CHOSEN) or counts.get(Status.WAIVED)
-    return State.PARTLY_EXAMINED if is_partly else State.PROVEN
+    gaps = (Status.ERROR, Status.SKIPPED, Status.WAIVED, NOT_CHOSEN)
+    return State.PARTLY_EXAMINED if any(counts.get(why) for why in gaps) else State.PROVEN
 
 
 def _strongest(checks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -145,18 +148,25 @@ def _strongest(checks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     )
 
 
-def _verdict(rows: Sequence[PromiseRow], has_waiver_problems: bool) -> dict[str, str]:
-    broken = [row for row in rows if row.state is State.BROKEN]
-    promised = [row for row in rows if row.state is not State.NOT_PROMISED]
-    partly = [row for row in promised if row.state is not State.PROVEN]
-    if broken or has_waiver_problems:
-        what = f"{len(broken)} of {_promises(len(promised))} broken" if broken else "a waiver"
-        return {"state": State.BROKEN, "sentence": f"Broken: {what}."}
-    if partly:
-        proven = len(promised) - len(partly)
-        sentence = f"Nothing broken, but only {proven} of {_promises(len(promised))} proven."
+def _verdict(
+    rows: Sequence[PromiseRow], found: Sequence[Cause], has_waiver_problems: bool
+) -> dict[str, str]:
+    promised = _promises(sum(row.state is not State.NOT_PROMISED for row in rows))
+    states = Counter(row.state for row in rows)
+    if states[State.BROKEN]:
+        sentence = f"Broken: {states[State.BROKEN]} of {promised}."
+        return {"state": State.BROKEN, "sentence": sentence}
+    if found:
+        sentence = (
+            f"Not proven: '{found[0].cause}' failed, and what depends on it could not be run."
+        )
+        return {"state": State.NOT_EXAMINED, "sentence": sentence}
+    if has_waiver_problems:
+        return {"state": State.BROKEN, "sentence": "Broken: a waiver does not hold."}
+    if states[State.PARTLY_EXAMINED] or states[State.NOT_EXAMINED]:
+        sentence = f"Nothing broken, but only {states[State.PROVEN]} of {promised} proven."
         return {"state": State.PARTLY_EXAMINED, "sentence": sentence}
-    return {"state": State.PROVEN, "sentence": f"Proven: all {_promises(len(promised))}."}
+    return {"state": State.PROVEN, "sentence": f"Proven: all {promised}."}
 
 
 def _promises(count: int) -> str:

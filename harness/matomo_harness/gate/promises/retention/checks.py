@@ -9,7 +9,7 @@ from matomo_harness.gate.core.target import Services
 from matomo_harness.gate.probes import leak_scan
 from matomo_harness.gate.probes.leak_scan import StoredTables
 from matomo_harness.gate.probes.reports import SecondArchiverRun
-from matomo_harness.gate.promises.retention.policy import KEPT, Retention
+from matomo_harness.gate.promises.retention.policy import FOR_EVER, Retention
 from matomo_harness.gate.promises.retention.steps import Erasure, OldReports, OldVisit, Visitor
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
@@ -46,7 +46,7 @@ class TablesAfterwards(StoredTables):
 )
 def old_visits(retention: Retention, visit: OldVisit) -> Finding:
     """Visits are deleted before they are older than promised, or kept as promised."""
-    if retention.visits_days == KEPT:
+    if retention.visits_days == FOR_EVER:
         seen = "it is there" if visit.is_there else "it is gone"
         return holds(visit.is_there, f"a visit of {visit.days} days ago to be there", seen)
     seen = "it is still there" if visit.is_there else "it is gone"
@@ -65,7 +65,7 @@ def old_reports(retention: Retention, reports: OldReports) -> Finding:
     """Reports are deleted before they are older than promised, or kept as promised."""
     before, after = reports.count_before, reports.count_after
     seen = f"{after} of {before} rows of {reports.month.replace('_', '-')}"
-    if retention.reports_months == KEPT:
+    if retention.reports_months == FOR_EVER:
         return holds(after == before > 0, "every report to be there", seen)
     return holds(after == 0 < before, "no report that is older", seen)
 
@@ -76,7 +76,7 @@ def old_reports(retention: Retention, reports: OldReports) -> Finding:
     severity=Severity.CRITICAL,
     remedy="Look which plugin stores the visitor's id in the named table, and have it follow the"
     " event PrivacyManager.deleteDataSubjects; a refused hit goes with Matomo's daily task.",
-    failure_mode="P11",
+    failure_mode="P13",
 )
 def erased_visitor_is_in_no_table(erased: Erasure, tables: TablesAfterwards) -> Finding:
     """An erased visitor's id is in no table of the database."""
@@ -90,7 +90,7 @@ def erased_visitor_is_in_no_table(erased: Erasure, tables: TablesAfterwards) -> 
     severity=Severity.HIGH,
     remedy="Archive the day again: ./console core:invalidate-report-data --dates=… --sites=…, then"
     " the archiver; and see why it did not do so by itself.",
-    failure_mode="P11",
+    failure_mode="P13",
 )
 def erased_visitor_is_in_no_report(erased: Erasure, tables: TablesAfterwards) -> Finding:
     """An erased visitor's page is in no report once the archiver ran again."""
@@ -102,7 +102,7 @@ def erased_visitor_is_in_no_report(erased: Erasure, tables: TablesAfterwards) ->
     proves="erasure_of_lone_visits",
     severity=Severity.HIGH,
     remedy="Update Matomo to 5.8, which archives a day without visits again.",
-    failure_mode="P11",
+    failure_mode="P13",
 )
 def erased_lone_visitor_is_in_no_report(erased: Erasure, tables: TablesAfterwards) -> Finding:
     """An erased visitor's page is in no report where his was the day's only visit."""
@@ -120,7 +120,7 @@ def _reports(erased: Erasure, tables: TablesAfterwards, visitor: Visitor) -> lis
     severity=Severity.HIGH,
     remedy="Have nothing write visitors' ids or pages into files: the named one is in the next"
     " backup too.",
-    failure_mode="P11",
+    failure_mode="P13",
     group=Group.TRAFFIC,
 )
 def erased_visitor_is_in_no_file(

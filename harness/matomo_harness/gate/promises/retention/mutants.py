@@ -65,7 +65,7 @@ MUTANTS.add(
         "$deleteCounts = $this->deleteDataSubjectsWithoutInvalidatingArchives($visits);",
         "$deleteCounts = [];",
     ),
-    "P11",
+    "P13",
     Topology.DEDICATED,
 )
 MUTANTS.add(
@@ -74,9 +74,9 @@ MUTANTS.add(
     Location.DATABASE,
     "erased_visitor_is_in_no_table",
     option("TaskScheduler.timetable", f'a:1:{{s:{len(DUE)}:"{DUE}";i:4102444800;}}'),
-    "P11",
+    "P13",
 )
-ARCHIVES_KEPT: Final = code(
+NOT_ARCHIVED_AGAIN: Final = code(
     "plugins/PrivacyManager/Model/DataSubjects.php",
     "$this->invalidateArchives($datesToInvalidateByIdSite);",
     "",
@@ -86,8 +86,8 @@ MUTANTS.add(
     "the day of an erased visitor is not archived again",
     Location.IMAGE,
     "erased_visitor_is_in_no_report",
-    ARCHIVES_KEPT,
-    "P11",
+    NOT_ARCHIVED_AGAIN,
+    "P13",
     Topology.DEDICATED,
 )
 
@@ -96,14 +96,14 @@ MUTANTS.add(
     "archives_of_a_lone_visit_kept",
     Location.IMAGE,
     "erased_lone_visitor_is_in_no_report",
-    "P11",
+    "P13",
     Topology.DEDICATED,
 )
-def _archives_of_a_lone_visit_are_kept(deployment: Deployment) -> None:
+def _the_lone_day_is_not_archived_again(deployment: Deployment) -> None:
     """The day whose only visitor was erased is not archived again."""
     promised = Retention(erasure=True, erasure_of_lone_visits=True)
     deployment.policy = deployment.policy.with_section(promised)
-    ARCHIVES_KEPT(deployment)
+    NOT_ARCHIVED_AGAIN(deployment)
 
 
 MUTANTS.add(
@@ -117,6 +117,6 @@ MUTANTS.add(
         "public function getIdSite()\n    {\n        file_put_contents(PIWIK_INCLUDE_PATH ."
         " '/misc/hits.log', json_encode($this->params), FILE_APPEND);",
     ),
-    "P11",
+    "P13",
     Topology.DEDICATED,
 )

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from matomo_harness.policy import Section
 
-KEPT: Final = "kept"
+FOR_EVER: Final = "kept"
 
 
 class Retention(Section, table="retention"):

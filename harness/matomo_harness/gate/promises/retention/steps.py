@@ -18,7 +18,7 @@ from matomo_harness.gate.probes.leak_scan import Needles
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.probes.reports import ArchiverRun, Archives, SecondArchiverRun
 from matomo_harness.gate.probes.traffic import TestSite, new_site
-from matomo_harness.gate.promises.retention.policy import KEPT, Retention
+from matomo_harness.gate.promises.retention.policy import FOR_EVER, Retention
 from matomo_harness.matomo import tracker
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.container import MatomoContainer
@@ -224,7 +224,7 @@ class OldVisit(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
             moved = ", ".join(f"{column} = {column} - INTERVAL {days} DAY" for column in columns)
             database.query(f"UPDATE {{prefix}}{table} SET {moved} WHERE idsite = %s", site)  # noqa: S608
         older_than = _in_force(php, database, "Deletelogs", "delete_logs_older_than")
-        pause = max(days - older_than + 1, 1) if promised != KEPT else TEN_YEARS
+        pause = max(days - older_than + 1, 1) if promised != FOR_EVER else TEN_YEARS
         _run(container, database, "deleteLogData", pause)
         left = database.query("SELECT idvisit FROM {prefix}log_visit WHERE idsite = %s", site)
         self.is_there = bool(left)

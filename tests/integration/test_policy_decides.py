@@ -84,6 +84,8 @@ VALUES: list[tuple[str, Callable[[], object], str]] = [
         lambda: more("environment.variables", "MATOMO_GENERAL_NO_SUCH"),
         "environment.promised_variables_are_set",
     ),
+    # Deleted at 720 days, every seventh: one that was 719 days old last time is 726 today.
+    ("retention.visits_days", lambda: 725, "retention.old_visits"),
     ("environment.may_be_set", lambda: (), "environment.no_other_variable"),
     (
         "exposure.security_headers",

@@ -221,11 +221,11 @@ def test_a_check_is_one_file_and_its_mutant_another(copy: Copy) -> None:
     assert found["kills"]["database.table_of_another_engine"] == ["database.every_table_is_innodb"]
 
 
-RETENTION: Final = '''
+LOG_AGE: Final = '''
 from types import SimpleNamespace
 from matomo_harness.gate.catalogue import read_policy
 from matomo_harness.gate.mutants import Deployment
-from matomo_harness.gate.promises.retention.checks import Retention, SETTINGS, raw_logs_are_deleted
+from matomo_harness.gate.promises.log_age.checks import LogAge, SETTINGS, raw_logs_are_deleted
 from matomo_harness.matomo import ini
 from matomo_harness.policy import Policy
 
@@ -238,7 +238,8 @@ class Matomo:
     config, tmp = "config/config.ini.php", "tmp"
 
     def __init__(self, rows=(), page="1"):
-        self.text, self.rows, self.page = "[General]\\n", dict(rows), page
+        self.rows, self.page = dict(rows), page
+        self.text = Path("image/config/config.ini.php").read_text()
 
     def read(self, path):
         return self.text
@@ -262,7 +263,7 @@ class Matomo:
         }
 
     def finding(self, policy):
-        return raw_logs_are_deleted(policy.section(Retention), self, self)
+        return raw_logs_are_deleted(policy.section(LogAge), self, self)
 
 
 def after(change):
@@ -280,12 +281,12 @@ def seen(*arguments):
 subjects = [*WRITTEN, *CONTROLS]
 found["seen"] = {
     "by default": seen(),
-    "clicked": seen({SETTINGS[0]: "1", "another": "word"}),
-    "clicked in vain": seen({SETTINGS[0]: "1"}, "0"),
+    "clicked": seen({SETTINGS[0]: "0", "another": "word"}),
+    "clicked in vain": seen({SETTINGS[0]: "0"}, "0"),
     **{
         subject.id: after(subject.change)
         for subject in subjects
-        if "retention" in subject.id or "sooner" in subject.id
+        if subject.id.startswith(("log_age.", "control.logs_"))
     },
 }
 found["passed"] = Matomo({SETTINGS[0]: "1", SETTINGS[1]: "173"}).finding(
@@ -298,32 +299,30 @@ found["passed"] = Matomo({SETTINGS[0]: "1", SETTINGS[1]: "173"}).finding(
 def test_a_promise_is_one_package_and_at_most_two_lines_elsewhere(copy: Copy) -> None:
     page = Page("add-a-promise.md")
     lines = copy.follow(page)
-    package = {path for path in lines if path.startswith(f"{PROMISES}/retention/")}
+    package = {path for path in lines if path.startswith(f"{PROMISES}/log_age/")}
     names = ("__init__", "checks", "mutants", "controls")
-    assert package == {f"{PROMISES}/retention/{name}.py" for name in names}
+    assert package == {f"{PROMISES}/log_age/{name}.py" for name in names}
     assert sum(count for path, count in lines.items() if path not in package) <= 2
     copy.lint(*(path for path in lines if path.endswith(".py")))
 
     (policy,) = page.policies
     (copy.root / "policy.toml").write_text(policy)
-    found = copy.survey(page, more=RETENTION)
-    assert "retention.days" in found["keys"]
-    assert (
-        "days" in json.loads((copy.root / SCHEMA).read_text())["$defs"]["Retention"]["properties"]
-    )
-    check = "retention.raw_logs_are_deleted"
+    found = copy.survey(page, more=LOG_AGE)
+    assert "log_age.days" in found["keys"]
+    assert "days" in json.loads((copy.root / SCHEMA).read_text())["$defs"]["LogAge"]["properties"]
+    check = "log_age.raw_logs_are_deleted"
     assert found["capabilities"][check] == ["container", "database"]
     assert {name for name, kills in found["kills"].items() if check in kills} == {
-        "retention.deletion_clicked_off",
-        "retention.kept_for_a_year",
+        "log_age.deletion_clicked_off",
+        "log_age.stored_for_a_year",
     }
     assert found["seen"] == {
-        "by default": "never deleted",
-        "clicked": "deleted at 180 days, every 7 days",
-        "clicked in vain": "never deleted",
-        "retention.deletion_clicked_off": "never deleted",
-        "retention.kept_for_a_year": "deleted at 365 days, every 7 days",
-        "control.deleted_sooner": "deleted at 3000 days, every 7 days",
+        "by default": "deleted at 720 days, every 7 days",
+        "clicked": "never deleted",
+        "clicked in vain": "deleted at 720 days, every 7 days",
+        "log_age.deletion_clicked_off": "never deleted",
+        "log_age.stored_for_a_year": "deleted at 365 days, every 7 days",
+        "control.logs_deleted_sooner": "deleted at 700 days, every 7 days",
     }
     assert found["passed"]
 

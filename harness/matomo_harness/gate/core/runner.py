@@ -130,6 +130,17 @@ class Runner:
             return _caused(check, cause, seconds, files)
         return Result(check, status, finding.expected, finding.seen, seconds, files)
 
+    def reviewed(self, result: Result) -> Result:
+        """Return `result`, or an error where it passed on a target that answers nobody.
+
+        An error page opens nothing to anybody, either.
+        """
+        if result.status is Status.PASSED:
+            for step, failed in self._failed.items():
+                if step.is_fatal and self._blocks(step, result.check):
+                    return _caused(result.check, failed, result.seconds)
+        return result
+
     def _blocks(self, step: type[Preflight], check: Check) -> bool:
         return bool(step.blocks & types_of(check.run)) and self._context.has(step)
 
@@ -237,7 +248,7 @@ def run(
             pool.shutdown(cancel_futures=True)
             raise
     run_lane(alone)
-    return [results[check.id] for check in wanted if check.id in results]
+    return [runner.reviewed(results[check.id]) for check in wanted if check.id in results]
 
 
 def _compile_the_first_page(target: Target) -> None:

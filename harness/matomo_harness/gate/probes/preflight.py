@@ -6,6 +6,7 @@ and not broken promises.
 
 import re
 from typing import Final
+from urllib.parse import urljoin
 
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.gate.core.check import CannotTellError
@@ -63,7 +64,7 @@ class NoRedirectLoop(Preflight, blocks=BY_WEB):
             answer = web.ask(path)
             if not answer.is_redirect:
                 return
-            way.append(answer.headers["Location"])
+            way.append(urljoin(f"{http.url}/{path}", answer.headers["Location"]))
             if not way[-1].startswith(http.url):
                 return  # it leads elsewhere, which is for a check to judge
             path = way[-1].removeprefix(http.url).lstrip("/") or "index.php"

@@ -10,18 +10,14 @@ from filelock import FileLock
 from jinja2 import Environment
 from playwright.sync_api import Page
 
+from matomo_harness.gate.report import STYLE
 from matomo_harness.runtime.images import Image
 
 TEMPLATE = Environment(autoescape=True).from_string("""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>What the browser saw</title>
-<style>
-  body { font: 15px/1.5 sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
-  img { max-width: 100%; border: 1px solid #bbb }
-  dl { display: grid; grid-template-columns: max-content auto; gap: 0 1rem; margin: 0 0 .5rem }
-  dd { margin: 0; overflow-wrap: anywhere }
-</style>
+<style>{{ style | safe }} img { max-width: 100% }</style>
 <h1>What the browser saw</h1>
 {% for picture in pictures %}
 <section>
@@ -83,7 +79,9 @@ class Evidence:
             pictures = sorted(
                 self._documents(), key=lambda picture: (picture["version"], picture["clock"])
             )
-            (self.directory / "index.html").write_text(TEMPLATE.render(pictures=pictures))
+            (self.directory / "index.html").write_text(
+                TEMPLATE.render(pictures=pictures, style=STYLE.read_text())
+            )
 
     def _documents(self) -> list[dict[str, Any]]:
         return [json.loads(path.read_text()) for path in self.directory.glob("*.json")]

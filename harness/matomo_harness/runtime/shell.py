@@ -4,7 +4,7 @@ import base64
 import posixpath
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -27,6 +27,8 @@ from matomo_harness.runtime.engine import engine, execute
 ANSWER_SECONDS: Final = 60
 POLL_SECONDS: Final = 0.02
 LAST_LINES: Final = 4
+LONGEST_WORD: Final = 60
+"""Letters of an argument of a command that a message quotes."""
 ARGUMENT_BYTES: Final = 96 * 1024
 """Size limit of one argument of a command; Linux's is 128 KiB (MAX_ARG_STRLEN). It is a multiple of
 four, so that each part is valid base64."""
@@ -79,7 +81,7 @@ class MatomoShell:
             # The archiver's last lines count the errors without quoting them.
             errors = [line for line in lines[:-LAST_LINES] if "error" in line.lower()]
             raise BrokenPromiseError(
-                expected=f"`{' '.join(command)}` to succeed in {self.container.name}",
+                expected=f"`{_in_short(command)}` to succeed in {self.container.name}",
                 seen=f"exit {done.code}: " + " | ".join((*errors[-LAST_LINES:], *last)),
                 next_command=f"docker logs {self.container.name}",
             )
@@ -152,6 +154,12 @@ class MatomoShell:
 
 
 OWN_CONFIG: Final = "config/config.ini.php"
+
+
+def _in_short(command: Sequence[str]) -> str:
+    """Return `command` for a message: a script in it says nothing to whoever reads that."""
+    words = (word if len(word) <= LONGEST_WORD and "\n" not in word else "…" for word in command)
+    return " ".join(words)
 
 
 def host_of(instance: str) -> str:

@@ -189,6 +189,7 @@ def burst(stack: FullStack) -> None:
             answer.result()
 
 
+@pytest.mark.nightly(reason="hundreds of pages at once")
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_burst_stays_within_the_memory_of_a_task(
     matomo_production: FullStack, figure: Callable[[str], None]

@@ -38,9 +38,13 @@ def gate(
 PROMISED = [check for check in ALL if is_promised(check, read_policy())]
 
 
-def test_the_reference_promises_all_but_the_names_of_superusers() -> None:
+def test_the_reference_promises_all_but_two() -> None:
     others = {check.id for check in ALL} - {check.id for check in PROMISED}
-    assert others == {"accounts.superusers_are_named"}
+    # Matomo 5.3 cannot keep the second.
+    assert others == {
+        "accounts.superusers_are_named",
+        "retention.erased_lone_visitor_is_in_no_report",
+    }
 
 
 @pytest.mark.parametrize(

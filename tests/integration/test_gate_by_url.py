@@ -174,6 +174,8 @@ def test_the_command_refuses_wrong_input(checkout: Checkout) -> None:
     answer.refuses(ExitCode.WRONG_INPUT, "[masking] bytes: input should be less than or equal")
 
 
+# The command without the engine's libraries does the same (test_without_docker).
+@pytest.mark.nightly(reason="all checks that only read, a second time")
 @pytest.mark.slow(reason="all checks that only read")
 def test_the_command_only_reads_a_running_instance(
     fresh_matomo: Instance, checkout: Checkout

@@ -12,6 +12,10 @@ from matomo_harness.runtime.golden import Golden
 SLOW = pytest.mark.slow(reason="a deployment with one thing wrong, for each mutant")
 QUICK = 5
 """Mutants that the quick tests run."""
+LONG = 12.5
+"""Seconds of a processor, by `cost`; what costs more waits for the nightly run, and for the pull
+request, on which the whole kill matrix runs (.github/workflows/mutants.yml)."""
+NIGHTLY = pytest.mark.nightly(reason="the archiver runs in a deployment of its own")
 
 
 def cost(mutant: Mutant) -> float:
@@ -35,8 +39,14 @@ def cover() -> list[Mutant]:
     return sorted(taken, key=cost)
 
 
+def _marks(number: int, mutant: Mutant) -> list[pytest.MarkDecorator]:
+    if number < QUICK:
+        return []
+    return [SLOW, NIGHTLY] if cost(mutant) > LONG else [SLOW]
+
+
 COVER = [
-    pytest.param(mutant, id=mutant.id, marks=[] if number < QUICK else SLOW)
+    pytest.param(mutant, id=mutant.id, marks=_marks(number, mutant))
     for number, mutant in enumerate(cover())
 ]
 

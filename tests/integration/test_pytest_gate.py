@@ -122,7 +122,7 @@ def test_the_wheel_alone_runs_the_gate_and_shows_a_finding(
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "Every page has the security headers of the policy*",
+            "Every page has the policy's security headers*",
             "expected no missing or unknown header",
             "  seen: X-Own",
             "  next: matomo-harness explain exposure.security_headers_are_there",

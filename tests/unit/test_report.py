@@ -123,7 +123,7 @@ def test_errors_of_one_cause_are_one_entry(tmp_path: Path) -> None:
     assert (found["cause"], len(found["checks"])) == (cause["cause"], 141)
     page = (tmp_path / "index.html").read_text()
     assert page.count('<section class="failure">') == 2, "the cause, and the failure beside it"
-    assert "141 checks could not be run" in page
+    assert "141 checks, because this failed before them" in page
     with pytest.raises(BrokenPromiseError, match="Matomo reaches its database"):
         report.require_passed(document, tmp_path)
 
@@ -186,6 +186,7 @@ def test_a_failed_preflight_is_the_cause_and_later_checks_are_not_run() -> None:
     assert [result.status for result in results] == [Status.ERROR] * 3
     assert {result.cause for result in results} == {"The lamp is lit"}
     assert {result.seen for result in results} == {"a dark one"}
+    assert {result.next_command for result in results} == {"light it"}
     assert (len(runs), LampIsLit.asked) == (1, 1)
     assert runner.run(_check("other", needs_nothing)).status is Status.PASSED
 
@@ -243,7 +244,7 @@ def test_markdown_says_verdict_gaps_causes_and_failures_as_plain_text(tmp_path: 
     text = report.markdown(written(tmp_path, broken, caused))
     assert text.startswith("## Broken: ")
     assert "**Not examined:**" in text
-    assert "**Matomo answers** did not happen: refused (1 checks could not be run)" in text
+    assert "**Matomo answers** failed: refused (1 checks could not be run)" in text
     assert r"expected no \*star\*; seen: \<b\>\| second line" in text
 
 

@@ -105,7 +105,9 @@ class StepFailedError(HarnessError):
         super().__init__(
             expected=f"the step '{title(step)}' to succeed",
             seen=seen[:300],
-            next_command="see the checks of what the step does",
+            next_command=first.next_command
+            if isinstance(first, HarnessError)
+            else "see the checks of what the step does",
         )
 
 

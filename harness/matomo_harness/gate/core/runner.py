@@ -50,6 +50,7 @@ class Result:
         seconds: how long it took, with what it was the first to ask for.
         files: evidence, by file name.
         cause: what should have happened before, where that is why the check ended in an error.
+        next_command: what to do about the cause.
     """
 
     check: Check
@@ -59,6 +60,7 @@ class Result:
     seconds: float
     files: tuple[tuple[str, str | bytes], ...] = ()
     cause: str = ""
+    next_command: str = ""
 
 
 def is_promised(check: Check, policy: Policy) -> bool:
@@ -198,8 +200,16 @@ def _caused(
     files: tuple[tuple[str, str | bytes], ...] = (),
 ) -> Result:
     """Return the error of a check that says nothing, as what it needs had failed before."""
-    seen, cause = failed.seen, title(failed.root)
-    return Result(check, Status.ERROR, failed.expected, seen, seconds, files, cause)
+    return Result(
+        check,
+        Status.ERROR,
+        failed.expected,
+        failed.seen,
+        seconds,
+        files,
+        cause=title(failed.root),
+        next_command=failed.next_command,
+    )
 
 
 def run(

@@ -108,8 +108,8 @@ def markdown(document: Mapping[str, Any]) -> str:
         said = ", ".join(f"{count} {status}" for status, count in row["counts"].items())
         lines.append(f"| {row['name'].replace('_', ' ')} | {row['state']} | {said} |")
     failures = [
-        f"- **{_cell(cause['cause'])}** did not happen: {_cell(cause['seen'])}"
-        f" ({len(cause['checks'])} checks could not be run)"
+        f"- **{_cell(cause['cause'])}** failed: {_cell(cause['seen'])}"
+        f" ({len(cause['checks'])} checks could not be run). **{_cell(cause['next'])}**"
         for cause in document["causes"]
     ]
     failures += [
@@ -150,6 +150,7 @@ def _entry(result: Result, directory: Path, secrets: Sequence[str]) -> dict[str,
         "expected": redact(result.expected, secrets),
         "seen": redact(result.seen, secrets),
         "cause": redact(result.cause, secrets),
+        "next": redact(result.next_command, secrets),
         "capabilities": sorted(capability.name.lower() for capability in result.check.capabilities),
         "proves": list(result.check.proves),
         "severity": result.check.severity.name.lower(),
@@ -205,6 +206,11 @@ def _page(document: Mapping[str, Any]) -> str:
         (check for check in document["checks"] if check["status"] in RED and not check["cause"]),
         key=lambda check: -Severity[check["severity"].upper()],
     )
+    skipped: dict[str, list[str]] = {}
+    for check in document["checks"]:
+        if check["status"] == Status.SKIPPED:
+            skipped.setdefault(check["seen"], []).append(check["id"])
     total = sum(sum(row["counts"].values()) for row in document["promises"])
-    values = {**document, "by_promise": by_promise, "failures": most_severe_first, "total": total}
+    values = {**document, "by_promise": by_promise, "failures": most_severe_first}
+    values |= {"skipped": skipped, "total": total}
     return page(TEMPLATE, values)

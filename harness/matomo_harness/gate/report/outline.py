@@ -56,11 +56,13 @@ class Cause:
     Args:
         cause: what should have happened.
         seen: what happened instead.
+        next: what to do.
         checks: ids of those that ended in an error by it.
     """
 
     cause: str
     seen: str
+    next: str
     checks: tuple[str, ...]
 
 
@@ -97,8 +99,8 @@ def causes(checks: Iterable[Mapping[str, Any]]) -> list[Cause]:
         if check["cause"]:
             found.setdefault(check["cause"], []).append(check)
     return [
-        Cause(cause, of_it[0]["seen"], tuple(check["id"] for check in of_it))
-        for cause, of_it in sorted(found.items(), key=lambda item: -len(item[1]))
+        Cause(cause, caused[0]["seen"], caused[0]["next"], tuple(check["id"] for check in caused))
+        for cause, caused in sorted(found.items(), key=lambda item: -len(item[1]))
     ]
 
 
@@ -154,7 +156,14 @@ def _verdict(
     promised = _promises(sum(row.state is not State.NOT_PROMISED for row in rows))
     states = Counter(row.state for row in rows)
     if states[State.BROKEN]:
-        sentence = f"Broken: {states[State.BROKEN]} of {promised}."
+        rest = [
+            f"{states[state]} {state}"
+            for state in (State.PARTLY_EXAMINED, State.NOT_EXAMINED, State.PROVEN)
+            if states[state]
+        ]
+        sentence = (
+            f"Broken: {states[State.BROKEN]} of {promised}{''.join(f'; {each}' for each in rest)}."
+        )
         return {"state": State.BROKEN, "sentence": sentence}
     if found:
         sentence = (

@@ -10,6 +10,9 @@ import pytest
 from typer.main import get_command
 
 from matomo_harness.cli import app
+from matomo_harness.gate.catalogue import ALL, read_policy
+from matomo_harness.gate.core.runner import is_promised
+from matomo_harness.gate.mutation import WRITTEN
 from matomo_harness.gate.promises import NAMES
 from matomo_harness.settings import ROOT
 
@@ -134,3 +137,10 @@ def test_the_readme_names_promises_that_exist() -> None:
     named = re.findall(r"(?m)^\| `(\w+)` \| .+ \|$", README)
     assert len(named) == len(set(named)) >= 18
     assert set(named) <= set(NAMES)
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_catalogue() -> None:
+    promised = sum(is_promised(check, read_policy()) for check in ALL)
+    assert f"all {len(NAMES)} promises. {len(ALL)} checks: {promised} passed" in README
+    assert f"{len(ALL) - promised} not promised" in README
+    assert f"in {len(WRITTEN)} ways" in README

@@ -107,8 +107,7 @@ class VisitorsToErase(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, prec
         visitors = (Visitor.new(crowded), self.among_others, self.alone)
         tracker.send(api, [each.hit(moment, at) for at, each in enumerate(visitors)])
         # A past time takes a token: without one Matomo lists the whole request as a failure.
-        form: Parameters = dict(pair.split("=") for pair in _query(self.among_others, moment))
-        http.web.post_form("matomo.php", form)
+        http.web.post_form("matomo.php", _refused(self.among_others, moment - timedelta(days=1)))
         database.query(
             "UPDATE {prefix}tracking_failure SET date_first_occurred = NOW() - INTERVAL 3 DAY"
             " WHERE idsite = %s",
@@ -116,14 +115,14 @@ class VisitorsToErase(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, prec
         )
 
 
-def _query(visitor: Visitor, moment: datetime) -> list[str]:
-    return [
-        f"idsite={visitor.site}",
-        "rec=1",
-        f"_id={visitor.id}",
-        f"cdt={moment - timedelta(days=1):%Y-%m-%d %H:%M:%S}",
-        f"url=https://discovery.example/{visitor.word}",
-    ]
+def _refused(visitor: Visitor, moment: datetime) -> Parameters:
+    return {
+        "idsite": visitor.site,
+        "rec": 1,
+        "_id": visitor.id,
+        "cdt": f"{moment:%Y-%m-%d %H:%M:%S}",
+        "url": f"https://discovery.example/{visitor.word}",
+    }
 
 
 class Erasure(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, precedes=SecondArchiverRun):

@@ -205,7 +205,6 @@ def test_a_burst_stays_within_the_memory_of_a_task(
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_kill_for_lack_of_memory_is_counted(matomo_production: FullStack) -> None:
     container = matomo_production.matomo.get_wrapped_container()
-    spare_the_first_process(container)
     shrink(container, memory.peak_mib(container) + 16)
     # All of them at once: a later one would wait for a task that may be gone by then.
     with ThreadPoolExecutor(16) as visitors:
@@ -228,18 +227,6 @@ def wait_for_kill(container: Container) -> int:
         retry_error_callback=lambda _: 0,
     )
     return int(attempts(kills))
-
-
-def spare_the_first_process(container: Container) -> None:
-    """Have the kernel choose another process first.
-
-    Where it chose process 1, the engine (20.10) sometimes recorded the container's end before the
-    kill, and OOMKilled stayed false for good; the kernel's own count ends with the container.
-    """
-    done = container.exec_run(
-        ["sh", "-c", "echo -500 > /proc/1/oom_score_adj"], user="root", privileged=True
-    )
-    assert done.exit_code == 0, done.output
 
 
 def shrink(container: Container, mebibytes: int) -> None:

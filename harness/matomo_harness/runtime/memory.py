@@ -1,5 +1,6 @@
 """A container's memory as the kernel counts it: its peak, and the processes killed at its limit."""
 
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from matomo_harness.errors import UnsupportedEnvironmentError
@@ -18,10 +19,15 @@ def peak_mib(container: Container) -> int:
 def out_of_memory_kills(container: Container) -> int:
     """Return how many of its processes the kernel killed at its limit; 1 if that ended it."""
     container.reload()
-    if container.status != "running":
-        return int(container.attrs["State"]["OOMKilled"])
-    lines = dict(line.split() for line in _first(container, _KILLS).splitlines())
-    return int(lines["oom_kill"])
+    if container.status == "running":
+        try:
+            lines = dict(line.split() for line in _first(container, _KILLS).splitlines())
+            return int(lines["oom_kill"])
+        except APIError:  # 409 or 500, by when it ended
+            container.reload()
+            if container.status == "running":
+                raise
+    return int(container.attrs["State"]["OOMKilled"])
 
 
 def _first(container: Container, paths: tuple[str, ...]) -> str:

@@ -98,10 +98,12 @@ class MatomoReachesDatabase(Preflight, blocks=BY_WEB):
     def __init__(self, http: Http, _page: NoRedirectLoop) -> None:
         answer = http.web.get({"module": "Login"})
         excerpt = Page(answer).excerpt
-        if 'name="form_login"' not in answer.text and DATABASE_ERROR.search(excerpt):
+        self.is_login = 'name="form_login"' in answer.text
+        self.seen = f"HTTP {answer.status_code}: {excerpt[:240]}"
+        if not self.is_login and DATABASE_ERROR.search(excerpt):
             raise BrokenPromiseError(
                 expected="a page that Matomo made with its database",
-                seen=f"HTTP {answer.status_code}: {excerpt[:240]}",
+                seen=self.seen,
                 next_command="check host, user, password and certificate of the database",
             )
 
@@ -110,16 +112,14 @@ class LoginPageIsShown(Preflight, blocks=BY_WEB):
     """Matomo shows its login page.
 
     Args:
-        http: where Matomo is.
-        _database: must have passed before.
+        asked: the page that Matomo made with its database.
     """
 
-    def __init__(self, http: Http, _database: MatomoReachesDatabase) -> None:
-        answer = http.web.get({"module": "Login"})
-        if 'name="form_login"' not in answer.text:
+    def __init__(self, asked: MatomoReachesDatabase) -> None:
+        if not asked.is_login:
             raise BrokenPromiseError(
                 expected="the login page",
-                seen=f"HTTP {answer.status_code}: {Page(answer).excerpt[:240]}",
+                seen=asked.seen,
                 next_command="read the web server's log",
             )
 

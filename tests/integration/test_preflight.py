@@ -56,6 +56,13 @@ def test_a_redirect_loop(dedicated_matomo: DedicatedMatomo) -> None:
     assert "again=1" in red.seen
 
 
+def test_a_page_that_is_no_login(dedicated_matomo: DedicatedMatomo) -> None:
+    dedicated_matomo.shell.write("index.php", "<?php http_response_code(500); echo 'broken';")
+    found = results(dedicated_matomo, *BY_WEB)
+    assert set(causes(found).values()) == {"Matomo shows its login page"}
+    assert {result.seen for result in found} == {"HTTP 500: broken"}
+
+
 @pytest.mark.slow(reason="each page waits for the database")
 @pytest.mark.all_versions(reason="Matomo's own error page")
 def test_a_database_that_is_gone(dedicated_matomo: DedicatedMatomo) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.cli.gate import gate
+from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.gate import report
 from matomo_harness.gate.catalogue import ALL, PROMISES
 from matomo_harness.gate.core.check import Check, Finding, Severity, Status, holds
@@ -251,3 +252,8 @@ def test_markdown_says_verdict_gaps_causes_and_failures_as_plain_text(tmp_path: 
 def test_markdown_of_many_failures_names_how_many_more(tmp_path: Path) -> None:
     text = report.markdown(written(tmp_path, *(of(check, Status.FAILED) for check in ALL)))
     assert f"and {len(ALL) - report.FAILURES_SHOWN} more" in text
+
+
+def test_a_summary_that_cannot_be_written_is_refused_before_the_gate_runs() -> None:
+    with pytest.raises(WrongInputError, match="--summary to name a file"):
+        gate(summary=Path("/no/such/directory/summary.md"))

@@ -14,7 +14,7 @@ from rich.table import Column, Table
 
 from matomo_harness import extra, progress
 from matomo_harness.cli.shared import Json, out
-from matomo_harness.errors import ExitCode
+from matomo_harness.errors import ExitCode, WrongInputError
 from matomo_harness.policy import POLICY_FILE
 from matomo_harness.settings import RunSettings
 
@@ -56,6 +56,12 @@ def gate(
     from matomo_harness.gate import report
     from matomo_harness.operate import gate as gates
 
+    if summary and not (summary.parent.is_dir() and os.access(summary.parent, os.W_OK)):
+        raise WrongInputError(
+            expected="--summary to name a file in a directory that can be written to",
+            seen=str(summary),
+            next_command=f"mkdir -p {summary.parent}",
+        )
     checks = gates.chosen(only)
     if listed:
         _print_checks(checks, gates.seconds_of_last_run(), json_output)

@@ -31,6 +31,7 @@ from matomo_harness.runtime.dedicated import pair, started
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import Golden, golden
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.servers import Servers
 from matomo_harness.runtime.shared import shared_servers
@@ -426,7 +427,7 @@ def _own_layers(settings: RunSettings) -> float:
         return 0.0  # built elsewhere: its base is not known here
     base, deployed = images.matomo_base(settings), images.deployed_image(settings)
     of_deployed, of_base = (
-        int(engine().images.get(image.id).attrs["Size"]) for image in (deployed, base)
+        int(inspected(engine().images.get(image.id), "Size") or 0) for image in (deployed, base)
     )
     return (of_deployed - of_base) / MIB
 

@@ -12,6 +12,7 @@ from matomo_harness.progress import step
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import REPOSITORY, listed
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.reaper import PLACE_LABEL, RUN_LABEL, EngineObject, Run
 from matomo_harness.settings import OWNER_LABEL, ROOT, project_name
 
@@ -182,8 +183,10 @@ def _checkout(run: Run) -> str:
 def _users() -> dict[str, str]:
     containers = engine().containers.list(all=True, sparse=True)
     return {
-        container.attrs["ImageID"]: container.attrs["Names"][0].lstrip("/")
+        str(inspected(container, "ImageID")): name.lstrip("/")
         for container in containers
+        # Without a name where the engine is just removing it.
+        for name in (inspected(container, "Names") or [str(container.id)])[:1]
     }
 
 

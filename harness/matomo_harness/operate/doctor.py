@@ -8,7 +8,7 @@ from typing import Final
 from matomo_harness.errors import HarnessError
 from matomo_harness.gate.probes.chromium import system_chromium
 from matomo_harness.operate.prepare import compose_version, playwrights_chromium
-from matomo_harness.runtime.engine import connect
+from matomo_harness.runtime.engine import EngineSilentError, connect
 from matomo_harness.settings import ROOT
 
 DISK_GIB: Final = 6
@@ -41,10 +41,12 @@ def examine() -> list[Requirement]:
 def _engine() -> Requirement:
     try:
         version = connect().version()
-    except HarnessError as error:
+    except EngineSilentError as error:
         return Requirement(
             "container engine", error.seen, "make up   (or: " + error.next_command + ")"
         )
+    except HarnessError as error:  # there is one, and installing another would not help
+        return Requirement("container engine", error.seen, error.next_command)
     return Requirement("container engine", f"{version['Version']}, API {version['ApiVersion']}")
 
 

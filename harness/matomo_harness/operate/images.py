@@ -12,6 +12,7 @@ from matomo_harness.progress import step
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.golden import GOLDEN_LABEL, MADE_FROM_LABEL, golden_lock, key_of
 from matomo_harness.runtime.images import REPOSITORY, listed
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.settings import OWNER_LABEL
 
 MIB: Final = 2**20
@@ -37,12 +38,12 @@ class HarnessImage:
 def held() -> list[HarnessImage]:
     """Return all images that the harness made, by name."""
     containers = engine().containers.list(all=True, sparse=True)
-    used = {str(container.attrs["ImageID"]) for container in containers}
+    used = {str(inspected(container, "ImageID")) for container in containers}
     found = [
         HarnessImage(
             name,
-            int(image.attrs["Size"]) // MIB,
-            str(image.attrs["Created"])[:16].replace("T", " "),
+            int(inspected(image, "Size") or 0) // MIB,
+            str(inspected(image, "Created") or "")[:16].replace("T", " "),
             "in use" if image.id in used else _stale(image) or "ready",
         )
         for image in listed(OWNER_LABEL)

@@ -22,6 +22,7 @@ from matomo_harness.runtime import description, images
 from matomo_harness.runtime.certificates import loopback_tls
 from matomo_harness.runtime.containers import wait_for_database
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.installation import ensure_installed, ensure_second_factor
 from matomo_harness.runtime.shell import MatomoShell, wait_for_web
 from matomo_harness.settings import RunSettings
@@ -217,12 +218,12 @@ def _port_taken(variable: str, port: int) -> UnsupportedEnvironmentError:
 
 
 def _published_ports(container: Container) -> set[int]:
-    bindings = container.attrs["HostConfig"].get("PortBindings") or {}
+    bindings = inspected(container, "HostConfig", "PortBindings") or {}
     return {
         int(binding["HostPort"])
         for choices in bindings.values()
         for binding in choices or []
-        if binding["HostPort"].isdecimal() and container.status == "running"
+        if str(binding.get("HostPort", "")).isdecimal() and container.status == "running"
     }
 
 

@@ -5,7 +5,6 @@ else reads the one thing to do.
 """
 
 import contextlib
-import os
 import re
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from matomo_harness import process
 from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.gate.probes.chromium import HEADLESS, system_chromium
 from matomo_harness.progress import step
+from matomo_harness.runtime.address import chosen
 from matomo_harness.runtime.engine import EngineSilentError, connect
 
 ENGINE_LOG: Final = Path("/var/log/matomo-harness-dockerd.log")
@@ -56,7 +56,7 @@ def ensure_engine() -> None:
     with contextlib.suppress(EngineSilentError):
         connect()
         return
-    if os.environ.get("DOCKER_HOST") or not process.is_root_on_debian():
+    if chosen().chosen_by or not process.is_root_on_debian():
         connect()  # says what is wrong
     process.install_packages("docker.io", "iptables", "ca-certificates")
     if not shutil.which("docker"):  # since trixie a package of its own

@@ -23,6 +23,7 @@ from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError
 from matomo_harness.operate import compose
 from matomo_harness.runtime import archiver
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.settings import OWNER_LABEL, ROOT, project_name
 
 END_SECONDS: Final = 30.0
@@ -102,13 +103,15 @@ def runs() -> list[ScheduledRun]:
     found = [
         container for container in compose.containers() if container.labels.get(ROLE_LABEL) == ROLE
     ]
-    found.sort(key=lambda container: str(container.attrs["State"]["StartedAt"]), reverse=True)
+    found.sort(key=lambda container: str(inspected(container, "State", "StartedAt")), reverse=True)
     return [
         ScheduledRun(
             container=str(container.name),
-            started=container.attrs["State"]["StartedAt"][:19],
+            started=str(inspected(container, "State", "StartedAt"))[:19],
             exit_code=(
-                None if container.status == "running" else int(container.attrs["State"]["ExitCode"])
+                None
+                if container.status == "running"
+                else int(inspected(container, "State", "ExitCode") or 0)
             ),
         )
         for container in found

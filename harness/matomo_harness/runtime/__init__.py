@@ -13,6 +13,8 @@ def _configure_testcontainers() -> None:
     testcontainers_config.ryuk_disabled = True
     testcontainers_config.connection_mode_override = ConnectionMode.docker_host
     testcontainers_config.tc_host_override = "127.0.0.1"
+    # A file in the home directory may name another engine, which neither Compose nor we would use.
+    testcontainers_config.tc_properties.pop("tc.host", None)
 
 
 # Importing any module of this layer runs this one: a user without the extra gets one clear error.

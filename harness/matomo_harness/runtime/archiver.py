@@ -16,6 +16,7 @@ from requests.exceptions import ReadTimeout
 from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError
 from matomo_harness.policy import deployment
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.inspection import inspected, networks
 from matomo_harness.time_limit import require_time_left, seconds_left
 
 
@@ -62,23 +63,23 @@ def start(
         UnsupportedEnvironmentError: `web` is in no network.
     """
     web.reload()
-    config, host = web.attrs["Config"], web.attrs["HostConfig"]
-    networks = list(web.attrs["NetworkSettings"]["Networks"])
-    if not networks:
+    host = inspected(web, "HostConfig") or {}
+    joined = list(networks(web))
+    if not joined:
         raise UnsupportedEnvironmentError(
             expected=f"{web.name} to be in a network, for the archiver to join",
             seen="none",
             next_command="make down, then make up",
         )
     container = engine().containers.create(
-        web.attrs["Image"],
+        inspected(web, "Image"),
         [*command(), *options],
         name=name,
-        environment=config["Env"],
-        volumes=host["Binds"] or [],
+        environment=inspected(web, "Config", "Env") or [],
+        volumes=host.get("Binds") or [],
         mounts=host.get("Mounts") or [],
         tmpfs=host.get("Tmpfs") or {},
-        network=networks[0],
+        network=joined[0],
         labels=dict(labels),
         # Nothing checks the health of a task that is not behind the load balancer.
         healthcheck={"test": ["NONE"]},

@@ -2,9 +2,11 @@
 
 import contextlib
 import functools
+import os
 import secrets
 import struct
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,9 +14,11 @@ import docker
 import requests
 from docker.errors import DockerException, NotFound, create_api_error_from_http_exception
 from docker.models.containers import Container
-from testcontainers.core.docker_client import get_docker_host
+from docker.utils import kwargs_from_env
 
 from matomo_harness.errors import UnsupportedEnvironmentError
+from matomo_harness.runtime import address as addresses
+from matomo_harness.runtime.address import EngineAddress
 from matomo_harness.time_limit import TimeLimitError, require_time_left, seconds_left
 
 PING_SECONDS: Final = 10
@@ -25,25 +29,72 @@ class EngineSilentError(UnsupportedEnvironmentError):
 
 
 def connect(address: str | None = None) -> docker.DockerClient:
-    """Return a client of the engine, once it has answered.
+    """Return a client of the engine, once it has answered and is one that the harness works with.
 
     Args:
-        address: the engine's address; by default DOCKER_HOST, else that of the current Docker
-            context, else the platform's.
+        address: the engine's address; by default DOCKER_HOST, else that of the Docker context, else
+            the platform's.
 
     Raises:
         EngineSilentError: nothing answers.
-        UnsupportedEnvironmentError: there is an engine, and this user may not talk to it.
+        UnsupportedEnvironmentError: there is an engine, and this user may not talk to it, or it is
+            elsewhere, or not one that the harness works with.
     """
-    host = address or get_docker_host()
+    meant = EngineAddress(address) if address else addresses.chosen()
+    if meant.chosen_by:
+        # Compose, Testcontainers and the watcher of a run would choose by rules of their own.
+        os.environ[addresses.HOST] = str(meant.host)
+    tls = kwargs_from_env().get("tls", False) if (meant.host or "").startswith("tcp:") else False
     try:
-        client = docker.DockerClient(base_url=host, timeout=PING_SECONDS)
-        client.ping()
+        client = docker.DockerClient(base_url=meant.host, timeout=PING_SECONDS, tls=tls)
+        version = client.version()
     except (DockerException, requests.RequestException, OSError) as error:
-        raise _unreachable(host or "the default socket", error) from error
+        raise _unreachable(meant, error) from error
+    require_known(version, meant)
     # Builds and commits are silent for minutes; the short time limit was for the first answer only.
     client.api.timeout = 600
     return client
+
+
+OLDEST_API: Final = (1, 41)
+"""That of Docker 20.10, the oldest engine that the tests run on."""
+DOCKER: Final = "Engine"
+"""Docker calls itself so in its answer to /version, among the Components; Podman calls itself
+"Podman Engine"."""
+
+
+def require_known(version: Mapping[str, Any], address: EngineAddress) -> None:
+    """Refuse an engine that the harness is known not to work with, by its answer to /version.
+
+    Args:
+        version: the answer.
+        address: where it came from.
+
+    Raises:
+        UnsupportedEnvironmentError: it is not Docker, or too old, or it runs Windows' containers.
+    """
+    components = {
+        str(part.get("Name")): str(part.get("Version", ""))
+        for part in version.get("Components") or []
+    }
+    others = [f"{name} {components[name]}" for name in components if "Podman" in name]
+    if components and DOCKER not in components:
+        others = others or [f"{name} {number}".strip() for name, number in components.items()][:1]
+    api = str(version.get("ApiVersion", "0"))
+    if others:
+        seen = others[0]
+    elif tuple(map(int, api.split("."))) < OLDEST_API:
+        seen = f"Docker {version.get('Version', 'of unknown version')}, API {api}"
+    elif version.get("Os") not in (None, "", "linux"):
+        seen = f"Docker {version.get('Version')} for {version['Os']} containers"
+    else:
+        return
+    install = "install Docker: https://docs.docker.com/engine/install/ (Debian: docker.io)"
+    raise UnsupportedEnvironmentError(
+        expected="Docker 20.10 or newer, with Linux containers, as container engine",
+        seen=f"{seen} at {address}",
+        next_command=f"{address.undo}   (or {install})" if address.undo else install,
+    )
 
 
 @functools.cache
@@ -177,15 +228,16 @@ _OUT: Final = 1
 _ERR: Final = 2
 
 
-def _unreachable(host: str, error: Exception) -> UnsupportedEnvironmentError:
+def _unreachable(address: EngineAddress, error: Exception) -> UnsupportedEnvironmentError:
     if "Permission denied" in str(error) or "PermissionError" in str(error):
         return UnsupportedEnvironmentError(
-            expected=f"to be allowed to talk to the container engine at {host}",
+            expected=f"to be allowed to talk to the container engine at {address}",
             seen="permission denied on its socket",
             next_command='sudo usermod -aG docker "$USER" && newgrp docker',
         )
+    start = "start Docker (Docker Desktop, or: sudo systemctl start docker)"
     return EngineSilentError(
-        expected=f"a container engine to answer at {host}",
+        expected=f"a container engine to answer at {address}",
         seen="no answer",
-        next_command="start Docker (Docker Desktop, or: sudo systemctl start docker)",
+        next_command=f"{address.undo}, or {start}" if address.undo else start,
     )

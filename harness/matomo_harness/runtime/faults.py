@@ -8,7 +8,7 @@ import io
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from docker.models.containers import Container
 
@@ -16,6 +16,7 @@ from matomo_harness import process
 from matomo_harness.errors import WrongInputError
 from matomo_harness.runtime import images
 from matomo_harness.runtime.engine import engine, execute
+from matomo_harness.runtime.inspection import inspected, networks
 
 BALLAST: Final = ".matomo-harness-full-disk"
 LARGEST_DISK: Final = 2**30
@@ -29,7 +30,7 @@ SKEW: Final = "/etc/faketimerc"
 def cut(container: Container) -> Iterator[None]:
     """Take `container` off its networks: its name is not found and open connections are dead."""
     container.reload()
-    joined: dict[str, Any] = dict(container.attrs["NetworkSettings"]["Networks"])
+    joined = networks(container)
     client = engine()
     for name in joined:
         client.networks.get(name).disconnect(container, force=True)
@@ -37,7 +38,7 @@ def cut(container: Container) -> Iterator[None]:
         yield
     finally:
         for name, endpoint in joined.items():
-            names = endpoint["Aliases"] or []
+            names = endpoint.get("Aliases") or []
             aliases = [alias for alias in names if alias != container.short_id]
             client.networks.get(name).connect(container, aliases=aliases)
 
@@ -51,7 +52,8 @@ def slow(container: Container, cpus: float = 0.05) -> Iterator[None]:
         cpus: number of processors that it may use, 0.01 at least.
     """
     container.reload()
-    before = container.attrs["HostConfig"]["NanoCpus"] / 1e9 or float(engine().info()["NCPU"])
+    cpus_in_billionths = inspected(container, "HostConfig", "NanoCpus") or 0
+    before = cpus_in_billionths / 1e9 or float(engine().info()["NCPU"])
     _limit(container, cpus)
     try:
         yield

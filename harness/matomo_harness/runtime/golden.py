@@ -41,6 +41,7 @@ from matomo_harness.runtime.containers import (
 )
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.installation import ensure_installed
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.servers import WARM_FILES, Installation, Servers
@@ -168,9 +169,9 @@ def _build(image: Image, database_image: Image, key: str) -> None:
         context = Path(directory)
         shutil.copytree(FILES, context, dirs_exist_ok=True)
         stage = f"{images.REPOSITORY}/golden-stage:{key}"
-        settings = engine().images.get(image.id).attrs["Config"]
-        entrypoint = ["/golden/start-matomo", *(settings["Entrypoint"] or [])]
-        (context / "web-command").write_text(" ".join(settings["Cmd"] or []))
+        settings = inspected(engine().images.get(image.id), "Config") or {}
+        entrypoint = ["/golden/start-matomo", *(settings.get("Entrypoint") or [])]
+        (context / "web-command").write_text(" ".join(settings.get("Cmd") or []))
         _dockerfile(
             context,
             f"FROM {image.reference}",
@@ -178,7 +179,7 @@ def _build(image: Image, database_image: Image, key: str) -> None:
             "COPY cli.ini /golden/cli/",
             f"RUN mkdir {COMPILED} && chown www-data:www-data {COMPILED}",
             f"ENTRYPOINT {json.dumps(entrypoint)}",
-            f"CMD {json.dumps(settings['Cmd'])}",
+            f"CMD {json.dumps(settings.get('Cmd') or [])}",
         )
         images.build(context, stage, {}, labels)
         facts = _install(stage, database_image, context)

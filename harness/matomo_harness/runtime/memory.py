@@ -5,6 +5,7 @@ from docker.models.containers import Container
 
 from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.runtime.engine import execute
+from matomo_harness.runtime.inspection import inspected
 
 _PEAK = ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes")
 _KILLS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
@@ -27,7 +28,7 @@ def out_of_memory_kills(container: Container) -> int:
             container.reload()
             if container.status == "running":
                 raise
-    return int(container.attrs["State"]["OOMKilled"])
+    return int(inspected(container, "State", "OOMKilled") or 0)
 
 
 def _first(container: Container, paths: tuple[str, ...]) -> str:

@@ -30,6 +30,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.runtime.engine import connect
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.settings import OWNER_LABEL, ROOT
 
 RUN_LABEL: Final = "org.matomo-harness.run"
@@ -254,8 +255,14 @@ def labelled(client: docker.DockerClient, label: str) -> list[EngineObject]:
     volumes = client.volumes.list(filters=filters)
     return [
         *(EngineObject(f"container {found.name}", found.labels) for found in containers),
-        *(EngineObject(f"network {found.name}", found.attrs["Labels"]) for found in networks),
-        *(EngineObject(f"volume {found.name}", found.attrs["Labels"]) for found in volumes),
+        *(
+            EngineObject(f"network {found.name}", inspected(found, "Labels") or {})
+            for found in networks
+        ),
+        *(
+            EngineObject(f"volume {found.name}", inspected(found, "Labels") or {})
+            for found in volumes
+        ),
     ]
 
 

@@ -1,28 +1,29 @@
 """Tasks as the container engine sees them: image, environment and mounts of a container."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 from docker.errors import NotFound
 from docker.models.containers import Container
 
 from matomo_harness.gate.core.target import Task
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.inspection import inspected, networks
 
 MOUNTED: Final = ("Source", "Name", "Destination")
 
 
 def task(container: Container) -> Task:
     """Return the image, environment and mounts that `container` was started from."""
-    attributes: Mapping[str, Any] = container.attrs
-    pairs = (variable.partition("=") for variable in attributes["Config"]["Env"] or [])
+    pairs = (variable.partition("=") for variable in inspected(container, "Config", "Env") or [])
     return Task(
-        attributes["Image"],
+        str(inspected(container, "Image")),
         {name: value for name, _, value in pairs},
         frozenset(
-            tuple(str(mount.get(key, "")) for key in MOUNTED) for mount in attributes["Mounts"]
+            tuple(str(mount.get(key, "")) for key in MOUNTED)
+            for mount in inspected(container, "Mounts") or []
         ),
     )
 
@@ -41,7 +42,7 @@ def started_in(network: str) -> Iterator[list[Task]]:
         for event in events:
             with suppress(NotFound):  # it has ended already, and was removed
                 container = engine().containers.get(event["id"])
-                if network in container.attrs["NetworkSettings"]["Networks"]:
+                if network in networks(container):
                     found.append(task(container))
 
     collecting = threading.Thread(target=collect, daemon=True)

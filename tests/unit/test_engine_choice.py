@@ -27,7 +27,7 @@ def contexts(directory: Path, current: str | None = None, **hosts: str) -> dict[
     return {"DOCKER_CONFIG": str(directory)}
 
 
-# -- what is chosen ---------------------------------------------------------------------------------
+# -- what is chosen -------------------------------------------------------------------------------
 
 
 def test_where_nothing_is_chosen_it_is_the_default_socket(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_an_engine_on_loopback_is_taken(host: str, tmp_path: Path) -> None:
 
 # -- which engine it is: recorded answers to GET /version -----------------------------------------
 
-DEBIANS: dict[str, Any] = {
+DEBIAN: dict[str, Any] = {
     "Platform": {"Name": ""},
     "Components": [
         {"Name": "Engine", "Version": "20.10.24+dfsg1", "Details": {"ApiVersion": "1.41"}},
@@ -114,22 +114,22 @@ PODMAN: dict[str, Any] = {
 
 
 def test_debians_docker_is_taken() -> None:
-    require_known(DEBIANS, HERE)
+    require_known(DEBIAN, HERE)
 
 
 def test_docker_29_is_taken() -> None:
     components = [{"Name": "Engine", "Version": "29.0.1"}]
     newer = {"Version": "29.0.1", "ApiVersion": "1.52", "Components": components}
-    require_known({**DEBIANS, **newer}, HERE)
+    require_known({**DEBIAN, **newer}, HERE)
 
 
 @pytest.mark.parametrize(
     ("version", "seen"),
     [
         (PODMAN, "Podman Engine 4.3.1"),
-        ({**DEBIANS, "Version": "19.03.15", "ApiVersion": "1.40"}, "Docker 19.03.15, API 1.40"),
-        ({**DEBIANS, "Os": "windows"}, "for windows containers"),
-        ({**DEBIANS, "Components": [{"Name": "balenaEngine", "Version": "20.10"}]}, "balenaEngine"),
+        ({**DEBIAN, "Version": "19.03.15", "ApiVersion": "1.40"}, "Docker 19.03.15, API 1.40"),
+        ({**DEBIAN, "Os": "windows"}, "for windows containers"),
+        ({**DEBIAN, "Components": [{"Name": "balenaEngine", "Version": "20.10"}]}, "balenaEngine"),
         ({"ApiVersion": "1.24"}, "of unknown version, API 1.24"),
     ],
 )

@@ -89,7 +89,7 @@ def require_known(version: Mapping[str, Any], address: EngineAddress) -> None:
         seen = f"Docker {version.get('Version')} for {version['Os']} containers"
     else:
         return
-    install = "install Docker: https://docs.docker.com/engine/install/ (Debian: docker.io)"
+    install = "install Docker, on Debian by: apt-get install docker.io"
     raise UnsupportedEnvironmentError(
         expected="Docker 20.10 or newer, with Linux containers, as container engine",
         seen=f"{seen} at {address}",

@@ -31,6 +31,7 @@ from matomo_harness.progress import ProgressStep, step
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.description import SERVICES_DIRECTORY
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.settings import IMAGE_DIRECTORY, OWNER_LABEL, ROOT, SUBSTITUTE, RunSettings
 
 BASES_DIRECTORY: Final = IMAGE_DIRECTORY / "bases"
@@ -195,6 +196,41 @@ def _cannot_run(command: list[str], reference: str, seen: str) -> UnsupportedEnv
         seen=_last_line(seen),
         next_command=f"docker run --rm -it --entrypoint sh {reference}",
     )
+
+
+SAME_MACHINE: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+"""The kernel's names of architectures, as some engines say them, and Go's, which images have."""
+
+
+def require_runnable(image: Image) -> None:
+    """Refuse an image that is for another machine than the engine's.
+
+    An engine may run such an image all the same, slowly, by an emulator (Docker Desktop on Apple's
+    processors does); so one of another architecture is refused where no program of it runs.
+
+    Raises:
+        WrongInputError: it is for another operating system or architecture, and does not run.
+    """
+    found = engine().images.get(image.reference)
+    version = engine().version()
+    of_image = _platform(inspected(found, "Os"), inspected(found, "Architecture"))
+    of_engine = _platform(version.get("Os"), version.get("Arch"))
+    if of_image == of_engine:
+        return
+    try:
+        run_once(image.reference, ["/bin/sh", "-c", "exit 0"])
+    except UnsupportedEnvironmentError as error:
+        raise WrongInputError(
+            expected=f"{image.reference} to be for {of_engine}, as this engine is",
+            seen=f"an image for {of_image}, of which no program runs here: {error.seen}",
+            next_command=f"docker pull --platform {of_engine} {image.reference}"
+            f"   (or build it with --platform {of_engine})",
+        ) from error
+
+
+def _platform(system: str | None, architecture: str | None) -> str:
+    named = architecture or "an architecture that is not said"
+    return f"{system or 'linux'}/{SAME_MACHINE.get(named, named)}"
 
 
 def file_in(reference: str, path: str) -> bytes:

@@ -155,7 +155,8 @@ def code_version(reference: str) -> str:
     The image's own variable MATOMO_VERSION may be absent (a substitute) or stale (a derived image).
     """
     code = 'require "/usr/src/matomo/core/Version.php"; echo Piwik\\Version::VERSION;'
-    return run_once(reference, ["php", "-r", code])
+    # A PHP that misses an extension says so first, on the stream that `run_once` returns as well.
+    return _last_line(run_once(reference, ["php", "-r", code]))
 
 
 def run_once(reference: str, command: list[str]) -> str:

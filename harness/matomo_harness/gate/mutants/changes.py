@@ -194,14 +194,17 @@ def code(path: str, old: str, new: str) -> Change:
 def web_server(script: str) -> Change:
     """Run a script as root that changes the web server's configuration, and have that reloaded.
 
-    `graceful` returns as soon as the signal is sent: on a busy machine the old workers went on to
-    answer two of forty requests. (A worker that has ended has no command line.)
+    USR1 is what `apachectl graceful` sends; not every image has that program (Apache's manual,
+    "Stopping and Restarting"). The old workers may go on: on a busy machine they answered two of
+    forty requests. (A worker that has ended has no command line.)
     """
     return in_web(
         f"""{script}
-        server=$(cat /var/run/apache2/apache2.pid)
+        . "${{APACHE_ENVVARS:-/etc/apache2/envvars}}"
+        server=$(cat "${{APACHE_PID_FILE:-/var/run/apache2/apache2.pid}}")
         before=$(cat /proc/$server/task/$server/children)
-        apachectl graceful
+        apache2 -t 2>&1  # a server that is sent the signal ends on a mistake
+        kill -USR1 "$server"
         for worker in $before; do
             while grep -qs . /proc/$worker/cmdline; do sleep 0.02; done
         done"""

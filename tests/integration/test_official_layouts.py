@@ -62,16 +62,11 @@ def behind_nginx(fpm: Image) -> Iterator[FpmContainer]:
 
 
 def test_the_layout_is_docker_phps(docker_php: Image) -> None:
-    shown = images.run_once(
-        docker_php.reference,
-        [
-            "sh",
-            "-c",
-            "command -v php; command -v docker-php-entrypoint; ls $PHP_INI_DIR/conf.d; php --ini",
-        ],
-    )
+    script = "command -v php; command -v docker-php-entrypoint; ls $PHP_INI_DIR/conf.d; php --ini"
+    shown = images.run_once(docker_php.reference, ["sh", "-c", script])
     assert shown.startswith("/usr/local/bin/php\n/usr/local/bin/docker-php-entrypoint\n")
     assert "docker-php-ext-opcache.ini" in shown
+    assert "Warning" not in shown
     for absent in ("ps", "curl", "apachectl", "/usr/bin/php"):
         absence = ["sh", "-c", f"! command -v {absent}"]
         images.run_once(docker_php.reference, absence)

@@ -11,6 +11,7 @@ from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.containers import WebContainer, network
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import BASES_DIRECTORY, Image
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG
 
 pytestmark = pytest.mark.all_versions(reason="each version has a base of its own")
@@ -20,7 +21,12 @@ FILES = (
     "index.php matomo.php piwik.php matomo.js piwik.js console core/Version.php "
     "config/global.ini.php config/global.php js misc lang plugins/CoreHome tmp"
 )
-EXTENSIONS = "apcu bcmath curl gd ldap mbstring mysqli pdo_mysql redis xml zip"
+EXTENSIONS = (
+    "apcu bcmath ctype curl dom fileinfo gd iconv ldap mbstring mysqli mysqlnd openssl pdo_mysql"
+    " posix redis session simplexml tokenizer xml xmlreader xmlwriter zip zlib"
+)
+"""What docker-library/php compiles in, and what matomo-org/docker installs on it. Debian's PHP has
+more (pcntl, intl, sockets …): ours may not use these."""
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +87,42 @@ def test_no_configuration_is_baked_in(base: Image) -> None:
 
 
 def test_the_image_says_how_to_run_it(base: Image) -> None:
-    config = engine().images.get(base.id).attrs["Config"]
+    config = inspected(engine().images.get(base.id), "Config")
     assert config["Entrypoint"] == ["/entrypoint.sh"]
     assert config["Cmd"] == ["apache2-foreground"]
     assert config["WorkingDir"] == "/var/www/html"
+    assert config["StopSignal"] == "SIGWINCH"  # Apache's word for a graceful stop
+    assert not config.get("User"), "root starts it, and Apache's own user is in its environment"
     assert "80/tcp" in config["ExposedPorts"]
     assert "/var/www/html" in config["Volumes"]
+
+
+def test_the_web_server_has_debians_number(base: Image) -> None:
+    # 33 on Debian; an image on Alpine has 82, and no Apache (docker-library/php).
+    assert images.run_once(base.reference, ["sh", "-c", "id -u www-data"]).strip() == "33"
+
+
+def test_any_user_may_write_the_empty_web_root(base: Image) -> None:
+    owner = images.run_once(base.reference, ["stat", "-c", "%U:%G %a", "/var/www/html"])
+    assert owner.strip() == "www-data:www-data 1777"
+
+
+PROGRAMS = "a2enmod a2enconf apache2 apache2-foreground php setpriv setsid tar find xargs sha256sum"
+"""What image/ calls by name; where `php` is, is the base's own matter."""
+
+
+@pytest.mark.parametrize("program", PROGRAMS.split())
+def test_the_program_is_on_the_path(base: Image, program: str) -> None:
+    images.run_once(base.reference, ["sh", "-c", f"command -v {program}"])
+
+
+def test_the_settings_of_opcache_are_the_official_ones(base: Image) -> None:
+    names = ("memory_consumption", "interned_strings_buffer", "max_accelerated_files")
+    shown = [
+        images.run_once(base.reference, ["php", "-r", f"echo ini_get('opcache.{name}');"])
+        for name in names
+    ]
+    assert shown == ["128", "8", "4000"]
 
 
 def test_the_entrypoint_gives_the_code_to_the_user_of_the_web_server(run: Runner) -> None:
@@ -130,6 +166,15 @@ def test_the_memory_limit_comes_from_the_environment(running: WebContainer) -> N
     limit = "echo ini_get('memory_limit');"
     assert running.shell.run("php", "-r", limit) == "256M"
     assert running.shell.run("env", "PHP_MEMORY_LIMIT=77M", "php", "-r", limit) == "77M"
+
+
+def test_the_web_server_may_be_another_user(run: Runner) -> None:
+    ended = run(
+        ". /etc/apache2/envvars && echo $APACHE_RUN_USER:$APACHE_RUN_GROUP",
+        APACHE_RUN_USER="#1000",
+        APACHE_RUN_GROUP="#1000",
+    )
+    assert ended == ContainerExit(0, "#1000:#1000\n")
 
 
 def test_requests_run_as_www_data(running: WebContainer) -> None:

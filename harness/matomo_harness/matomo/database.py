@@ -1,7 +1,9 @@
 """Matomo's database, read as it is stored."""
 
 import contextlib
+import dataclasses
 import math
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from pymysql.cursors import DictCursor
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.matomo import found
+from matomo_harness.matomo.found import FoundInstallation
 from matomo_harness.time_limit import require_time_left, seconds_left
 
 CONNECT_SECONDS: Final = 10.0
@@ -21,6 +25,9 @@ QUERY_SECONDS: Final = 120.0
 """The longest wait for the next part of an answer."""
 LAST_REQUEST_SECONDS: Final = 60
 """A step of Matomo's installer takes a few seconds, on a busy machine about ten."""
+DEFAULT_PREFIX: Final = "matomo_"
+"""The wizard's own (Installation/FormDatabaseSetup.php), for a schema that holds no Matomo yet."""
+_TABLE: Final = re.compile(r"\{prefix\}(\w+)")
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Database:
         user: a user of the server.
         password: that user's.
         name: the schema.
-        prefix: how every table's name begins.
+        prefix: how every table's name begins; where None, it is found in the schema.
         tls: how to speak TLS with the server; None means clear text.
     """
 
@@ -42,8 +49,31 @@ class Database:
     user: str
     password: str = field(repr=False)
     name: str
-    prefix: str = "matomo_"
+    prefix: str | None = None
     tls: ssl.SSLContext | None = field(default=None, repr=False)
+    _found: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def tables_prefix(self) -> str:
+        """How every table's name begins; the wizard's own before Matomo is installed.
+
+        Raises:
+            WrongInputError: several Matomos are in the schema, and no prefix was given.
+        """
+        if self.prefix is not None:
+            return self.prefix
+        if not self._found:
+            seen = found.whole(self.all_tables())
+            if len(seen) > 1:
+                raise WrongInputError(
+                    expected=f"one Matomo in the schema {self.name}",
+                    seen=f"tables with the prefixes {', '.join(f'`{prefix}`' for prefix in seen)}",
+                    next_command="drop the tables of the one that is not wanted",
+                )
+            if not seen:
+                return DEFAULT_PREFIX
+            self._found.extend(seen)
+        return self._found[0]
 
     @contextmanager
     def connection(self) -> Iterator["pymysql.Connection[DictCursor]"]:
@@ -80,20 +110,24 @@ class Database:
             connection.close()
 
     def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
-        """Run `statement` and return its rows; `{prefix}` in it becomes the tables' prefix.
+        """Run `statement` and return its rows.
 
         Args:
-            statement: SQL with %s for each of `values`.
+            statement: SQL with %s for each of `values`; `{prefix}` before a table's name becomes
+                the tables' prefix, and the name is quoted: without a prefix, `option` is a word of
+                SQL.
             values: quoted by the driver.
 
         Raises:
             TimeLimitError: the time for the work that it is part of is over; the server was asked
                 to end it.
         """
+        if "{prefix}" in statement:
+            statement = _TABLE.sub(rf"`{self.tables_prefix}\1`", statement)
         with self.connection() as connection, connection.cursor() as cursor:
             number: int = connection.thread_id()  # type: ignore[no-untyped-call]
             try:
-                cursor.execute(statement.replace("{prefix}", self.prefix), values or None)
+                cursor.execute(statement, values or None)
                 return list(cursor.fetchall())
             except pymysql.OperationalError as error:
                 if error.args[0] == CR.CR_SERVER_LOST:
@@ -108,17 +142,47 @@ class Database:
             with contextlib.suppress(pymysql.Error, HarnessError), self.connection() as connection:
                 connection.kill(session)  # type: ignore[no-untyped-call]
 
-    def tables(self) -> set[str]:
-        """Return the names of Matomo's tables, without the prefix."""
+    def all_tables(self) -> set[str]:
+        """Return the names of all tables in the schema."""
         rows = self.query(
             "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = %s",
             self.name,
         )
-        return {
-            row["name"].removeprefix(self.prefix)
-            for row in rows
-            if row["name"].startswith(self.prefix)
-        }
+        return {str(row["name"]) for row in rows}
+
+    def tables(self) -> set[str]:
+        """Return the names of Matomo's tables, without the prefix."""
+        prefix = self.tables_prefix
+        return {name.removeprefix(prefix) for name in self.all_tables() if name.startswith(prefix)}
+
+    def installations(self) -> list[FoundInstallation]:
+        """Return every Matomo in the schema, whatever its prefix; this only reads."""
+        tables = self.all_tables()
+        complete = found.whole(tables)
+        return [
+            dataclasses.replace(self, prefix=prefix)._as_installation()
+            if prefix in complete
+            else FoundInstallation(prefix, version=None)
+            for prefix in found.in_part(tables)
+        ]
+
+    def _as_installation(self) -> FoundInstallation:
+        versions = self.query(
+            "SELECT option_value AS version FROM {prefix}option WHERE option_name = 'version_core'"
+        )
+        users = self.query(
+            "SELECT login, superuser_access FROM {prefix}user WHERE login <> 'anonymous'"
+            " ORDER BY login"
+        )
+        (sites,) = self.query("SELECT COUNT(*) AS many FROM {prefix}site")
+        return FoundInstallation(
+            prefix=self.tables_prefix,
+            version=str(versions[0]["version"]) if versions else None,
+            superusers=tuple(row["login"] for row in users if int(row["superuser_access"])),
+            people=len(users),
+            sites=int(sites["many"]),
+            has_visits=bool(self.query("SELECT 1 FROM {prefix}log_visit LIMIT 1")),
+        )
 
     def other_sessions(self) -> int:
         """Return how many sessions this user has besides the one that asks."""

@@ -17,6 +17,13 @@ from matomo_harness.matomo.web import Page, Parameters, Web
 
 IN_PROGRESS: Final = "installation_in_progress"
 OPEN: Final = "enable_installer"
+FIRST_ACCESS: Final = "installation_first_accessed"
+"""When somebody first came to the wizard, which refuses three days later
+(Installation/Controller.php, checkInstallationIsNotExpired)."""
+PLUGINS_INSTALLED: Final = "PluginsInstalled"
+"""Plugins whose tables and columns are there, as Matomo believes: it makes them for no plugin that
+this section lists (Plugin/Manager.php, installPluginIfNecessary). One that an earlier database left
+would cost a new one all but the core tables, and every hit."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +57,19 @@ class FirstSite:
 
 
 def with_installation_in_progress(text: str) -> str:
-    """Return the text of a config.ini.php with the keys that open the wizard."""
+    """Return the text of a config.ini.php with the keys that open the wizard on an empty schema."""
+    text = ini.without_section(text, PLUGINS_INSTALLED)
+    text = ini.without_key(text, "General", FIRST_ACCESS)
     for key in (IN_PROGRESS, OPEN):
         text = ini.with_key(text, "General", key, 1)
     return text
 
 
 def with_installer_closed(text: str) -> str:
-    """Return the text of a config.ini.php without the key that opens the wizard."""
-    return ini.without_key(text, "General", OPEN)
+    """Return the text of a config.ini.php of an installed Matomo, without keys of the wizard."""
+    for key in (IN_PROGRESS, OPEN):
+        text = ini.without_key(text, "General", key)
+    return text
 
 
 def is_in_progress(text: str) -> bool:

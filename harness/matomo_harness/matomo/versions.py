@@ -21,6 +21,9 @@ OLDEST: Final = Version("5.3")
 BEYOND: Final = Version("7")
 """The first version that is no longer supported. Of 6 only the public change log was read; no
 test has run on it, as there is no image of it yet."""
+OLDEST_TABLES: Final = Version("5")
+"""Tables of older versions are refused: their update to today's code is one that no test has seen.
+Those of 5.0 up to `OLDEST` wait for core:update."""
 RANGE: Final = f"{OLDEST} up to, not including, {BEYOND}"
 """The supported versions, as an error names them."""
 OF_LONG_AGO: Final = "5.0.0"
@@ -47,6 +50,14 @@ def is_supported(text: str) -> bool:
     """Whether `text` names a supported version; a text that is no version does not."""
     try:
         return OLDEST <= number(text) < BEYOND
+    except InvalidVersion:
+        return False
+
+
+def has_supported_tables(text: str) -> bool:
+    """Whether tables of version `text` (option version_core) may be taken up by a newer code."""
+    try:
+        return number(text) >= OLDEST_TABLES
     except InvalidVersion:
         return False
 

@@ -14,7 +14,7 @@ from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.web import Web
-from matomo_harness.operate import compose, schedule, stack_files
+from matomo_harness.operate import adoption, compose, schedule, stack_files
 from matomo_harness.operate.compose import LOOPBACK
 from matomo_harness.policy import deployment
 from matomo_harness.progress import step
@@ -23,11 +23,14 @@ from matomo_harness.runtime.certificates import loopback_tls
 from matomo_harness.runtime.containers import wait_for_database
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.inspection import inspected
-from matomo_harness.runtime.installation import ensure_installed, ensure_second_factor
+from matomo_harness.runtime.installation import (
+    ensure_installed,
+    ensure_second_factor,
+    require_tracking,
+)
 from matomo_harness.runtime.shell import MatomoShell, wait_for_web
 from matomo_harness.settings import RunSettings
 
-SUPERUSER = "admin"
 MAIL_PAGE = 1080
 DATABASE = 3306
 
@@ -58,9 +61,12 @@ class StackSummary:
 def up(settings: RunSettings) -> StackSummary:
     """Bring up a running, installed Matomo; finish what an interrupted `up` left.
 
+    A database that holds a Matomo already is taken over with its prefix and its people.
+
     Raises:
         UnsupportedEnvironmentError: a port is taken, or disk space or a base image is missing.
-        WrongInputError: image/ or a given image has a mistake.
+        WrongInputError: image/ or a given image has a mistake, or the database cannot be taken
+            over.
         BrokenPromiseError: Matomo does not come up healthy.
     """
     image = images.deployed_image(settings)
@@ -72,18 +78,24 @@ def up(settings: RunSettings) -> StackSummary:
     with step("Starting the containers"):
         _start(variables, ports)
         wait_for_database(_database(), compose.container("db"))
+        if adoption.adopt_prefix(_database(), stack_files.read().tables_prefix):
+            variables = _variables(settings, image.reference, database_image.reference)
+            _start(variables, ports)
         web = _web(settings)
         wait_for_web(web, compose.container("matomo"))
     secrets = stack_files.read()
     shell, database = MatomoShell(compose.container("matomo")), _database()
-    superuser = Superuser(SUPERUSER, secrets.superuser_password)
+    superuser = Superuser(secrets.superuser_login, secrets.superuser_password)
     with step("Installing Matomo unless it is installed"):
         installed_now = ensure_installed(shell, web, database, superuser, FirstSite())
+        if not installed_now:
+            adoption.ensure_superuser(shell, database, superuser)
+        require_tracking(shell, web, database)
         ensure_second_factor(_web(settings), database, superuser)
     schedule.begin(settings.archive_seconds)
     return StackSummary(
         url=f"{web.url}/",
-        login=SUPERUSER,
+        login=superuser.login,
         mail=f"http://{LOOPBACK}:{compose.port('mail', MAIL_PAGE)}/",
         matomo_version=shell.console("core:version").strip(),
         image=str(image),
@@ -137,10 +149,11 @@ def totp() -> tuple[str, int]:
         WrongInputError: the local stack is not up, or the superuser has no second factor.
     """
     compose.running("db")
-    secret = _database().second_factor_secret(SUPERUSER)
+    login = stack_files.read().superuser_login
+    secret = _database().second_factor_secret(login)
     if not secret:
         raise WrongInputError(
-            expected=f"a second factor of {SUPERUSER}",
+            expected=f"a second factor of {login}",
             seen="none is enrolled",
             next_command="make up   (enrols one)",
         )
@@ -154,11 +167,9 @@ def token(settings: RunSettings) -> str:
         WrongInputError: the local stack is not up, or the superuser has no second factor.
     """
     compose.running("db")
-    secret, password = (
-        _database().second_factor_secret(SUPERUSER),
-        stack_files.read().superuser_password,
-    )
-    account = twofactor.Account(SUPERUSER, password, secret or "")
+    secrets = stack_files.read()
+    secret = _database().second_factor_secret(secrets.superuser_login)
+    account = twofactor.Account(secrets.superuser_login, secrets.superuser_password, secret or "")
     return create_token(_web(settings), account, steps=0).token
 
 
@@ -178,6 +189,7 @@ def _variables(settings: RunSettings, image: str, database_image: str) -> dict[s
         "DATABASE_PASSWORD": secrets.database_password,
         "SALT": secrets.salt,
         "MAIL_PASSWORD": secrets.mail_password,
+        "TABLES_PREFIX": secrets.tables_prefix,
         "TLS_DIRECTORY": str(stack_files.TLS_DIRECTORY),
         **deployment.read().variables,
     }

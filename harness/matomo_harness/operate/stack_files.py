@@ -1,4 +1,4 @@
-"""What the local stack keeps beside its volumes: secrets and certificates, in .local/."""
+"""What the local stack keeps beside its volumes, in .local/: secrets, certificates, its people."""
 
 import os
 import secrets
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo.database import DEFAULT_PREFIX
 from matomo_harness.operate import compose
 from matomo_harness.runtime import description
 from matomo_harness.runtime.certificates import Authority
@@ -26,21 +27,28 @@ class StackSecrets:
     Args:
         database_password: the password of Matomo's database user.
         salt: MATOMO_GENERAL_SALT; tokens and sessions depend on it.
-        superuser_password: the password of the account `admin`.
+        superuser_login: the superuser whom the harness logs in as; a person who has restored a
+            database may name one of that database.
+        superuser_password: that superuser's password.
         mail_password: the password of Matomo's user at the mail relay.
+        tables_prefix: how the names of Matomo's tables begin; may be empty.
     """
 
     database_password: str = field(repr=False)
     salt: str = field(repr=False)
+    superuser_login: str
     superuser_password: str = field(repr=False)
     mail_password: str = field(repr=False)
+    tables_prefix: str
 
 
 _MADE_BY: Final[Mapping[str, Callable[[], str]]] = {
     "DATABASE_PASSWORD": lambda: secrets.token_urlsafe(18),
     "SALT": lambda: secrets.token_hex(16),
+    "SUPERUSER_LOGIN": lambda: "admin",
     "SUPERUSER_PASSWORD": lambda: secrets.token_urlsafe(12),
     "MAIL_PASSWORD": lambda: secrets.token_urlsafe(18),
+    "TABLES_PREFIX": lambda: DEFAULT_PREFIX,
 }
 
 
@@ -52,12 +60,16 @@ def read() -> StackSecrets:
     """
     if not SECRETS_FILE.exists():
         _require_no_data()
-    text = SECRETS_FILE.read_text() if SECRETS_FILE.exists() else ""
-    known = dict(line.split("=", 1) for line in text.splitlines())
+    known = _known()
     if missing := [name for name in _MADE_BY if name not in known]:
         known |= {name: _MADE_BY[name]() for name in missing}
-        _write("".join(f"{name}={value}\n" for name, value in known.items()))
+        _write(known)
     return StackSecrets(**{name.lower(): known[name] for name in _MADE_BY})
+
+
+def remember_prefix(prefix: str) -> None:
+    """Have every later start of the stack use tables whose names begin with `prefix`."""
+    _write({**_known(), "TABLES_PREFIX": prefix})
 
 
 def make_certificates() -> None:
@@ -84,13 +96,18 @@ def remove() -> None:
     shutil.rmtree(TLS_DIRECTORY, ignore_errors=True)
 
 
-def _write(text: str) -> None:
+def _known() -> dict[str, str]:
+    text = SECRETS_FILE.read_text() if SECRETS_FILE.exists() else ""
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def _write(known: Mapping[str, str]) -> None:
     DIRECTORY.mkdir(mode=0o700, exist_ok=True)
     made = SECRETS_FILE.with_suffix(".new")
     made.unlink(missing_ok=True)
     descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+        file.write("".join(f"{name}={value}\n" for name, value in known.items()))
     made.rename(SECRETS_FILE)
 
 

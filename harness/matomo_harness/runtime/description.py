@@ -19,7 +19,8 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.policy import deployment
 from matomo_harness.settings import COMPOSE_FILE
 
-VARIABLE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+VARIABLE: Final = re.compile(r"\$\{(\w+)(?:(:?)-([^}]*))?\}")
+"""Its default, behind `-`, is for a variable that is not set; behind `:-` for an empty one, too."""
 PORT: Final = re.compile(r"(?:.*:)?(\d+)")
 """Finds the last part of `address:published:target`."""
 SERVICES_DIRECTORY: Final = Path(__file__).with_name("services")
@@ -130,9 +131,11 @@ def _filled(value: Any, values: Mapping[str, str]) -> Any:
 
 
 def _value(found: re.Match[str], values: Mapping[str, str]) -> str:
-    if given := values.get(found[1]):
+    name, colon, default = found.groups()
+    given = values.get(name)
+    if given or (given is not None and colon == ""):
         return given
-    return found[0] if found[2] is None else found[2]
+    return found[0] if default is None else default
 
 
 def _text(value: Any) -> str:

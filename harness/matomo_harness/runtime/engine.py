@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import docker
@@ -130,6 +131,7 @@ def execute(
     user: str = "",
     *,
     seconds: float = EXECUTE_SECONDS,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> CommandResult:
     """Run `command` in `container` to its end, or kill it when its time is over.
 
@@ -143,6 +145,8 @@ def execute(
         command: program and arguments.
         user: the user that it runs as; the image's user by default.
         seconds: how long it may take; less where the time limit of the whole work ends earlier.
+        environment: variables for this command alone: the way for a secret, which an argument
+            would show to everybody.
 
     Raises:
         APIError: the container is not running.
@@ -153,7 +157,9 @@ def execute(
     mark = secrets.token_hex(8)
     client: Any = container.client
     api = client.api
-    made = api.exec_create(container.id, command, user=user, environment={MARK: mark})["Id"]
+    made = api.exec_create(
+        container.id, command, user=user, environment={**environment, MARK: mark}
+    )["Id"]
     start = f"{api.base_url}/v{api.api_version}/exec/{made}/start"
     killed = threading.Event()
 

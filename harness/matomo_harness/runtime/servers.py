@@ -163,7 +163,7 @@ class Servers:
         schema = _schema(instance)
         if not self._exists(schema):
             return ["its schema is gone"]
-        prefix = self._template.prefix
+        prefix = self._template.tables_prefix
         found = []
         for table in sorted(self._dirty(instance)):
             columns = READING_WRITES.get(table.removeprefix(prefix), "*")

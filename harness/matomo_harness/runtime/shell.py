@@ -4,9 +4,10 @@ import base64
 import posixpath
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from docker.models.containers import Container
@@ -67,14 +68,24 @@ class MatomoShell:
         """The folder of users' uploads (SettingsPiwik::rewriteMiscUserPathWithInstanceId)."""
         return f"misc/user/{self.instance}" if self.instance else "misc/user"
 
-    def run(self, *command: str, user: str = "www-data") -> str:
+    def run(
+        self,
+        *command: str,
+        user: str = "www-data",
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> str:
         """Run `command` in the container and return its standard output.
+
+        Args:
+            command: program and arguments.
+            user: whom it runs as.
+            environment: variables for this command alone.
 
         Raises:
             BrokenPromiseError: it exits non-zero; `seen` has the last lines of both streams, and
                 the lines that mention an error.
         """
-        done = execute(self.container, list(command), user)
+        done = execute(self.container, list(command), user, environment=environment)
         if done.code != 0:
             lines = (done.out + done.err).strip().splitlines()
             last = lines[-LAST_LINES:]

@@ -44,7 +44,7 @@ class StoredTables:
         found = {}
         with self._database.connection() as connection, connection.cursor() as cursor:
             for table in sorted(self._database.tables()):
-                cursor.execute(f"SELECT * FROM `{self._database.prefix}{table}`")  # noqa: S608
+                cursor.execute(f"SELECT * FROM `{self._database.tables_prefix}{table}`")  # noqa: S608
                 rows = cursor.fetchall()
                 found[table] = b"\0".join(
                     unpacked(value) for row in rows for value in row.values() if value is not None

@@ -4,8 +4,10 @@ A restored production is somebody else's: its tables keep their names, and its p
 passwords. Where the harness is none of its superusers it makes an account of its own beside them.
 """
 
+import dataclasses
 import json
 import os
+import secrets
 from typing import Final
 
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
@@ -80,7 +82,9 @@ def ensure_superuser(shell: MatomoShell, database: Database, superuser: Superuse
             f" {SECRETS} what one of them has, or a name that the database does not have;"
             " then make up",
         )
-    _said(shell, MAKE, superuser, "MADE")
+    # No two users have one address, and the harness may have made the other one, too.
+    email = f"{secrets.token_hex(4)}.{superuser.email}"
+    _said(shell, MAKE, dataclasses.replace(superuser, email=email), "MADE")
     console.print(
         f"The database has the superusers {superusers}. The harness has made {name} beside them,"
         " and changed none.",

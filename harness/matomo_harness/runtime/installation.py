@@ -29,11 +29,13 @@ from matomo_harness.matomo.web import Page, Web
 from matomo_harness.runtime.shell import MatomoShell
 
 BOOT: Final = """
+ini_set("zend.exception_ignore_args", "1");
 define("PIWIK_ENABLE_DISPATCH", false);
 require "index.php";
 (new \\Piwik\\Application\\Environment("cli"))->init();
 """
-"""Starts Matomo's code in its own directory, as its console does; no database is asked."""
+"""Starts Matomo's code in its own directory, as its console does; no database is asked. Its traces
+show no argument, which may be a password."""
 PREFIX: Final = f"""{BOOT}
 echo "PREFIX", json_encode(\\Piwik\\Config::getInstance()->database["tables_prefix"] ?? "");
 """
@@ -114,8 +116,7 @@ def require_tracking(shell: MatomoShell, web: Web, database: Database) -> None:
         raise BrokenPromiseError(
             expected="the database to have the columns that Matomo's plugins store hits in",
             seen=f"without {', '.join(lacks[:NAMED])}{more}: every hit is refused",
-            next_command="give this database up (make clean, make up); or take [PluginsInstalled]"
-            f" out of {shell.config}, ask for the login page once, and the same again",
+            next_command="restore the whole database; or give it up: make clean, then make up",
         )
     sites = database.query("SELECT idsite FROM {prefix}site ORDER BY idsite LIMIT 1")
     if not sites or "Heartbeat" not in facts["activated"]:
@@ -124,12 +125,13 @@ def require_tracking(shell: MatomoShell, web: Web, database: Database) -> None:
     # Matomo passes over hits of what it takes for a program, and answers them well.
     visitor.session.headers["User-Agent"] = USER_AGENTS[0]
     ping = {"idsite": sites[0]["idsite"], "rec": 1, "ping": 1, "_id": secrets.token_hex(8)}
+    ping |= {"send_image": 0}
     answer = visitor.get(ping, path="matomo.php")
     if not answer.ok:
         update = "make console CMD='core:update --yes'"
         raise BrokenPromiseError(
             expected="the tracker to answer a ping with 200 or 204",
-            seen=f"HTTP {answer.status_code}: {Page(answer).excerpt}",
+            seen=f"HTTP {answer.status_code}: every hit would be lost",
             next_command=update if facts["updates"] else f"docker logs {shell.name}",
         )
 

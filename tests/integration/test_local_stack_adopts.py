@@ -123,7 +123,6 @@ def test_tables_of_another_prefix_are_adopted(stack: Checkout, prefix: str) -> N
     assert database(stack).all_tables() - {f"{prefix}session"} == before - {f"{prefix}session"}
 
 
-@pytest.mark.slow(reason="make up")
 def test_two_installations_are_refused_and_none_is_touched(stack: Checkout) -> None:
     for name in ("log_visit", "option", "site", "user"):
         database(stack).query(f"CREATE TABLE piwik_{name} SELECT * FROM matomo_{name}")  # noqa: S608

@@ -58,6 +58,7 @@ def test_what_cannot_be_taken_is_refused_by_name(
 
 
 def test_only_what_an_installer_leaves_may_be_dropped() -> None:
-    assert OURS.is_bare
-    assert not THEIRS.is_bare
-    assert FoundInstallation("matomo_", version=None).is_bare
+    assert OURS.is_left_by_an_installer("admin")
+    assert not OURS.is_left_by_an_installer("director")
+    assert not THEIRS.is_left_by_an_installer("director")
+    assert FoundInstallation("matomo_", version=None).is_left_by_an_installer("admin")

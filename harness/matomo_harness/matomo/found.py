@@ -50,10 +50,14 @@ class FoundInstallation:
         """Whether its tables are all there, and its installer has written their version."""
         return self.version is not None
 
-    @property
-    def is_bare(self) -> bool:
-        """Whether it holds no more than an installer's first steps leave: nothing to lose."""
-        return not self.has_visits and self.people <= 1 and self.sites <= 1
+    def is_left_by_an_installer(self, login: str) -> bool:
+        """Whether it holds no more than an installer's steps for `login` leave: nothing to lose."""
+        return (
+            not self.has_visits
+            and self.people <= 1
+            and self.sites <= 1
+            and {*self.superusers} <= {login}
+        )
 
     def __str__(self) -> str:
         """Return it as an error names it."""

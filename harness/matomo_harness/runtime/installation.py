@@ -67,7 +67,8 @@ def ensure_installed(
     installation = found.only_one(database.installations(), prefix, database.name)
     if installation and installation.prefix != prefix:
         raise found.wrong_prefix(installation, prefix, database.name)
-    if installation and not (in_progress and installation.is_bare):
+    left = installation and installation.is_left_by_an_installer(superuser.login)
+    if installation and not (in_progress and left):
         found.require_complete(installation, database.name)
         _close_installer(shell)  # the last attempt may have stopped just before this
         _require_healthy(shell, web, "the login page: the database has tables")

@@ -81,7 +81,7 @@ def test_every_emulated_service_says_what_it_does_not_imitate() -> None:
 
 
 def test_the_archiver_runs_the_command_of_the_image() -> None:
-    assert description.read({}).services["archiver"].command == archiver.command()
+    assert description.read({}).services["archiver"].command == archiver.reference_job().command
 
 
 PING = """

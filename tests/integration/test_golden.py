@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from matomo_harness.errors import ExitCode, UnsupportedEnvironmentError
+from matomo_harness.policy.deployment import DeploymentFile
 from matomo_harness.runtime import images
 from matomo_harness.runtime.dedicated import DedicatedMatomo
 from matomo_harness.runtime.engine import engine
@@ -52,10 +53,12 @@ def changed(any_image: Image, tmp_path: Path) -> Iterator[Image]:
 def test_golden_images_are_built_once_and_whole(changed: Image, any_golden: Golden) -> None:
     database = engine().images.get(any_golden.database.id)
     made_from = database.labels[MADE_FROM_LABEL].split()[1]
-    key = key_of(changed.id, made_from)
+    undeclared = DeploymentFile().digest
+    key = key_of(changed.id, made_from, undeclared)
     assert key != key_of(
         engine().images.get(any_golden.web.id).labels[MADE_FROM_LABEL].split()[0],
         made_from,
+        undeclared,
     ), "another image, another key"
     tags = (web_tag(key), database_tag(key))
     command = [sys.executable, "-c", PROGRAM, changed.reference, made_from]

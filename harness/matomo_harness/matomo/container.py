@@ -2,6 +2,8 @@
 
 from typing import Final, Protocol
 
+from matomo_harness.matomo.image import ImageProfile
+
 WEB_ROOT: Final = "/var/www/html"
 CODE: Final = "/usr/src/matomo"
 """Matomo's code in the image; every task copies it to the web root."""
@@ -23,6 +25,10 @@ class MatomoContainer(Protocol):
         """The id of an instance that shares its container with others; None where it does not."""
 
     @property
+    def profile(self) -> ImageProfile:
+        """What its image is."""
+
+    @property
     def config(self) -> str:
         """The path of its config.ini.php, below the web root."""
 
@@ -38,8 +44,12 @@ class MatomoContainer(Protocol):
     def started_at(self) -> int:
         """When the container was started, in seconds since 1970, by the engine's clock."""
 
-    def run(self, *command: str, user: str = "www-data") -> str:
-        """Run `command` in the container and return its standard output.
+    def run(self, *command: str, user: str = "") -> str:
+        """Run `command` in the web root and return its standard output.
+
+        Args:
+            command: program and arguments.
+            user: the user that it runs as; the web server's by default.
 
         Raises:
             BrokenPromiseError: the command exits non-zero.
@@ -62,7 +72,7 @@ class MatomoContainer(Protocol):
             BrokenPromiseError: there is no such file.
         """
 
-    def write(self, path: str, text: str, user: str = "www-data") -> None:
+    def write(self, path: str, text: str, user: str = "") -> None:
         """Write a file below the web root.
 
         Raises:

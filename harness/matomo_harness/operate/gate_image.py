@@ -27,12 +27,13 @@ def of_image(
     """
     promised, waivers = read_policy(policy_file), waivers_of(policy_file)
     image, database = images.deployed_image(settings), images.mariadb_base(settings)
-    installed = golden(image, database)
+    declared = policy_file.with_name("deployment.toml")
+    installed = golden(image, database, declared if declared.exists() else None)
     about = {
         "image": str(image),
         "image id": image.id,
         "database": str(database),
-        "Matomo": images.code_version(image.reference),
+        "Matomo": installed.installed.profile.matomo,
         "policy": f"{policy_file.name}, {promised.digest[:12]}",
     }
     with step("Starting the full stack"):

@@ -95,7 +95,8 @@ def _stale(image: EngineImage) -> str:
     if not image.tags:
         return "stale: a build broke off, or another took its name"
     here = {str(image.id) for image in listed()}
-    made_from = image.labels[MADE_FROM_LABEL].split()
-    if not here.issuperset(made_from):
+    image_id, database_id, *declared = image.labels[MADE_FROM_LABEL].split()
+    if not here.issuperset((image_id, database_id)):
         return "stale: what it was made from has gone"
-    return "" if key == key_of(*made_from) else "stale: the code that installs has changed"
+    is_current = key == key_of(image_id, database_id, "".join(declared))
+    return "" if is_current else "stale: the code that installs has changed"

@@ -1,5 +1,6 @@
 """deployment.toml says what an image needs from whoever runs it, on Fargate and here."""
 
+import hashlib
 import shlex
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -25,9 +26,9 @@ class TaskLimits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    cpu_units: int = Field(ge=1)
-    memory_mib: int = Field(ge=1)
-    stop_seconds: int = Field(ge=1, le=120)
+    cpu_units: int = Field(default=1024, ge=1)
+    memory_mib: int = Field(default=2048, ge=1)
+    stop_seconds: int = Field(default=30, ge=1, le=120)
 
     @property
     def cpus(self) -> float:
@@ -42,24 +43,44 @@ class TaskLimits(BaseModel):
         return {"nano_cpus": nano_cpus, "mem_limit": memory, "memswap_limit": memory}
 
 
+Command = Annotated[tuple[str, ...], Field(strict=False)]
+"""A program and its arguments."""
+
+
 class WebTask(TaskLimits):
     """The task that serves people and the tracker.
 
     Args:
-        port: where its web server listens.
+        port: where its web server listens; found by looking where None.
+        variables: what it needs in its environment, besides what the harness finds in its
+            config.ini.php. `${NAME}` in a value stands for a variable of the reference image, such
+            as MATOMO_DATABASE_HOST.
     """
 
-    port: int = Field(ge=1, le=65535)
+    port: int | None = Field(default=None, ge=1, le=65535)
+    variables: dict[str, str] = Field(default_factory=dict)
 
 
 class ArchiverTask(TaskLimits):
     """The scheduled task, which runs and ends.
 
     Args:
-        command: the command of the image that archives.
+        command: the command of the image that archives; empty where it is to be found by looking.
     """
 
-    command: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    command: Command = ()
+
+
+class TasksTask(BaseModel):
+    """The job that runs Matomo's scheduled tasks, where the archiver leaves them out.
+
+    Args:
+        command: the command of the image that runs them; empty where the archiver does.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    command: Command = ()
 
 
 class DeploymentFile(BaseModel):
@@ -68,18 +89,30 @@ class DeploymentFile(BaseModel):
     Args:
         web: serves people and the tracker.
         archiver: runs hourly and ends.
+        tasks: runs after the archiver.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    web: WebTask
-    archiver: ArchiverTask
+    web: WebTask = WebTask()
+    archiver: ArchiverTask = ArchiverTask()
+    tasks: TasksTask = TasksTask()
+
+    @property
+    def digest(self) -> str:
+        """A short hash of what it says."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    @property
+    def variables_of_the_image(self) -> dict[str, str]:
+        """The variables that the image needs besides."""
+        return self.web.variables
 
     @property
     def variables(self) -> dict[str, str]:
         """The variables that compose.yml takes from it."""
         return {
-            "WEB_PORT": str(self.web.port),
+            "WEB_PORT": str(self.web.port or 80),
             **_limits("WEB", self.web),
             "ARCHIVER_COMMAND": shlex.join(self.archiver.command),
             **_limits("ARCHIVER", self.archiver),

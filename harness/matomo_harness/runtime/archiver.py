@@ -7,17 +7,22 @@ nothing else in common.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from docker.models.containers import Container
 from requests.exceptions import ConnectionError as NoAnswerError
 from requests.exceptions import ReadTimeout
 
 from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError
+from matomo_harness.matomo.image import ImageProfile
 from matomo_harness.policy import deployment
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.inspection import inspected, networks
 from matomo_harness.time_limit import require_time_left, seconds_left
+
+START_MATOMO: Final = "/golden/start-matomo"
+"""The program of a golden image that unpacks the installed state (golden_image/)."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,53 @@ class ArchiverResult:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Job:
+    """A task that runs beside the web container and ends.
+
+    Args:
+        command: program and arguments.
+        limits: options of the engine's create call.
+        entrypoint: what starts it, in the place of the image's entrypoint; None to keep that.
+        user: the user that it runs as; the image's own where None.
+    """
+
+    command: tuple[str, ...]
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    entrypoint: tuple[str, ...] | None = None
+    user: str | None = None
+
+
+def jobs(profile: ImageProfile, limits: Mapping[str, Any]) -> list[Job]:
+    """Return what the schedule starts for an image: the archiver, and the tasks where apart.
+
+    Args:
+        profile: what the image is.
+        limits: of each, as options of the engine's create call.
+    """
+    # Where the entrypoint alone starts the web server, it would start one here as well.
+    entrypoint = (START_MATOMO,) if profile.starts_by_entrypoint else None
+    # Matomo's console does not change its user: what root writes, the web server could not change.
+    user = None if profile.has_archiver or profile.user else profile.web_user
+    found = [Job(profile.archiver, limits, entrypoint, user)]
+    if profile.tasks:
+        found.append(Job(profile.tasks, limits, entrypoint))
+    return found
+
+
+def reference_job() -> Job:
+    """Return the job that archives for the reference image."""
+    archiver = deployment.read().archiver
+    return Job(archiver.command, archiver.limits)
+
+
 @contextmanager
 def started(
-    web: Container, labels: Mapping[str, str], *options: str, name: str | None = None
+    web: Container,
+    labels: Mapping[str, str],
+    *options: str,
+    name: str | None = None,
+    job: Job | None = None,
 ) -> Iterator[Container]:
     """Start an archiver beside `web`, and remove it at the end.
 
@@ -46,8 +95,9 @@ def started(
         labels: labels of the new container.
         options: options of core:archive.
         name: name of the new container; where None, the engine makes one up.
+        job: what it runs; the reference image's archiver where None.
     """
-    container = start(web, labels, *options, name=name)
+    container = start(web, labels, *options, name=name, job=job)
     try:
         yield container
     finally:
@@ -55,13 +105,18 @@ def started(
 
 
 def start(
-    web: Container, labels: Mapping[str, str], *options: str, name: str | None = None
+    web: Container,
+    labels: Mapping[str, str],
+    *options: str,
+    name: str | None = None,
+    job: Job | None = None,
 ) -> Container:
     """Start an archiver as `started` does, and leave it to the caller.
 
     Raises:
         UnsupportedEnvironmentError: `web` is in no network.
     """
+    job = job or reference_job()
     web.reload()
     host = inspected(web, "HostConfig") or {}
     joined = list(networks(web))
@@ -73,8 +128,10 @@ def start(
         )
     container = engine().containers.create(
         inspected(web, "Image"),
-        [*command(), *options],
+        [*job.command, *options],
         name=name,
+        entrypoint=list(job.entrypoint) if job.entrypoint else None,
+        user=job.user,
         environment=inspected(web, "Config", "Env") or [],
         volumes=host.get("Binds") or [],
         mounts=host.get("Mounts") or [],
@@ -83,15 +140,10 @@ def start(
         labels=dict(labels),
         # Nothing checks the health of a task that is not behind the load balancer.
         healthcheck={"test": ["NONE"]},
-        **deployment.read().archiver.limits,
+        **job.limits,
     )
     container.start()
     return container
-
-
-def command() -> tuple[str, ...]:
-    """Return the image's archive command: core:archive as the web server's user."""
-    return deployment.read().archiver.command
 
 
 def ended(container: Container, seconds: float) -> ArchiverResult:
@@ -119,9 +171,11 @@ def ended(container: Container, seconds: float) -> ArchiverResult:
     return ArchiverResult(code, log, time.monotonic() - start_time)
 
 
-def archive(web: Container, labels: Mapping[str, str], *options: str) -> ArchiverResult:
+def archive(
+    web: Container, labels: Mapping[str, str], *options: str, job: Job | None = None
+) -> ArchiverResult:
     """Run an archiver beside `web` to its end, with the arguments of `started`."""
-    with started(web, labels, *options) as container:
+    with started(web, labels, *options, job=job) as container:
         return ended(container, task_seconds())
 
 

@@ -18,10 +18,9 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
 from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError
-from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.image import OFFICIAL, ImageProfile
 from matomo_harness.matomo.web import Web
-from matomo_harness.policy import deployment
 from matomo_harness.runtime import description
 from matomo_harness.runtime.certificates import Certificate, loopback_tls
 from matomo_harness.runtime.description import Service, require_supported
@@ -237,6 +236,7 @@ class MariaDBContainer(HarnessContainer):
         arguments: arguments of mariadbd; FAST_DATABASE unless a test is about durability.
         certificate: with one, it refuses connections without TLS, as RDS does where
             `require_secure_transport` is on.
+        requires_tls: whether it does; without, it takes connections in clear text as well.
         memory: size limit of its data, in bytes; half of the machine's memory by default.
     """
 
@@ -252,6 +252,7 @@ class MariaDBContainer(HarnessContainer):
         run: Run | None = None,
         arguments: tuple[str, ...] = FAST_DATABASE,
         certificate: Certificate | None = None,
+        requires_tls: bool = True,
         memory: int | None = None,
     ) -> None:
         described = description.read({}).services[DATABASE_ALIAS]
@@ -259,9 +260,15 @@ class MariaDBContainer(HarnessContainer):
         super().__init__(image, network, alias, run, files=files)
         self.passwords = passwords or Passwords.new()
         self._certificate = certificate
+        self._requires_tls = bool(certificate) and requires_tls
         if certificate:
             others = (argument for argument in arguments if argument != "--skip-ssl")
-            arguments = (*others, *described.command[1:])
+            of_service = (
+                argument
+                for argument in described.command[1:]
+                if requires_tls or not argument.startswith("--require-secure-transport")
+            )
+            arguments = (*others, *of_service)
         self.with_envs(
             MARIADB_ROOT_PASSWORD=self.passwords.root,
             MARIADB_DATABASE=SCHEMA,
@@ -277,7 +284,7 @@ class MariaDBContainer(HarnessContainer):
     def start(self) -> Self:
         """Start, wait until Matomo's user can connect, and require TLS of it where there is any."""
         super().start()
-        if self._certificate:
+        if self._requires_tls:
             self.root.query(f"ALTER USER {DATABASE_USER}@'%' REQUIRE SSL")
         return self
 
@@ -311,6 +318,18 @@ class MariaDBContainer(HarnessContainer):
         return variables
 
 
+STARTS_APACHE: Final = ("apache2-foreground",)
+"""The official image's command, which passes its arguments on to Apache."""
+
+
+def web_root_options(profile: ImageProfile) -> str:
+    """Return the mount options of a web root in memory, which its user may write to."""
+    if not profile.user or not profile.web_root_owner:
+        return "exec"
+    user, group, mode = profile.web_root_owner.split(":")
+    return f"exec,uid={user},gid={group},mode={mode}"
+
+
 UNATTENDED: Final = {"healthcheck": {"test": ["NONE"]}}
 """The engine runs no health checks: a test calls MatomoShell.health when it wants to know. Each
 health check costs a page, which is 0.3 s of processor time."""
@@ -329,7 +348,8 @@ class WebContainer(HarnessContainer):
         environment: MATOMO_* variables; the switch for outbound calls is added.
         alias: its name in the network.
         run: the run that owns the container; this process's own by default.
-        arguments: arguments of apache2-foreground.
+        profile: what the image is.
+        arguments: arguments of apache2-foreground, where the image starts it without any.
         authority: file of the authority that it trusts for database and mail relay; where None,
             it trusts the public ones.
         options: further options of the engine's create call.
@@ -343,22 +363,25 @@ class WebContainer(HarnessContainer):
         *,
         alias: str = "matomo",
         run: Run | None = None,
+        profile: ImageProfile = OFFICIAL,
         arguments: tuple[str, ...] = (),
         authority: Path | None = None,
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         described = description.read({}).services["matomo"]
-        self.port = deployment.read().web.port
+        self.port = profile.port
+        self.profile = profile
         super().__init__(image, network, alias, run, **{**UNATTENDED, **options})
-        self.with_tmpfs_mount(WEB_ROOT, "exec")
+        self.with_tmpfs_mount(profile.web_root, web_root_options(profile))
         if authority:
             # It is mounted and not copied, as an archiver gets the same mounts.
             (trusted,) = described.files
             self.with_volume_mapping(str(authority), trusted, "ro")
             self.with_envs(**described.variables("SSL_CERT_FILE"))
-        if arguments:
-            self.with_command(["apache2-foreground", *arguments])
-        self.with_envs(**{**described.variables(*OF_EVERY_MATOMO), **environment})
+        if arguments and profile.command == STARTS_APACHE:
+            self.with_command([*STARTS_APACHE, *arguments])
+        known = {**described.variables(*OF_EVERY_MATOMO), **environment}
+        self.with_envs(**{**known, **profile.environment(known)})
         # Any answer will do, as Matomo may not be installed yet.
         self.waiting_for(AnswerWaitStrategy("the web server", lambda: ask_web(self.web)))
 
@@ -370,7 +393,7 @@ class WebContainer(HarnessContainer):
     @property
     def shell(self) -> MatomoShell:
         """Its console and its files."""
-        return MatomoShell(self.get_wrapped_container())
+        return MatomoShell(self.get_wrapped_container(), profile=self.profile)
 
 
 def wait_for_database(database: Database, container: Container) -> None:

@@ -141,7 +141,12 @@ def start_pair(
             **(environment or {}),
         }
         set_variables = {name: value for name, value in variables.items() if value is not None}
-        matomo = WebContainer(golden.web.reference, own_network, set_variables)
+        matomo = WebContainer(
+            golden.web.reference,
+            own_network,
+            set_variables,
+            profile=golden.installed.profile,
+        )
         _start(running, mariadb, matomo)
         running.pop_all()  # both run: the caller stops them
     return DedicatedMatomo(

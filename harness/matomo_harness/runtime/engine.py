@@ -130,6 +130,7 @@ def execute(
     command: list[str],
     user: str = "",
     *,
+    directory: str | None = None,
     seconds: float = EXECUTE_SECONDS,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> CommandResult:
@@ -144,6 +145,7 @@ def execute(
         container: a running container.
         command: program and arguments.
         user: the user that it runs as; the image's user by default.
+        directory: where it runs; the image's working directory by default.
         seconds: how long it may take; less where the time limit of the whole work ends earlier.
         environment: variables for this command alone: the way for a secret, which an argument
             would show to everybody.
@@ -158,7 +160,11 @@ def execute(
     client: Any = container.client
     api = client.api
     made = api.exec_create(
-        container.id, command, user=user, environment={**environment, MARK: mark}
+        container.id,
+        command,
+        user=user,
+        workdir=directory,
+        environment={**environment, MARK: mark},
     )["Id"]
     start = f"{api.base_url}/v{api.api_version}/exec/{made}/start"
     killed = threading.Event()

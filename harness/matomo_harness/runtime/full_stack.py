@@ -17,7 +17,6 @@ from testcontainers.core.network import Network
 
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.web import Web
-from matomo_harness.policy import deployment
 from matomo_harness.runtime import archiver, description, images
 from matomo_harness.runtime.archiver import ArchiverResult
 from matomo_harness.runtime.certificates import Authority, Certificate, KnownAuthority, authority
@@ -123,6 +122,8 @@ class FullStack:
             run=self._run,
             arguments=SMALL_DATABASE,
             certificate=self._certificate,
+            # A config.ini.php that the installer filled asks for no encryption.
+            requires_tls=self._golden.reads_environment,
             memory=self._database_memory,
         )
         self.mail = MailContainer(
@@ -226,13 +227,14 @@ class FullStack:
             **self._environment,
             **environment,
         }
-        limits = deployment.read().web.limits if self._is_changed else {}
+        limits = self._golden.deployment.web.limits if self._is_changed else {}
         options = {**limits, "mounts": self._efs.mounts() if self._efs else []}
         return WebContainer(
             (image or self._image).reference,
             self.network,
             {name: value for name, value in variables.items() if value is not None},
             run=self._run,
+            profile=self._golden.installed.profile,
             authority=self._trusted.file,
             options=options,
         )
@@ -258,9 +260,19 @@ class FullStack:
         wait_for_web(self.load_balancer.web, self.matomo.get_wrapped_container())
 
     def archive(self, *options: str) -> ArchiverResult:
-        """Run the scheduled task once, to its end; `options` are those of core:archive."""
+        """Run the scheduled task once, to its end; `options` are those of core:archive.
+
+        Where Matomo's own tasks are a job apart, that runs after it.
+        """
         web = self.matomo.get_wrapped_container()
-        return archiver.archive(web, self._run.labels, *options)
+        limits = self._golden.deployment.archiver.limits
+        archives, *tasks = archiver.jobs(self._golden.installed.profile, limits)
+        ended = archiver.archive(web, self._run.labels, *options, job=archives)
+        for job in tasks:
+            after = archiver.archive(web, self._run.labels, job=job)
+            code, log = ended.exit_code or after.exit_code, ended.log + after.log
+            ended = ArchiverResult(code, log, ended.seconds + after.seconds)
+        return ended
 
     @property
     def salt(self) -> str:

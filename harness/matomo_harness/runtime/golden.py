@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,17 +21,19 @@ from typing import Any, Final
 from docker.models.containers import Container
 from filelock import FileLock
 
-from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
 from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
-from matomo_harness.matomo.container import WEB_ROOT
+from matomo_harness.matomo.image import ImageProfile, profile_of
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.twofactor import Account
+from matomo_harness.policy import deployment
+from matomo_harness.policy.deployment import DeploymentFile
 from matomo_harness.progress import step
 from matomo_harness.runtime import images
+from matomo_harness.runtime.archiver import START_MATOMO
 from matomo_harness.runtime.containers import (
     DATA_DIRECTORY,
-    DATABASE_ALIAS,
     DATABASE_USER,
     SCHEMA,
     SMALL_DATABASE,
@@ -41,10 +44,16 @@ from matomo_harness.runtime.containers import (
 )
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
-from matomo_harness.runtime.inspection import inspected
+from matomo_harness.runtime.profiles import look
 from matomo_harness.runtime.installation import ensure_installed
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.servers import WARM_FILES, Installation, Servers
+from matomo_harness.runtime.servers import (
+    HTTPS_ONLY,
+    WARM_FILES,
+    Installation,
+    Servers,
+    without_https,
+)
 from matomo_harness.runtime.shell import MatomoShell
 from matomo_harness.settings import COMPOSE_FILE
 
@@ -52,14 +61,31 @@ FILES: Final = Path(__file__).parent / "golden_image"
 GOLDEN_LABEL: Final = "org.matomo-harness.golden"
 """Label with the key, on both images of a pair."""
 MADE_FROM_LABEL: Final = "org.matomo-harness.made-from"
-"""Label with the ids of the image under test and the database's, for `matomo-harness images`."""
+"""Label with the ids of the image under test and the database's, and the digest of what is declared
+of the image, for `matomo-harness images`."""
 FACTS: Final = "/golden/facts.json"
 COMPILED: Final = "/golden/opcache"
 """Compiled scripts of the command line (cli.ini)."""
-CACHE_AT_ONCE: Final = ("-c", "php_admin_value opcache.file_update_protection 0")
-"""Caches scripts at once: while the golden state is made, every file is seconds old, and none
-changes twice."""
+SET_ASIDE: Final = "/golden/set-aside"
+"""What the image has below its web root (start-matomo copies it into memory)."""
+PACK: Final = "IFS='\n'; tar cf /golden/html.tar $(ls -A)"
+"""Packs the web root without an entry for itself, whose owner and mode are the mount's."""
+SETTINGS_SEEN: Final = """
+define("PIWIK_ENABLE_DISPATCH", false);
+require "index.php";
+$environment = new \\Piwik\\Application\\Environment("cli");
+$environment->init();
+\\Piwik\\Plugin\\Manager::getInstance()->loadActivatedPlugins();
+$config = \\Piwik\\Config::getInstance();
+$general = ["salt" => $config->General["salt"] ?? null];
+echo "SEEN", json_encode(["database" => $config->database, "General" => $general]);
+"""
+"""Prints what Matomo takes for its database connection, whatever that comes from."""
+USED_CODES: Final = "twofa\\_codes\\_used%"
+"""Options that say which codes were used (plugins/TwoFactorAuth/TwoFactorAuthentication.php)."""
 WARM: Final = ("assets", "cache", "templates_c")
+WHILE_BUILT: Final = {"HARNESS_PHP": "while-built"}
+"""Makes the web server read golden_image/build.ini as well (start-matomo)."""
 PHP_SETTINGS: Final = {"PHP_INI_SCAN_DIR": ":/golden:/golden/cli"}
 """Reads the image's own settings, then golden_image/php.ini, then cli.ini for the command line
 (PHP's manual, "scan directories"); start-matomo takes cli.ini away from the web server."""
@@ -72,19 +98,19 @@ class Golden:
     Args:
         web: the image under test, with the installed state.
         database: MariaDB, with the installed schema.
-        installed: account, token, settings and passwords.
+        installed: account, token, settings, passwords, and what the image is.
         salt: the salt of the installation, without which no token is valid.
+        reads_environment: whether the database connection is set by the environment, and not by
+            config.ini.php.
+        deployment: what is declared of the image.
     """
 
     web: Image
     database: Image
     installed: Installation
     salt: str = field(repr=False)
-
-    @property
-    def reads_environment(self) -> bool:
-        """Whether the database connection is set by the environment, and not by the file."""
-        return ini.read(self.installed.settings).text("database", "host") is None
+    reads_environment: bool
+    deployment: DeploymentFile
 
     @property
     def environment(self) -> dict[str, str]:
@@ -93,28 +119,51 @@ class Golden:
 
 
 @functools.cache
-def golden(image: Image, database_image: Image) -> Golden:
+def golden(image: Image, database_image: Image, declared: Path | None = None) -> Golden:
     """Return the golden pair of these two images; build it if it is missing.
 
     Of several processes that need it at once, one builds it and the others wait.
+
+    Args:
+        image: any image that runs Matomo.
+        database_image: a MariaDB.
+        declared: the deployment.toml that says what cannot be seen of `image`; by default that of
+            the reference image, if it is one, else none.
 
     Raises:
         WrongInputError: there is no Matomo in `image`, or it cannot be installed.
         UnsupportedEnvironmentError: there is no disk space, or no engine.
     """
-    key = key_of(image.id, database_image.id)
+    said = declaration(image, declared)
+    key = key_of(image.id, database_image.id, said.digest)
     if not _is_built(key):
         with golden_lock(key):
             if not _is_built(key):
-                _require_matomo(image)
+                with step(f"Looking at {image.reference}"):
+                    profile = look(image, said)
                 with step(f"Installing {image.reference} once, for all tests to start from"):
-                    _build(image, database_image, key)
-    return _load(key)
+                    made_from = f"{image.id} {database_image.id} {said.digest}"
+                    labels = {GOLDEN_LABEL: key, MADE_FROM_LABEL: made_from}
+                    _build(image, database_image, key, profile, labels)
+    return _load(key, said)
 
 
-def key_of(image_id: str, database_id: str) -> str:
-    """Return the tag of the golden pair that this harness's code makes of these two images."""
-    return images.content_hash(_code_hash(), image_id, database_id)
+def declaration(image: Image, declared: Path | None = None) -> DeploymentFile:
+    """Return what is declared of `image`: in `declared`, or by the reference image's own file."""
+    if declared:
+        return deployment.read(declared)
+    return deployment.read() if image.origin == "local" else DeploymentFile()
+
+
+def key_of(image_id: str, database_id: str, declared: str) -> str:
+    """Return the tag of the golden pair that this harness's code makes of these two images.
+
+    Args:
+        image_id: of the image under test.
+        database_id: of the database's image.
+        declared: digest of what is declared of the image.
+    """
+    return images.content_hash(_code_hash(), image_id, database_id, declared)
 
 
 def golden_lock(key: str) -> FileLock:
@@ -136,9 +185,12 @@ def database_tag(key: str) -> str:
 def _code_hash() -> str:
     """Return a hash of the code that decides what is in the golden images."""
     package = Path(__file__).parents[1]
-    runtime = ("golden.py", "installation.py", "containers.py", "servers.py", "description.py")
+    runtime = (
+        *("golden.py", "installation.py", "profiles.py", "containers.py", "servers.py"),
+        "description.py",
+    )
     files = [
-        *sorted((package / "matomo").glob("*.py")),
+        *sorted((package / "matomo").glob("*.*")),
         *(package / "runtime" / name for name in runtime),
     ]
     files.append(COMPOSE_FILE)
@@ -149,40 +201,38 @@ def _is_built(key: str) -> bool:
     return all(images.local(tag, "local") for tag in (web_tag(key), database_tag(key)))
 
 
-def _require_matomo(image: Image) -> None:
-    try:
-        images.code_version(image.reference)
-    except UnsupportedEnvironmentError as error:
-        raise WrongInputError(
-            expected=f"{image.reference} to have Matomo's code in /usr/src/matomo",
-            seen=error.seen,
-            next_command="give an image that is built on the official matomo image",
-        ) from error
-
-
 # -- building -------------------------------------------------------------------------------------
 
 
-def _build(image: Image, database_image: Image, key: str) -> None:
-    labels = {GOLDEN_LABEL: key, MADE_FROM_LABEL: f"{image.id} {database_image.id}"}
+def _build(
+    image: Image,
+    database_image: Image,
+    key: str,
+    profile: ImageProfile,
+    labels: Mapping[str, str],
+) -> None:
     with tempfile.TemporaryDirectory() as directory:
         context = Path(directory)
         shutil.copytree(FILES, context, dirs_exist_ok=True)
         stage = f"{images.REPOSITORY}/golden-stage:{key}"
-        settings = inspected(engine().images.get(image.id), "Config") or {}
-        entrypoint = ["/golden/start-matomo", *(settings.get("Entrypoint") or [])]
-        (context / "web-command").write_text(" ".join(settings.get("Cmd") or []))
+        entrypoint = [START_MATOMO, *profile.entrypoint]
+        (context / "web-command").write_text(" ".join((*profile.entrypoint, *profile.command)))
+        (context / "web-root").write_text(profile.web_root)
         _dockerfile(
             context,
             f"FROM {image.reference}",
-            "COPY start-matomo php.ini added.ini web-command /golden/",
+            "USER root",
+            "COPY start-matomo php.ini added.ini web-command web-root /golden/",
             "COPY cli.ini /golden/cli/",
-            f"RUN mkdir {COMPILED} && chown www-data:www-data {COMPILED}",
+            "COPY build.ini /golden/build/",
+            f"RUN mkdir {COMPILED} && chown {profile.web_user} {COMPILED}",
+            *_set_aside(profile),
+            f"USER {profile.user or 'root'}",
             f"ENTRYPOINT {json.dumps(entrypoint)}",
-            f"CMD {json.dumps(settings.get('Cmd') or [])}",
+            f"CMD {json.dumps(list(profile.command))}",
         )
         images.build(context, stage, {}, labels)
-        facts = _install(stage, database_image, context)
+        facts = _install(stage, database_image, context, profile)
         (context / "facts.json").write_text(json.dumps(facts))
         (context / "facts.json").chmod(0o600)
 
@@ -205,17 +255,29 @@ def _build(image: Image, database_image: Image, key: str) -> None:
         engine().images.remove(stage, noprune=True)  # this removes only the name
 
 
+def _set_aside(profile: ImageProfile) -> list[str]:
+    """Return the instructions that keep what the image has below the web root.
+
+    A mount hides it there, and start-matomo copies it into memory.
+    """
+    if not profile.has_web_root_files:
+        return []
+    return [f"RUN mkdir {SET_ASIDE} && cp -a {profile.web_root}/. {SET_ASIDE}/"]
+
+
 def _dockerfile(context: Path, *lines: str) -> None:
     (context / "Dockerfile").write_text("\n".join(lines) + "\n")
 
 
-def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]:
+def _install(
+    stage: str, database_image: Image, context: Path, profile: ImageProfile
+) -> dict[str, Any]:
     """Install with `stage`, put the files to bake into `context`, and return facts about them."""
-    plugins = images.run_once(stage, ["ls", "/usr/src/matomo/plugins"]).split()
-    # Where no plugin reads the environment, the password is in config.ini.php, which cannot hold
+    # Where nothing reads the environment, the password is in config.ini.php, which cannot hold
     # every character.
     plain = Passwords(secrets.token_urlsafe(18), secrets.token_urlsafe(18))
-    passwords = Passwords.new() if "EnvironmentVariables" in plugins else plain
+    has_reader = "EnvironmentVariables" in profile.plugins and not profile.declared
+    passwords = Passwords.new() if has_reader else plain
     salt = secrets.token_hex(16)
     superuser = Superuser("admin", secrets.token_urlsafe(12))
     with network() as own_network:
@@ -223,16 +285,24 @@ def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]
             database_image.reference, own_network, passwords=passwords, arguments=SMALL_DATABASE
         )
         mariadb.tmpfs.clear()  # data in memory would be lost with the container before the copy
-        environment = {**mariadb.server_environment(), "MATOMO_GENERAL_SALT": salt, **PHP_SETTINGS}
-        matomo = WebContainer(stage, own_network, environment, arguments=CACHE_AT_ONCE)
+        environment = {
+            **mariadb.server_environment(),
+            "MATOMO_GENERAL_SALT": salt,
+            **PHP_SETTINGS,
+            **WHILE_BUILT,
+        }
+        matomo = WebContainer(stage, own_network, environment, profile=profile)
         with mariadb, matomo:
             shell, web, database = matomo.shell, matomo.web, mariadb.database
-            shell.write(shell.config, _first_settings(shell, passwords, salt))
+            connection = _connection(mariadb, salt)
+            own = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true", user="root")
+            mode = _opened(shell)
+            written = _write_first_settings(shell, own, connection)
             ensure_installed(shell, web, database, superuser, FirstSite())
             account = twofactor.first_login(web, superuser.login, superuser.password)
             token = create_token(web, account).token
-            settings = _settings(shell)
-            shell.write(shell.config, settings)
+            settings = _settings(shell.read(shell.config), own, written)
+            shell.write(shell.config, settings, user="root")
             root = dataclasses.replace(database, user="root", password=passwords.root)
             # The name in a grant is a pattern, where a bare _ would match any letter.
             root.query(f"GRANT ALL ON `{SCHEMA}\\_%`.* TO {DATABASE_USER}@'%'")
@@ -241,10 +311,19 @@ def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]
                 matomo.published_port,
                 mariadb.get_wrapped_container(),
                 root,
-                Installation(account, token, settings, passwords),
+                Installation(account, token, settings, passwords, profile),
             )
             _warm_up(servers, matomo)
-            shell.run("tar", "cf", "/golden/html.tar", "-C", WEB_ROOT, ".", user="root")
+            if mode:
+                shell.run(
+                    "sh",
+                    "-c",
+                    f"chown {mode[0]} $1; chmod {mode[1]} $1",
+                    "sh",
+                    shell.config,
+                    user="root",
+                )
+            shell.run("sh", "-c", PACK, user="root")
             for path in (WARM_FILES, COMPILED, "/golden/html.tar"):
                 _copy_out(matomo.get_wrapped_container(), path, context)
             mariadb.get_wrapped_container().stop(timeout=60)
@@ -255,60 +334,119 @@ def _install(stage: str, database_image: Image, context: Path) -> dict[str, Any]
         "token": token,
         "account": dataclasses.asdict(account),
         "passwords": dataclasses.asdict(passwords),
+        "profile": dataclasses.asdict(profile),
+        "reads_environment": not written,
     }
 
 
-def _first_settings(shell: MatomoShell, passwords: Passwords, salt: str) -> str:
-    """Return the config.ini.php to install with.
+def _connection(mariadb: MariaDBContainer, salt: str) -> dict[tuple[str, str], str]:
+    """Return the settings that lead Matomo to its database, by section and key."""
+    return {
+        ("database", "host"): mariadb.alias,
+        ("database", "username"): DATABASE_USER,
+        ("database", "password"): mariadb.passwords.matomo,
+        ("database", "tables_prefix"): mariadb.database.prefix,
+        ("database", "schema"): "Mariadb",
+        ("General", "salt"): salt,
+    }
 
-    An image without such a file, or with one that ignores the environment, gets all settings by
-    the file. The schema's name is always in the file: a variable would apply to every instance.
+
+def _opened(shell: MatomoShell) -> tuple[str, str] | None:
+    """Make config.ini.php writable for Matomo; return its owner and mode where it was not."""
+    said = shell.run(
+        "sh", "-c", f"stat -c '%u:%g %a' {shell.config} 2>/dev/null || true", user="root"
+    )
+    may_write = shell.run("sh", "-c", f"test -w {shell.config} && echo yes || true")
+    if not said or may_write:
+        return None
+    user = shell.profile.web_user
+    shell.run("sh", "-c", f"chown {user} {shell.config}; chmod u+rw {shell.config}", user="root")
+    owner, mode = said.split()
+    return owner, mode
+
+
+def _write_first_settings(
+    shell: MatomoShell, own: str, connection: Mapping[tuple[str, str], str]
+) -> bool:
+    """Write the config.ini.php to install with; return whether it holds the database connection.
+
+    An image without such a file, or with one whose Matomo does not take the connection from the
+    environment, gets it by the file. The schema's name is always in the file: a variable would
+    apply to every instance.
     """
-    text = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true") or ini.HEADER
-    text = ini.with_key(text, "database", "dbname", SCHEMA)
+    text = ini.with_key(own or ini.HEADER, "database", "dbname", SCHEMA)
+    # The installer would take the plugins for installed, and make none of their tables.
+    text = ini.without_section(text, "PluginsInstalled")
+    text = without_https(text)
     if ini.read(text).text("General", "password_hash_algorithm") is None:
         for entry in ini.read((FILES / "added.ini").read_text()).entries:
             text = ini.with_key(text, entry.section, entry.name, entry.text)
-    if _reads_environment(text):
-        return text
-    connection = {
-        "host": DATABASE_ALIAS,
-        "username": DATABASE_USER,
-        "password": passwords.matomo,
-        "tables_prefix": "matomo_",
-        "schema": "Mariadb",
+    shell.write(shell.config, text, user="root")
+    shell.run("chown", shell.profile.web_user, shell.config, user="root")
+    seen = _as_matomo_sees(shell)
+    missing = {key: value for key, value in connection.items() if seen.get(key) != value}
+    if ("database", "host") not in missing and ("database", "password") not in missing:
+        return False
+    for (section, name), value in connection.items():
+        text = ini.with_key(text, section, name, value)
+    shell.write(shell.config, text, user="root")
+    return True
+
+
+def _as_matomo_sees(shell: MatomoShell) -> dict[tuple[str, str], str]:
+    """Return the settings of the database connection and the salt, as Matomo's own code reads them.
+
+    Raises:
+        WrongInputError: Matomo cannot be started in the image.
+    """
+    try:
+        said = shell.run("php", "-r", SETTINGS_SEEN)
+        found = json.loads(said.partition("SEEN")[2])
+    except (BrokenPromiseError, ValueError) as error:
+        raise WrongInputError(
+            expected="Matomo's code to start in the image",
+            seen=error.seen if isinstance(error, HarnessError) else said[:300],
+            next_command="docker run --rm -it of the image, then php console core:version",
+        ) from error
+    return {
+        (section, name): str(value)
+        for section, values in found.items()
+        for name, value in (values or {}).items()
     }
-    for key, value in connection.items():
-        text = ini.with_key(text, "database", key, value)
-    return ini.with_key(text, "General", "salt", salt)
 
 
-def _settings(shell: MatomoShell) -> str:
-    """Return the installed config.ini.php without the settings of this one installation."""
-    text = ini.without_key(shell.read(shell.config), "General", "trusted_hosts[]")
-    return ini.without_key(text, "database", "dbname") if _reads_environment(text) else text
+def _settings(installed: str, own: str, written: bool) -> str:
+    """Return the installed config.ini.php without the settings of this one installation.
 
-
-def _reads_environment(text: str) -> bool:
-    return "EnvironmentVariables" in ini.read(text).texts("Plugins", "Plugins")
+    What had to be otherwise while it was installed is as in the image again.
+    """
+    text = ini.without_key(installed, "General", "trusted_hosts[]")
+    before = ini.read(own)
+    for key in HTTPS_ONLY:
+        if (value := before.text("General", key)) is not None:
+            text = ini.with_key(text, "General", key, value)
+    return text if written else ini.without_key(text, "database", "dbname")
 
 
 def _warm_up(servers: Servers, matomo: WebContainer) -> None:
     """Render the first pages, for instances and for a pair, which has a tmp/ of its own."""
     shell = matomo.shell
-    own = shell.read(shell.config)
+    own = shell.run("cat", shell.config, user="root")
     # The web server's user could not write to what the health check has compiled as root.
-    shell.run("sh", "-c", f"mkdir {WARM_FILES} && rm -rf {COMPILED}/*", user="root")
+    shell.run("sh", "-c", f"mkdir -p {WARM_FILES} && rm -rf {COMPILED}/*", user="root")
     # Both use the schema of an instance, so that the installed one stays unchanged.
     instance = servers.fresh()
     _visit_pages(instance, steps=2)
-    shell.write(shell.config, ini.with_key(own, "database", "dbname", instance.database.name))
+    text = ini.with_key(own, "database", "dbname", instance.database.name)
+    shell.write(shell.config, without_https(text), user="root")
+    # On a slow machine, the code of then and that of now may be the same, which is accepted once.
+    instance.database.query("DELETE FROM {prefix}option WHERE option_name LIKE %s", USED_CODES)
     _visit_pages(dataclasses.replace(instance, url=matomo.web.url, shell=shell), steps=-1)
-    shell.write(shell.config, own)
+    shell.write(shell.config, own, user="root")
     tmp = instance.shell.tmp
     # Root owns them: an instance has links to these files, and may replace a link but not a file.
     copy = f"cp -rp {' '.join(f'{tmp}/{directory}' for directory in WARM)} {WARM_FILES}/"
-    tidy = f"rm -rf tmp/sessions/sess_* {COMPILED}/*{WEB_ROOT}/{tmp}"
+    tidy = f"rm -rf tmp/sessions/sess_* {COMPILED}/*{shell.profile.web_root}/{tmp}"
     own = f"chown -R root:root {WARM_FILES} && chmod -R a+rX {WARM_FILES}"
     shell.run("sh", "-c", f"{copy} && {own} && {tidy}", user="root")
     servers.drop(instance)
@@ -336,7 +474,7 @@ def _copy_out(container: Container, path: str, context: Path) -> None:
 # -- loading --------------------------------------------------------------------------------------
 
 
-def _load(key: str) -> Golden:
+def _load(key: str, declared: DeploymentFile) -> Golden:
     web, database = (images.local(tag, "local") for tag in (web_tag(key), database_tag(key)))
     assert web is not None  # noqa: S101  it was built or found just now
     assert database is not None  # noqa: S101
@@ -349,6 +487,9 @@ def _load(key: str) -> Golden:
             token=facts["token"],
             settings=facts["settings"],
             passwords=Passwords(**facts["passwords"]),
+            profile=profile_of(facts["profile"]),
         ),
         salt=facts["salt"],
+        reads_environment=facts["reads_environment"],
+        deployment=declared,
     )

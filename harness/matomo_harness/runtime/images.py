@@ -159,12 +159,13 @@ def code_version(reference: str) -> str:
     return _last_line(run_once(reference, ["php", "-r", code]))
 
 
-def run_once(reference: str, command: list[str]) -> str:
+def run_once(reference: str, command: list[str], *, user: str | None = None) -> str:
     """Run `command` in a throw-away container without network and return its output.
 
     Args:
         reference: the image.
         command: program and arguments; the image's entrypoint does not run.
+        user: the user that it runs as; the image's own where None.
 
     Raises:
         UnsupportedEnvironmentError: the command failed.
@@ -175,6 +176,7 @@ def run_once(reference: str, command: list[str]) -> str:
             command,
             entrypoint=[],
             network_mode="none",
+            user=user,
             labels=reaper.this_process().labels,
         )
         try:

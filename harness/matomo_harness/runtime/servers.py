@@ -26,6 +26,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from matomo_harness.errors import BrokenPromiseError, HarnessError, UnsupportedEnvironmentError
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.image import OFFICIAL, ImageProfile
 from matomo_harness.matomo.mail import Mailbox
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.runtime.containers import DATABASE_USER, LOOPBACK, SCHEMA, Passwords
@@ -34,6 +35,9 @@ from matomo_harness.runtime.shell import LastingShell, MatomoShell, host_of, is_
 
 WARM_FILES: Final = "/golden/tmp"
 """The content of tmp/ after the first pages; no Matomo can reach and change it here."""
+
+HTTPS_ONLY: Final = ("force_ssl", "assume_secure_protocol")
+"""Settings of [General] that lead a browser to https, where no load balancer is."""
 
 READING_WRITES: Final[Mapping[str, str]] = {
     "session": "",
@@ -54,12 +58,14 @@ class Installation:
         settings: text of config.ini.php; of the database connection, only what is not in the
             environment.
         passwords: the database's passwords.
+        profile: what the image is.
     """
 
     account: Account
     token: str = field(repr=False)
     settings: str = field(repr=False)
     passwords: Passwords
+    profile: ImageProfile = OFFICIAL
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,7 @@ class Servers:
         scheme = "https" if self._authority else "http"
         return Instance(
             url=f"{scheme}://{host_of(name)}:{self.port}",
-            shell=MatomoShell(self.web, name),
+            shell=MatomoShell(self.web, name, self._installed.profile),
             database=Database(
                 LOOPBACK,
                 self._template.port,
@@ -204,6 +210,8 @@ class Servers:
     def _settings_of(self, instance: Instance) -> str:
         name = str(instance.shell.instance)
         text = ini.with_key(self._installed.settings, "General", "instance_id", name)
+        if not self._authority:
+            text = without_https(text)
         text = ini.with_key(text, "General", "trusted_hosts[]", urlsplit(instance.url).netloc)
         return ini.with_key(text, "database", "dbname", _schema(instance))
 
@@ -323,7 +331,7 @@ class Servers:
 
     @cached_property
     def _shell(self) -> LastingShell:
-        return LastingShell(self.web)
+        return LastingShell(self.web, self._installed.profile)
 
     @cached_property
     def _connection(self) -> "pymysql.Connection[Any]":
@@ -349,6 +357,15 @@ class Servers:
             while cursor.nextset():
                 pass
         return rows
+
+
+def without_https(text: str) -> str:
+    """Return the text of a config.ini.php whose Matomo answers by clear text, without redirects."""
+    settings = ini.read(text)
+    for key in HTTPS_ONLY:
+        if settings.text("General", key):
+            text = ini.with_key(text, "General", key, 0)
+    return text
 
 
 def _schema(instance: Instance) -> str:

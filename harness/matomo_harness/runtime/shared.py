@@ -208,6 +208,7 @@ def _web(
         # The name of a schema would apply to every instance, so there is none.
         {**mariadb.server_environment(), **golden.environment, **environment},
         run=run,
+        profile=golden.installed.profile,
         arguments=(*LOG_BY_HOST, *FEW_PROCESSES),
         authority=authority,
     )

@@ -21,7 +21,7 @@ from matomo_harness.errors import (
     UnsupportedEnvironmentError,
     WrongInputError,
 )
-from matomo_harness.matomo.container import WEB_ROOT
+from matomo_harness.matomo.image import OFFICIAL, ImageProfile
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime.engine import engine, execute
 
@@ -40,13 +40,15 @@ class MatomoShell:
     """A running Matomo as seen from inside its container.
 
     Args:
-        container: the started container; its working directory is /var/www/html.
+        container: the started container.
         instance: instance_id of one of several instances that share the container; None where
             Matomo has the container to itself.
+        profile: what its image is.
     """
 
     container: Container
     instance: str | None = None
+    profile: ImageProfile = OFFICIAL
 
     @property
     def name(self) -> str:
@@ -71,21 +73,27 @@ class MatomoShell:
     def run(
         self,
         *command: str,
-        user: str = "www-data",
+        user: str = "",
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
-        """Run `command` in the container and return its standard output.
+        """Run `command` in the web root and return its standard output.
 
         Args:
             command: program and arguments.
-            user: whom it runs as.
+            user: the user that it runs as; the web server's by default.
             environment: variables for this command alone.
 
         Raises:
             BrokenPromiseError: it exits non-zero; `seen` has the last lines of both streams, and
                 the lines that mention an error.
         """
-        done = execute(self.container, list(command), user, environment=environment)
+        done = execute(
+            self.container,
+            list(command),
+            user or self.profile.web_user,
+            directory=self.profile.web_root,
+            environment=environment,
+        )
         if done.code != 0:
             lines = (done.out + done.err).strip().splitlines()
             last = lines[-LAST_LINES:]
@@ -135,7 +143,7 @@ class MatomoShell:
         """
         return self.run("cat", path)
 
-    def write(self, path: str, text: str, user: str = "www-data") -> None:
+    def write(self, path: str, text: str, user: str = "") -> None:
         """Write a file below the web root, as `user`, by default the web server's.
 
         A command writes it, because the engine's archive calls do not see a tmpfs.
@@ -145,8 +153,9 @@ class MatomoShell:
             WrongInputError: the file does not belong to this instance alone.
         """
         own = (self.config, f"{self.tmp}/", f"{self.uploads}/")
-        if not posixpath.normpath(posixpath.join(WEB_ROOT, path)).startswith(
-            tuple(posixpath.join(WEB_ROOT, own_path) for own_path in own)
+        web_root = self.profile.web_root
+        if not posixpath.normpath(posixpath.join(web_root, path)).startswith(
+            tuple(posixpath.join(web_root, own_path) for own_path in own)
         ):
             self._refuse_where_shared(f"{path}, which every instance in it runs on")
         encoded = base64.b64encode(text.encode()).decode()
@@ -185,14 +194,16 @@ class LastingShell:
 
     Args:
         container: a running container.
-        user: the user that the commands run as.
+        profile: what its image is; the commands run in its web root, as its web server's user.
     """
 
-    def __init__(self, container: Container, user: str = "www-data") -> None:
+    def __init__(self, container: Container, profile: ImageProfile = OFFICIAL) -> None:
         self._container = container
         self._one_at_a_time = threading.Lock()
         api = engine().api
-        made = api.exec_create(container.id, ["sh"], stdin=True, user=user, workdir=WEB_ROOT)
+        made = api.exec_create(
+            container.id, ["sh"], stdin=True, user=profile.web_user, workdir=profile.web_root
+        )
         self._socket: Any = api.exec_start(made["Id"], socket=True)
         self._frames = frames_iter(self._socket, tty=False)  # type: ignore[no-untyped-call]
 

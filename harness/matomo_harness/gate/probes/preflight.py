@@ -19,7 +19,6 @@ from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Page
-from matomo_harness.policy import deployment
 
 BY_WEB: Final = (Http, Api, Account)
 """The parameters that ask Matomo by HTTP."""
@@ -160,7 +159,7 @@ class ArchiverIsFound(Preflight, blocks=(Scheduler,)):
     """
 
     def __init__(self, container: MatomoContainer, _services: Services) -> None:
-        command = deployment.read().archiver.command[0]
+        command = container.profile.archiver[0]
         if not container.run("sh", "-c", f"command -v {command} || true"):
             raise BrokenPromiseError(
                 expected=f"the command {command} of [archiver] in deployment.toml",

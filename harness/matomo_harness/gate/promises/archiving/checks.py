@@ -40,7 +40,7 @@ from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Parameters
-from matomo_harness.policy import Names, Section, deployment, promised
+from matomo_harness.policy import Names, Section, promised
 
 
 class Archiving(Section, table="archiving"):
@@ -431,6 +431,17 @@ def archiver_is_not_root(
     return holds("root" not in owners, "the web server's user", ", ".join(sorted(set(owners))))
 
 
+def _own_archiver(container: MatomoContainer) -> tuple[str, ...]:
+    """Return the command of the image that archives.
+
+    Raises:
+        CannotTellError: there is none; Matomo's own console archives, whose user nobody chose yet.
+    """
+    if not container.profile.has_archiver:
+        raise CannotTellError("the image has no command of its own that archives")
+    return container.profile.archiver
+
+
 def _pids(pattern: str) -> str:
     # A letter in brackets keeps the pattern from matching the script's own command line.
     return f"grep -lsaE '{pattern}' /proc/[0-9]*/cmdline | cut -d/ -f3"
@@ -438,7 +449,7 @@ def _pids(pattern: str) -> str:
 
 def _at_work(container: MatomoContainer, counted: CountedVisits, done: str, then: str) -> list[str]:
     """Run the scheduled task; once it archives, run `done` with its $pids; then run `then`."""
-    command = deployment.read().archiver.command
+    command = _own_archiver(container)
     require_program(container, command[0])
     site = counted.segmented
     period, yesterday = counted.moments(site)[0]
@@ -546,7 +557,7 @@ def killed_is_taken_up_again(archiving: Archiving, php: Php) -> Finding:
 )
 def failure_is_reported(container: MatomoContainer) -> Finding:
     """The scheduled task ends with an exit code other than 0 when the archiver does."""
-    command = deployment.read().archiver.command
+    command = _own_archiver(container)
     script = (
         f"command -v {command[0]} >/dev/null || exit 0;"
         f" {shlex.join(command)} --no-such-option 2>&1 || echo $?"

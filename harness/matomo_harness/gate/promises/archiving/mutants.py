@@ -243,7 +243,7 @@ def _in_the_web_container(deployment: Deployment) -> None:
     """The archiver runs in the web container and takes its memory."""
 
     def archive() -> int:
-        deployment.instance.shell.run(*archiver.command(), user="root")
+        deployment.instance.shell.run(*deployment.instance.shell.profile.archiver, user="root")
         return 0
 
     deployment.archive_by(archive)

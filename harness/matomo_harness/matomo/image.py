@@ -1,0 +1,122 @@
+"""What an image that runs Matomo is: found by looking at it, or declared by deployment.toml."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+Configuration = Literal["file", "web root", "rendered", "wizard"]
+"""Where config.ini.php comes from: a file of the image that its start puts in place, a file of the
+image below the web root, a start that writes it, or the installation wizard."""
+
+VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
+
+BACKUP: Final = "backup-data.sh"
+RESTORE: Final = "restore-data.sh"
+HEALTH: Final = "matomo-health"
+"""Programs of the reference image, with a contract of their own (image/README.md)."""
+
+
+@dataclass(frozen=True)
+class ImageProfile:
+    """What the harness must know of an image; the defaults are those of the official one.
+
+    Args:
+        matomo: version of Matomo's code.
+        php: version of PHP on the command line.
+        web_root: the directory that is served.
+        code: the directory from which a start copies Matomo's code; the web root where the code is
+            there already.
+        has_web_root_files: whether the image has files below the web root.
+        web_root_owner: its owner and mode, as `uid:gid:mode`.
+        web_server: the program that answers HTTP; `php-fpm` for an image that has none.
+        web_user: the user that Matomo's code runs as.
+        user: the user that the image starts as; empty for root.
+        entrypoint: what the image starts, before `command`.
+        command: what it starts by default.
+        port: where its web server listens.
+        volumes: directories that it declares as volumes.
+        configuration: where config.ini.php comes from.
+        seed: the image's own config.ini.php; empty where it has none.
+        templates: other files of the image that look like a configuration of Matomo.
+        variables: names of environment variables in the values of config.ini.php, by
+            `section.key`.
+        plugins: the folders in plugins/.
+        lists_installed_plugins: whether its config.ini.php has [PluginsInstalled].
+        prefix: tables_prefix of its config.ini.php; None where it says none.
+        archiver: the command that archives; Matomo's own console where the image has no program
+            for it.
+        has_archiver: whether the image has a program of its own that archives.
+        tasks: the command that runs Matomo's scheduled tasks, where the archiver leaves them out.
+        programs: those of the reference image's programs that it has.
+        cron: lines of its crontabs that archive.
+        declared: variables that deployment.toml sets, with their values, in which `${NAME}` stands
+            for a variable that the harness sets for the reference image.
+    """
+
+    matomo: str = ""
+    php: str = ""
+    web_root: str = "/var/www/html"
+    code: str = "/usr/src/matomo"
+    has_web_root_files: bool = False
+    web_root_owner: str = ""
+    web_server: str = "apache2"
+    web_user: str = "www-data"
+    user: str = ""
+    entrypoint: tuple[str, ...] = ("/entrypoint.sh",)
+    command: tuple[str, ...] = ("apache2-foreground",)
+    port: int = 80
+    volumes: tuple[str, ...] = ()
+    configuration: Configuration = "wizard"
+    seed: str = ""
+    templates: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+    plugins: tuple[str, ...] = field(default=(), repr=False)
+    lists_installed_plugins: bool = False
+    prefix: str | None = None
+    archiver: tuple[str, ...] = ()
+    has_archiver: bool = False
+    tasks: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    cron: tuple[str, ...] = ()
+    declared: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def starts_by_entrypoint(self) -> bool:
+        """Whether the entrypoint alone starts the web server, so that a job must replace it."""
+        return not self.command
+
+    def environment(self, known: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables by which this image takes what the harness decides.
+
+        Args:
+            known: what the harness sets for the reference image: MATOMO_DATABASE_HOST, and so on.
+        """
+        found = {
+            name: known[variable]
+            for key, name in self.variables
+            if (variable := f"MATOMO_{key.replace('.', '_').upper()}") in known
+        }
+        said = {
+            name: VARIABLE.sub(lambda match: known.get(match[1], ""), text)
+            for name, text in self.declared
+        }
+        return {**found, **said}
+
+    @property
+    def console_archiver(self) -> tuple[str, ...]:
+        """Matomo's own command that archives."""
+        return ("php", f"{self.web_root}/console", "core:archive")
+
+
+OFFICIAL: Final = ImageProfile()
+"""The official image, as upstream documents it."""
+
+
+def profile_of(values: Mapping[str, Any]) -> ImageProfile:
+    """Return the profile that `values` are of, after they have been JSON."""
+    return ImageProfile(**{name: _tuples(value) for name, value in values.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

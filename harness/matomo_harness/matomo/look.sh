@@ -1,0 +1,57 @@
+# Prints what there is to know of an image or a running container that has Matomo: lines of a key, a
+# tab and a value. Its argument is the working directory. It needs sh, and find, grep and sed as
+# busybox has them.
+say() { printf '%s\t%s\n' "$1" "$2"; }
+
+everywhere() { find / \( -path /proc -o -path /sys -o -path /dev -o -path /golden \) -prune -o "$@" -print 2>/dev/null; }
+
+for file in $(everywhere -name matomo.php -type f); do
+    directory=${file%/matomo.php}
+    [ -f "$directory/core/Version.php" ] || continue
+    say matomo "$directory $(sed -n "s/.*const VERSION = '\([^']*\)'.*/\1/p" "$directory/core/Version.php")"
+done
+say php "$(php -n -r 'echo PHP_VERSION;' 2>/dev/null)"
+
+for name in apache2 httpd nginx caddy frankenphp lighttpd; do
+    command -v "$name" >/dev/null 2>&1 && say server "$name"
+done
+ls /usr/sbin/php-fpm* /usr/local/sbin/php-fpm* /usr/bin/php-fpm* 2>/dev/null | while read -r program; do say fpm "$program"; done
+user=$(. /etc/apache2/envvars 2>/dev/null; echo "${APACHE_RUN_USER:-}")
+for name in "$user" www-data apache nginx; do
+    [ -n "$name" ] && id "$name" >/dev/null 2>&1 && say web_user "$name"
+done
+
+for directory in "$1" /var/www/html; do
+    [ -d "$directory" ] || continue
+    say directory "$directory $(stat -c '%u:%g:%a' "$directory") $(find "$directory" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)"
+done
+
+everywhere -name '*config.ini.php*' -type f | while read -r file; do
+    case $file in */tests/* | */vendor/*) continue ;; esac
+    say config "$file"
+done
+# A template has another name, and the sections.
+for directory in /usr/src /usr/local /etc /opt /srv /app /templates /docker /config; do
+    [ -d "$directory" ] || continue
+    find "$directory" -type f -size -64k ! -path '*/vendor/*' ! -path '*/plugins/*' ! -path '*/core/*' ! -path '*/lang/*' \
+        ! -path '*/node_modules/*' ! -path '*/tests/*' ! -path '*/libs/*' ! -path '*/js/*' \
+        -exec grep -lE '^\[(database|Plugins)\]' {} + 2>/dev/null
+done | while read -r file; do
+    case $file in *global.ini.php | *config.ini.php) continue ;; esac
+    say template "$file"
+done
+
+programs() {
+    find /usr/local/bin /usr/local/sbin /opt /srv /app /scripts /root /home -maxdepth 3 -type f -size -64k -exec grep -lE "$1" {} + 2>/dev/null
+    find / -maxdepth 1 -type f -size -64k -exec grep -lE "$1" {} + 2>/dev/null
+}
+for program in $(programs '(core:archive|cron/archive\.php)'); do say archiver "$program"; done
+for program in $(programs 'scheduled-tasks:run'); do say tasks "$program"; done
+for program in $(programs 'disable-scheduled-tasks'); do say leaves_tasks_out "$program"; done
+for name in backup-data.sh restore-data.sh matomo-health check-config; do
+    command -v "$name" >/dev/null 2>&1 && say program "$name"
+done
+grep -rhE 'core:archive|cron/archive\.php' /etc/cron* /etc/crontabs /var/spool/cron 2>/dev/null | while read -r line; do
+    say cron "$line"
+done
+exit 0

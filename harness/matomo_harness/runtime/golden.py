@@ -44,9 +44,9 @@ from matomo_harness.runtime.containers import (
 )
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
-from matomo_harness.runtime.profiles import look
 from matomo_harness.runtime.installation import ensure_installed
 from matomo_harness.runtime.instance import Instance
+from matomo_harness.runtime.profiles import look
 from matomo_harness.runtime.servers import (
     HTTPS_ONLY,
     WARM_FILES,

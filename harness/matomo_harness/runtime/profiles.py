@@ -18,7 +18,8 @@ from matomo_harness.policy.deployment import DeploymentFile
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.containers import web_root_options
 from matomo_harness.runtime.engine import engine, execute
-from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.images import Image, require_runnable
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.shell import is_alive, log_end
 
 LOOK: Final = Path(__file__).parents[1] / "matomo" / "look.sh"
@@ -65,7 +66,8 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
             is not what `declared` says.
         UnsupportedEnvironmentError: it does not start.
     """
-    settings: Mapping[str, Any] = engine().images.get(image.id).attrs["Config"]
+    require_runnable(image)
+    settings: Mapping[str, Any] = inspected(engine().images.get(image.id), "Config") or {}
     directory = str(settings.get("WorkingDir") or "")
     found = _looked(image, directory)
     profile = _with_files(_read(image, settings, directory, found), image, found)

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from testcontainers.core.network import Network
 
+from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime import archiver, description, images
@@ -39,6 +40,11 @@ from matomo_harness.runtime.shell import wait_for_web
 
 SALT: Final = "MATOMO_GENERAL_SALT"
 """The salt is that of the installation in the golden images, not that of the description."""
+ADDRESSES: Final = (
+    "noreply_email_address",
+    "login_password_recovery_replyto_email_address",
+)
+"""Matomo makes them of the host otherwise, which has a port here and is no address then."""
 WITH_CODE: Final = ("db", "mail", "efs", "matomo", "archiver", "load-balancer")
 """Services with code of their own; the file system is efs.py. All others are EmulatedServices."""
 PHP_AS_IN_THE_IMAGE: Final = {"HARNESS_PHP": "as-in-the-image"}
@@ -108,6 +114,7 @@ class FullStack:
                 list(side_by_side.map(running.enter_context, services))
                 task.result()
             self.wait_for_a_target()
+            self._write_what_is_not_read()
             self._running = running.pop_all()
         return self
 
@@ -144,6 +151,22 @@ class FullStack:
             and (folder := description.emulated(service))
         }
         self.matomo = self.task()
+
+    def _write_what_is_not_read(self) -> None:
+        """Tell Matomo of its mail relay by the file, where it does not read the environment."""
+        if self._golden.reads_environment:
+            return
+        shell = self.matomo.shell
+        text = shell.run("cat", shell.config, user="root")
+        for variable, value in self.mail.environment.items():
+            key = variable.removeprefix("MATOMO_MAIL_").lower()
+            text = ini.with_key(text, "mail", key, value)
+        described = description.read({}).services["matomo"].environment
+        for key in ADDRESSES:
+            if ini.read(text).text("General", key) is None:
+                value = described[f"MATOMO_GENERAL_{key.upper()}"]
+                text = ini.with_key(text, "General", key, value)
+        shell.write(shell.config, text, user="root")
 
     # -- one full stack for several processes ------------------------------------------------------
 

@@ -347,6 +347,8 @@ def _connection(mariadb: MariaDBContainer, salt: str) -> dict[tuple[str, str], s
         ("database", "password"): mariadb.passwords.matomo,
         ("database", "tables_prefix"): mariadb.database.prefix,
         ("database", "schema"): "Mariadb",
+        # As the installer's own step writes it where the server can (Installation/Controller.php).
+        ("database", "charset"): "utf8mb4",
         ("General", "salt"): salt,
     }
 
@@ -385,7 +387,7 @@ def _write_first_settings(
     shell.run("chown", shell.profile.web_user, shell.config, user="root")
     seen = _as_matomo_sees(shell)
     missing = {key: value for key, value in connection.items() if seen.get(key) != value}
-    if ("database", "host") not in missing and ("database", "password") not in missing:
+    if not missing.keys() & {("database", "host"), ("database", "password")}:
         return False
     for (section, name), value in connection.items():
         text = ini.with_key(text, section, name, value)

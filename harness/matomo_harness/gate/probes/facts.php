@@ -1,5 +1,4 @@
 define("PIWIK_ENABLE_DISPATCH", false);
-chdir("/var/www/html");
 require "index.php";
 if (!empty($argv[1])) { \Piwik\Url::setHost($argv[1]); }
 $environment = new \Piwik\Application\Environment("cli");
@@ -25,7 +24,7 @@ foreach ($facts["settings"]["Plugins"]["Plugins"] ?? [] as $name) {
 $facts["tmp"] = $container->get("path.tmp");
 $facts["methods"] = [];
 foreach ($facts["activated"] as $name) {
-    if (!class_exists($api = "Piwik\\Plugins\\$name\\API")) { continue; }
+    if (!$manager->isPluginLoaded($name) || !class_exists($api = "Piwik\\Plugins\\$name\\API")) { continue; }
     foreach ((new ReflectionClass($api))->getMethods(ReflectionMethod::IS_PUBLIC) as $method) {
         if (!$method->isStatic() && !$method->isConstructor()) {
             $facts["methods"]["$name.$method->name"] = array_map(fn ($parameter) => $parameter->name, $method->getParameters());
@@ -34,7 +33,7 @@ foreach ($facts["activated"] as $name) {
 }
 $facts["hooks"] = [];
 foreach ($facts["activated"] as $name) {
-    if (!$manager->isPluginBundledWithCore($name)) {
+    if ($manager->isPluginLoaded($name) && !$manager->isPluginBundledWithCore($name)) {
         $facts["hooks"][$name] = array_keys($manager->getLoadedPlugin($name)->registerEvents());
     }
 }
@@ -75,4 +74,6 @@ if (in_array("CustomJsTracker", $facts["activated"])) {
 }
 $reader = "Piwik\\Plugins\\EnvironmentVariables\\Environment";
 $facts["warnings"] = class_exists($reader) && method_exists($reader, "ofThisProcess") ? $reader::ofThisProcess()->warnings : null;
+// PHP's empty array is a list and not an object.
+foreach (["hooks", "methods"] as $name) { $facts[$name] = (object) $facts[$name]; }
 echo "FACTS", json_encode($facts, JSON_PARTIAL_OUTPUT_ON_ERROR);

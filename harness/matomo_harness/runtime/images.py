@@ -107,7 +107,7 @@ def deployed_image(settings: RunSettings) -> Image:
         UnsupportedEnvironmentError: there is no disk space, or no base.
     """
     if settings.image:
-        return _given(settings.image, "IMAGE")
+        return given(settings.image, "IMAGE")
     base = matomo_base(settings)
     tag = f"{REPOSITORY}/matomo:{content_hash(tree(IMAGE_DIRECTORY, BASES_DIRECTORY), base.id)}"
     return _built_once(tag, "local", lambda: build_deployed(base, tag))
@@ -279,10 +279,19 @@ def _base(choice: str, variable: str, official: str, substitute: _Substitute) ->
     if choice == "auto":
         here = local(official, "local") or _local_substitute(substitute)
         return here or _pulled(official) or _build_substitute(substitute)
-    return _given(choice, variable)
+    return given(choice, variable)
 
 
-def _given(reference: str, variable: str) -> Image:
+def given(reference: str, variable: str) -> Image:
+    """Return the image that a user named.
+
+    Args:
+        reference: name and tag, or an id.
+        variable: what the user named it by, for the error.
+
+    Raises:
+        WrongInputError: it is neither here nor in a registry.
+    """
     image = local(reference, "given") or _pulled(reference)
     if image is None:
         raise WrongInputError(

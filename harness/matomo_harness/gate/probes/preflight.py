@@ -38,6 +38,13 @@ NOT_LOADED: Final = re.compile(
 (core/Plugin/Manager.php)."""
 
 
+PRIVATE_FOR_ANOTHER: Final = re.compile(
+    r"\b(10\.\d+|172\.(1[6-9]|2\d|3[01])|192\.168)\.\d+\.\d+ for "
+)
+"""Matches what is said of a hit that came by a load balancer, whose own address is private
+(RFC 1918)."""
+
+
 class MatomoAnswers(Preflight, blocks=BY_WEB):
     """Matomo's web server answers.
 
@@ -123,6 +130,30 @@ class LoginPageIsShown(Preflight, blocks=BY_WEB):
             )
 
 
+class VisitorAddressArrives(Preflight, blocks=(*BY_WEB, Database), is_fatal=False):
+    """Matomo is told by which header a proxy names the visitor's address.
+
+    Args:
+        container: its config.ini.php is read.
+        _services: the load balancer is one of them, and without it there is no such header.
+    """
+
+    def __init__(self, container: MatomoContainer, _services: Services) -> None:
+        settings = ini.read(container.read(container.config))
+        if not settings.texts("General", "proxy_client_headers"):
+            raise BrokenPromiseError(
+                expected="proxy_client_headers[] in [General], for a Matomo behind a load balancer",
+                seen="none: every visitor is stored with the load balancer's address",
+                next_command="set proxy_client_headers[] = HTTP_X_FORWARDED_FOR where a proxy sets"
+                " that header, and only there",
+            )
+
+    @classmethod
+    def explains(cls, seen: str) -> bool:
+        """Return whether `seen` has a private address, masked or not, in the place of another."""
+        return bool(PRIVATE_FOR_ANOTHER.search(seen))
+
+
 class ListedPluginsLoad(Preflight, blocks=(*BY_WEB, MatomoContainer), is_fatal=False):
     """Every plugin that config.ini.php lists is in the image.
 
@@ -176,5 +207,6 @@ PREFLIGHT: Final = (
     DatabaseAnswers,
     ArchiverIsFound,
     ListedPluginsLoad,
+    VisitorAddressArrives,
 )
 """In the order in which they run: the first that fails is the cause."""

@@ -154,7 +154,12 @@ class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
 
 def _save_segment(api: Api, site: Site) -> None:
     """Save a segment, for the archiver where Matomo leaves all archives to it."""
-    segment: Parameters = {"name": "Firefox", "definition": SEGMENT, "idSite": site.id, "enabledAllUsers": 1}
+    segment: Parameters = {
+        "name": "Firefox",
+        "definition": SEGMENT,
+        "idSite": site.id,
+        "enabledAllUsers": 1,
+    }
     try:
         api.call("SegmentEditor.add", **segment, autoArchive=1)
     except ApiError as error:

@@ -1,0 +1,104 @@
+"""Say what an image is, as the harness sees it."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from docker.errors import APIError, NotFound
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo.image import ImageProfile
+from matomo_harness.progress import step
+from matomo_harness.runtime import images, profiles
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.images import Image
+
+SOURCES: Final = {
+    "file": "a file of the image, which its start puts in place",
+    "web root": "a file of the image below the web root",
+    "rendered": "written by its start",
+    "wizard": "none: the installation wizard makes it",
+}
+
+
+def image_of(what: str, service: str) -> Image:
+    """Return the image that `what` names.
+
+    Args:
+        what: an image, a container, or a Compose file.
+        service: the service of a Compose file.
+
+    Raises:
+        WrongInputError: there is no such image, container or service.
+    """
+    if Path(what).suffix in (".yml", ".yaml"):
+        what = _image_of_service(Path(what), service)
+    else:
+        with suppress(NotFound, APIError):
+            container = engine().containers.get(what)
+            return Image(what, str(container.attrs["Image"]), "given")
+    return images.given(what, "IMAGE")
+
+
+def _image_of_service(path: Path, service: str) -> str:
+    again = f"docker compose --file {path} config"
+    try:
+        document: dict[str, Any] = yaml.safe_load(path.read_text())
+        services: dict[str, Any] = document["services"]
+        entry = services.get(service)
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise WrongInputError(
+            expected=f"{path} to describe services", seen=str(error), next_command=again
+        ) from error
+    if entry is None:
+        raise WrongInputError(
+            expected=f"a service {service} in {path}",
+            seen=f"the services {', '.join(services)}",
+            next_command="name it: --service NAME",
+        )
+    if not entry.get("image"):
+        raise WrongInputError(
+            expected=f"the service {service} of {path} to name an image",
+            seen="build: alone, whose image has no name yet",
+            next_command=f"docker compose --file {path} build {service}, then name its image",
+        )
+    return str(entry["image"])
+
+
+def profile_of(image: Image) -> ImageProfile:
+    """Look at `image`, as the harness does before it installs Matomo in it."""
+    with step(f"Looking at {image.reference}"):
+        return profiles.look(image)
+
+
+def described(profile: ImageProfile) -> Iterator[tuple[str, str]]:
+    """Yield what there is to say of an image, as a name and a text."""
+    yield "Matomo", f"{profile.matomo}, in {profile.code}"
+    yield "PHP", profile.php
+    files = "with files of the image in it" if profile.has_web_root_files else "empty in the image"
+    yield "web root", f"{profile.web_root}, {files}"
+    yield "web server", f"{profile.web_server} on port {profile.port}, as {profile.web_user}"
+    yield "starts as", profile.user or "root"
+    yield "entrypoint", " ".join(profile.entrypoint) or "none"
+    yield "command", " ".join(profile.command) or "none: the entrypoint starts the server"
+    yield "volumes", ", ".join(profile.volumes) or "none"
+    seed = f": {profile.seed}" if profile.seed else ""
+    yield "config.ini.php", SOURCES[profile.configuration] + seed
+    if profile.templates:
+        yield "templates", ", ".join(profile.templates)
+    if profile.variables:
+        pairs = (f"{key} from {name}" for key, name in profile.variables)
+        yield "from the environment", ", ".join(pairs)
+    if profile.lists_installed_plugins:
+        yield "[PluginsInstalled]", "is in it: it would keep the installer from making their tables"
+    yield "table prefix", "not said" if profile.prefix is None else repr(profile.prefix)
+    yield "plugins", f"{len(profile.plugins)} folders"
+    own = "" if profile.has_archiver else " (Matomo's own: the image has none)"
+    yield "archiver", " ".join(profile.archiver) + own
+    if profile.tasks:
+        yield "scheduled tasks", " ".join(profile.tasks)
+    if profile.cron:
+        yield "cron", "; ".join(profile.cron)
+    yield "programs with our contract", ", ".join(profile.programs) or "none"

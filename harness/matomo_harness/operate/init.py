@@ -48,7 +48,7 @@ BROKEN: Final = (Status.FAILED, Status.ERROR)
 
 
 @dataclass(frozen=True)
-class Drafted:
+class DraftResult:
     """What `init` wrote.
 
     Args:
@@ -64,7 +64,7 @@ class Drafted:
     causes: tuple[str, ...]
 
 
-def init(settings: RunSettings, image: Image, directory: Path, on_result: OnResult) -> Drafted:
+def init(settings: RunSettings, image: Image, directory: Path, on_result: OnResult) -> DraftResult:
     """Draft the files for `image` into `directory`.
 
     Args:
@@ -105,7 +105,7 @@ def init(settings: RunSettings, image: Image, directory: Path, on_result: OnResu
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     read_policy(paths[0])  # what was written can be read
-    return Drafted(
+    return DraftResult(
         tuple(paths), len(policy.kept), policy.left_out, tuple(dict.fromkeys(policy.causes))
     )
 
@@ -318,10 +318,9 @@ def _rendered(name: str, **values: object) -> str:
 
 def deployment_text(profile: ImageProfile) -> str:
     """Return the text of a deployment.toml, with what was found by looking at the image."""
-    tasks = _line("command", profile.tasks or ("matomo-tasks",))
     return _rendered(
         DEPLOYMENT,
         profile=profile,
         archiver=_line("command", profile.archiver),
-        tasks=tasks if profile.tasks else f"# {tasks}",
+        tasks=_line("command", profile.tasks or ("matomo-tasks",)),
     )

@@ -100,8 +100,10 @@ class DeploymentFile(BaseModel):
 
     @property
     def digest(self) -> str:
-        """A short hash of what it says."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """A short hash of what it says of the image; the limits of its tasks are left out."""
+        limits = set(TaskLimits.model_fields)
+        said = self.model_dump_json(exclude={"web": limits, "archiver": limits})
+        return hashlib.sha256(said.encode()).hexdigest()[:12]
 
     @property
     def variables_of_the_image(self) -> dict[str, str]:

@@ -294,7 +294,7 @@ def _install(
         matomo = WebContainer(stage, own_network, environment, profile=profile)
         with mariadb, matomo:
             shell, web, database = matomo.shell, matomo.web, mariadb.database
-            connection = _connection(mariadb, salt)
+            connection = _connection(mariadb, environment, salt)
             own = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true", user="root")
             mode = _opened(shell)
             written = _write_first_settings(shell, own, connection)
@@ -339,13 +339,15 @@ def _install(
     }
 
 
-def _connection(mariadb: MariaDBContainer, salt: str) -> dict[tuple[str, str], str]:
+def _connection(
+    mariadb: MariaDBContainer, environment: Mapping[str, str], salt: str
+) -> dict[tuple[str, str], str]:
     """Return the settings that lead Matomo to its database, by section and key."""
     return {
         ("database", "host"): mariadb.alias,
         ("database", "username"): DATABASE_USER,
         ("database", "password"): mariadb.passwords.matomo,
-        ("database", "tables_prefix"): mariadb.database.prefix,
+        ("database", "tables_prefix"): environment["MATOMO_DATABASE_TABLES_PREFIX"],
         ("database", "schema"): "Mariadb",
         # As the installer's own step writes it where the server can (Installation/Controller.php).
         ("database", "charset"): "utf8mb4",

@@ -44,6 +44,10 @@ ROWS: Final = "datatable_archiving_maximum_rows_"
 DAYS_OF_GRACE: Final = 10
 """Between the age at which Matomo deletes visits and what is promised: it looks once a week."""
 NOT_TODAY: Final = "not so today"
+MASK_IS_ON: Final = "PrivacyManager.ipAnonymizerEnabled=1"
+MANY: Final = 8
+MOST: Final = 5
+"""A promise that so many checks prove is kept where one of five at most is broken."""
 BROKEN: Final = (Status.FAILED, Status.ERROR)
 
 
@@ -206,11 +210,16 @@ class _Draft:
         for kind in SECTIONS:
             for name in kind.model_fields:
                 key = f"{kind.table}.{name}"
-                self._decide(
-                    key, getattr(tried.section(kind), name), kind.model_fields[name].default
-                )
+                default = kind.model_fields[name].default
+                self._decide(key, getattr(tried.section(kind), name), default)
+        if "masking.bytes" not in self.kept and "settings.options" in self.kept:
+            # Where masking is promised, its own setting need not be named.
+            self.kept["settings.options"] += (MASK_IS_ON,)
 
     def _decide(self, key: str, value: Any, default: Any) -> None:
+        if value is False and default is False:
+            self.kept[key] = value
+            return
         if not is_promise(value):
             self.left_out[key] = NOT_TODAY
             return
@@ -222,12 +231,14 @@ class _Draft:
             self.kept[key] = refined
             if refined != value and broken:
                 self._said[key] = f"Not among them today: {_seen(broken)}"
-        elif broken and default is None:
+        elif broken and default is None and not _is_an_exception(broken, of_key):
             self.left_out[key] = f"{broken[0].check.id}: {_seen(broken)}"
         elif of_key and all(result.status is Status.SKIPPED for result in of_key):
             self.left_out[key] = f"could not be tried: {of_key[0].seen}"
         else:
             self.kept[key] = value
+            if broken:
+                self._said[key] = f"Broken today: {broken[0].check.id}: {_seen(broken)}"
 
     def text(self, image: Image) -> str:
         """Return the policy's text."""
@@ -277,6 +288,11 @@ def _refined(key: str, value: Any, broken: Sequence[Result]) -> Any:
         )
         return left or None
     return None
+
+
+def _is_an_exception(broken: Sequence[Result], of_key: Sequence[Result]) -> bool:
+    """Whether so few of a promise's checks fail that it is kept, and these are to be mended."""
+    return len(of_key) >= MANY and len(broken) * MOST <= len(of_key)
 
 
 def _names(text: str, item: str) -> bool:

@@ -32,11 +32,22 @@ app = typer.Typer()
 def gate(
     image: Annotated[str, typer.Option(help="A built image; by default image/ is built.")] = "",
     url: Annotated[str, typer.Option(help="A running Matomo instead; the gate only reads.")] = "",
+    container: Annotated[
+        str, typer.Option(help="A running container instead, by its name; the gate only reads.")
+    ] = "",
+    exec_command: Annotated[
+        str,
+        typer.Option(
+            "--exec", help="With --url: what reaches the container: 'docker exec -i NAME'."
+        ),
+    ] = "",
     allow_hits: Annotated[
-        bool, typer.Option("--allow-hits", help="With --url: store hits on a test site.")
+        bool,
+        typer.Option("--allow-hits", help="With --url, --container: store hits on a test site."),
     ] = False,
     authority: Annotated[
-        Path | None, typer.Option(help="With --url: who signed its certificate, a PEM file.")
+        Path | None,
+        typer.Option(help="With --url, --container: who signed its certificate, a PEM file."),
     ] = None,
     policy: Annotated[Path, typer.Option(help="The file of what is promised.")] = POLICY_FILE,
     only: Annotated[
@@ -51,7 +62,8 @@ def gate(
     """Prove every promise of the policy, on a built image or on a running instance.
 
     The environment gives access to a running instance: HARNESS_TOKEN, and for what only a logged-in
-    user sees HARNESS_LOGIN, HARNESS_PASSWORD and HARNESS_TOTP_SECRET.
+    user sees HARNESS_LOGIN, HARNESS_PASSWORD and HARNESS_TOTP_SECRET. DATABASE_URL or a file that
+    DATABASE_URL_FILE names gives its database, HARNESS_EXEC its container, as --exec does.
     """
     from matomo_harness.gate import report
     from matomo_harness.operate import gate as gates
@@ -66,9 +78,17 @@ def gate(
     if listed:
         _print_checks(checks, gates.seconds_of_last_run(), json_output)
         return
-    if url:
+    _require_one_target(image, url, container, exec_command)
+    if container:
+        document = _of_container(
+            *(container, url, policy, checks), authority=authority, allow_hits=allow_hits
+        )
+    elif url:
         document = gates.of_address(
-            url, policy, _ResultPrinter(), checks, authority=authority, allow_hits=allow_hits
+            *(url, policy, _ResultPrinter(), checks),
+            authority=authority,
+            allow_hits=allow_hits,
+            container=gates.reached_by(exec_command),
         )
     else:
         document = _of_image(image, policy, checks)
@@ -89,6 +109,57 @@ def gate(
         f" Next: open {os.path.relpath(gates.DIRECTORY / 'index.html')}"
     )
     report.require_passed(document, gates.DIRECTORY)
+
+
+def _require_one_target(image: str, url: str, container: str, exec_command: str) -> None:
+    """Require options that say where to look in one way.
+
+    Raises:
+        WrongInputError: two of them contradict each other, or one needs another.
+    """
+    given = {"--image": image, "--url": url, "--container": container, "--exec": exec_command}
+    named = [option for option, value in given.items() if value]
+    for one, other in (("--image", "--url"), ("--image", "--container"), ("--container", "--exec")):
+        if {one, other} <= set(named):
+            raise WrongInputError(
+                expected=f"{one} or {other}",
+                seen="both",
+                next_command="matomo-harness gate --help",
+            )
+    if exec_command and not url:
+        raise WrongInputError(
+            expected="--url with --exec, as many checks ask the web server",
+            seen="--exec alone",
+            next_command=f"matomo-harness gate --url https://… --exec {exec_command!r}",
+        )
+
+
+def _of_container(
+    name: str,
+    url: str,
+    policy: Path,
+    checks: "Sequence[Check]",
+    *,
+    authority: Path | None,
+    allow_hits: bool,
+) -> dict[str, Any]:
+    extra.require_engine_libraries()
+    from matomo_harness.operate import gate, gate_container
+
+    container, matomo = gate_container.entered(name)
+    where = url or gate_container.address(container)
+    database, reason = gate_container.database(container, matomo, where)
+    if reason:
+        progress.console.print(
+            f"Without a database ({reason}), unless DATABASE_URL names it.", markup=False
+        )
+    return gate.of_address(
+        *(where, policy, _ResultPrinter(), checks),
+        authority=authority,
+        allow_hits=allow_hits,
+        container=matomo,
+        database=database,
+    )
 
 
 def _of_image(image: str, policy: Path, checks: "Sequence[Check]") -> dict[str, Any]:

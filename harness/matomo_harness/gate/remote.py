@@ -1,6 +1,7 @@
-"""A running Matomo that is not ours, as a target: what can be seen of it from outside."""
+"""A running Matomo that is not ours, as a target: what can be seen of it with what was given."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -10,13 +11,18 @@ import requests
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
 from matomo_harness.gate.core.target import PATIENCE, Http, Permissions, Target
-from matomo_harness.matomo import twofactor, versions
+from matomo_harness.matomo import read_only, twofactor, versions
 from matomo_harness.matomo.api import Api, ApiError
+from matomo_harness.matomo.inside import ReadOnlyContainer
+from matomo_harness.matomo.read_only import Address, Opened, ReadOnlyDatabase
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Page, Web
 from matomo_harness.policy import Policy
 
 VARIABLES: Final = ("HARNESS_LOGIN", "HARNESS_PASSWORD", "HARNESS_TOTP_SECRET")
+
+ANGULAR: Final = re.compile(r"<html[^>]* ng-app=")
+"""Matomo 4 and older make their pages with AngularJS (plugins/Morpheus/templates/layout.twig)."""
 
 
 def target(
@@ -26,6 +32,8 @@ def target(
     authority: Path | None = None,
     allow_hits: bool = False,
     environment: Mapping[str, str] = os.environ,
+    container: ReadOnlyContainer | None = None,
+    database: Address | None = None,
 ) -> Target:
     """Return the Matomo at `url` as a target that is only read.
 
@@ -36,6 +44,8 @@ def target(
         allow_hits: whether hits may be stored, on one site named `matomo-harness gate`.
         environment: may hold HARNESS_TOKEN; HARNESS_LOGIN, HARNESS_PASSWORD and
             HARNESS_TOTP_SECRET.
+        container: its container, if that is reached.
+        database: its database, if that is reached.
 
     Raises:
         WrongInputError: no Matomo is there, or none that can be inspected; or it refuses the token
@@ -48,10 +58,20 @@ def target(
             "an address that begins with http:// or https://", url, "make gate URL=https://…"
         )
     url = url.rstrip("/").removesuffix("/index.php")
+    if container:
+        _require_supported(container.version, container.name)
+    opened = read_only.opened(database) if database else None
+    if opened:
+        _require_supported(opened.version, f"the database {opened.database.name}")
     web = Web(url, authority=authority, time_limit=PATIENCE)
     _require_matomo(web)
     token = environment.get("HARNESS_TOKEN") or None
-    version = _require_version(Api(web, token)) if token else "not asked (no HARNESS_TOKEN)"
+    version = "not asked (no HARNESS_TOKEN)"
+    if token:
+        api = Api(web, token)
+        version = _require_version(api)
+        if opened:
+            _require_same_sites(api, opened.database)
     account = _account(environment)
     if account:
         _require_login(Web(url, authority=authority, time_limit=PATIENCE), account)
@@ -61,8 +81,24 @@ def target(
         permissions=Permissions(may_hit=allow_hits),
         token=token,
         account=account,
-        about={"address": url, "Matomo": version},
+        container=container,
+        database=opened.database if opened else None,
+        about={
+            "address": url,
+            "Matomo": version,
+            **({"container": container.name} if container else {}),
+            **(_about_database(opened) if opened else {}),
+        },
     )
+
+
+def _about_database(opened: Opened) -> dict[str, str]:
+    database = opened.database
+    where = f"{database.name} at {database.host}:{database.port}, tables {database.prefix}*"
+    about = {"database": f"{opened.server}, {where}, read only"}
+    if opened.may_write:
+        about["database user"] = f"may write: {'; '.join(opened.may_write)}"
+    return about
 
 
 def _clear_text(url: str) -> str | None:
@@ -75,6 +111,12 @@ def _clear_text(url: str) -> str | None:
 def _require_matomo(web: Web) -> None:
     answer = web.get()
     page = Page(answer)
+    if ANGULAR.search(answer.text):
+        raise _wrong(
+            f"Matomo {versions.RANGE}, for which these checks are made",
+            "Matomo 4 or older, by its login page",
+            "use the release of the harness that was made for it",
+        )
     if 'name="form_login"' in answer.text:
         return
     seen = f"HTTP {answer.status_code}: {page.excerpt[:200]}"
@@ -103,13 +145,32 @@ def _require_version(api: Api) -> str:
             error.seen[:200],
             "make one: Administration, Personal, Security, Auth tokens",
         ) from error
+    _require_supported(version, "HARNESS_TOKEN")
+    return version
+
+
+def _require_supported(version: str, source: str) -> None:
     if not versions.is_supported(version):
         raise _wrong(
             f"Matomo {versions.RANGE}, for which these checks are made",
-            f"Matomo {version}",
+            f"Matomo {version}, by {source}",
             "use the release of the harness that was made for it",
         )
-    return version
+
+
+def _require_same_sites(api: Api, database: ReadOnlyDatabase) -> None:
+    """Require that `database` is of the Matomo that answers, by its sites: no other has them."""
+    shown = {
+        f"{site['idsite']} of {site['ts_created']}" for site in api.call("SitesManager.getAllSites")
+    }
+    rows = database.query("SELECT idsite, ts_created FROM {prefix}site")
+    stored = {f"{row['idsite']} of {row['ts_created']}" for row in rows}
+    if different := sorted(shown ^ stored):
+        raise _wrong(
+            f"the database of the Matomo at {api.web.url}",
+            f"the schema {database.name} with other sites: {', '.join(different[:3])}",
+            "name that Matomo's own schema in DATABASE_URL (a replica may lag behind)",
+        )
 
 
 def _account(environment: Mapping[str, str]) -> Account | None:

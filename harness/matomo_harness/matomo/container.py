@@ -2,6 +2,7 @@
 
 from typing import Final, Protocol
 
+from matomo_harness.errors import HarnessError
 from matomo_harness.matomo.image import ImageProfile
 
 WEB_ROOT: Final = "/var/www/html"
@@ -11,6 +12,10 @@ SEED: Final = "/usr/src/matomo-config/config.ini.php"
 """The image's config.ini.php; the first task of a new volume copies it to config/."""
 ADDED: Final = "/golden/added.ini"
 """What the harness added to config.ini.php; only its own images have this file."""
+
+
+class OutOfReachError(HarnessError):
+    """What was given of a Matomo that is not ours does not suffice to see this."""
 
 
 class MatomoContainer(Protocol):

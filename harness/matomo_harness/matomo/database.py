@@ -5,7 +5,7 @@ import dataclasses
 import math
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,6 +28,44 @@ LAST_REQUEST_SECONDS: Final = 60
 DEFAULT_PREFIX: Final = "matomo_"
 """The wizard's own (Installation/FormDatabaseSetup.php), for a schema that holds no Matomo yet."""
 _TABLE: Final = re.compile(r"\{prefix\}(\w+)")
+
+SHOWN_WITH: Final[Mapping[str, tuple[str, ...]]] = {
+    "triggers": ("TRIGGER",),
+    "events": ("EVENT",),
+    "routines": ("EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE", "SHOW CREATE ROUTINE"),
+}
+"""Kinds of objects, and the privileges of which MariaDB wants one to show them (its manual on the
+tables TRIGGERS, EVENTS and ROUTINES of information_schema)."""
+_GRANT: Final = re.compile(r"GRANT (?P<privileges>.+?) ON (?P<on>\S+) TO ")
+_COLUMNS: Final = re.compile(r"\([^)]*\)")
+
+
+def privileges(grants: Iterable[str], schema: str | None = None) -> set[str]:
+    """Return the privileges on a whole schema, or on anything where `schema` is None.
+
+    Args:
+        grants: rows of SHOW GRANTS; an active role's are among them.
+        schema: its name; a grant may name a pattern of LIKE.
+    """
+    found: set[str] = set()
+    for grant in grants:
+        match = _GRANT.match(grant)
+        if match and (schema is None or _covers(match["on"], schema)):
+            names = _COLUMNS.sub("", match["privileges"]).split(",")
+            found |= {name.strip().upper() for name in names}
+    return found
+
+
+def _covers(granted_on: str, schema: str) -> bool:
+    """Whether a grant on `granted_on` is one on all of `schema`."""
+    pattern, is_whole, _ = granted_on.rpartition(".*")
+    if not is_whole:
+        return False
+    if pattern == "*":
+        return True
+    signs = re.findall(r"\\.|.", pattern.strip("`"))
+    wild = {"%": ".*", "_": "."}
+    return bool(re.fullmatch("".join(wild.get(s) or re.escape(s[-1]) for s in signs), schema))
 
 
 @dataclass(frozen=True)
@@ -183,6 +221,22 @@ class Database:
             sites=int(sites["many"]),
             has_visits=bool(self.query("SELECT 1 FROM {prefix}log_visit LIMIT 1")),
         )
+
+    def grants(self) -> list[str]:
+        """Return what the user is granted, as SHOW GRANTS says it."""
+        return [str(value) for row in self.query("SHOW GRANTS") for value in row.values()]
+
+    def unseen_kinds(self) -> list[str]:
+        """Return the kinds of objects in the schema that the server hides from this user.
+
+        Without a privilege on them information_schema has no such rows, and nobody is told.
+        """
+        granted = privileges(self.grants(), self.name)
+        return [
+            kind
+            for kind, suffices in SHOWN_WITH.items()
+            if not granted & {*suffices, "ALL PRIVILEGES"}
+        ]
 
     def other_sessions(self) -> int:
         """Return how many sessions this user has besides the one that asks."""

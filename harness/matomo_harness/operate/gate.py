@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
@@ -19,12 +20,17 @@ from matomo_harness.gate.core.target import Target
 from matomo_harness.gate.core.verdict import verdict
 from matomo_harness.gate.probes.preflight import PREFLIGHT
 from matomo_harness.gate.promises import NAMES
+from matomo_harness.matomo import inside, read_only
+from matomo_harness.matomo.inside import ReadOnlyContainer
+from matomo_harness.matomo.read_only import Address
 from matomo_harness.policy import Waiver
 from matomo_harness.progress import console
 from matomo_harness.redaction import redact
 from matomo_harness.settings import REPORTS
 
 DIRECTORY: Final = REPORTS / "gate"
+EXEC_VARIABLE: Final = "HARNESS_EXEC"
+"""Holds the command that reaches the container, where no option does."""
 OnResult = Callable[[Result], None]
 
 
@@ -95,15 +101,49 @@ def of_address(
     *,
     authority: Path | None,
     allow_hits: bool,
+    container: ReadOnlyContainer | None = None,
+    database: Address | None = None,
 ) -> dict[str, Any]:
     """Run those of `checks` that need no more than is given, in turn, on the Matomo at `url`.
+
+    Args:
+        url: its address.
+        policy_file: what is promised.
+        on_result: called with each result as it comes.
+        checks: those to run.
+        authority: file with the authority that signed its certificate.
+        allow_hits: whether hits may be stored.
+        container: its container, where that is reached.
+        database: its database; by default the one that the environment names, if any.
 
     Raises:
         HarnessError: no Matomo there, a refused token or login, a mistake in the policy.
     """
     promised, waivers = read_policy(policy_file), waivers_of(policy_file)
-    target = remote.target(url, promised, authority=authority, allow_hits=allow_hits)
+    target = remote.target(
+        *(url, promised),
+        authority=authority,
+        allow_hits=allow_hits,
+        container=container,
+        database=read_only.given() or database,
+    )
+    if warning := target.about.get("database user"):
+        console.print(
+            f"The database's user {warning}. The gate reads in read-only transactions; better give"
+            " it a user who may only SELECT.",
+            markup=False,
+        )
     return run_checks(target, waivers, on_result, checks, at_once=1)
+
+
+def reached_by(command: str) -> ReadOnlyContainer | None:
+    """Return the container that `command`, or else HARNESS_EXEC, reaches; None without a command.
+
+    Raises:
+        WrongInputError: the command is none, fails or asks for something; or no Matomo is there.
+    """
+    text = command or os.environ.get(EXEC_VARIABLE, "")
+    return inside.reached_by(text) if text else None
 
 
 def _as_it_counts(result: Result, target: Target, waivers: Sequence[Waiver]) -> Result:

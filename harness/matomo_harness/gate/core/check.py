@@ -43,9 +43,9 @@ class Capability(StrEnum):
     LOGIN = "HARNESS_LOGIN, HARNESS_PASSWORD and HARNESS_TOTP_SECRET of a superuser"
     HITS = "leave to store hits on a test site: --allow-hits"
     CHANGE = "an instance that may be changed: accounts, sites, archives (a built image)"
-    CONTAINER = "the container: its console, files and environment (a built image)"
+    CONTAINER = "the container: its files, its environment (a built image, --container, --exec)"
     WEB_ROOT = "a web root of its own, whose code may be changed (dedicated containers)"
-    DATABASE = "the database (a built image)"
+    DATABASE = "the database (a built image, --container, or DATABASE_URL)"
     SERVICES = "the services around it: proxy, mail relay, archiver (a built image)"
 
 

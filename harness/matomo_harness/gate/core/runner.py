@@ -29,6 +29,7 @@ from matomo_harness.gate.core.context import (
     types_of,
 )
 from matomo_harness.gate.core.target import Target
+from matomo_harness.matomo.container import OutOfReachError
 from matomo_harness.policy import Policy, is_promise
 from matomo_harness.time_limit import CLEAN_UP_SECONDS, within
 
@@ -305,6 +306,9 @@ def _finding(check: Check, context: Context) -> tuple[Status, Finding]:
         finding = context.call(check.run)
     except CannotTellError as reason:
         return Status.SKIPPED, Finding(False, check.sentence, str(reason))
+    except OutOfReachError as error:
+        seen = f"cannot tell: {error.seen}; next: {error.next_command}"
+        return Status.SKIPPED, Finding(False, error.expected, seen)
     except BrokenPromiseError as error:
         return Status.FAILED, Finding(False, error.expected, error.seen)
     except HarnessError as error:

@@ -21,6 +21,9 @@ T = TypeVar("T")
 PATIENCE: Final = (5.0, 30.0)
 """Seconds to connect and between two bytes, for a Matomo that is not ours."""
 
+SHORTEST_SECRET: Final = 8
+"""Letters of a database's password that is taken out of reports."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -191,4 +194,8 @@ class Target:
         """Passwords, tokens and the like that no report may disclose."""
         of_account = (self.account.password, self.account.secret) if self.account else ()
         of_services = self.services.secrets.values() if self.services else ()
-        return [secret for secret in (self.token, *of_account, *of_services) if secret]
+        # A shorter one is also a part of words that the report needs: the schema's name, say.
+        password = self.database.password if self.database else ""
+        of_database = (password,) if len(password) >= SHORTEST_SECRET else ()
+        secrets = (self.token, *of_account, *of_services, *of_database)
+        return [secret for secret in secrets if secret]

@@ -21,6 +21,9 @@ SEARCHED_DIRECTORIES: Final = (
 )
 """Where the deployment's own files may be, besides its tmp/; relative to the web root."""
 
+BEGINNING: Final = 8
+"""Letters of a token that may be an argument: of 32, they leave 96 bits to guess."""
+
 
 def addresses(canaries: Iterable[Canary]) -> Needles:
     """Return the addresses of `canaries` in every form."""
@@ -84,6 +87,23 @@ def in_files(container: MatomoContainer, needles: Needles, *, of_before: bool = 
     search = in_all if of_before else in_changed_or_all
     script = f"{{ {search}; }} 2>/dev/null | grep -vFx -e / -e {path}; rm -f {path}"
     return container.run("sh", "-c", script, user="root").split()
+
+
+def files_with(container: MatomoContainer, secret: str) -> list[str]:
+    """Return the files that hold `secret`, of the deployment's own and Matomo's temporary ones.
+
+    Nothing is written there, and no process gets the secret as an argument, but its beginning: what
+    goes on as a secret could is compared here.
+
+    Args:
+        container: where the files are.
+        secret: a token: letters and digits.
+    """
+    begins, rest = secret[:BEGINNING], len(secret) - BEGINNING
+    places = f"{SEARCHED_DIRECTORIES} {container.tmp}"
+    search = f"LC_ALL=C grep -roaE '{begins}[0-9A-Za-z]{{{rest}}}' {places} 2>/dev/null || true"
+    found = container.run("sh", "-c", search, user="root").splitlines()
+    return sorted({line.removesuffix(f":{secret}") for line in found if line.endswith(secret)})
 
 
 def in_logs(services: Services, needles: Needles, *, only: str = "") -> list[str]:

@@ -553,7 +553,8 @@ def killed_is_taken_up_again(archiving: Archiving, php: Php) -> Finding:
     remedy="Have the command of [archiver] in deployment.toml end with the exit code of"
     " core:archive.",
     failure_mode="R8",
-    costly=True,
+    # A command that does not know the option, and does not mind, archives.
+    needs=[Capability.CHANGE],
 )
 def failure_is_reported(container: MatomoContainer) -> Finding:
     """The scheduled task ends with an exit code other than 0 when the archiver does."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from matomo_harness.gate.core.check import Finding, Severity, holds, nothing
+from matomo_harness.gate.core.check import CannotTellError, Finding, Severity, holds, nothing
 from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.matomo.database import Database
@@ -113,4 +113,6 @@ def does_nothing_of_its_own(database: Database) -> Finding:
             " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'SYSTEM VERSIONED'"
         )
     ]
+    if not found and (unseen := database.unseen_kinds()):
+        raise CannotTellError(f"the user of the database is not shown {', '.join(unseen)}")
     return nothing("trigger, event, routine, view or history", found)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from matomo_harness.gate.core.check import (
     CannotTellError,
+    Capability,
     Finding,
     Group,
     Severity,
@@ -387,6 +388,7 @@ def pages_stay_out_of_caches(public: PublicPages, http: Http) -> Finding:
     severity=Severity.CRITICAL,
     remedy=f"Remove tmp_path from [General], or deny the directory that it names {RULES}.",
     failure_mode="S1",
+    needs=[Capability.CHANGE],
 )
 def tmp_is_closed(php: Php, container: MatomoContainer, http: Http) -> Finding:
     """Matomo's temporary files, wherever tmp_path puts them, cannot be fetched over HTTP."""

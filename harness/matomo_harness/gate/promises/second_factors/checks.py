@@ -17,7 +17,7 @@ from matomo_harness.gate.core.check import (
     same,
 )
 from matomo_harness.gate.core.promise import ALWAYS, Promise
-from matomo_harness.gate.core.target import Http
+from matomo_harness.gate.core.target import Http, Permissions
 from matomo_harness.gate.probes.accounts import (
     EnrolledAccount,
     SecondEnrolledAccount,
@@ -286,7 +286,11 @@ def wrong_code_is_refused(
     failure_mode="A4",
 )
 def wrong_codes_are_counted(
-    account: Account, pages: SuperuserPages, database: Database, promise: SecondFactors
+    account: Account,
+    pages: SuperuserPages,
+    database: Database,
+    promise: SecondFactors,
+    permissions: Permissions,
 ) -> Finding:
     """A wrong code counts as a failed login: without that a million codes are soon tried."""
     _require_a_second_factor(account, promise)
@@ -298,7 +302,8 @@ def wrong_codes_are_counted(
         return same(ASK, page.component)
     _accepts(pages.without_a_code, page, "000000")
     is_counted = database.query(last, account.login)[0]["last"] > before
-    database.query(f"DELETE {guesses} AND id_brute_force_log > %s", account.login, before)
+    if permissions.may_change:
+        database.query(f"DELETE {guesses} AND id_brute_force_log > %s", account.login, before)
     return holds(is_counted, "a counted guess", "a counted guess" if is_counted else "none")
 
 

@@ -1,0 +1,177 @@
+"""The gate on a running container, which is only looked at."""
+
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from docker.errors import APIError, NotFound
+from docker.models.containers import Container
+
+from matomo_harness.errors import HarnessError, WrongInputError
+from matomo_harness.gate.core.target import Http
+from matomo_harness.gate.probes.php import Php
+from matomo_harness.matomo import inside
+from matomo_harness.matomo.inside import ReadOnlyContainer
+from matomo_harness.matomo.read_only import PORT, Address, ReadOnlyDatabase
+from matomo_harness.runtime.engine import engine, execute
+
+WEB_PORTS: Final = ("80/tcp", "8080/tcp", "8000/tcp")
+"""The usual ports of a web server in a container, the likeliest first."""
+REACHED_SECONDS: Final = 3.0
+
+
+def entered(name: str) -> tuple[Container, ReadOnlyContainer]:
+    """Return the running container `name`, and the Matomo in it.
+
+    Raises:
+        WrongInputError: there is no such container, it does not run, or it holds no Matomo.
+    """
+    try:
+        container = engine().containers.get(name)
+    except (NotFound, APIError) as error:
+        running = ", ".join(str(one.name) for one in engine().containers.list()[:8])
+        raise _wrong(
+            f"a running container {name}", f"none of that name; running: {running or 'none'}"
+        ) from error
+    if container.status != "running":
+        raise _wrong(f"the container {name} to run", container.status)
+
+    def shell(script: str, seconds: float) -> tuple[str, str]:
+        done = execute(container, ["sh", "-c", script], "root", seconds=seconds)
+        return done.out, f"exit {done.code}: {done.err.strip()[-200:]}"
+
+    return container, inside.entered(shell, name)
+
+
+def address(container: Container) -> str:
+    """Return the address by which the web server in `container` is reached from here.
+
+    Raises:
+        WrongInputError: it neither publishes a port nor is on a network that is reached from here.
+    """
+    ports: Mapping[str, Any] = container.attrs["NetworkSettings"]["Ports"] or {}
+    known = sorted(ports, key=lambda port: (_rank(port), port))
+    for port in known:
+        for published in ports[port] or ():
+            return f"http://{_of_this_machine(published['HostIp'])}:{published['HostPort']}"
+    for own in _addresses(container):
+        for port in (*known, *WEB_PORTS):
+            number = int(port.partition("/")[0])
+            if _is_reached(own, number):
+                return f"http://{own}:{number}"
+    raise _wrong(
+        f"an address of the container {container.name}",
+        f"no published port, and none of {', '.join(known or WEB_PORTS)} answers on its networks",
+        f"make gate CONTAINER={container.name} URL=http://…",
+    )
+
+
+def _rank(port: str) -> int:
+    return WEB_PORTS.index(port) if port in WEB_PORTS else len(WEB_PORTS)
+
+
+def _of_this_machine(host: str) -> str:
+    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104  as the engine says it
+
+
+def _networks(container: Container) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = container.attrs["NetworkSettings"]["Networks"] or {}
+    return found
+
+
+def _addresses(container: Container) -> list[str]:
+    networks = _networks(container).values()
+    return [str(network["IPAddress"]) for network in networks if network.get("IPAddress")]
+
+
+def _is_reached(host: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((host, port), timeout=REACHED_SECONDS):
+        return True
+    return False
+
+
+# -- its database ---------------------------------------------------------------------------------
+
+
+def database(
+    container: Container, matomo: ReadOnlyContainer, url: str
+) -> tuple[Address | None, str]:
+    """Return the database that Matomo is configured with where it is reached from here.
+
+    Args:
+        container: the one that Matomo runs in.
+        matomo: the same from inside.
+        url: Matomo's address.
+
+    Returns:
+        the database, or None; and why there is none.
+    """
+    try:
+        # What config.ini.php and the environment say together, as Matomo itself reads it.
+        settings = Php(matomo, Http(url)).settings.get("database", {})
+    except HarnessError as error:
+        return None, f"Matomo's settings cannot be read: {error.seen}"
+    host, port = str(settings.get("host", "")), _number(settings.get("port"))
+    for reached_host, reached_port in _ways(container, host, port):
+        if _is_reached(reached_host, reached_port):
+            found = ReadOnlyDatabase(
+                host=reached_host,
+                port=reached_port,
+                user=str(settings.get("username", "")),
+                password=str(settings.get("password", "")),
+                name=str(settings.get("dbname", "")),
+                tls=_tls(matomo, settings),
+            )
+            return Address(found, str(settings.get("tables_prefix", ""))), ""
+    return None, f"{host}:{port} is not reached from here"
+
+
+def _number(port: object) -> int:
+    text = str(port or "")
+    return int(text) if text.isdecimal() and text != "0" else PORT
+
+
+def _ways(container: Container, host: str, port: int) -> Iterator[tuple[str, int]]:
+    """Yield the addresses by which what the container calls `host` may be reached from here."""
+    if host in ("localhost", "127.0.0.1", "::1"):
+        for own in _addresses(container):
+            yield own, port
+        return
+    neighbours = [
+        neighbour
+        for network in _networks(container)
+        for neighbour in engine().networks.get(network).containers
+    ]
+    is_here = False
+    for neighbour in neighbours:
+        neighbour.reload()
+        for network in _networks(neighbour).values():
+            names = {*(network.get("Aliases") or ()), *(network.get("DNSNames") or ())}
+            if host not in (names | {neighbour.name, network.get("IPAddress")}):
+                continue
+            is_here = True
+            ports = neighbour.attrs["NetworkSettings"]["Ports"] or {}
+            for published in ports.get(f"{port}/tcp") or ():
+                yield _of_this_machine(published["HostIp"]), int(published["HostPort"])
+            if network.get("IPAddress"):
+                yield network["IPAddress"], port
+    if not is_here:
+        yield host, port
+
+
+def _tls(matomo: ReadOnlyContainer, settings: Mapping[str, Any]) -> ssl.SSLContext | None:
+    if str(settings.get("enable_ssl", "0")) != "1":
+        return None
+    authority = str(settings.get("ssl_ca") or "")
+    context = ssl.create_default_context(cadata=matomo.read(authority) if authority else None)
+    # The engine names the address, and the certificate another one: the name in the network.
+    context.check_hostname = False
+    if not authority:
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _wrong(expected: str, seen: str, next_command: str = "docker ps -a") -> WrongInputError:
+    return WrongInputError(expected=expected, seen=seen, next_command=next_command)

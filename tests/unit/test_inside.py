@@ -129,14 +129,14 @@ def test_root_becomes_the_owner_of_matomo_files(command: str, root: Path) -> Non
 
 
 def test_a_session_in_one_word_and_an_open_input(root: Path, tmp_path: Path) -> None:
-    """As `aws ecs execute-command … --command "…"`, whose plugin gives up at an end of its input."""
+    """As `aws ecs execute-command … --command "…"`, which gives up at an end of its input."""
     aws = written(
         tmp_path,
         'echo "Starting session with SessionId: x"; echo\n'
         '[ "$1 $3" = "--command " ] || exit 9\n'
         f"cd {shlex.quote(str(root))}\n"
         # Only an end of the input ends `read`: nobody types anything.
-        'exec 4<&0; { read -r _ <&4; kill $$; } & reader=$!\n'
+        "exec 4<&0; { read -r _ <&4; kill $$; } & reader=$!\n"
         'eval "$2" | sed "s/$/\\r/"; kill $reader\n'
         'echo "Exiting session with sessionId: x."',
     )

@@ -10,11 +10,12 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from matomo_harness.errors import HarnessError, WrongInputError
-from matomo_harness.gate.core.target import Http
+from matomo_harness.gate.core.target import PATIENCE, Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.matomo import inside
 from matomo_harness.matomo.inside import ReadOnlyContainer
 from matomo_harness.matomo.read_only import PORT, Address, ReadOnlyDatabase
+from matomo_harness.matomo.web import Web
 from matomo_harness.runtime.engine import engine, execute
 
 WEB_PORTS: Final = ("80/tcp", "8080/tcp", "8000/tcp")
@@ -53,19 +54,44 @@ def address(container: Container) -> str:
     """
     ports: Mapping[str, Any] = container.attrs["NetworkSettings"]["Ports"] or {}
     known = sorted(ports, key=lambda port: (_rank(port), port))
-    for port in known:
-        for published in ports[port] or ():
-            return f"http://{_of_this_machine(published['HostIp'])}:{published['HostPort']}"
-    for own in _addresses(container):
-        for port in (*known, *WEB_PORTS):
-            number = int(port.partition("/")[0])
-            if _is_reached(own, number):
-                return f"http://{own}:{number}"
+    published = [
+        (_of_this_machine(found["HostIp"]), int(found["HostPort"]))
+        for port in known
+        for found in ports[port] or ()
+    ]
+    own = [
+        (address, int(port.partition("/")[0]))
+        for address in _addresses(container)
+        for port in dict.fromkeys((*known, *WEB_PORTS))
+    ]
+    for host, number in (*published, *own):
+        if _is_reached(host, number):
+            return _without_a_proxy(container, f"http://{host}:{number}")
     raise _wrong(
         f"an address of the container {container.name}",
         f"no published port, and none of {', '.join(known or WEB_PORTS)} answers on its networks",
         f"make gate CONTAINER={container.name} URL=http://…",
     )
+
+
+def _without_a_proxy(container: Container, url: str) -> str:
+    """Return `url`, unless Matomo sends it on to https, which somebody else ends.
+
+    Raises:
+        WrongInputError: it does.
+    """
+    try:
+        answer = Web(url, time_limit=PATIENCE).ask("index.php")
+    except HarnessError:  # which the gate will see
+        return url
+    leads_to = answer.headers.get("Location", "")
+    if answer.is_redirect and leads_to.startswith("https:"):
+        raise _wrong(
+            f"a Matomo at {url}, the address of the container {container.name}",
+            f"it sends everybody on to {leads_to}, so a proxy before it ends TLS",
+            f"make gate CONTAINER={container.name} URL=https://…, the proxy's address",
+        )
+    return url
 
 
 def _rank(port: str) -> int:
@@ -82,6 +108,8 @@ def _networks(container: Container) -> Mapping[str, Any]:
 
 
 def _addresses(container: Container) -> list[str]:
+    if container.attrs["HostConfig"]["NetworkMode"] == "host":
+        return ["127.0.0.1"]
     networks = _networks(container).values()
     return [str(network["IPAddress"]) for network in networks if network.get("IPAddress")]
 

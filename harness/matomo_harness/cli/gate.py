@@ -147,7 +147,7 @@ def _of_container(
     from matomo_harness.operate import gate, gate_container
 
     container, matomo = gate_container.entered(name)
-    where = url or gate_container.address(container)
+    where = url or gate_container.address(container, matomo)
     database, reason = gate_container.database(container, matomo, where)
     if reason:
         progress.console.print(

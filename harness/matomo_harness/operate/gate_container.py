@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -46,31 +46,66 @@ def entered(name: str) -> tuple[Container, ReadOnlyContainer]:
     return container, inside.entered(shell, name)
 
 
-def address(container: Container) -> str:
+def address(container: Container, matomo: ReadOnlyContainer) -> str:
     """Return the address by which the web server in `container` is reached from here.
 
     Raises:
-        WrongInputError: it neither publishes a port nor is on a network that is reached from here.
+        WrongInputError: it neither publishes a port nor is on a network that is reached from here;
+            or Matomo does not take the host in such an address for its own.
     """
     ports: Mapping[str, Any] = container.attrs["NetworkSettings"]["Ports"] or {}
     known = sorted(ports, key=lambda port: (_rank(port), port))
     published = [
-        (_of_this_machine(found["HostIp"]), int(found["HostPort"]))
+        (host, int(found["HostPort"]))
         for port in known
         for found in ports[port] or ()
+        for host in (_of_this_machine(found["HostIp"]), "localhost")
     ]
     own = [
         (address, int(port.partition("/")[0]))
         for address in _addresses(container)
         for port in dict.fromkeys((*known, *WEB_PORTS))
     ]
-    for host, number in (*published, *own):
-        if _is_reached(host, number):
-            return _without_a_proxy(container, f"http://{host}:{number}")
+    reached = [way for way in (*published, *own) if _is_reached(*way)]
+    if not reached:
+        raise _wrong(
+            f"an address of the container {container.name}",
+            f"no published port, and nothing at {', '.join(known or WEB_PORTS)} of its networks",
+            f"make gate CONTAINER={container.name} URL=http://…",
+        )
+    host, port = _own_host(matomo, reached)
+    return _without_a_proxy(container, f"http://{host}:{port}")
+
+
+def _own_host(matomo: ReadOnlyContainer, ways: Sequence[tuple[str, int]]) -> tuple[str, int]:
+    """Return the way by which Matomo is called as it knows itself.
+
+    To the first superuser's request Matomo saves the request's host as trusted_hosts[] where it has
+    none (seen with 5.3.1), and it moves its own address, the option piwikUrl, to any host that it
+    does not distrust. To a host that it distrusts it shows a warning in place of the login form.
+
+    Raises:
+        WrongInputError: there is no such way.
+    """
+    host, port = ways[0]
+    try:
+        general = Php(matomo, Http(f"http://{host}:{port}")).settings.get("General", {})
+    except HarnessError:  # where it does not start, it saves nothing
+        return host, port
+    trusted = [str(name) for name in general.get("trusted_hosts") or ()]
+    if not trusted or str(general.get("enable_trusted_host_check")) == "0":
+        raise _wrong(
+            "a Matomo that knows its host names (trusted_hosts[] in [General])",
+            f"one that takes any, and would take {host}:{port} for its own",
+            f"make gate CONTAINER={matomo.name} URL=https://…, as people call it",
+        )
+    for host, port in ways:
+        if {f"{host}:{port}", host} & {*trusted}:
+            return host, port
     raise _wrong(
-        f"an address of the container {container.name}",
-        f"no published port, and none of {', '.join(known or WEB_PORTS)} answers on its networks",
-        f"make gate CONTAINER={container.name} URL=http://…",
+        "an address of the container by which Matomo knows itself (trusted_hosts[] in [General])",
+        f"{', '.join(trusted[:3])}; the container is reached by {host}:{port}",
+        f"make gate CONTAINER={matomo.name} URL=https://{trusted[0]}",
     )
 
 

@@ -14,7 +14,7 @@ from matomo_harness.gate.core.target import PATIENCE, Http, Permissions, Target
 from matomo_harness.matomo import read_only, twofactor, versions
 from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.inside import ReadOnlyContainer
-from matomo_harness.matomo.read_only import Address, Opened, ReadOnlyDatabase
+from matomo_harness.matomo.read_only import Address, OpenDatabase, ReadOnlyDatabase
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Page, Web
 from matomo_harness.policy import Policy
@@ -92,7 +92,7 @@ def target(
     )
 
 
-def _about_database(opened: Opened) -> dict[str, str]:
+def _about_database(opened: OpenDatabase) -> dict[str, str]:
     database = opened.database
     where = f"{database.name} at {database.host}:{database.port}, tables {database.prefix}*"
     about = {"database": f"{opened.server}, {where}, read only"}

@@ -132,7 +132,7 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenDatabase:
     """A database that answers and holds a Matomo.
 
     Args:
@@ -148,7 +148,7 @@ class Opened:
     may_write: tuple[str, ...]
 
 
-def opened(address: Address) -> Opened:
+def opened(address: Address) -> OpenDatabase:
     """Return the database once it is known to be MariaDB and to hold a Matomo.
 
     Args:
@@ -177,7 +177,9 @@ def opened(address: Address) -> Opened:
         raise _wrong(
             f"the version of Matomo in {found.prefix}option", "no row version_core", "make up"
         )
-    return Opened(found, server, str(rows[0]["version"]), tuple(writing_privileges(found.grants())))
+    return OpenDatabase(
+        found, server, str(rows[0]["version"]), tuple(writing_privileges(found.grants()))
+    )
 
 
 def require_mariadb(version: str, comment: str) -> str:

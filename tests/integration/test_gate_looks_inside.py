@@ -15,7 +15,7 @@ from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core import runner
 from matomo_harness.gate.core.check import Capability, Check, Status
 from matomo_harness.gate.core.runner import Result
-from matomo_harness.matomo import inside, read_only
+from matomo_harness.matomo import inside, read_only, twofactor
 from matomo_harness.matomo.container import OutOfReachError
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.read_only import ReadOnlyDatabase
@@ -95,16 +95,25 @@ def files(matomo: DedicatedMatomo) -> str:
 
 def require_only_read(matomo: DedicatedMatomo, checks: list[Check]) -> list[Result]:
     address = with_reader(matomo)
-    # An instance that is in use: the first superuser's request has Matomo save its host name, and
-    # the first look at a month makes that month's empty tables of archives.
+    # An instance that is in use: the first superuser's request has Matomo save its host name, the
+    # first look at a month makes that month's empty tables of archives, and the first system check
+    # saves an option to try how the database isolates (core/Db/TransactionLevel.php).
     matomo.api.call("VisitsSummary.get", idSite=1, period="month", date="last24")
+    web = matomo.web
+    twofactor.sign_in(web, matomo.account, steps=-1)
+    web.get({"module": "Installation", "action": "systemCheckPage"})
     rows_before, files_before = stored(matomo.database), files(matomo)
     results = look(matomo, address, checks)
     assert not broken(results)
     rows_after = stored(matomo.database)
     assert {*rows_after} ^ {*rows_before} == set()
-    for table, rows in rows_after.items():
-        assert rows == rows_before[table], table
+    changed = {
+        f"{table}: {row}"
+        for table, rows in rows_after.items()
+        for row in (*rows, *rows_before[table])
+        if row not in rows or row not in rows_before[table]
+    }
+    assert changed == set()
     assert files(matomo) == files_before
     return results
 
@@ -134,7 +143,7 @@ def test_every_check_that_only_reads_runs(dedicated_matomo: DedicatedMatomo) -> 
     assert not [
         result.check.id
         for result in able
-        if result.status is Status.SKIPPED and "needs" in result.seen
+        if result.status is Status.SKIPPED and result.seen.startswith("needs ")
     ]
 
 

@@ -18,6 +18,7 @@ from matomo_harness.gate.core.runner import Result
 from matomo_harness.matomo import inside, read_only, twofactor
 from matomo_harness.matomo.container import OutOfReachError
 from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.found import OF_EVERY_MATOMO
 from matomo_harness.matomo.read_only import ReadOnlyDatabase
 from matomo_harness.operate import gate_container
 from matomo_harness.runtime.dedicated import DedicatedMatomo
@@ -174,7 +175,7 @@ def opened(database: Database) -> ReadOnlyDatabase:
 def test_the_database_is_only_read(fresh_matomo: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where its user may write; and neither its time nor its rows are without a limit."""
     database = opened(fresh_matomo.database)
-    assert database.prefix == fresh_matomo.database.prefix
+    assert database.prefix == fresh_matomo.database.tables_prefix
     assert database.tables() == fresh_matomo.database.tables()
     for statement in ("DELETE FROM {prefix}site", "CREATE TABLE {prefix}x (x INT)"):
         with pytest.raises(pymysql.MySQLError, match="READ ONLY"):
@@ -200,13 +201,13 @@ def test_a_reader_who_is_not_shown_triggers_proves_nothing_of_them(
 
 def test_the_prefix_is_found_and_two_of_them_are_refused(fresh_matomo: Instance) -> None:
     database = fresh_matomo.database
-    for table in read_only.OWNED:
+    for table in OF_EVERY_MATOMO:
         database.query(f"CREATE TABLE other_{table} LIKE {{prefix}}{table}")
     with pytest.raises(WrongInputError, match="tables of 'matomo_', 'other_'") as two:
         opened(database)
     assert "?prefix=" in two.value.next_command
-    address = read_only.parsed(f"{url_of(database)}?prefix={database.prefix}")
-    assert read_only.opened(address).database.prefix == database.prefix
+    address = read_only.parsed(f"{url_of(database)}?prefix={database.tables_prefix}")
+    assert read_only.opened(address).database.prefix == database.tables_prefix
     with pytest.raises(WrongInputError, match="version of Matomo"):
         read_only.opened(read_only.parsed(f"{url_of(database)}?prefix=other_"))
 

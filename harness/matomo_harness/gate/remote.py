@@ -94,7 +94,7 @@ def target(
 
 def _about_database(opened: OpenDatabase) -> dict[str, str]:
     database = opened.database
-    where = f"{database.name} at {database.host}:{database.port}, tables {database.prefix}*"
+    where = f"{database.name} at {database.host}:{database.port}, tables {database.tables_prefix}*"
     about = {"database": f"{opened.server}, {where}, read only"}
     if opened.may_write:
         about["database user"] = f"may write: {'; '.join(opened.may_write)}"

@@ -17,6 +17,7 @@ from pymysql.cursors import DictCursor
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.container import OutOfReachError
 from matomo_harness.matomo.database import Database, privileges
+from matomo_harness.matomo.found import whole
 
 VARIABLE: Final = "DATABASE_URL"
 FILE_VARIABLE: Final = "DATABASE_URL_FILE"
@@ -26,8 +27,6 @@ STATEMENT_SECONDS: Final = 20
 """The server ends a statement after so long (MariaDB's max_statement_time): the gate is a guest."""
 MOST_ROWS: Final = 100_000
 """Rows of an answer. A check that would need more is skipped: half an answer proves nothing."""
-OWNED: Final = ("option", "site", "user", "log_visit")
-"""Tables of every Matomo; the prefix is what stands before all of them."""
 OPTIONS: Final = ("prefix", "ssl", "ssl-ca")
 READS: Final = frozenset(
     {
@@ -175,7 +174,9 @@ def opened(address: Address) -> OpenDatabase:
     )
     if not rows:
         raise _wrong(
-            f"the version of Matomo in {found.prefix}option", "no row version_core", "make up"
+            f"the version of Matomo in {found.tables_prefix}option",
+            "no row version_core",
+            "make up",
         )
     return OpenDatabase(
         found, server, str(rows[0]["version"]), tuple(writing_privileges(found.grants()))
@@ -203,17 +204,8 @@ def require_mariadb(version: str, comment: str) -> str:
 
 
 def _with_prefix(database: ReadOnlyDatabase, prefix: str | None) -> ReadOnlyDatabase:
-    rows = database.query(
-        "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = %s",
-        database.name,
-    )
-    names = {str(row["name"]) for row in rows}
-    found = sorted(
-        name.removesuffix("log_visit")
-        for name in names
-        if name.endswith("log_visit")
-        and all(f"{name.removesuffix('log_visit')}{table}" in names for table in OWNED)
-    )
+    names = database.all_tables()
+    found = whole(names)
     if prefix is None and len(found) > 1:
         raise _wrong(
             f"one Matomo in the schema {database.name}",

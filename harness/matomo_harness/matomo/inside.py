@@ -23,6 +23,7 @@ from typing import Final
 
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.matomo.container import OutOfReachError
+from matomo_harness.matomo.image import ImageProfile
 from matomo_harness.time_limit import require_time_left, seconds_left
 
 FIRST_ANSWER_SECONDS: Final = 30.0
@@ -95,11 +96,16 @@ class ReadOnlyContainer:
     uploads: str = "misc/user"
 
     @property
+    def profile(self) -> ImageProfile:
+        """What is known of its image by looking inside: archiver and programs are not searched."""
+        return ImageProfile(matomo=self.version, web_root=self.root)
+
+    @property
     def started_at(self) -> int:
         """When its first process was started, in seconds since 1970, by the container's clock."""
         return int(self.run("stat", "-c", "%Y", "/proc/1"))
 
-    def run(self, *command: str, user: str = "www-data") -> str:
+    def run(self, *command: str, user: str = "") -> str:
         """Run `command` in Matomo's directory and return its standard output.
 
         Args:
@@ -160,7 +166,7 @@ class ReadOnlyContainer:
         """
         return self.run("cat", path)
 
-    def write(self, path: str, text: str, user: str = "www-data") -> None:  # noqa: ARG002
+    def write(self, path: str, text: str, user: str = "") -> None:  # noqa: ARG002
         """Refuse: who only looks writes nothing.
 
         Raises:

@@ -119,6 +119,15 @@ def test_a_broken_line_of_the_configuration_fails_the_build(
         images.build_deployed(any_base, tag, directory=tree)
 
 
+def test_a_configuration_without_its_guard_fails_the_build(
+    any_base: Image, tree: Path, tag: str
+) -> None:
+    config = tree / "config" / "config.ini.php"
+    config.write_text(config.read_text().removeprefix(ini.HEADER))
+    with pytest.raises(WrongInputError, match="line 1 is no guard"):
+        images.build_deployed(any_base, tag, directory=tree)
+
+
 def test_the_backup_holds_what_an_image_cannot_bring_back(
     dedicated_matomo: DedicatedMatomo,
 ) -> None:

@@ -270,6 +270,24 @@ def test_the_files_of_the_image_are_read(name: str) -> None:
     assert [entry.source for entry in read.entries] == lines
 
 
+DOUBTFUL: list[tuple[str, list[str]]] = [
+    ("; x\n\n[a]\nx = 1 ; y\ny[] = 'b'\n", []),
+    ('[a]\nx = "1\n\nword"\n', []),
+    (
+        "[a]\r\n; A comment,\r\nbroken in two.\r\nx = 1\r\n",
+        ["line 3 is no comment, no [section] and no key = value: broken in two."],
+    ),
+    ("[a]\n# x\n", ["line 2 is no comment, no [section] and no key = value: # x"]),
+    ("[a]\nx = 1\n[b]\n[a]\n", ["line 4 begins [a] again, and PHP forgets all of the first"]),
+    ('[a]\nx = "secret\n', ["line 2, [a] x: a double quote that none closes"]),
+]
+
+
+@pytest.mark.parametrize(("text", "doubts"), DOUBTFUL)
+def test_what_php_passes_over_is_named(text: str, doubts: list[str]) -> None:
+    assert ini.doubts(text) == doubts
+
+
 # -- editing --------------------------------------------------------------------------------------
 
 

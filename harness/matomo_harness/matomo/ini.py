@@ -214,6 +214,37 @@ def read(text: str) -> Ini:
     return Ini(text, tuple(_Scanner(text).statements()))
 
 
+def doubts(text: str) -> list[str]:
+    """Name what PHP reads otherwise than it looks, each with its line.
+
+    PHP passes over a bare word without a sound, such as the second half of a comment that was
+    broken, and forgets what stood in a section that is begun again.
+
+    Args:
+        text: of an INI file.
+    """
+    try:
+        file = read(text)
+    except WrongInputError as error:
+        return [error.seen]
+    said: set[int] = set()
+    begun: set[str] = set()
+    found = []
+    for statement in file.statements:
+        more = len(_NEWLINE.findall(statement.source)) if isinstance(statement, Entry) else 0
+        said.update(range(statement.line, statement.line + more + 1))
+        if isinstance(statement, Heading):
+            if statement.name in begun:
+                again = f"line {statement.line} begins [{statement.name}] again"
+                found.append(f"{again}, and PHP forgets all of the first")
+            begun.add(statement.name)
+    for number, line in enumerate(_NEWLINE.split(text.removeprefix("\ufeff")), 1):
+        words = line.strip()
+        if words and not words.startswith(";") and number not in said:
+            found.append(f"line {number} is no comment, no [section] and no key = value: {words}")
+    return found
+
+
 def merged(*files: Ini) -> Settings:
     """Return what several files say together; a later one overrules those before it.
 

@@ -1,5 +1,6 @@
 """Exposure: the web server reveals nothing that is not meant for the client that asks."""
 
+import posixpath
 import re
 import secrets
 from collections.abc import Callable, Iterable
@@ -22,7 +23,8 @@ from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.core.target import Http, Services
 from matomo_harness.gate.probes.pages import TODAY, PublicPages, SuperuserPages
 from matomo_harness.gate.probes.php import Php
-from matomo_harness.matomo.container import CODE, WEB_ROOT, MatomoContainer
+from matomo_harness.matomo import ini
+from matomo_harness.matomo.container import CODE, SEED, WEB_ROOT, MatomoContainer
 from matomo_harness.policy import Names, Section, promised
 
 
@@ -76,6 +78,8 @@ DUMPS: Final = r".*\.(sql|dump|bak|old|orig|zip|tar|tgz|gz|bz2|xz|7z|log|csv)(\.
 """Names of dumps, copies and logs, as a regular expression for find (posix-extended)."""
 STATE: Final = r"(?i)SetHandler\s+\W?(server-status|server-info|ldap-status|balancer-manager)"
 """Pages on which the web server shows what it is doing and for whom (mod_status and others)."""
+FILE_MARK: Final = "FILE "
+"""Goes before each file's name in what a script says."""
 RULES: Final = "in the web server's configuration (image/config/apache.conf)"
 
 
@@ -166,6 +170,33 @@ def everything_else_is_closed(exposure: Exposure, http: Http) -> Finding:
     return nothing(
         "open path", _open(http, (path for path in closed if not path.startswith(elsewhere)))
     )
+
+
+@PROMISE.check(
+    "configuration_guards_itself",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy=f"Put `{ini.HEADER.strip()}` back as the first line of the file that is named.",
+    failure_mode="S7",
+)
+def configuration_guards_itself(container: MatomoContainer) -> Finding:
+    """Run as PHP, each configuration file ends at its first line: no rule closes config/ everywhere."""
+    of_matomo = f"{CODE}/config/*.ini.php {posixpath.dirname(SEED)}/*.ini.php"
+    # In a shared container the other files of config/ are other instances'.
+    live = container.config if container.instance else "config/*.ini.php"
+    said = container.run(
+        "sh",
+        "-c",
+        f'for file in {live} {of_matomo}; do [ ! -f $file ] || {{ echo "{FILE_MARK}$file";'
+        " php -n -d display_errors=0 $file 2>/dev/null || true; echo; }; done",
+    )
+    shown = []
+    for part in said.split(FILE_MARK)[1:]:
+        path, _, text = part.partition("\n")
+        # Never the lines themselves: passwords are among them.
+        if lines := [line for line in text.splitlines() if "=" in line or line.startswith("[")]:
+            shown.append(f"{path}: {len(lines)} lines are shown")
+    return nothing("setting that is shown", shown)
 
 
 @PROMISE.check(

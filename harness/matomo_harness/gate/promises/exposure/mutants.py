@@ -3,7 +3,18 @@
 from typing import Final
 
 from matomo_harness.gate.mutants import Change, Location, Mutants, Topology
-from matomo_harness.gate.mutants.changes import apache, code, every, in_web, key, web_server
+from matomo_harness.gate.mutants.changes import (
+    apache,
+    code,
+    every,
+    file,
+    in_web,
+    key,
+    web_server,
+    without_line,
+)
+from matomo_harness.matomo import ini
+from matomo_harness.matomo.container import SEED
 
 MUTANTS: Final = Mutants("exposure")
 
@@ -99,6 +110,23 @@ MUTANTS.add(
     "everything_else_is_closed",
     in_web("echo '<?php phpinfo();' > phpinfo.php"),
     "S1",
+    Topology.DEDICATED,
+)
+MUTANTS.add(
+    "guard_lost",
+    "config.ini.php was rendered without its first line, the guard",
+    Location.FILE,
+    "configuration_guards_itself",
+    file(without_line(ini.HEADER.strip())),
+    "S7",
+)
+MUTANTS.add(
+    "guard_of_the_image_lost",
+    "a pull request took the guard for a comment and removed it from the image's file",
+    Location.IMAGE,
+    "configuration_guards_itself",
+    in_web(f"sed -i 1d {SEED}"),
+    "S7",
     Topology.DEDICATED,
 )
 MUTANTS.add(

@@ -1,5 +1,6 @@
 """Operation: Matomo starts with its configuration, people get in, and faults are noticed."""
 
+import posixpath
 import re
 from typing import Final
 
@@ -10,6 +11,7 @@ from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.pages import PublicPages, SuperuserPages
 from matomo_harness.gate.probes.php import require_program
+from matomo_harness.matomo import ini
 from matomo_harness.matomo.container import SEED, MatomoContainer
 from matomo_harness.matomo.ini import with_key
 from matomo_harness.matomo.web import Page
@@ -59,9 +61,12 @@ TRANSLATION_KEY: Final = r"\b(?:General|Login|CoreHome|CoreAdminHome)_[A-Z]\w+"
 )
 def configuration_is_well_formed(container: MatomoContainer) -> Finding:
     """PHP reads every line of config.ini.php as it looks, in the live file and in the image's."""
-    files = f"{container.config} {SEED}"
-    loop = f"for file in {files}; do [ ! -e $file ] || check-config $file; done"
-    return nothing("broken line", container.run("sh", "-c", f"{loop} || true").splitlines())
+    found = [
+        f"{posixpath.basename(path)} {doubt}"
+        for path in (container.config, SEED)
+        for doubt in ini.doubts(container.run("sh", "-c", f"cat {path} 2>/dev/null || true"))
+    ]
+    return nothing("broken line", found)
 
 
 @PROMISE.check(

@@ -165,11 +165,23 @@ def test_an_event_may_be_allowed(dedicated_matomo: Instance) -> None:
     assert seen == [Status.FAILED, Status.PASSED, Status.PASSED]
 
 
+def test_a_file_may_be_served(dedicated_matomo: Instance) -> None:
+    (noted,) = (mutant for mutant in WRITTEN if mutant.id == "exposure.notes_beside_the_tracker")
+    noted.change(Deployment(REFERENCE, alone=dedicated_matomo))
+    check = CHECKS["exposure.only_known_files_are_served"]
+    seen = [
+        Runner(targets.of_instance(dedicated_matomo, policy), [check]).run(check).status
+        for policy in (REFERENCE, changed("exposure.may_be_served", ("js/*.txt",)))
+    ]
+    assert seen == [Status.FAILED, Status.PASSED]
+
+
 SHOWN_OTHERWISE = {
     "plugins.where_present": "test_a_plugin_may_be_present_beside_the_active_ones",
     "settings.trust_visitors_cookies": "test_a_trusted_cookie_is_a_choice",
     "plugins.allowed_events": "test_an_event_may_be_allowed",
     "plugins.may_decide": "test_an_event_may_be_allowed",
+    "exposure.may_be_served": "test_a_file_may_be_served",
 }
 
 

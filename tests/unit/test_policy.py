@@ -96,6 +96,7 @@ READ_BESIDE = {
     "plugins.where_present": "plugins.nothing_else_is_active",
     "plugins.allowed_events": "plugins.nobody_else_decides",
     "environment.may_be_set": "environment.no_other_variable",
+    "exposure.may_be_served": "exposure.only_known_files_are_served",
 }
 """Keys that widen what another key promises, and the check that reads them."""
 

@@ -17,6 +17,7 @@ from matomo_harness.gate.core.check import (
 )
 from matomo_harness.gate.core.promise import Promise
 from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.probes.web_root import OF_THE_BASE
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.container import CODE, MatomoContainer
 from matomo_harness.policy import Section
@@ -38,8 +39,6 @@ OF_MATOMO: Final = ("matomo.js", "piwik.js")
 OF_THE_FILE: Final = re.compile(r"config/(\w+\.localhost\.)?config\.ini\.php")
 """The file that settings.file_is_of_the_image checks; one of several instances has it under its
 own host's name."""
-OF_THE_BASE: Final = "/usr/src/matomo.sha256"
-"""A file of the image with the sums of Matomo's code as the base has it (image/Dockerfile)."""
 OWN: Final = ("config/common.config.ini.php", "core/Version.php", *OF_MATOMO)
 """Files that may be an image's own, as they change no code; other checks cover the version and the
 tracker."""
@@ -113,7 +112,9 @@ def web_root_is_of_the_image(container: MatomoContainer) -> Finding:
 def nothing_runs_beside_matomo(php: Php) -> Finding:
     """PHP in the web server loads no file before a page: an agent there would see every raw hit."""
     output = php.said_in_the_web_server(
-        'echo "LOADED", json_encode(array_slice(get_included_files(), 0, -1));'
+        "$files = get_included_files();"
+        " $page = array_search(realpath($_SERVER['SCRIPT_FILENAME']), $files);"
+        ' echo "LOADED", json_encode(array_slice($files, 0, $page));'
     )
     before = json.loads(output.partition("LOADED")[2].partition("]")[0] + "]")
     return nothing("file that is loaded first", before)

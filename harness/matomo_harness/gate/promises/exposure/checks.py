@@ -4,7 +4,9 @@ import posixpath
 import re
 import secrets
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from typing import Final
+from urllib.parse import quote
 
 import requests
 from pydantic import Field
@@ -20,9 +22,10 @@ from matomo_harness.gate.core.check import (
     same,
 )
 from matomo_harness.gate.core.promise import ALWAYS, Promise
-from matomo_harness.gate.core.target import Http, Services
+from matomo_harness.gate.core.target import Http, Permissions, Services
 from matomo_harness.gate.probes.pages import TODAY, PublicPages, SuperuserPages
 from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.probes.web_root import WebRoot
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.container import CODE, SEED, WEB_ROOT, MatomoContainer
 from matomo_harness.policy import Names, Section, promised
@@ -42,6 +45,11 @@ class Exposure(Section, table="exposure"):
         default=None,
         description="Paths below Matomo's address that are never answered with 200, whether they"
         " exist or not.",
+    )
+    may_be_served: Names = Field(
+        default=(),
+        description="Files in the web root that may be had and are neither Matomo's nor a plugin's,"
+        " as a path or a pattern such as `js/ours_*.js`.",
     )
 
 
@@ -74,6 +82,8 @@ VALUES: Final = {
     "X-Content-Type-Options": {"nosniff"},
 }
 """Headers whose other values have no effect (RFC 7034; Fetch, X-Content-Type-Options)."""
+OF_EACH_KIND: Final = 20
+"""So many files of one directory with one ending are asked for: a web server treats them alike."""
 DUMPS: Final = r".*\.(sql|dump|bak|old|orig|zip|tar|tgz|gz|bz2|xz|7z|log|csv)(\.[a-z0-9]+)?"
 """Names of dumps, copies and logs, as a regular expression for find (posix-extended)."""
 STATE: Final = r"(?i)SetHandler\s+\W?(server-status|server-info|ldap-status|balancer-manager)"
@@ -219,6 +229,52 @@ def no_dump_is_open(container: MatomoContainer, http: Http) -> Finding:
     return nothing(
         "open dump", _open(http, (path for path in found.splitlines() if path not in ours))
     )
+
+
+@PROMISE.check(
+    "only_known_files_are_served",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Remove the file from the web root or its volume, have the web server serve by a list of"
+    " what may be had (image/config/apache.conf), or name it under may_be_served in [exposure].",
+    failure_mode="S8",
+    needs=[Capability.WEB_ROOT],
+    group=Group.WEB_ROOT,
+)
+def only_known_files_are_served(
+    exposure: Exposure, root: WebRoot, http: Http, permissions: Permissions
+) -> Finding:
+    """Of the web root nothing can be had that is not Matomo's own, a plugin's or named by the policy."""
+    asked: dict[tuple[str, str], list[str]] = {}
+    for path in root.unknown:
+        if any(fnmatchcase(path, pattern) for pattern in exposure.may_be_served):
+            continue
+        # To ask for a program is to run it.
+        if permissions.may_change or not path.endswith(".php"):
+            directory, name = posixpath.split(path)
+            asked.setdefault((directory, posixpath.splitext(name)[1]), []).append(path)
+    web = http.web
+    served = [
+        path
+        for alike in asked.values()
+        for path in alike[:OF_EACH_KIND]
+        if web.request("HEAD", quote(path)).status_code == requests.codes.ok
+    ]
+    return nothing("file that is served", served)
+
+
+@PROMISE.check(
+    "nothing_is_left_over",
+    proves=ALWAYS,
+    severity=Severity.LOW,
+    remedy="Remove the file, and name its kind in .dockerignore and .gitignore.",
+    failure_mode="M5",
+    needs=[Capability.WEB_ROOT],
+    group=Group.WEB_ROOT,
+)
+def nothing_is_left_over(root: WebRoot) -> Finding:
+    """Nothing that editors, merges or desktops leave is in the web root or in the image's code."""
+    return nothing("file left over", root.left_over)
 
 
 @PROMISE.check(

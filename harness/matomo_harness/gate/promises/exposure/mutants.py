@@ -47,6 +47,11 @@ def _open(path: str) -> Change:
     return every(in_web(f"mkdir -p $(dirname {path}) && echo x >> {path}"), NO_RULES)
 
 
+def opened(directory: str) -> Change:
+    """Open a directory as Matomo's own .htaccess files do: any file in it may be had."""
+    return apache(f'<LocationMatch "^/{directory}/">', "Require all granted", "</LocationMatch>")
+
+
 # -- what can be fetched --------------------------------------------------------------------------
 
 MUTANTS.add(
@@ -108,7 +113,7 @@ MUTANTS.add(
     "somebody left a phpinfo.php behind",
     Location.VOLUME,
     "everything_else_is_closed",
-    in_web("echo '<?php phpinfo();' > phpinfo.php"),
+    every(in_web("echo '<?php phpinfo();' > phpinfo.php"), NO_RULES),
     "S1",
     Topology.DEDICATED,
 )
@@ -134,8 +139,52 @@ MUTANTS.add(
     "a packed dump of the database lies in js/",
     Location.VOLUME,
     "no_dump_is_open",
-    in_web("echo dump | gzip > js/matomo.sql.gz; chmod 644 js/matomo.sql.gz"),
+    every(in_web("echo dump | gzip > js/matomo.sql.gz; chmod 644 js/matomo.sql.gz"), NO_RULES),
     "S1",
+    Topology.DEDICATED,
+)
+MUTANTS.add(
+    "editors_copy_beside_the_tracker",
+    "an editor's copy of config.ini.php lies in js/ on EFS, and js/ is open as Matomo's .htaccess has it",
+    Location.VOLUME,
+    ("only_known_files_are_served", "nothing_is_left_over"),
+    every(
+        in_web("cp config/config.ini.php js/config.ini.php.save; chmod 644 js/config.ini.php.save"),
+        opened("js"),
+    ),
+    "S8",
+    Topology.DEDICATED,
+)
+MUTANTS.add(
+    "notes_beside_the_tracker",
+    "somebody keeps notes in js/, which is open, and nobody named them",
+    Location.VOLUME,
+    "only_known_files_are_served",
+    every(in_web("echo 'to do' > js/notes.txt; chmod 644 js/notes.txt"), opened("js")),
+    "S8",
+    Topology.DEDICATED,
+)
+MUTANTS.add(
+    "copy_at_the_top",
+    "the top of the web root is open, and the image has a copy of config.ini.php there",
+    Location.IMAGE,
+    "only_known_files_are_served",
+    every(
+        in_web(
+            "for top in . /usr/src/matomo; do echo 'password = x' > $top/config.ini.php.save; done"
+        ),
+        NO_RULES,
+    ),
+    "S8",
+    Topology.DEDICATED,
+)
+MUTANTS.add(
+    "zone_identifiers",
+    "the repository was unpacked on Windows, and its plugin came with files of another kind",
+    Location.IMAGE,
+    "nothing_is_left_over",
+    in_web("touch '/usr/src/matomo/plugins/NoUserIds/plugin.json:Zone.Identifier'"),
+    "M5",
     Topology.DEDICATED,
 )
 MUTANTS.add(
@@ -145,6 +194,7 @@ MUTANTS.add(
     "tmp_is_closed",
     every(
         in_web("mkdir -p misc/tmp && chmod 777 misc/tmp"),
+        opened("misc/tmp"),
         key("General", "tmp_path", "/misc/tmp"),
     ),
     "S1",
@@ -166,6 +216,7 @@ MUTANTS.add(
     every(
         in_web("find js plugins misc -maxdepth 1 -name 'index.*' -delete"),
         apache(*LISTING),
+        opened("plugins"),
     ),
     "S1",
     Topology.DEDICATED,

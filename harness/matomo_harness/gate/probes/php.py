@@ -15,6 +15,7 @@ from matomo_harness.gate.core.target import Http
 from matomo_harness.matomo.container import MatomoContainer
 
 FACTS: Final = Path(__file__).with_name("facts.php")
+GRANTS: Final = FACTS.with_name("grants.php")
 BOOTSTRAP: Final = "bootstrap.php"
 """Included by Matomo's index.php, which has none of its own."""
 PAGES: Final = "/tmp/gate-"  # noqa: S108  in the container; the rest of the name is a secret
@@ -61,6 +62,16 @@ class Php:
         said = self._container.run("env", *environment, "php", "-r", FACTS.read_text(), "--", host)
         return self._facts_in(said, "on the command line")
 
+    @once
+    def denied(self) -> list[str]:
+        """The rights to make and change tables that the database denies Matomo's user.
+
+        Raises:
+            BrokenPromiseError: Matomo cannot be started there.
+        """
+        said = self._container.run("php", "-r", GRANTS.read_text())
+        return list(self._answer(said, "DENIED", "on the command line"))
+
     def facts_over_http(self, code: str) -> dict[str, Any]:
         """Return the facts in the web server, after it has run `code`, which is PHP.
 
@@ -96,15 +107,18 @@ class Php:
                 self._container.run("rm", "-f", page, user="root")
 
     def _facts_in(self, said: str, where: str) -> dict[str, Any]:
-        _, found, document = said.partition("FACTS")
+        facts: dict[str, Any] = self._answer(said, "FACTS", where)
+        return facts
+
+    def _answer(self, said: str, mark: str, where: str) -> Any:
+        _, found, document = said.partition(mark)
         if not found:
             raise BrokenPromiseError(
                 expected=f"Matomo to start {where}",
                 seen=re.sub(r"<[^>]+>|\s+", " ", said)[:300],
                 next_command=f"docker logs {self._container.name}",
             )
-        facts: dict[str, Any] = json.loads(document)
-        return facts
+        return json.loads(document)
 
 
 def require_program(container: MatomoContainer, name: str) -> None:

@@ -13,11 +13,11 @@ OF_THE_BASE: Final = "/usr/src/matomo.sha256"
 MANIFEST: Final = "config/manifest.inc.php"
 """The same in a release of Matomo's own; a distribution's package has none."""
 OF_MATOMO: Final = re.compile(
-    r"favicon\.ico|config/([^/]+\.)?config\.ini\.php|js/container_\w+\.js"
+    r"favicon\.ico|(.+/)?\.htaccess|config/([^/]+\.)?config\.ini\.php|js/container_\w+\.js"
     r"|misc/user/([\w-]+/)?(index\.html|(logo|logo-header|favicon)\.(png|svg|gif|ico|jpe?g))"
 )
 """What Matomo makes itself: its configuration, a tag manager's containers, an uploaded logo
-(plugins/CoreAdminHome/CustomLogo.php)."""
+(plugins/CoreAdminHome/CustomLogo.php), rules of its own that disclose nothing."""
 LEFT_OVER: Final = re.compile(
     r"(.*:Zone\.Identifier|.*~|.*\.(sw[nop]|save(\.\d+)?|orig|rej|bak|old)|\.#.*|#.*#"
     r"|\.DS_Store|\._.*|Thumbs\.db|desktop\.ini)"

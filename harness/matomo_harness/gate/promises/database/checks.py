@@ -116,3 +116,41 @@ def does_nothing_of_its_own(database: Database) -> Finding:
     if not found and (unseen := database.unseen_kinds()):
         raise CannotTellError(f"the user of the database is not shown {', '.join(unseen)}")
     return nothing("trigger, event, routine, view or history", found)
+
+
+@PROMISE.check(
+    "numbers_of_archives_are_new",
+    proves=ALWAYS,
+    severity=Severity.CRITICAL,
+    remedy="Set value in the table sequence to the highest idarchive of the tables that are named,"
+    " before the archiver runs; then restore whole dumps, not single tables.",
+    failure_mode="D10",
+)
+def numbers_of_archives_are_new(database: Database) -> Finding:
+    """No number that Matomo gives to its next archive is taken: that would overwrite another's reports."""
+    rows = database.query("SELECT name, value FROM {prefix}sequence")
+    given = {str(row["name"]).removeprefix(database.prefix): int(row["value"]) for row in rows}
+    behind = []
+    for table in sorted(database.tables()):
+        kind, _, month = table.partition("_20")
+        if kind not in ("archive_numeric", "archive_blob"):
+            continue
+        (row,) = database.query(f"SELECT MAX(idarchive) AS last FROM {{prefix}}{table}")  # noqa: S608
+        # Reports (blob) have the number of their figures (numeric); without a row Matomo begins at 1.
+        last, value = int(row["last"] or 0), given.get(f"archive_numeric_20{month}", 0)
+        if last > value:
+            behind.append(f"{table} has archive {last}, the sequence is at {value}")
+    return nothing("number that is taken", behind)
+
+
+@PROMISE.check(
+    "user_may_make_tables",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Grant Matomo's user the right that is named on the whole schema: Matomo makes tables on"
+    " the first of a month, and for segments, updates and the deletion of what is old.",
+    failure_mode="D11",
+)
+def user_may_make_tables(php: Php) -> Finding:
+    """Matomo's database user may make, change and drop tables, also temporary ones."""
+    return nothing("right that is denied", php.denied)

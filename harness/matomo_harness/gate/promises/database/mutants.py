@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from matomo_harness.gate.mutants import Location, Mutants
+from matomo_harness.gate.mutants import Change, Location, Mutants, Topology
 from matomo_harness.gate.mutants.changes import option, sql
 from matomo_harness.matomo import versions
+from matomo_harness.runtime.containers import DATABASE_USER, SCHEMA
 
 MUTANTS: Final = Mutants("database")
 
@@ -58,4 +59,69 @@ MUTANTS.add(
     "does_nothing_of_its_own",
     sql("ALTER TABLE {prefix}log_visit ADD SYSTEM VERSIONING"),
     "P9",
+)
+
+
+AN_ARCHIVE: Final = (
+    "INSERT INTO {prefix}archive_numeric_2026_01"
+    " (idarchive, name, idsite, date1, date2, period, ts_archived, value)"
+    " VALUES (900, 'done', 1, '2026-01-05', '2026-01-05', 1, NOW(), 1)"
+)
+"""An archive of site 1, as a dump brings it."""
+TABLE_OF_A_MONTH: Final = (
+    "CREATE TABLE IF NOT EXISTS {prefix}archive_numeric_2026_01"
+    " (idarchive INT UNSIGNED NOT NULL, name VARCHAR(190) NOT NULL, idsite INT UNSIGNED,"
+    " date1 DATE, date2 DATE, period TINYINT UNSIGNED, ts_archived DATETIME, value DOUBLE,"
+    " PRIMARY KEY (idarchive, name)) DEFAULT CHARSET utf8mb4"
+)
+MUTANTS.add(
+    "sequence_behind",
+    "the archives were restored and the table sequence was not: its numbers are taken",
+    Location.DATABASE,
+    "numbers_of_archives_are_new",
+    sql(
+        TABLE_OF_A_MONTH,
+        AN_ARCHIVE,
+        "REPLACE INTO {prefix}sequence (name, value)"
+        " VALUES (CONCAT('{prefix}', 'archive_numeric_2026_01'), 12)",
+    ),
+    "D10",
+)
+MUTANTS.add(
+    "sequence_gone",
+    "a month's row of the table sequence is not in the dump, and Matomo begins at 1 again",
+    Location.DATABASE,
+    "numbers_of_archives_are_new",
+    sql(
+        TABLE_OF_A_MONTH,
+        AN_ARCHIVE,
+        "DELETE FROM {prefix}sequence WHERE name LIKE '%archive_numeric_2026_01'",
+    ),
+    "D10",
+)
+
+
+def _revoked(right: str) -> Change:
+    """Take a right from Matomo's user, as root."""
+    statement = f"REVOKE {right} ON `{SCHEMA}`.* FROM {DATABASE_USER}@'%'"
+    return lambda deployment: deployment.full_stack.mariadb.root.query(statement)
+
+
+MUTANTS.add(
+    "no_temporary_tables",
+    "Matomo's user may make no temporary tables: segments and the deletion of old visits fail",
+    Location.DATABASE,
+    "user_may_make_tables",
+    _revoked("CREATE TEMPORARY TABLES"),
+    "D11",
+    Topology.FULL_STACK,
+)
+MUTANTS.add(
+    "no_new_tables",
+    "Matomo's user was given only what it needs every day: on the first of the month no report is made",
+    Location.DATABASE,
+    "user_may_make_tables",
+    _revoked("CREATE, ALTER, INDEX, DROP"),
+    "D11",
+    Topology.FULL_STACK,
 )

@@ -1,15 +1,26 @@
 """Tracking: every site gets the tracker, and robots and visitors who opted out are not counted."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from matomo_harness.gate.core.check import Capability, Finding, Severity, holds, same
+from matomo_harness.gate.core.check import (
+    Capability,
+    Finding,
+    Severity,
+    holds,
+    nothing,
+    same,
+)
 from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
-from matomo_harness.gate.probes.traffic import TITLE, Traffic
-from matomo_harness.policy import Section
+from matomo_harness.gate.probes.traffic import TITLE, TestSite, Traffic
+from matomo_harness.policy import Section, promised
+
+Without = Annotated[
+    tuple[Literal["opt_out_frame", "opt_out_script", "tracker"], ...], Field(strict=False)
+]
 
 
 class Tracking(Section, table="tracking"):
@@ -18,6 +29,12 @@ class Tracking(Section, table="tracking"):
     opt_out: bool | None = Field(
         default=None,
         description="Visitors can opt out, on any site's page, and are not counted then.",
+    )
+    without_cookies: Without | None = Field(
+        default=None,
+        description="What sets no cookie in a visitor's browser before he clicks: the opt-out page"
+        " in a frame (`opt_out_frame`; Matomo gives it a session), the opt-out script"
+        " (`opt_out_script`), or matomo.js and the answer to a hit (`tracker`).",
     )
 
 
@@ -64,6 +81,33 @@ def opt_out_may_be_framed(http: Http) -> Finding:
     may_be_framed = answer.ok and not frame and "frame-ancestors" not in policy
     seen = f"HTTP {answer.status_code} {frame}"
     return holds(may_be_framed, "a page that forbids no frame", seen)
+
+
+@PROMISE.check(
+    "no_cookie_before_a_click",
+    proves="without_cookies",
+    severity=Severity.HIGH,
+    remedy="Have pages include the opt-out script (action=optOutJS) in place of the frame, leave"
+    " use_third_party_id_cookie of [Tracker] off, and have the load balancer set no cookie there.",
+    failure_mode="P14",
+)
+def no_cookie_before_a_click(tracking: Tracking, http: Http, site: TestSite | None) -> Finding:
+    """Nothing that the policy names sets a cookie in a visitor's browser before he has clicked."""
+    opting_out = "index.php?module=CoreAdminHome&divId=opt-out&action="
+    # Without a site the tracker only says what it is, with the headers of any answer.
+    hit = f"matomo.php?idsite={site.id}&rec=1" if site else "matomo.php"
+    paths = {
+        "opt_out_frame": (f"{opting_out}optOut",),
+        "opt_out_script": (f"{opting_out}optOutJS",),
+        "tracker": ("matomo.js", hit),
+    }
+    found = []
+    for name in promised(tracking.without_cookies):
+        for path in paths[name]:
+            web = http.web
+            web.get(path=path)
+            found += [f"{name}: {cookie.name}" for cookie in web.session.cookies]
+    return nothing("cookie", found)
 
 
 @PROMISE.check(

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from matomo_harness.gate.mutants import Location, Mutants, Topology
+from matomo_harness.gate.mutants import Deployment, Location, Mutants, Topology
 from matomo_harness.gate.mutants.changes import apache, at_the_load_balancer, code, in_web, key
+from matomo_harness.gate.promises.tracking.checks import Tracking
 
 MUTANTS: Final = Mutants("tracking")
 
@@ -45,6 +46,33 @@ MUTANTS.add(
     at_the_load_balancer("http-request del-header Cookie if { path /matomo.php }"),
     topology=Topology.FULL_STACK,
 )
+MUTANTS.add(
+    "sticky_tracker",
+    "the load balancer keeps each visitor at one task, by a cookie that comes with the first hit",
+    Location.PROXY,
+    "no_cookie_before_a_click",
+    at_the_load_balancer('http-response set-header Set-Cookie "AWSALB=1; Path=/"'),
+    "P14",
+    Topology.FULL_STACK,
+)
+
+
+@MUTANTS.mutant(
+    "session_in_the_frame",
+    Location.IMAGE,
+    "no_cookie_before_a_click",
+    "P14",
+    Topology.DEDICATED,
+)
+def _session_in_the_frame(deployment: Deployment) -> None:
+    """The opt-out frame is promised to set no cookie, and is given a session."""
+    promised = Tracking(opt_out=True, without_cookies=("opt_out_frame",))
+    deployment.policy = deployment.policy.with_section(promised)
+    apache(
+        '<If "%{QUERY_STRING} =~ /action=optOut$/">',
+        'Header add Set-Cookie "MATOMO_SESSID=x; path=/"',
+        "</If>",
+    )(deployment)
 
 
 # -- the tracker ----------------------------------------------------------------------------------

@@ -9,11 +9,22 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError
-from matomo_harness.gate.core.check import CannotTellError, Finding, Severity, holds, nothing
+from matomo_harness.gate.core.check import (
+    CannotTellError,
+    Capability,
+    Finding,
+    Group,
+    Severity,
+    holds,
+    nothing,
+)
 from matomo_harness.gate.core.promise import ALWAYS, Promise
-from matomo_harness.gate.core.target import Http, Services
+from matomo_harness.gate.core.target import Http, Permissions, Services
 from matomo_harness.gate.probes.pages import PublicPages
 from matomo_harness.gate.probes.php import Php
+from matomo_harness.matomo import ini
+from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
 from matomo_harness.policy import Section
 
@@ -208,6 +219,61 @@ def no_forged_host_is_believed(http: Http) -> Finding:
     web.session.headers.update(dict.fromkeys(FORGED_HOSTS, ELSEWHERE))
     text = web.get({"module": "Login"}).text
     return nothing("link elsewhere", [ELSEWHERE] if ELSEWHERE in text else [])
+
+
+@PROMISE.check(
+    "address_is_not_moved",
+    proves=ALWAYS,
+    severity=Severity.HIGH,
+    remedy="Name the public host in trusted_hosts[] of [General], keep enable_trusted_host_check on,"
+    " and correct the row piwikUrl of the table option.",
+    failure_mode="X4",
+    needs=[Capability.WEB_ROOT],
+    group=Group.ALONE,
+)
+def address_is_not_moved(
+    http: Http, php: Php, container: MatomoContainer, database: Database, permissions: Permissions
+) -> Finding:
+    """No request's Host header moves the address that Matomo stores, to which the archiver's mails link."""
+    known = php.settings["General"].get("trusted_hosts")
+    may_note = container.run("sh", "-c", f"[ ! -w {container.config} ] || echo yes").strip()
+    # Matomo believes every host until a superuser's page has it note one in its file (Url.php).
+    if not known and not (permissions.may_change and may_note):
+        seen = "none, and Matomo may not write its file" if not may_note else "none"
+        return holds(False, "a host in trusted_hosts[]", seen)
+    if not permissions.may_change:
+        is_checked = str(php.settings["General"].get("enable_trusted_host_check")) == "1"
+        return holds(is_checked, "hosts to be checked", "enable_trusted_host_check is off")
+    whole = container.read(container.config)
+    before = _stored_address(database)
+    try:
+        if not known:
+            noted = ini.with_key(whole, "General", "trusted_hosts[]", urlsplit(http.url).netloc)
+            container.write(container.config, noted)
+        for headers in ({"Host": ELSEWHERE}, dict.fromkeys(FORGED_HOSTS, ELSEWHERE)):
+            web = http.web
+            web.session.headers.update(headers)
+            # With force_ssl a request leads to that host: it is not ours to follow.
+            web.ask("index.php?module=Login")
+        after = _stored_address(database)
+    finally:
+        if not known:
+            container.write(container.config, whole)
+        database.query("DELETE FROM {prefix}option WHERE option_name = 'piwikUrl'")
+        if before:
+            database.query(
+                "INSERT INTO {prefix}option (option_name, option_value, autoload)"
+                " VALUES ('piwikUrl', %s, 1)",
+                before,
+            )
+    return holds(ELSEWHERE not in after, f"no {ELSEWHERE} in piwikUrl", after or "none")
+
+
+def _stored_address(database: Database) -> str:
+    rows = database.query(
+        "SELECT option_value AS value FROM {prefix}option WHERE option_name = 'piwikUrl'"
+    )
+    return str(rows[0]["value"]) if rows else ""
 
 
 @PROMISE.check(

@@ -3,7 +3,7 @@
 from typing import Final
 
 from matomo_harness.gate.mutants import Deployment, Location, Mutants, Topology
-from matomo_harness.gate.mutants.changes import apache, code, in_web, load_balancer
+from matomo_harness.gate.mutants.changes import apache, code, every, in_web, key, load_balancer, no_key
 
 MUTANTS: Final = Mutants("transport")
 
@@ -109,4 +109,25 @@ MUTANTS.add(
         " /etc/haproxy/haproxy.cfg; grep -q 'ssl-min-ver TLSv1.0' /etc/haproxy/haproxy.cfg"
     ),
     topology=Topology.FULL_STACK,
+)
+MUTANTS.add(
+    "hosts_unchecked",
+    "trusted hosts were switched off for a test: whoever asks by another name moves Matomo's address",
+    Location.FILE,
+    ("address_is_not_moved", "settings.no_safeguard_is_off"),
+    key("General", "enable_trusted_host_check", 0),
+    "X4",
+    Topology.DEDICATED,
+)
+MUTANTS.add(
+    "hosts_unknown",
+    "a read-only config.ini.php names no trusted host: any name is believed, for ever",
+    Location.FILE,
+    "address_is_not_moved",
+    every(
+        no_key("General", "trusted_hosts[]"),
+        in_web("chown root config/config.ini.php; chmod 444 config/config.ini.php"),
+    ),
+    "X4",
+    Topology.DEDICATED,
 )

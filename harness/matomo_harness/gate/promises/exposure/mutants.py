@@ -49,7 +49,9 @@ def _open(path: str) -> Change:
 
 def opened(directory: str) -> Change:
     """Open a directory as Matomo's own .htaccess files do: any file in it may be had."""
-    return apache(f'<LocationMatch "^/{directory}/[^.]">', "Require all granted", "</LocationMatch>")
+    return apache(
+        f'<LocationMatch "^/{directory}/[^.]">', "Require all granted", "</LocationMatch>"
+    )
 
 
 # -- what can be fetched --------------------------------------------------------------------------

@@ -3,7 +3,15 @@
 from typing import Final
 
 from matomo_harness.gate.mutants import Deployment, Location, Mutants, Topology
-from matomo_harness.gate.mutants.changes import apache, code, every, in_web, key, load_balancer, no_key
+from matomo_harness.gate.mutants.changes import (
+    apache,
+    code,
+    every,
+    in_web,
+    key,
+    load_balancer,
+    no_key,
+)
 
 MUTANTS: Final = Mutants("transport")
 

@@ -39,4 +39,9 @@ CONTROLS: Final[tuple[Control, ...]] = (
         ),
         alters=(Part.SITES,),
     ),
+    Control(
+        "control.secure_only_token",
+        "the superuser's token is secure only, which no bulk request of Matomo 5.3 takes",
+        sql("UPDATE {prefix}user_token_auth SET secure_only = 1"),
+    ),
 )

@@ -3,14 +3,20 @@
 import secrets
 from typing import Final
 
-from matomo_harness.gate.core.check import Finding, Group, Severity, holds, nothing
+from matomo_harness.gate.core.check import CannotTellError, Finding, Group, Severity, holds, nothing
 from matomo_harness.gate.core.promise import Promise
 from matomo_harness.gate.core.target import Services
 from matomo_harness.gate.probes import leak_scan
 from matomo_harness.gate.probes.leak_scan import StoredTables
 from matomo_harness.gate.probes.reports import SecondArchiverRun
 from matomo_harness.gate.promises.retention.policy import FOR_EVER, Retention
-from matomo_harness.gate.promises.retention.steps import Erasure, OldReports, OldVisit, Visitor
+from matomo_harness.gate.promises.retention.steps import (
+    Erasure,
+    OldReports,
+    OldVisit,
+    ReportOfDeletedVisits,
+    Visitor,
+)
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 
@@ -68,6 +74,24 @@ def old_reports(retention: Retention, reports: OldReports) -> Finding:
     if retention.reports_months == FOR_EVER:
         return holds(after == before > 0, "every report to be there", seen)
     return holds(after == 0 < before, "no report that is older", seen)
+
+
+@PROMISE.check(
+    "reports_outlive_their_visits",
+    proves="reports_months",
+    severity=Severity.HIGH,
+    remedy="Have Matomo delete visits itself, and have delete_logs_older_than of [Deletelogs] say"
+    " no more days than there are visits of: it protects the reports of days before that alone.",
+    failure_mode="R13",
+)
+def reports_outlive_their_visits(
+    retention: Retention, report: ReportOfDeletedVisits, _again: SecondArchiverRun
+) -> Finding:
+    """A report whose visits were deleted is not made anew from none, when it is invalidated."""
+    if not isinstance(retention.visits_days, int):
+        raise CannotTellError("no visits are promised to be deleted")
+    seen = report.visits()
+    return holds(seen == report.before, f"{report.before} visits on {report.day}", f"{seen} visits")
 
 
 @PROMISE.check(

@@ -56,6 +56,14 @@ def _visits_are_deleted(deployment: Deployment) -> None:
 
 
 MUTANTS.add(
+    "deleted_days_unprotected",
+    "somebody had visits stored for ten years from now on: Matomo forgets of which days they are gone",
+    Location.CLICK,
+    "reports_outlive_their_visits",
+    option("delete_logs_older_than", 3650),
+    "R13",
+)
+MUTANTS.add(
     "erasure_forgets_the_logs",
     "the GDPR tools say that a visitor is erased, and his rows stay",
     Location.IMAGE,

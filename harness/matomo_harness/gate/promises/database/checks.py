@@ -128,10 +128,9 @@ def does_nothing_of_its_own(database: Database) -> Finding:
 )
 def numbers_of_archives_are_new(database: Database) -> Finding:
     """No number that Matomo gives to its next archive is taken: that would overwrite another's reports."""
-    rows = database.query(
-        "SELECT SUBSTRING(name, CHAR_LENGTH('{prefix}') + 1) AS name, value FROM {prefix}sequence"
-    )
-    given = {str(row["name"]): int(row["value"]) for row in rows}
+    prefix = database.tables_prefix
+    rows = database.query("SELECT name, value FROM {prefix}sequence")
+    given = {str(row["name"]).removeprefix(prefix): int(row["value"]) for row in rows}
     behind = []
     for table in sorted(database.tables()):
         kind, _, month = table.partition("_20")

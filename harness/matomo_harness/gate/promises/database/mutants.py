@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from matomo_harness.gate.mutants import Change, Location, Mutants, Topology
+from matomo_harness.gate.mutants import Change, Deployment, Location, Mutants, Topology
 from matomo_harness.gate.mutants.changes import option, sql
 from matomo_harness.matomo import versions
 from matomo_harness.runtime.containers import DATABASE_USER, SCHEMA
@@ -74,19 +74,21 @@ TABLE_OF_A_MONTH: Final = (
     " date1 DATE, date2 DATE, period TINYINT UNSIGNED, ts_archived DATETIME, value DOUBLE,"
     " PRIMARY KEY (idarchive, name)) DEFAULT CHARSET utf8mb4"
 )
-MUTANTS.add(
-    "sequence_behind",
-    "the archives were restored and the table sequence was not: its numbers are taken",
-    Location.DATABASE,
-    "numbers_of_archives_are_new",
-    sql(
-        TABLE_OF_A_MONTH,
-        AN_ARCHIVE,
-        "REPLACE INTO {prefix}sequence (name, value)"
-        " VALUES (CONCAT('{prefix}', 'archive_numeric_2026_01'), 12)",
-    ),
-    "D10",
+
+
+@MUTANTS.mutant(
+    "sequence_behind", Location.DATABASE, "numbers_of_archives_are_new", failure_mode="D10"
 )
+def _sequence_behind(deployment: Deployment) -> None:
+    """The archives were restored and the table sequence was not: its numbers are taken."""
+    sql(TABLE_OF_A_MONTH, AN_ARCHIVE)(deployment)
+    database = deployment.instance.database
+    database.query(
+        "REPLACE INTO {prefix}sequence (name, value) VALUES (%s, 12)",
+        f"{database.tables_prefix}archive_numeric_2026_01",
+    )
+
+
 MUTANTS.add(
     "sequence_gone",
     "a month's row of the table sequence is not in the dump, and Matomo begins at 1 again",

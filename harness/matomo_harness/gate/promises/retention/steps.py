@@ -287,8 +287,8 @@ def _make_old(database: Database, recent: str, day: date, which: str) -> None:
         )
     database.query(
         "REPLACE INTO {prefix}sequence (name, value)"  # noqa: S608
-        f" SELECT '{{prefix}}archive_numeric_{month}', MAX(idarchive)"
-        f" FROM {{prefix}}archive_numeric_{month}"
+        f" SELECT %s, MAX(idarchive) FROM {{prefix}}archive_numeric_{month}",
+        f"{database.tables_prefix}archive_numeric_{month}",
     )
 
 

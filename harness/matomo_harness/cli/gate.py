@@ -49,7 +49,12 @@ def gate(
         Path | None,
         typer.Option(help="With --url, --container: who signed its certificate, a PEM file."),
     ] = None,
-    policy: Annotated[Path, typer.Option(help="The file of what is promised.")] = POLICY_FILE,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file of what is promised; by default policy.toml here, or the reference's."
+        ),
+    ] = None,
     only: Annotated[
         str, typer.Option(help="Only these checks: ids, promises, or patterns such as masking.*")
     ] = "",
@@ -81,11 +86,13 @@ def gate(
     _require_one_target(image, url, container, exec_command)
     if container:
         document = _of_container(
-            *(container, url, policy, checks), authority=authority, allow_hits=allow_hits
+            *(container, url, policy or _of_this_directory(), checks),
+            authority=authority,
+            allow_hits=allow_hits,
         )
     elif url:
         document = gates.of_address(
-            *(url, policy, _ResultPrinter(), checks),
+            *(url, policy or _of_this_directory(), _ResultPrinter(), checks),
             authority=authority,
             allow_hits=allow_hits,
             container=gates.reached_by(exec_command),
@@ -162,13 +169,19 @@ def _of_container(
     )
 
 
-def _of_image(image: str, policy: Path, checks: "Sequence[Check]") -> dict[str, Any]:
-    from matomo_harness.operate.gate_image import of_image
+def _of_this_directory() -> Path:
+    here = Path(POLICY_FILE.name)
+    return here if here.exists() else POLICY_FILE
+
+
+def _of_image(image: str, policy: Path | None, checks: "Sequence[Check]") -> dict[str, Any]:
+    from matomo_harness.operate.gate_image import of_image, policy_for
     from matomo_harness.operate.prepare import prepare
 
     prepare()
     settings = RunSettings.from_environment()
     chosen = dataclasses.replace(settings, image=image or settings.image)
+    policy = policy or policy_for(chosen.image)
     return of_image(chosen, policy, _ResultPrinter(), checks)
 
 

@@ -4,17 +4,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from matomo_harness.errors import WrongInputError
 from matomo_harness.gate.catalogue import ALL, read_policy, waivers_of
 from matomo_harness.gate.core.check import Check
 from matomo_harness.operate.gate import OnResult, run_checks
+from matomo_harness.policy import POLICY_FILE, deployment
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, targets
 from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import golden
 from matomo_harness.settings import RunSettings
 
+OWN_POLICY: Final = Path(POLICY_FILE.name)
+"""An institution's policy, in the directory where it runs the gate."""
 AT_ONCE: Final = 4
 """How many checks run side by side on a deployment of ours; on somebody else's it is one."""
+
+
+def policy_for(image: str | None) -> Path:
+    """Return the policy that an image is judged by where none is named.
+
+    Args:
+        image: the image that a user named; None for image/ of this checkout.
+
+    Raises:
+        WrongInputError: it is another image than ours, which our policy says nothing of.
+    """
+    if OWN_POLICY.exists():
+        return OWN_POLICY
+    if image is None or images.is_reference(images.given(image, "IMAGE")):
+        return POLICY_FILE
+    raise WrongInputError(
+        expected=f"a policy for {image}, which is not the reference image",
+        seen=f"neither --policy nor a {OWN_POLICY} here",
+        next_command=f"matomo-harness init {image}   (drafts one)",
+    )
 
 
 def of_image(
@@ -27,8 +51,7 @@ def of_image(
     """
     promised, waivers = read_policy(policy_file), waivers_of(policy_file)
     image, database = images.deployed_image(settings), images.mariadb_base(settings)
-    declared = policy_file.with_name("deployment.toml")
-    installed = golden(image, database, declared if declared.exists() else None)
+    installed = golden(image, database, deployment.beside(policy_file))
     about = {
         "image": str(image),
         "image id": image.id,

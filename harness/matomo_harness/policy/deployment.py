@@ -129,6 +129,12 @@ def _limits(prefix: str, task: TaskLimits) -> dict[str, str]:
     }
 
 
+def beside(policy: Path) -> Path | None:
+    """Return the deployment.toml beside a policy file; None where there is none."""
+    path = policy.with_name(DEPLOYMENT_FILE.name)
+    return path if path.exists() else None
+
+
 def read(path: Path = DEPLOYMENT_FILE) -> DeploymentFile:
     """Read `path`.
 

@@ -166,11 +166,15 @@ def matomo_mariadb_image(matomo_settings: "RunSettings") -> "Image":
 
 
 @pytest.fixture(scope="session")
-def matomo_golden(matomo_image: "Image", matomo_mariadb_image: "Image") -> "Golden":
+def matomo_golden(
+    matomo_image: "Image", matomo_mariadb_image: "Image", pytestconfig: pytest.Config
+) -> "Golden":
     """The installed state of both, as a pair of images; built at first use, for about 20 s."""
+    from matomo_harness.policy import POLICY_FILE, deployment
     from matomo_harness.runtime.golden import golden
 
-    return golden(matomo_image, matomo_mariadb_image)
+    declared = deployment.beside(pytestconfig.rootpath / POLICY_FILE.name)
+    return golden(matomo_image, matomo_mariadb_image, declared)
 
 
 # -- instances ------------------------------------------------------------------------------------

@@ -248,6 +248,7 @@ _GATES: Final = pytest.StashKey[dict[Path, GateSession]]()
 
 
 def _gate_of(item: CheckItem) -> GateSession:
+    from matomo_harness.policy import deployment
     from matomo_harness.pytest_plugin import run_of, settings_of
     from matomo_harness.runtime import images
     from matomo_harness.runtime.golden import golden
@@ -257,6 +258,6 @@ def _gate_of(item: CheckItem) -> GateSession:
         settings: RunSettings = settings_of(item.config)
         image, database = images.deployed_image(settings), images.mariadb_base(settings)
         checks = [other.check for other in item.session.items if isinstance(other, CheckItem)]
-        installed = golden(image, database)
+        installed = golden(image, database, deployment.beside(item.path))
         gates[item.path] = gate_on(installed, run_of(item.config), item.path, checks)
     return gates[item.path]

@@ -27,6 +27,7 @@ from rich.text import Text
 from matomo_harness import process
 from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo import versions
+from matomo_harness.matomo.image import HEALTH
 from matomo_harness.progress import ProgressStep, step
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.description import SERVICES_DIRECTORY
@@ -127,6 +128,17 @@ def build_deployed(base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY) 
     """
     arguments = {"MATOMO_BASE": base.reference}
     return build(directory, tag, arguments, _oci_labels(base))
+
+
+def is_reference(image: Image) -> bool:
+    """Whether `image` was built by image/Dockerfile and by nothing on top of it."""
+    for layer in engine().images.get(image.id).history():
+        instruction = str(layer.get("CreatedBy", ""))
+        if "HEALTHCHECK" in instruction:  # the Dockerfile's last line
+            return HEALTH in instruction
+        if "LABEL" not in instruction:
+            break
+    return False
 
 
 def require_name(tag: str) -> None:

@@ -214,6 +214,7 @@ def _build(
     with tempfile.TemporaryDirectory() as directory:
         context = Path(directory)
         shutil.copytree(FILES, context, dirs_exist_ok=True)
+        profile = _seen_from_within(profile)
         stage = f"{images.REPOSITORY}/golden-stage:{key}"
         entrypoint = [START_MATOMO, *profile.entrypoint]
         (context / "web-command").write_text(" ".join((*profile.entrypoint, *profile.command)))
@@ -253,6 +254,18 @@ def _build(
         )
         images.build(context, web_tag(key), {}, labels)
         engine().images.remove(stage, noprune=True)  # this removes only the name
+
+
+def _seen_from_within(profile: ImageProfile) -> ImageProfile:
+    """Return `profile` with the paths by which a container of the golden image has its files."""
+    if not profile.has_web_root_files:
+        return profile
+    code = SET_ASIDE if profile.code == profile.web_root else profile.code
+    below = f"{profile.web_root}/"
+    seed = profile.seed
+    if seed.startswith(below):
+        seed = f"{SET_ASIDE}/{seed.removeprefix(below)}"
+    return dataclasses.replace(profile, code=code, seed=seed)
 
 
 def _set_aside(profile: ImageProfile) -> list[str]:

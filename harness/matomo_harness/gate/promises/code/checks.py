@@ -19,7 +19,7 @@ from matomo_harness.gate.core.promise import Promise
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.probes.web_root import OF_THE_BASE
 from matomo_harness.matomo.api import Api
-from matomo_harness.matomo.container import CODE, MatomoContainer
+from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.policy import Section
 
 
@@ -48,6 +48,18 @@ ASKS_OR_WRITES: Final = r"\$_(GET|POST|REQUEST|COOKIE)|file_put_contents|\b(eval
 # -- where code could come from -------------------------------------------------------------------
 
 
+def _code(container: MatomoContainer) -> str:
+    """Return the directory in which the image has Matomo's code, which no task can change.
+
+    Raises:
+        CannotTellError: it has it in the web root alone, where a task may change it.
+    """
+    profile = container.profile
+    if profile.code == profile.web_root:
+        raise CannotTellError("the image has Matomo's code in the web root alone")
+    return profile.code
+
+
 @PROMISE.check(
     "version_is_of_the_image",
     proves="from_the_image_alone",
@@ -59,7 +71,7 @@ ASKS_OR_WRITES: Final = r"\$_(GET|POST|REQUEST|COOKIE)|file_put_contents|\b(eval
 def version_is_of_the_image(container: MatomoContainer, api: Api) -> Finding:
     """The Matomo that runs has the version of the image's code, not of older code on a volume."""
     of_image = container.run(
-        "php", "-r", f'require "{CODE}/core/Version.php"; echo Piwik\\Version::VERSION;'
+        "php", "-r", f'require "{_code(container)}/core/Version.php"; echo Piwik\\Version::VERSION;'
     )
     return same(of_image.strip(), str(api.call("API.getMatomoVersion")["value"]))
 
@@ -94,9 +106,10 @@ def no_update_from_a_browser(php: Php) -> Finding:
 def web_root_is_of_the_image(container: MatomoContainer) -> Finding:
     """The code in the web root is the image's own, unchanged and with no other program beside it."""
     # An empty file counts as absent: Matomo makes an empty favicon.ico.
-    output = container.run("sh", "-c", f"LC_ALL=C diff -rqN {CODE} . || true")
+    code = _code(container)
+    output = container.run("sh", "-c", f"LC_ALL=C diff -rqN {code} . || true")
     if not (changed := re.findall(r"^Files .+ and \./(.+) differ$", output, re.MULTILINE)):
-        raise CannotTellError(f"the image has no {CODE} to compare with")
+        raise CannotTellError(f"the image has no {code} to compare with")
     return nothing("file beyond the image", [path for path in changed if _is_code(path)])
 
 
@@ -134,10 +147,11 @@ def matomo_is_of_the_base(container: MatomoContainer) -> Finding:
     of_base = {line.partition("  ")[2] for line in sums.splitlines()}
     if not of_base:
         raise CannotTellError(f"the image has no {OF_THE_BASE} to compare with")
+    code = _code(container)
     changed = container.run(
-        "sh", "-c", f"cd {CODE} && LC_ALL=C sha256sum --quiet -c {OF_THE_BASE} 2>/dev/null || true"
+        "sh", "-c", f"cd {code} && LC_ALL=C sha256sum --quiet -c {OF_THE_BASE} 2>/dev/null || true"
     )
-    of_image = container.run("sh", "-c", f"cd {CODE} && find . -type f").splitlines()
+    of_image = container.run("sh", "-c", f"cd {code} && find . -type f").splitlines()
     parts = {_part(path) for path in of_base}
     added = [
         path

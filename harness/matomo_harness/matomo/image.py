@@ -11,6 +11,8 @@ image below the web root, a start that writes it, or the installation wizard."""
 
 VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 
+PROCESS_MANAGER: Final = "php-fpm"
+"""PHP's process manager, which speaks FastCGI and no HTTP."""
 BACKUP: Final = "backup-data.sh"
 RESTORE: Final = "restore-data.sh"
 HEALTH: Final = "matomo-health"
@@ -29,7 +31,7 @@ class ImageProfile:
             there already.
         has_web_root_files: whether the image has files below the web root.
         web_root_owner: its owner and mode, as `uid:gid:mode`.
-        web_server: the program that answers HTTP; `php-fpm` for an image that has none.
+        web_server: the program that answers HTTP; PROCESS_MANAGER for an image that has none.
         web_user: the user that Matomo's code runs as.
         user: the user that the image starts as; empty for root.
         entrypoint: what the image starts, before `command`.

@@ -17,6 +17,7 @@ from matomo_harness.runtime.containers import (
     WebContainer,
     network,
 )
+from matomo_harness.runtime.fpm import web_container
 from matomo_harness.runtime.golden import Golden
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import ensure_installed
@@ -141,7 +142,7 @@ def start_pair(
             **(environment or {}),
         }
         set_variables = {name: value for name, value in variables.items() if value is not None}
-        matomo = WebContainer(
+        matomo = web_container(
             golden.web.reference,
             own_network,
             set_variables,

@@ -6,6 +6,7 @@ before it that serves the files of the web root, which both mount, and passes sc
 """
 
 import contextlib
+import dataclasses
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from docker.errors import NotFound
 from docker.types import Mount
 from testcontainers.core.network import Network
 
-from matomo_harness.matomo.container import WEB_ROOT
+from matomo_harness.matomo.image import OFFICIAL, PROCESS_MANAGER, ImageProfile
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime import images
 from matomo_harness.runtime.containers import HarnessContainer, WebContainer
@@ -27,11 +28,31 @@ from matomo_harness.runtime.shell import AnswerWaitStrategy, ask_web, wait_for_a
 
 FASTCGI: Final = 9000
 """Where php-fpm listens (docker-library/php, "EXPOSE 9000")."""
+FPM: Final = dataclasses.replace(
+    OFFICIAL, web_server=PROCESS_MANAGER, command=("php-fpm",), port=FASTCGI
+)
+"""The official fpm image, as upstream documents it."""
 FRONT_LABEL: Final = "org.matomo-harness.front-of"
 """On an nginx: the volume that it serves, by which a process manager finds its nginx again."""
 BAD_GATEWAY: Final = 502
 MEMORY: Final = "size=1g,mode=1777"
 """Of the web root, as tmpfs's options: in memory, as a WebContainer's is, and open to any user."""
+
+
+def web_container(
+    image: str, network: Network, environment: Mapping[str, str], **options: Any
+) -> WebContainer:
+    """Return the container that serves an image's Matomo, with a web server before it if need be.
+
+    Args:
+        image: the image under test, or a golden one.
+        network: the network that its database is in.
+        environment: MATOMO_* variables.
+        options: further arguments of WebContainer, the profile among them.
+    """
+    profile: ImageProfile = options.get("profile", OFFICIAL)
+    kind = FpmContainer if profile.web_server == PROCESS_MANAGER else WebContainer
+    return kind(image, network, environment, **options)
 
 
 def is_fpm(image: str) -> bool:
@@ -69,7 +90,7 @@ class Nginx(HarnessContainer):
         target: str,
         alias: str = "matomo",
         run: Run | None = None,
-        web_root: str = WEB_ROOT,
+        web_root: str = OFFICIAL.web_root,
     ) -> None:
         mounts = [Mount(web_root, volume, type="volume", read_only=True)]
         image = images.service_image("nginx").reference
@@ -102,26 +123,35 @@ class FpmContainer(WebContainer):
         *,
         alias: str = "matomo",
         run: Run | None = None,
+        profile: ImageProfile = FPM,
         arguments: tuple[str, ...] = (),  # noqa: ARG002  Apache's
         authority: Path | None = None,
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._volume = f"matomo-harness-{secrets.token_hex(6)}"
         self._labels = (run or this_process()).labels
-        mount = Mount(WEB_ROOT, self._volume, type="volume", no_copy=True)
+        mount = Mount(profile.web_root, self._volume, type="volume", no_copy=True)
         super().__init__(
             image,
             network,
             environment,
             alias=f"{alias}-fpm",
             run=run,
+            profile=profile,
             authority=authority,
             options={**options, "mounts": [mount, *options.get("mounts", [])]},
         )
-        del self.tmpfs[WEB_ROOT]
+        del self.tmpfs[profile.web_root]
         self.port = FASTCGI
         self.ports = {}  # nobody but nginx speaks FastCGI
-        self._front = Nginx(network, self._volume, target=self.alias, alias=alias, run=run)
+        self._front = Nginx(
+            network,
+            self._volume,
+            target=self.alias,
+            alias=alias,
+            run=run,
+            web_root=profile.web_root,
+        )
 
     def start(self) -> Self:
         """Start both, and wait until a script answers through nginx."""
@@ -157,7 +187,7 @@ class FpmContainer(WebContainer):
         """
         super().attach(container_id)
         for mount in inspected(self.get_wrapped_container(), "Mounts") or []:
-            if mount.get("Destination") == WEB_ROOT:
+            if mount.get("Destination") == self.profile.web_root:
                 self._volume = str(mount.get("Name"))
         filters: Any = {"label": f"{FRONT_LABEL}={self._volume}"}
         found = engine().containers.list(filters=filters)

@@ -30,6 +30,7 @@ from matomo_harness.runtime.containers import (
     network,
 )
 from matomo_harness.runtime.efs import Efs
+from matomo_harness.runtime.fpm import web_container
 from matomo_harness.runtime.golden import Golden
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.instance import Instance
@@ -252,7 +253,7 @@ class FullStack:
         }
         limits = self._golden.deployment.web.limits if self._is_changed else {}
         options = {**limits, "mounts": self._efs.mounts() if self._efs else []}
-        return WebContainer(
+        return web_container(
             (image or self._image).reference,
             self.network,
             {name: value for name, value in variables.items() if value is not None},

@@ -43,6 +43,7 @@ from matomo_harness.runtime.containers import (
     network,
 )
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.fpm import web_container
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import ensure_installed
 from matomo_harness.runtime.instance import Instance
@@ -304,7 +305,7 @@ def _install(
             **PHP_SETTINGS,
             **WHILE_BUILT,
         }
-        matomo = WebContainer(stage, own_network, environment, profile=profile)
+        matomo = web_container(stage, own_network, environment, profile=profile)
         with mariadb, matomo:
             shell, web, database = matomo.shell, matomo.web, mariadb.database
             connection = _connection(mariadb, environment, salt)

@@ -13,7 +13,7 @@ from docker.models.containers import Container
 
 from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo import ini, versions
-from matomo_harness.matomo.image import OFFICIAL, Configuration, ImageProfile
+from matomo_harness.matomo.image import OFFICIAL, PROCESS_MANAGER, Configuration, ImageProfile
 from matomo_harness.policy.deployment import DeploymentFile
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.containers import web_root_options
@@ -73,6 +73,7 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
     profile = _with_files(_read(image, settings, directory, found), image, found)
     if declared:
         profile = _declared(profile, declared)
+        _require_commands(profile, image)
     started = _first_start(image, profile, is_known=bool(declared and declared.web.port))
     return _with_start(profile, started, found, declared, image)
 
@@ -131,7 +132,7 @@ def _read(
         code=code,
         has_web_root_files=int(count) > 0,
         web_root_owner=owner,
-        web_server=servers[0] if servers else "php-fpm",
+        web_server=servers[0] if servers else PROCESS_MANAGER,
         web_user=next(iter(found.get("web_user", ())), OFFICIAL.web_user),
         user=str(settings.get("User") or ""),
         entrypoint=tuple(settings.get("Entrypoint") or ()),
@@ -231,6 +232,19 @@ def _declared(profile: ImageProfile, declared: DeploymentFile) -> ImageProfile:
     if declared.web.port:
         said["port"] = declared.web.port
     return dataclasses.replace(profile, **said)
+
+
+def _require_commands(profile: ImageProfile, image: Image) -> None:
+    for command in filter(None, (profile.archiver, profile.tasks)):
+        found = images.run_once(
+            image.reference, ["sh", "-c", f"command -v {command[0]} || true"], user="root"
+        )
+        if not found.strip():
+            raise _wrong(
+                f"the command {command[0]} in {image.reference}, as deployment.toml says",
+                "no such program",
+                "correct the command, or name the image that the file was written for",
+            )
 
 
 # -- the first start ------------------------------------------------------------------------------

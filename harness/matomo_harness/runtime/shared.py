@@ -29,6 +29,7 @@ from matomo_harness.runtime.containers import (
     network,
 )
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.fpm import web_container
 from matomo_harness.runtime.full_stack import ALL_NAMES, FullStack, behind_tls
 from matomo_harness.runtime.golden import Golden
 from matomo_harness.runtime.load_balancer import LoadBalancer
@@ -202,7 +203,7 @@ def _web(
     *,
     authority: Path | None = None,
 ) -> WebContainer:
-    return WebContainer(
+    return web_container(
         golden.web.reference,
         own_network,
         # The name of a schema would apply to every instance, so there is none.

@@ -30,6 +30,7 @@ class ImageProfile:
         code: the directory from which a start copies Matomo's code; the web root where the code is
             there already.
         has_web_root_files: whether the image has files below the web root.
+        overlay: where a container of a golden image has these, unchanged; empty elsewhere.
         web_root_owner: its owner and mode, as `uid:gid:mode`.
         web_server: the program that answers HTTP; PROCESS_MANAGER for an image that has none.
         web_user: the user that Matomo's code runs as.
@@ -61,6 +62,7 @@ class ImageProfile:
     web_root: str = "/var/www/html"
     code: str = "/usr/src/matomo"
     has_web_root_files: bool = False
+    overlay: str = ""
     web_root_owner: str = ""
     web_server: str = "apache2"
     web_user: str = "www-data"

@@ -266,7 +266,7 @@ def _seen_from_within(profile: ImageProfile) -> ImageProfile:
     seed = profile.seed
     if seed.startswith(below):
         seed = f"{SET_ASIDE}/{seed.removeprefix(below)}"
-    return dataclasses.replace(profile, code=code, seed=seed)
+    return dataclasses.replace(profile, code=code, seed=seed, overlay=SET_ASIDE)
 
 
 def _set_aside(profile: ImageProfile) -> list[str]:

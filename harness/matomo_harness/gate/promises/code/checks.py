@@ -110,7 +110,17 @@ def web_root_is_of_the_image(container: MatomoContainer) -> Finding:
     output = container.run("sh", "-c", f"LC_ALL=C diff -rqN {code} . || true")
     if not (changed := re.findall(r"^Files .+ and \./(.+) differ$", output, re.MULTILINE)):
         raise CannotTellError(f"the image has no {code} to compare with")
-    return nothing("file beyond the image", [path for path in changed if _is_code(path)])
+    beyond = [path for path in changed if _is_code(path)]
+    return nothing("file beyond the image", _beyond_the_overlay(container, beyond))
+
+
+def _beyond_the_overlay(container: MatomoContainer, paths: list[str]) -> list[str]:
+    """Return those of `paths` that the image does not have below its web root as they are."""
+    overlay = container.profile.overlay
+    if not overlay or not paths:
+        return paths
+    script = f'for path; do cmp -s "$path" "{overlay}/$path" || echo "$path"; done'
+    return container.run("sh", "-c", script, "sh", *paths).splitlines()
 
 
 @PROMISE.check(

@@ -1,0 +1,49 @@
+"""Images as other institutions build them: each comes to a verdict in which every red is true.
+
+tests/layouts has a folder for each habit. A draft is made of what the image does, and the gate judges
+the image by it, as a person does with `init` and `gate`.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from matomo_harness.operate.gate_image import of_image
+from matomo_harness.operate.init import POLICY, init
+from matomo_harness.runtime import images
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.images import Image
+from matomo_harness.settings import IMAGE_DIRECTORY, RunSettings
+
+LAYOUTS = Path(__file__).parents[1] / "layouts"
+STOCK = {
+    "operation.half_saved_file_opens_no_installer",
+    "accounts.updater_is_closed",
+    "masking.nowhere_in_the_database",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A habit of others, and what is true of an image that has it.
+
+    Args:
+        name: its folder.
+        red: ids of the checks that are red, and rightly so.
+        causes: parts of the causes that are named.
+        on: what it is built on: `own`, the reference image, or `base`.
+        version: Matomo's; the first tested one where empty.
+    """
+
+    name: str
+    red: frozenset[str] = frozenset()
+    causes: tuple[str, ...] = ()
+    on: str = "own"
+    version: str = ""
+
+
+SHORT: tuple[Layout, ...] = ()
+LONG: tuple[Layout, ...] = ()

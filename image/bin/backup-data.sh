@@ -1,4 +1,6 @@
 #!/bin/sh
+# Contract: matomo-harness 1 (image/README.md)
+#
 # Copies what an image cannot bring back (config, misc, js and the two tracker files that plugins
 # write into) to the EFS mount, or to the directory given.
 #

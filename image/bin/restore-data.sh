@@ -1,4 +1,6 @@
 #!/bin/sh
+# Contract: matomo-harness 1 (image/README.md)
+#
 # Copies what backup-data.sh saved back into the web root: from the EFS mount, or from the directory
 # given.
 #

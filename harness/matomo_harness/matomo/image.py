@@ -16,7 +16,9 @@ PROCESS_MANAGER: Final = "php-fpm"
 BACKUP: Final = "backup-data.sh"
 RESTORE: Final = "restore-data.sh"
 HEALTH: Final = "matomo-health"
-"""Programs of the reference image, with a contract of their own (image/README.md)."""
+WITH_CONTRACT: Final = (BACKUP, RESTORE, HEALTH)
+"""Programs of the reference image whose arguments and effects are known (image/README.md). Others'
+programs of these names are not called."""
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
+from matomo_harness.matomo import look
 from matomo_harness.matomo.container import OutOfReachError
 from matomo_harness.matomo.image import ImageProfile
 from matomo_harness.time_limit import require_time_left, seconds_left
@@ -95,10 +97,11 @@ class ReadOnlyContainer:
     tmp: str = "tmp"
     uploads: str = "misc/user"
 
-    @property
+    @cached_property
     def profile(self) -> ImageProfile:
-        """What is known of its image by looking inside: archiver and programs are not searched."""
-        return ImageProfile(matomo=self.version, web_root=self.root)
+        """What is known by looking inside; how its image starts is not."""
+        said = self.run("sh", "-c", look.SCRIPT, "look", self.root)
+        return look.profile_of(look.found_in(said), self.name, self.root, ())
 
     @property
     def started_at(self) -> int:

@@ -8,6 +8,7 @@ everywhere() { find / \( -path /proc -o -path /sys -o -path /dev -o -path /golde
 for file in $(everywhere -name matomo.php -type f); do
     directory=${file%/matomo.php}
     [ -f "$directory/core/Version.php" ] || continue
+    say plugins "$directory $(ls "$directory/plugins" 2>/dev/null | tr '\n' ' ')"
     say matomo "$directory $(sed -n "s/.*const VERSION = '\([^']*\)'.*/\1/p" "$directory/core/Version.php")"
 done
 say php "$(php -n -r 'echo PHP_VERSION;' 2>/dev/null)"
@@ -48,8 +49,9 @@ programs() {
 for program in $(programs '(core:archive|cron/archive\.php)'); do say archiver "$program"; done
 for program in $(programs 'scheduled-tasks:run'); do say tasks "$program"; done
 for program in $(programs 'disable-scheduled-tasks'); do say leaves_tasks_out "$program"; done
+# Others have programs of such names that take other arguments.
 for name in backup-data.sh restore-data.sh matomo-health check-config; do
-    command -v "$name" >/dev/null 2>&1 && say program "$name"
+    program=$(command -v "$name" 2>/dev/null) && grep -q 'Contract: matomo-harness 1' "$program" && say program "$name"
 done
 grep -rhE 'core:archive|cron/archive\.php' /etc/cron* /etc/crontabs /var/spool/cron 2>/dev/null | while read -r line; do
     say cron "$line"

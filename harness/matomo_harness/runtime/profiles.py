@@ -3,17 +3,22 @@
 import dataclasses
 import re
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from docker.errors import DockerException
 from docker.models.containers import Container
 
-from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, WrongInputError
-from matomo_harness.matomo import ini, versions
-from matomo_harness.matomo.image import OFFICIAL, PROCESS_MANAGER, Configuration, ImageProfile
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.matomo.image import ImageProfile
+from matomo_harness.matomo.look import (
+    OFFICIAL_BASE,
+    SCRIPT,
+    Found,
+    found_in,
+    profile_of,
+    with_settings,
+)
 from matomo_harness.policy.deployment import DeploymentFile
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.containers import web_root_options
@@ -22,7 +27,6 @@ from matomo_harness.runtime.images import Image, require_runnable
 from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.shell import is_alive, log_end
 
-LOOK: Final = Path(__file__).parents[1] / "matomo" / "look.sh"
 START_SECONDS: Final = 30.0
 """How long an image may take until something listens in it, without its database."""
 LISTENING: Final = "0A"
@@ -70,7 +74,18 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
     settings: Mapping[str, Any] = inspected(engine().images.get(image.id), "Config") or {}
     directory = str(settings.get("WorkingDir") or "")
     found = _looked(image, directory)
-    profile = _with_files(_read(image, settings, directory, found), image, found)
+    entrypoint = tuple(settings.get("Entrypoint") or ())
+    command = tuple(settings.get("Cmd") or ())
+    profile = dataclasses.replace(
+        profile_of(found, image.reference, directory, (*entrypoint, *command)),
+        user=str(settings.get("User") or ""),
+        entrypoint=entrypoint,
+        command=command,
+        volumes=tuple(settings.get("Volumes") or ()),
+    )
+    if profile.seed:
+        text = images.file_in(image.reference, profile.seed).decode(errors="replace")
+        profile = with_settings(profile, text)
     if declared:
         profile = _declared(profile, declared)
         _require_commands(profile, image)
@@ -78,148 +93,17 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
     return _with_start(profile, started, found, declared, image)
 
 
-def _looked(image: Image, directory: str) -> dict[str, list[str]]:
-    """Run look.sh in `image`, without its entrypoint, and return its values by their keys."""
-    command = ["sh", "-c", LOOK.read_text(), "look", directory or "/"]
+def _looked(image: Image, directory: str) -> Found:
+    """Run look.sh in `image`, without its entrypoint."""
+    command = ["sh", "-c", SCRIPT, "look", directory or "/"]
     try:
-        said = images.run_once(image.reference, command, user="root")
+        return found_in(images.run_once(image.reference, command, user="root"))
     except UnsupportedEnvironmentError as error:
         raise WrongInputError(
             expected=f"{image.reference} to have a shell to look at it with",
             seen=error.seen,
-            next_command="give an image that is built on the official matomo image",
+            next_command=OFFICIAL_BASE,
         ) from error
-    found: dict[str, list[str]] = defaultdict(list)
-    for line in said.splitlines():
-        key, tab, value = line.partition("\t")
-        if tab and value not in found[key]:
-            found[key].append(value)
-    return found
-
-
-def _read(
-    image: Image, settings: Mapping[str, Any], directory: str, found: Mapping[str, list[str]]
-) -> ImageProfile:
-    places = dict(line.split(" ", 1) for line in found.get("matomo", ()))
-    if not places:
-        raise _wrong(
-            f"Matomo in {image.reference}",
-            "no directory that has matomo.php and core/Version.php",
-            "give an image that is built on the official matomo image",
-        )
-    web_root = _web_root(list(places), directory)
-    code = next((place for place in places if place != web_root), web_root)
-    version = places[code]
-    if not versions.is_supported(version):
-        raise _wrong(
-            f"Matomo {versions.RANGE} in {image.reference}, for which the checks are made",
-            f"Matomo {version} in {code}",
-            "use the release of the harness that was made for it",
-        )
-    servers, fpm = found.get("server", []), found.get("fpm", [])
-    if not servers and not fpm:
-        raise _wrong(
-            f"a web server in {image.reference}",
-            "neither Apache, nginx, Caddy, FrankenPHP nor PHP-FPM",
-            "give the image that serves Matomo, and not one that only has its code",
-        )
-    owners = {line.split(" ")[0]: line.split(" ")[1:] for line in found.get("directory", ())}
-    owner, count = owners.get(web_root, ["", "0"])
-    return ImageProfile(
-        matomo=version,
-        php=next(iter(found.get("php", ())), ""),
-        web_root=web_root,
-        code=code,
-        has_web_root_files=int(count) > 0,
-        web_root_owner=owner,
-        web_server=servers[0] if servers else PROCESS_MANAGER,
-        web_user=next(iter(found.get("web_user", ())), OFFICIAL.web_user),
-        user=str(settings.get("User") or ""),
-        entrypoint=tuple(settings.get("Entrypoint") or ()),
-        command=tuple(settings.get("Cmd") or ()),
-        volumes=tuple(settings.get("Volumes") or ()),
-        templates=tuple(found.get("template", ())),
-        programs=tuple(found.get("program", ())),
-        cron=tuple(found.get("cron", ())),
-    )
-
-
-def _web_root(places: Sequence[str], directory: str) -> str:
-    """Return the directory that is served: upstream's copies the code there at the first start."""
-    served = [place for place in places if not place.startswith("/usr/src/")]
-    if directory in served:
-        return directory
-    if served:
-        return served[0]
-    return directory if directory not in ("", "/") else OFFICIAL.web_root
-
-
-def _with_files(
-    profile: ImageProfile, image: Image, found: Mapping[str, list[str]]
-) -> ImageProfile:
-    """Add what is known by the image's files: its configuration, its plugins, its commands."""
-    seeds = [path for path in found.get("config", ()) if path.endswith("/config.ini.php")]
-    in_web_root = f"{profile.web_root}/config/config.ini.php"
-    seed = in_web_root if in_web_root in seeds else next(iter(sorted(seeds, key=len)), "")
-    configuration: Configuration = "wizard"
-    if seed:
-        configuration = "web root" if seed == in_web_root else "file"
-    names = images.run_once(image.reference, ["ls", f"{profile.code}/plugins"], user="root")
-    profile = dataclasses.replace(
-        profile,
-        seed=seed,
-        configuration=configuration,
-        plugins=tuple(names.split()),
-        **_commands(profile, found),
-    )
-    if not seed:
-        return profile
-    return with_settings(profile, images.file_in(image.reference, seed).decode(errors="replace"))
-
-
-def with_settings(profile: ImageProfile, text: str) -> ImageProfile:
-    """Add what the text of its config.ini.php says."""
-    try:
-        settings = ini.read(text)
-    except HarnessError:  # a check says so, with the line
-        return profile
-    variables = {
-        f"{entry.section}.{entry.name}": name
-        for entry in settings.entries
-        for name in entry.variables
-    }
-    return dataclasses.replace(
-        profile,
-        variables=tuple(variables.items()),
-        lists_installed_plugins=bool(settings.texts("PluginsInstalled", "PluginsInstalled")),
-        prefix=settings.text("database", "tables_prefix"),
-    )
-
-
-def _commands(profile: ImageProfile, found: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Return archiver and tasks, where a program of the image is one and does not start it."""
-    started = (*profile.entrypoint, *profile.command)
-    at_start = [word for word in started if word.startswith("/")]
-    names = {Path(word).name for word in started}
-
-    def own(key: str) -> list[str]:
-        programs = found.get(key, ())
-        return [path for path in programs if path not in at_start and Path(path).name not in names]
-
-    archivers, tasks = own("archiver"), own("tasks")
-    only_tasks = [path for path in tasks if path not in archivers]
-    in_path = ("/usr/local/bin/", "/usr/local/sbin/", "/usr/bin/")
-
-    def command(path: str) -> tuple[str, ...]:
-        return (Path(path).name if path.startswith(in_path) else path,)
-
-    archiver = next(iter(archivers), None)
-    leaves_out = archiver in found.get("leaves_tasks_out", ())
-    return {
-        "archiver": command(archiver) if archiver else profile.console_archiver,
-        "has_archiver": archiver is not None,
-        "tasks": command(only_tasks[0]) if only_tasks and (leaves_out or not archiver) else (),
-    }
 
 
 def _declared(profile: ImageProfile, declared: DeploymentFile) -> ImageProfile:
@@ -343,7 +227,7 @@ def _web_user(container: Container) -> str:
 def _with_start(
     profile: ImageProfile,
     started: FirstStart | None,
-    found: Mapping[str, list[str]],
+    found: Found,
     declared: DeploymentFile | None,
     image: Image,
 ) -> ImageProfile:

@@ -13,6 +13,7 @@ from matomo_harness.gate.core.check import CannotTellError
 from matomo_harness.gate.core.once import once
 from matomo_harness.gate.core.target import Http
 from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.image import WITH_CONTRACT
 
 FACTS: Final = Path(__file__).with_name("facts.php")
 GRANTS: Final = FACTS.with_name("grants.php")
@@ -129,5 +130,8 @@ def require_program(container: MatomoContainer, name: str) -> None:
     """
     if container.instance:
         raise CannotTellError("the container is shared")
-    if not container.run("sh", "-c", f"command -v {name} || true"):
+    if name in WITH_CONTRACT:
+        if name not in container.profile.programs:
+            raise CannotTellError(f"the image has no {name} with the reference image's contract")
+    elif not container.run("sh", "-c", f"command -v {name} || true"):
         raise CannotTellError(f"the image has no {name}")

@@ -16,6 +16,7 @@ from matomo_harness.gate.core.check import (
 from matomo_harness.gate.core.promise import Promise
 from matomo_harness.gate.probes.php import require_program
 from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.image import BACKUP, RESTORE
 from matomo_harness.policy import Section
 
 
@@ -49,7 +50,7 @@ SAVED: Final = ("config", "misc", "js", "matomo.js", "piwik.js")
 )
 def broken_backup_is_not_taken(container: MatomoContainer) -> Finding:
     """A backup that breaks off reports a failure and leaves the last whole backup in place."""
-    require_program(container, "backup-data.sh")
+    require_program(container, BACKUP)
     place = f"/tmp/gate-{secrets.token_hex(6)}"  # noqa: S108  in the container
     # This `cp` fails, as on a full file system.
     script = (
@@ -75,8 +76,8 @@ def broken_backup_is_not_taken(container: MatomoContainer) -> Finding:
 )
 def restore_brings_all_back(container: MatomoContainer) -> Finding:
     """The restore brings back every lost file of config, misc and js."""
-    require_program(container, "restore-data.sh")
-    container.run("sh", "-c", "command -v backup-data.sh")
+    require_program(container, RESTORE)
+    require_program(container, BACKUP)
     place, name = f"/tmp/gate-{secrets.token_hex(6)}", f"gate-{secrets.token_hex(6)}"  # noqa: S108
     files = " ".join(f"{part}/{name}" for part in ("config", "misc", "js"))
     script = (
@@ -99,8 +100,8 @@ def restore_brings_all_back(container: MatomoContainer) -> Finding:
 )
 def is_whole(container: MatomoContainer) -> Finding:
     """The backup holds all of config, misc and js, and the tracker's two files."""
-    if not container.run("sh", "-c", "command -v backup-data.sh || true"):
-        raise CannotTellError("the image has no backup-data.sh")
+    if BACKUP not in container.profile.programs:
+        raise CannotTellError(f"the image has no {BACKUP} with the reference image's contract")
     place = f"/tmp/gate-{secrets.token_hex(6)}"  # noqa: S108  in the container
     compare = f"for part in {' '.join(SAVED)}; do LC_ALL=C diff -rq $part {place}/$part 2>&1; done"
     script = f"mkdir {place} && backup-data.sh {place} >&2; {compare}; rm -rf {place}"

@@ -19,6 +19,7 @@ from matomo_harness.gate.promises.retention.steps import (
 )
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.image import BACKUP
 
 PROMISE: Final = Promise(
     "retention",
@@ -155,10 +156,10 @@ def erased_visitor_is_in_no_file(
     for visitor in (erased.among_others, erased.alone):
         needles |= {**visitor.needles, visitor.word: (visitor.word.encode(),)}
     place = f"/tmp/gate-{secrets.token_hex(6)}"  # noqa: S108  in the container; it is searched
-    container.run(
-        "sh", "-c", f"mkdir {place}; backup-data.sh {place} >/dev/null 2>&1 || true", user="root"
-    )
+    container.run("mkdir", place, user="root")
     try:
+        if BACKUP in container.profile.programs:
+            container.run(BACKUP, place, user="root")
         found = leak_scan.in_files(container, needles)
     finally:
         container.run("rm", "-rf", place, user="root")

@@ -19,6 +19,7 @@ from matomo_harness.gate.promises.environment.checks import injected
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.image import BACKUP
 from matomo_harness.policy import Section
 
 
@@ -127,9 +128,8 @@ def none_in_a_file(container: MatomoContainer, services: Services) -> Finding:
     """After Matomo has saved its configuration, no file or backup has a secret of the environment."""
     container.console("config:set", "--section=General", "--key=gate_canary", "--value=1")
     container.console("config:delete", "--section=General", "--key=gate_canary")
-    container.run(
-        "sh", "-c", "command -v backup-data.sh >/dev/null && backup-data.sh || true", user="root"
-    )
+    if BACKUP in container.profile.programs:
+        container.run(BACKUP, user="root")
     places = f"{leak_scan.SEARCHED_DIRECTORIES} tmp /mnt/efs"
     return nothing("secret in a file", _in_files(container, services.secrets, places))
 

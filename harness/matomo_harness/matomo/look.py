@@ -1,0 +1,153 @@
+"""Read what look.sh says of a place in which there is Matomo: an image, or a running container."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from matomo_harness.errors import HarnessError, WrongInputError
+from matomo_harness.matomo import ini, versions
+from matomo_harness.matomo.image import OFFICIAL, PROCESS_MANAGER, Configuration, ImageProfile
+
+SCRIPT: Final = Path(__file__).with_name("look.sh").read_text()
+"""It takes the working directory as its argument."""
+Found = Mapping[str, Sequence[str]]
+"""What look.sh printed: values by their keys."""
+OFFICIAL_BASE: Final = "give an image that is built on the official matomo image"
+
+
+def found_in(said: str) -> Found:
+    """Return what look.sh printed."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for line in said.splitlines():
+        key, tab, value = line.partition("\t")
+        if tab and value not in found[key]:
+            found[key].append(value)
+    return dict(found)
+
+
+def profile_of(found: Found, what: str, directory: str, started: Sequence[str]) -> ImageProfile:
+    """Return what the files of a place tell.
+
+    Args:
+        found: what look.sh said there.
+        what: the place's name, for errors.
+        directory: its working directory.
+        started: the words of what it starts by itself, which is no job.
+
+    Raises:
+        WrongInputError: there is no Matomo, none that is supported, or no web server.
+    """
+    places = dict(line.split(" ", 1) for line in found.get("matomo", ()))
+    if not places:
+        raise _wrong(
+            f"Matomo in {what}",
+            "no directory that has matomo.php and core/Version.php",
+            OFFICIAL_BASE,
+        )
+    web_root = _web_root(list(places), directory)
+    code = next((place for place in places if place != web_root), web_root)
+    version = places[code]
+    if not versions.is_supported(version):
+        raise _wrong(
+            f"Matomo {versions.RANGE} in {what}, for which the checks are made",
+            f"Matomo {version} in {code}",
+            "use the release of the harness that was made for it",
+        )
+    servers = found.get("server", ())
+    if not servers and not found.get("fpm"):
+        raise _wrong(
+            f"a web server in {what}",
+            "neither Apache, nginx, Caddy, FrankenPHP nor PHP-FPM",
+            "give the image that serves Matomo, and not one that only has its code",
+        )
+    owners = {line.split(" ")[0]: line.split(" ")[1:] for line in found.get("directory", ())}
+    owner, count = owners.get(web_root, ["", "0"])
+    plugins = dict(line.split(" ", 1) for line in found.get("plugins", ()))
+    seed, configuration = _seed(found, web_root)
+    profile = ImageProfile(
+        matomo=version,
+        php=next(iter(found.get("php", ())), ""),
+        web_root=web_root,
+        code=code,
+        has_web_root_files=int(count) > 0,
+        web_root_owner=owner,
+        web_server=servers[0] if servers else PROCESS_MANAGER,
+        web_user=next(iter(found.get("web_user", ())), OFFICIAL.web_user),
+        seed=seed,
+        configuration=configuration,
+        templates=tuple(found.get("template", ())),
+        plugins=tuple(plugins.get(code, "").split()),
+        programs=tuple(found.get("program", ())),
+        cron=tuple(found.get("cron", ())),
+    )
+    return dataclasses.replace(profile, **_commands(profile, found, started))
+
+
+def _seed(found: Found, web_root: str) -> tuple[str, Configuration]:
+    """Return the image's own config.ini.php, and where Matomo's comes from."""
+    seeds = [path for path in found.get("config", ()) if path.endswith("/config.ini.php")]
+    in_web_root = f"{web_root}/config/config.ini.php"
+    if in_web_root in seeds:
+        return in_web_root, "web root"
+    seed = next(iter(sorted(seeds, key=len)), "")
+    return seed, "file" if seed else "wizard"
+
+
+def _web_root(places: Sequence[str], directory: str) -> str:
+    """Return the directory that is served: upstream's copies the code there at the first start."""
+    served = [place for place in places if not place.startswith("/usr/src/")]
+    if directory in served:
+        return directory
+    if served:
+        return served[0]
+    return directory if directory not in ("", "/") else OFFICIAL.web_root
+
+
+def with_settings(profile: ImageProfile, text: str) -> ImageProfile:
+    """Add what the text of its config.ini.php says."""
+    try:
+        settings = ini.read(text)
+    except HarnessError:  # a check says so, with the line
+        return profile
+    variables = {
+        f"{entry.section}.{entry.name}": name
+        for entry in settings.entries
+        for name in entry.variables
+    }
+    return dataclasses.replace(
+        profile,
+        variables=tuple(variables.items()),
+        lists_installed_plugins=bool(settings.texts("PluginsInstalled", "PluginsInstalled")),
+        prefix=settings.text("database", "tables_prefix"),
+    )
+
+
+def _commands(profile: ImageProfile, found: Found, started: Sequence[str]) -> dict[str, Any]:
+    """Return archiver and tasks, where a program of the image is one and does not start it."""
+    at_start = [word for word in started if word.startswith("/")]
+    names = {Path(word).name for word in started}
+
+    def own(key: str) -> list[str]:
+        programs = found.get(key, ())
+        return [path for path in programs if path not in at_start and Path(path).name not in names]
+
+    archivers, tasks = own("archiver"), own("tasks")
+    only_tasks = [path for path in tasks if path not in archivers]
+    in_path = ("/usr/local/bin/", "/usr/local/sbin/", "/usr/bin/")
+
+    def command(path: str) -> tuple[str, ...]:
+        return (Path(path).name if path.startswith(in_path) else path,)
+
+    archiver = next(iter(archivers), None)
+    leaves_out = archiver in found.get("leaves_tasks_out", ())
+    return {
+        "archiver": command(archiver) if archiver else profile.console_archiver,
+        "has_archiver": archiver is not None,
+        "tasks": command(only_tasks[0]) if only_tasks and (leaves_out or not archiver) else (),
+    }
+
+
+def _wrong(expected: str, seen: str, next_command: str) -> WrongInputError:
+    return WrongInputError(expected=expected, seen=seen, next_command=next_command)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import requests
+
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.gate.core.check import CannotTellError
 from matomo_harness.gate.core.once import once

@@ -12,12 +12,12 @@ from matomo_harness.matomo.image import OFFICIAL, PROCESS_MANAGER, Configuration
 
 SCRIPT: Final = Path(__file__).with_name("look.sh").read_text()
 """It takes the working directory as its argument."""
-Found = Mapping[str, Sequence[str]]
+LookResult = Mapping[str, Sequence[str]]
 """What look.sh printed: values by their keys."""
 OFFICIAL_BASE: Final = "give an image that is built on the official matomo image"
 
 
-def found_in(said: str) -> Found:
+def found_in(said: str) -> LookResult:
     """Return what look.sh printed."""
     found: dict[str, list[str]] = defaultdict(list)
     for line in said.splitlines():
@@ -27,7 +27,9 @@ def found_in(said: str) -> Found:
     return dict(found)
 
 
-def profile_of(found: Found, what: str, directory: str, started: Sequence[str]) -> ImageProfile:
+def profile_of(
+    found: LookResult, what: str, directory: str, started: Sequence[str]
+) -> ImageProfile:
     """Return what the files of a place tell.
 
     Args:
@@ -85,7 +87,7 @@ def profile_of(found: Found, what: str, directory: str, started: Sequence[str]) 
     return dataclasses.replace(profile, **_commands(profile, found, started))
 
 
-def _seed(found: Found, web_root: str) -> tuple[str, Configuration]:
+def _seed(found: LookResult, web_root: str) -> tuple[str, Configuration]:
     """Return the image's own config.ini.php, and where Matomo's comes from."""
     seeds = [path for path in found.get("config", ()) if path.endswith("/config.ini.php")]
     in_web_root = f"{web_root}/config/config.ini.php"
@@ -124,7 +126,7 @@ def with_settings(profile: ImageProfile, text: str) -> ImageProfile:
     )
 
 
-def _commands(profile: ImageProfile, found: Found, started: Sequence[str]) -> dict[str, Any]:
+def _commands(profile: ImageProfile, found: LookResult, started: Sequence[str]) -> dict[str, Any]:
     """Return archiver and tasks, where a program of the image is one and does not start it."""
     at_start = [word for word in started if word.startswith("/")]
     names = {Path(word).name for word in started}

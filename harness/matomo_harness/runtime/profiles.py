@@ -14,7 +14,7 @@ from matomo_harness.matomo.image import ImageProfile
 from matomo_harness.matomo.look import (
     OFFICIAL_BASE,
     SCRIPT,
-    Found,
+    LookResult,
     found_in,
     profile_of,
     with_settings,
@@ -93,7 +93,7 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
     return _with_start(profile, started, found, declared, image)
 
 
-def _looked(image: Image, directory: str) -> Found:
+def _looked(image: Image, directory: str) -> LookResult:
     """Run look.sh in `image`, without its entrypoint."""
     command = ["sh", "-c", SCRIPT, "look", directory or "/"]
     try:
@@ -227,7 +227,7 @@ def _web_user(container: Container) -> str:
 def _with_start(
     profile: ImageProfile,
     started: FirstStart | None,
-    found: Found,
+    found: LookResult,
     declared: DeploymentFile | None,
     image: Image,
 ) -> ImageProfile:

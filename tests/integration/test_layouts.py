@@ -1,7 +1,7 @@
 """Images as other institutions build them: each comes to a verdict in which every red is true.
 
-tests/layouts has a folder for each habit. A draft is made of what the image does, and the gate judges
-the image by it, as a person does with `init` and `gate`.
+tests/layouts has a folder for each habit. A draft is made of what the image does, and the gate
+judges the image by it, as a person does with `init` and `gate`.
 """
 
 from dataclasses import dataclass

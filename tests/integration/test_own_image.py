@@ -1,12 +1,11 @@
 """An institution's own image: what is found by looking at it, and what is refused by its name."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from matomo_harness.errors import HarnessError, WrongInputError
+from matomo_harness.errors import ExitCode, HarnessError, WrongInputError
 from matomo_harness.matomo.image import ImageProfile
 from matomo_harness.operate.gate_image import policy_for
 from matomo_harness.operate.init import deployment_text
@@ -67,6 +66,7 @@ def test_a_stock_image_has_none_of_our_programs(any_base: Image) -> None:
     assert not found.has_archiver
 
 
+@pytest.mark.slow(reason="an image is built and started")
 def test_variables_in_the_configuration_are_found(built: Build) -> None:
     seed = "/usr/src/matomo-config/config.ini.php"
     image = built(f"RUN printf '[database]\\nhost = \"${{DB_HOST}}\"\\n' >> {seed}")
@@ -81,10 +81,12 @@ def test_a_program_of_another_contract_is_not_ours(built: Build) -> None:
     assert "backup-data.sh" not in profiles.look(image).programs
 
 
+@pytest.mark.slow(reason="an image is built and started")
 def test_an_archiver_that_is_the_command_itself_is_no_job(built: Build) -> None:
     script = "#!/bin/sh\\nphp console core:archive & exec apache2-foreground\\n"
     image = built(
-        f"RUN printf '{script}' > /start.sh && chmod 755 /start.sh && rm /usr/local/bin/matomo-archive",
+        f"RUN printf '{script}' > /start.sh && chmod 755 /start.sh",
+        "RUN rm /usr/local/bin/matomo-archive",
         'CMD ["/start.sh"]',
     )
     found = profiles.look(image)
@@ -120,6 +122,7 @@ def test_an_image_without_a_shell_is_refused(tmp_path: Path, any_image: Image) -
         engine().images.remove(image.reference, force=True)
 
 
+@pytest.mark.slow(reason="an image is built and started")
 def test_a_deployment_file_of_another_image_is_refused(any_image: Image, tmp_path: Path) -> None:
     error = refused(any_image, "[web]\nport = 8080\n", tmp_path)
     assert "to listen on port 8080, as [web] of deployment.toml says" in error.expected
@@ -146,7 +149,8 @@ def test_our_policy_is_for_our_image(
 
 def test_inspect_prints_json(checkout: Checkout, any_image: Image) -> None:
     answer = checkout.harness("inspect", any_image.reference, "--json")
-    assert json.loads(answer.out)["port"] == 80
+    assert answer.code == 0
+    assert '"port": 80,' in answer.text
 
 
 def test_a_compose_file_names_the_image(tmp_path: Path, any_image: Image) -> None:
@@ -161,7 +165,7 @@ def test_a_compose_file_names_the_image(tmp_path: Path, any_image: Image) -> Non
 def test_init_replaces_no_file(checkout: Checkout, any_image: Image) -> None:
     (checkout.root / "policy.toml").write_text("mine")
     answer = checkout.harness("init", any_image.reference, "--directory", str(checkout.root))
-    answer.refuses(2, "init replaces no file", "--directory")
+    answer.refuses(ExitCode.WRONG_INPUT, "init replaces no file", "--directory")
     assert (checkout.root / "policy.toml").read_text() == "mine"
 
 

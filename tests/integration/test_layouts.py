@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LAYOUTS = Path(__file__).parents[1] / "layouts"
-STOCK = {
-    "operation.half_saved_file_opens_no_installer",
-    "accounts.updater_is_closed",
-    "masking.nowhere_in_the_database",
-}
+STOCK = frozenset(
+    {
+        "operation.half_saved_file_opens_no_installer",
+        "accounts.updater_is_closed",
+        "masking.nowhere_in_the_database",
+    }
+)
+"""What is true of Matomo as it comes."""
+UNLISTED = frozenset({"plugins.have_their_code", "plugins.have_their_tables"})
 
 
 @dataclass(frozen=True)
@@ -34,5 +38,117 @@ class Layout:
     version: str = ""
 
 
-SHORT: tuple[Layout, ...] = ()
-LONG: tuple[Layout, ...] = ()
+LOOP = "Matomo's address leads to a page, and not round in a circle of redirects"
+NO_HEADER = "Matomo is told by which header a proxy names the visitor's address"
+NOT_THERE = "Every plugin that config.ini.php lists is in the image"
+SHORT = (
+    Layout("listed-not-there", red=frozenset({"plugins.have_their_code"})),
+    Layout("other-port"),
+    Layout("no-scheme-headers", causes=(LOOP,), version="next"),
+)
+LONG = (
+    Layout("plain", red=STOCK, causes=(NO_HEADER,), on="base"),
+    Layout("secure-file"),
+    Layout("force-ssl"),
+    Layout("unquoted"),
+    Layout("rendered"),
+    Layout("read-only"),
+    Layout("other-user"),
+    Layout("other-archiver"),
+    Layout("two-jobs"),
+    Layout("no-cmd"),
+    Layout("captured"),
+    Layout("web-root", red=STOCK | UNLISTED, causes=(NOT_THERE,), on="base-without-volume"),
+)
+
+
+def verdict(layout: Layout, directory: Path) -> dict[str, Any]:
+    """Draft a policy for an image of `layout`, and return what the gate says by it."""
+    settings = RunSettings.from_environment()
+    settings = dataclasses.replace(
+        settings, matomo_version=layout.version or settings.matomo_version, image=None
+    )
+    with image_of(layout, settings) as image:
+        init(settings, image, directory, lambda _: None)
+        chosen = dataclasses.replace(settings, image=image.reference)
+        return of_image(chosen, directory / POLICY, lambda _: None)
+
+
+@contextmanager
+def image_of(layout: Layout, settings: RunSettings) -> Iterator[Image]:
+    """Build the image of a layout, and remove it."""
+    base, own = images.matomo_base(settings), images.deployed_image(settings)
+    arguments = {"BASE": base.reference, "OWN": own.reference}
+    with TemporaryDirectory() as temporary, ExitStack() as made:
+        context = Path(temporary)
+        shutil.copytree(IMAGE_DIRECTORY / "config", context / "config")
+        shutil.copytree(IMAGE_DIRECTORY / "plugins", context / "plugins")
+        shutil.copy(LAYOUTS / layout.name / "Dockerfile", context)
+        if layout.on == "base-without-volume":
+            arguments["BASE"] = made.enter_context(without_volume(base))
+        tag = f"{images.REPOSITORY}/layout-{layout.name}:{uuid.uuid4().hex[:8]}"
+        image = images.build(context, tag, arguments, {})
+        made.callback(engine().images.remove, tag, force=True)
+        yield dataclasses.replace(image, origin="given")
+
+
+@contextmanager
+def without_volume(base: Image) -> Iterator[str]:
+    """Import `base` again without its VOLUME, below which the engine's builder drops a COPY."""
+    tag = f"without-volume-{uuid.uuid4().hex[:8]}"
+    container = engine().containers.create(base.reference)
+    try:
+        with NamedTemporaryFile() as archive:
+            archive.writelines(container.export())
+            archive.flush()
+            engine().api.import_image_from_file(
+                archive.name,
+                repository=images.REPOSITORY,
+                tag=tag,
+                changes=[
+                    'ENTRYPOINT ["/entrypoint.sh"]',
+                    'CMD ["apache2-foreground"]',
+                    "WORKDIR /var/www/html",
+                    "EXPOSE 80",
+                    f"LABEL {OWNER_LABEL}={images.REPOSITORY}",
+                ],
+            )
+    finally:
+        container.remove(v=True)
+    try:
+        yield f"{images.REPOSITORY}:{tag}"
+    finally:
+        engine().images.remove(f"{images.REPOSITORY}:{tag}", force=True)
+
+
+def require_true(layout: Layout, directory: Path) -> None:
+    document = verdict(layout, directory)
+    red = {
+        check["id"]: check["seen"]
+        for check in document["checks"]
+        if check["status"] in ("fail", "error") and not check["cause"]
+    }
+    assert red.keys() == layout.red, red
+    assert tuple(cause["cause"] for cause in document["causes"]) == layout.causes
+
+
+def _ids(layout: Layout) -> str:
+    return layout.name
+
+
+@pytest.mark.slow(reason="an image is installed, drafted for and judged")
+@pytest.mark.parametrize("layout", SHORT, ids=_ids)
+def test_a_layout_comes_to_a_true_verdict(layout: Layout, tmp_path: Path) -> None:
+    require_true(layout, tmp_path)
+
+
+@pytest.mark.nightly(reason="twelve images are installed, drafted for and judged")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("layout", LONG, ids=_ids)
+def test_every_other_layout_comes_to_a_true_verdict(layout: Layout, tmp_path: Path) -> None:
+    require_true(layout, tmp_path)
+
+
+def test_every_layout_is_judged() -> None:
+    folders = {path.name for path in LAYOUTS.iterdir() if path.is_dir()}
+    assert folders == {layout.name for layout in (*SHORT, *LONG)}

@@ -4,8 +4,24 @@ tests/layouts has a folder for each habit. A draft is made of what the image doe
 judges the image by it, as a person does with `init` and `gate`.
 """
 
+import dataclasses
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from matomo_harness.operate.gate_image import of_image
+from matomo_harness.operate.init import POLICY, init
+from matomo_harness.runtime import images
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.images import Image
+from matomo_harness.settings import IMAGE_DIRECTORY, OWNER_LABEL, RunSettings
 
 LAYOUTS = Path(__file__).parents[1] / "layouts"
 STOCK = frozenset(

@@ -74,6 +74,7 @@ LONG = (
     Layout("two-jobs"),
     Layout("no-cmd"),
     Layout("captured"),
+    Layout("variables", on="base"),
     Layout("web-root", red=STOCK | UNLISTED, causes=(NOT_THERE,), on="base-without-volume"),
 )
 
@@ -115,7 +116,7 @@ def without_volume(base: Image) -> Iterator[str]:
     container = engine().containers.create(base.reference)
     try:
         with NamedTemporaryFile() as archive:
-            archive.writelines(container.export())
+            archive.writelines(engine().api.export(str(container.id)))
             archive.flush()
             engine().api.import_image_from_file(
                 archive.name,

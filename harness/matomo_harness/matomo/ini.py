@@ -545,7 +545,7 @@ def _integer(text: str) -> int:
 # -- editing --------------------------------------------------------------------------------------
 
 
-def with_key(text: str, section: str, key: str, value: Scalar) -> str:
+def with_key(text: str, section: str, key: str, value: Scalar | Entry) -> str:
     """Return `text` with a key set so that it takes effect; every other byte stays.
 
     An existing value is replaced where it stands. A new key stands first in its section, which
@@ -556,7 +556,7 @@ def with_key(text: str, section: str, key: str, value: Scalar) -> str:
         text: of an INI file.
         section: its name, without brackets.
         key: its name; `name[]` adds to a list, `name[index]` sets one of its items.
-        value: a text is written in double quotes.
+        value: a text is written in double quotes; a value that was read, as it was.
 
     Raises:
         WrongInputError: the text is not INI, or the key or the value cannot be written.

@@ -152,7 +152,7 @@ def _everything(target: Target, installed: Golden) -> Policy:
         "second_factors.for_everybody": True if installed.installed.account.secret else None,
         "retention.visits_days": _retention(deletion),
     }
-    if not installed.reads_environment:
+    if not installed.reads_variables:
         values["environment.variables"] = None
         values["secrets.only_in_the_environment"] = None
     sections = {}

@@ -131,7 +131,7 @@ class FullStack:
             arguments=SMALL_DATABASE,
             certificate=self._certificate,
             # A config.ini.php that the installer filled asks for no encryption.
-            requires_tls=self._golden.reads_environment,
+            requires_tls=self._golden.reads_variables,
             memory=self._database_memory,
         )
         self.mail = MailContainer(
@@ -155,7 +155,7 @@ class FullStack:
 
     def _write_what_is_not_read(self) -> None:
         """Tell Matomo of its mail relay by the file, where it does not read the environment."""
-        if self._golden.reads_environment:
+        if self._golden.reads_variables:
             return
         shell = self.matomo.shell
         text = shell.run("cat", shell.config, user="root")

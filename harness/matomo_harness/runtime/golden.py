@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from docker.models.containers import Container
@@ -103,6 +104,8 @@ class Golden:
         salt: the salt of the installation, without which no token is valid.
         reads_environment: whether the database connection is set by the environment, and not by
             config.ini.php.
+        reads_variables: whether any MATOMO_SECTION_KEY is taken from the environment, as a plugin of
+            the reference image does it.
         deployment: what is declared of the image.
     """
 
@@ -111,6 +114,7 @@ class Golden:
     installed: Installation
     salt: str = field(repr=False)
     reads_environment: bool
+    reads_variables: bool
     deployment: DeploymentFile
 
     @property
@@ -312,6 +316,7 @@ def _install(
             own = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true", user="root")
             mode = _opened(shell)
             written = _write_first_settings(shell, own, connection)
+            reads_variables = _reads_variables(shell)
             ensure_installed(shell, web, database, superuser, FirstSite())
             account = twofactor.first_login(web, superuser.login, superuser.password)
             token = create_token(web, account).token
@@ -350,6 +355,7 @@ def _install(
         "passwords": dataclasses.asdict(passwords),
         "profile": dataclasses.asdict(profile),
         "reads_environment": not written,
+        "reads_variables": reads_variables,
     }
 
 
@@ -411,14 +417,22 @@ def _write_first_settings(
     return True
 
 
-def _as_matomo_sees(shell: MatomoShell) -> dict[tuple[str, str], str]:
+def _reads_variables(shell: MatomoShell) -> bool:
+    """Whether a variable of which config.ini.php says nothing has an effect in Matomo."""
+    probe = {"MATOMO_DATABASE_ENABLE_SSL": "1"}
+    return _as_matomo_sees(shell, probe).get(("database", "enable_ssl")) == "1"
+
+
+def _as_matomo_sees(
+    shell: MatomoShell, environment: Mapping[str, str] = MappingProxyType({})
+) -> dict[tuple[str, str], str]:
     """Return the settings of the database connection and the salt, as Matomo's own code reads them.
 
     Raises:
         WrongInputError: Matomo cannot be started in the image.
     """
     try:
-        said = shell.run("php", "-r", SETTINGS_SEEN)
+        said = shell.run("php", "-r", SETTINGS_SEEN, environment=environment)
         found = json.loads(said.partition("SEEN")[2])
     except (BrokenPromiseError, ValueError) as error:
         raise WrongInputError(
@@ -439,11 +453,17 @@ def _settings(installed: str, own: str, written: bool) -> str:
     What had to be otherwise while it was installed is as in the image again.
     """
     text = ini.without_key(installed, "General", "trusted_hosts[]")
-    before = ini.read(own)
+    before = ini.read(own).settings
     for key in HTTPS_ONLY:
-        if (value := before.text("General", key)) is not None:
+        if isinstance(value := before.get("General", {}).get(key), ini.Entry):
             text = ini.with_key(text, "General", key, value)
-    return text if written else ini.without_key(text, "database", "dbname")
+    if written:
+        return text
+    name = before.get("database", {}).get("dbname")
+    if isinstance(name, ini.Entry) and name.variables:
+        return ini.with_key(text, "database", "dbname", name)
+    # A name that is written out may be another than that of this schema.
+    return text if name else ini.without_key(text, "database", "dbname")
 
 
 def _warm_up(servers: Servers, matomo: WebContainer) -> None:
@@ -509,5 +529,6 @@ def _load(key: str, declared: DeploymentFile) -> Golden:
         ),
         salt=facts["salt"],
         reads_environment=facts["reads_environment"],
+        reads_variables=facts["reads_variables"],
         deployment=declared,
     )

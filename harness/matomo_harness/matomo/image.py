@@ -13,6 +13,7 @@ VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 
 PROCESS_MANAGER: Final = "php-fpm"
 """PHP's process manager, which speaks FastCGI and no HTTP."""
+NGINX_PORT: Final = 80
 BACKUP: Final = "backup-data.sh"
 RESTORE: Final = "restore-data.sh"
 HEALTH: Final = "matomo-health"
@@ -86,6 +87,11 @@ class ImageProfile:
     programs: tuple[str, ...] = ()
     cron: tuple[str, ...] = ()
     declared: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def http_port(self) -> int:
+        """Where HTTP is answered: by the nginx of ours where the image has no web server."""
+        return NGINX_PORT if self.web_server == PROCESS_MANAGER else self.port
 
     @property
     def starts_by_entrypoint(self) -> bool:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from testcontainers.core.network import Network
 
@@ -115,7 +116,7 @@ class FullStack:
                 list(side_by_side.map(running.enter_context, services))
                 task.result()
             self.wait_for_a_target()
-            self._write_what_is_not_read()
+            self._configure()
             self._running = running.pop_all()
         return self
 
@@ -137,7 +138,12 @@ class FullStack:
         self.mail = MailContainer(
             self.network, certificate=certificate, run=self._run, page_on_demand=True
         )
-        self.load_balancer = LoadBalancer(self.network, certificate, run=self._run)
+        self.load_balancer = LoadBalancer(
+            self.network,
+            certificate,
+            target=f"matomo:{self._golden.installed.profile.http_port}",
+            run=self._run,
+        )
         self.others = {
             service.name: EmulatedService(
                 service,
@@ -153,12 +159,22 @@ class FullStack:
         }
         self.matomo = self.task()
 
-    def _write_what_is_not_read(self) -> None:
-        """Tell Matomo of its mail relay by the file, where it does not read the environment."""
-        if self._golden.reads_variables:
-            return
+    def _configure(self) -> None:
+        """Write into config.ini.php what Matomo neither reads elsewhere nor can write itself."""
         shell = self.matomo.shell
-        text = shell.run("cat", shell.config, user="root")
+        before = text = shell.run("cat", shell.config, user="root")
+        if not self._golden.reads_variables:
+            text = self._with_mail(text)
+        may_write = shell.run("sh", "-c", f"[ ! -w {shell.config} ] || echo yes")
+        if not may_write and not ini.read(text).texts("General", "trusted_hosts"):
+            # To the first superuser's request Matomo notes the host, or answers with an error.
+            host = urlsplit(self.load_balancer.url).netloc
+            text = ini.with_key(text, "General", "trusted_hosts[]", host)
+        if text != before:
+            shell.write(shell.config, text, user="root")
+
+    def _with_mail(self, text: str) -> str:
+        """Return the text of a config.ini.php with the mail relay, and addresses of its own."""
         for variable, value in self.mail.environment.items():
             key = variable.removeprefix("MATOMO_MAIL_").lower()
             text = ini.with_key(text, "mail", key, value)
@@ -167,7 +183,7 @@ class FullStack:
             if ini.read(text).text("General", key) is None:
                 value = described[f"MATOMO_GENERAL_{key.upper()}"]
                 text = ini.with_key(text, "General", key, value)
-        shell.write(shell.config, text, user="root")
+        return text
 
     # -- one full stack for several processes ------------------------------------------------------
 

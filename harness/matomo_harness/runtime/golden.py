@@ -104,8 +104,8 @@ class Golden:
         salt: the salt of the installation, without which no token is valid.
         reads_environment: whether the database connection is set by the environment, and not by
             config.ini.php.
-        reads_variables: whether any MATOMO_SECTION_KEY is taken from the environment, as a plugin of
-            the reference image does it.
+        reads_variables: whether any MATOMO_SECTION_KEY is taken from the environment, as by a
+            plugin of the reference image.
         deployment: what is declared of the image.
     """
 

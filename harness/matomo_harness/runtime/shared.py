@@ -166,7 +166,8 @@ def _start_by_tls(golden: Golden, run: Run) -> _ServerAddresses:
         signer = Authority(run.file(f"authority-{golden.web.digest}.pem"))
         certificate = signer.issue(*ALL_NAMES)
         mail = MailContainer(own_network, certificate=certificate, run=run)
-        balancer = LoadBalancer(own_network, certificate, run=run)
+        target = f"matomo:{golden.installed.profile.http_port}"
+        balancer = LoadBalancer(own_network, certificate, target=target, run=run)
         mariadb = _database(golden, run, own_network, DATABASE_MEMORY)
         environment = {**mail.environment, **behind_tls()}
         matomo = _web(golden, run, own_network, mariadb, environment, authority=signer.file)

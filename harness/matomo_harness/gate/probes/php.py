@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import requests
-
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.gate.core.check import CannotTellError
 from matomo_harness.gate.core.once import once
@@ -137,3 +135,18 @@ def require_program(container: MatomoContainer, name: str) -> None:
             raise CannotTellError(f"the image has no {name} with the reference image's contract")
     elif not container.run("sh", "-c", f"command -v {name} || true"):
         raise CannotTellError(f"the image has no {name}")
+
+
+def is_writable(container: MatomoContainer, path: str) -> bool:
+    """Whether the web server's user may write a file."""
+    return bool(container.run("sh", "-c", f"[ ! -w {path} ] || echo yes").strip())
+
+
+def require_writable_configuration(container: MatomoContainer) -> None:
+    """Require a config.ini.php that Matomo saves itself.
+
+    Raises:
+        CannotTellError: it may not write the file.
+    """
+    if not is_writable(container, container.config):
+        raise CannotTellError("Matomo may not write config.ini.php")

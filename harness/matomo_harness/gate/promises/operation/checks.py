@@ -10,7 +10,7 @@ from matomo_harness.gate.core.check import Capability, Finding, Group, Severity,
 from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.pages import PublicPages, SuperuserPages
-from matomo_harness.gate.probes.php import require_program
+from matomo_harness.gate.probes.php import require_program, require_writable_configuration
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.container import SEED, MatomoContainer
 from matomo_harness.matomo.ini import with_key
@@ -94,6 +94,7 @@ def configuration_is_closed_to_others(container: MatomoContainer) -> Finding:
 )
 def half_saved_file_opens_no_installer(container: MatomoContainer, http: Http) -> Finding:
     """A request that finds config.ini.php half saved opens no installer, and nothing is saved."""
+    require_writable_configuration(container)
     whole = container.read(container.config)
     # Matomo empties the file before it saves it (Config.php, writeConfig).
     container.write(container.config, "")
@@ -123,12 +124,12 @@ def start_leaves_the_live_file(container: MatomoContainer) -> Finding:
     require_program(container, START)
     whole = container.read(container.config)
     live = with_key(whole, "General", "gate_canary", 1)
-    container.write(container.config, live)
+    container.write(container.config, live, user="root")
     try:
         container.run(START, "true", user="root")
         after = container.read(container.config)
     finally:
-        container.write(container.config, whole)
+        container.write(container.config, whole, user="root")
     expected = "the same file as before"
     return holds(after == live, expected, "another file" if after != live else expected)
 
@@ -176,11 +177,12 @@ def health_check_sees_what_is_wrong(container: MatomoContainer) -> Finding:
     if reason := container.health():
         return holds(False, "green", reason)
     whole = container.read(container.config)
-    container.write(container.config, with_key(whole, "General", "maintenance_mode", 1))
+    closed = with_key(whole, "General", "maintenance_mode", 1)
+    container.write(container.config, closed, user="root")
     try:
         reason = container.health()
     finally:
-        container.write(container.config, whole)
+        container.write(container.config, whole, user="root")
     return holds(reason is not None, "a reason", reason or "healthy")
 
 

@@ -14,7 +14,7 @@ from matomo_harness.gate.core.check import Capability, Finding, Group, Severity,
 from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.core.target import Services
 from matomo_harness.gate.probes import leak_scan
-from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.probes.php import Php, is_writable, require_writable_configuration
 from matomo_harness.gate.promises.environment.checks import injected
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
@@ -101,10 +101,13 @@ def none_in_the_configuration(php: Php, container: MatomoContainer) -> Finding:
 )
 def save_writes_none(php: Php, container: MatomoContainer) -> Finding:
     """When Matomo saves its configuration, no password or salt of the environment gets into the file."""
+    require_writable_configuration(container)
     whole = container.read(container.config)
-    container.console("config:set", "--section=General", "--key=gate_canary", "--value=1")
-    saved = container.read(container.config)
-    container.write(container.config, whole)
+    try:
+        container.console("config:set", "--section=General", "--key=gate_canary", "--value=1")
+        saved = container.read(container.config)
+    finally:
+        container.write(container.config, whole)
     file = ini.read(saved)
     if file.text("General", "gate_canary") != "1":
         return holds(False, "a saved file", "the file was not saved")
@@ -126,8 +129,9 @@ def save_writes_none(php: Php, container: MatomoContainer) -> Finding:
 )
 def none_in_a_file(container: MatomoContainer, services: Services) -> Finding:
     """After Matomo has saved its configuration, no file or backup has a secret of the environment."""
-    container.console("config:set", "--section=General", "--key=gate_canary", "--value=1")
-    container.console("config:delete", "--section=General", "--key=gate_canary")
+    if is_writable(container, container.config):
+        container.console("config:set", "--section=General", "--key=gate_canary", "--value=1")
+        container.console("config:delete", "--section=General", "--key=gate_canary")
     if BACKUP in container.profile.programs:
         container.run(BACKUP, user="root")
     places = f"{leak_scan.SEARCHED_DIRECTORIES} tmp /mnt/efs"

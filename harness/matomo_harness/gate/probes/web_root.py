@@ -6,7 +6,7 @@ from typing import Final
 
 from matomo_harness.gate.core.check import CannotTellError
 from matomo_harness.gate.core.once import once
-from matomo_harness.matomo.container import CODE, SEED, MatomoContainer
+from matomo_harness.matomo.container import MatomoContainer
 
 OF_THE_BASE: Final = "/usr/src/matomo.sha256"
 """A file of the image with the sums of Matomo's code as the base has it (image/Dockerfile)."""
@@ -65,7 +65,7 @@ class WebRoot:
         listed = {line.partition("  ./")[2] for line in sums.splitlines()}
         manifest = run("sh", "-c", f"cat {MANIFEST} 2>/dev/null || true")
         listed.update(re.findall(r'"([^"]+)"\s*=>\s*(?:array\(|\[)', manifest))
-        known = (listed - {""}) or set(self._listed(CODE))
+        known = (listed - {""}) or set(self._listed(self._container.profile.code))
         if not known:
             raise CannotTellError("nothing says which files are Matomo's own")
         return frozenset(known)
@@ -87,9 +87,9 @@ class WebRoot:
     @once
     def left_over(self) -> list[str]:
         """What editors and desktops left in the web root or in the image beside it."""
-        places = {".": self.files, CODE: self._listed(CODE)}
-        of_the_file = posixpath.dirname(SEED)
-        places[of_the_file] = self._listed(of_the_file)
+        profile = self._container.profile
+        beside = filter(None, (profile.code, posixpath.dirname(profile.seed)))
+        places = {".": self.files, **{place: self._listed(place) for place in beside}}
         return sorted(
             posixpath.normpath(f"{place}/{path}")
             for place, paths in places.items()

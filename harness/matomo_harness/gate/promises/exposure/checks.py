@@ -27,7 +27,7 @@ from matomo_harness.gate.probes.pages import TODAY, PublicPages, SuperuserPages
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.probes.web_root import WebRoot
 from matomo_harness.matomo import ini
-from matomo_harness.matomo.container import CODE, SEED, WEB_ROOT, MatomoContainer
+from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.policy import Names, Section, promised
 
 
@@ -191,7 +191,8 @@ def everything_else_is_closed(exposure: Exposure, http: Http) -> Finding:
 )
 def configuration_guards_itself(container: MatomoContainer) -> Finding:
     """Run as PHP, each configuration file ends at its first line: no rule closes config/ everywhere."""
-    of_matomo = f"{CODE}/config/*.ini.php {posixpath.dirname(SEED)}/*.ini.php"
+    profile = container.profile
+    of_matomo = f"{profile.code}/config/*.ini.php {posixpath.dirname(profile.seed)}/*.ini.php"
     # In a shared container the other files of config/ are other instances'.
     live = container.config if container.instance else "config/*.ini.php"
     said = container.run(
@@ -224,7 +225,9 @@ def no_dump_is_open(container: MatomoContainer, http: Http) -> Finding:
         *("find", ".", "-regextype", "posix-extended", "-type", "f", "-regex", DUMPS),
         *("-printf", "%P\\n"),
     )
-    of_image = container.run("sh", "-c", f"cd {CODE} && find . -type f -printf '%P\\n'")
+    of_image = container.run(
+        "sh", "-c", f"cd {container.profile.code} && find . -type f -printf '%P\\n'"
+    )
     ours = set(of_image.splitlines())
     return nothing(
         "open dump", _open(http, (path for path in found.splitlines() if path not in ours))
@@ -482,12 +485,13 @@ def tmp_is_closed(php: Php, container: MatomoContainer, http: Http) -> Finding:
     directory = str(php.facts["tmp"])
     # Mailed reports are HTML, which a rule that excepts pictures and other static files leaves open.
     names = [f"gate-{secrets.token_hex(6)}.{ending}" for ending in ("txt", "html")]
-    below = directory.removeprefix(WEB_ROOT).lstrip("/")
+    web_root = container.profile.web_root
+    below = directory.removeprefix(web_root).lstrip("/")
     try:
         for name in names:
             container.write(f"{directory}/{name}", "canary")
         paths = [f"{below}/{name}" for name in names]
-        opened = _open(http, paths) if directory.startswith(WEB_ROOT) else []
+        opened = _open(http, paths) if directory.startswith(web_root) else []
     finally:
         container.run("rm", "-f", *(f"{directory}/{name}" for name in names))
     return nothing("open path", opened)

@@ -6,13 +6,21 @@ from typing import Final
 
 from pydantic import Field
 
-from matomo_harness.gate.core.check import Capability, Finding, Group, Severity, holds, nothing
+from matomo_harness.gate.core.check import (
+    CannotTellError,
+    Capability,
+    Finding,
+    Group,
+    Severity,
+    holds,
+    nothing,
+)
 from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.pages import PublicPages, SuperuserPages
 from matomo_harness.gate.probes.php import require_program, require_writable_configuration
 from matomo_harness.matomo import ini
-from matomo_harness.matomo.container import SEED, MatomoContainer
+from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.ini import with_key
 from matomo_harness.matomo.web import Page
 from matomo_harness.policy import Section
@@ -63,7 +71,7 @@ def configuration_is_well_formed(container: MatomoContainer) -> Finding:
     """PHP reads every line of config.ini.php as it looks, in the live file and in the image's."""
     found = [
         f"{posixpath.basename(path)} {doubt}"
-        for path in (container.config, SEED)
+        for path in filter(None, (container.config, container.profile.seed))
         for doubt in ini.doubts(container.run("sh", "-c", f"cat {path} 2>/dev/null || true"))
     ]
     return nothing("broken line", found)
@@ -138,7 +146,7 @@ def start_leaves_the_live_file(container: MatomoContainer) -> Finding:
     "start_fills_an_empty_volume",
     proves="configuration_on_a_volume",
     severity=Severity.MEDIUM,
-    remedy=f"Have the image's {START} copy {SEED} to config/ where it is empty.",
+    remedy=f"Have the image's {START} copy its config.ini.php to config/ where it is empty.",
     failure_mode="C5",
     needs=[Capability.CHANGE],
     group=Group.ALONE,
@@ -147,6 +155,8 @@ def start_leaves_the_live_file(container: MatomoContainer) -> Finding:
 def start_fills_an_empty_volume(container: MatomoContainer) -> Finding:
     """A container that starts on an empty config/ puts the image's config.ini.php there."""
     require_program(container, START)
+    if not container.profile.seed:
+        raise CannotTellError("the image has no config.ini.php of its own")
     aside = f"{container.config}.gate"
     container.run("mv", container.config, aside, user="root")
     try:
@@ -154,7 +164,7 @@ def start_fills_an_empty_volume(container: MatomoContainer) -> Finding:
         copied = container.run("sh", "-c", f"cat {container.config} 2>/dev/null || true")
     finally:
         container.run("mv", "-f", aside, container.config, user="root")
-    is_whole = copied.strip() == container.read(SEED).strip()
+    is_whole = copied.strip() == container.read(container.profile.seed).strip()
     expected = "the image's file"
     return holds(is_whole, expected, expected if is_whole else copied[:80] or "none")
 

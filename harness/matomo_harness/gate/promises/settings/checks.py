@@ -16,7 +16,7 @@ from matomo_harness.gate.promises.accounts.checks import Accounts
 from matomo_harness.gate.promises.archiving.checks import Archiving
 from matomo_harness.gate.promises.masking.checks import Masking
 from matomo_harness.matomo import ini
-from matomo_harness.matomo.container import ADDED, SEED, MatomoContainer
+from matomo_harness.matomo.container import ADDED, MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.policy import Names, Section, promised
 
@@ -202,9 +202,9 @@ def no_site_has_its_own_section(php: Php) -> Finding:
 )
 def file_is_of_the_image(container: MatomoContainer) -> Finding:
     """config.ini.php says what the image's own says, comments and order aside."""
-    seed = container.run("sh", "-c", f"cat {SEED} 2>/dev/null || true")
-    if not seed:
-        raise CannotTellError(f"the image has no {SEED} to compare with")
+    if not (path := container.profile.seed):
+        raise CannotTellError("the image has no config.ini.php of its own")
+    seed = container.run("cat", path)
     try:
         here = _compared(ini.read(container.read(container.config)))
     except WrongInputError as error:

@@ -96,7 +96,7 @@ def init(settings: RunSettings, image: Image, directory: Path, on_result: OnResu
         results, tried = _tried(stack, installed, on_result)
     finally:
         stack.__exit__(None, None, None)
-    policy = _Draft(tried, results)
+    policy = Draft(tried, results)
     names = {"image": image.reference, "commit": images.revision()}
     texts = (
         policy.text(image),
@@ -193,7 +193,7 @@ def _retention(deletion: Mapping[str, Any]) -> int | None:
 # -- the policy -----------------------------------------------------------------------------------
 
 
-class _Draft:
+class Draft:
     """What of a policy the results leave, and its text.
 
     Args:
@@ -279,7 +279,7 @@ def _refined(key: str, value: Any, broken: Sequence[Result]) -> Any:
     """Return the value of a list without what is not so today; None where it is no such list."""
     text = "; ".join(result.seen for result in broken)
     if key in ("settings.options", "settings.plugin_settings", "settings.site_settings"):
-        return tuple(filter(None, text.split("; "))) if "characters)" not in text else None
+        return (*value, *filter(None, text.split("; "))) if "characters)" not in text else None
     if key in ("exposure.closed_paths", "exposure.security_headers", "environment.variables"):
         left = tuple(
             item

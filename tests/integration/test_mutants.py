@@ -12,7 +12,7 @@ from matomo_harness.runtime.golden import Golden
 SLOW = pytest.mark.slow(reason="a deployment with one thing wrong, for each mutant")
 QUICK = 5
 """Mutants that the quick tests run."""
-LONG = 12.5
+LONG = 10
 """Seconds of a processor, by `cost`; what costs more waits for the nightly run, and for the pull
 request, on which the whole kill matrix runs (.github/workflows/mutants.yml)."""
 NIGHTLY = pytest.mark.nightly(reason="the archiver runs in a deployment of its own")

@@ -29,7 +29,7 @@ def draft(policy: Policy | None = None, **red: str) -> Draft:
     return Draft(policy or read_policy(), results)
 
 
-def test_what_is_kept_is_promised() -> None:
+def test_what_passes_is_promised() -> None:
     found = draft()
     assert found.kept["masking.bytes"] == 2
     assert set(found.left_out.values()) == {NOT_TODAY}
@@ -41,13 +41,13 @@ def test_a_promise_that_is_broken_is_left_out_with_what_was_seen() -> None:
     assert "# arrives = …" in found.text(IMAGE)
 
 
-def test_a_promise_that_few_of_its_checks_break_is_kept() -> None:
+def test_a_promise_that_few_of_its_checks_break_is_drafted() -> None:
     found = draft(masking__nowhere_in_the_database="192.0.2.7 in tracking_failure")
     assert found.kept["masking.bytes"] == 2
     assert "# Broken today: masking.nowhere_in_the_database: 192.0.2.7" in found.text(IMAGE)
 
 
-def test_a_list_is_kept_without_what_is_not_so() -> None:
+def test_a_list_goes_without_what_is_not_so() -> None:
     found = draft(
         exposure__console_is_closed="console: HTTP 200, 799 bytes",
         exposure__security_headers_are_there="X-Frame-Options",

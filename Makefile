@@ -90,8 +90,8 @@ lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint
 	@.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@echo "lint: clean"
 
-gate: .venv/requirements.lock ## prove every promise: of image/, of IMAGE=ref, or of what runs: URL=https://… (EXEC=), CONTAINER=name
-	@$(HARNESS) gate $(if $(ONLY),--only "$(ONLY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(URL),--url $(URL)) $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(EXEC),--exec "$(EXEC)") $(if $(AUTHORITY),--authority $(AUTHORITY)) $(if $(ALLOW_HITS),--allow-hits) $(if $(SUMMARY),--summary "$(SUMMARY)")
+gate: .venv/requirements.lock ## prove every promise: of image/, of IMAGE=ref, of a copy of your project: COMPOSE=file SERVICE=name, or of what runs: URL=https://… (EXEC=), CONTAINER=name
+	@$(HARNESS) gate $(if $(ONLY),--only "$(ONLY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(URL),--url $(URL)) $(if $(COMPOSE),--compose "$(COMPOSE)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(EXEC),--exec "$(EXEC)") $(if $(AUTHORITY),--authority $(AUTHORITY)) $(if $(ALLOW_HITS),--allow-hits) $(if $(SUMMARY),--summary "$(SUMMARY)")
 
 mutants: .venv/requirements.lock ## prove the gate itself: break each promise in turn; T=privacy, GENERATED=1, FULL=1, SHARD=1/4
 	@$(HARNESS) mutants $(if $(T),--only "$(T)") $(if $(GENERATED),--generated) $(if $(FULL),--full) $(if $(SHARD),--shard "$(SHARD)")

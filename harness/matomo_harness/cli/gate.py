@@ -41,6 +41,12 @@ def gate(
             "--exec", help="With --url: what reaches the container: 'docker exec -i NAME'."
         ),
     ] = "",
+    compose: Annotated[
+        str, typer.Option(help="A Compose file instead: the gate makes a copy of its project.")
+    ] = "",
+    service: Annotated[
+        str, typer.Option(help="With --compose: the service that runs Matomo.")
+    ] = "matomo",
     allow_hits: Annotated[
         bool,
         typer.Option("--allow-hits", help="With --url, --container: store hits on a test site."),
@@ -64,7 +70,7 @@ def gate(
     ] = None,
     json_output: Json = False,
 ) -> None:
-    """Prove every promise of the policy, on a built image or on a running instance.
+    """Prove every promise of the policy: on an image, a copy of a project, or a running instance.
 
     The environment gives access to a running instance: HARNESS_TOKEN, and for what only a logged-in
     user sees HARNESS_LOGIN, HARNESS_PASSWORD and HARNESS_TOTP_SECRET. DATABASE_URL or a file that
@@ -84,7 +90,10 @@ def gate(
         _print_checks(checks, gates.seconds_of_last_run(), json_output)
         return
     _require_one_target(image, url, container, exec_command)
-    if container:
+    if compose:
+        _require_alone("--compose", image, url, container)
+        document = _of_project(compose, service, policy, checks)
+    elif container:
         document = _of_container(
             *(container, url, policy or _of_this_directory(), checks),
             authority=authority,
@@ -139,6 +148,26 @@ def _require_one_target(image: str, url: str, container: str, exec_command: str)
             seen="--exec alone",
             next_command=f"matomo-harness gate --url https://… --exec {exec_command!r}",
         )
+
+
+def _require_alone(option: str, *others: str) -> None:
+    if given := next(filter(None, others), ""):
+        raise WrongInputError(
+            expected=f"{option}, or another place to look at",
+            seen=f"{option} and {given}",
+            next_command="matomo-harness gate --help",
+        )
+
+
+def _of_project(
+    compose: str, service: str, policy: Path | None, checks: "Sequence[Check]"
+) -> dict[str, Any]:
+    extra.require_engine_libraries()
+    from matomo_harness.operate.gate_compose import of_project
+    from matomo_harness.operate.prepare import prepare
+
+    prepare()
+    return of_project(compose, service, policy, _ResultPrinter(), checks)
 
 
 def _of_container(

@@ -1,0 +1,359 @@
+"""Run the gate on a throw-away copy of somebody's own Compose project."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from matomo_harness.errors import (
+    BrokenPromiseError,
+    HarnessError,
+    UnsupportedEnvironmentError,
+    WrongInputError,
+)
+from matomo_harness.gate.catalogue import ALL, read_policy, waivers_of
+from matomo_harness.gate.core.check import Check
+from matomo_harness.gate.core.target import Http, Permissions, Target
+from matomo_harness.matomo import ini, twofactor
+from matomo_harness.matomo.api import create_token
+from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.image import ImageProfile
+from matomo_harness.matomo.install import FirstSite, Superuser
+from matomo_harness.matomo.twofactor import Account
+from matomo_harness.operate.gate import OnResult, run_checks
+from matomo_harness.operate.gate_image import AT_ONCE
+from matomo_harness.policy import Policy, deployment
+from matomo_harness.policy.deployment import DeploymentFile, WebTask
+from matomo_harness.progress import step
+from matomo_harness.runtime import compose_model, compose_project, images
+from matomo_harness.runtime.certificates import authority, loopback_tls
+from matomo_harness.runtime.compose_model import DATABASE_PORT, TLS_PORTS, Model, Roles
+from matomo_harness.runtime.compose_project import ComposeCopy, of_environment
+from matomo_harness.runtime.containers import LOOPBACK, network
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.installation import BOOT, ensure_installed
+from matomo_harness.runtime.load_balancer import LoadBalancer
+from matomo_harness.runtime.profiles import look
+from matomo_harness.runtime.shell import OWN_CONFIG, MatomoShell, wait_for_answer, wait_for_web
+
+POLICY: Final = "policy.toml"
+HTTPS_ONLY: Final = ("force_ssl", "assume_secure_protocol")
+SETTINGS: Final = f"""{BOOT}
+\\Piwik\\Plugin\\Manager::getInstance()->loadActivatedPlugins();
+$config = \\Piwik\\Config::getInstance();
+echo "SEEN", json_encode(["database" => $config->database, "General" => $config->General]);
+"""
+"""Prints what Matomo takes for its settings, whatever they come from."""
+
+
+def policy_of(file: Path, given: Path | None) -> Path:
+    """Return the policy of a project: the one that is given, or the one beside it.
+
+    Args:
+        file: its Compose file.
+        given: what the user named; None where nothing was.
+
+    Raises:
+        WrongInputError: there is none. Another image's policy says nothing of this project.
+    """
+    if given:
+        return given
+    for path in (file.parent / POLICY, Path(POLICY)):
+        if path.is_file():
+            return path
+    raise WrongInputError(
+        expected=f"a policy of this project: --policy, or {POLICY} beside {file.name}",
+        seen="none",
+        next_command=f"matomo-harness init {shlex.quote(str(file))}",
+    )
+
+
+def of_project(
+    where: str,
+    service: str,
+    given_policy: Path | None,
+    on_result: OnResult,
+    checks: Sequence[Check] = ALL,
+) -> dict[str, Any]:
+    """Run `checks` on a copy of a Compose project; write the report.
+
+    Args:
+        where: its Compose file, or several with a colon between them.
+        service: the service that runs Matomo.
+        given_policy: what is promised; None for the file beside the project.
+        on_result: called with each result as it comes.
+        checks: those to run.
+
+    Raises:
+        HarnessError: the project cannot be copied or started, or a file holds a mistake.
+    """
+    files = [Path(name) for name in where.split(os.pathsep) if name]
+    model = compose_project.resolved(files)
+    reference = compose_model.service(model, service, where)
+    compose_model.require_copyable(model, where)
+    policy_file = policy_of(files[0], given_policy)
+    promised, waivers = read_policy(policy_file), waivers_of(policy_file)
+    image = images.given(str(reference["image"]), f"image of the service {service}")
+    with step(f"Looking at {image.reference}"):
+        profile = _look(image, model, service, policy_file)
+    configuration = f"{profile.web_root}/{OWN_CONFIG}"
+    mounted = compose_model.mounted_configuration(model, service, configuration)
+    database = compose_model.database_service(model, service, where, mounted)
+    compose_project.require_mariadb(str(model["services"][database]["image"]), database)
+    roles = _roles(model, service, database, profile, where)
+    about = {
+        "project": f"a copy of {', '.join(file.name for file in files)}, service {service}",
+        "image": str(image),
+        "image id": image.id,
+        "database": str(model["services"][database]["image"]),
+        "Matomo": profile.matomo,
+        "policy": f"{policy_file.name}, {promised.digest[:12]}",
+    }
+    with (
+        ComposeCopy(files, model, roles, image.reference) as copy,
+        contextlib.ExitStack() as running,
+    ):
+        with step("Installing Matomo in the copy"):
+            target = _Installer(copy, profile, running).target(promised, about)
+        with step("Starting what else is in the project"):
+            copy.start_the_rest()
+        return run_checks(target, waivers, on_result, checks, at_once=AT_ONCE)
+
+
+def _look(image: Image, model: Model, service: str, policy_file: Path) -> ImageProfile:
+    """Return what the image is, with what the service has otherwise."""
+    one = model["services"][service]
+    path = policy_file.with_name("deployment.toml")
+    declared = deployment.read(path) if path.exists() else None
+    port = compose_model.web_port(model, service)
+    try:
+        profile = look(image, declared)
+    except UnsupportedEnvironmentError:
+        if not port or (declared and declared.web.port):
+            raise
+        # Alone it waits for what the project gives it, which says where it listens.
+        known = declared or DeploymentFile()
+        web = WebTask(**{**known.web.model_dump(), "port": port})
+        profile = look(image, known.model_copy(update={"web": web}))
+    user = str(one.get("user") or "").partition(":")[0]
+    changes: dict[str, Any] = {"port": port} if port else {}
+    if user:
+        changes |= {"user": user, "web_user": user if user != "0" else profile.web_user}
+    return dataclasses.replace(profile, **changes)
+
+
+def _roles(model: Model, service: str, database: str, profile: ImageProfile, where: str) -> Roles:
+    web = service
+    if profile.web_server == "php-fpm":
+        web = compose_model.web_of_fpm(model, service, where)
+    port = compose_model.web_port(model, web) or profile.port
+    return Roles(service, database, web, port, f"{profile.web_root}/{OWN_CONFIG}")
+
+
+class _Installer:
+    """Installs Matomo in a started copy.
+
+    Args:
+        copy: the copy.
+        profile: what Matomo's image is.
+        running: what is started besides, until it is closed.
+    """
+
+    def __init__(
+        self, copy: ComposeCopy, profile: ImageProfile, running: contextlib.ExitStack
+    ) -> None:
+        self.copy = copy
+        self.roles = copy.roles
+        self.running = running
+        self.shell = MatomoShell(copy.container(self.roles.matomo), profile=profile)
+
+    def target(self, policy: Policy, about: Mapping[str, str]) -> Target:
+        """Install Matomo, and return it as a target that may be changed."""
+        self._wait_for_its_files()
+        modes = self._open()
+        own = self._configuration()
+        # The installer would take the plugins for installed, and make none of their tables.
+        text = ini.without_section(own or ini.HEADER, "PluginsInstalled")
+        if text != own:
+            self._write(text)
+        settings = self._settings()
+        database, connection = self._database(settings)
+        http, address = self._http(settings)
+        for key, value in connection.items():
+            text = ini.with_key(text, "database", key, value)
+        if not settings["General"].get("salt"):
+            text = ini.with_key(text, "General", "salt", secrets.token_hex(16))
+        # The project's own host is not this one, by which a login would be refused.
+        text = ini.without_key(text, "General", "trusted_hosts[]")
+        self._write(ini.with_key(text, "General", "trusted_hosts[]", address))
+        for table in database.all_tables():  # of a dump among the database's first scripts
+            database.query(f"DROP TABLE IF EXISTS `{table}`")
+        superuser = Superuser("admin", secrets.token_urlsafe(12))
+        web = http.web
+        ensure_installed(self.shell, web, database, superuser, FirstSite())
+        account: Account = twofactor.first_login(http.web, superuser.login, superuser.password)
+        token = create_token(http.web, account).token
+        self._close(modes)
+        return Target(
+            http=http,
+            policy=policy,
+            permissions=Permissions(may_hit=True, may_change=True),
+            token=token,
+            account=account,
+            container=self.shell,
+            database=database,
+            about=about,
+        )
+
+    # -- its files --------------------------------------------------------------------------------
+
+    def _wait_for_its_files(self) -> None:
+        """Wait until the start of the image has put Matomo's code in place."""
+
+        def ask() -> None:
+            self.shell.run("test", "-f", "matomo.js", user="root")
+            self.shell.run("test", "-d", "config", user="root")
+
+        wait_for_answer(self.shell.container, "Matomo's code", ask)
+
+    def _configuration(self) -> str:
+        path = self.shell.config
+        return self.shell.run("sh", "-c", f"cat {path} 2>/dev/null || true", user="root")
+
+    def _write(self, text: str) -> None:
+        config, user = self.shell.config, self.shell.profile.web_user
+        self.shell.write(config, text, user="root")
+        self.shell.run("chown", user, config, user="root")
+
+    def _open(self) -> dict[str, str]:
+        """Let Matomo write its config.ini.php; return what to undo, by path."""
+        script = "stat -c '%u:%g %a' $1 2>/dev/null || true"
+        paths = ["config", self.shell.config]
+        before = {
+            path: self.shell.run("sh", "-c", script, "sh", path, user="root").strip()
+            for path in paths
+        }
+        user = self.shell.profile.web_user
+        found: dict[str, str] = {}
+        for path, said in before.items():
+            test = f"test -w {path} && echo yes || true"
+            if said and not self.shell.run("sh", "-c", test).strip():
+                found[path] = said
+                opens = f"chown {user} {path} && chmod u+rwX {path}"
+                self.shell.run("sh", "-c", opens, user="root")
+        return found
+
+    def _close(self, modes: Mapping[str, str]) -> None:
+        """Take back what was opened; what the project mounts read-only, Matomo cannot write."""
+        for path, said in modes.items():
+            owner, mode = said.split()
+            self.shell.run("sh", "-c", f"chown {owner} {path}; chmod {mode} {path}", user="root")
+        for path in self.copy.copy.opened:
+            self.shell.run("sh", "-c", f"chown 0 {path}; chmod a-w {path}", user="root")
+
+    def _settings(self) -> dict[str, dict[str, Any]]:
+        try:
+            said = self.shell.run("php", "-r", SETTINGS)
+            found: dict[str, dict[str, Any]] = json.loads(said.partition("SEEN")[2])
+        except (BrokenPromiseError, ValueError) as error:
+            raise WrongInputError(
+                expected=f"Matomo's code to start in the service {self.roles.matomo}",
+                seen=error.seen if isinstance(error, HarnessError) else said[:300],
+                next_command="php console core:version in it, which says more",
+            ) from error
+        return {name: found.get(name) or {} for name in ("database", "General")}
+
+    # -- its database -----------------------------------------------------------------------------
+
+    def _database(self, settings: Mapping[str, Any]) -> tuple[Database, dict[str, str]]:
+        """Return Matomo's database, and what its config.ini.php has to say of it.
+
+        What Matomo sees already is kept; the rest is what the database was started with.
+        """
+        server = self.copy.container(self.roles.database)
+        matomo = self.copy.container(self.roles.matomo)
+        seen = {key: str(value or "") for key, value in settings["database"].items()}
+        model = {"services": self.copy.copy.model["services"]}
+        names = compose_model.names(model, self.roles.database)
+        host = seen.get("host", "").partition(":")[0]
+        is_led = host in names
+        if host and not is_led and host not in compose_model.THIS_CONTAINER:
+            raise WrongInputError(
+                expected=f"Matomo's database to be the service {self.roles.database}",
+                seen=f"{host}, as Matomo reads its settings",
+                next_command="set its host to that service",
+            )
+
+        def given(key: str, *of_server: str) -> str:
+            own = seen.get(key, "") if is_led else ""
+            variable = f"MATOMO_DATABASE_{key.upper()}"
+            return own or of_environment(matomo, [variable]) or of_environment(server, of_server)
+
+        user = given("username", "MARIADB_USER", "MYSQL_USER")
+        words = ("MARIADB_PASSWORD", "MYSQL_PASSWORD")
+        if not user or user == "root":
+            user, words = "root", ("MARIADB_ROOT_PASSWORD", "MYSQL_ROOT_PASSWORD")
+        connection = {
+            "host": host if is_led else self.roles.database,
+            "username": user,
+            "password": given("password", *words),
+            "dbname": given("dbname", "MARIADB_DATABASE", "MYSQL_DATABASE") or "matomo",
+            "tables_prefix": seen.get("tables_prefix", "")
+            if is_led
+            else of_environment(matomo, ["MATOMO_DATABASE_TABLES_PREFIX"]) or "matomo_",
+            "schema": "Mariadb",
+            "charset": "utf8mb4",
+        }
+        port = self.copy.port(self.roles.database, DATABASE_PORT)
+        database = Database(
+            LOOPBACK, port, user, connection["password"], connection["dbname"], tls=None
+        )
+        reached = database
+
+        def ask() -> None:
+            nonlocal reached
+            for tls in (None, loopback_tls()):
+                reached = dataclasses.replace(database, tls=tls)
+                with contextlib.suppress(WrongInputError):
+                    reached.query("SELECT 1")
+                    return
+            reached.query("SELECT 1")
+
+        wait_for_answer(server, "the database", ask)
+        written = {key: value for key, value in connection.items() if seen.get(key) != value}
+        return reached, written
+
+    # -- its address ------------------------------------------------------------------------------
+
+    def _http(self, settings: Mapping[str, Any]) -> tuple[Http, str]:
+        """Return Matomo's address, and the host in it.
+
+        Where it wants https, a load balancer of ours ends that, as a proxy of the institution does.
+        """
+        general, port = settings["General"], self.roles.port
+        speaks_tls = port in TLS_PORTS
+        wants_https = any(str(general.get(key) or "0") != "0" for key in HTTPS_ONLY)
+        if not (speaks_tls or wants_https):
+            address = f"localhost:{self.copy.port(self.roles.web, port)}"
+            http = Http(f"http://{address}")
+            wait_for_web(http.web, self.copy.container(self.roles.web))
+            return http, address
+        own_network = network()
+        own_network.name = self.copy.network_of(self.roles.web)
+        balancer = self.running.enter_context(
+            LoadBalancer(
+                own_network,
+                authority().issue("localhost", "127.0.0.1"),
+                target=f"{self.roles.web}:{port}",
+                target_tls=speaks_tls,
+                alias="matomo-harness-load-balancer",
+            )
+        )
+        http = Http(balancer.url, authority().file, clear_text=balancer.http.url)
+        wait_for_web(http.web, self.copy.container(self.roles.web))
+        return http, f"localhost:{balancer.published_port}"

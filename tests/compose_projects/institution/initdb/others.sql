@@ -1,0 +1,2 @@
+-- A schema of another program, beside Matomo.
+CREATE DATABASE IF NOT EXISTS others;

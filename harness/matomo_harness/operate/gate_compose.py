@@ -98,13 +98,12 @@ def of_project(
     compose_model.require_copyable(model, where)
     policy_file = policy_of(files[0], given_policy)
     promised, waivers = read_policy(policy_file), waivers_of(policy_file)
+    mounted = compose_model.mounted_configuration(model, service)
+    database = compose_model.database_service(model, service, where, mounted)
+    compose_project.require_mariadb(str(model["services"][database]["image"]), database)
     image = images.given(str(reference["image"]), f"image of the service {service}")
     with step(f"Looking at {image.reference}"):
         profile = _look(image, model, service, policy_file)
-    configuration = f"{profile.web_root}/{OWN_CONFIG}"
-    mounted = compose_model.mounted_configuration(model, service, configuration)
-    database = compose_model.database_service(model, service, where, mounted)
-    compose_project.require_mariadb(str(model["services"][database]["image"]), database)
     roles = _roles(model, service, database, profile, where)
     about = {
         "project": f"a copy of {', '.join(file.name for file in files)}, service {service}",
@@ -150,7 +149,7 @@ def _look(image: Image, model: Model, service: str, policy_file: Path) -> ImageP
 def _roles(model: Model, service: str, database: str, profile: ImageProfile, where: str) -> Roles:
     web = service
     if profile.web_server == "php-fpm":
-        web = compose_model.web_of_fpm(model, service, where)
+        web = compose_model.web_of_fpm(model, service, where, profile.web_root)
     port = compose_model.web_port(model, web) or profile.port
     return Roles(service, database, web, port, f"{profile.web_root}/{OWN_CONFIG}")
 

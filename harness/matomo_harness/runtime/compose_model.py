@@ -41,6 +41,7 @@ alone: a name outside the project is unknown at once."""
 NO_WAY_OUT: Final = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 """Nothing outside answers an address of such a network (docs.docker.com, "Bridge network driver");
 published ports work."""
+CONFIGURATION: Final = "config.ini.php"
 MOUNT_KEYS: Final = ("type", "target", "read_only", "tmpfs")
 SOCKETS: Final = ("docker.sock", "podman.sock", "containerd.sock")
 OF_THE_KERNEL: Final = ("/proc", "/sys", "/dev", "/run", "/var/run")
@@ -279,15 +280,26 @@ def web_port(model: Model, name: str) -> int | None:
     return next((port for port in ports if port not in TLS_PORTS), next(iter(ports), None))
 
 
-def web_of_fpm(model: Model, matomo: str, file: str) -> str:
+def web_of_fpm(model: Model, matomo: str, file: str, web_root: str) -> str:
     """Return the service that answers HTTP for a Matomo which is php-fpm alone.
+
+    Args:
+        model: the project.
+        matomo: the service that runs Matomo.
+        file: the Compose file, for the error.
+        web_root: where Matomo's code is in that service.
 
     Raises:
         WrongInputError: there is none.
     """
+    code = {
+        mount.get("source")
+        for mount in model["services"][matomo].get("volumes") or ()
+        if Path(str(mount["target"])) in (Path(web_root), *Path(web_root).parents)
+    }
     for name, one in model["services"].items():
         needs = {*(one.get("depends_on") or {}), *(one.get("links") or ())}
-        shared = _sources(one) & _sources(model["services"][matomo])
+        shared = code & {mount.get("source") for mount in one.get("volumes") or ()}
         if name != matomo and web_port(model, name) and (matomo in needs or shared):
             return str(name)
     raise _wrong(
@@ -295,10 +307,6 @@ def web_of_fpm(model: Model, matomo: str, file: str) -> str:
         "no service with ports that depends on it or shares its files",
         f"publish the port of that web server in {file}",
     )
-
-
-def _sources(one: Model) -> set[str]:
-    return {str(mount["source"]) for mount in one.get("volumes") or () if mount.get("source")}
 
 
 # -- the copy -------------------------------------------------------------------------------------
@@ -510,21 +518,28 @@ def _sizes(source: Path) -> Iterator[int]:
         yield from (max((Path(folder) / name).lstat().st_size, 512) for name in files)
 
 
-def mounted_configuration(model: Model, matomo: str, configuration: str) -> str:
+def mounted_configuration(model: Model, matomo: str) -> str:
     """Return the text of the config.ini.php that a project mounts into Matomo; empty without one.
 
     Args:
         model: the project.
         matomo: the service that runs Matomo.
-        configuration: its path in that service.
     """
-    wanted = Path(configuration)
     for mount in model["services"][matomo].get("volumes") or ():
-        target = Path(str(mount["target"]))
-        if mount["type"] == "bind" and (target == wanted or target in wanted.parents):
-            path = Path(plain(mount["source"])) / wanted.relative_to(target)
-            if path.is_file():
-                return path.read_text(errors="replace")
+        source = Path(plain(mount.get("source", "")))
+        if mount["type"] != "bind":
+            continue
+        # The file, its directory, or the whole web root.
+        for path in (source, source / CONFIGURATION, source / "config" / CONFIGURATION):
+            if path.name == CONFIGURATION and path.is_file():
+                try:
+                    return path.read_text(errors="replace")
+                except OSError as error:
+                    raise _wrong(
+                        f"to be allowed to read {path}, which the project mounts",
+                        str(error.strerror),
+                        "the same command as a user who may read it",
+                    ) from error
     return ""
 
 

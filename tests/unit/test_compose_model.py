@@ -1,0 +1,380 @@
+"""The model of a copy shares nothing with the project that it is a copy of."""
+
+import copy
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.runtime import compose_model
+from matomo_harness.runtime.compose_model import ProjectCopy, Roles
+
+FILE = "docker-compose.yml"
+ROLES = Roles("matomo", "db", "matomo", 80)
+LABELS = {"org.matomo-harness.owner": "run-1", "org.matomo-harness.run": "1"}
+HOST = "MATOMO_DATABASE_HOST"
+
+
+def bind(source: Path | str, target: str, **options: Any) -> dict[str, Any]:
+    return {"type": "bind", "source": str(source), "target": target, **options}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> dict[str, Any]:
+    """A project as `docker compose config` prints it, with one of everything."""
+    for folder in ("config", "data", "sites"):
+        (tmp_path / folder).mkdir()
+    for file in ("php.ini", "password", "site.conf"):
+        (tmp_path / file).write_text(file)
+    return {
+        "name": "institution",
+        "services": {
+            "matomo": {
+                "image": "institution/matomo:5",
+                "build": {"context": str(tmp_path)},
+                "container_name": "analytics",
+                "restart": "always",
+                "mac_address": "02:42:ac:11:00:02",
+                "command": None,
+                "entrypoint": None,
+                "environment": {HOST: "piwik-db", "PASSWORD": "a$$b"},
+                "labels": {"traefik.enable": "true"},
+                "logging": {"driver": "syslog", "options": {"syslog-address": "tcp://log:514"}},
+                "extra_hosts": ["mail.example=10.0.0.5"],
+                "dns": ["10.0.0.2"],
+                "external_links": ["other_db:db2"],
+                "healthcheck": {"test": ["CMD", "true"]},
+                "depends_on": {"db": {"condition": "service_healthy", "required": True}},
+                "deploy": {
+                    "replicas": 3,
+                    "restart_policy": {"condition": "any"},
+                    "resources": {"limits": {"memory": "1g"}, "reservations": {"cpus": "2"}},
+                },
+                "secrets": [{"source": "database", "target": "/run/secrets/database"}],
+                "networks": {
+                    "inside": {"ipv4_address": "10.9.0.5", "aliases": ["web"]},
+                    "front": None,
+                },
+                "ports": [
+                    {"mode": "ingress", "target": 80, "published": "80", "protocol": "tcp"},
+                    {"mode": "ingress", "target": 443, "published": "443", "protocol": "tcp"},
+                ],
+                "volumes": [
+                    {"type": "volume", "source": "html", "target": "/var/www/html", "volume": {}},
+                    bind(
+                        tmp_path / "config", "/var/www/html/config", bind={"propagation": "shared"}
+                    ),
+                    bind(tmp_path / "php.ini", "/usr/local/etc/php/conf.d/own.ini", read_only=True),
+                    bind(tmp_path / "not-there", "/uploads", bind={"create_host_path": True}),
+                    {"type": "volume", "source": "disguised", "target": "/sites"},
+                    {"type": "tmpfs", "target": "/tmp", "tmpfs": {"size": "1000"}},
+                ],
+            },
+            "db": {
+                "image": "mariadb:11.8",
+                "container_name": "piwik-db",
+                "environment": {"MARIADB_PASSWORD_FILE": "/run/secrets/database"},
+                "ports": [{"mode": "ingress", "target": 3306, "published": "3306"}],
+                "networks": {"inside": None},
+                "volumes": [bind(tmp_path / "data", "/var/lib/mysql")],
+            },
+            "backup": {
+                "image": "institution/backup",
+                "network_mode": "bridge",
+                "profiles": ["jobs"],
+                "scale": 2,
+                "ports": [{"mode": "ingress", "target": 9000, "published": "9000"}],
+                "volumes": [
+                    bind(tmp_path / "data", "/data", read_only=True),
+                    bind(tmp_path / "config", "/config"),
+                ],
+            },
+        },
+        "networks": {
+            "inside": {
+                "name": "institution_inside",
+                "ipam": {"config": [{"subnet": "10.9.0.0/24"}]},
+                "internal": True,
+            },
+            "front": {"name": "front", "external": True},
+        },
+        "volumes": {
+            "html": {"name": "shared-html", "external": True},
+            "disguised": {
+                "name": "institution_disguised",
+                "driver_opts": {"type": "none", "o": "bind,ro", "device": str(tmp_path / "sites")},
+            },
+        },
+        "secrets": {
+            "database": {"name": "institution_database", "file": str(tmp_path / "password")}
+        },
+        "configs": {"site": {"name": "c", "content": "hello $$x"}},
+        "x-own": {"anything": 1},
+    }
+
+
+@pytest.fixture
+def made(project: dict[str, Any], tmp_path: Path) -> ProjectCopy:
+    before = copy.deepcopy(project)
+    result = compose_model.copied(
+        project, ROLES, "the-copy", LABELS, lambda name: tmp_path / "run" / name
+    )
+    assert project == before, "the project's own model is not changed"
+    return result
+
+
+def test_no_port_is_shared_and_only_matomo_and_its_database_are_published(
+    made: ProjectCopy,
+) -> None:
+    ports = {name: one.get("ports") for name, one in made.model["services"].items()}
+    loopback = {"mode": "ingress", "host_ip": "127.0.0.1"}
+    assert ports == {
+        "matomo": [{**loopback, "target": 80}],
+        "db": [{**loopback, "target": 3306}],
+        "backup": None,
+    }
+
+
+def test_no_container_network_or_volume_has_a_name_of_the_project(made: ProjectCopy) -> None:
+    model = made.model
+    assert model["name"] == "the-copy"
+    assert all("container_name" not in one for one in model["services"].values())
+    named = [*model["networks"].values(), *model["volumes"].values()]
+    assert all(one["name"].startswith("the-copy_") for one in named)
+    own = set(made.folders.values())
+    external = {one["name"] for one in named if one.get("external")}
+    assert external == own, "nothing else is somebody's: these are filled before"
+
+
+def test_who_was_called_by_the_name_of_its_container_still_is(made: ProjectCopy) -> None:
+    services = made.model["services"]
+    assert services["db"]["networks"] == {"inside": {"aliases": ["piwik-db"]}}
+    assert services["matomo"]["networks"] == {
+        "inside": {"aliases": ["web", "analytics"]},
+        "front": {"aliases": ["analytics"]},
+    }
+
+
+def test_networks_are_fresh_and_lead_nowhere(made: ProjectCopy) -> None:
+    networks = made.model["networks"]
+    assert set(networks) == {"inside", "front", "default"}
+    for one in networks.values():
+        assert set(one) == {"name", "labels", "driver", "driver_opts"}
+        assert one["driver_opts"] == compose_model.NO_WAY_OUT
+    for one in made.model["services"].values():
+        assert one["dns"] == ["127.0.0.1"]
+        assert not {"extra_hosts", "external_links", "network_mode", "mac_address"} & set(one)
+
+
+def test_everything_carries_our_labels_and_none_of_the_project(made: ProjectCopy) -> None:
+    for kind in ("services", "networks"):
+        assert all(one["labels"] == LABELS for one in made.model[kind].values())
+    for one in made.model["volumes"].values():
+        assert one.get("external") or one["labels"] == LABELS
+
+
+def test_no_mount_is_of_this_machine(made: ProjectCopy, tmp_path: Path) -> None:
+    mounts = made.model["services"]["matomo"]["volumes"]
+    sources = [str(mount.get("source", "")) for mount in mounts if mount["type"] == "bind"]
+    assert sources == [str(made.files[tmp_path / "php.ini"])]
+    assert all(source.startswith(str(tmp_path / "run")) for source in sources)
+    assert set(made.folders) == {
+        tmp_path / "config",
+        tmp_path / "not-there",
+        tmp_path / "sites",
+    }
+    assert not (tmp_path / "not-there").exists(), "Compose would make it in the project"
+
+
+def test_what_two_services_share_they_share_in_the_copy(made: ProjectCopy, tmp_path: Path) -> None:
+    folder = made.folders[tmp_path / "config"]
+    for name in ("matomo", "backup"):
+        mounts = made.model["services"][name]["volumes"]
+        assert folder in [mount.get("source") for mount in mounts]
+
+
+def test_the_data_of_the_database_are_not_copied(made: ProjectCopy, tmp_path: Path) -> None:
+    assert made.model["services"]["db"]["volumes"] == [
+        {"type": "tmpfs", "target": "/var/lib/mysql"}
+    ]
+    data, _ = made.model["services"]["backup"]["volumes"]
+    assert data == {
+        "type": "volume",
+        "source": "the-copy_data-0",
+        "target": "/data",
+        "read_only": True,
+    }
+    assert tmp_path / "data" not in made.folders
+
+
+def test_secrets_variables_checks_and_limits_are_those_of_the_project(
+    made: ProjectCopy, project: dict[str, Any], tmp_path: Path
+) -> None:
+    matomo, before = made.model["services"]["matomo"], project["services"]["matomo"]
+    for key in ("environment", "secrets", "depends_on", "healthcheck", "image"):
+        assert matomo[key] == before[key]
+    assert matomo["deploy"] == {"resources": {"limits": {"memory": "1g"}}}
+    secret = made.model["secrets"]["database"]
+    assert secret == {"file": str(made.files[tmp_path / "password"])}
+    assert made.model["configs"] == {"site": {"content": "hello $$x"}}
+
+
+def test_nothing_starts_by_itself_again_or_writes_its_log_elsewhere(made: ProjectCopy) -> None:
+    for one in made.model["services"].values():
+        assert one["restart"] == "no"
+        assert one["logging"] == {"driver": "json-file"}
+        assert not {"profiles", "scale", "build", "env_file"} & set(one)
+    json.dumps(made.model)
+
+
+def test_a_read_only_configuration_is_opened_for_the_installation_and_nothing_else(
+    project: dict[str, Any], tmp_path: Path
+) -> None:
+    mounts = project["services"]["matomo"]["volumes"]
+    mounts[1]["read_only"] = True
+    made = compose_model.copied(project, ROLES, "c", LABELS, lambda name: tmp_path / "run" / name)
+    assert made.opened == (ROLES.configuration,)
+    _, config, php, *_ = made.model["services"]["matomo"]["volumes"]
+    assert "read_only" not in config
+    assert php["read_only"]
+
+
+# -- its database ---------------------------------------------------------------------------------
+
+
+def test_the_database_is_the_service_that_matomo_is_led_to(project: dict[str, Any]) -> None:
+    project["services"]["other"] = {"image": "mariadb", "networks": {"inside": None}}
+    assert compose_model.database_service(project, "matomo", FILE) == "db"
+
+
+def test_without_a_variable_the_database_is_what_looks_like_one(project: dict[str, Any]) -> None:
+    del project["services"]["matomo"]["environment"][HOST]
+    assert compose_model.database_service(project, "matomo", FILE) == "db"
+    project["services"]["matomo"]["depends_on"] = {}
+    project["services"]["other"] = {"image": "x", "environment": {"MYSQL_DATABASE": "other"}}
+    with pytest.raises(WrongInputError, match="db, other"):
+        compose_model.database_service(project, "matomo", FILE)
+
+
+@pytest.mark.parametrize("name", ["matomo", "backup"])
+@pytest.mark.parametrize("variable", [HOST, "DB_HOST", "MYSQL_HOST"])
+def test_a_database_outside_the_project_is_refused(
+    project: dict[str, Any], name: str, variable: str
+) -> None:
+    environment = project["services"][name].setdefault("environment", {})
+    environment[variable] = "prod.rds.example:3306"
+    with pytest.raises(WrongInputError, match=r"prod\.rds\.example, which is no service"):
+        compose_model.database_service(project, "matomo", FILE)
+
+
+def test_a_mounted_configuration_that_leads_outside_is_refused(
+    project: dict[str, Any], tmp_path: Path
+) -> None:
+    del project["services"]["matomo"]["environment"][HOST]
+    (tmp_path / "config/config.ini.php").write_text('[database]\nhost = "prod.rds.example"\n')
+    text = compose_model.mounted_configuration(project, "matomo")
+    with pytest.raises(WrongInputError, match=r"config\.ini\.php leads to prod\.rds\.example"):
+        compose_model.database_service(project, "matomo", FILE, text)
+
+
+def test_a_project_without_a_database_is_refused(project: dict[str, Any]) -> None:
+    del project["services"]["db"]
+    del project["services"]["matomo"]["environment"][HOST]
+    with pytest.raises(WrongInputError, match="one MariaDB"):
+        compose_model.database_service(project, "matomo", FILE)
+
+
+def test_an_fpm_is_answered_for_by_the_web_server_that_shares_its_files(
+    project: dict[str, Any],
+) -> None:
+    services = project["services"]
+    del services["matomo"]["ports"]
+    shared = {"type": "volume", "source": "html", "target": "/var/www/html", "read_only": True}
+    with pytest.raises(WrongInputError, match="php-fpm alone"):
+        compose_model.web_of_fpm(project, "matomo", FILE, "/var/www/html")
+    services["web"] = {"image": "nginx", "volumes": [shared], "ports": [{"target": 8080}]}
+    assert compose_model.web_of_fpm(project, "matomo", FILE, "/var/www/html") == "web"
+    assert compose_model.web_port(project, "web") == 8080
+
+
+@pytest.mark.parametrize(
+    "place", ["config.ini.php", "own/config.ini.php", "web/config/config.ini.php"]
+)
+def test_a_mounted_configuration_is_found_as_a_file_in_its_folder_or_the_web_root(
+    project: dict[str, Any], tmp_path: Path, place: str
+) -> None:
+    path = tmp_path / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("; its own")
+    source = path if path.parent == tmp_path else tmp_path / place.partition("/")[0]
+    project["services"]["matomo"]["volumes"].append(bind(source, "/var/www/html/somewhere"))
+    assert compose_model.mounted_configuration(project, "matomo") == "; its own"
+
+
+# -- what cannot be copied ------------------------------------------------------------------------
+
+
+def test_a_copyable_project_is_not_refused(project: dict[str, Any]) -> None:
+    compose_model.require_copyable(project, FILE)
+
+
+def test_an_unknown_service_is_refused_with_those_that_there_are(project: dict[str, Any]) -> None:
+    with pytest.raises(WrongInputError, match="matomo, db, backup") as refusal:
+        compose_model.service(project, "piwik", FILE)
+    assert refusal.value.next_command
+
+
+def test_a_service_with_build_alone_is_refused(project: dict[str, Any]) -> None:
+    del project["services"]["matomo"]["image"]
+    with pytest.raises(WrongInputError, match="build: alone") as refusal:
+        compose_model.require_copyable(project, FILE)
+    assert f"docker compose --file {FILE} build matomo" in refusal.value.next_command
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("network_mode", "host"),
+        ("network_mode", "container:other"),
+        ("pid", "host"),
+        ("ipc", "host"),
+        ("privileged", True),
+        ("devices", ["/dev/sda:/dev/sda"]),
+        ("use_api_socket", True),
+        ("volumes_from", ["container:other"]),
+        ("volumes", [{"type": "npipe", "source": "x", "target": "/x"}]),
+        ("volumes", [bind("/var/run/docker.sock", "/var/run/docker.sock", read_only=True)]),
+        ("volumes", [bind("/", "/host", read_only=True)]),
+        ("volumes", [bind("/proc", "/host/proc", read_only=True)]),
+        ("volumes", [bind("/dev/null", "/x")]),
+    ],
+    ids=str,
+)
+def test_a_part_in_the_machine_is_refused_by_its_name(
+    project: dict[str, Any], key: str, value: object
+) -> None:
+    project["services"]["backup"][key] = value
+    with pytest.raises(WrongInputError, match=rf"service backup(.|\n)*seen: {key}: "):
+        compose_model.require_copyable(project, FILE)
+
+
+def test_a_socket_is_refused_by_its_name(project: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "own"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        project["services"]["backup"]["volumes"] = [bind(path, "/own")]
+        with pytest.raises(WrongInputError, match="a socket or a device"):
+            compose_model.require_copyable(project, FILE)
+
+
+def test_what_is_too_large_is_refused_by_its_name(project: dict[str, Any], tmp_path: Path) -> None:
+    dump = tmp_path / "sites/dump.sql"
+    with dump.open("wb") as file:
+        file.truncate(compose_model.MOST_BYTES + 1)
+    with pytest.raises(WrongInputError, match=f"{tmp_path}/sites"):
+        compose_model.copied(project, ROLES, "c", LABELS, lambda name: tmp_path / "run" / name)
+    dump.rename(tmp_path / "data/dump.sql")
+    compose_model.copied(project, ROLES, "c", LABELS, lambda name: tmp_path / "run" / name)

@@ -17,6 +17,8 @@ import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import ExitCode, WrongInputError
+from matomo_harness.matomo import ini
+from matomo_harness.matomo.container import SEED
 from matomo_harness.operate import gate_compose
 from matomo_harness.policy import POLICY_FILE
 from matomo_harness.runtime import images
@@ -30,6 +32,9 @@ from tests.checkout import Checkout
 PROJECT: Final = Path(__file__).parents[1] / "compose_projects/institution"
 COPY: Final = "matomo-harness-copy-"
 FILE: Final = "docker-compose.yml"
+FORCED: Final = """MATOMO_DATABASE_DBNAME: piwik
+      MATOMO_GENERAL_FORCE_SSL: "1\""""
+MOUNTED: Final = "./config/config.ini.php:/var/www/html/config/config.ini.php:ro"
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,7 @@ def test_a_copy_is_judged_and_the_project_hears_nothing(
     assert answer.code == ExitCode.OK, answer.text
     document = json.loads(answer.text[answer.text.index("{") : answer.text.rindex("}") + 1])
     assert document["counts"]["fail"] == document["counts"]["error"] == 0
-    assert document["counts"]["pass"] > 5
+    assert document["counts"]["pass"] >= 5
     assert document["about"]["project"] == f"a copy of {FILE}, service matomo"
     assert 'a$b"c;#d' not in answer.text
     assert running.state() == before
@@ -202,6 +207,7 @@ def test_a_killed_gate_leaves_nothing_of_the_copy(running: Institution, checkout
         _require_apart(web, running)
         _require_apart(database, running)
         assert running.of_copies()
+        _require_that_only_services_are_known(web, running)
         gate.send_signal(signal.SIGKILL)
     _wait_until_nothing_is_left(running)
     assert running.state() == before
@@ -235,9 +241,53 @@ def _require_apart(container: Any, institution: Institution) -> None:
     assert container.attrs["HostConfig"]["RestartPolicy"]["Name"] in ("", "no")
 
 
+def _require_that_only_services_are_known(web: Any, institution: Institution) -> None:
+    started = time.monotonic()
+    by_the_former_name = execute(web, ["getent", "hosts", f"{institution.name}-db"])
+    assert by_the_former_name.code == 0, "the container's name, by which Matomo is configured"
+    assert execute(web, ["getent", "hosts", "relay.institution.example"]).code != 0
+    assert time.monotonic() - started < 10, "a name outside is refused at once"
+
+
 @retry(stop=stop_after_delay(60), wait=wait_fixed(0.3), reraise=True)
 def _wait_until_nothing_is_left(institution: Institution) -> None:
     assert institution.of_copies() == []
+
+
+def judged(institution: Institution, checkout: Checkout, only: str) -> dict[str, Any]:
+    """Return what the gate says of a project whose external network and volume are not there."""
+    command = ("gate", "--compose", str(institution.file), "--policy", str(POLICY_FILE), "--json")
+    environment = {**institution.environment}
+    answer = checkout.harness(*command, "--only", only, prefix=(), **environment)
+    assert "{" in answer.text, answer.text
+    document, _ = json.JSONDecoder().raw_decode(answer.text[answer.text.index("{") :])
+    assert institution.of_copies() == []
+    found: dict[str, Any] = document
+    return found
+
+
+@pytest.mark.nightly(reason="a copy of a project is installed")
+def test_where_matomo_wants_https_a_load_balancer_ends_it(
+    institution: Institution, checkout: Checkout
+) -> None:
+    change(institution, "MATOMO_DATABASE_DBNAME: piwik", FORCED)
+    document = judged(institution, checkout, "transport.clear_text_leads_to_tls transport.cookies*")
+    assert {check["status"] for check in document["checks"]} == {"pass"}
+
+
+@pytest.mark.nightly(reason="a copy of a project is installed")
+def test_a_configuration_that_is_mounted_read_only_stays_as_it_is(
+    institution: Institution, checkout: Checkout
+) -> None:
+    own = institution.root / "config/config.ini.php"
+    text = images.file_in(institution.environment["MATOMO_IMAGE"], SEED).decode()
+    text = ini.with_key(text, "General", "trusted_hosts[]", "analytics.example")
+    own.write_text(text + '\n[PluginsInstalled]\nPluginsInstalled[] = "Login"\n')
+    before = _file(own)
+    change(institution, "./php.ini:/etc/institution.ini:ro", MOUNTED)
+    document = judged(institution, checkout, "masking.ipv4_of_a_new_visitor accounts.anonymous_opens_nothing accounts.installer_is_closed")
+    assert {check["status"] for check in document["checks"]} <= {"pass", "not promised"}
+    assert _file(own) == before
 
 
 # -- wrong input ----------------------------------------------------------------------------------
@@ -360,5 +410,5 @@ def test_without_a_policy_ours_is_not_taken(institution: Institution, checkout: 
 def test_the_policy_is_the_one_beside_the_project(institution: Institution) -> None:
     own = institution.root / "policy.toml"
     own.touch()
-    assert gate_compose.policy_of(institution.file, None) == own
-    assert gate_compose.policy_of(institution.file, POLICY_FILE) == POLICY_FILE
+    assert gate_compose.policy_of(institution.file, "matomo", None) == own
+    assert gate_compose.policy_of(institution.file, "matomo", POLICY_FILE) == POLICY_FILE

@@ -166,7 +166,8 @@ def test_networks_are_fresh_and_lead_nowhere(made: ProjectCopy) -> None:
         assert one["driver_opts"] == compose_model.NO_WAY_OUT
     for one in made.model["services"].values():
         assert one["dns"] == ["127.0.0.1"]
-        assert not {"extra_hosts", "external_links", "network_mode", "mac_address"} & set(one)
+        assert all(host.endswith(":255.255.255.255") for host in one["extra_hosts"])
+        assert not {"external_links", "network_mode", "mac_address"} & set(one)
 
 
 def test_everything_carries_our_labels_and_none_of_the_project(made: ProjectCopy) -> None:

@@ -51,11 +51,12 @@ echo "SEEN", json_encode(["database" => $config->database, "General" => $config-
 """Prints what Matomo takes for its settings, whatever they come from."""
 
 
-def policy_of(file: Path, given: Path | None) -> Path:
+def policy_of(file: Path, service: str, given: Path | None) -> Path:
     """Return the policy of a project: the one that is given, or the one beside it.
 
     Args:
         file: its Compose file.
+        service: the service that runs Matomo.
         given: what the user named; None where nothing was.
 
     Raises:
@@ -69,7 +70,7 @@ def policy_of(file: Path, given: Path | None) -> Path:
     raise WrongInputError(
         expected=f"a policy of this project: --policy, or {POLICY} beside {file.name}",
         seen="none",
-        next_command=f"matomo-harness init {shlex.quote(str(file))}",
+        next_command=f"matomo-harness init {shlex.quote(str(file))} --service {service}",
     )
 
 
@@ -96,7 +97,7 @@ def of_project(
     model = compose_project.resolved(files)
     reference = compose_model.service(model, service, where)
     compose_model.require_copyable(model, where)
-    policy_file = policy_of(files[0], given_policy)
+    policy_file = policy_of(files[0], service, given_policy)
     promised, waivers = read_policy(policy_file), waivers_of(policy_file)
     mounted = compose_model.mounted_configuration(model, service)
     database = compose_model.database_service(model, service, where, mounted)

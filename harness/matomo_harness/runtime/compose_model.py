@@ -38,6 +38,14 @@ THIS_CONTAINER: Final = ("localhost", "127.0.0.1", "::1")
 NO_RESOLVER: Final = "127.0.0.1"
 """Nothing listens there in a container, so that the engine's resolver knows the names of services
 alone: a name outside the project is unknown at once."""
+GIVES_UP: Final = ["timeout:1", "attempts:1"]
+"""Docker 20.10 says nothing where its own question is refused, and a program would wait for 20 s
+(resolv.conf(5): seconds, and how often)."""
+UNREACHABLE: Final = "255.255.255.255"
+"""An address to which no connection is even tried."""
+OF_MATOMO: Final = ("api.matomo.org", "plugins.matomo.org", "builds.matomo.org", "matomo.org")
+"""What a Matomo with enable_internet_features asks while it is installed and used: so many times
+that each second of waiting would be felt."""
 NO_WAY_OUT: Final = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 """Nothing outside answers an address of such a network (docs.docker.com, "Bridge network driver");
 published ports work."""
@@ -397,7 +405,8 @@ class _Plan:
             del one["network_mode"]
             one["networks"] = {"default": None}
         if not one.get("network_mode"):
-            one["dns"] = [NO_RESOLVER]
+            one |= {"dns": [NO_RESOLVER], "dns_opt": GIVES_UP}
+            one["extra_hosts"] = [f"{host}:{UNREACHABLE}" for host in OF_MATOMO]
             one["networks"] = self._joined(one.get("networks") or {"default": None}, original)
         one["volumes"] = [
             self._mount(name, self._undisguised(mount)) for mount in self._mounts(name)

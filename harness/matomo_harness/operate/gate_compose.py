@@ -128,8 +128,8 @@ def of_project(
 def _look(image: Image, model: Model, service: str, policy_file: Path) -> ImageProfile:
     """Return what the image is, with what the service has otherwise."""
     one = model["services"][service]
-    path = policy_file.with_name("deployment.toml")
-    declared = deployment.read(path) if path.exists() else None
+    path = deployment.beside(policy_file)
+    declared = deployment.read(path) if path else None
     port = compose_model.web_port(model, service)
     try:
         profile = look(image, declared)

@@ -440,10 +440,10 @@ class _Plan:
 
     def secret(self, kind: str, name: str, one: Model) -> Model:
         """Return a secret or a config; a file of the project is copied."""
-        kept = {key: value for key, value in one.items() if key != "name"}
+        own = {key: value for key, value in one.items() if key != "name"}
         if one.get("file"):
-            kept["file"] = str(self._file(Path(plain(one["file"])), f"{kind}-{name}"))
-        return kept
+            own["file"] = str(self._file(Path(plain(one["file"])), f"{kind}-{name}"))
+        return own
 
     def _undisguised(self, mount: Model) -> Model:
         """Return a bind mount for a volume that is a directory of this machine by its options."""
@@ -454,31 +454,31 @@ class _Plan:
         return {**mount, "type": "bind", "source": options.get("device", "")}
 
     def _mount(self, name: str, mount: Model) -> Model:
-        kept: Model = {
+        own: Model = {
             key: mount[key] for key in ("type", "target", "read_only", "tmpfs") if key in mount
         }
         if mount["type"] == "tmpfs":
-            return kept
+            return own
         source = str(mount.get("source") or "")
         if name == self.roles.database and str(mount["target"]) in DATA:
             # Empty, and in memory: on disk each of a test's thousand writes waits for the disk.
             return {"type": "tmpfs", "target": mount["target"]}
         if source in self.data:
             volume = self.empty_ones.setdefault(source, self._name("data", len(self.empty_ones)))
-            return {**kept, "type": "volume", "source": volume}
+            return {**own, "type": "volume", "source": volume}
         if mount["type"] == "volume":
             options = {"volume": mount["volume"]} if mount.get("volume") else {}
-            return {**kept, **options, **({"source": source} if source else {})}
+            return {**own, **options, **({"source": source} if source else {})}
         if name == self.roles.matomo and self._has_configuration(mount) and mount.get("read_only"):
-            del kept["read_only"]
+            del own["read_only"]
             self.opened.append(self.roles.configuration)
         path = Path(plain(source))
         if path.is_file():
             copy = self._file(path, f"file-{len(self.files)}")
-            return {**kept, "source": str(copy).replace("$", "$$")}
+            return {**own, "source": str(copy).replace("$", "$$")}
         volume = self.folders.setdefault(path, self._name("folder", len(self.folders)))
         # What the image has at that place is hidden by the project's own directory, too.
-        return {**kept, "type": "volume", "source": volume, "volume": {"nocopy": True}}
+        return {**own, "type": "volume", "source": volume, "volume": {"nocopy": True}}
 
     def _has_configuration(self, mount: Model) -> bool:
         wanted, target = Path(self.roles.configuration), Path(str(mount["target"]))

@@ -262,13 +262,13 @@ def _copy_file(source: Path, file: Path) -> None:
     try:
         file.touch(mode=0o600)
         shutil.copyfile(source, file)
-        kept = source.stat()
+        state = source.stat()
     except OSError as error:
         raise _unreadable(source, error) from error
-    mode = kept.st_mode & 0o777
+    mode = state.st_mode & 0o777
     if os.geteuid() == 0:
-        os.chown(file, kept.st_uid, kept.st_gid)
-    elif kept.st_uid != os.geteuid():
+        os.chown(file, state.st_uid, state.st_gid)
+    elif state.st_uid != os.geteuid():
         # Its owner is now another one: what that one might do, the container still may. The
         # directory lets nobody else in.
         mode |= mode >> 6 & 0o7

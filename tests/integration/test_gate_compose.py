@@ -203,12 +203,14 @@ def test_a_killed_gate_leaves_nothing_of_the_copy(running: Institution, checkout
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as gate:
-        web, database = _started_copy(gate, "matomo"), _started_copy(gate, "db")
-        _require_apart(web, running)
-        _require_apart(database, running)
-        assert running.of_copies()
-        _require_that_only_services_are_known(web, running)
-        gate.send_signal(signal.SIGKILL)
+        try:
+            web, database = _started_copy(gate, "matomo"), _started_copy(gate, "db")
+            _require_apart(web, running)
+            _require_apart(database, running)
+            assert running.of_copies()
+            _require_that_only_services_are_known(web, running)
+        finally:
+            gate.send_signal(signal.SIGKILL)
     _wait_until_nothing_is_left(running)
     assert running.state() == before
 
@@ -217,14 +219,14 @@ def _started_copy(gate: "subprocess.Popen[bytes]", service: str) -> Any:
     """Return the container of a service in the copy, once it runs."""
     labels = [
         f"org.matomo-harness.parent={this_process().id}",
-        "org.matomo-harness.run",
         f"com.docker.compose.service={service}",
     ]
     end = time.monotonic() + 120
     while time.monotonic() < end:
         assert gate.poll() is None, "the gate has ended"
-        if found := engine().containers.list(filters={"label": labels}):
-            return found[0]
+        for found in engine().containers.list(filters={"label": labels}, ignore_removed=True):
+            if str(found.name).startswith(COPY):
+                return found
         time.sleep(0.05)
     raise AssertionError(f"no copy of {service}")
 
@@ -267,6 +269,7 @@ def judged(institution: Institution, checkout: Checkout, only: str) -> dict[str,
 
 
 @pytest.mark.nightly(reason="a copy of a project is installed")
+@pytest.mark.slow(reason="a copy of a project is installed")
 def test_where_matomo_wants_https_a_load_balancer_ends_it(
     institution: Institution, checkout: Checkout
 ) -> None:
@@ -276,6 +279,7 @@ def test_where_matomo_wants_https_a_load_balancer_ends_it(
 
 
 @pytest.mark.nightly(reason="a copy of a project is installed")
+@pytest.mark.slow(reason="a copy of a project is installed")
 def test_a_configuration_that_is_mounted_read_only_stays_as_it_is(
     institution: Institution, checkout: Checkout
 ) -> None:

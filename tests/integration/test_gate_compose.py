@@ -364,6 +364,7 @@ def test_a_part_in_the_machine_is_refused(
     assert named in refused(institution, monkeypatch).seen
 
 
+@pytest.mark.slow(reason="the image is looked at first")
 def test_mounts_that_are_too_large_are_refused(
     institution: Institution, monkeypatch: pytest.MonkeyPatch
 ) -> None:

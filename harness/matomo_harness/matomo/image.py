@@ -54,6 +54,7 @@ class ImageProfile:
             for it.
         has_archiver: whether the image has a program of its own that archives.
         tasks: the command that runs Matomo's scheduled tasks, where the archiver leaves them out.
+        queue: the command that stores the hits that wait in a queue; only deployment.toml says it.
         programs: those of the reference image's programs that it has.
         cron: lines of its crontabs that archive.
         declared: variables that deployment.toml sets, with their values, in which `${NAME}` stands
@@ -84,6 +85,7 @@ class ImageProfile:
     archiver: tuple[str, ...] = ()
     has_archiver: bool = False
     tasks: tuple[str, ...] = ()
+    queue: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     cron: tuple[str, ...] = ()
     declared: tuple[tuple[str, str], ...] = ()

@@ -99,6 +99,8 @@ def described(profile: ImageProfile) -> Iterator[tuple[str, str]]:
     yield "archiver", " ".join(profile.archiver) + own
     if profile.tasks:
         yield "scheduled tasks", " ".join(profile.tasks)
+    if profile.queue:
+        yield "queue", " ".join(profile.queue)
     if profile.cron:
         yield "cron", "; ".join(profile.cron)
     yield "programs with our contract", ", ".join(profile.programs) or "none"

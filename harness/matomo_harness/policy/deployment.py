@@ -83,6 +83,19 @@ class TasksTask(BaseModel):
     command: Command = ()
 
 
+class QueueTask(BaseModel):
+    """The job that stores the hits that a plugin has put into a queue.
+
+    Args:
+        command: the command of the image that runs the queue once, until it is empty; empty where
+            hits are stored as they come, or the queue is QueuedTracking's, whose command is known.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    command: Command = ()
+
+
 class DeploymentFile(BaseModel):
     """The tasks of a deployment.
 
@@ -90,6 +103,7 @@ class DeploymentFile(BaseModel):
         web: serves people and the tracker.
         archiver: runs hourly and ends.
         tasks: runs after the archiver.
+        queue: runs after hits have come, where they wait in a queue.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -97,6 +111,7 @@ class DeploymentFile(BaseModel):
     web: WebTask = WebTask()
     archiver: ArchiverTask = ArchiverTask()
     tasks: TasksTask = TasksTask()
+    queue: QueueTask = QueueTask()
 
     @property
     def digest(self) -> str:

@@ -108,7 +108,11 @@ def _looked(image: Image, directory: str) -> LookResult:
 
 def _declared(profile: ImageProfile, declared: DeploymentFile) -> ImageProfile:
     """Return `profile` with what deployment.toml says."""
-    commands = {"archiver": declared.archiver.command, "tasks": declared.tasks.command}
+    commands = {
+        "archiver": declared.archiver.command,
+        "tasks": declared.tasks.command,
+        "queue": declared.queue.command,
+    }
     said: dict[str, Any] = {name: command for name, command in commands.items() if command}
     said["declared"] = tuple(declared.variables_of_the_image.items())
     if declared.archiver.command:
@@ -119,7 +123,7 @@ def _declared(profile: ImageProfile, declared: DeploymentFile) -> ImageProfile:
 
 
 def _require_commands(profile: ImageProfile, image: Image) -> None:
-    for command in filter(None, (profile.archiver, profile.tasks)):
+    for command in filter(None, (profile.archiver, profile.tasks, profile.queue)):
         found = images.run_once(
             image.reference, ["sh", "-c", f"command -v {command[0]} || true"], user="root"
         )

@@ -44,23 +44,29 @@ class StoredTables:
     @once
     def contents(self) -> dict[str, bytes]:
         """All values, by table; archives are decompressed."""
-        found = {}
-        with self._database.connection() as connection, connection.cursor() as cursor:
-            for table in sorted(self._database.tables()):
-                cursor.execute(f"SELECT * FROM `{self._database.tables_prefix}{table}`")  # noqa: S608
-                rows = cursor.fetchall()
-                found[table] = b"\0".join(
-                    unpacked(value) for row in rows for value in row.values() if value is not None
-                )
-        return found
+        return contents(self._database)
 
     def with_any(self, needles: Needles) -> list[str]:
         """Return the needles found in tables, each with its table."""
-        return [
-            f"{name} in {table}"
-            for table, text in self.contents.items()
-            for name in _in(text, needles)
-        ]
+        return found_in(self.contents, needles)
+
+
+def contents(database: Database) -> dict[str, bytes]:
+    """Return all values in the database now, by table; what is compressed is decompressed."""
+    found = {}
+    with database.connection() as connection, connection.cursor() as cursor:
+        for table in sorted(database.tables()):
+            cursor.execute(f"SELECT * FROM `{database.tables_prefix}{table}`")  # noqa: S608
+            rows = cursor.fetchall()
+            found[table] = b"\0".join(
+                unpacked(value) for row in rows for value in row.values() if value is not None
+            )
+    return found
+
+
+def found_in(tables: Mapping[str, bytes], needles: Needles) -> list[str]:
+    """Return the needles found in the contents of `tables`, each with its table."""
+    return [f"{name} in {table}" for table, text in tables.items() for name in _in(text, needles)]
 
 
 def in_files(container: MatomoContainer, needles: Needles, *, of_before: bool = False) -> list[str]:

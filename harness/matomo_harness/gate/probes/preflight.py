@@ -9,10 +9,14 @@ from typing import Final
 from urllib.parse import urljoin
 
 from matomo_harness.errors import BrokenPromiseError
-from matomo_harness.gate.core.check import CannotTellError
+from matomo_harness.gate.core.check import CannotTellError, Capability
 from matomo_harness.gate.core.context import Preflight
 from matomo_harness.gate.core.target import Http, Services
+from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.probes.queue import Queue
 from matomo_harness.gate.probes.reports import Scheduler
+from matomo_harness.gate.probes.traffic import NONE_STORED
+from matomo_harness.gate.probes.waiting import WaitingHit
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.container import MatomoContainer
@@ -22,6 +26,8 @@ from matomo_harness.matomo.web import Page
 
 BY_WEB: Final = (Http, Api, Account)
 """The parameters that ask Matomo by HTTP."""
+NEW_HANDLER: Final = "Tracker.newHandler"
+"""The event by which a plugin takes hits over (core/Tracker/Handler/Factory.php)."""
 MOST_REDIRECTS: Final = 10
 """A browser gives up after 20; a Matomo behind a load balancer needs two."""
 DATABASE_ERROR: Final = re.compile(
@@ -179,6 +185,39 @@ class ListedPluginsLoad(Preflight, blocks=(*BY_WEB, MatomoContainer), is_fatal=F
         return bool(NOT_LOADED.search(seen))
 
 
+class QueueRuns(Preflight, blocks=(Queue,), is_fatal=False, needs={Capability.HITS}):
+    """Hits that wait in a queue are stored once the queue has run.
+
+    Args:
+        hit: was sent, and may wait.
+        queue: of a plugin.
+        php: where the target has one, Matomo says which plugins take hits over.
+    """
+
+    def __init__(self, hit: WaitingHit, queue: Queue, php: Php | None) -> None:
+        takers = [
+            name
+            for name, events in (php.facts["hooks"] if php else {}).items()
+            if NEW_HANDLER in events
+        ]
+        if hit.arrives or not hit.is_accepted or not (hit.tables or takers):
+            return
+        where = f"the table {', '.join(hit.tables)}" if hit.tables else "no table that is searched"
+        by = f"; {', '.join(takers)} takes every hit over ({NEW_HANDLER})" if takers else ""
+        ran = f"`{queue.command}` ran" if queue.command else "no command that runs the queue known"
+        raise BrokenPromiseError(
+            expected="a hit to be stored at once, or when its queue has run",
+            seen=f"{hit.answer}, and it waits in {where}{by}; {queue.error or ran}",
+            next_command="name the queue's command in deployment.toml, where the image is yours:"
+            ' [queue] command = ["php", "console", "…:process"]',
+        )
+
+    @classmethod
+    def explains(cls, seen: str) -> bool:
+        """Return whether `seen` is that hits, or their visits, are nowhere."""
+        return any(words in seen for words in (NONE_STORED, "nothing stored", "no visit in any"))
+
+
 class ArchiverIsFound(Preflight, blocks=(Scheduler,)):
     """The archiver's command is in the image.
 
@@ -207,6 +246,7 @@ PREFLIGHT: Final = (
     DatabaseAnswers,
     ArchiverIsFound,
     ListedPluginsLoad,
+    QueueRuns,
     VisitorAddressArrives,
 )
 """In the order in which they run: the first that fails is the cause."""

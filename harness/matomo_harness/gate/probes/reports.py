@@ -11,6 +11,7 @@ from matomo_harness.gate.core.check import Capability, Group
 from matomo_harness.gate.core.context import Context, Step, StepFailedError
 from matomo_harness.gate.core.once import once
 from matomo_harness.gate.core.target import Services, Task
+from matomo_harness.gate.probes.queue import Queue
 from matomo_harness.gate.probes.traffic import RefusedHits, Sender, TestSite, Traffic, new_site
 from matomo_harness.matomo import tracker, traffic
 from matomo_harness.matomo.api import Api, ApiError
@@ -82,9 +83,10 @@ class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
 
     Args:
         api: of a superuser.
+        queue: runs before anything is read, where hits wait in one.
     """
 
-    def __init__(self, api: Api, _site: TestSite) -> None:
+    def __init__(self, api: Api, _site: TestSite, queue: Queue) -> None:
         self._api = api
         self.sites = [
             Site(new_site(api, f"counted {zone}", zone), "https://discovery.example", zone)
@@ -96,6 +98,7 @@ class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         self.visits: list[Visit] = traffic.visits(self.sites, FIRST_DAY, DAYS)
         self.visits += traffic.visits([self.segmented], self._yesterday, 1)
         tracker.send(api, traffic.hits(self.visits))
+        queue.run()
         _save_segment(api, self.segmented)
         self.before = {segment: self.reported(segment) for segment in ("", SEGMENT, OPEN_SEGMENT)}
         """Reports before anything was archived: of all visits, of the segment, of the open one."""

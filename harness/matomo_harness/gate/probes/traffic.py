@@ -18,6 +18,7 @@ from matomo_harness.gate.core.check import CannotTellError, Capability, Group
 from matomo_harness.gate.core.context import Step
 from matomo_harness.gate.core.once import once
 from matomo_harness.gate.core.target import Http, Permissions, Services
+from matomo_harness.gate.probes.queue import Queue
 from matomo_harness.matomo import tracker, traffic
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.database import Database
@@ -39,6 +40,8 @@ NOT_IN_BULK: Final = (
     "Matomo refuses the token in bulk requests, and takes it elsewhere: it is secure only, which"
     " Matomo 5.3 takes in none. Next: give a token that is not"
 )
+NONE_STORED: Final = "none is stored"
+"""What is seen where no hit arrives, and Matomo has refused none."""
 IPV6_UNMASKED: Final = (16, 8, 6, 3, 0)
 """How many bytes of an IPv6 address stay when 0 to 4 bytes of an IPv4 address are masked
 (plugins/PrivacyManager/IPAnonymizer.php; an IPv4 address written as IPv6 is masked as IPv4)."""
@@ -220,8 +223,63 @@ class Sender:
             self.refused |= dict.fromkeys(canaries, f"HTTP {answer.status_code}: {said}")
 
 
+class StoredHits:
+    """What is stored of canaries now, from the database if it can be read, or the visits log."""
+
+    def __init__(self, sender: Sender, site: TestSite, api: Api, database: Database | None) -> None:
+        self._sender = sender
+        self._site = site
+        self._api = api
+        self._database = database
+
+    def of(self, canaries: Iterable[Canary]) -> dict[Canary, StoredHit]:
+        """Return what is stored of those `canaries` of which anything is."""
+        found = self._in_database(self._database) if self._database else self._in_visits_log()
+        pages = {page.split("://")[-1]: stored for page, stored in found.items()}
+        return {
+            canary: pages[key]
+            for canary in canaries
+            if (key := canary.page.split("://")[-1]) in pages
+        }
+
+    def _in_database(self, database: Database) -> dict[str, StoredHit]:
+        rows = database.query(
+            "SELECT a.name, INET6_NTOA(v.location_ip) AS address, v.user_id,"
+            " LOWER(HEX(v.idvisitor)) AS visitor FROM {prefix}log_link_visit_action l"
+            " JOIN {prefix}log_action a ON a.idaction = l.idaction_url"
+            " JOIN {prefix}log_visit v ON v.idvisit = l.idvisit WHERE a.name LIKE %s",
+            f"%canary.example/{self._sender.run}/%",
+        )
+        return {
+            str(row["name"]): StoredHit(
+                _read(str(row["address"])), row["user_id"] or None, row["visitor"]
+            )
+            for row in rows
+        }
+
+    def _in_visits_log(self) -> dict[str, StoredHit]:
+        found: dict[str, StoredHit] = {}
+        for site in self._site.all_ids:
+            for day in ("today", "yesterday", "lastWeek"):
+                visits = self._api.call(
+                    "Live.getLastVisitsDetails",
+                    idSite=site,
+                    period="week" if day == "lastWeek" else "day",
+                    date=day,
+                    filter_limit=200,
+                    doNotFetchActions=0,
+                )
+                for visit in visits:
+                    address, user_id = _read(str(visit["visitIp"])), visit.get("userId") or None
+                    stored = StoredHit(address, user_id, visit["visitorId"])
+                    found |= {str(action.get("url")): stored for action in visit["actionDetails"]}
+        return found
+
+
 class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
     """Test traffic is sent and stored.
+
+    Where hits wait in a queue, that has run.
 
     Raises:
         BrokenPromiseError: no hit is stored.
@@ -235,12 +293,13 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         api: Api,
         permissions: Permissions,
         services: Services | None,
-        database: Database | None,
+        queue: Queue,
+        stored: StoredHits,
     ) -> None:
         self._sender = sender
         self._http = http
         self._api = api
-        self._database = database
+        self._stored = stored
         self._past_the_load_balancer = services.past_the_load_balancer if services else None
         self.site = site
         self.canaries = self._sent()
@@ -251,10 +310,11 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         http.web.post_form("matomo.php", parameters)
         self.opted_out = sender.new("opted out", site.id)
         sender.send(self.opted_out, cookies=OPTED_OUT)
+        queue.run()
         if not self.stored.keys() & set(self.canaries):
             raise BrokenPromiseError(
                 expected="hits that are sent to be stored",
-                seen="; ".join(sorted(set(sender.refused.values())))[:200] or "none is",
+                seen="; ".join(sorted(set(sender.refused.values())))[:200] or NONE_STORED,
                 next_command="send one by hand: curl 'https://…/matomo.php?idsite=1&rec=1'",
             )
 
@@ -333,13 +393,8 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
 
     @once
     def stored(self) -> dict[Canary, StoredHit]:
-        """What is stored of each canary, from the database if it can be read, or the visits log."""
-        sent = [*self.canaries, self.robot, self.opted_out]
-        found = self._in_database(self._database) if self._database else self._in_visits_log()
-        pages = {page.split("://")[-1]: stored for page, stored in found.items()}
-        return {
-            canary: pages[key] for canary in sent if (key := canary.page.split("://")[-1]) in pages
-        }
+        """What is stored of each canary."""
+        return self._stored.of([*self.canaries, self.robot, self.opted_out])
 
     def visitors_made_of(self, forms: Callable[[Canary], Iterable[bytes]]) -> list[str]:
         """Return the ways of the canaries whose visitor id is a usual hash of one of its forms."""
@@ -351,21 +406,6 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
                 self.stored[canary].visitor in visitor_ids_made_of(form) for form in forms(canary)
             )
         ]
-
-    def _in_database(self, database: Database) -> dict[str, StoredHit]:
-        rows = database.query(
-            "SELECT a.name, INET6_NTOA(v.location_ip) AS address, v.user_id,"
-            " LOWER(HEX(v.idvisitor)) AS visitor FROM {prefix}log_link_visit_action l"
-            " JOIN {prefix}log_action a ON a.idaction = l.idaction_url"
-            " JOIN {prefix}log_visit v ON v.idvisit = l.idvisit WHERE a.name LIKE %s",
-            f"%canary.example/{self._sender.run}/%",
-        )
-        return {
-            str(row["name"]): StoredHit(
-                _read(str(row["address"])), row["user_id"] or None, row["visitor"]
-            )
-            for row in rows
-        }
 
     @once
     def visits_log(self) -> list[dict[str, Any]]:
@@ -379,24 +419,6 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         )
         return found
 
-    def _in_visits_log(self) -> dict[str, StoredHit]:
-        found: dict[str, StoredHit] = {}
-        for site in self.site.all_ids:
-            for day in ("today", "yesterday", "lastWeek"):
-                visits = self._api.call(
-                    "Live.getLastVisitsDetails",
-                    idSite=site,
-                    period="week" if day == "lastWeek" else "day",
-                    date=day,
-                    filter_limit=200,
-                    doNotFetchActions=0,
-                )
-                for visit in visits:
-                    address, user_id = _read(str(visit["visitIp"])), visit.get("userId") or None
-                    stored = StoredHit(address, user_id, visit["visitorId"])
-                    found |= {str(action.get("url")): stored for action in visit["actionDetails"]}
-        return found
-
 
 class RefusedHits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
     """Hits that must be refused are sent.
@@ -406,9 +428,10 @@ class RefusedHits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
     Args:
         sender: the one of all traffic.
         site: where the hit without a token would be stored.
+        queue: a queue takes any hit, and refuses it when it runs.
     """
 
-    def __init__(self, sender: Sender, site: TestSite) -> None:
+    def __init__(self, sender: Sender, site: TestSite, queue: Queue) -> None:
         nowhere = 9_000_000 + secrets.randbelow(900_000)
         of_no_site = sender.new("of no site", nowhere)
         self.without_a_token = sender.new("without a token", site.id)
@@ -416,6 +439,7 @@ class RefusedHits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
             of_no_site: sender.send(of_no_site),
             self.without_a_token: sender.send(self.without_a_token, by_token=False),
         }
+        queue.run()
 
 
 class SentHits:

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from matomo_harness.gate.mutants import Control, Part
+from matomo_harness.gate.mutants import Control, Part, Topology
 from matomo_harness.gate.mutants.changes import api, every, option, sql
+from matomo_harness.gate.mutants.queued_hits import COPIED, HANDLER, MASKED, queue
 
 CONTROLS: Final[tuple[Control, ...]] = (
     Control(
@@ -43,5 +44,11 @@ CONTROLS: Final[tuple[Control, ...]] = (
         "control.secure_only_token",
         "the superuser's token is secure only, which no bulk request of Matomo 5.3 takes",
         sql("UPDATE {prefix}user_token_auth SET secure_only = 1"),
+    ),
+    Control(
+        "control.queue",
+        "a plugin puts hits, their addresses masked, into a queue, whose command is declared",
+        queue((HANDLER, COPIED, MASKED)),
+        Topology.DEDICATED,
     ),
 )

@@ -18,6 +18,12 @@ from matomo_harness.gate.mutants.changes import (
     sql,
     visit_of_before,
 )
+from matomo_harness.gate.mutants.queued_hits import (
+    KEPT,
+    PROCESS,
+    REMOVED,
+    queue,
+)
 from matomo_harness.matomo import versions
 
 MUTANTS: Final = Mutants("masking")
@@ -336,4 +342,22 @@ MUTANTS.add(
     ("masking.browser_shows_the_mask", "masking.page_shows_the_mask"),
     option("PrivacyManager.ipAnonymizerEnabled", 0),
     "P1",
+)
+MUTANTS.add(
+    "whole_in_the_queue",
+    "a plugin puts hits with their whole addresses into a queue, and deletes them once stored",
+    Location.IMAGE,
+    ("masking.queue_keeps_no_whole_address",),
+    queue(),
+    "P1",
+    Topology.DEDICATED,
+)
+MUTANTS.add(
+    "queue_is_kept",
+    "a plugin's queue keeps hits with their whole addresses after it has stored them",
+    Location.IMAGE,
+    ("masking.nowhere_in_the_database", "masking.queue_keeps_no_whole_address"),
+    queue((PROCESS, REMOVED, KEPT)),
+    "P1",
+    Topology.DEDICATED,
 )

@@ -17,6 +17,7 @@ from matomo_harness.gate.core.context import Step
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.leak_scan import Needles
 from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.probes.queue import Queue
 from matomo_harness.gate.probes.reports import ArchiverRun, Archives, SecondArchiverRun
 from matomo_harness.gate.probes.traffic import TestSite, new_site
 from matomo_harness.gate.promises.retention.policy import FOR_EVER, Retention
@@ -100,9 +101,12 @@ class VisitorsToErase(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, prec
         api: a superuser's.
         http: where a hit is sent that must be refused.
         database: in which the refused hit is made three days old.
+        queue: runs before, where hits wait in one.
     """
 
-    def __init__(self, api: Api, http: Http, database: Database, _site: TestSite) -> None:
+    def __init__(
+        self, api: Api, http: Http, database: Database, queue: Queue, _site: TestSite
+    ) -> None:
         moment = datetime.now(UTC).replace(hour=12) - timedelta(days=DAYS_AGO)
         self.day = moment.date()
         crowded = new_site(api, "erased among others", "UTC")
@@ -112,6 +116,7 @@ class VisitorsToErase(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, prec
         tracker.send(api, [each.hit(moment, at) for at, each in enumerate(visitors)])
         # A past time takes a token: without one Matomo lists the whole request as a failure.
         http.web.post_form("matomo.php", _refused(self.among_others, moment - timedelta(days=1)))
+        queue.run()
         database.query(
             "UPDATE {prefix}tracking_failure SET date_first_occurred = NOW() - INTERVAL 3 DAY"
             " WHERE idsite = %s",
@@ -207,6 +212,7 @@ class OldVisit(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         php: what Matomo reads of its configuration.
         database: in which the visit is moved back.
         container: where the task runs.
+        queue: runs after the hit, where hits wait in one.
         _site: made before, see VisitorsToErase.
     """
 
@@ -217,12 +223,14 @@ class OldVisit(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         php: Php,
         database: Database,
         container: MatomoContainer,
+        queue: Queue,
         _site: TestSite,
     ) -> None:
         promised = retention.visits_days
         days = promised if isinstance(promised, int) else TEN_YEARS
         site = new_site(api, "grows old", "UTC")
         tracker.send(api, [Visitor.new(site).hit(datetime.now(UTC), 0)])
+        queue.run()
         for table, columns in MOVED_BACK.items():
             moved = ", ".join(f"{column} = {column} - INTERVAL {days} DAY" for column in columns)
             database.query(f"UPDATE {{prefix}}{table} SET {moved} WHERE idsite = %s", site)  # noqa: S608
@@ -297,14 +305,16 @@ class VisitsOfOneDay(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, prece
 
     Args:
         api: a superuser's.
+        queue: runs after them, where hits wait in one.
         _site: made before, see VisitorsToErase.
     """
 
-    def __init__(self, api: Api, _site: TestSite) -> None:
+    def __init__(self, api: Api, queue: Queue, _site: TestSite) -> None:
         moment = datetime.now(UTC).replace(hour=12) - timedelta(days=DAYS_AGO)
         self.day = moment.date()
         self.site = new_site(api, "visits of long ago", "UTC", LONG_AGO)
         tracker.send(api, [Visitor.new(self.site).hit(moment, at) for at in range(3)])
+        queue.run()
 
 
 class ReportOfDeletedVisits(
@@ -319,6 +329,7 @@ class ReportOfDeletedVisits(
         api: a superuser's.
         database: in which it is made old.
         container: where Matomo's command runs.
+        queue: runs after the late hit, where hits wait in one.
 
     Raises:
         BrokenPromiseError: the day has no report.
@@ -332,6 +343,7 @@ class ReportOfDeletedVisits(
         api: Api,
         database: Database,
         container: MatomoContainer,
+        queue: Queue,
     ) -> None:
         stored = retention.visits_days
         days = stored + 40 if isinstance(stored, int) else TEN_YEARS
@@ -356,6 +368,7 @@ class ReportOfDeletedVisits(
         late = Visitor.new(visits.site).hit(datetime.combine(self.day, NOON, UTC), 0)
         form = {**late.parameters(), "token_auth": api.token}
         api.web.post_form("matomo.php", form)
+        queue.run()
 
     def visits(self) -> int:
         """Return how many visits are reported of the day."""

@@ -8,6 +8,8 @@ from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core import runner
 from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.core.runner import Result
+from matomo_harness.gate.mutants import Deployment
+from matomo_harness.gate.mutants.queued_hits import PROCESS, queue
 from matomo_harness.gate.probes.preflight import PREFLIGHT
 from matomo_harness.matomo.ini import with_key
 from matomo_harness.runtime import archiver, targets
@@ -107,3 +109,64 @@ def test_an_archiver_that_is_not_in_the_image(
     (found,) = runner.run(target, scan, preflight=PREFLIGHT)
     assert (found.status, found.cause) == (Status.ERROR, "The archiver's command is in the image")
     assert found.seen == "no such command in the image"
+
+
+# -- hits that wait in a queue -------------------------------------------------------------------
+
+OF_HITS = ("masking.ipv4_of_a_new_visitor", "tracking.robots_are_not_counted")
+WAITING = "masking.queue_keeps_no_whole_address"
+WAITS = "Hits that wait in a queue are stored once the queue has run"
+NAMED = "$this->setName('queuedhits:process');"
+OPTION = f"{NAMED} $this->addRequiredValueOption('force-num-requests-process-at-once');"
+
+
+def of_deployment(deployment: Deployment, *names: str) -> dict[str, Result]:
+    checks = [check for check in ALL if check.id in names]
+    assert len(checks) == len(names), names
+    found = runner.run(deployment.target, checks, preflight=PREFLIGHT)
+    return {result.check.id: result for result in found}
+
+
+@pytest.mark.slow(reason="test traffic, and a plugin that takes it over")
+def test_a_queue_that_nobody_runs_is_one_cause(dedicated_matomo: DedicatedMatomo) -> None:
+    deployment = Deployment(read_policy(), alone=dedicated_matomo)
+    queue(command=())(deployment)
+    found = of_deployment(deployment, *OF_HITS, WAITING)
+    assert {found[name].cause for name in OF_HITS} == {WAITS}
+    assert {found[name].status for name in OF_HITS} == {Status.ERROR}
+    seen = found[OF_HITS[0]].seen
+    assert "HTTP 200, and it waits in the table queued_hits; QueuedHits takes every hit" in seen
+    assert "no command that runs the queue known" in seen
+    assert "[queue] command" in found[OF_HITS[0]].next_command
+    assert (found[WAITING].status, found[WAITING].cause) == (Status.FAILED, "")
+    assert "in queued_hits" in found[WAITING].seen
+
+
+@pytest.mark.slow(reason="a plugin that takes hits over")
+def test_a_command_of_the_queue_that_fails_is_told(dedicated_matomo: DedicatedMatomo) -> None:
+    deployment = Deployment(read_policy(), alone=dedicated_matomo)
+    queue(command=("php", "console", "queuedhits:nothing"))(deployment)
+    (found,) = of_deployment(deployment, WAITING).values()
+    assert found.status is Status.ERROR
+    assert "queuedhits:nothing" in found.seen
+
+
+@pytest.mark.slow(reason="test traffic, and a plugin that takes it over")
+def test_the_command_of_queuedtracking_is_known(dedicated_matomo: DedicatedMatomo) -> None:
+    deployment = Deployment(read_policy(), alone=dedicated_matomo)
+    queue((PROCESS, NAMED, OPTION), command=(), name="QueuedTracking")(deployment)
+    found = of_deployment(deployment, *OF_HITS)
+    assert {result.status for result in found.values()} == {Status.PASSED}, found
+
+
+@pytest.mark.slow(reason="test traffic, and a plugin that takes it over")
+def test_a_queue_elsewhere_is_left_to_its_own_schedule(dedicated_matomo: DedicatedMatomo) -> None:
+    deployment = Deployment(read_policy(), alone=dedicated_matomo)
+    queue()(deployment)
+    ours = deployment.target
+    permissions = dataclasses.replace(ours.permissions, may_change=False)
+    deployment.altered = lambda _: dataclasses.replace(ours, permissions=permissions)
+    (found,) = of_deployment(deployment, OF_HITS[0]).values()
+    assert (found.status, found.cause) == (Status.ERROR, WAITS)
+    rows = deployment.instance.database.query("SELECT SUM(done) AS done FROM {prefix}queued_hits")
+    assert rows[0]["done"] == 0

@@ -73,3 +73,12 @@ def test_a_file_of_the_previous_release_is_named(tmp_path: Path) -> None:
     path.write_text(deployment.DEPLOYMENT_FILE.read_text())
     with pytest.raises(WrongInputError, match=r"deployment\.toml has its keys"):
         deployment.read(path)
+
+
+def test_the_command_of_a_queue(tmp_path: Path) -> None:
+    path = tmp_path / "deployment.toml"
+    path.write_text('[queue]\ncommand = ["php", "console", "queuedhits:process"]\n')
+    assert deployment.read(path).queue.command == ("php", "console", "queuedhits:process")
+    path.write_text('[queue]\ncommand = "php console queuedhits:process"\n')
+    with pytest.raises(WrongInputError, match="command"):
+        deployment.read(path)

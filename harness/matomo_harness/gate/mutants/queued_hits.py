@@ -31,7 +31,7 @@ MASKED: Final = (
 )
 """The handler masks addresses, those of headers too, before anything is stored."""
 REMOVED: Final = '"DELETE FROM $table WHERE id = ?"'
-KEPT: Final = '"UPDATE $table SET done = 1 WHERE id = ?"'
+MARKED: Final = '"UPDATE $table SET done = 1 WHERE id = ?"'
 
 
 def queue(

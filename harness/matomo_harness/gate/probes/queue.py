@@ -43,10 +43,17 @@ class Queue:
         """
         if not self._container or not self.command:
             return
-        if declared := self._container.profile.queue:
-            self._container.run(*declared)
-            return
+        declared = self._container.profile.queue
         try:
-            self._container.console(*PROCESS)
+            if declared:
+                self._container.run(*declared)
+            else:
+                self._container.console(*PROCESS)
         except BrokenPromiseError as error:
-            self.error = error.seen
+            self.error = f"`{self.command}`: {' '.join(error.seen.split())}"
+            if declared:
+                raise BrokenPromiseError(
+                    expected="the command of [queue] in deployment.toml to succeed",
+                    seen=self.error,
+                    next_command="correct it, and run it by hand in the web task's container",
+                ) from error

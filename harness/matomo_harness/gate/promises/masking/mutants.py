@@ -19,7 +19,7 @@ from matomo_harness.gate.mutants.changes import (
     visit_of_before,
 )
 from matomo_harness.gate.mutants.queued_hits import (
-    KEPT,
+    MARKED,
     PROCESS,
     REMOVED,
     queue,
@@ -357,7 +357,7 @@ MUTANTS.add(
     "a plugin's queue keeps hits with their whole addresses after it has stored them",
     Location.IMAGE,
     ("masking.nowhere_in_the_database", "masking.queue_keeps_no_whole_address"),
-    queue((PROCESS, REMOVED, KEPT)),
+    queue((PROCESS, REMOVED, MARKED)),
     "P1",
     Topology.DEDICATED,
 )

@@ -143,7 +143,7 @@ def test_a_queue_that_nobody_runs_is_one_cause(dedicated_matomo: DedicatedMatomo
 
 
 @pytest.mark.slow(reason="a plugin that takes hits over")
-def test_a_command_of_the_queue_that_fails_is_told(dedicated_matomo: DedicatedMatomo) -> None:
+def test_a_command_of_the_queue_that_fails_is_reported(dedicated_matomo: DedicatedMatomo) -> None:
     deployment = Deployment(read_policy(), alone=dedicated_matomo)
     queue(command=("php", "console", "queuedhits:nothing"))(deployment)
     (found,) = of_deployment(deployment, WAITING).values()

@@ -84,7 +84,7 @@ lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint
 	@.venv/bin/python tests/generated_docs.py --check
 	@.venv/bin/codespell $$(git ls-files)
 	@.venv/bin/python tests/words.py
-	@.venv/bin/shellcheck harness/prepare.sh .ci/run .ci/images $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
+	@.venv/bin/shellcheck .ci/run .ci/images $$(git ls-files "harness/*.sh" "harness/*/start-*") $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
 	@.venv/bin/hadolint image/Dockerfile image/bases/*/Dockerfile
 	@.venv/bin/yamllint --strict compose .github
 	@.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml

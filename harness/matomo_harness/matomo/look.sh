@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC1091,SC2012
 # Prints what there is to know of an image or a running container that has Matomo: lines of a key, a
 # tab and a value. Its argument is the working directory. It needs sh, and find, grep and sed as
 # busybox has them.

@@ -106,6 +106,7 @@ class ImageProfile:
         Args:
             known: what the harness sets for the reference image: MATOMO_DATABASE_HOST, and so on.
         """
+        known = {"MATOMO_DATABASE_PORT": "3306", **known}
         found = {
             name: known[variable]
             for key, name in self.variables

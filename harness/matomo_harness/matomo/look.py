@@ -1,6 +1,7 @@
 """Read what look.sh says of a place in which there is Matomo: an image, or a running container."""
 
 import dataclasses
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,14 @@ SCRIPT: Final = Path(__file__).with_name("look.sh").read_text()
 """It takes the working directory as its argument."""
 LookResult = Mapping[str, Sequence[str]]
 """What look.sh printed: values by their keys."""
+HEADING: Final = re.compile(r"\s*\[(\w+)\]\s*")
+PLACEHOLDER: Final = re.compile(
+    r"""\s*(\w+)\s*=\s*["']?"""
+    r"(?:\$|[${@%<]+[ ]?[.]?|__)([A-Z][A-Z0-9_]*?)(?::?-[^}]*)?[ ]?[}@%>_]*"
+    r"""["']?\s*"""
+)
+"""A setting whose whole value stands for a variable: `${NAME}`, `$NAME`, `{NAME}`, `{{ .NAME }}`,
+`@NAME@`, `%NAME%`, `__NAME__`."""
 OFFICIAL_BASE: Final = "give an image that is built on the official matomo image"
 
 
@@ -124,6 +133,26 @@ def with_settings(profile: ImageProfile, text: str) -> ImageProfile:
         lists_installed_plugins=bool(settings.texts("PluginsInstalled", "PluginsInstalled")),
         prefix=settings.text("database", "tables_prefix"),
     )
+
+
+def with_placeholders(profile: ImageProfile, text: str) -> ImageProfile:
+    """Add the variables that a start puts into a template, or into a text within its script.
+
+    What a start does with them is its own affair; but the variable has the placeholder's name in
+    all that we have seen.
+
+    Args:
+        profile: what is known of the image; a variable that is known already stays.
+        text: of the file; it need be no INI.
+    """
+    variables = dict(profile.variables)
+    section = ""
+    for line in text.splitlines():
+        if heading := HEADING.fullmatch(line):
+            section = heading[1]
+        elif section and (setting := PLACEHOLDER.fullmatch(line)):
+            variables.setdefault(f"{section}.{setting[1]}", setting[2])
+    return dataclasses.replace(profile, variables=tuple(variables.items()))
 
 
 def _commands(profile: ImageProfile, found: LookResult, started: Sequence[str]) -> dict[str, Any]:

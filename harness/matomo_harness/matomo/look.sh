@@ -6,9 +6,11 @@ say() { printf '%s\t%s\n' "$1" "$2"; }
 
 everywhere() { find / \( -path /proc -o -path /sys -o -path /dev -o -path /golden \) -prune -o "$@" -print 2>/dev/null; }
 
+code=
 for file in $(everywhere -name matomo.php -type f); do
     directory=${file%/matomo.php}
     [ -f "$directory/core/Version.php" ] || continue
+    code="$code $directory"
     say plugins "$directory $(ls "$directory/plugins" 2>/dev/null | tr '\n' ' ')"
     say matomo "$directory $(sed -n "s/.*const VERSION = '\([^']*\)'.*/\1/p" "$directory/core/Version.php")"
 done
@@ -32,20 +34,31 @@ everywhere -name '*config.ini.php*' -type f | while read -r file; do
     case $file in */tests/* | */vendor/*) continue ;; esac
     say config "$file"
 done
-# A template has another name, and the sections.
-for directory in /usr/src /usr/local /etc /opt /srv /app /templates /docker /config; do
-    [ -d "$directory" ] || continue
-    find "$directory" -type f -size -64k ! -path '*/vendor/*' ! -path '*/plugins/*' ! -path '*/core/*' ! -path '*/lang/*' \
-        ! -path '*/node_modules/*' ! -path '*/tests/*' ! -path '*/libs/*' ! -path '*/js/*' \
-        -exec grep -lE '^\[(database|Plugins)\]' {} + 2>/dev/null
-done | while read -r file; do
+# A template has another name, and the sections; it may be a text within a script.
+{
+    find / -maxdepth 1 -type f -size -64k -exec grep -lE '^\[(database|Plugins)\]' {} + 2>/dev/null
+    for directory in /usr/src /usr/local /etc /opt /srv /app /templates /docker /config /tmp; do
+        [ -d "$directory" ] || continue
+        find "$directory" -type f -size -64k ! -path '*/vendor/*' ! -path '*/plugins/*' ! -path '*/core/*' ! -path '*/lang/*' \
+            ! -path '*/node_modules/*' ! -path '*/tests/*' ! -path '*/libs/*' ! -path '*/js/*' \
+            -exec grep -lE '^\[(database|Plugins)\]' {} + 2>/dev/null
+    done
+} | while read -r file; do
     case $file in *global.ini.php | *config.ini.php) continue ;; esac
     say template "$file"
 done
 
 programs() {
-    find /usr/local/bin /usr/local/sbin /opt /srv /app /scripts /root /home -maxdepth 3 -type f -size -64k -exec grep -lE "$1" {} + 2>/dev/null
-    find / -maxdepth 1 -type f -size -64k -exec grep -lE "$1" {} + 2>/dev/null
+    {
+        find /usr/local/bin /usr/local/sbin /opt /srv /app /scripts /root /home -maxdepth 3 -type f -size -64k -exec grep -lE "$1" {} + 2>/dev/null
+        find / -maxdepth 1 -type f -size -64k -exec grep -lE "$1" {} + 2>/dev/null
+    } | while read -r program; do
+        # Matomo's own code names its commands, too.
+        for directory in $code; do
+            case $program in "$directory"/*) continue 2 ;; esac
+        done
+        echo "$program"
+    done
 }
 for program in $(programs '(core:archive|cron/archive\.php)'); do say archiver "$program"; done
 for program in $(programs 'scheduled-tasks:run'); do say tasks "$program"; done

@@ -26,7 +26,7 @@ from matomo_harness.gate.probes.preflight import PREFLIGHT
 from matomo_harness.matomo.image import ImageProfile
 from matomo_harness.operate.gate import OnResult
 from matomo_harness.operate.gate_image import AT_ONCE
-from matomo_harness.policy import Policy, is_promise
+from matomo_harness.policy import Policy, deployment, is_promise
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, targets
 from matomo_harness.runtime.full_stack import FullStack
@@ -74,7 +74,8 @@ def init(settings: RunSettings, image: Image, directory: Path, on_result: OnResu
     Args:
         settings: name the database's image.
         image: the institution's image.
-        directory: where the files go; one of an earlier draft is never replaced.
+        directory: where the files go; one of an earlier draft is never replaced. A deployment.toml
+            that is there says of the image what looking cannot tell, and stays.
         on_result: called with the result of each check that decides about a promise.
 
     Raises:
@@ -82,13 +83,14 @@ def init(settings: RunSettings, image: Image, directory: Path, on_result: OnResu
         UnsupportedEnvironmentError: the image does not start.
     """
     paths = [directory / name for name in (POLICY, DEPLOYMENT, WORKFLOW, TEST)]
-    if there := [path for path in paths if path.exists()]:
+    declared = deployment.beside(paths[0])
+    if there := [path for path in paths if path.exists() and path != declared]:
         raise WrongInputError(
             expected=f"a directory without {', '.join(path.name for path in there)}",
             seen=f"{there[0]} is there, and init replaces no file",
             next_command="give another one: matomo-harness init IMAGE --directory DIRECTORY",
         )
-    installed = golden(image, images.mariadb_base(settings))
+    installed = golden(image, images.mariadb_base(settings), declared)
     profile = installed.installed.profile
     with step("Starting the full stack"):
         stack = FullStack(installed, is_changed=False).__enter__()
@@ -105,12 +107,13 @@ def init(settings: RunSettings, image: Image, directory: Path, on_result: OnResu
         _rendered(TEST, **names),
     )
     directory.mkdir(parents=True, exist_ok=True)
-    for path, text in zip(paths, texts, strict=True):
+    drafts = {path: text for path, text in zip(paths, texts, strict=True) if path != declared}
+    for path, text in drafts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     read_policy(paths[0])  # what was written can be read
     return DraftResult(
-        tuple(paths), len(policy.kept), policy.left_out, tuple(dict.fromkeys(policy.causes))
+        tuple(drafts), len(policy.kept), policy.left_out, tuple(dict.fromkeys(policy.causes))
     )
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from testcontainers.core.network import Network
 
+from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.web import Web
@@ -23,6 +24,7 @@ from matomo_harness.runtime import archiver, description, images
 from matomo_harness.runtime.archiver import ArchiverResult
 from matomo_harness.runtime.certificates import Authority, Certificate, KnownAuthority, authority
 from matomo_harness.runtime.containers import (
+    DATABASE_USER,
     SMALL_DATABASE,
     EmulatedService,
     HarnessContainer,
@@ -32,7 +34,7 @@ from matomo_harness.runtime.containers import (
 )
 from matomo_harness.runtime.efs import Efs
 from matomo_harness.runtime.fpm import web_container
-from matomo_harness.runtime.golden import Golden
+from matomo_harness.runtime.golden import Golden, as_matomo_sees
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.load_balancer import LoadBalancer
@@ -162,16 +164,47 @@ class FullStack:
     def _configure(self) -> None:
         """Write into config.ini.php what Matomo neither reads elsewhere nor can write itself."""
         shell = self.matomo.shell
+        is_rendered = self._golden.installed.profile.configuration == "rendered"
+        if is_rendered:
+            self._require_connection()
         before = text = shell.run("cat", shell.config, user="root")
         if not self._golden.reads_variables:
             text = self._with_mail(text)
         may_write = shell.run("sh", "-c", f"[ ! -w {shell.config} ] || echo yes")
-        if not may_write and not ini.read(text).texts("General", "trusted_hosts"):
-            # To the first superuser's request Matomo notes the host, or answers with an error.
+        trusted = ini.read(text).texts("General", "trusted_hosts")
+        # To the first superuser's request Matomo notes the host where it knows none, or answers
+        # with an error. A start may write anew those of production.
+        if (is_rendered and trusted) or (not may_write and not trusted):
             host = urlsplit(self.load_balancer.url).netloc
             text = ini.with_key(text, "General", "trusted_hosts[]", host)
         if text != before:
             shell.write(shell.config, text, user="root")
+
+    def _require_connection(self) -> None:
+        """Require that what the image's start wrote leads Matomo to the database of this stack.
+
+        Raises:
+            WrongInputError: it does not: the start takes it from variables that nobody named.
+        """
+        expected = {
+            ("database", "host"): self.mariadb.alias,
+            ("database", "username"): DATABASE_USER,
+            ("database", "password"): self.mariadb.passwords.matomo,
+            ("General", "salt"): self.salt,
+        }
+        seen = as_matomo_sees(self.matomo.shell)
+        other = [key for key, value in expected.items() if seen.get(key) != value]
+        if not other:
+            return
+        keys = ", ".join(f"[{section}] {name}" for section, name in other)
+        values = (f"${{MATOMO_{section}_{name}}}".upper() for section, name in other)
+        said = ", ".join(f'NAME = "{value}"' for value in values)
+        raise WrongInputError(
+            expected="the image's start to write config.ini.php with what it is given by variables",
+            seen=f"{keys}: not what the variables say that the harness knows of",
+            next_command="name the variables that the start reads under [web.variables] in"
+            f" deployment.toml: {said}",
+        )
 
     def _with_mail(self, text: str) -> str:
         """Return the text of a config.ini.php with the mail relay, and addresses of its own."""

@@ -83,6 +83,8 @@ $general = ["salt" => $config->General["salt"] ?? null];
 echo "SEEN", json_encode(["database" => $config->database, "General" => $general]);
 """
 """Prints what Matomo takes for its database connection, whatever that comes from."""
+CONNECTION: Final = {("database", "host"), ("database", "username"), ("database", "password")}
+"""Without these Matomo reaches no database."""
 USED_CODES: Final = "twofa\\_codes\\_used%"
 """Options that say which codes were used (plugins/TwoFactorAuth/TwoFactorAuthentication.php)."""
 WARM: Final = ("assets", "cache", "templates_c")
@@ -402,14 +404,16 @@ def _write_first_settings(
     # The installer would take the plugins for installed, and make none of their tables.
     text = ini.without_section(text, "PluginsInstalled")
     text = without_https(text)
+    # None of these is the address at which it is installed.
+    text = ini.without_key(text, "General", "trusted_hosts[]")
     if ini.read(text).text("General", "password_hash_algorithm") is None:
         for entry in ini.read((FILES / "added.ini").read_text()).entries:
             text = ini.with_key(text, entry.section, entry.name, entry.text)
     shell.write(shell.config, text, user="root")
     shell.run("chown", shell.profile.web_user, shell.config, user="root")
-    seen = _as_matomo_sees(shell)
+    seen = as_matomo_sees(shell)
     missing = {key: value for key, value in connection.items() if seen.get(key) != value}
-    if not missing.keys() & {("database", "host"), ("database", "password")}:
+    if not missing.keys() & CONNECTION:
         return False
     for (section, name), value in connection.items():
         text = ini.with_key(text, section, name, value)
@@ -420,10 +424,10 @@ def _write_first_settings(
 def _reads_variables(shell: MatomoShell) -> bool:
     """Whether a variable of which config.ini.php says nothing has an effect in Matomo."""
     probe = {"MATOMO_DATABASE_ENABLE_SSL": "1"}
-    return _as_matomo_sees(shell, probe).get(("database", "enable_ssl")) == "1"
+    return as_matomo_sees(shell, probe).get(("database", "enable_ssl")) == "1"
 
 
-def _as_matomo_sees(
+def as_matomo_sees(
     shell: MatomoShell, environment: Mapping[str, str] = MappingProxyType({})
 ) -> dict[tuple[str, str], str]:
     """Return the settings of the database connection and the salt, as Matomo's own code reads them.

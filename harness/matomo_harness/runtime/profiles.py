@@ -10,13 +10,14 @@ from docker.errors import DockerException
 from docker.models.containers import Container
 
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
-from matomo_harness.matomo.image import ImageProfile
+from matomo_harness.matomo.image import PROCESS_MANAGER, ImageProfile
 from matomo_harness.matomo.look import (
     OFFICIAL_BASE,
     SCRIPT,
     LookResult,
     found_in,
     profile_of,
+    with_placeholders,
     with_settings,
 )
 from matomo_harness.policy.deployment import DeploymentFile
@@ -35,6 +36,20 @@ LOOPBACK: Final = "0100007F"
 USUAL_PORTS: Final = (80, 8080, 8000, 9000)
 """Where a web server listens, the likeliest first; where it listens on several."""
 NOT_HTTP: Final = (443, 8443)
+ANSWERS_HTTP: Final = r"""
+foreach (array_slice($argv, 1) as $port) {
+    foreach (["127.0.0.1", "[::1]"] as $host) {
+        $socket = @fsockopen($host, (int) $port, $code, $message, 1);
+        if (!$socket) continue;
+        stream_set_timeout($socket, 2);
+        @fwrite($socket, "HEAD /matomo.js HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        if (strncmp((string) @fgets($socket), "HTTP/", 5) === 0) echo "$port ";
+        break;
+    }
+}
+"""
+"""Prints which of its arguments are ports that answer HTTP. Others listen as well, and often first:
+an SSH server, or php-fpm beside nginx."""
 WEB_PROCESSES: Final = ("apache2", "httpd", "nginx", "php-fpm", "caddy", "frankenphp", "lighttpd")
 PROCESSES: Final = (
     "for process in /proc/[0-9]*; do"
@@ -90,7 +105,12 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
         profile = _declared(profile, declared)
         _require_commands(profile, image)
     started = _first_start(image, profile, is_known=bool(declared and declared.web.port))
-    return _with_start(profile, started, found, declared, image)
+    profile = _with_start(profile, started, found, declared, image)
+    if profile.configuration == "rendered" or started is None:
+        for path in (*found.get("config", ()), *profile.templates):
+            text = images.file_in(image.reference, path).decode(errors="replace")
+            profile = with_placeholders(profile, text)
+    return profile
 
 
 def _looked(image: Image, directory: str) -> LookResult:
@@ -158,15 +178,18 @@ def _first_start(image: Image, profile: ImageProfile, *, is_known: bool) -> Firs
     )
     try:
         container.start()
-        ports = _wait_for_ports(container)
+        is_http = profile.web_server != PROCESS_MANAGER
+        ports, others = _wait_for_ports(container, is_http=is_http)
         if not ports and is_known:
             return None
         if not ports:
+            elsewhere = f"no HTTP on port {', '.join(map(str, others))}; " if others else ""
             raise UnsupportedEnvironmentError(
-                expected=f"{image.reference} to listen somewhere within {START_SECONDS:.0f} s of"
-                " its start, without its database",
-                seen=log_end(container),
-                next_command="say where it listens: port under [web] in deployment.toml",
+                expected=f"{image.reference} to {'answer HTTP' if is_http else 'listen'} somewhere"
+                f" within {START_SECONDS:.0f} s of its start, without its database",
+                seen=elsewhere + log_end(container),
+                next_command="say where it listens: port under [web] in deployment.toml, and under"
+                " [web.variables] what it waits for its database with",
             )
         return FirstStart(ports, _live_configuration(container, profile), _web_user(container))
     except DockerException as error:
@@ -179,14 +202,25 @@ def _first_start(image: Image, profile: ImageProfile, *, is_known: bool) -> Firs
         container.remove(force=True, v=True)
 
 
-def _wait_for_ports(container: Container) -> tuple[int, ...]:
+def _wait_for_ports(
+    container: Container, *, is_http: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the ports of the web server, and those that only something else listens on."""
     deadline = time.monotonic() + START_SECONDS
+    ports: tuple[int, ...] = ()
     while time.monotonic() < deadline and is_alive(container):
         said = execute(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"], "root").out
-        if ports := listening(said):
-            return ports
+        ports = listening(said)
+        if ports and not is_http:
+            return ports, ()
+        if ports:
+            # Without the image's own PHP settings, which may forbid it.
+            ask = ["php", "-n", "-r", ANSWERS_HTTP, "--", *map(str, ports)]
+            answering = execute(container, ask, "root").out.split()
+            if answers := tuple(port for port in ports if str(port) in answering):
+                return answers, ()
         time.sleep(0.1)
-    return ()
+    return (), ports
 
 
 def listening(table: str) -> tuple[int, ...]:

@@ -212,7 +212,10 @@ class Servers:
         text = ini.with_key(self._installed.settings, "General", "instance_id", name)
         if not self._authority:
             text = without_https(text)
-        text = ini.with_key(text, "General", "trusted_hosts[]", urlsplit(instance.url).netloc)
+        address = urlsplit(instance.url)
+        # nginx may pass the host on without its port; links are made of the first one.
+        for host in filter(None, (address.hostname, address.netloc)):
+            text = ini.with_key(text, "General", "trusted_hosts[]", host)
         return ini.with_key(text, "database", "dbname", _schema(instance))
 
     def _make_files(self, instance: Instance) -> str:

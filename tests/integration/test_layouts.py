@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from matomo_harness.operate.gate_image import of_image
-from matomo_harness.operate.init import POLICY, init
+from matomo_harness.operate.init import DEPLOYMENT, POLICY, init
 from matomo_harness.runtime import images
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
@@ -45,6 +45,7 @@ class Layout:
         causes: parts of the causes that are named.
         on: what it is built on: `own`, the reference image, or `base`.
         version: Matomo's; the first tested one where empty.
+        declared: text of its deployment.toml, where looking cannot tell.
     """
 
     name: str
@@ -52,11 +53,13 @@ class Layout:
     causes: tuple[str, ...] = ()
     on: str = "own"
     version: str = ""
+    declared: str = ""
 
 
 LOOP = "Matomo's address leads to a page, and not round in a circle of redirects"
 NO_HEADER = "Matomo is told by which header a proxy names the visitor's address"
 NOT_THERE = "Every plugin that config.ini.php lists is in the image"
+WAITS = '[web]\nport = 80\n[web.variables]\nDB_SERVER = "${MATOMO_DATABASE_HOST}"\n'
 SHORT = (
     Layout("listed-not-there", red=frozenset({"plugins.have_their_code"})),
     Layout("other-port"),
@@ -75,6 +78,9 @@ LONG = (
     Layout("no-cmd"),
     Layout("captured"),
     Layout("variables", on="base"),
+    Layout("template", on="base"),
+    Layout("ssh-first"),
+    Layout("waits-for-database", declared=WAITS),
     Layout("web-root", red=STOCK | UNLISTED, causes=(NOT_THERE,), on="base-without-volume"),
 )
 
@@ -85,6 +91,8 @@ def verdict(layout: Layout, directory: Path) -> dict[str, Any]:
     settings = dataclasses.replace(
         settings, matomo_version=layout.version or settings.matomo_version, image=None
     )
+    if layout.declared:
+        (directory / DEPLOYMENT).write_text(layout.declared)
     with image_of(layout, settings) as image:
         init(settings, image, directory, lambda _: None)
         chosen = dataclasses.replace(settings, image=image.reference)
@@ -160,7 +168,7 @@ def test_a_layout_comes_to_a_true_verdict(layout: Layout, tmp_path: Path) -> Non
     require_true(layout, tmp_path)
 
 
-@pytest.mark.nightly(reason="twelve images are installed, drafted for and judged")
+@pytest.mark.nightly(reason="some images are installed, drafted for and judged")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("layout", LONG, ids=_ids)
 def test_every_other_layout_comes_to_a_true_verdict(layout: Layout, tmp_path: Path) -> None:

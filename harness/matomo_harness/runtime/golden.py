@@ -318,6 +318,8 @@ def _install(
             own = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true", user="root")
             mode = _opened(shell)
             written = _write_first_settings(shell, own, connection)
+            # A start that writes the file has a salt of its own, or takes ours.
+            salt = as_matomo_sees(shell).get(("General", "salt")) or salt
             reads_variables = _reads_variables(shell)
             ensure_installed(shell, web, database, superuser, FirstSite())
             account = twofactor.first_login(web, superuser.login, superuser.password)
@@ -415,7 +417,11 @@ def _write_first_settings(
     missing = {key: value for key, value in connection.items() if seen.get(key) != value}
     if not missing.keys() & CONNECTION:
         return False
+    is_rendered = shell.profile.configuration == "rendered"
     for (section, name), value in connection.items():
+        # Each start would write its own salt again, and no token would be valid any more.
+        if is_rendered and name == "salt" and seen.get((section, name)):
+            continue
         text = ini.with_key(text, section, name, value)
     shell.write(shell.config, text, user="root")
     return True

@@ -200,7 +200,7 @@ class FullStack:
         values = (f"${{MATOMO_{section}_{name}}}".upper() for section, name in other)
         said = ", ".join(f'NAME = "{value}"' for value in values)
         raise WrongInputError(
-            expected="the image's start to write config.ini.php with what variables say, and the same"
+            expected="the image's start to write config.ini.php by its variables, and the same"
             " at each start",
             seen=f"{keys}: neither what the harness's variables say nor what it was installed with",
             next_command="name the variables that the start reads under [web.variables] in"

@@ -45,3 +45,12 @@ def test_a_container_without_environment_mounts_and_networks_is_a_task(
     seen = task(container)
     assert (seen.image, seen.environment, seen.mounts) == ("sha256:1", {}, frozenset())
     assert networks(container) == {}
+
+
+def test_a_volume_that_nobody_named_is_no_mount_of_the_task() -> None:
+    mounts = [
+        {"Name": "ab" * 32, "Source": "/volumes/x", "Destination": "/var/www/html"},
+        {"Name": "data", "Source": "/volumes/data", "Destination": "/data"},
+    ]
+    container = Container(attrs={"Id": "3", "Image": "sha256:1", "Config": {}, "Mounts": mounts})
+    assert task(container).mounts == {("/volumes/data", "data", "/data")}

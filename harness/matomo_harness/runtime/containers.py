@@ -323,10 +323,16 @@ STARTS_APACHE: Final = ("apache2-foreground",)
 
 
 def web_root_options(profile: ImageProfile) -> str:
-    """Return the mount options of a web root in memory, which its user may write to."""
-    if not profile.user or not profile.web_root_owner:
+    """Return the mount options of a web root in memory, which its user may write to.
+
+    A mount would be root's, with the mode of what it hides: where root starts the image and the web
+    server's user archives, that could unpack nothing into it.
+    """
+    if not profile.web_root_owner:
         return "exec"
     user, group, mode = profile.web_root_owner.split(":")
+    if user == "0" and not profile.user:
+        return "exec,mode=1777"
     return f"exec,uid={user},gid={group},mode={mode}"
 
 

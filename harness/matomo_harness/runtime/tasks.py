@@ -1,5 +1,6 @@
 """Tasks as the container engine sees them: image, environment and mounts of a container."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,8 @@ from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.inspection import inspected, networks
 
 MOUNTED: Final = ("Source", "Name", "Destination")
+NOBODY_NAMED: Final = re.compile(r"[0-9a-f]{64}")
+"""Name of a volume that the engine makes for a VOLUME line of the image, anew for each container."""
 
 
 def task(container: Container) -> Task:
@@ -24,6 +27,7 @@ def task(container: Container) -> Task:
         frozenset(
             tuple(str(mount.get(key, "")) for key in MOUNTED)
             for mount in inspected(container, "Mounts") or []
+            if not NOBODY_NAMED.fullmatch(str(mount.get("Name", "")))
         ),
     )
 

@@ -15,7 +15,7 @@ from matomo_harness.runtime.inspection import inspected, networks
 
 MOUNTED: Final = ("Source", "Name", "Destination")
 NOBODY_NAMED: Final = re.compile(r"[0-9a-f]{64}")
-"""Name of a volume that the engine makes for a VOLUME line of the image, anew for each container."""
+"""Name of a volume that the engine makes for a VOLUME line, anew for each container."""
 
 
 def task(container: Container) -> Task:

@@ -24,6 +24,9 @@ from matomo_harness.time_limit import require_time_left, seconds_left
 START_MATOMO: Final = "/golden/start-matomo"
 """The program of a golden image that unpacks the installed state (golden_image/)."""
 
+AS_USER: Final = 'exec su -s /bin/sh "$0" -c "$*"'
+"""Runs a command of words without blanks as another user, in Debian and in Busybox."""
+
 
 @dataclass(frozen=True)
 class ArchiverResult:
@@ -48,13 +51,11 @@ class Job:
         command: program and arguments.
         limits: options of the engine's create call.
         entrypoint: what starts it, in the place of the image's entrypoint; None to keep that.
-        user: the user that it runs as; the image's own where None.
     """
 
     command: tuple[str, ...]
     limits: Mapping[str, Any] = field(default_factory=dict)
     entrypoint: tuple[str, ...] | None = None
-    user: str | None = None
 
 
 def jobs(profile: ImageProfile, limits: Mapping[str, Any]) -> list[Job]:
@@ -66,9 +67,12 @@ def jobs(profile: ImageProfile, limits: Mapping[str, Any]) -> list[Job]:
     """
     # Where the entrypoint alone starts the web server, it would start one here as well.
     entrypoint = (START_MATOMO,) if profile.starts_by_entrypoint else None
-    # Matomo's console does not change its user: what root writes, the web server could not change.
-    user = None if profile.has_archiver or profile.user else profile.web_user
-    found = [Job(profile.archiver, limits, entrypoint, user)]
+    command = profile.archiver
+    if not profile.has_archiver and not profile.user:
+        # Matomo's console does not change its user: what root writes, the web server could not
+        # change. The image's start before it may need root.
+        command = ("sh", "-c", AS_USER, profile.web_user, *command)
+    found = [Job(command, limits, entrypoint)]
     if profile.tasks:
         found.append(Job(profile.tasks, limits, entrypoint))
     return found
@@ -131,7 +135,6 @@ def start(
         [*job.command, *options],
         name=name,
         entrypoint=list(job.entrypoint) if job.entrypoint else None,
-        user=job.user,
         environment=inspected(web, "Config", "Env") or [],
         volumes=host.get("Binds") or [],
         mounts=host.get("Mounts") or [],

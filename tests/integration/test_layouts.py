@@ -78,7 +78,11 @@ LONG = (
     Layout("no-cmd"),
     Layout("captured"),
     Layout("variables", on="base"),
-    Layout("template", on="base"),
+    Layout(
+        "template",
+        red=frozenset({"accounts.updater_is_closed", "user_ids.no_refused_hit_names_anybody"}),
+        on="base",
+    ),
     Layout("ssh-first"),
     Layout("waits-for-database", declared=WAITS),
     Layout("web-root", red=STOCK | UNLISTED, causes=(NOT_THERE,), on="base-without-volume"),

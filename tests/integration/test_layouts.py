@@ -80,7 +80,13 @@ LONG = (
     Layout("variables", on="base"),
     Layout(
         "template",
-        red=frozenset({"accounts.updater_is_closed", "user_ids.no_refused_hit_names_anybody"}),
+        red=frozenset(
+            {
+                "accounts.updater_is_closed",
+                "masking.nowhere_in_the_database",
+                "user_ids.no_refused_hit_names_anybody",
+            }
+        ),
         on="base",
     ),
     Layout("ssh-first"),

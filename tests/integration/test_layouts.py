@@ -32,7 +32,7 @@ STOCK = frozenset(
         "user_ids.no_refused_hit_names_anybody",
     }
 )
-"""What is true of Matomo as it comes: it stores whole addresses of hits that it refuses, for two."""
+"""What is true of Matomo as it comes: whole addresses of refused hits are stored, for two."""
 NEVER_HALF_SAVED = STOCK - {"operation.half_saved_file_opens_no_installer"}
 """The same where Matomo may not write its configuration."""
 UNLISTED = frozenset({"plugins.have_their_code", "plugins.have_their_tables"})

@@ -100,7 +100,9 @@ class Institution:
             "networks": sorted(
                 (str(one.name), str(one.id), *sorted(one.attrs["Containers"])) for one in networks
             ),
-            "volumes": sorted((str(one.name), one.attrs["CreatedAt"]) for one in volumes),
+            # The engine dates a volume by its directory, which an entrypoint's chown changes; while
+            # its containers stay, nobody can remove it.
+            "volumes": sorted(str(one.name) for one in volumes),
             "files": {
                 str(path.relative_to(self.root)): _file(path)
                 for path in sorted(self.root.rglob("*"))

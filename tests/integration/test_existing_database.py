@@ -19,7 +19,7 @@ from matomo_harness.runtime.installation import ensure_installed, require_tracki
 
 @pytest.fixture(scope="module")
 def matomo(any_golden: Golden) -> Iterator[DedicatedMatomo]:
-    """An installed Matomo; each test leaves it as it was, but the last, which empties it."""
+    """An installed Matomo, as each test leaves it; after one of them without a second factor."""
     with pair(any_golden) as started:
         yield started
 
@@ -105,7 +105,7 @@ def test_the_harness_reads_tables_of_any_prefix(matomo: DedicatedMatomo, prefix:
     with renamed(matomo.database, prefix):
         database = matomo.mariadb.database
         assert database.tables_prefix == prefix
-        assert database.second_factor_secret("admin")
+        assert database.query("SELECT 1 FROM {prefix}user WHERE login = %s", "admin")
         assert "log_visit" in database.tables()
 
 

@@ -108,7 +108,7 @@ def test_no_leak_scan_passes_without_the_archiver(
     matomo_production: FullStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A shell that does not find the archiver: exit code 127.
-    monkeypatch.setattr(archiver, "command", lambda: ("sh",))
+    monkeypatch.setattr(archiver, "jobs", lambda *_: [archiver.Job(("sh",))])
     healthy = targets.of_full_stack(matomo_production, PROMISED)
     assert healthy.services
     services = dataclasses.replace(

@@ -6,8 +6,6 @@ from matomo_harness.errors import HarnessError
 from matomo_harness.matomo.image import ImageProfile
 
 WEB_ROOT: Final = "/var/www/html"
-CODE: Final = "/usr/src/matomo"
-"""Matomo's code in the image; every task copies it to the web root."""
 SEED: Final = "/usr/src/matomo-config/config.ini.php"
 """The image's config.ini.php; the first task of a new volume copies it to config/."""
 ADDED: Final = "/golden/added.ini"

@@ -137,8 +137,8 @@ def test_an_error_in_the_log_fails_a_test_that_does_not_expect_it(
             fresh_matomo.web.get({"module": "Login"})
 
         def test_leaves_a_warning(dedicated_matomo):
-            dedicated_matomo.shell.write("warns.php", "<?php echo $nothing;")
-            dedicated_matomo.web.get(path="warns.php")
+            dedicated_matomo.shell.write("index.php", "<?php echo $nothing;")
+            dedicated_matomo.web.get(path="index.php")
         """
     )
     result = pytester.runpytest_subprocess(*options)

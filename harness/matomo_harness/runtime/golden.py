@@ -159,7 +159,7 @@ def declaration(image: Image, declared: Path | None = None) -> DeploymentFile:
     """Return what is declared of `image`: in `declared`, or by the reference image's own file."""
     if declared:
         return deployment.read(declared)
-    return deployment.read() if image.origin == "local" else DeploymentFile()
+    return deployment.read() if images.is_reference(image) else DeploymentFile()
 
 
 def key_of(image_id: str, database_id: str, declared: str) -> str:

@@ -47,6 +47,12 @@ READING_WRITES: Final[Mapping[str, str]] = {
 }
 """Tables that mere reading of Matomo writes to, and the columns that only other changes affect."""
 
+READING_WRITES_ROWS: Final[Mapping[str, str]] = {"option": "option_name <> 'piwikUrl'"}
+"""Of tables that reading writes rows to, the rows that only other changes affect: a condition.
+
+Matomo notes its own address at the first page that it is asked for (SettingsPiwik::getPiwikUrl).
+"""
+
 
 @dataclass(frozen=True)
 class Installation:
@@ -172,8 +178,10 @@ class Servers:
         prefix = self._template.tables_prefix
         found = []
         for table in sorted(self._dirty(instance)):
-            columns = READING_WRITES.get(table.removeprefix(prefix), "*")
-            if columns and self._differs(schema, table, columns):
+            name = table.removeprefix(prefix)
+            columns = READING_WRITES.get(name, "*")
+            rows = READING_WRITES_ROWS.get(name, "TRUE")
+            if columns and self._differs(schema, table, columns, rows):
                 found.append(f"table {table}")
         if self._shell.run(f"cat {instance.shell.config}") != self._settings_of(instance):
             found.append(instance.shell.config)
@@ -288,11 +296,13 @@ class Servers:
         )
         return {str(name): int(changed) for name, changed in rows}
 
-    def _differs(self, schema: str, table: str, columns: str) -> bool:
-        """Whether these columns of the table differ from those of the template."""
+    def _differs(self, schema: str, table: str, columns: str, rows: str) -> bool:
+        """Whether these columns of these rows of the table differ from those of the template."""
         if table not in self._original.rows:
             return True
-        ours, original = (f"SELECT {columns} FROM `{name}`.`{table}`" for name in (schema, SCHEMA))
+        ours, original = (
+            f"SELECT {columns} FROM `{name}`.`{table}` WHERE {rows}" for name in (schema, SCHEMA)
+        )
         difference = f"({ours} EXCEPT {original}) UNION ALL ({original} EXCEPT {ours})"
         try:
             return bool(self._sql(difference))

@@ -25,6 +25,8 @@ GROUP: Final = "xdist_group"
 LIMIT: Final = 5.0
 """Worker-seconds that a test may take without the marker `slow`."""
 UNMARKED: Final = "over_the_limit_and_not_marked"
+VERSIONED: Final = "matomo_settings"
+"""The fixture that there is one of for each version."""
 STARTED_ONCE: Final = ("stack",)
 """Session fixtures with containers of their own: their tests share a worker, as a module's do."""
 
@@ -116,7 +118,9 @@ def _group(item: pytest.Item) -> str:
     if item.get_closest_marker(GROUP):
         return suffix
     shared = shared_by(item)
-    return f"{shared}-{suffix}" if shared else ""
+    if shared is None:
+        return ""
+    return f"{shared}-{suffix}" if _has_versions(item, shared.rpartition("-")[2]) else shared
 
 
 def shared_by(item: pytest.Item) -> str | None:
@@ -131,6 +135,14 @@ def shared_by(item: pytest.Item) -> str | None:
     if of_run:
         return of_run[0]
     return f"{item.path.stem}-{of_module[0]}" if of_module else None
+
+
+def _has_versions(item: pytest.Item, fixture: str) -> bool:
+    """Whether there is one `fixture` for each of Matomo's versions, and not one for all of them."""
+    assert isinstance(item, pytest.Function)
+    definitions = item._fixtureinfo.name2fixturedefs.get(fixture, ())
+    arguments = {name for definition in definitions for name in definition.argnames}
+    return VERSIONED in arguments or any(_has_versions(item, name) for name in arguments)
 
 
 def _scope(item: pytest.Item) -> str:

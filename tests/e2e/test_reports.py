@@ -32,6 +32,7 @@ def test_an_unarchived_report_is_empty(superuser: Page, library: Library) -> Non
     expect_nothing(day)
 
 
+@pytest.mark.nightly(reason="tests/integration compares all numbers")
 @left_behind
 @pytest.mark.slow(reason="archives, and reads many pages")
 def test_reports_are_empty_before_archiving_and_exact_after(

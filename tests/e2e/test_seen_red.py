@@ -79,6 +79,7 @@ def test_a_second_factor_that_is_not_enforced_is_seen(
     expect(Menu(page).sign_out).to_be_visible()
 
 
+@pytest.mark.nightly(reason="the others of this module suffice")
 @setup_page
 @pytest.mark.slow(reason="waits for what must not appear")
 def test_a_missing_second_factor_is_seen(page: Page, matomo_by_tls: MatomoByTls) -> None:
@@ -106,6 +107,7 @@ def test_a_stopped_archiver_is_seen(
         expect_a_clean_system_check(superuser)
 
 
+@pytest.mark.nightly(reason="the others of this module suffice")
 @pytest.mark.slow(reason="waits for what must not appear")
 def test_a_user_with_more_than_view_is_seen(
     matomo_by_tls: MatomoByTls, another_browser: Callable[..., Page]
@@ -123,6 +125,7 @@ def test_open_archiving_settings_are_seen(superuser: Page, matomo_by_tls: Matomo
         expect_archiving_is_closed(superuser)
 
 
+@pytest.mark.nightly(reason="archives twice")
 @pytest.mark.slow(reason="waits for what must not appear")
 def test_missing_archiving_and_browser_archiving_are_seen(
     superuser: Page, matomo_by_tls: MatomoByTls

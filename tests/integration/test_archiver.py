@@ -106,6 +106,7 @@ def test_the_archiver_exits_non_zero_without_a_database(
     assert "ARCHIVING FAILED" in archived.log.splitlines()[-1]
 
 
+@pytest.mark.nightly(reason="a full stack of its own")
 @pytest.mark.all_versions(reason="the queue is Matomo's")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_two_archivers_at_once_count_nothing_twice(
@@ -123,6 +124,7 @@ def test_two_archivers_at_once_count_nothing_twice(
     assert invalidations(matomo_production) == 0
 
 
+@pytest.mark.nightly(reason="a full stack of its own")
 @pytest.mark.all_versions(reason="the queue is Matomo's")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_the_next_run_finishes_what_a_stopped_task_began(
@@ -137,6 +139,7 @@ def test_the_next_run_finishes_what_a_stopped_task_began(
     assert reported_visits(matomo_production) == visits
 
 
+@pytest.mark.nightly(reason="a full stack of its own")
 @pytest.mark.all_versions(reason="the queue and its timeout are Matomo's")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_a_killed_run_is_taken_up_after_the_recovery_timeout(

@@ -72,6 +72,7 @@ def test_a_broken_line_of_the_configuration_is_named(checkout: Checkout) -> None
     assert not checkout.containers
 
 
+@pytest.mark.nightly(reason="a stack is started from nothing, twice")
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.slow(reason="make up, three times")
 def test_an_interrupted_up_is_completed_by_the_next(checkout: Checkout) -> None:

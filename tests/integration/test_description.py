@@ -100,6 +100,7 @@ with FullStack(state) as stack:
 """
 
 
+@pytest.mark.nightly(reason="a checkout of its own builds its images")
 @pytest.mark.slow(reason="an image is built, and a deployment started")
 def test_one_more_service_is_one_entry_and_one_folder(tmp_path: Path) -> None:
     page = PAGE.read_text()

@@ -65,6 +65,7 @@ def test_the_first_boot_on_an_empty_file_system_is_healthy(stack: FullStack, efs
     assert "Operation not permitted" not in stack.matomo.log
 
 
+@pytest.mark.nightly(reason="two tasks in a row")
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
 def test_files_survive_a_killed_task(stack: FullStack) -> None:
     shell = stack.matomo.shell
@@ -79,6 +80,7 @@ def test_files_survive_a_killed_task(stack: FullStack) -> None:
     assert ini.read(shell.read(OWN_CONFIG)).text(*CHANGED_SETTING[:2]) == CHANGED_SETTING[2]
 
 
+@pytest.mark.nightly(reason="two tasks in a row")
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
 def test_the_next_task_may_write_files_that_root_left(stack: FullStack, efs: Efs) -> None:
     # An archiver that ran as root, or a restore by hand, leaves such files.
@@ -88,6 +90,7 @@ def test_the_next_task_may_write_files_that_root_left(stack: FullStack, efs: Efs
     assert unwritable == ""
 
 
+@pytest.mark.nightly(reason="a task and its archiver")
 @pytest.mark.slow(reason="a deployment of its own on a cold file system")
 def test_no_part_of_a_task_writes_as_root(stack: FullStack, efs: Efs) -> None:
     of_root = "find config misc js -mindepth 1 -user root"

@@ -67,6 +67,7 @@ def test_a_database_that_is_gone_loses_only_the_hits_of_that_time(
     assert len(statuses) == HITS
 
 
+@pytest.mark.nightly(reason="a full stack of its own")
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_killed_task_keeps_its_sessions_token_and_tracker(
     matomo_production: FullStack,
@@ -81,6 +82,7 @@ def test_a_killed_task_keeps_its_sessions_token_and_tracker(
     assert matomo_production.instance.web.ask("matomo.js").content == tracker
 
 
+@pytest.mark.nightly(reason="a full stack of its own")
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_killed_task_is_a_502_until_it_is_back(matomo_production: FullStack) -> None:
     with faults.kill(matomo_production.matomo.get_wrapped_container()):
@@ -144,6 +146,7 @@ def test_no_disk_of_this_machine_is_filled(stack: FullStack, path: str) -> None:
         pass
 
 
+@pytest.mark.nightly(reason="a full stack of its own")
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
 def test_a_clock_two_minutes_ahead_refuses_the_code(matomo_production: FullStack) -> None:
     account = matomo_production.instance.account

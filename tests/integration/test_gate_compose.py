@@ -194,6 +194,7 @@ def test_a_copy_is_judged_and_the_project_hears_nothing(
     assert running.of_copies() == []
 
 
+@pytest.mark.nightly(reason="a second copy of the project")
 @pytest.mark.slow(reason="a project is started, and a copy of it")
 def test_a_killed_gate_leaves_nothing_of_the_copy(running: Institution, checkout: Checkout) -> None:
     before = running.state()

@@ -150,6 +150,7 @@ def test_every_check_that_only_reads_runs(dedicated_matomo: DedicatedMatomo) -> 
     ]
 
 
+@pytest.mark.nightly(reason="a second gate by what is inside")
 @pytest.mark.slow(reason="a container, and the command")
 def test_a_container_is_found_by_its_name(
     dedicated_matomo: DedicatedMatomo, checkout: Checkout, monkeypatch: pytest.MonkeyPatch

@@ -49,6 +49,7 @@ def changed(any_image: Image, tmp_path: Path) -> Iterator[Image]:
     engine().images.remove(tag, force=True)
 
 
+@pytest.mark.nightly(reason="a golden pair is built by three programs at once")
 @pytest.mark.slow(reason="golden images are built")
 def test_golden_images_are_built_once_and_whole(changed: Image, any_golden: Golden) -> None:
     database = engine().images.get(any_golden.database.id)

@@ -135,6 +135,7 @@ def test_two_installations_are_refused_and_none_is_touched(stack: Checkout) -> N
             database(stack).query(f"DROP TABLE piwik_{name}")
 
 
+@pytest.mark.nightly(reason="one more installation")
 @pytest.mark.slow(reason="make up")
 def test_a_superuser_of_its_own_is_made_beside_the_others(stack: Checkout) -> None:
     with renamed(stack, "admin", "director"):
@@ -195,6 +196,7 @@ def test_up_is_not_said_over_a_tracker_that_refuses_every_hit(stack: Checkout) -
     assert "is up" not in answer.text
 
 
+@pytest.mark.nightly(reason="one more installation")
 @pytest.mark.slow(reason="make up, twice, and an installation")
 def test_an_empty_database_under_an_old_configuration_is_installed_whole(stack: Checkout) -> None:
     columns = database(stack).query("SHOW COLUMNS FROM {prefix}log_visit")

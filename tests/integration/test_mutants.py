@@ -12,10 +12,10 @@ from matomo_harness.runtime.golden import Golden
 SLOW = pytest.mark.slow(reason="a deployment with one thing wrong, for each mutant")
 QUICK = 5
 """Mutants that the quick tests run."""
-LONG = 10
-"""Seconds of a processor, by `cost`; what costs more waits for the nightly run, and for the pull
-request, on which the whole kill matrix runs (.github/workflows/mutants.yml)."""
-NIGHTLY = pytest.mark.nightly(reason="the archiver runs in a deployment of its own")
+NIGHTLY = pytest.mark.nightly(
+    reason="the promise is seen red on a cheaper mutant, or another control; .github/workflows/"
+    "mutants.yml runs the whole kill matrix on a pull request"
+)
 
 
 def cost(mutant: Mutant) -> float:
@@ -39,15 +39,30 @@ def cover() -> list[Mutant]:
     return sorted(taken, key=cost)
 
 
-def _marks(number: int, mutant: Mutant) -> list[pytest.MarkDecorator]:
+def before_a_push(mutants: list[Mutant]) -> set[str]:
+    """Return the ids of those of a cover that share servers, and of each promise's cheapest."""
+    cheapest = {promise(mutant): mutant.id for mutant in sorted(mutants, key=cost, reverse=True)}
+    shared = {mutant.id for mutant in mutants if mutant.topology is Topology.SHARED}
+    return shared | set(cheapest.values())
+
+
+def promise(mutant: Mutant) -> str:
+    return mutant.id.partition(".")[0]
+
+
+def _marks(number: int, *, is_nightly: bool) -> list[pytest.MarkDecorator]:
     if number < QUICK:
         return []
-    return [SLOW, NIGHTLY] if cost(mutant) > LONG else [SLOW]
+    return [SLOW, NIGHTLY] if is_nightly else [SLOW]
 
 
+TAKEN = cover()
+BEFORE_A_PUSH = before_a_push(TAKEN)
 COVER = [
-    pytest.param(mutant, id=mutant.id, marks=_marks(number, mutant))
-    for number, mutant in enumerate(cover())
+    pytest.param(
+        mutant, id=mutant.id, marks=_marks(number, is_nightly=mutant.id not in BEFORE_A_PUSH)
+    )
+    for number, mutant in enumerate(TAKEN)
 ]
 
 
@@ -69,7 +84,9 @@ def test_each_named_check_turns_red_and_is_needed(mutation: MutationRunner, muta
 # test_gate covers the full stack as it is.
 @SLOW
 @pytest.mark.timeout(900)  # the whole gate takes 50 s of a processor, and others run beside it
-@pytest.mark.parametrize("topology", [Topology.SHARED, Topology.DEDICATED])
+@pytest.mark.parametrize(
+    "topology", [Topology.SHARED, pytest.param(Topology.DEDICATED, marks=NIGHTLY)]
+)
 def test_the_whole_gate_is_green_on_the_controls_of_each_topology(
     mutation: MutationRunner, topology: Topology
 ) -> None:

@@ -7,14 +7,16 @@ from typing import Final
 import pytest
 
 from matomo_harness.matomo import versions
+from matomo_harness.matomo.image import PROCESS_MANAGER
 from matomo_harness.runtime import images
 from matomo_harness.runtime.containers import WebContainer, network
 from matomo_harness.runtime.dedicated import pair
 from matomo_harness.runtime.engine import engine
-from matomo_harness.runtime.fpm import FpmContainer, is_fpm
+from matomo_harness.runtime.fpm import FpmContainer
 from matomo_harness.runtime.golden import golden
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.inspection import inspected
+from matomo_harness.runtime.profiles import look
 from matomo_harness.settings import RunSettings
 
 BASES: Final = Path(__file__).parents[1] / "bases"
@@ -81,6 +83,7 @@ def test_image_builds_on_it_and_answers(running: WebContainer, docker_php: Image
     assert versions.is_supported(images.code_version(docker_php.reference))
 
 
+@pytest.mark.nightly(reason="a golden pair of its own")
 @pytest.mark.slow(reason="a golden pair of its own")
 def test_image_on_it_is_installed_and_archives(deployed: Image) -> None:
     made = golden(deployed, images.mariadb_base(RunSettings.from_environment()))
@@ -94,9 +97,8 @@ def test_image_on_it_is_installed_and_archives(deployed: Image) -> None:
 # -- php:fpm --------------------------------------------------------------------------------------
 
 
-def test_an_fpm_image_is_known_by_what_it_says(fpm: Image, docker_php: Image) -> None:
-    assert is_fpm(fpm.reference)
-    assert not is_fpm(docker_php.reference)
+def test_an_fpm_image_is_known_by_looking(fpm: Image) -> None:
+    assert look(fpm).web_server == PROCESS_MANAGER
     found = engine().images.get(fpm.id)
     assert inspected(found, "Config", "Entrypoint") == ["/entrypoint.sh"]
     assert inspected(found, "Config", "Cmd") == ["php-fpm"]

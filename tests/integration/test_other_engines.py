@@ -80,6 +80,7 @@ def test_podman_is_refused_by_name(arguments: tuple[str, ...], checkout: Checkou
         refuses(checkout.harness(*arguments, DOCKER_HOST=address), *arguments)
 
 
+@pytest.mark.nightly(reason="a program for each command")
 @pytest.mark.slow(reason="every command, each a program")
 def test_podman_is_refused_by_name_by_every_command(checkout: Checkout) -> None:
     with answering(PODMAN) as address:

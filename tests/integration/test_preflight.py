@@ -66,6 +66,7 @@ def test_a_page_that_is_no_login(dedicated_matomo: DedicatedMatomo) -> None:
     assert {result.seen for result in found} == {"HTTP 500: broken"}
 
 
+@pytest.mark.nightly(reason="the gate is run on servers of its own")
 @pytest.mark.slow(reason="each page waits for the database")
 @pytest.mark.all_versions(reason="Matomo's own error page")
 def test_a_database_that_is_gone(dedicated_matomo: DedicatedMatomo) -> None:
@@ -142,6 +143,7 @@ def test_a_queue_that_nobody_runs_is_one_cause(dedicated_matomo: DedicatedMatomo
     assert "in queued_hits" in found[WAITING].seen
 
 
+@pytest.mark.nightly(reason="three more ways of a queue")
 @pytest.mark.slow(reason="a plugin that takes hits over")
 def test_a_command_of_the_queue_that_fails_is_reported(dedicated_matomo: DedicatedMatomo) -> None:
     deployment = Deployment(read_policy(), alone=dedicated_matomo)
@@ -151,6 +153,7 @@ def test_a_command_of_the_queue_that_fails_is_reported(dedicated_matomo: Dedicat
     assert "queuedhits:nothing" in found.seen
 
 
+@pytest.mark.nightly(reason="three more ways of a queue")
 @pytest.mark.slow(reason="test traffic, and a plugin that takes it over")
 def test_the_command_of_queuedtracking_is_known(dedicated_matomo: DedicatedMatomo) -> None:
     deployment = Deployment(read_policy(), alone=dedicated_matomo)
@@ -159,6 +162,7 @@ def test_the_command_of_queuedtracking_is_known(dedicated_matomo: DedicatedMatom
     assert {result.status for result in found.values()} == {Status.PASSED}, found
 
 
+@pytest.mark.nightly(reason="three more ways of a queue")
 @pytest.mark.slow(reason="test traffic, and a plugin that takes it over")
 def test_a_queue_elsewhere_is_left_to_its_own_schedule(dedicated_matomo: DedicatedMatomo) -> None:
     deployment = Deployment(read_policy(), alone=dedicated_matomo)

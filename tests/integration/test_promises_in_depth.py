@@ -28,6 +28,7 @@ ODD = """q"uote 'single' back\\slash $dollar ${braces} semi;colon #hash [list] =
 TWO_LINES = "one\ntwo"
 
 
+@pytest.mark.nightly(reason="containers of its own")
 @pytest.mark.matomo_environment(
     MATOMO_MAIL_DEFAULTHOSTNAMEIFEMPTY=ODD,
     MATOMO_GENERAL_LOGIN_PASSWORD_RECOVERY_REPLYTO_EMAIL_NAME=TWO_LINES,
@@ -44,6 +45,7 @@ def test_odd_values_are_the_same_in_console_web_and_tracker(
     assert "MATOMO_MAIL_DEFAULTHOSTNAMEIFEMPTY sets [mail] defaultHostnameIfEmpty" in shown
 
 
+@pytest.mark.nightly(reason="tasks of its own")
 @pytest.mark.matomo_log("module=Login", reason="the old password opens nothing")
 @pytest.mark.slow(reason="a deployment of its own")
 def test_a_rotated_password_is_taken_up_by_the_next_task(matomo_production: FullStack) -> None:

@@ -78,6 +78,7 @@ def test_checks_that_share_steps_cannot_be_scattered(project: pytest.Pytester) -
     result.stderr.fnmatch_lines(["*next: pytest -n 3 --dist loadgroup*"])
 
 
+@pytest.mark.nightly(reason="a whole gate by two workers")
 @pytest.mark.slow(reason="a run of pytest with a deployment of its own")
 def test_workers_share_one_deployment(project: pytest.Pytester, options: tuple[str, ...]) -> None:
     # Beside the checks of the web server, one of each group that must stay in one worker.

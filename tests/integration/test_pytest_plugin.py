@@ -228,6 +228,7 @@ def test_missing_evidence_does_not_hide_the_failure(
         assert "could not be had" in (directory / name).read_text()
 
 
+@pytest.mark.nightly(reason="two runs of pytest with servers of their own")
 @pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_the_instance_of_a_failed_test_is_preserved_on_demand(
     pytester: pytest.Pytester, options: tuple[str, ...], any_golden: Golden
@@ -271,6 +272,7 @@ def test_the_instance_of_a_failed_test_is_preserved_on_demand(
         assert not Path(file).exists()
 
 
+@pytest.mark.nightly(reason="a run of pytest with servers of its own")
 @pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_two_workers_share_one_pair_of_servers(
     pytester: pytest.Pytester, options: tuple[str, ...]
@@ -294,6 +296,7 @@ def test_two_workers_share_one_pair_of_servers(
     assert not engine().containers.list(all=True, filters={"id": containers.pop()})
 
 
+@pytest.mark.nightly(reason="a run of pytest with servers of its own")
 @pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_the_next_test_gets_new_servers_when_these_are_gone(
     pytester: pytest.Pytester, options: tuple[str, ...]

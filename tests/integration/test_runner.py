@@ -103,6 +103,7 @@ def test_a_hanging_check_leaves_things_as_they_were(fresh_matomo: Instance) -> N
     assert shell.read(shell.config) == before
 
 
+@pytest.mark.nightly(reason="every leak scan")
 @pytest.mark.slow(reason="all test traffic, on a deployment of its own")
 def test_no_leak_scan_passes_without_the_archiver(
     matomo_production: FullStack, monkeypatch: pytest.MonkeyPatch

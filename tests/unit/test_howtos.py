@@ -351,6 +351,7 @@ def test_a_version_is_one_file(copy: Copy) -> None:
     assert found["since"] == [False, True, True]
 
 
+@pytest.mark.nightly(reason="mypy and all unit tests in a copy")
 @pytest.mark.slow(reason="mypy reads every module anew")
 def test_all_pages_together_pass_mypy_the_layers_and_the_unit_tests(copy: Copy) -> None:
     copy.follow(*(Page(name) for name in PAGES))

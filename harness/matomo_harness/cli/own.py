@@ -29,14 +29,21 @@ Service = Annotated[str, typer.Option(help="The service of a Compose file that r
 
 
 @app.command()
-def inspect(what: What, service: Service = "matomo", json_output: Json = False) -> None:
+def inspect(
+    what: What,
+    service: Service = "matomo",
+    directory: Annotated[
+        Path, typer.Option(help="Where the image's deployment.toml is, if it has one.")
+    ] = Path(),
+    json_output: Json = False,
+) -> None:
     """Say what an image is: web root, user, port, configuration, archiver, plugins, versions."""
     from matomo_harness.operate import inspect as operation
     from matomo_harness.operate.prepare import prepare
 
     prepare()
     image = operation.image_of(what, service)
-    profile = operation.profile_of(image)
+    profile = operation.profile_of(image, directory)
     if json_output:
         out.print_json(json.dumps({"image": image.reference, **asdict(profile)}))
         return

@@ -10,6 +10,7 @@ from docker.errors import APIError, NotFound
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.image import ImageProfile
+from matomo_harness.policy import deployment
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, profiles
 from matomo_harness.runtime.engine import engine
@@ -39,7 +40,7 @@ def image_of(what: str, service: str) -> Image:
         with suppress(NotFound, APIError):
             container = engine().containers.get(what)
             return Image(what, str(container.attrs["Image"]), "given")
-    return images.given(what, "IMAGE")
+    return images.given(what, "the argument")
 
 
 def _image_of_service(path: Path, service: str) -> str:
@@ -67,10 +68,17 @@ def _image_of_service(path: Path, service: str) -> str:
     return str(entry["image"])
 
 
-def profile_of(image: Image) -> ImageProfile:
-    """Look at `image`, as the harness does before it installs Matomo in it."""
+def profile_of(image: Image, directory: Path) -> ImageProfile:
+    """Look at `image`, as the harness does before it installs Matomo in it.
+
+    Args:
+        image: the image.
+        directory: where its deployment.toml is, if it has one.
+    """
+    path = deployment.beside(directory / "policy.toml")
+    declared = deployment.read(path) if path else None
     with step(f"Looking at {image.reference}"):
-        return profiles.look(image)
+        return profiles.look(image, declared)
 
 
 def described(profile: ImageProfile) -> Iterator[tuple[str, str]]:

@@ -55,19 +55,6 @@ def web_container(
     return kind(image, network, environment, **options)
 
 
-def is_fpm(image: str) -> bool:
-    """Whether an image runs PHP's process manager, and so needs a web server before it.
-
-    Args:
-        image: its name or id.
-    """
-    found = engine().images.get(image)
-    exposed = inspected(found, "Config", "ExposedPorts") or {}
-    started = [inspected(found, "Config", part) or [] for part in ("Entrypoint", "Cmd")]
-    is_started = any("php-fpm" in word for words in started for word in words)
-    return is_started and f"{FASTCGI}/tcp" in exposed
-
-
 class Nginx(HarnessContainer):
     """Serves a web root, and passes its scripts to a process manager; ready when entered.
 

@@ -294,12 +294,12 @@ def _base(choice: str, variable: str, official: str, substitute: _Substitute) ->
     return given(choice, variable)
 
 
-def given(reference: str, variable: str) -> Image:
+def given(reference: str, named_by: str) -> Image:
     """Return the image that a user named.
 
     Args:
         reference: name and tag, or an id.
-        variable: what the user named it by, for the error.
+        named_by: what the user named it by, for the error.
 
     Raises:
         WrongInputError: it is neither here nor in a registry.
@@ -307,9 +307,9 @@ def given(reference: str, variable: str) -> Image:
     image = local(reference, "given") or _pulled(reference)
     if image is None:
         raise WrongInputError(
-            expected=f"{variable} to name an image that is on this machine or in a registry",
-            seen=f"{variable}={reference}, which is neither",
-            next_command=f"docker pull {reference}   (or unset {variable})",
+            expected=f"{named_by} to name an image that is on this machine or in a registry",
+            seen=f"{reference}, which is neither",
+            next_command=f"docker images, or docker pull {reference} for the registry's own words",
         )
     return image
 

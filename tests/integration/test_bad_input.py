@@ -20,13 +20,13 @@ SECRET = ("PASSWORD", "SALT")
 
 def test_an_unknown_base_is_wrong_input(checkout: Checkout) -> None:
     answer = checkout.harness("up", MATOMO_BASE="no-such-image:1", IMAGE="")
-    answer.refuses(ExitCode.WRONG_INPUT, "MATOMO_BASE=no-such-image:1")
+    answer.refuses(ExitCode.WRONG_INPUT, "MATOMO_BASE to name an image", "no-such-image:1")
     assert not checkout.containers
 
 
 def test_an_unknown_image_is_wrong_input(checkout: Checkout) -> None:
     answer = checkout.harness("up", IMAGE="Not A Reference")
-    answer.refuses(ExitCode.WRONG_INPUT, "IMAGE=Not A Reference")
+    answer.refuses(ExitCode.WRONG_INPUT, "IMAGE to name an image", "Not A Reference")
 
 
 def test_an_invalid_image_name_is_wrong_input(checkout: Checkout) -> None:

@@ -19,7 +19,7 @@ from matomo_harness.pytest_plugin import SharedServers
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.shell import host_of
 
-pytestmark = pytest.mark.all_versions(reason="what an instance has to itself is Matomo's choice")
+ALL_VERSIONS = pytest.mark.all_versions(reason="what an instance has to itself is Matomo's choice")
 
 HIT: Parameters = {"idsite": 1, "rec": 1, "url": "https://discovery.example/canary"}
 SETTING = ("--section=General", "--key=login_session_not_remembered_idle_timeout")
@@ -207,6 +207,7 @@ def is_apart(probe: Probe, first: Instance, other: Instance) -> bool:
     return probe.observe(first) == touched
 
 
+@ALL_VERSIONS
 @EXPECTED_ERRORS
 @pytest.mark.parametrize("name", PROBES)
 def test_an_instance_does_not_see_changes_of_another(
@@ -223,6 +224,7 @@ def test_a_change_is_seen_without_isolation(
     assert not is_apart(PROBES[name], fresh_matomo, twin)
 
 
+@ALL_VERSIONS
 @EXPECTED_ERRORS
 @pytest.mark.parametrize("name", PROBES)
 def test_a_reset_takes_the_change_back(
@@ -242,6 +244,7 @@ def test_a_reset_takes_the_change_back(
     assert probe.observe(fresh_matomo) == touched
 
 
+@ALL_VERSIONS
 @pytest.mark.parametrize("path", ["core/Version.php", "matomo.js", "config/config.ini.php"])
 def test_changing_the_shared_code_names_the_fixture_to_take(
     fresh_matomo: Instance, path: str
@@ -250,6 +253,7 @@ def test_changing_the_shared_code_names_the_fixture_to_take(
         fresh_matomo.shell.write(path, "changed")
 
 
+@ALL_VERSIONS
 def test_two_sessions_log_in_to_two_instances(fresh_matomo: Instance, second: Instance) -> None:
     # Account and code are the same: each instance has its own list of used codes.
     for instance in (fresh_matomo, second):

@@ -104,10 +104,9 @@ def tables_renamed(stack: Checkout, old: str, new: str) -> Iterator[None]:
         rename(new, old)
 
 
+@pytest.mark.nightly(reason="make up, with another web container, and once more")
 @pytest.mark.slow(reason="make up, with another web container, and once more")
-@pytest.mark.parametrize(
-    "prefix", [pytest.param("", marks=pytest.mark.nightly(reason="30 s for one more")), "piwik_"]
-)
+@pytest.mark.parametrize("prefix", ["", "piwik_"])
 def test_tables_of_another_prefix_are_adopted(stack: Checkout, prefix: str) -> None:
     before = database(stack).all_tables()
     with tables_renamed(stack, "matomo_", prefix):

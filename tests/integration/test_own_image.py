@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from matomo_harness.errors import ExitCode, HarnessError, WrongInputError
+from matomo_harness.errors import (
+    ExitCode,
+    HarnessError,
+    UnsupportedEnvironmentError,
+    WrongInputError,
+)
 from matomo_harness.matomo.image import ImageProfile
 from matomo_harness.operate.gate_image import policy_for
 from matomo_harness.operate.init import deployment_text
@@ -13,7 +18,9 @@ from matomo_harness.operate.inspect import described, image_of
 from matomo_harness.policy import POLICY_FILE, deployment
 from matomo_harness.runtime import images, profiles
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.golden import golden
 from matomo_harness.runtime.images import Image
+from matomo_harness.settings import RunSettings
 from tests.checkout import Checkout
 
 Build = Callable[..., Image]
@@ -142,6 +149,20 @@ def test_our_policy_is_for_our_image(
     assert error.value.next_command.startswith(f"matomo-harness init {foreign}")
     (tmp_path / "policy.toml").touch()
     assert policy_for(foreign) == Path("policy.toml")
+
+
+@pytest.mark.nightly(reason="the waits for what cannot come take 90 s")
+@pytest.mark.slow(reason="an image is built and started")
+def test_a_start_that_never_finds_its_database_is_told_apart(built: Build) -> None:
+    waits = "RUN printf '#!/bin/sh\\necho Waiting for $DB_SERVER; exec sleep 600\\n' > /wait"
+    image = built(waits, 'ENTRYPOINT ["sh", "/wait"]')
+    found = profiles.look(image)
+    assert (found.port, found.starts_alone) == (80, False)
+    with pytest.raises(UnsupportedEnvironmentError) as error:
+        golden(image, images.mariadb_base(RunSettings.from_environment()))
+    assert "once it has a database" in error.value.expected
+    assert "Waiting for" in error.value.seen
+    assert "[web.variables]" in error.value.next_command
 
 
 # -- on the command line --------------------------------------------------------------------------

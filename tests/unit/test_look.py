@@ -9,7 +9,7 @@ from matomo_harness.matomo.image import ImageProfile, profile_of
 from matomo_harness.matomo.look import found_in, with_settings
 from matomo_harness.matomo.look import profile_of as read
 from matomo_harness.policy import deployment
-from matomo_harness.runtime.profiles import listening
+from matomo_harness.runtime.profiles import exposed_ports, listening
 
 STOCK = """\
 plugins\t/usr/src/matomo API CoreHome
@@ -156,3 +156,11 @@ def test_limits_make_no_other_image(tmp_path: Path) -> None:
     assert digest("") != digest("[web]\nport = 8080\n")
     assert digest("") != digest('[web.variables]\nA = "b"\n')
     assert digest("") != digest('[tasks]\ncommand = ["t"]\n')
+
+
+def test_only_ports_of_tcp_are_exposed() -> None:
+    assert exposed_ports({"ExposedPorts": {"8000/tcp": {}, "443": {}, "443/udp": {}}}) == (
+        443,
+        8000,
+    )
+    assert exposed_ports({"ExposedPorts": None}) == exposed_ports({}) == ()

@@ -41,6 +41,7 @@ class ImageProfile:
         entrypoint: what the image starts, before `command`.
         command: what it starts by default.
         port: where its web server listens.
+        starts_alone: whether it listens without its database; if not, the port is only declared.
         volumes: directories that it declares as volumes.
         configuration: where config.ini.php comes from.
         seed: the image's own config.ini.php; empty where it has none.
@@ -74,6 +75,7 @@ class ImageProfile:
     entrypoint: tuple[str, ...] = ("/entrypoint.sh",)
     command: tuple[str, ...] = ("apache2-foreground",)
     port: int = 80
+    starts_alone: bool = True
     volumes: tuple[str, ...] = ()
     configuration: Configuration = "wizard"
     seed: str = ""

@@ -87,7 +87,8 @@ def described(profile: ImageProfile) -> Iterator[tuple[str, str]]:
     yield "PHP", profile.php
     files = "with files of the image in it" if profile.has_web_root_files else "empty in the image"
     yield "web root", f"{profile.web_root}, {files}"
-    yield "web server", f"{profile.web_server} on port {profile.port}, as {profile.web_user}"
+    alone = "" if profile.starts_alone else " (declared: it does not start without a database)"
+    yield "web server", f"{profile.web_server} on port {profile.port}{alone}, as {profile.web_user}"
     yield "starts as", profile.user or "root"
     yield "entrypoint", " ".join(profile.entrypoint) or "none"
     yield "command", " ".join(profile.command) or "none: the entrypoint starts the server"

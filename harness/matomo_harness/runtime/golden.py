@@ -13,7 +13,8 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +23,12 @@ from typing import Any, Final
 from docker.models.containers import Container
 from filelock import FileLock
 
-from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
+from matomo_harness.errors import (
+    BrokenPromiseError,
+    HarnessError,
+    UnsupportedEnvironmentError,
+    WrongInputError,
+)
 from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.image import ImageProfile, profile_of
@@ -312,7 +318,7 @@ def _install(
             **WHILE_BUILT,
         }
         matomo = web_container(stage, own_network, environment, profile=profile)
-        with mariadb, matomo:
+        with mariadb, _started(matomo):
             shell, web, database = matomo.shell, matomo.web, mariadb.database
             connection = _connection(mariadb, environment, salt)
             own = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true", user="root")
@@ -377,6 +383,29 @@ def _connection(
         ("database", "charset"): "utf8mb4",
         ("General", "salt"): salt,
     }
+
+
+@contextmanager
+def _started(matomo: WebContainer) -> Iterator[WebContainer]:
+    """Start the web container for the first time with a database.
+
+    Raises:
+        UnsupportedEnvironmentError: it does not answer; what it may wait for is said.
+    """
+    with ExitStack() as running:
+        try:
+            running.enter_context(matomo)
+        except UnsupportedEnvironmentError as error:
+            if matomo.profile.starts_alone:
+                raise
+            raise UnsupportedEnvironmentError(
+                expected=f"the image to answer HTTP on port {matomo.profile.http_port} once it has"
+                " a database, as it does not without one",
+                seen=error.seen,
+                next_command="say in deployment.toml where it listens, port under [web], and under"
+                " [web.variables] by which of its variables it finds its database",
+            ) from error
+        yield matomo
 
 
 def _opened(shell: MatomoShell) -> tuple[str, str] | None:

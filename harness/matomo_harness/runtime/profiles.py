@@ -104,7 +104,12 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
     if declared:
         profile = _declared(profile, declared)
         _require_commands(profile, image)
-    started = _first_start(image, profile, is_known=bool(declared and declared.web.port))
+    exposed = exposed_ports(settings)
+    is_known = bool(declared and declared.web.port)
+    started = _first_start(image, profile, exposed, is_known=is_known)
+    if started is None:
+        port = profile.port if is_known else _likeliest(exposed)
+        profile = dataclasses.replace(profile, port=port, starts_alone=False)
     profile = _with_start(profile, started, found, declared, image)
     if profile.configuration == "rendered" or started is None:
         for path in (*found.get("config", ()), *profile.templates):
@@ -158,14 +163,19 @@ def _require_commands(profile: ImageProfile, image: Image) -> None:
 # -- the first start ------------------------------------------------------------------------------
 
 
-def _first_start(image: Image, profile: ImageProfile, *, is_known: bool) -> FirstStart | None:
+def _first_start(
+    image: Image, profile: ImageProfile, exposed: Sequence[int], *, is_known: bool
+) -> FirstStart | None:
     """Start `image` as it is, without a network, and see what it does.
 
     Args:
         image: the image.
         profile: what is known of it.
-        is_known: whether its port is declared, so that an image that waits for its database need
-            not listen here.
+        exposed: the ports that it declares.
+        is_known: whether its port is in deployment.toml.
+
+    Returns:
+        None where it waits for its database, and its port is declared.
     """
     # In memory the copy of the code to the web root takes a tenth of its time on disk.
     in_memory = {} if profile.has_web_root_files else {profile.web_root: web_root_options(profile)}
@@ -180,8 +190,8 @@ def _first_start(image: Image, profile: ImageProfile, *, is_known: bool) -> Firs
         container.start()
         is_http = profile.web_server != PROCESS_MANAGER
         ports, others = _wait_for_ports(container, is_http=is_http)
-        if not ports and is_known:
-            return None
+        if not ports and (is_known or (exposed and is_alive(container))):
+            return None  # it waits for its database
         if not ports:
             elsewhere = f"no HTTP on port {', '.join(map(str, others))}; " if others else ""
             raise UnsupportedEnvironmentError(
@@ -200,6 +210,16 @@ def _first_start(image: Image, profile: ImageProfile, *, is_known: bool) -> Firs
         ) from error
     finally:
         container.remove(force=True, v=True)
+
+
+def exposed_ports(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the ports that an image declares (EXPOSE), which nobody need listen on.
+
+    Args:
+        settings: its `Config`, as the engine gives it.
+    """
+    words = (str(name).partition("/") for name in settings.get("ExposedPorts") or ())
+    return tuple(sorted(int(port) for port, _, kind in words if kind in ("", "tcp")))
 
 
 def _wait_for_ports(

@@ -35,6 +35,8 @@ STOCK = frozenset(
 """What is true of Matomo as it comes: whole addresses of refused hits are stored, for two."""
 NEVER_HALF_SAVED = STOCK - {"operation.half_saved_file_opens_no_installer"}
 """The same where Matomo may not write its configuration."""
+FORGED = "transport.no_forged_host_is_believed"
+"""True of Matomo with proxy_host_headers[]: it takes that host for one of its own, unchecked."""
 UNLISTED = frozenset({"plugins.have_their_code", "plugins.have_their_tables"})
 
 
@@ -82,6 +84,8 @@ LONG = (
     Layout("captured"),
     Layout("variables", red=STOCK, on="base"),
     Layout("template", red=NEVER_HALF_SAVED, on="base"),
+    Layout("tokens", red=STOCK | {FORGED}, on="base"),
+    Layout("nginx-and-fpm", red=STOCK, causes=(NO_HEADER,), on="base"),
     Layout("ssh-first"),
     Layout("waits-for-database", declared=WAITS),
     Layout("web-root", red=STOCK | UNLISTED, causes=(NOT_THERE,), on="base-without-volume"),
@@ -111,7 +115,7 @@ def image_of(layout: Layout, settings: RunSettings) -> Iterator[Image]:
         context = Path(temporary)
         shutil.copytree(IMAGE_DIRECTORY / "config", context / "config")
         shutil.copytree(IMAGE_DIRECTORY / "plugins", context / "plugins")
-        shutil.copy(LAYOUTS / layout.name / "Dockerfile", context)
+        shutil.copytree(LAYOUTS / layout.name, context, dirs_exist_ok=True)
         if layout.on == "base-without-volume":
             arguments["BASE"] = made.enter_context(without_volume(base))
         tag = f"{images.REPOSITORY}/layout-{layout.name}:{uuid.uuid4().hex[:8]}"

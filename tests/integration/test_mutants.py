@@ -42,7 +42,7 @@ def cover() -> list[Mutant]:
 
 
 def before_a_push(mutants: list[Mutant]) -> set[str]:
-    """Return the ids of those of a cover that are quick on shared servers, and of each promise's cheapest."""
+    """Return the ids of a cover's quick ones on shared servers, and of each promise's cheapest."""
     cheapest = {promise(mutant): mutant.id for mutant in sorted(mutants, key=cost, reverse=True)}
     shared = [mutant for mutant in mutants if mutant.topology is Topology.SHARED]
     return {mutant.id for mutant in shared if cost(mutant) < LONG} | set(cheapest.values())

@@ -19,6 +19,7 @@ from testcontainers.core.network import Network
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.container import ADDED
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime import archiver, description, images
 from matomo_harness.runtime.archiver import ArchiverResult
@@ -168,13 +169,15 @@ class FullStack:
         if is_rendered:
             self._require_connection()
         before = text = shell.run("cat", shell.config, user="root")
-        if not self._golden.reads_variables:
-            text = self._with_mail(text)
         may_write = shell.run("sh", "-c", f"[ ! -w {shell.config} ] || echo yes")
         trusted = ini.read(text).texts("General", "trusted_hosts")
+        is_of_the_start = is_rendered or not self._golden.reads_variables
+        if not self._golden.reads_variables:
+            text = self._with_mail(text)
+            self._say_what_is_added(text)
         # To the first superuser's request Matomo notes the host where it knows none, or answers
         # with an error. A start may write anew those of production.
-        if (is_rendered and trusted) or (not may_write and not trusted):
+        if (is_of_the_start and trusted) or (not may_write and not trusted):
             host = urlsplit(self.load_balancer.url).netloc
             text = ini.with_key(text, "General", "trusted_hosts[]", host)
         if text != before:
@@ -218,6 +221,15 @@ class FullStack:
                 value = described[f"MATOMO_GENERAL_{key.upper()}"]
                 text = ini.with_key(text, "General", key, value)
         return text
+
+    def _say_what_is_added(self, text: str) -> None:
+        """Note the addresses of `text` where a check looks for what is the harness's own."""
+        shell = self.matomo.shell
+        added = shell.run("cat", ADDED, user="root")
+        for key in ADDRESSES:
+            value = ini.read(text).text("General", key) or ""
+            added = ini.with_key(added, "General", key, value)
+        shell.run("sh", "-c", 'printf "%s" "$1" > "$2"', "sh", added, ADDED, user="root")
 
     # -- one full stack for several processes ------------------------------------------------------
 

@@ -76,8 +76,21 @@ COMPILED: Final = "/golden/opcache"
 """Compiled scripts of the command line (cli.ini)."""
 SET_ASIDE: Final = "/golden/set-aside"
 """What the image has below its web root (start-matomo copies it into memory)."""
-PACK: Final = "IFS='\n'; tar cf /golden/html.tar $(ls -A)"
-"""Packs the web root without an entry for itself, whose owner and mode are the mount's."""
+PACK: Final = """
+for name in config misc js tmp plugins; do
+    if [ -L $name ] && [ -d $name/ ]; then
+        cp -a $name/. .real-$name && rm $name && mv .real-$name $name
+    fi
+done
+IFS='
+'
+tar cf /golden/html.tar $(ls -A)
+"""
+"""Packs the web root without an entry for itself, whose owner and mode are the mount's.
+
+A directory that is a link, as to a volume of the image's, is packed with its content: what is
+behind the link ends with the container.
+"""
 SETTINGS_SEEN: Final = """
 define("PIWIK_ENABLE_DISPATCH", false);
 require "index.php";

@@ -3,10 +3,11 @@
 import dataclasses
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 from docker.models.containers import Container
 
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
@@ -33,6 +34,7 @@ START_SECONDS: Final = 30.0
 LISTENING: Final = "0A"
 """A socket's state in /proc/net/tcp (include/net/tcp_states.h)."""
 LOOPBACK: Final = "0100007F"
+LOOPBACK_ADDRESS: Final = "127.0.0.1"
 USUAL_PORTS: Final = (80, 8080, 8000, 9000)
 """Where a web server listens, the likeliest first; where it listens on several."""
 NOT_HTTP: Final = (443, 8443)
@@ -50,6 +52,15 @@ foreach (array_slice($argv, 1) as $port) {
 """
 """Prints which of its arguments are ports that answer HTTP. Others listen as well, and often first:
 an SSH server, or php-fpm beside nginx."""
+NOWHERE: Final[Mapping[str, str]] = {
+    "MATOMO_DATABASE_HOST": LOOPBACK_ADDRESS,
+    "MATOMO_DATABASE_USERNAME": "matomo",
+    "MATOMO_DATABASE_PASSWORD": "matomo",
+    "MATOMO_DATABASE_DBNAME": "matomo",
+    "MATOMO_DATABASE_TABLES_PREFIX": "matomo_",
+    "MATOMO_GENERAL_SALT": "0" * 32,
+}
+"""Of a database that is not there, for a start that ends without such values."""
 WEB_PROCESSES: Final = ("apache2", "httpd", "nginx", "php-fpm", "caddy", "frankenphp", "lighttpd")
 PROCESSES: Final = (
     "for process in /proc/[0-9]*; do"
@@ -106,16 +117,32 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
         _require_commands(profile, image)
     exposed = exposed_ports(settings)
     is_known = bool(declared and declared.web.port)
-    started = _first_start(image, profile, exposed, is_known=is_known)
+    environments = _environments(profile, found, image)
+    started = _first_start(image, profile, exposed, environments, is_known=is_known)
     if started is None:
         port = profile.port if is_known else _likeliest(exposed)
         profile = dataclasses.replace(profile, port=port, starts_alone=False)
     profile = _with_start(profile, started, found, declared, image)
     if profile.configuration == "rendered" or started is None:
-        for path in (*found.get("config", ()), *profile.templates):
-            text = images.file_in(image.reference, path).decode(errors="replace")
-            profile = with_placeholders(profile, text)
+        profile = _with_templates(profile, found, image)
     return profile
+
+
+def _with_templates(profile: ImageProfile, found: LookResult, image: Image) -> ImageProfile:
+    """Return `profile` with the variables that templates in `image` have a placeholder for."""
+    for path in (*found.get("config", ()), *profile.templates):
+        text = images.file_in(image.reference, path).decode(errors="replace")
+        profile = with_placeholders(profile, text)
+    return profile
+
+
+def _environments(
+    profile: ImageProfile, found: LookResult, image: Image
+) -> Iterator[Mapping[str, str]]:
+    """Yield what to start `image` with: nothing, then values for all that its templates name."""
+    yield {}
+    if values := _with_templates(profile, found, image).environment(NOWHERE):
+        yield values
 
 
 def _looked(image: Image, directory: str) -> LookResult:
@@ -164,7 +191,12 @@ def _require_commands(profile: ImageProfile, image: Image) -> None:
 
 
 def _first_start(
-    image: Image, profile: ImageProfile, exposed: Sequence[int], *, is_known: bool
+    image: Image,
+    profile: ImageProfile,
+    exposed: Sequence[int],
+    environments: Iterable[Mapping[str, str]],
+    *,
+    is_known: bool,
 ) -> FirstStart | None:
     """Start `image` as it is, without a network, and see what it does.
 
@@ -172,10 +204,47 @@ def _first_start(
         image: the image.
         profile: what is known of it.
         exposed: the ports that it declares.
+        environments: variables to start it with; the next ones where it ends with these.
         is_known: whether its port is in deployment.toml.
 
     Returns:
         None where it waits for its database, and its port is declared.
+
+    Raises:
+        UnsupportedEnvironmentError: it ends, or listens nowhere.
+    """
+    seen = ""
+    for variables in environments:
+        with _container(image, profile, variables) as container:
+            is_http = profile.web_server != PROCESS_MANAGER
+            ports, others = _wait_for_ports(container, is_http=is_http)
+            if ports:
+                return FirstStart(
+                    ports, _live_configuration(container, profile), _web_user(container)
+                )
+            seen = f"no HTTP on port {', '.join(map(str, others))}; " if others else ""
+            seen += log_end(container)
+            if is_alive(container) and (exposed or is_known):
+                return None  # it waits for its database
+    if is_known:
+        return None
+    raise UnsupportedEnvironmentError(
+        expected=f"{image.reference} to {'answer HTTP' if is_http else 'listen'} somewhere"
+        f" within {START_SECONDS:.0f} s of its start, without its database",
+        seen=seen,
+        next_command="say where it listens: port under [web] in deployment.toml, and under"
+        " [web.variables] which variables it needs",
+    )
+
+
+@contextmanager
+def _container(
+    image: Image, profile: ImageProfile, variables: Mapping[str, str]
+) -> Iterator[Container]:
+    """Start `image` as it is, without a network, and remove the container.
+
+    Raises:
+        UnsupportedEnvironmentError: the engine cannot start it.
     """
     # In memory the copy of the code to the web root takes a tenth of its time on disk.
     in_memory = {} if profile.has_web_root_files else {profile.web_root: web_root_options(profile)}
@@ -183,25 +252,13 @@ def _first_start(
         image.reference,
         network_mode="none",
         tmpfs=in_memory,
+        environment=dict(variables),
         labels=reaper.this_process().labels,
         healthcheck={"test": ["NONE"]},
     )
     try:
         container.start()
-        is_http = profile.web_server != PROCESS_MANAGER
-        ports, others = _wait_for_ports(container, is_http=is_http)
-        if not ports and (is_known or (exposed and is_alive(container))):
-            return None  # it waits for its database
-        if not ports:
-            elsewhere = f"no HTTP on port {', '.join(map(str, others))}; " if others else ""
-            raise UnsupportedEnvironmentError(
-                expected=f"{image.reference} to {'answer HTTP' if is_http else 'listen'} somewhere"
-                f" within {START_SECONDS:.0f} s of its start, without its database",
-                seen=elsewhere + log_end(container),
-                next_command="say where it listens: port under [web] in deployment.toml, and under"
-                " [web.variables] what it waits for its database with",
-            )
-        return FirstStart(ports, _live_configuration(container, profile), _web_user(container))
+        yield container
     except DockerException as error:
         raise UnsupportedEnvironmentError(
             expected=f"{image.reference} to start",
@@ -229,7 +286,10 @@ def _wait_for_ports(
     deadline = time.monotonic() + START_SECONDS
     ports: tuple[int, ...] = ()
     while time.monotonic() < deadline and is_alive(container):
-        said = execute(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"], "root").out
+        try:
+            said = execute(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"], "root").out
+        except APIError:  # it ended in between
+            continue
         ports = listening(said)
         if ports and not is_http:
             return ports, ()

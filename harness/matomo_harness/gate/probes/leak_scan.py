@@ -83,7 +83,8 @@ def in_files(container: MatomoContainer, needles: Needles, *, of_before: bool = 
     patterns = b"\n".join(
         form for forms in needles.values() for form in forms if _is_printable(form)
     )
-    path = f"{container.tmp}/gate-{secrets.token_hex(6)}"
+    name = f"gate-{secrets.token_hex(6)}"  # a directory may be searched by two of its paths
+    path = f"{container.tmp}/{name}"
     encoded = base64.b64encode(patterns).decode()
     container.run("sh", "-c", 'echo "$1" | base64 -d > "$2"', "sh", encoded, path)
     places, since = f"{SEARCHED_DIRECTORIES} {container.tmp}", f"-newerct @{container.started_at}"
@@ -91,7 +92,7 @@ def in_files(container: MatomoContainer, needles: Needles, *, of_before: bool = 
     in_changed = f"find {places} -type f {since} -exec grep -laF -f {path} {{}} +"
     in_changed_or_all = f"if find / -maxdepth 0 {since}; then {in_changed}; else {in_all}; fi"
     search = in_all if of_before else in_changed_or_all
-    script = f"{{ {search}; }} 2>/dev/null | grep -vFx -e / -e {path}; rm -f {path}"
+    script = f"{{ {search}; }} 2>/dev/null | grep -vx / | grep -vF {name}; rm -f {path}"
     return container.run("sh", "-c", script, user="root").split()
 
 

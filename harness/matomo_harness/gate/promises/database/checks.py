@@ -129,18 +129,23 @@ def does_nothing_of_its_own(database: Database) -> Finding:
 def numbers_of_archives_are_new(database: Database) -> Finding:
     """No number that Matomo gives to its next archive is taken: that would overwrite another's reports."""
     prefix = database.tables_prefix
+    last = {}
+    for table in sorted(database.tables()):
+        if table.partition("_20")[0] in ("archive_numeric", "archive_blob"):
+            (row,) = database.query(f"SELECT MAX(idarchive) AS last FROM {{prefix}}{table}")  # noqa: S608
+            last[table] = int(row["last"] or 0)
+    # Read after the tables: an archiver that runs meanwhile takes its number before it writes.
     rows = database.query("SELECT name, value FROM {prefix}sequence")
     given = {str(row["name"]).removeprefix(prefix): int(row["value"]) for row in rows}
-    behind = []
-    for table in sorted(database.tables()):
-        kind, _, month = table.partition("_20")
-        if kind not in ("archive_numeric", "archive_blob"):
-            continue
-        (row,) = database.query(f"SELECT MAX(idarchive) AS last FROM {{prefix}}{table}")  # noqa: S608
-        # Reports (blob) have the number of their figures (numeric); without a row Matomo begins at 1.
-        last, value = int(row["last"] or 0), given.get(f"archive_numeric_20{month}", 0)
-        if last > value:
-            behind.append(f"{table} has archive {last}, the sequence is at {value}")
+    # Reports (blob) have the number of their figures (numeric); without a row Matomo begins at 1.
+    values = {
+        table: given.get(f"archive_numeric_20{table.partition('_20')[2]}", 0) for table in last
+    }
+    behind = [
+        f"{table} has archive {number}, the sequence is at {values[table]}"
+        for table, number in last.items()
+        if number > values[table]
+    ]
     return nothing("number that is taken", behind)
 
 

@@ -123,12 +123,14 @@ def wins_in_the_web_server(php: Php, _services: Services) -> Finding:
     remedy="Correct the variable's name in the task definition, or remove the variable from it.",
     failure_mode="C1",
 )
-def no_useless_variable(php: Php) -> Finding:
+def no_useless_variable(php: Php, container: MatomoContainer) -> Finding:
     """Every MATOMO_ variable sets a key that Matomo knows: none is misspelt."""
     if php.facts["warnings"] is not None:
         useless = [f"{name} {why}" for name, why in dict(php.facts["warnings"] or {}).items()]
         return nothing("useless variable", useless)
-    known = (*injected(php.facts), *NOT_SETTINGS)
+    of_the_start = {name for _, name in container.profile.variables}
+    of_the_start |= {name for name, _ in container.profile.declared}
+    known = {*injected(php.facts), *NOT_SETTINGS, *of_the_start}
     names = [name for name in php.facts["environment"] if name.startswith("MATOMO_")]
     return nothing("useless variable", [name for name in names if name not in known])
 

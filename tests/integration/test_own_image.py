@@ -153,7 +153,7 @@ def test_our_policy_is_for_our_image(
 
 @pytest.mark.nightly(reason="the waits for what cannot come take 90 s")
 @pytest.mark.slow(reason="an image is built and started")
-def test_a_start_that_never_finds_its_database_is_told_apart(built: Build) -> None:
+def test_a_start_that_never_finds_its_database_names_the_file_to_write(built: Build) -> None:
     waits = "RUN printf '#!/bin/sh\\necho Waiting for $DB_SERVER; exec sleep 600\\n' > /wait"
     image = built(waits, 'ENTRYPOINT ["sh", "/wait"]')
     found = profiles.look(image)

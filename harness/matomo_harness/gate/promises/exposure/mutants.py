@@ -218,7 +218,12 @@ MUTANTS.add(
     every(
         in_web("find js plugins misc -maxdepth 1 -name 'index.*' -delete"),
         apache(*LISTING),
-        opened("plugins"),
+        # The image's list of what may be had refuses the directory, and the pages that Apache looks
+        # for in it before it lists anything.
+        apache(
+            *('<LocationMatch "^/plugins/$">', "Require all granted", "</LocationMatch>"),
+            *("<Directory /var/www/html>", "DirectoryIndex disabled", "</Directory>"),
+        ),
     ),
     "S1",
     Topology.DEDICATED,

@@ -151,6 +151,20 @@ def test_our_policy_is_for_our_image(
     assert policy_for(foreign) == Path("policy.toml")
 
 
+@pytest.mark.slow(reason="an image is built, and started twice")
+def test_a_start_that_ends_without_its_variables_is_tried_with_those_of_its_template(
+    built: Build,
+) -> None:
+    template = "RUN printf '[database]\\nhost = \"{{DB_HOST}}\"\\n' > /settings.tpl"
+    needs = 'RUN printf \': "${DB_HOST:?is required}"\\nexec matomo-entrypoint "$@"\\n\' > /start'
+    start = ('ENTRYPOINT ["sh", "/start"]', 'CMD ["apache2-foreground"]')
+    found = profiles.look(built(template, needs, *start))
+    assert (found.port, found.starts_alone, found.templates) == (80, True, ("/settings.tpl",))
+    with pytest.raises(UnsupportedEnvironmentError) as error:
+        profiles.look(built("RUN rm /settings.tpl", on=built(template, needs, *start)))
+    assert "DB_HOST: is required" in error.value.seen
+
+
 @pytest.mark.nightly(reason="the waits for what cannot come take 90 s")
 @pytest.mark.slow(reason="an image is built and started")
 def test_a_start_that_never_finds_its_database_names_the_file_to_write(built: Build) -> None:

@@ -9,7 +9,12 @@ from matomo_harness.matomo.image import ImageProfile, profile_of
 from matomo_harness.matomo.look import found_in, with_settings
 from matomo_harness.matomo.look import profile_of as read
 from matomo_harness.policy import deployment
-from matomo_harness.runtime.profiles import exposed_ports, listening
+from matomo_harness.runtime.profiles import (
+    exposed_ports,
+    listening,
+    web_server_of,
+    web_user_of,
+)
 
 STOCK = """\
 plugins\t/usr/src/matomo API CoreHome
@@ -164,3 +169,16 @@ def test_only_ports_of_tcp_are_exposed() -> None:
         8000,
     )
     assert exposed_ports({"ExposedPorts": None}) == exposed_ports({}) == ()
+
+
+def test_nginx_serves_and_php_fpm_runs_the_code() -> None:
+    found = [
+        ("php-fpm8.4", "root"),
+        ("php-fpm8.4", "www-data"),
+        ("nginx", "root"),
+        ("nginx", "web"),
+    ]
+    assert (web_server_of(found), web_user_of(found)) == ("nginx", "www-data")
+    alone = [("apache2", "root"), ("apache2", "institution")]
+    assert (web_server_of(alone), web_user_of(alone)) == ("apache2", "institution")
+    assert (web_server_of([]), web_user_of([("apache2", "root")])) == ("", "")

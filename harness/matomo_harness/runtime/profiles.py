@@ -4,7 +4,7 @@ import dataclasses
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from docker.errors import APIError, DockerException
@@ -76,12 +76,14 @@ class FirstStart:
     Args:
         ports: where it listens, not on loopback.
         configuration: text of its config.ini.php; None where there is none.
-        web_user: the user that the web server's workers run as; empty where that is not known.
+        web_user: the user that Matomo's code runs as; empty where that is not known.
+        web_server: the web server's name; empty where that is not known.
     """
 
     ports: tuple[int, ...]
     configuration: str | None
     web_user: str
+    web_server: str
 
 
 def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
@@ -219,8 +221,12 @@ def _first_start(
             is_http = profile.web_server != PROCESS_MANAGER
             ports, others = _wait_for_ports(container, is_http=is_http)
             if ports:
+                processes = _web_processes(container)
                 return FirstStart(
-                    ports, _live_configuration(container, profile), _web_user(container)
+                    ports,
+                    _live_configuration(container, profile),
+                    web_user_of(processes),
+                    web_server_of(processes),
                 )
             seen = f"no HTTP on port {', '.join(map(str, others))}; " if others else ""
             seen += log_end(container)
@@ -286,21 +292,25 @@ def _wait_for_ports(
     deadline = time.monotonic() + START_SECONDS
     ports: tuple[int, ...] = ()
     while time.monotonic() < deadline and is_alive(container):
-        try:
+        with suppress(APIError):  # it may end in between
             said = execute(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"], "root").out
-        except APIError:  # it ended in between
-            continue
-        ports = listening(said)
-        if ports and not is_http:
-            return ports, ()
-        if ports:
-            # Without the image's own PHP settings, which may forbid it.
-            ask = ["php", "-n", "-r", ANSWERS_HTTP, "--", *map(str, ports)]
-            answering = execute(container, ask, "root").out.split()
-            if answers := tuple(port for port in ports if str(port) in answering):
+            ports = listening(said)
+            if ports and not is_http:
+                return ports, ()
+            if answers := _answering(container, ports):
                 return answers, ()
         time.sleep(0.1)
     return (), ports
+
+
+def _answering(container: Container, ports: Sequence[int]) -> tuple[int, ...]:
+    """Return those of `ports` that answer HTTP."""
+    if not ports:
+        return ()
+    # Without the image's own PHP settings, which may forbid it.
+    ask = ["php", "-n", "-r", ANSWERS_HTTP, "--", *map(str, ports)]
+    answering = execute(container, ask, "root").out.split()
+    return tuple(port for port in ports if str(port) in answering)
 
 
 def listening(table: str) -> tuple[int, ...]:
@@ -325,21 +335,40 @@ def _live_configuration(container: Container, profile: ImageProfile) -> str | No
     return done.out if done.code == 0 else None
 
 
-def _web_user(container: Container) -> str:
-    """Return the user of the web server's workers; root's are those that start them."""
+def _web_processes(container: Container) -> list[tuple[str, str]]:
+    """Return name and user of each process that is part of a web server."""
     said = execute(container, ["sh", "-c", PROCESSES], "root").out
     names = {
         parts[2]: parts[0]
         for line in said.splitlines()
         if len(parts := line.split(":")) >= 7 and re.fullmatch(r"\d+", parts[2])
     }
-    users = [
-        words[1]
+    return [
+        (words[0], names.get(words[1], words[1]))
         for line in said.splitlines()
         if len(words := line.split()) == 2 and words[0].startswith(WEB_PROCESSES)
     ]
-    workers = [user for user in users if user.isdecimal() and user != "0"]
-    return names.get(workers[-1], workers[-1]) if workers else ""
+
+
+def web_server_of(processes: Sequence[tuple[str, str]]) -> str:
+    """Return the name of the web server that runs; empty where that is not known.
+
+    Args:
+        processes: name and user of each; php-fpm beside another is that one's helper.
+    """
+    names = [name for name, _ in processes if not name.startswith(PROCESS_MANAGER)]
+    return names[0] if names else ""
+
+
+def web_user_of(processes: Sequence[tuple[str, str]]) -> str:
+    """Return the user of the web server's workers, or empty; root's are those that start them.
+
+    Args:
+        processes: name and user of each; Matomo's code runs in php-fpm where there is one.
+    """
+    workers = [(name, user) for name, user in processes if user not in ("root", "0")]
+    of_php = [user for name, user in workers if name.startswith(PROCESS_MANAGER)]
+    return (of_php or [user for _, user in workers] or [""])[-1]
 
 
 def _with_start(
@@ -358,7 +387,11 @@ def _with_start(
             f"it listens on {', '.join(map(str, started.ports))}",
             "correct the port, or name the image that the file was written for",
         )
-    profile = dataclasses.replace(profile, port=port, web_user=started.web_user or profile.web_user)
+    web_server = profile.web_server
+    if web_server != PROCESS_MANAGER:
+        web_server = started.web_server or web_server
+    web_user = started.web_user or profile.web_user
+    profile = dataclasses.replace(profile, port=port, web_user=web_user, web_server=web_server)
     live = started.configuration
     if live is None:
         return profile

@@ -21,6 +21,7 @@ from matomo_harness.operate.init import DEPLOYMENT, POLICY, init
 from matomo_harness.runtime import images
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.settings import IMAGE_DIRECTORY, OWNER_LABEL, RunSettings
 
 LAYOUTS = Path(__file__).parents[1] / "layouts"
@@ -35,6 +36,8 @@ STOCK = frozenset(
 """What is true of Matomo as it comes: whole addresses of refused hits are stored, for two."""
 NEVER_HALF_SAVED = STOCK - {"operation.half_saved_file_opens_no_installer"}
 """The same where Matomo may not write its configuration."""
+WITHOUT_UPDATER = STOCK - {"accounts.updater_is_closed"}
+"""The same where enable_auto_update is off."""
 FORGED = "transport.no_forged_host_is_believed"
 """True of Matomo with proxy_host_headers[]: it takes that host for one of its own, unchecked."""
 UNLISTED = frozenset({"plugins.have_their_code", "plugins.have_their_tables"})
@@ -84,11 +87,13 @@ LONG = (
     Layout("captured"),
     Layout("variables", red=STOCK, on="base"),
     Layout("template", red=NEVER_HALF_SAVED, on="base"),
-    Layout("tokens", red=STOCK | {FORGED}, on="base"),
+    Layout("tokens", red=WITHOUT_UPDATER | {FORGED}, on="base"),
     Layout("nginx-and-fpm", red=STOCK, causes=(NO_HEADER,), on="base"),
     Layout("ssh-first"),
     Layout("waits-for-database", declared=WAITS),
-    Layout("web-root", red=STOCK | UNLISTED, causes=(NOT_THERE,), on="base-without-volume"),
+    Layout(
+        "web-root", red=WITHOUT_UPDATER | UNLISTED, causes=(NOT_THERE,), on="base-without-volume"
+    ),
 )
 
 
@@ -128,6 +133,7 @@ def image_of(layout: Layout, settings: RunSettings) -> Iterator[Image]:
 def without_volume(base: Image) -> Iterator[str]:
     """Import `base` again without its VOLUME, below which the engine's builder drops a COPY."""
     tag = f"without-volume-{uuid.uuid4().hex[:8]}"
+    variables = inspected(engine().images.get(base.id), "Config", "Env") or []
     container = engine().containers.create(base.reference)
     try:
         with NamedTemporaryFile() as archive:
@@ -142,6 +148,7 @@ def without_volume(base: Image) -> Iterator[str]:
                     'CMD ["apache2-foreground"]',
                     "WORKDIR /var/www/html",
                     "EXPOSE 80",
+                    *(f"ENV {variable}" for variable in variables),
                     f"LABEL {OWNER_LABEL}={images.REPOSITORY}",
                 ],
             )

@@ -47,7 +47,7 @@ def of_this_project() -> dict[str, Any]:
 
 def containers() -> list[Container]:
     """Return all containers of this stack, even those that have ended."""
-    return list(engine().containers.list(all=True, filters=of_this_project()))
+    return list(engine().containers.list(all=True, filters=of_this_project(), ignore_removed=True))
 
 
 def volumes() -> list[str]:

@@ -32,7 +32,9 @@ def entered(name: str) -> tuple[Container, ReadOnlyContainer]:
     try:
         container = engine().containers.get(name)
     except (NotFound, APIError) as error:
-        running = ", ".join(str(one.name) for one in engine().containers.list()[:8])
+        running = ", ".join(
+            str(one.name) for one in engine().containers.list(ignore_removed=True)[:8]
+        )
         raise _wrong(
             f"a running container {name}", f"none of that name; running: {running or 'none'}"
         ) from error

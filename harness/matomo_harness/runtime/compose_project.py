@@ -171,7 +171,7 @@ class ComposeCopy:
             UnsupportedEnvironmentError: there is none.
         """
         labels = [f"com.docker.compose.project={self.name}", f"{SERVICE_LABEL}={name}"]
-        found = engine().containers.list(all=True, filters={"label": labels})
+        found = engine().containers.list(all=True, filters={"label": labels}, ignore_removed=True)
         if not found:
             raise UnsupportedEnvironmentError(
                 expected=f"Compose to make a container of the service {name}",

@@ -177,7 +177,7 @@ class FpmContainer(WebContainer):
             if mount.get("Destination") == self.profile.web_root:
                 self._volume = str(mount.get("Name"))
         filters: Any = {"label": f"{FRONT_LABEL}={self._volume}"}
-        found = engine().containers.list(filters=filters)
+        found = engine().containers.list(filters=filters, ignore_removed=True)
         if not found:
             raise NotFound(f"no nginx before {container_id}")
         self._front.attach(str(found[0].id))

@@ -22,7 +22,7 @@ from matomo_harness.gate.core.target import Http, Permissions, Target
 from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.database import Database
-from matomo_harness.matomo.image import ImageProfile
+from matomo_harness.matomo.image import PROCESS_MANAGER, ImageProfile
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.operate.gate import OnResult, run_checks
@@ -149,7 +149,7 @@ def _look(image: Image, model: Model, service: str, policy_file: Path) -> ImageP
 
 def _roles(model: Model, service: str, database: str, profile: ImageProfile, where: str) -> Roles:
     web = service
-    if profile.web_server == "php-fpm":
+    if profile.web_server == PROCESS_MANAGER:
         web = compose_model.web_of_fpm(model, service, where, profile.web_root)
     port = compose_model.web_port(model, web) or profile.port
     return Roles(service, database, web, port, f"{profile.web_root}/{OWN_CONFIG}")

@@ -23,7 +23,7 @@ from matomo_harness.matomo.look import (
 )
 from matomo_harness.policy.deployment import DeploymentFile
 from matomo_harness.runtime import images, reaper
-from matomo_harness.runtime.containers import web_root_options
+from matomo_harness.runtime.containers import LOOPBACK, web_root_options
 from matomo_harness.runtime.engine import engine, execute
 from matomo_harness.runtime.images import Image, require_runnable
 from matomo_harness.runtime.inspection import inspected
@@ -33,8 +33,7 @@ START_SECONDS: Final = 30.0
 """How long an image may take until something listens in it, without its database."""
 LISTENING: Final = "0A"
 """A socket's state in /proc/net/tcp (include/net/tcp_states.h)."""
-LOOPBACK: Final = "0100007F"
-LOOPBACK_ADDRESS: Final = "127.0.0.1"
+LOOPBACK_HEX: Final = "0100007F"
 USUAL_PORTS: Final = (80, 8080, 8000, 9000)
 """Where a web server listens, the likeliest first; where it listens on several."""
 NOT_HTTP: Final = (443, 8443)
@@ -53,7 +52,7 @@ foreach (array_slice($argv, 1) as $port) {
 """Prints which of its arguments are ports that answer HTTP. Others listen as well, and often first:
 an SSH server, or php-fpm beside nginx."""
 NOWHERE: Final[Mapping[str, str]] = {
-    "MATOMO_DATABASE_HOST": LOOPBACK_ADDRESS,
+    "MATOMO_DATABASE_HOST": LOOPBACK,
     "MATOMO_DATABASE_USERNAME": "matomo",
     "MATOMO_DATABASE_PASSWORD": "matomo",
     "MATOMO_DATABASE_DBNAME": "matomo",
@@ -324,7 +323,7 @@ def listening(table: str) -> tuple[int, ...]:
         words = line.split()
         if len(words) > 3 and words[3] == LISTENING:
             address, _, port = words[1].rpartition(":")
-            if address != LOOPBACK:
+            if address != LOOPBACK_HEX:
                 found.add(int(port, 16))
     return tuple(sorted(found))
 

@@ -142,7 +142,8 @@ def _has_versions(item: pytest.Item, fixture: str) -> bool:
     assert isinstance(item, pytest.Function)
     definitions = item._fixtureinfo.name2fixturedefs.get(fixture, ())
     arguments = {name for definition in definitions for name in definition.argnames}
-    return VERSIONED in arguments or any(_has_versions(item, name) for name in arguments)
+    others = arguments - {fixture}  # A fixture that overrides another asks for it by its own name.
+    return VERSIONED in arguments or any(_has_versions(item, name) for name in others)
 
 
 def _scope(item: pytest.Item) -> str:

@@ -5,6 +5,7 @@ configuration, caches, uploads): there it must see the other's change, or it wou
 """
 
 import dataclasses
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -242,6 +243,32 @@ def test_a_reset_takes_the_change_back(
     servers.reset(fresh_matomo)
     probe.act(fresh_matomo)
     assert probe.observe(fresh_matomo) == touched
+
+
+@ALL_VERSIONS
+def test_the_caches_that_instances_share_hold_no_state(fresh_matomo: Instance) -> None:
+    shared = caches(fresh_matomo)
+    assert shared, "no cache is shared"
+    fresh_matomo.api.add_site("Another", "https://b.example", "UTC", since="2026-01-01")
+    set_option(fresh_matomo)
+    fresh_matomo.shell.run("sh", "-c", f"find {fresh_matomo.shell.tmp}/cache -type l -delete")
+    twofactor.sign_in(fresh_matomo.web, fresh_matomo.account)
+    fresh_matomo.web.get(HIT, path="matomo.php")
+    made = caches(fresh_matomo)
+    assert any("general" in name for name in made)
+    assert {name: made[name] for name in made.keys() & shared.keys()} == {
+        name: shared[name] for name in made.keys() & shared.keys()
+    }
+
+
+def caches(instance: Instance) -> dict[str, str]:
+    """Return Matomo's caches by name, without the time until which they are used."""
+    shell = instance.shell
+    found = shell.run("sh", "-c", f"find {shell.tmp}/cache/tracker -name '*.php'").split()
+    return {
+        path.rpartition("/")[2]: re.sub(r"'lifetime' => \d+", "", shell.read(path))
+        for path in found
+    }
 
 
 @ALL_VERSIONS

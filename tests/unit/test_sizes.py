@@ -117,6 +117,14 @@ def test_each_test_is_in_one_shard_with_those_that_share_its_fixture(
     assert with_shared == [part for part in parts if SHARED[0] in part]
 
 
+def test_a_fixture_may_override_one_of_its_name(suite: pytest.Pytester) -> None:
+    fixture = "\n@pytest.fixture(scope='module')\ndef things({}):\n    return 1\n"
+    suite.makeconftest("import pytest" + fixture.format(""))
+    test = "\ndef test_more(things):\n    pass\n"
+    suite.makepyfile(test_more="import pytest" + fixture.format("things") + test)
+    assert taken(suite, "-k", "more") == ["more"]
+
+
 def test_an_impossible_shard_is_refused(suite: pytest.Pytester) -> None:
     ended = suite.runpytest_subprocess("-p", "tests.sizes", "--shard", "4/3")
     assert ended.ret == pytest.ExitCode.USAGE_ERROR

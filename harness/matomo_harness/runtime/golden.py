@@ -107,6 +107,12 @@ CONNECTION: Final = {("database", "host"), ("database", "username"), ("database"
 USED_CODES: Final = "twofa\\_codes\\_used%"
 """Options that say which codes were used (plugins/TwoFactorAuth/TwoFactorAuthentication.php)."""
 WARM: Final = ("assets", "cache", "templates_c")
+CACHES_OF_CODE: Final = ("*DeviceDetector*", "*-all.php", "*Translations-*")
+"""Caches that depend on the code alone: DeviceDetector's expressions, and the translations, whose
+name has a hash of what they are made of. Instances share them. Whatever else Matomo caches is of
+one state (`general` has the masking). When that was shared, another instance's request in the same
+second made opcache hand it out although it was replaced: opcache knows a link by its target's name,
+and looks at a file once a second at most."""
 WHILE_BUILT: Final = {"HARNESS_PHP": "while-built"}
 """Makes the web server read golden_image/build.ini as well (start-matomo)."""
 PHP_SETTINGS: Final = {"PHP_INI_SCAN_DIR": ":/golden:/golden/cli"}
@@ -536,9 +542,11 @@ def _warm_up(servers: Servers, matomo: WebContainer) -> None:
     tmp = instance.shell.tmp
     # Root owns them: an instance has links to these files, and may replace a link but not a file.
     copy = f"cp -rp {' '.join(f'{tmp}/{directory}' for directory in WARM)} {WARM_FILES}/"
+    others = " ".join(f"! -name '{name}'" for name in CACHES_OF_CODE)
+    state = f"find {WARM_FILES}/cache/tracker -type f {others} -delete"
     tidy = f"rm -rf tmp/sessions/sess_* {COMPILED}/*{shell.profile.web_root}/{tmp}"
     own = f"chown -R root:root {WARM_FILES} && chmod -R a+rX {WARM_FILES}"
-    shell.run("sh", "-c", f"{copy} && {own} && {tidy}", user="root")
+    shell.run("sh", "-c", f"{copy} && {state} && {own} && {tidy}", user="root")
     servers.drop(instance)
 
 

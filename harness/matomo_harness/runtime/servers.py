@@ -227,11 +227,12 @@ class Servers:
         return ini.with_key(text, "database", "dbname", _schema(instance))
 
     def _make_files(self, instance: Instance) -> str:
-        """Return a script that makes the files; caches are links, which Matomo replaces.
+        """Return a script that makes the files; caches of code are links, which Matomo replaces.
 
         Matomo never writes through a link: PhpFileCache, Twig and UIAsset all write another file
         and rename it, or delete first, and root owns the files themselves. As these are the same
-        files for all instances, they are already in the web server's opcache.
+        files for all instances, they are already in the web server's opcache. No cache of a state
+        is among them (golden.CACHES_OF_CODE).
         """
         files = instance.shell
         settings = self._settings_of(instance)

@@ -22,8 +22,9 @@ app = typer.Typer()
 @app.command()
 def up(json_output: Json = False) -> None:
     """Prepare this machine, and bring up a running, installed local stack."""
-    from matomo_harness.operate import local, stack_files
+    from matomo_harness.operate import local
     from matomo_harness.operate.prepare import prepare as run
+    from matomo_harness.operate.stack import LOCAL
 
     settings = RunSettings.from_environment()
     run()
@@ -34,10 +35,10 @@ def up(json_output: Json = False) -> None:
         return
     out.print(f"\nMatomo {report.matomo_version} is up: [bold]{report.url}[/bold]")
     out.print(f"  login     {report.login}")
-    out.print(f"  password  SUPERUSER_PASSWORD in {os.path.relpath(stack_files.SECRETS_FILE)}")
+    out.print(f"  password  SUPERUSER_PASSWORD in {os.path.relpath(LOCAL.secrets_file)}")
     out.print("  2FA code  make totp")
     out.print(f"  mail      {report.mail}")
-    authority = os.path.relpath(stack_files.AUTHORITY_FILE)
+    authority = os.path.relpath(LOCAL.authority_file)
     out.print(f"  trust     {authority}   (curl --cacert, or your browser)")
     out.print("  archiver  every full hour; make archive starts it now")
     out.print(f"  image     {report.image}")

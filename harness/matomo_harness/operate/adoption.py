@@ -15,6 +15,7 @@ from matomo_harness.matomo import found
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.install import Superuser
 from matomo_harness.operate import stack_files
+from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.progress import console
 from matomo_harness.runtime.installation import BOOT
 from matomo_harness.runtime.shell import MatomoShell
@@ -40,7 +41,7 @@ echo "OPENS", json_encode($auth->authenticate()->wasAuthenticationSuccessful());
 """Asks Matomo whether a password opens an account, without the count of failed logins."""
 
 
-def adopt_prefix(database: Database, prefix: str) -> bool:
+def adopt_prefix(database: Database, prefix: str, stack: Stack = LOCAL) -> bool:
     """Remember the prefix of the Matomo in the schema; return whether that is news.
 
     Raises:
@@ -50,7 +51,7 @@ def adopt_prefix(database: Database, prefix: str) -> bool:
     if installation is None or installation.prefix == prefix:
         return False
     console.print(f"The tables that are there are taken as they are: {installation}", markup=False)
-    stack_files.remember_prefix(installation.prefix)
+    stack_files.remember_prefix(installation.prefix, stack)
     return True
 
 
@@ -92,7 +93,7 @@ def ensure_superuser(shell: MatomoShell, database: Database, superuser: Superuse
     )
 
 
-SECRETS: Final = os.path.relpath(stack_files.SECRETS_FILE, ROOT)
+SECRETS: Final = os.path.relpath(LOCAL.secrets_file, ROOT)
 
 
 def _said(shell: MatomoShell, code: str, superuser: Superuser, mark: str) -> str:

@@ -1,5 +1,6 @@
 """Remove what the harness made, and spare what lives."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import Final
 from matomo_harness.errors import WrongInputError
 from matomo_harness.operate import images as stock
 from matomo_harness.operate import schedule, stack_files
+from matomo_harness.operate.stack import LOCAL, REPRODUCTIONS, Stack, reproductions
 from matomo_harness.progress import step
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import REPOSITORY, listed
 from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.reaper import PLACE_LABEL, RUN_LABEL, EngineObject, Run
-from matomo_harness.settings import OWNER_LABEL, ROOT, project_name
+from matomo_harness.settings import OWNER_LABEL, ROOT
 
 FOLDER_LABEL: Final = "com.docker.compose.project.working_dir"
 """Compose sets this label on containers: where compose.yml is."""
@@ -58,15 +60,23 @@ def clean() -> CleanResult:
     What is preserved of another checkout's runs stays.
     """
     with step("Removing what is this checkout's, and what nothing uses"), reaper.no_run_begins():
-        stack = f"{OWNER_LABEL}={project_name()}"
-        removed = reaper.remove_containers(engine(), stack)
-        schedule.wait_for_end()
-        removed += reaper.remove_labelled(engine(), stack)
-        stack_files.remove()
+        removed = [thing for stack in (*reproductions(), LOCAL) for thing in remove_stack(stack)]
         removed += _remove_ended_runs()
         seen = _engine_users()
         images = _remove_images(seen)
     return CleanResult(removed + images.removed, left_things(seen) + images.left)
+
+
+def remove_stack(stack: Stack) -> list[str]:
+    """Remove the containers, the data and the secrets of a stack; return what was removed."""
+    own = f"{OWNER_LABEL}={stack.project}"
+    removed = reaper.remove_containers(engine(), own)
+    schedule.wait_for_end(stack.root)
+    removed += reaper.remove_labelled(engine(), own)
+    stack_files.remove(stack)
+    if stack.name:
+        shutil.rmtree(stack.root, ignore_errors=True)
+    return removed
 
 
 def clean_all() -> CleanResult:
@@ -74,6 +84,7 @@ def clean_all() -> CleanResult:
     with step("Removing all that the harness made on this machine"):
         removed = reaper.remove_labelled(engine(), OWNER_LABEL)
         stack_files.remove()
+        shutil.rmtree(REPRODUCTIONS, ignore_errors=True)
         for run in reaper.runs():
             if run.keep_marker.exists():
                 reaper.remove_leftovers(run.let_go())

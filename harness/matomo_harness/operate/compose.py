@@ -1,4 +1,4 @@
-"""The local stack's containers: those of this checkout's Compose project alone."""
+"""A stack's containers: those of its own Compose project alone."""
 
 import os
 from collections.abc import Mapping
@@ -9,29 +9,35 @@ from docker.models.containers import Container
 
 from matomo_harness import process
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.policy import deployment
 from matomo_harness.runtime import description
 from matomo_harness.runtime.engine import engine
-from matomo_harness.settings import COMPOSE_FILE, OWNER_LABEL, project_name
+from matomo_harness.settings import COMPOSE_FILE, OWNER_LABEL
 
 FILE: Final = COMPOSE_FILE
 LOOPBACK: Final = "127.0.0.1"
 SERVICE_LABEL: Final = "com.docker.compose.service"
 
 
-def up(variables: Mapping[str, str]) -> None:
+def up(variables: Mapping[str, str], stack: Stack = LOCAL, *services: str) -> None:
     """Start what does not run, and start anew what differs from what `variables` say.
+
+    Args:
+        variables: those of compose.yml.
+        stack: which one.
+        services: only these and what they depend on; all by default.
 
     Raises:
         UnsupportedEnvironmentError: Compose failed; `seen` has the last lines that it printed.
     """
-    arguments = ["--progress", "plain", "up", "--detach", "--remove-orphans"]
-    process.run([*command(), *arguments], environment={**os.environ, **variables})
+    arguments = ["--progress", "plain", "up", "--detach", "--remove-orphans", *services]
+    process.run([*command(stack), *arguments], environment={**os.environ, **variables})
 
 
-def command() -> list[str]:
-    """Return the command line of Compose for this stack."""
-    return ["docker", "compose", "--file", str(FILE), "--project-name", project_name()]
+def command(stack: Stack = LOCAL) -> list[str]:
+    """Return the command line of Compose for `stack`."""
+    return ["docker", "compose", "--file", str(FILE), "--project-name", stack.project]
 
 
 def plain_environment() -> dict[str, str]:
@@ -40,65 +46,66 @@ def plain_environment() -> dict[str, str]:
     return {**named, **deployment.read().variables, **os.environ}
 
 
-def of_this_project() -> dict[str, Any]:
-    """Return the engine's filter for what belongs to this stack."""
-    return {"label": f"{OWNER_LABEL}={project_name()}"}
+def of_project(stack: Stack = LOCAL) -> dict[str, Any]:
+    """Return the engine's filter for what belongs to `stack`."""
+    return {"label": f"{OWNER_LABEL}={stack.project}"}
 
 
-def containers() -> list[Container]:
-    """Return all containers of this stack, even those that have ended."""
-    return list(engine().containers.list(all=True, filters=of_this_project(), ignore_removed=True))
+def containers(stack: Stack = LOCAL) -> list[Container]:
+    """Return all containers of `stack`, even those that have ended."""
+    own = of_project(stack)
+    return list(engine().containers.list(all=True, filters=own, ignore_removed=True))
 
 
-def volumes() -> list[str]:
-    """Return the names of this stack's volumes."""
-    return [str(volume.name) for volume in engine().volumes.list(filters=of_this_project())]
+def volumes(stack: Stack = LOCAL) -> list[str]:
+    """Return the names of the volumes of `stack`."""
+    return [str(volume.name) for volume in engine().volumes.list(filters=of_project(stack))]
 
 
-def container(service: str) -> Container:
+def container(service: str, stack: Stack = LOCAL) -> Container:
     """Return the container of `service`.
 
     Raises:
         WrongInputError: there is none.
     """
-    for found in containers():
+    for found in containers(stack):
         if found.labels.get(SERVICE_LABEL) == service:
             return found
     raise WrongInputError(
-        expected="the local stack to be up",
+        expected=f"{stack.title} to be up",
         seen=f"no container of {service}",
-        next_command="make up",
+        next_command=stack.begin,
     )
 
 
-def running(service: str) -> Container:
+def running(service: str, stack: Stack = LOCAL) -> Container:
     """Return the running container of `service`.
 
     Raises:
         WrongInputError: it does not run.
     """
-    found = container(service)
+    found = container(service, stack)
     if found.status != "running":
         raise WrongInputError(
-            expected="the local stack to be up",
+            expected=f"{stack.title} to be up",
             seen=f"{found.name} is {found.status}",
-            next_command="make up",
+            next_command=stack.begin,
         )
     return found
 
 
-def port(service: str, inside: int) -> int:
+def port(service: str, inside: int, stack: Stack = LOCAL) -> int:
     """Return the port on 127.0.0.1 that leads to `inside` of `service`.
 
     Raises:
         UnsupportedEnvironmentError: there is none.
     """
     try:
-        bindings = engine().api.port(str(container(service).id), inside)
+        bindings = engine().api.port(str(container(service, stack).id), inside)
         return int(bindings[0]["HostPort"])
     except (APIError, TypeError, IndexError) as error:
         raise UnsupportedEnvironmentError(
-            expected=f"the local stack's {service} to be published on loopback",
+            expected=f"{service} of {stack.title} to be published on loopback",
             seen="no port",
-            next_command="make up",
+            next_command=stack.begin,
         ) from error

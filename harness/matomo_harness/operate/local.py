@@ -1,4 +1,4 @@
-"""The local stack: up, down, and what a user needs while it runs."""
+"""A stack on this machine: up, down, and what a user needs while it runs."""
 
 import os
 import socket
@@ -16,6 +16,7 @@ from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import adoption, compose, schedule, stack_files
 from matomo_harness.operate.compose import LOOPBACK
+from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.policy import deployment
 from matomo_harness.progress import step
 from matomo_harness.runtime import description, images
@@ -58,7 +59,7 @@ class StackSummary:
     installed_now: bool
 
 
-def up(settings: RunSettings) -> StackSummary:
+def up(settings: RunSettings, stack: Stack = LOCAL) -> StackSummary:
     """Bring up a running, installed Matomo; finish what an interrupted `up` left.
 
     A database that holds a Matomo already is taken over with its prefix and its people.
@@ -69,59 +70,121 @@ def up(settings: RunSettings) -> StackSummary:
             over.
         BrokenPromiseError: Matomo does not come up healthy.
     """
-    image = images.deployed_image(settings)
-    database_image = images.mariadb_base(settings)
-    variables = _variables(settings, image.reference, database_image.reference)
-    ports = {"MATOMO_PORT": settings.port, "MATOMO_HTTP_PORT": settings.http_port}
-    for variable, port in ports.items():
-        _require_free_port(variable, port)
-    with step("Starting the containers"):
-        _start(variables, ports)
-        wait_for_database(_database(), compose.container("db"))
-        if adoption.adopt_prefix(_database(), stack_files.read().tables_prefix):
-            variables = _variables(settings, image.reference, database_image.reference)
-            _start(variables, ports)
-        web = _web(settings)
-        wait_for_web(web, compose.container("matomo"))
-    secrets = stack_files.read()
-    shell, database = MatomoShell(compose.container("matomo")), _database()
-    superuser = Superuser(secrets.superuser_login, secrets.superuser_password)
+    started = start(settings, stack)
+    shell, web, database = started.shell, started.web, started.database
+    superuser = started.superuser
     with step("Installing Matomo unless it is installed"):
         installed_now = ensure_installed(shell, web, database, superuser, FirstSite())
         if not installed_now:
             adoption.ensure_superuser(shell, database, superuser)
         require_tracking(shell, web, database)
-        ensure_second_factor(_web(settings), database, superuser)
-    schedule.begin(settings.archive_seconds)
-    return StackSummary(
-        url=f"{web.url}/",
-        login=superuser.login,
-        mail=f"http://{LOOPBACK}:{compose.port('mail', MAIL_PAGE)}/",
-        matomo_version=shell.console("core:version").strip(),
-        image=str(image),
-        database_image=str(database_image),
-        installed_now=installed_now,
+        ensure_second_factor(_web(settings, stack), database, superuser)
+    schedule.begin(settings.archive_seconds, stack)
+    return started.summary(installed_now=installed_now)
+
+
+@dataclass(frozen=True)
+class StartedStack:
+    """A stack whose containers run; whether its Matomo is installed, or waits for an update, is open.
+
+    Args:
+        stack: which one.
+        shell: the web container's.
+        web: its pages, by the name that people use.
+        database: Matomo's schema.
+        superuser: the harness's own.
+        image: the image that runs.
+        database_image: the database's.
+    """
+
+    stack: Stack
+    shell: MatomoShell
+    web: Web
+    database: Database
+    superuser: Superuser
+    image: images.Image
+    database_image: images.Image
+
+    def summary(self, *, installed_now: bool) -> StackSummary:
+        """Return what a person is shown of it."""
+        return StackSummary(
+            url=f"{self.web.url}/",
+            login=self.superuser.login,
+            mail=f"http://{LOOPBACK}:{compose.port('mail', MAIL_PAGE, self.stack)}/",
+            matomo_version=self.shell.console("core:version").strip(),
+            image=str(self.image),
+            database_image=str(self.database_image),
+            installed_now=installed_now,
+        )
+
+
+def start(settings: RunSettings, stack: Stack = LOCAL) -> StartedStack:
+    """Start the containers of a stack, with the prefix of the Matomo that its database holds.
+
+    Raises:
+        UnsupportedEnvironmentError: a port is taken, or disk space or a base image is missing.
+        WrongInputError: image/ or a given image has a mistake, or the database cannot be taken
+            over.
+    """
+    image = images.deployed_image(settings)
+    database_image = images.mariadb_base(settings)
+    variables = _variables(settings, image.reference, database_image.reference, stack)
+    ports = {"MATOMO_PORT": settings.port, "MATOMO_HTTP_PORT": settings.http_port}
+    for variable, port in ports.items():
+        _require_free_port(variable, port, stack)
+    with step("Starting the containers"):
+        _start(variables, ports, stack)
+        wait_for_database(_database(stack), compose.container("db", stack))
+        prefix = stack_files.read(stack).tables_prefix
+        if adoption.adopt_prefix(_database(stack), prefix, stack):
+            variables = _variables(settings, image.reference, database_image.reference, stack)
+            _start(variables, ports, stack)
+        web = _web(settings, stack)
+        wait_for_web(web, compose.container("matomo", stack))
+    secrets = stack_files.read(stack)
+    return StartedStack(
+        stack=stack,
+        shell=MatomoShell(compose.container("matomo", stack)),
+        web=web,
+        database=_database(stack),
+        superuser=Superuser(secrets.superuser_login, secrets.superuser_password),
+        image=image,
+        database_image=database_image,
     )
 
 
-def down() -> None:
+def start_database(settings: RunSettings, stack: Stack) -> tuple[Database, Container]:
+    """Start the database of a stack alone; return its schema and its container.
+
+    Raises:
+        UnsupportedEnvironmentError: it does not start.
+    """
+    image, database_image = images.deployed_image(settings), images.mariadb_base(settings)
+    variables = _variables(settings, image.reference, database_image.reference, stack)
+    compose.up(variables, stack, "db")
+    container = compose.container("db", stack)
+    wait_for_database(_database(stack), container)
+    return _database(stack), container
+
+
+def down(stack: Stack = LOCAL) -> None:
     """Stop and remove the stack's containers and network; its volumes and secrets stay."""
-    with step("Stopping the local stack"):
-        _remove_containers()
-        schedule.wait_for_end()
-        _remove_containers()
-        for network in engine().networks.list(filters=compose.of_this_project()):
+    with step(f"Stopping {stack.title}"):
+        _remove_containers(stack)
+        schedule.wait_for_end(stack.root)
+        _remove_containers(stack)
+        for network in engine().networks.list(filters=compose.of_project(stack)):
             network.remove()
 
 
-def _remove_containers() -> None:
+def _remove_containers(stack: Stack) -> None:
     """Stop all of them at once: a web server waits for its load balancer's connections."""
 
     def remove(container: Container) -> None:
         container.stop(timeout=10)
         container.remove(v=True)
 
-    if containers := compose.containers():
+    if containers := compose.containers(stack):
         with ThreadPoolExecutor(len(containers)) as pool:
             list(pool.map(remove, containers))
 
@@ -142,20 +205,20 @@ def logs() -> int:
     )
 
 
-def totp() -> tuple[str, int]:
+def totp(stack: Stack = LOCAL) -> tuple[str, int]:
     """Return the superuser's current 2FA code and the seconds for which it is still valid.
 
     Raises:
         WrongInputError: the local stack is not up, or the superuser has no second factor.
     """
-    compose.running("db")
-    login = stack_files.read().superuser_login
-    secret = _database().second_factor_secret(login)
+    compose.running("db", stack)
+    login = stack_files.read(stack).superuser_login
+    secret = _database(stack).second_factor_secret(login)
     if not secret:
         raise WrongInputError(
             expected=f"a second factor of {login}",
             seen="none is enrolled",
-            next_command="make up   (enrols one)",
+            next_command=f"{stack.begin}   (enrols one)",
         )
     return twofactor.code(secret), twofactor.seconds_left()
 
@@ -168,18 +231,20 @@ def token(settings: RunSettings) -> str:
     """
     compose.running("db")
     secrets = stack_files.read()
-    secret = _database().second_factor_secret(secrets.superuser_login)
+    secret = _database(LOCAL).second_factor_secret(secrets.superuser_login)
     account = twofactor.Account(secrets.superuser_login, secrets.superuser_password, secret or "")
-    return create_token(_web(settings), account, steps=0).token
+    return create_token(_web(settings, LOCAL), account, steps=0).token
 
 
 # -- pieces ---------------------------------------------------------------------------------------
 
 
-def _variables(settings: RunSettings, image: str, database_image: str) -> dict[str, str]:
+def _variables(
+    settings: RunSettings, image: str, database_image: str, stack: Stack
+) -> dict[str, str]:
     """Return what compose.yml asks for."""
-    secrets = stack_files.read()
-    stack_files.make_certificates()
+    secrets = stack_files.read(stack)
+    stack_files.make_certificates(stack)
     return {
         "MATOMO_IMAGE": image,
         "MARIADB_IMAGE": database_image,
@@ -190,7 +255,7 @@ def _variables(settings: RunSettings, image: str, database_image: str) -> dict[s
         "SALT": secrets.salt,
         "MAIL_PASSWORD": secrets.mail_password,
         "TABLES_PREFIX": secrets.tables_prefix,
-        "TLS_DIRECTORY": str(stack_files.TLS_DIRECTORY),
+        "TLS_DIRECTORY": str(stack.tls_directory),
         **deployment.read().variables,
     }
 
@@ -204,13 +269,13 @@ def _service_images() -> dict[str, str]:
     }
 
 
-def _web(settings: RunSettings) -> Web:
+def _web(settings: RunSettings, stack: Stack) -> Web:
     # The name that people use: Matomo trusts the first host by which a superuser comes.
-    return Web(f"https://localhost:{settings.port}", authority=stack_files.AUTHORITY_FILE)
+    return Web(f"https://localhost:{settings.port}", authority=stack.authority_file)
 
 
-def _require_free_port(variable: str, port: int) -> None:
-    if any(port in _published_ports(container) for container in compose.containers()):
+def _require_free_port(variable: str, port: int, stack: Stack) -> None:
+    if any(port in _published_ports(container) for container in compose.containers(stack)):
         return
     with socket.socket() as probe:
         # As the engine binds: a port in TIME_WAIT is free.
@@ -239,21 +304,21 @@ def _published_ports(container: Container) -> set[int]:
     }
 
 
-def _start(variables: dict[str, str], ports: dict[str, int]) -> None:
+def _start(variables: dict[str, str], ports: dict[str, int], stack: Stack) -> None:
     try:
-        compose.up(variables)
+        compose.up(variables, stack)
     except UnsupportedEnvironmentError as error:
         if "port is already allocated" in error.seen or "address already in use" in error.seen:
             named = [variable for variable, port in ports.items() if str(port) in error.seen]
             variable = named[0] if named else "MATOMO_PORT"
             raise _port_taken(variable, ports[variable]) from error
         raise UnsupportedEnvironmentError(
-            expected="docker compose to start the local stack",
+            expected=f"docker compose to start {stack.title}",
             seen=error.seen,
             next_command="make logs",
         ) from error
 
 
-def _database() -> Database:
-    port, password = compose.port("db", DATABASE), stack_files.read().database_password
+def _database(stack: Stack) -> Database:
+    port, password = compose.port("db", DATABASE, stack), stack_files.read(stack).database_password
     return Database(LOOPBACK, port, "matomo", password, "matomo", tls=loopback_tls())

@@ -21,10 +21,11 @@ from requests.exceptions import ReadTimeout
 
 from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError
 from matomo_harness.operate import compose
+from matomo_harness.operate.stack import LOCAL, Stack, reproduction
 from matomo_harness.runtime import archiver
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.inspection import inspected
-from matomo_harness.settings import OWNER_LABEL, ROOT, project_name
+from matomo_harness.settings import OWNER_LABEL, ROOT
 
 END_SECONDS: Final = 30.0
 """At most, the schedule is just starting a container."""
@@ -49,12 +50,12 @@ class ScheduledRun:
     exit_code: int | None
 
 
-def begin(period: int) -> None:
+def begin(period: int, stack: Stack = LOCAL) -> None:
     """Start the archiver every `period` seconds until the stack is down; one call is enough."""
     nothing = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in range(3)]
     os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", "matomo_harness.operate.schedule", str(period)],
+        [sys.executable, "-m", "matomo_harness.operate.schedule", str(period), stack.name],
         os.environ,
         file_actions=nothing,
         # It has a session of its own, to stay when the terminal is closed.
@@ -95,13 +96,15 @@ def start_now() -> Container:
     Raises:
         WrongInputError: the local stack is not up.
     """
-    return _start(compose.running("matomo"))
+    return _start(compose.running("matomo"), LOCAL)
 
 
-def runs() -> list[ScheduledRun]:
+def runs(stack: Stack = LOCAL) -> list[ScheduledRun]:
     """Return the runs that are still there, the newest first."""
     found = [
-        container for container in compose.containers() if container.labels.get(ROLE_LABEL) == ROLE
+        container
+        for container in compose.containers(stack)
+        if container.labels.get(ROLE_LABEL) == ROLE
     ]
     found.sort(key=lambda container: str(inspected(container, "State", "StartedAt")), reverse=True)
     return [
@@ -118,38 +121,40 @@ def runs() -> list[ScheduledRun]:
     ]
 
 
-def _start(web: Container) -> Container:
-    for old in runs()[LAST_RUNS - 1 :]:
+def _start(web: Container, stack: Stack) -> Container:
+    for old in runs(stack)[LAST_RUNS - 1 :]:
         with contextlib.suppress(NotFound):
             engine().containers.get(old.container).remove(v=True)
-    labels = {OWNER_LABEL: project_name(), ROLE_LABEL: ROLE}
+    labels = {OWNER_LABEL: stack.project, ROLE_LABEL: ROLE}
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    return archiver.start(web, labels, name=f"{project_name()}-archiver-{moment}")
+    return archiver.start(web, labels, name=f"{stack.project}-archiver-{moment}")
 
 
-def _wait_and_archive(period: int) -> None:
+def _wait_and_archive(period: int, stack: Stack) -> None:
     """Wait for the next full period; return at once when the web container is gone.
 
     Raises:
         WrongInputError: there is no web container any more.
     """
-    web = compose.container("matomo")
+    web = compose.container("matomo", stack)
     try:
         web.wait(condition="removed", timeout=period - time.time() % period)
     except (NoAnswerError, ReadTimeout):  # it is still there, and the hour has come
         with contextlib.suppress(APIError, HarnessError):
-            _start(compose.running("matomo"))
+            _start(compose.running("matomo", stack), stack)
     except NotFound:
         return
 
 
 def main() -> None:
     """Archive at every full period until there is no stack any more."""
-    period = int(sys.argv[1])
-    lock_file().parent.mkdir(mode=0o700, exist_ok=True)
-    with contextlib.suppress(Timeout, HarnessError), FileLock(lock_file(), blocking=False):
+    period, name = int(sys.argv[1]), sys.argv[2]
+    stack = reproduction(name) if name else LOCAL
+    lock = lock_file(stack.root)
+    lock.parent.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(Timeout, HarnessError), FileLock(lock, blocking=False):
         while True:
-            _wait_and_archive(period)
+            _wait_and_archive(period, stack)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the local stack keeps beside its volumes, in .local/: secrets, certificates, its people."""
+"""What a stack keeps beside its volumes, in .local/: secrets, certificates, its people."""
 
 import os
 import secrets
@@ -10,19 +10,14 @@ from typing import Final
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.database import DEFAULT_PREFIX
 from matomo_harness.operate import compose
+from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.runtime import description
 from matomo_harness.runtime.certificates import Authority
-from matomo_harness.settings import ROOT
-
-DIRECTORY: Final = ROOT / ".local"
-SECRETS_FILE: Final = DIRECTORY / "stack.env"
-TLS_DIRECTORY: Final = DIRECTORY / "tls"
-AUTHORITY_FILE: Final = TLS_DIRECTORY / "authority.pem"
 
 
 @dataclass(frozen=True)
 class StackSecrets:
-    """The secrets that the local stack's parts share.
+    """The secrets that the parts of a stack share.
 
     Args:
         database_password: the password of Matomo's database user.
@@ -52,69 +47,69 @@ _MADE_BY: Final[Mapping[str, Callable[[], str]]] = {
 }
 
 
-def read() -> StackSecrets:
+def read(stack: Stack = LOCAL) -> StackSecrets:
     """Read the secrets, and make those that are missing; the file appears whole or not at all.
 
     Raises:
         WrongInputError: the file is gone, and data that only it opens is still there.
     """
-    if not SECRETS_FILE.exists():
-        _require_no_data()
-    known = _known()
+    if not stack.secrets_file.exists():
+        _require_no_data(stack)
+    known = _known(stack)
     if missing := [name for name in _MADE_BY if name not in known]:
         known |= {name: _MADE_BY[name]() for name in missing}
-        _write(known)
+        _write(known, stack)
     return StackSecrets(**{name.lower(): known[name] for name in _MADE_BY})
 
 
-def remember_prefix(prefix: str) -> None:
+def remember_prefix(prefix: str, stack: Stack = LOCAL) -> None:
     """Have every later start of the stack use tables whose names begin with `prefix`."""
-    _write({**_known(), "TABLES_PREFIX": prefix})
+    _write({**_known(stack), "TABLES_PREFIX": prefix}, stack)
 
 
-def make_certificates() -> None:
+def make_certificates(stack: Stack = LOCAL) -> None:
     """Make the stack's certificates where there are none; the key that signed them is thrown away.
 
     The users of the containers can read them; .local/ is closed to others on this machine.
     """
-    if TLS_DIRECTORY.exists():
+    if stack.tls_directory.exists():
         return
-    made = TLS_DIRECTORY.with_suffix(".new")
+    made = stack.tls_directory.with_suffix(".new")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
-    certificate = Authority(made / AUTHORITY_FILE.name).issue(
+    certificate = Authority(made / stack.authority_file.name).issue(
         *description.read({}).certificate_names
     )
     (made / "cert.pem").write_bytes(certificate.chain)
     (made / "key.pem").write_bytes(certificate.key)
-    made.rename(TLS_DIRECTORY)
+    made.rename(stack.tls_directory)
 
 
-def remove() -> None:
+def remove(stack: Stack = LOCAL) -> None:
     """Remove secrets and certificates."""
-    SECRETS_FILE.unlink(missing_ok=True)
-    shutil.rmtree(TLS_DIRECTORY, ignore_errors=True)
+    stack.secrets_file.unlink(missing_ok=True)
+    shutil.rmtree(stack.tls_directory, ignore_errors=True)
 
 
-def _known() -> dict[str, str]:
-    text = SECRETS_FILE.read_text() if SECRETS_FILE.exists() else ""
+def _known(stack: Stack) -> dict[str, str]:
+    text = stack.secrets_file.read_text() if stack.secrets_file.exists() else ""
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
-def _write(known: Mapping[str, str]) -> None:
-    DIRECTORY.mkdir(mode=0o700, exist_ok=True)
-    made = SECRETS_FILE.with_suffix(".new")
+def _write(known: Mapping[str, str], stack: Stack) -> None:
+    stack.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = stack.secrets_file.with_suffix(".new")
     made.unlink(missing_ok=True)
     descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write("".join(f"{name}={value}\n" for name, value in known.items()))
-    made.rename(SECRETS_FILE)
+    made.rename(stack.secrets_file)
 
 
-def _require_no_data() -> None:
-    if volumes := compose.volumes():
+def _require_no_data(stack: Stack) -> None:
+    if volumes := compose.volumes(stack):
         raise WrongInputError(
-            expected=f"{SECRETS_FILE}, which holds the password of the stack's data",
+            expected=f"{stack.secrets_file}, which holds the password of the stack's data",
             seen=f"no such file, and the volume {volumes[0]}",
             next_command="put the file back, or give the data up: make clean",
         )

@@ -14,7 +14,7 @@ from typing import Final
 from matomo_harness.personal_data.schema import Column
 
 KEY_VARIABLE: Final = "@harness_key"
-CODE: Final = 20
+CODE: Final = 14
 """Hexadecimal digits of a pseudonym. Never 32 or more, which read as a token or as a hash."""
 WORD: Final = 12
 """Hexadecimal digits in the middle of other text: two of a million values are the same in one of

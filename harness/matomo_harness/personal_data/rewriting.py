@@ -1,4 +1,4 @@
-"""SQL that is made from the rules, and run on a schema of raw data: sets, one UPDATE for a table.
+"""SQL that is made from the rules, and run on a schema of raw data: sets, one pass for a table.
 
 The key is made by the server, in a table in its memory, and read into a session variable: it is in
 no statement, and gone with `forget`. Nothing raw is in a statement either: what Python rewrites,
@@ -6,6 +6,7 @@ JSON and serialised PHP, comes as an answer, and goes back rewritten.
 """
 
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,14 +18,12 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.personal_data import documents, pseudonyms
 from matomo_harness.personal_data.pseudonyms import KEY_VARIABLE, Pseudonyms
 from matomo_harness.personal_data.rules import (
-    DERIVED,
-    UNCHANGED,
     Cases,
     DocumentRules,
     Rule,
     TablePlan,
 )
-from matomo_harness.personal_data.schema import Column, Connection, quoted
+from matomo_harness.personal_data.schema import Column, Connection, one_value, quoted
 
 MASKED_BYTES: Final = 2
 """Bytes of an address to mask, where a policy says nothing else: Matomo's own default."""
@@ -32,8 +31,11 @@ KEY_TABLE: Final = "harness_key_of_this_run"
 CHUNK: Final = 200
 """Documents that are read at once; a dashboard has a few KiB, a tag rarely more than 100."""
 
+# Without checks of keys the server sorts the rows of a new table and then builds its keys; rows
+# with the same unique key are refused all the same.
 _SESSION: Final = (
-    "SET SESSION sql_mode = '', group_concat_max_len = 1048576, foreign_key_checks = 0",
+    "SET SESSION sql_mode = '', group_concat_max_len = 1048576, foreign_key_checks = 0,"
+    " unique_checks = 0",
     "SET NAMES utf8mb4",
 )
 
@@ -67,8 +69,7 @@ def join(connection: Connection) -> None:
 
 def _pseudonyms(cursor: Cursor) -> Pseudonyms:
     cursor.execute(f"SELECT {KEY_VARIABLE}")
-    row: tuple[bytes] = cursor.fetchone()  # type: ignore[assignment]
-    return Pseudonyms(row[0])
+    return Pseudonyms(one_value(cursor.fetchone()))
 
 
 # -- expressions ----------------------------------------------------------------------------------
@@ -167,7 +168,11 @@ def _dropped(cases: Cases) -> str:
 
 
 def statements(plan: TablePlan, masked_bytes: int = MASKED_BYTES) -> list[str]:
-    """Return what rewrites a table, except its documents: at most two statements.
+    """Return what rewrites a table, except its documents.
+
+    The rewritten rows go into a new table, which takes the old one's place. An UPDATE would leave
+    the old values in the table's file, where pages have room, and in the undo log; and it takes
+    longer, because a row that grows has to move, and each index with it.
 
     Args:
         plan: the table's rules.
@@ -176,38 +181,52 @@ def statements(plan: TablePlan, masked_bytes: int = MASKED_BYTES) -> list[str]:
     table = quoted(plan.table)
     if plan.rows != "keep":
         return [f"TRUNCATE TABLE {table}"]
-    found = [
-        f"DELETE FROM {table} WHERE {condition}"
-        for _, rule in plan.columns
-        if rule.cases and (condition := _dropped(rule.cases))
+    made = _rewritten_columns(plan, masked_bytes)
+    if all(quoted(name) == value for name, value in made.items()) and not _drops_rows(plan):
+        return []
+    new = f"`harness_{zlib.crc32(plan.table.encode()):08x}`"  # a name that cannot be too long
+    names = ", ".join(map(quoted, made))
+    source = f"SELECT {', '.join(made.values())} FROM {table}{_rows_left(plan)}"
+    derived = [column.name for column in plan.of_kind("crc32")]
+    if derived:
+        # With a limit the server computes the inner rows once, and not again for each use.
+        inner = ", ".join(f"{value} AS {quoted(name)}" for name, value in made.items())
+        outer = ", ".join("CRC32(`name`)" if n in derived else quoted(n) for n in made)
+        source = f"SELECT {outer} FROM (SELECT {inner} FROM {table} LIMIT {2**63 - 1}) AS made"
+    return [
+        f"CREATE TABLE {new} LIKE {table}",
+        f"INSERT INTO {new} ({names}) {source}",
+        f"DROP TABLE {table}",
+        f"RENAME TABLE {new} TO {table}",
     ]
-    # MariaDB assigns from left to right, and what was assigned is seen by what follows: a value
-    # that is computed from the old one comes first, from the new one last.
-    first, middle, last = [], [], []
+
+
+def _rewritten_columns(plan: TablePlan, masked_bytes: int) -> dict[str, str]:
+    """Return the expression of each column that can be written, by the column's name."""
+    made = {}
     for column, rule in plan.columns:
-        name = quoted(column.name)
         if column.is_generated:
             continue
         if rule.kind == "buster":
-            first.append(f"{name} = {_buster(plan, column)}")
-        elif rule.kind == "crc32":
-            last.append(f"{name} = CRC32(`name`)")
-        elif rule.kind == "cases" and rule.cases:
-            middle.append(f"{name} = {_by_case(rule.cases, column)}")
-        elif rule.kind in UNCHANGED | {"document", "segment", "md5"}:
-            if column.sets_itself:
-                middle.append(f"{name} = {name}")
+            made[column.name] = _buster(plan, column)
+        elif rule.cases:
+            made[column.name] = _by_case(rule.cases, column)
+        elif rule.kind in ("document", "segment", "md5", "crc32"):
+            made[column.name] = quoted(column.name)
         else:
-            middle.append(f"{name} = {expression(rule.kind, column, masked_bytes=masked_bytes)}")
-    changes = [change for change in (*first, *middle, *last) if not _changes_nothing(change)]
-    if changes:
-        found.append(f"UPDATE {table} SET {', '.join((*first, *middle, *last))}")
-    return found
+            made[column.name] = expression(rule.kind, column, masked_bytes=masked_bytes)
+    return made
 
 
-def _changes_nothing(change: str) -> bool:
-    name, _, value = change.partition(" = ")
-    return name == value
+def _drops_rows(plan: TablePlan) -> list[str]:
+    return [
+        condition for _, rule in plan.columns if rule.cases and (condition := _dropped(rule.cases))
+    ]
+
+
+def _rows_left(plan: TablePlan) -> str:
+    conditions = " AND ".join(f"({condition}) IS NOT TRUE" for condition in _drops_rows(plan))
+    return f" WHERE {conditions}" if conditions else ""
 
 
 def _buster(plan: TablePlan, column: Column) -> str:
@@ -249,25 +268,49 @@ def rewrite(
     for plan in plans:
         began = time.monotonic()
         with connection.cursor() as cursor:
-            done.rows[plan.name] = sum(cursor.execute(s) for s in statements(plan, masked_bytes))
-            if plan.rows == "keep":
-                _rewrite_documents(cursor, plan, _pseudonyms(cursor))
+            number = _next_number(cursor, plan)
+            for statement in statements(plan, masked_bytes):
+                changed = cursor.execute(statement)
+                if statement.startswith("CREATE") and number:
+                    new = statement.split()[2]
+                    cursor.execute(f"ALTER TABLE {new} AUTO_INCREMENT = {number}")
+                done.rows[plan.name] = max(changed, done.rows.get(plan.name, 0))
+            if plan.rows == "keep" and _rewrite_documents(cursor, plan, _pseudonyms(cursor)):
+                # Into a new file again, without the old values.
+                cursor.execute(f"ALTER TABLE {quoted(plan.table)} FORCE")
         connection.commit()
         done.seconds[plan.name] = time.monotonic() - began
     return done
 
 
+def _next_number(cursor: Cursor, plan: TablePlan) -> int | None:
+    """Return what AUTO_INCREMENT of a table gives next; sequences that are wrong stay wrong."""
+    cursor.execute(
+        "SELECT auto_increment FROM information_schema.tables"
+        " WHERE table_schema = DATABASE() AND table_name = %s",
+        (plan.table,),
+    )
+    number: int | None = one_value(cursor.fetchone())
+    return number
+
+
 # -- documents ------------------------------------------------------------------------------------
 
 
-def _rewrite_documents(cursor: Cursor, plan: TablePlan, made: Pseudonyms) -> None:
-    """Rewrite JSON, serialised PHP and segments of a table, after its keys have been."""
+def _rewrite_documents(cursor: Cursor, plan: TablePlan, made: Pseudonyms) -> int:
+    """Rewrite JSON, serialised PHP and segments of a table, after its keys have been.
+
+    Returns:
+        How many values there were.
+    """
+    seen = 0
     for column, rule in plan.columns:
         for condition, rules in _documents(rule):
-            _rewrite_each(cursor, plan, column, condition, rules, made)
+            seen += _rewrite_each(cursor, plan, column, condition, rules, made)
     for column in plan.of_kind("md5"):
         name, table = quoted(column.name), quoted(plan.table)
         cursor.execute(f"UPDATE {table} SET {name} = MD5(`definition`) WHERE {name} IS NOT NULL")
+    return seen
 
 
 def _documents(rule: Rule) -> Iterator[tuple[str, DocumentRules | None]]:
@@ -288,14 +331,13 @@ def _rewrite_each(
     condition: str,
     rules: DocumentRules | None,
     made: Pseudonyms,
-) -> None:
+) -> int:
     table, name = quoted(plan.table), quoted(column.name)
     keys = [quoted(other.name) for other, _ in plan.columns if other.in_primary_key]
     if not keys:
-        cursor.execute(f"UPDATE {table} SET {name} = '' WHERE {condition}")
-        return
+        return cursor.execute(f"UPDATE {table} SET {name} = '' WHERE {condition}")
     where, itself = " AND ".join(f"{key} = %s" for key in keys), _itself(plan)
-    chosen, offset = f"FROM {table} WHERE ({condition}) AND {name} <> ''", 0
+    chosen, offset, seen = f"FROM {table} WHERE ({condition}) AND {name} <> ''", 0, 0
     while True:
         cursor.execute(
             f"SELECT {', '.join(keys)}, {name} {chosen}"
@@ -311,8 +353,9 @@ def _rewrite_each(
                 f"UPDATE {table} SET {name} = %s{itself} WHERE {where}",
                 (new, *key),
             )
+        seen += len(rows)
         if len(rows) < CHUNK:
-            return
+            return seen
         offset += CHUNK - emptied
 
 
@@ -322,7 +365,6 @@ def _itself(plan: TablePlan) -> str:
 
 
 __all__ = [
-    "DERIVED",
     "MASKED_BYTES",
     "Rewritten",
     "expression",

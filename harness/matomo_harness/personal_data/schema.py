@@ -120,3 +120,10 @@ def without_prefix(table: str, prefix: str) -> str:
 def quoted(name: str) -> str:
     """Return `name` as an identifier of SQL."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def one_value(row: Any) -> Any:
+    """Return the first value of a row, of whatever kind of cursor; None where there is no row."""
+    if not row:
+        return None
+    return next(iter(row.values())) if isinstance(row, dict) else row[0]

@@ -1,0 +1,375 @@
+"""SQL that is made from the rules, and run on a schema of raw data: sets, one pass for a table.
+
+The key is made by the server, in a table in its memory, and read into a session variable: it is in
+no statement, and gone with `forget`. Nothing raw is in a statement either: what Python rewrites,
+JSON and serialised PHP, comes as an answer, and goes back rewritten.
+"""
+
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pymysql.cursors import Cursor
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.personal_data import documents, pseudonyms
+from matomo_harness.personal_data.pseudonyms import KEY_VARIABLE, Pseudonyms
+from matomo_harness.personal_data.rules import (
+    Cases,
+    DocumentRules,
+    Rule,
+    TablePlan,
+)
+from matomo_harness.personal_data.schema import Column, Connection, one_value, quoted
+
+MASKED_BYTES: Final = 2
+"""Bytes of an address to mask, where a policy says nothing else: Matomo's own default."""
+KEY_TABLE: Final = "harness_key_of_this_run"
+CHUNK: Final = 200
+"""Documents that are read at once; a dashboard has a few KiB, a tag rarely more than 100."""
+
+# Without checks of keys the server sorts the rows of a new table and then builds its keys; rows
+# with the same unique key are refused all the same.
+_SESSION: Final = (
+    "SET SESSION sql_mode = '', group_concat_max_len = 1048576, foreign_key_checks = 0,"
+    " unique_checks = 0",
+    "SET NAMES utf8mb4",
+)
+
+
+# -- the key --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def key_of_run(connection: Connection) -> Iterator[None]:
+    """Have the server make a key; whoever joins meanwhile gets the same, and it ends with this."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS {KEY_TABLE}")
+        cursor.execute(f"CREATE TABLE {KEY_TABLE} (value BINARY(32)) ENGINE=MEMORY")
+        cursor.execute(f"INSERT INTO {KEY_TABLE} VALUES (RANDOM_BYTES(32))")
+    join(connection)
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP TABLE IF EXISTS {KEY_TABLE}")
+            cursor.execute(f"SET {KEY_VARIABLE} = NULL")
+
+
+def join(connection: Connection) -> None:
+    """Prepare a session to rewrite with the key of this run."""
+    with connection.cursor() as cursor:
+        for statement in _SESSION:
+            cursor.execute(statement)
+        cursor.execute(f"SET {KEY_VARIABLE} = (SELECT value FROM {KEY_TABLE})")
+
+
+def _pseudonyms(cursor: Cursor) -> Pseudonyms:
+    cursor.execute(f"SELECT {KEY_VARIABLE}")
+    return Pseudonyms(one_value(cursor.fetchone()))
+
+
+# -- expressions ----------------------------------------------------------------------------------
+
+
+def expression(
+    kind: str, column: Column, *, value: str = "", masked_bytes: int = MASKED_BYTES
+) -> str:
+    """Return the SQL of what a rule makes of a column's value.
+
+    Args:
+        kind: the rule's, one that needs no other column of the row but referer_type.
+        column: the column.
+        value: the SQL of the value; the column's name by default.
+        masked_bytes: bytes of an address to mask.
+
+    Raises:
+        WrongInputError: the column's type does not hold what the rule makes.
+    """
+    value, length = value or quoted(column.name), column.length
+    match kind:
+        case "keep" | "version":
+            return value
+        case "empty":
+            return _empty(column, value)
+        case "plain":
+            harmless = '^(-?[0-9]{1,6}([.][0-9]{1,6})?|true|false|null|""|[[][]]|[{][}])?$'
+            return f"IF({value} REGEXP '{harmless}', {value}, '')"
+        case "degrees":
+            return f"ROUND({value})"
+        case _ if column.is_number or column.is_time:
+            raise WrongInputError(
+                expected=f"characters or bytes in {column.table}.{column.name}",
+                seen=f"{column.type}, which the rule `{kind}` cannot fill",
+                next_command="give it the rule `keep` or `empty`",
+            )
+        case "pseudonym":
+            return pseudonyms.pseudonym(value, column)
+        case "login":
+            return pseudonyms.login(value, length)
+        case "mail":
+            return pseudonyms.mail(value, length)
+        case "person":
+            return pseudonyms.person(value, length)
+        case "address":
+            return pseudonyms.masked(value, column, masked_bytes)
+        case "url":
+            return pseudonyms.url(value, length)
+        case "referrer":
+            return pseudonyms.referrer(value, column)
+        case "text":
+            return pseudonyms.text(value, length)
+    raise AssertionError(kind)
+
+
+def _empty(column: Column, value: str) -> str:
+    if column.is_nullable:
+        return "NULL"
+    if column.in_unique_key and not (column.is_number or column.is_time):
+        return pseudonyms.pseudonym(value, column)  # or its rows would be the same
+    return value if column.is_time else "0" if column.is_number else "''"
+
+
+def _is_one_of(by: str, patterns: Iterable[str]) -> str:
+    """Return the condition that a column matches one of these patterns of fnmatch."""
+    text = f"CONVERT({quoted(by)} USING utf8mb4) COLLATE utf8mb4_bin"
+    likes = []
+    for pattern in patterns:
+        like = pattern.replace("|", "||").replace("%", "|%").replace("_", "|_").replace("*", "%")
+        likes.append(f"{text} LIKE '{like}' ESCAPE '|'")
+    return f"({' OR '.join(likes)})" if likes else "FALSE"
+
+
+def _by_case(cases: Cases, column: Column) -> str:
+    whens = [f"WHEN {_is_one_of(cases.by, cases.documents)} THEN {quoted(column.name)}"]
+    whens += [
+        f"WHEN {_is_one_of(cases.by, patterns)} THEN {expression(kind, column)}"
+        for kind in ("keep", "plain", "empty", "url", "text")
+        if (patterns := getattr(cases, kind))
+    ]
+    otherwise = "empty" if cases.otherwise == "drop" else cases.otherwise
+    return f"CASE {' '.join(whens)} ELSE {expression(otherwise, column)} END"
+
+
+def _dropped(cases: Cases) -> str:
+    """Return the condition of the rows that a case removes; empty where there is none."""
+    if cases.otherwise == "drop":
+        left = [*cases.documents]
+        for kind in ("keep", "plain", "empty", "url", "text"):
+            left += getattr(cases, kind)
+        return f"NOT {_is_one_of(cases.by, left)}"
+    return _is_one_of(cases.by, cases.drop) if cases.drop else ""
+
+
+# -- statements -----------------------------------------------------------------------------------
+
+
+def statements(plan: TablePlan, masked_bytes: int = MASKED_BYTES) -> list[str]:
+    """Return what rewrites a table, except its documents.
+
+    The rewritten rows go into a new table, which takes the old one's place. An UPDATE would leave
+    the old values in the table's file, where pages have room, and in the undo log; and it takes
+    longer, because a row that grows has to move, and each index with it.
+
+    Args:
+        plan: the table's rules.
+        masked_bytes: bytes of an address to mask.
+    """
+    table = quoted(plan.table)
+    if plan.rows != "keep":
+        return [f"TRUNCATE TABLE {table}"]
+    made = _rewritten_columns(plan, masked_bytes)
+    if all(quoted(name) == value for name, value in made.items()) and not _drops_rows(plan):
+        return []
+    new = f"`harness_{zlib.crc32(plan.table.encode()):08x}`"  # a name that cannot be too long
+    names = ", ".join(map(quoted, made))
+    source = f"SELECT {', '.join(made.values())} FROM {table}{_rows_left(plan)}"
+    derived = [column.name for column in plan.of_kind("crc32")]
+    if derived:
+        # With a limit the server computes the inner rows once, and not again for each use.
+        inner = ", ".join(f"{value} AS {quoted(name)}" for name, value in made.items())
+        outer = ", ".join("CRC32(`name`)" if n in derived else quoted(n) for n in made)
+        source = f"SELECT {outer} FROM (SELECT {inner} FROM {table} LIMIT {2**63 - 1}) AS made"
+    return [
+        f"CREATE TABLE {new} LIKE {table}",
+        f"INSERT INTO {new} ({names}) {source}",
+        f"DROP TABLE {table}",
+        f"RENAME TABLE {new} TO {table}",
+    ]
+
+
+def _rewritten_columns(plan: TablePlan, masked_bytes: int) -> dict[str, str]:
+    """Return the expression of each column that can be written, by the column's name."""
+    made = {}
+    for column, rule in plan.columns:
+        if column.is_generated:
+            continue
+        if rule.kind == "buster":
+            made[column.name] = _buster(plan, column)
+        elif rule.cases:
+            made[column.name] = _by_case(rule.cases, column)
+        elif rule.kind in ("document", "segment", "md5", "crc32"):
+            made[column.name] = quoted(column.name)
+        else:
+            made[column.name] = expression(rule.kind, column, masked_bytes=masked_bytes)
+    return made
+
+
+def _drops_rows(plan: TablePlan) -> list[str]:
+    return [
+        condition for _, rule in plan.columns if rule.cases and (condition := _dropped(rule.cases))
+    ]
+
+
+def _rows_left(plan: TablePlan) -> str:
+    conditions = " AND ".join(f"({condition}) IS NOT TRUE" for condition in _drops_rows(plan))
+    return f" WHERE {conditions}" if conditions else ""
+
+
+def _buster(plan: TablePlan, column: Column) -> str:
+    orders = [other for other in plan.of_kind("pseudonym") if other.name == "idorder"]
+    if not orders:
+        return quoted(column.name)
+    order = quoted(orders[0].name)
+    made = f"CONV(LEFT(MD5({pseudonyms.pseudonym(order, orders[0])}), 8), 16, 10)"
+    return f"IF({order} IS NULL OR {order} = '', {quoted(column.name)}, {made})"
+
+
+@dataclass
+class Rewritten:
+    """What a rewriting did.
+
+    Args:
+        rows: rows that were changed or removed, by table.
+        seconds: how long it took, by table.
+    """
+
+    rows: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def rewrite(
+    connection: Connection, plans: Iterable[TablePlan], masked_bytes: int = MASKED_BYTES
+) -> Rewritten:
+    """Rewrite tables by their plans, within `key_of_run`.
+
+    Tables do not depend on each other: several sessions that joined may each take some, in any
+    order, while others are still being loaded.
+
+    Args:
+        connection: a session that has joined.
+        plans: of the tables.
+        masked_bytes: bytes of an address to mask.
+    """
+    done = Rewritten()
+    for plan in plans:
+        began = time.monotonic()
+        with connection.cursor() as cursor:
+            number = _next_number(cursor, plan)
+            for statement in statements(plan, masked_bytes):
+                changed = cursor.execute(statement)
+                if statement.startswith("CREATE") and number:
+                    new = statement.split()[2]
+                    cursor.execute(f"ALTER TABLE {new} AUTO_INCREMENT = {number}")
+                done.rows[plan.name] = max(changed, done.rows.get(plan.name, 0))
+            if plan.rows == "keep" and _rewrite_documents(cursor, plan, _pseudonyms(cursor)):
+                # Into a new file again, without the old values.
+                cursor.execute(f"ALTER TABLE {quoted(plan.table)} FORCE")
+        connection.commit()
+        done.seconds[plan.name] = time.monotonic() - began
+    return done
+
+
+def _next_number(cursor: Cursor, plan: TablePlan) -> int | None:
+    """Return what AUTO_INCREMENT of a table gives next; sequences that are wrong stay wrong."""
+    cursor.execute(
+        "SELECT auto_increment FROM information_schema.tables"
+        " WHERE table_schema = DATABASE() AND table_name = %s",
+        (plan.table,),
+    )
+    number: int | None = one_value(cursor.fetchone())
+    return number
+
+
+# -- documents ------------------------------------------------------------------------------------
+
+
+def _rewrite_documents(cursor: Cursor, plan: TablePlan, made: Pseudonyms) -> int:
+    """Rewrite JSON, serialised PHP and segments of a table, after its keys have been.
+
+    Returns:
+        How many values there were.
+    """
+    seen = 0
+    for column, rule in plan.columns:
+        for condition, rules in _documents(rule):
+            seen += _rewrite_each(cursor, plan, column, condition, rules, made)
+    for column in plan.of_kind("md5"):
+        name, table = quoted(column.name), quoted(plan.table)
+        cursor.execute(f"UPDATE {table} SET {name} = MD5(`definition`) WHERE {name} IS NOT NULL")
+    return seen
+
+
+def _documents(rule: Rule) -> Iterator[tuple[str, DocumentRules | None]]:
+    """Yield the condition of rows with documents, and their rules; None for a segment."""
+    if rule.kind == "segment":
+        yield "TRUE", None
+    elif rule.kind == "document":
+        yield "TRUE", rule.document
+    elif rule.cases:
+        for pattern, name in rule.cases.documents.items():
+            yield _is_one_of(rule.cases.by, [pattern]), (rule.documents or {})[name]
+
+
+def _rewrite_each(
+    cursor: Cursor,
+    plan: TablePlan,
+    column: Column,
+    condition: str,
+    rules: DocumentRules | None,
+    made: Pseudonyms,
+) -> int:
+    table, name = quoted(plan.table), quoted(column.name)
+    keys = [quoted(other.name) for other, _ in plan.columns if other.in_primary_key]
+    if not keys:
+        return cursor.execute(f"UPDATE {table} SET {name} = '' WHERE {condition}")
+    where, itself = " AND ".join(f"{key} = %s" for key in keys), _itself(plan)
+    chosen, offset, seen = f"FROM {table} WHERE ({condition}) AND {name} <> ''", 0, 0
+    while True:
+        cursor.execute(
+            f"SELECT {', '.join(keys)}, {name} {chosen}"
+            f" ORDER BY {', '.join(keys)} LIMIT {CHUNK} OFFSET {offset}"
+        )
+        rows: list[tuple[Any, ...]] = list(cursor.fetchall())
+        emptied = 0
+        for *key, value in rows:
+            text = value.decode(errors="replace") if isinstance(value, bytes) else value
+            new = documents.rewritten(text, rules, made) if rules else documents.segment(text, made)
+            emptied += not new
+            cursor.execute(
+                f"UPDATE {table} SET {name} = %s{itself} WHERE {where}",
+                (new, *key),
+            )
+        seen += len(rows)
+        if len(rows) < CHUNK:
+            return seen
+        offset += CHUNK - emptied
+
+
+def _itself(plan: TablePlan) -> str:
+    names = [quoted(column.name) for column, _ in plan.columns if column.sets_itself]
+    return "".join(f", {name} = {name}" for name in names)
+
+
+__all__ = [
+    "MASKED_BYTES",
+    "Rewritten",
+    "expression",
+    "join",
+    "key_of_run",
+    "rewrite",
+    "statements",
+]

@@ -1,0 +1,129 @@
+"""The columns of a schema, as information_schema tells them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import pymysql
+from pymysql.cursors import DictCursor
+
+Connection: TypeAlias = "pymysql.Connection[Any]"
+
+_NUMBERS: Final = frozenset(
+    ("tinyint", "smallint", "mediumint", "int", "bigint", "float", "double", "decimal", "bit")
+)
+_TIMES: Final = frozenset(("date", "time", "datetime", "timestamp", "year"))
+_BYTES: Final = frozenset(
+    ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "inet6", "uuid")
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        table: the table's whole name.
+        name: the column's.
+        type: the type's name, without length.
+        length: the most characters or bytes that it holds; None for a number or a time.
+        is_nullable: whether it may be NULL.
+        in_primary_key: whether it is part of the primary key.
+        in_unique_key: whether it is part of that, or of another unique key.
+        sets_itself: whether an UPDATE of other columns changes it to the time of now.
+        is_generated: whether the server computes it, so that nothing can be written into it.
+    """
+
+    table: str
+    name: str
+    type: str
+    length: int | None = None
+    is_nullable: bool = False
+    in_primary_key: bool = False
+    in_unique_key: bool = False
+    sets_itself: bool = False
+    is_generated: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it holds numbers."""
+        return self.type in _NUMBERS
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it holds dates or times."""
+        return self.type in _TIMES
+
+    @property
+    def is_bytes(self) -> bool:
+        """Whether it holds bytes, and no characters."""
+        return self.type in _BYTES
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds characters."""
+        return not (self.is_number or self.is_time or self.is_bytes)
+
+
+Schema = Mapping[str, Sequence[Column]]
+"""The columns of each table, in their order, by the table's name without its prefix."""
+
+
+def read(connection: Connection, prefix: str = "") -> dict[str, list[Column]]:
+    """Return the columns of all tables and views of the connection's schema.
+
+    Args:
+        connection: to the schema.
+        prefix: how the names of the tables begin; it may be empty. A table that begins otherwise
+            is in the result under its whole name, so that it has no rule and is refused.
+    """
+    with connection.cursor(DictCursor) as cursor:
+        cursor.execute(
+            "SELECT table_name AS `table`, column_name AS name, data_type AS type,"
+            " character_maximum_length AS length, is_nullable AS nullable, extra AS extra,"
+            " generation_expression AS generated"
+            " FROM information_schema.columns WHERE table_schema = DATABASE()"
+            " ORDER BY table_name, ordinal_position"
+        )
+        rows = cursor.fetchall()
+        cursor.execute(
+            "SELECT table_name AS `table`, column_name AS name, index_name AS `key`"
+            " FROM information_schema.statistics"
+            " WHERE table_schema = DATABASE() AND non_unique = 0"
+        )
+        keys = {(key["table"], key["name"], key["key"]) for key in cursor.fetchall()}
+    primary = {(table, name) for table, name, key in keys if key == "PRIMARY"}
+    unique = {(table, name) for table, name, _ in keys}
+    found: dict[str, list[Column]] = {}
+    for row in rows:
+        where = (row["table"], row["name"])
+        column = Column(
+            table=row["table"],
+            name=row["name"],
+            type=row["type"],
+            length=row["length"],
+            is_nullable=row["nullable"] == "YES",
+            in_primary_key=where in primary,
+            in_unique_key=where in unique,
+            sets_itself="on update" in row["extra"].lower(),
+            is_generated=bool(row["generated"]),
+        )
+        found.setdefault(without_prefix(column.table, prefix), []).append(column)
+    return found
+
+
+def without_prefix(table: str, prefix: str) -> str:
+    """Return the name of `table` as rules know it; of another prefix, the whole name."""
+    return table.removeprefix(prefix) if table.startswith(prefix) else table
+
+
+def quoted(name: str) -> str:
+    """Return `name` as an identifier of SQL."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def one_value(row: Any) -> Any:
+    """Return the first value of a row, of whatever kind of cursor; None where there is no row."""
+    if not row:
+        return None
+    return next(iter(row.values())) if isinstance(row, dict) else row[0]

@@ -224,7 +224,9 @@ class DumpReader:
 
     def _note_server(self, version: str) -> None:
         self._server = "MariaDB" if "MariaDB" in version else "MySQL"
-        number = re.match(r"[\d.]+", version.removeprefix(_FAKED) if "MariaDB" in version else version)
+        number = re.match(
+            r"[\d.]+", version.removeprefix(_FAKED) if "MariaDB" in version else version
+        )
         self._server_version = number[0] if number else None
 
     def _note_schema(self, schema: str, statement: Statement) -> None:

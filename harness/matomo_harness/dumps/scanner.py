@@ -229,7 +229,12 @@ class Scanner:
             stop = limit = min(position + block, size)
             while block == BLOCK and stop > position and data[stop - 1] in _AMBIGUOUS:
                 stop -= 1
-            if block == BLOCK and stop > position and self._within in (0, _QUOTES[0]) and not self._executable:
+            if (
+                block == BLOCK
+                and stop > position
+                and self._within in (0, _QUOTES[0])
+                and not self._executable
+            ):
                 quotes = self._quotes_alone(data[position:stop])
                 if quotes is not None:
                     if quotes % 2:

@@ -130,9 +130,7 @@ class DumpSource:
         else:
             yield Part(name, chunks)
 
-    def _members_of_tar(
-        self, name: str, chunks: Iterator[bytes], left: int
-    ) -> Iterator[Part]:
+    def _members_of_tar(self, name: str, chunks: Iterator[bytes], left: int) -> Iterator[Part]:
         seen = set[str]()
         with _errors_of(name), tarfile.open(fileobj=_Reader(chunks), mode="r|") as archive:
             for member in archive:
@@ -364,7 +362,13 @@ def _errors_of(name: str) -> Iterator[None]:
     """Name the file in what goes wrong with an archive."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+    ) as error:
         raise _corrupt(name, error) from error
     except Exception as error:
         # pyzipper has a BadZipFile of its own, and need not be installed here.

@@ -65,7 +65,15 @@ SESSION: Final = frozenset(
     " names note_verbosity sql_mode sql_notes time_zone unique_checks".split()
 )
 """Variables of the session that dumps set, and that loading depends on."""
-OTHER_LEXERS: Final = ("NO_BACKSLASH_ESCAPES", "ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRES")
+OTHER_LEXERS: Final = (
+    "NO_BACKSLASH_ESCAPES",
+    "ANSI",
+    "DB2",
+    "MAXDB",
+    "MSSQL",
+    "ORACLE",
+    "POSTGRES",
+)
 """Modes of SQL in which quotes end elsewhere than the scanner sees them end."""
 ENGINES: Final = frozenset(("INNODB", "MYISAM", "ARIA", "MEMORY", "ROCKSDB", "TOKUDB", "XTRADB"))
 """Engines whose tables are in the server's own files."""
@@ -153,7 +161,9 @@ def judge(statement: Statement) -> Judged:
     raise refused(statement, words)
 
 
-def refused(statement: Statement, words: Sequence[str], table: str | None = None) -> WrongInputError:
+def refused(
+    statement: Statement, words: Sequence[str], table: str | None = None
+) -> WrongInputError:
     """Return the error for a statement that is not loaded, and that is not dropped either.
 
     Args:
@@ -330,7 +340,9 @@ def _set(statement: Statement, tokens: Sequence[_Token]) -> Judged:
     if re.match(r"\s*(?:/\*M?!\d*\s*)?SET\s+(NAMES|CHARACTER\s+SET)\b", text, re.I):
         return Judged(statement, Kind.SET)
     modes = statement.text.upper()
-    names = [(match["scope"] or match["at"] or "", match["name"]) for match in _ASSIGNED.finditer(text)]
+    names = [
+        (match["scope"] or match["at"] or "", match["name"]) for match in _ASSIGNED.finditer(text)
+    ]
     if any("SQL_MODE" in name.upper() for _, name in names):
         for mode in OTHER_LEXERS:
             if re.search(rb"[',\"]\s*" + mode.encode() + rb"[\w]*", modes):

@@ -85,7 +85,7 @@ def up(settings: RunSettings, stack: Stack = LOCAL) -> StackSummary:
 
 @dataclass(frozen=True)
 class StartedStack:
-    """A stack whose containers run; whether its Matomo is installed, or waits for an update, is open.
+    """A stack whose containers run; its Matomo may be installed, or not, or wait for an update.
 
     Args:
         stack: which one.
@@ -118,8 +118,14 @@ class StartedStack:
         )
 
 
-def start(settings: RunSettings, stack: Stack = LOCAL) -> StartedStack:
-    """Start the containers of a stack, with the prefix of the Matomo that its database holds.
+def start(settings: RunSettings, stack: Stack = LOCAL, *, adopts: bool = True) -> StartedStack:
+    """Start the containers of a stack.
+
+    Args:
+        settings: images and ports.
+        stack: which one.
+        adopts: whether the prefix is that of whatever Matomo the database holds, which has to be
+            of a supported version; else it is the one that the stack remembers.
 
     Raises:
         UnsupportedEnvironmentError: a port is taken, or disk space or a base image is missing.
@@ -136,7 +142,7 @@ def start(settings: RunSettings, stack: Stack = LOCAL) -> StartedStack:
         _start(variables, ports, stack)
         wait_for_database(_database(stack), compose.container("db", stack))
         prefix = stack_files.read(stack).tables_prefix
-        if adoption.adopt_prefix(_database(stack), prefix, stack):
+        if adopts and adoption.adopt_prefix(_database(stack), prefix, stack):
             variables = _variables(settings, image.reference, database_image.reference, stack)
             _start(variables, ports, stack)
         web = _web(settings, stack)

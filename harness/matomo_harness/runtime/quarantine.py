@@ -60,6 +60,8 @@ OPTIONS: Final = (
     "--innodb-stats-persistent=0",
     "--innodb-autoinc-lock-mode=2",
     "--skip-ssl",
+    # A table without a collation gets the one that older servers gave it, and not that of 11.5.
+    "--loose-character-set-collations=",
 )
 
 

@@ -1,0 +1,529 @@
+"""A production state on this machine, without person data: from a dump to a running Matomo.
+
+The dump is loaded into a quarantine (runtime/quarantine.py), rewritten there by the rules of
+personal-data.toml, and searched. Only then do its tables' data files go to the database of a stack
+of their own, which is started like the local one.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pymysql
+from docker.models.containers import Container
+from packaging.version import Version
+
+from matomo_harness import __version__
+from matomo_harness.dumps.description import Description, DumpReader
+from matomo_harness.dumps.sources import DumpSource
+from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.gate.core.target import Http
+from matomo_harness.gate.probes.php import Php
+from matomo_harness.matomo import ini
+from matomo_harness.matomo.database import Database
+from matomo_harness.operate import adoption, clean, compose, local, schedule, stack_files
+from matomo_harness.operate.local import StackSummary
+from matomo_harness.operate.stack import Stack, reproduction, reproductions
+from matomo_harness.personal_data import canaries, rewriting, schema, search
+from matomo_harness.personal_data.rules import Rules, TablePlan, built_in
+from matomo_harness.progress import ProgressStep, console, step
+from matomo_harness.runtime import images
+from matomo_harness.runtime.containers import DATA_DIRECTORY, LOOPBACK
+from matomo_harness.runtime.installation import (
+    ensure_second_factor,
+    require_healthy,
+    require_tracking,
+)
+from matomo_harness.runtime.quarantine import SCHEMA, Quarantine, quarantine
+from matomo_harness.runtime.shell import MatomoShell
+from matomo_harness.settings import RunSettings
+
+FIRST_PORT: Final = 8500
+"""Reproductions get the first free ports from here on."""
+RECORD: Final = "reproduction.json"
+DISK: Final = "disk"
+PLACE_VARIABLE: Final = "QUARANTINE"
+SHARE_OF_MEMORY: Final = 0.5
+"""Most of the machine's available memory that raw data may take."""
+GROWTH: Final = {True: 12.0, False: 2.5}
+"""Bytes of tables that a byte of a dump becomes at most, by whether it is compressed: an estimate
+that decides between memory and disk."""
+COMPRESSED: Final = (".gz", ".xz", ".zst", ".zip", ".bz2", ".7z", ".tgz")
+DIFFERENCES: Final = (
+    "address: 127.0.0.1, and its own certificate; production's trusted hosts are not taken over",
+    "people: every login, name and address is a made-up one, no password or token opens anything;"
+    " a superuser of the harness's own is beside them",
+    "salt: a new one, so that sessions and tokens of production are worth nothing here",
+    "mail: every mail ends at the local relay; recipients of reports are made up",
+    "internet: off (no marketplace, no update check, no licence); licence keys are out",
+    "archives: the reports' labels are out; they are archived anew from the logs that are there",
+)
+"""What differs from production, and why; `make repro` prints it."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is known of what was rewritten.
+
+    Args:
+        tables: tables that were looked at.
+        columns: columns with a rule: all of them.
+        canaries: columns that a canary was planted into.
+        forms: forms in which each of them was searched for.
+        findings: what the search found, as `table.column: form (count)`; empty, or nothing is
+            copied.
+        keeps_person_data: whether a person has asked for the data as it is.
+    """
+
+    tables: int
+    columns: int
+    canaries: int
+    forms: int
+    findings: tuple[str, ...] = ()
+    keeps_person_data: bool = False
+
+    def __str__(self) -> str:
+        if self.keeps_person_data:
+            return "none: PERSON DATA IS IN IT, as was asked for"
+        return (
+            f"{self.canaries} canaries in {self.forms} forms, {len(self.findings)} found;"
+            f" {self.columns} columns of {self.tables} tables accounted for"
+        )
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A reproduction that was made.
+
+    Args:
+        name: its name.
+        port: of its address.
+        http_port: of the address that leads to that.
+        image: reference of the image that it runs on.
+        database_image: likewise.
+        dump: names of the dump's files.
+        matomo_version: of the tables as they came.
+        server: that the dump is of.
+        tables: how many.
+        rows: how many were loaded, roughly.
+        made: when, in UTC.
+        certificate: what is known of person data in it.
+        harness: version of the harness.
+    """
+
+    name: str
+    port: int
+    http_port: int
+    image: str
+    database_image: str
+    dump: tuple[str, ...]
+    matomo_version: str
+    server: str
+    tables: int
+    made: str
+    certificate: Certificate
+    harness: str = __version__
+
+    @property
+    def stack(self) -> Stack:
+        """Its stack."""
+        return reproduction(self.name)
+
+
+@dataclass(frozen=True)
+class OpenReproduction:
+    """A reproduction that runs.
+
+    Args:
+        record: what it is.
+        summary: its address and login.
+        waits_for_update: whether its tables are older than the image, so that Matomo shows its own
+            updater to everybody.
+    """
+
+    record: Reproduction
+    summary: StackSummary
+    waits_for_update: bool
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person may choose for a reproduction.
+
+    Args:
+        name: its name.
+        update: whether Matomo's own update runs at once, where the tables are older than the image.
+        archive: whether reports are archived anew from the logs.
+        keep_person_data: whether nothing is rewritten.
+    """
+
+    name: str = "prod"
+    update: bool = False
+    archive: bool = True
+    keep_person_data: bool = False
+
+
+def make(paths: Sequence[Path], settings: RunSettings, choices: Choices) -> OpenReproduction:
+    """Make a reproduction of a dump, and open it.
+
+    Whatever ends this early destroys the quarantine and what was made so far; other reproductions
+    and the local stack are not touched.
+
+    Args:
+        paths: the dump's files, in their order, or its directory.
+        settings: image and base of the database.
+        choices: what a person may choose.
+
+    Raises:
+        WrongInputError: the name is taken; the dump is truncated, is none of Matomo, is newer than
+            the image or asks for what no dump needs; a column has no rule.
+        BrokenPromiseError: the leak search found something.
+        UnsupportedEnvironmentError: there is no room, or a container does not start.
+    """
+    stack = reproduction(choices.name)
+    if stack.root.exists():
+        raise WrongInputError(
+            expected=f"{choices.name} to be a new name",
+            seen=f"a reproduction of that name: {stack.root}",
+            next_command=f"matomo-harness repro open {choices.name}; or repro remove"
+            f" {choices.name}; or NAME=another",
+        )
+    source = DumpSource(paths)
+    image, database_image = images.deployed_image(settings), images.mariadb_base(settings)
+    code = images.code_version(image.reference)
+    with quarantine(database_image, memory=_memory(paths, source.total)) as held:
+        described = _load(held, source)
+        _require_known_version(described, code)
+        certificate, plans = _made_safe(held, described, choices)
+        port, http_port = _free_ports()
+        record = Reproduction(
+            name=choices.name,
+            port=port,
+            http_port=http_port,
+            image=image.reference,
+            database_image=database_image.reference,
+            dump=tuple(path.name for path in paths),
+            matomo_version=described.matomo_version or "unknown",
+            server=f"{described.server or 'unknown'} {described.server_version or ''}".strip(),
+            tables=len(plans),
+            made=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+            certificate=certificate,
+        )
+        with _removed_unless_whole(stack):
+            tables = [plan.table for plan in plans]
+            _fill(held, tables, described.prefix, record, settings)
+            return _begin(record, settings, choices)
+
+
+def open_again(name: str, settings: RunSettings, *, update: bool = False) -> OpenReproduction:
+    """Start a reproduction that was made before, with the images that it was made with.
+
+    Raises:
+        WrongInputError: there is none of that name.
+    """
+    return _begin(find(name), settings, Choices(name, update=update, archive=update))
+
+
+def remove(name: str) -> list[str]:
+    """Remove a reproduction with all of its data; return what was removed.
+
+    Raises:
+        WrongInputError: there is none of that name.
+    """
+    stack = reproduction(name)
+    if not stack.root.exists():
+        raise _unknown(name)
+    return clean.remove_stack(stack)
+
+
+def every() -> list[Reproduction]:
+    """Return all reproductions that are whole, by name."""
+    return [_read(stack) for stack in reproductions() if (stack.directory / RECORD).exists()]
+
+
+def find(name: str) -> Reproduction:
+    """Return the reproduction of that name.
+
+    Raises:
+        WrongInputError: there is none.
+    """
+    stack = reproduction(name)
+    if not (stack.directory / RECORD).exists():
+        raise _unknown(name)
+    return _read(stack)
+
+
+def is_open(record: Reproduction) -> bool:
+    """Whether its containers run."""
+    return any(found.status == "running" for found in compose.containers(record.stack))
+
+
+def _unknown(name: str) -> WrongInputError:
+    names = ", ".join(stack.name for stack in reproductions()) or "none"
+    return WrongInputError(
+        expected="the name of a reproduction",
+        seen=f"{name}; there are: {names}",
+        next_command="matomo-harness repro list; or make repro DUMP=…",
+    )
+
+
+def _read(stack: Stack) -> Reproduction:
+    known = json.loads((stack.directory / RECORD).read_text())
+    certificate = known.pop("certificate")
+    certificate["findings"] = tuple(certificate["findings"])
+    known["dump"] = tuple(known["dump"])
+    return Reproduction(certificate=Certificate(**certificate), **known)
+
+
+# -- in quarantine --------------------------------------------------------------------------------
+
+
+def _memory(paths: Sequence[Path], size: int) -> int | None:
+    """Return how many bytes raw data may take in memory; None where it has to be on disk."""
+    if os.environ.get(PLACE_VARIABLE) == DISK:
+        return None
+    available = _available_memory()
+    limit = int(available * SHARE_OF_MEMORY)
+    is_compressed = any(path.name.endswith(COMPRESSED) for path in paths)
+    return limit if size * GROWTH[is_compressed] < limit else None
+
+
+def _available_memory() -> int:
+    found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    return int(found[1]) * 1024 if found else 2**31
+
+
+def _load(held: Quarantine, source: DumpSource) -> Description:
+    reader = DumpReader(source)
+    with step("Loading the dump into its quarantine") as running, held.connect() as connection:
+        shown = _shown(running, source)
+        for judged in reader.statements():
+            table = f" of {judged.table}" if judged.table else ""
+            what = f"{judged.kind.value if judged.kind else 'a statement'}{table}"
+            with held.refusals(f"{what} (line {judged.statement.line})"):
+                connection.query(judged.statement.text)  # type: ignore[arg-type]
+            shown()
+    return reader.description()
+
+
+def _shown(running: ProgressStep, source: DumpSource) -> Callable[[], None]:
+    """Return what shows how far the dump was read, at most twice a second."""
+    began = last = time.monotonic()
+
+    def show() -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < 0.5:
+            return
+        last = now
+        rate = source.read / (now - began)
+        left = ""
+        if source.total and rate:
+            left = f", {(source.total - source.read) / rate:.0f} s left"
+        running.say(f"{source.read / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s{left}")
+
+    return show
+
+
+def _require_known_version(described: Description, code: str) -> None:
+    theirs = described.matomo_version
+    if theirs and Version(theirs) > Version(code):
+        raise WrongInputError(
+            expected=f"tables of Matomo {code} or older, as the image's code is",
+            seen=f"tables of Matomo {theirs}: Matomo has no way down",
+            next_command=f"make repro … IMAGE=an image with Matomo {theirs} or newer",
+        )
+
+
+def _made_safe(
+    held: Quarantine, described: Description, choices: Choices, rules: Rules | None = None
+) -> tuple[Certificate, list[TablePlan]]:
+    """Rewrite what is in quarantine, and prove it; return the proof and the tables to copy."""
+    with held.connect() as connection:
+        columns = schema.read(connection, described.prefix)
+        plans = (rules or built_in()).plan(columns)
+        count = sum(len(found) for found in columns.values())
+        if choices.keep_person_data:
+            certificate = Certificate(len(plans), count, 0, 0, keeps_person_data=True)
+            return certificate, _in_files(connection, plans)
+        with step("Rewriting person data"), held.refusals("the rewriting of person data"):
+            planted = canaries.plant(connection, plans)
+            with rewriting.key_of_run(connection):
+                rewriting.rewrite(connection, plans)
+                with step("Searching for what is left of it"):
+                    findings = search.search(connection, plans, planted.canaries)
+                if not findings:
+                    canaries.remove(connection, planted)
+        certificate = Certificate(
+            tables=len(plans),
+            columns=count,
+            canaries=len(planted.columns),
+            forms=len({form for canary in planted.canaries for form in canary.forms()}),
+            findings=tuple(
+                f"{found.table}.{found.column}: {found.form} ({found.count})" for found in findings
+            ),
+        )
+        if findings:
+            raise BrokenPromiseError(
+                expected="nothing that names a person in what is copied",
+                seen="; ".join(certificate.findings[:5])
+                + (f"; and {len(findings) - 5} more" if len(findings) > 5 else ""),
+                next_command="add a rule for the column to a file of yours:"
+                " matomo-harness repro new … --rules FILE; nothing was copied",
+            )
+        return certificate, _in_files(connection, plans)
+
+
+def _in_files(connection: "pymysql.Connection[Any]", plans: list[TablePlan]) -> list[TablePlan]:
+    """Have every table in a data file of its own: what is of another engine is made InnoDB."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name FROM information_schema.tables"
+            " WHERE table_schema = DATABASE() AND engine <> 'InnoDB'"
+        )
+        for row in cursor.fetchall():
+            cursor.execute(f"ALTER TABLE {schema.quoted(row[0])} ENGINE=InnoDB")
+    return plans
+
+
+# -- out of it ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _removed_unless_whole(stack: Stack) -> Iterator[None]:
+    """Remove the stack again if anything goes wrong, so that no half-made one is left."""
+    try:
+        yield
+    except BaseException:
+        clean.remove_stack(stack)
+        raise
+
+
+def _fill(
+    held: Quarantine,
+    tables: Sequence[str],
+    prefix: str,
+    record: Reproduction,
+    settings: RunSettings,
+) -> None:
+    """Start the reproduction's database, and copy the tables into it by their data files."""
+    with step("Copying the tables into the reproduction's database"):
+        stack_files.read(record.stack)  # makes its secrets
+        stack_files.remember_prefix(prefix, record.stack)
+        database, container = local.start_database(_settings_of(record, settings), record.stack)
+        _transfer(held, tables, database, container)
+
+
+def _transfer(
+    held: Quarantine, tables: Sequence[str], database: Database, container: Container
+) -> None:
+    with database.connection() as connection, connection.cursor() as cursor:
+        cursor.execute("SET foreign_key_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'")
+        for table in tables:
+            cursor.execute(held.definition(table))
+            cursor.execute(f"ALTER TABLE {schema.quoted(table)} DISCARD TABLESPACE")
+        with held.exported(tables) as files:
+            container.put_archive(f"{DATA_DIRECTORY}/{SCHEMA}", files)
+        for table in tables:
+            cursor.execute(f"ALTER TABLE {schema.quoted(table)} IMPORT TABLESPACE")
+
+
+def _settings_of(record: Reproduction, settings: RunSettings) -> RunSettings:
+    return dataclasses.replace(
+        settings,
+        image=record.image,
+        mariadb_base=record.database_image,
+        port=record.port,
+        http_port=record.http_port,
+    )
+
+
+def _begin(record: Reproduction, settings: RunSettings, choices: Choices) -> OpenReproduction:
+    """Start the reproduction's containers, let its Matomo update itself if asked, and enrol."""
+    stack = record.stack
+    with step(f"Starting {stack.title}"):
+        started = local.start(_settings_of(record, settings), stack, adopts=False)
+    shell, database = started.shell, started.database
+    _use_charset_of_tables(database, shell)
+    waits = bool(Php(shell, Http(started.web.url, started.web.authority)).facts["updates"])
+    if waits and choices.update:
+        with step("Updating the tables by Matomo's own updater"):
+            shell.console("core:update", "--yes")
+        waits = False
+    if not waits:
+        with step("Making an account of the harness's own"):
+            require_healthy(shell, started.web, "the login page of the reproduction")
+            adoption.ensure_superuser(shell, database, started.superuser)
+            require_tracking(shell, started.web, database)
+            ensure_second_factor(started.web, database, started.superuser)
+        if choices.archive and not (stack.directory / RECORD).exists():
+            _archive(database, shell)
+        schedule.begin(settings.archive_seconds, stack)
+    record_file = stack.directory / RECORD
+    record_file.write_text(json.dumps(dataclasses.asdict(record), indent=2) + "\n")
+    return OpenReproduction(record, started.summary(installed_now=False), waits)
+
+
+def _use_charset_of_tables(database: Database, shell: MatomoShell) -> None:
+    """Have Matomo speak to the tables as production does, where they are of three bytes a sign.
+
+    Matomo takes the collation of its tables for the session as well, which fails with the charset
+    that this image's file names (measured: error 1253 from 5.2 on).
+    """
+    (row,) = database.query(
+        "SELECT character_set_name AS name FROM information_schema.columns WHERE table_schema ="
+        " DATABASE() AND table_name = %s AND column_name = 'option_value'",
+        f"{database.tables_prefix}option",
+    )
+    if row["name"] not in ("utf8", "utf8mb3"):
+        return
+    before = shell.read(shell.config)
+    after = ini.with_key(before, "database", "charset", "utf8")
+    if after != before:
+        shell.write(shell.config, after)
+        console.print("The tables are utf8 of three bytes: [database] charset = utf8", markup=False)
+
+
+def _archive(database: Database, shell: MatomoShell) -> None:
+    """Archive anew what there are visits for: the reports' labels were not copied."""
+    (row,) = database.query(
+        "SELECT DATE(MIN(visit_last_action_time)) AS first,"
+        " DATE(MAX(visit_last_action_time)) AS last FROM {prefix}log_visit"
+    )
+    if not row["first"]:
+        return
+    with step(f"Archiving anew what there are visits for ({row['first']} to {row['last']})"):
+        dates = f"--dates={row['first']},{row['last']}"
+        shell.console("core:invalidate-report-data", dates, "--sites=all", "--no-interaction")
+        shell.console("core:archive")
+
+
+def _free_ports() -> tuple[int, int]:
+    """Return two ports on loopback that nobody listens on and no reproduction has."""
+    taken = {port for record in every() for port in (record.port, record.http_port)}
+    free = []
+    for port in range(FIRST_PORT, FIRST_PORT + 1000):
+        if port in taken:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        free.append(port)
+        if len(free) == 2:
+            return free[0], free[1]
+    raise UnsupportedEnvironmentError(
+        expected=f"two free ports on {LOOPBACK} from {FIRST_PORT} on",
+        seen="none of a thousand",
+        next_command="ss -ltn",
+    )

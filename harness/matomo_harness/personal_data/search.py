@@ -29,7 +29,7 @@ UNPACKED_LIMIT: Final = 64 * 2**20
 """Bytes that a compressed value may become."""
 
 _MAIL: Final = re.compile(
-    rb"[A-Za-z0-9._+'-]{1,64}(?:@|%40)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}"
+    rb"(?:(?<=[A-Za-z0-9._+'-])@|(?<=[A-Za-z0-9._+'-])%40)([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24})"
 )
 _IPV4: Final = re.compile(
     rb"(?<![0-9A-Za-z.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)"
@@ -44,6 +44,18 @@ _LONG_TOKEN: Final = re.compile(
     rb"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})(?![0-9A-Za-z])"
 )
 _PASSWORD: Final = re.compile(rb"\$2[aby]\$\d\d\$[./0-9A-Za-z]{20,}|\$argon2(?:id|i|d)\$")
+
+# What each of them holds somewhere: quick to find, because it begins with a certain character.
+_SIGNS: Final = (
+    re.compile(rb"@[A-Za-z0-9-]"),
+    re.compile(rb"%40[A-Za-z0-9-]"),
+    re.compile(rb"\.\d{1,3}\.\d{1,3}\.\d"),
+    re.compile(rb":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:"),
+    re.compile(rb"\$(?:2|argon)"),
+)
+_DIGITS: Final = bytes(
+    0x30 if chr(byte) in "0123456789abcdefABCDEF" else 0x20 for byte in range(256)
+)
 
 _HARMLESS_HOSTS: Final = (b"example", b"example.org", b"example.com", b"example.net")
 _HASHES: Final[Mapping[str, frozenset[str]]] = {
@@ -139,8 +151,7 @@ def search(
         for form, listed in canary.forms().items()
         for needle in listed
     }
-    packed = {item for item in needles if item[0].startswith("packed")}
-    patterns = _Patterns(needles - packed, packed, masked_bytes)
+    patterns = _Patterns(needles, masked_bytes)
     found: list[Finding] = []
     for plan in plans:
         found += _in_table(connection, plan, patterns)
@@ -149,28 +160,18 @@ def search(
 
 
 class _Patterns:
-    """What is searched for, as one pattern to pass over rows quickly and as many to name a form."""
+    """What is searched for: quickly in many rows at once, and by name in a single value."""
 
-    def __init__(
-        self,
-        needles: Iterable[tuple[str, bytes]],
-        packed: Iterable[tuple[str, bytes]],
-        masked_bytes: int,
-    ) -> None:
+    def __init__(self, needles: Iterable[tuple[str, bytes]], masked_bytes: int) -> None:
         self._needles = sorted(needles)
-        self._packed = sorted(packed)
         self._masked_bytes = masked_bytes
-        whole = [re.escape(needle) for _, needle in (*self._needles, *self._packed)]
-        self._any_needle = re.compile(b"|".join(whole)) if whole else None
 
     def may_be_in(self, data: bytes) -> bool:
         """Whether anything at all could be in `data`."""
         return bool(
-            (self._any_needle and self._any_needle.search(data))
-            or any(
-                pattern.search(data)
-                for pattern in (_MAIL, _IPV4, _IPV6, _TOKEN, _LONG_TOKEN, _PASSWORD)
-            )
+            any(sign.search(data) for sign in _SIGNS)
+            or b"0" * 32 in data.translate(_DIGITS)
+            or any(needle in data for _, needle in self._needles)
         )
 
     def forms_in(self, data: bytes, explained: frozenset[str]) -> set[str]:
@@ -204,8 +205,8 @@ class _Patterns:
 
 
 def _has_mail(data: bytes) -> bool:
-    for text in _MAIL.findall(data):
-        domain = re.split(rb"@|%40", text)[-1].lower()
+    for found in _MAIL.findall(data):
+        domain = found.lower()
         if domain != MAIL_DOMAIN.encode() and not any(
             domain == host or domain.endswith(b"." + host) for host in _HARMLESS_HOSTS
         ):
@@ -230,6 +231,8 @@ def _in_table(connection: Connection, plan: TablePlan, patterns: _Patterns) -> l
     if not columns:
         return []
     names = ", ".join(_as_bytes(column) for column, _ in columns)
+    if not _may_be_in_table(connection, plan, [column for column, _ in columns], patterns):
+        return []
     counts: Counter[tuple[str, str]] = Counter()
     with connection.cursor(SSCursor) as cursor:
         cursor.execute(f"SELECT {names} FROM {quoted(plan.table)}")
@@ -246,6 +249,23 @@ def _in_table(connection: Connection, plan: TablePlan, patterns: _Patterns) -> l
     return [
         Finding(plan.name, column, form, count) for (column, form), count in sorted(counts.items())
     ]
+
+
+def _may_be_in_table(
+    connection: Connection, plan: TablePlan, columns: Sequence[Column], patterns: _Patterns
+) -> bool:
+    """Whether a table holds anything to look at: one value for each row is quick to fetch."""
+    packed = [column for column in columns if column.type.endswith("blob")]
+    flat = [_as_bytes(column) for column in columns if column not in packed]
+    names = [f"CONCAT_WS(x'0a', {', '.join(flat)})"] if flat else []
+    names += [_as_bytes(column) for column in packed]
+    with connection.cursor(SSCursor) as cursor:
+        cursor.execute(f"SELECT {', '.join(names)} FROM {quoted(plan.table)}")
+        rows = iter(cursor.fetchone, None)
+        while batch := list(islice(rows, ROWS_AT_ONCE)):
+            if patterns.may_be_in(b"\n".join(_unpacked(value) for row in batch for value in row)):
+                return True
+    return False
 
 
 def _as_bytes(column: Column) -> str:

@@ -168,17 +168,19 @@ class _Patterns:
 
     def may_be_in(self, data: bytes) -> bool:
         """Whether anything at all could be in `data`."""
-        return bool(
-            any(sign.search(data) for sign in _SIGNS)
+        return (
+            self.has_canary(data)
+            or any(sign.search(data) for sign in _SIGNS)
             or b"0" * 32 in data.translate(_DIGITS)
-            or any(needle in data for _, needle in self._needles)
         )
+
+    def has_canary(self, data: bytes) -> bool:
+        """Whether a canary is in `data`."""
+        return any(needle in data for _, needle in self._needles)
 
     def forms_in(self, data: bytes, explained: frozenset[str]) -> set[str]:
         """Return the forms that are in a value."""
-        found = {
-            f"canary, {form}" for form, needle in (*self._needles, *self._packed) if needle in data
-        }
+        found = {f"canary, {form}" for form, needle in self._needles if needle in data}
         ways: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
             ("mail address", _has_mail),
             ("address", self._has_address),
@@ -216,6 +218,8 @@ def _has_mail(data: bytes) -> bool:
 
 def _explained(plan: TablePlan, column: Column, kind: str) -> frozenset[str]:
     """Return the forms that a column holds by its rule."""
+    if _is_short(column):
+        return frozenset(("mail address", "address", "token", "password hash"))
     if kind == "version":
         return frozenset(("address",))
     names = _HASHES.get(re.sub(r"_\d{4}_\d\d$", "_*", plan.name), frozenset())
@@ -255,17 +259,25 @@ def _may_be_in_table(
     connection: Connection, plan: TablePlan, columns: Sequence[Column], patterns: _Patterns
 ) -> bool:
     """Whether a table holds anything to look at: one value for each row is quick to fetch."""
-    packed = [column for column in columns if column.type.endswith("blob")]
-    flat = [_as_bytes(column) for column in columns if column not in packed]
-    names = [f"CONCAT_WS(x'0a', {', '.join(flat)})"] if flat else []
-    names += [_as_bytes(column) for column in packed]
+    short = [_as_bytes(column) for column in columns if _is_short(column)]
+    large = [_as_bytes(column) for column in columns if column.type.endswith("blob")]
+    text = [_as_bytes(column) for column in columns if not column.is_bytes]
+    groups = [f"CONCAT_WS(x'0a', {', '.join(names)})" if names else "''" for names in (short, text)]
     with connection.cursor(SSCursor) as cursor:
-        cursor.execute(f"SELECT {', '.join(names)} FROM {quoted(plan.table)}")
+        cursor.execute(f"SELECT {', '.join((*groups, *large))} FROM {quoted(plan.table)}")
         rows = iter(cursor.fetchone, None)
         while batch := list(islice(rows, ROWS_AT_ONCE)):
-            if patterns.may_be_in(b"\n".join(_unpacked(value) for row in batch for value in row)):
+            if patterns.has_canary(b"\n".join(_raw(row[0]) for row in batch)):
+                return True
+            others = b"\n".join(_unpacked(value) for row in batch for value in row[1:])
+            if patterns.may_be_in(others):
                 return True
     return False
+
+
+def _is_short(column: Column) -> bool:
+    """Whether a column holds a few bytes: by chance they read as anything."""
+    return column.is_bytes and not column.type.endswith("blob")
 
 
 def _as_bytes(column: Column) -> str:
@@ -277,13 +289,17 @@ def _unpacked(value: Any) -> bytes:
     """Return a value's bytes; what zlib packed (archives, a queue's hits) with what is in it."""
     if value is None:
         return b""
-    data = value if isinstance(value, bytes) else str(value).encode()
+    data = _raw(value)
     if data[:1] != b"\x78":
         return data
     try:
         return zlib.decompressobj().decompress(data, UNPACKED_LIMIT)
     except zlib.error:
         return data
+
+
+def _raw(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value or "").encode()
 
 
 def _unmasked(connection: Connection, plan: TablePlan, masked_bytes: int) -> list[Finding]:

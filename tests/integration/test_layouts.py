@@ -175,7 +175,7 @@ def _ids(layout: Layout) -> str:
     return layout.name
 
 
-@pytest.mark.nightly(reason="an image is installed, drafted for and judged")
+@pytest.mark.slow(reason="an image is installed, drafted for and judged")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("layout", SHORT, ids=_ids)
 def test_a_layout_comes_to_a_true_verdict(layout: Layout, tmp_path: Path) -> None:

@@ -500,6 +500,7 @@ def _keep(used: _InstanceUse) -> str:
         "DATABASE": f"{instance.database.user}@127.0.0.1:{instance.database.port}",
         "DATABASE_PASSWORD": instance.database.password,
     }
+    profile = instance.shell.profile
     name = instance.shell.instance or "pair"
     path = run.keep(name, facts)
     domain = (
@@ -508,6 +509,7 @@ def _keep(used: _InstanceUse) -> str:
     return (
         f"open     {instance.url}/\n"
         f"login    the first lines of {path}\n"
-        f"console  docker exec -u www-data {used.watched.web.name} php console{domain}\n"
+        f"console  docker exec -u {profile.web_user} -w {profile.web_root}"
+        f" {used.watched.web.name} php console{domain}\n"
         f"remove   matomo-harness clean --run {run.id}"
     )

@@ -31,7 +31,6 @@ SECRET_KEYS: Final = re.compile(r"(?i)(password|passwd|salt|secret|token|key)$")
 SECRET_OPTIONS: Final = re.compile(r"(?i)salt|secret|token|password|licen[cs]e")
 EFFECTIVE: Final = r"""
 define("PIWIK_ENABLE_DISPATCH", false);
-chdir("/var/www/html");
 require "index.php";
 if (!empty($argv[1])) { \Piwik\Url::setHost($argv[1]); }
 $environment = new \Piwik\Application\Environment("cli");

@@ -8,6 +8,7 @@ import base64
 import ipaddress
 import json
 import secrets
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -217,6 +218,9 @@ def _canary(column: Column, rule: Rule, words: Words, number: int, by: Mapping[s
     if rule.kind == "address":
         address = ipaddress.ip_address(ADDRESSES[number % len(ADDRESSES)])
         return address.packed if column.is_bytes else str(address)
+    if column.type.endswith("blob"):
+        # As archives and a queue's hits are kept.
+        return zlib.compress(serialised([{"label": _mixed(word)}]).encode())
     if column.is_bytes:
         return word.encode()
     unique = f"{word}{number}" if column.in_unique_key else word

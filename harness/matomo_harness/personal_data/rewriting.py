@@ -267,7 +267,7 @@ def rewrite(
     done = Rewritten()
     for plan in plans:
         began = time.monotonic()
-        with connection.cursor() as cursor:
+        with connection.cursor(Cursor) as cursor:
             number = _next_number(cursor, plan)
             for statement in statements(plan, masked_bytes):
                 changed = cursor.execute(statement)

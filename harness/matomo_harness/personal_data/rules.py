@@ -200,7 +200,7 @@ class Rules:
             column: the column's.
         """
         entries = self.of_table(table)
-        if any(entry.rows == "drop" for entry in entries):
+        if any(entry.rows != "keep" for entry in entries):
             return Rule("dropped")
         for entry in entries:
             for cases in entry.cases:

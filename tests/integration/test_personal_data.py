@@ -116,7 +116,7 @@ def require_safe(connection: Connection, prefix: str) -> Planted:
         assert search.search(connection, tables, planted.canaries) == []
         canaries.remove(connection, planted)
     assert counts(connection, tables) == before
-    assert rewriting.KEY_TABLE not in {table for (table,) in rows(connection, "SHOW TABLES")}
+    assert schema.KEY_TABLE not in {table for (table,) in rows(connection, "SHOW TABLES")}
     return planted
 
 

@@ -141,3 +141,16 @@ def test_a_mistake_in_the_file_is_named(text: str, seen: str) -> None:
 def test_every_kind_is_explained_at_the_head_of_the_file() -> None:
     head = (Path(rules.__file__).parent / rules.RULES_FILE).read_text().split("# -- people")[0]
     assert [kind for kind in KINDS if not re.search(rf"^# {kind} ", head, re.MULTILINE)] == []
+
+
+def test_rules_of_ones_own_win_and_do_not_bring_back_what_is_dropped() -> None:
+    own = parse(
+        '[[tables]]\nname = "goal"\nkeep = ["name"]\n'
+        '[[tables]]\nname = "session"\nkeep = ["data"]\n'
+        '[[tables]]\nname = "shoes"\nkeep = ["size"]'
+    )
+    both = built_in().extended(own)
+    found = [both.rule_of(*where) for where in (("goal", "name"), ("session", "data"))]
+    assert [rule.kind for rule in found if rule] == ["keep", "dropped"]
+    assert both.rule_of("shoes", "size")
+    assert both.rule_of("user", "login") == built_in().rule_of("user", "login")

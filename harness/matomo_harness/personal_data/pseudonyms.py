@@ -144,7 +144,8 @@ def url(value: str, length: int | None = None, *, keeps_host: bool = False) -> s
     after = f"SUBSTRING({value}, CHAR_LENGTH({scheme}) + 1)"
     authority = f"REGEXP_SUBSTR({after}, '{_AUTHORITY}')"
     rest = f"SUBSTRING({after}, CHAR_LENGTH({authority}) + 1)"
-    shown = authority if keeps_host else host(authority)
+    # Before an @ is a user's name and password.
+    shown = f"REGEXP_REPLACE({authority}, '^.*@', '')" if keeps_host else host(authority)
     made = f"CONCAT({scheme}, {shown}, {_parts(rest)})"
     return unless_empty(value, _cut(made, length))
 

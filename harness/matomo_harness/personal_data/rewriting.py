@@ -23,11 +23,10 @@ from matomo_harness.personal_data.rules import (
     Rule,
     TablePlan,
 )
-from matomo_harness.personal_data.schema import Column, Connection, one_value, quoted
+from matomo_harness.personal_data.schema import KEY_TABLE, Column, Connection, one_value, quoted
 
 MASKED_BYTES: Final = 2
 """Bytes of an address to mask, where a policy says nothing else: Matomo's own default."""
-KEY_TABLE: Final = "harness_key_of_this_run"
 CHUNK: Final = 200
 """Documents that are read at once; a dashboard has a few KiB, a tag rarely more than 100."""
 

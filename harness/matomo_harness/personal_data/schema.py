@@ -9,6 +9,9 @@ from pymysql.cursors import DictCursor
 
 Connection: TypeAlias = "pymysql.Connection[Any]"
 
+KEY_TABLE: Final = "harness_key_of_this_run"
+"""The key of a rewriting, in the server's memory as long as it takes; no table of the schema."""
+
 _NUMBERS: Final = frozenset(
     ("tinyint", "smallint", "mediumint", "int", "bigint", "float", "double", "decimal", "bit")
 )
@@ -83,7 +86,8 @@ def read(connection: Connection, prefix: str = "") -> dict[str, list[Column]]:
             " character_maximum_length AS length, is_nullable AS nullable, extra AS extra,"
             " generation_expression AS generated"
             " FROM information_schema.columns WHERE table_schema = DATABASE()"
-            " ORDER BY table_name, ordinal_position"
+            " AND table_name <> %s ORDER BY table_name, ordinal_position",
+            (KEY_TABLE,),
         )
         rows = cursor.fetchall()
         cursor.execute(

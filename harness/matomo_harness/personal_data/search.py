@@ -102,9 +102,9 @@ class Canary:
             "upper case": (self.value.upper().encode(),),
             "lower case": (self.value.lower().encode(),),
             "percent-encoded": (
-                quote(self.value, safe="").encode(),
                 "".join(f"%{byte:02X}" for byte in raw).encode(),
                 "".join(f"%{byte:02x}" for byte in raw).encode(),
+                *(encoded for encoded in (quote(self.value, safe="").encode(),) if encoded != raw),
             ),
             "base64": tuple(_in_base64(raw)),
             "hexadecimal": (raw.hex().encode(), raw.hex().upper().encode()),

@@ -11,7 +11,7 @@ import pytest
 
 from matomo_harness.matomo.database import Database
 from matomo_harness.personal_data import canaries, pseudonyms, rewriting, schema, search
-from matomo_harness.personal_data.canaries import Planted
+from matomo_harness.personal_data.canaries import PlantedCanaries
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
 from matomo_harness.personal_data.rules import Rules, TablePlan, built_in
 from matomo_harness.personal_data.schema import Column, Connection
@@ -104,7 +104,7 @@ def of_canaries(findings: list[search.Finding]) -> set[str]:
     return found([finding for finding in findings if finding.form.startswith("canary")])
 
 
-def require_safe(connection: Connection, prefix: str) -> Planted:
+def require_safe(connection: Connection, prefix: str) -> PlantedCanaries:
     """Plant, rewrite, search and remove; the canaries are found before, and not afterwards."""
     tables = plans(connection, prefix)
     before = counts(connection, tables)
@@ -138,7 +138,7 @@ def test_nothing_is_left_of_this_matomo(fresh_matomo: Instance) -> None:
 
 
 @pytest.fixture(scope="module")
-def planted(server: Database) -> Iterator[tuple[Connection, Planted]]:
+def planted(server: Database) -> Iterator[tuple[Connection, PlantedCanaries]]:
     """A schema with canaries, which tests copy tables from."""
     dump = "matomo-4.14-mariadb-10.5-no-prefix.sql"
     with filled(server, "planted", dump, *TABLES_OF_PLUGINS) as connection:
@@ -153,7 +153,7 @@ KINDS = (
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_any_rule_switched_off_its_canary_is_found(
-    server: Database, planted: tuple[Connection, Planted], kind: str
+    server: Database, planted: tuple[Connection, PlantedCanaries], kind: str
 ) -> None:
     connection, known = planted
     off = [
@@ -176,7 +176,9 @@ def test_with_any_rule_switched_off_its_canary_is_found(
     assert not_found == []
 
 
-def is_found_without(connection: Connection, plan: TablePlan, off: Column, known: Planted) -> bool:
+def is_found_without(
+    connection: Connection, plan: TablePlan, off: Column, known: PlantedCanaries
+) -> bool:
     """Whether, with one rule off, a canary is found in its column and nowhere else."""
     table = plan.table
     rows(connection, f"CREATE TABLE `{table}` LIKE planted.`{table}`")
@@ -316,7 +318,7 @@ def test_options_of_people_and_secrets_are_gone(visits: Connection) -> None:
 
 
 def test_runs_differ_and_sessions_of_a_run_agree(server: Database, visits: Connection) -> None:
-    made = []
+    made: list[str] = []
     column = Column("t", "c", "varchar", 100)
     for _ in range(2):
         with (

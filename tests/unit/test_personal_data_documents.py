@@ -73,6 +73,11 @@ def test_a_segment_keeps_what_it_is_about_and_no_value_of_a_person() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["userId", "visitorId", "dimension3", "orderId", "visitIp"])
+def test_a_number_may_be_a_person_in_a_segment(name: str) -> None:
+    assert segment(f"{name}==20260131", MADE) != f"{name}==20260131"
+
+
 def test_a_segment_that_was_encoded_as_a_whole_is_read() -> None:
     assert segment("userId%3D%3Djo", MADE) == f"userId=={MADE.pseudonym('jo')}"
 

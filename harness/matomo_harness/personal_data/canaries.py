@@ -72,7 +72,7 @@ class PlantedRow:
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedCanaries:
     """All that was planted.
 
     Args:
@@ -86,7 +86,7 @@ class Planted:
     columns: tuple[str, ...]
 
 
-def plant(connection: Connection, plans: Iterable[TablePlan]) -> Planted:
+def plant(connection: Connection, plans: Iterable[TablePlan]) -> PlantedCanaries:
     """Plant a canary into every column that is not left as it is.
 
     Args:
@@ -118,10 +118,10 @@ def plant(connection: Connection, plans: Iterable[TablePlan]) -> Planted:
                 ]
     connection.commit()
     canaries = tuple(map(Canary, (words.long, words.short, *ADDRESSES)))
-    return Planted(canaries, tuple(rows), tuple(dict.fromkeys(columns)))
+    return PlantedCanaries(canaries, tuple(rows), tuple(dict.fromkeys(columns)))
 
 
-def remove(connection: Connection, planted: Planted) -> int:
+def remove(connection: Connection, planted: PlantedCanaries) -> int:
     """Remove the rows again, before or after the rewriting with this session's key.
 
     Args:
@@ -273,4 +273,4 @@ def _document(rules: DocumentRules, word: str) -> str:
     return json.dumps({**lists, "items": [inner]})
 
 
-__all__ = ["Planted", "PlantedRow", "plant", "remove"]
+__all__ = ["PlantedCanaries", "PlantedRow", "plant", "remove"]

@@ -61,9 +61,9 @@ def digest(value: str, digits: int) -> str:
     return f"LEFT(SHA2(CONCAT({KEY_VARIABLE}, {value}), 256), {digits})"
 
 
-def unless_empty(value: str, other: str, *kept: str) -> str:
-    """Return the expression of `other`, where a value is not NULL, empty or one of `kept`."""
-    listed = ", ".join(f"'{item}'" for item in ("", *kept))
+def unless_empty(value: str, other: str, *unchanged: str) -> str:
+    """Return the expression of `other`, where a value is not NULL, empty or one of `unchanged`."""
+    listed = ", ".join(f"'{item}'" for item in ("", *unchanged))
     return f"IF({value} IS NULL OR {value} IN ({listed}), {value}, {other})"
 
 

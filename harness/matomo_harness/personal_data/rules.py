@@ -283,10 +283,12 @@ class _Without(Rules):
         ]
 
 
-def _only(plan: TablePlan, kept: str) -> Iterator[tuple[Column, Rule]]:
+def _only(plan: TablePlan, remaining: str) -> Iterator[tuple[Column, Rule]]:
     """Yield the columns of a table that would be dropped, with all emptied but one."""
     for column, rule in plan.columns:
-        is_left = column.name == kept or column.in_unique_key or column.is_number or column.is_time
+        is_left = (
+            column.name == remaining or column.in_unique_key or column.is_number or column.is_time
+        )
         yield column, Rule("keep") if is_left else Rule("empty") if rule else rule
 
 

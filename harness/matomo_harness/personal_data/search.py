@@ -24,7 +24,7 @@ from matomo_harness.personal_data.rules import TablePlan
 from matomo_harness.personal_data.schema import Column, Connection, one_value, quoted
 
 ROWS_AT_ONCE: Final = 500
-"""Rows whose text is searched at once; where nothing is found they are not looked at again."""
+"""Rows whose text is searched at once; where nothing is found nobody looks at them again."""
 UNPACKED_LIMIT: Final = 64 * 2**20
 """Bytes that a compressed value may become."""
 

@@ -96,6 +96,16 @@ def counts(connection: Connection, tables: list[TablePlan]) -> dict[str, int]:
     }
 
 
+def next_numbers(connection: Connection, tables: list[TablePlan]) -> dict[str, int]:
+    names = {plan.table for plan in tables if plan.rows == "keep"}
+    numbers = "SELECT table_name, auto_increment FROM information_schema.tables"
+    return {
+        name: number
+        for name, number in rows(connection, f"{numbers} WHERE table_schema = DATABASE()")
+        if name in names
+    }
+
+
 def found(findings: list[search.Finding]) -> set[str]:
     return {f"{finding.table}.{finding.column}" for finding in findings}
 
@@ -107,7 +117,7 @@ def of_canaries(findings: list[search.Finding]) -> set[str]:
 def require_safe(connection: Connection, prefix: str) -> PlantedCanaries:
     """Plant, rewrite, search and remove; the canaries are found before, and not afterwards."""
     tables = plans(connection, prefix)
-    before = counts(connection, tables)
+    before = counts(connection, tables), next_numbers(connection, tables)
     planted = canaries.plant(connection, tables)
     raw = search.search(connection, tables, planted.canaries)
     assert of_canaries(raw) == set(planted.columns)
@@ -115,7 +125,7 @@ def require_safe(connection: Connection, prefix: str) -> PlantedCanaries:
         rewriting.rewrite(connection, tables)
         assert search.search(connection, tables, planted.canaries) == []
         canaries.remove(connection, planted)
-    assert counts(connection, tables) == before
+    assert (counts(connection, tables), next_numbers(connection, tables)) == before
     assert schema.KEY_TABLE not in {table for (table,) in rows(connection, "SHOW TABLES")}
     return planted
 

@@ -57,7 +57,8 @@ _DIGITS: Final = bytes(
     0x30 if chr(byte) in "0123456789abcdefABCDEF" else 0x20 for byte in range(256)
 )
 
-_HARMLESS_HOSTS: Final = (b"example", b"example.org", b"example.com", b"example.net")
+_HARMLESS_HOSTS: Final = (b"example", b"example.org", b"example.com", b"example.net", b"matomo.org")
+"""Nobody's (RFC 2606), and Matomo's own, which its texts name."""
 _HASHES: Final[Mapping[str, frozenset[str]]] = {
     # Done flags name their segment by its hash (core/ArchiveProcessor/Rules.php).
     "archive_numeric_*": frozenset(("name",)),

@@ -1,6 +1,7 @@
 """Person data is rewritten in real schemas, and whichever rule is switched off, it is found."""
 
 import dataclasses
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from matomo_harness.runtime import images
 from matomo_harness.runtime.containers import MariaDBContainer, network
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.settings import RunSettings
+from tests import wheel
 
 DUMPS = Path(__file__).parents[1] / "dumps"
 OLD = {
@@ -343,6 +345,36 @@ def test_runs_differ_and_sessions_of_a_run_agree(server: Database, visits: Conne
     assert len(set(made)) == 2
 
 
+def test_what_differs_in_a_unique_key_still_does(visits: Connection) -> None:
+    for statement in (
+        "ALTER TABLE user MODIFY login VARCHAR(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+        "INSERT INTO user (login, email, password) VALUES ('JO', 'jo2@shop.test', ''),"
+        " ('jo', 'jo3@shop.test', '')",
+        "INSERT INTO site_url VALUES (1, 'https://a.test/b'), (1, 'https://a.test/c'),"
+        " (1, 'https://b.test/b'), (1, 'http://a.test/b')",
+        "INSERT INTO report_subscriptions (idreport, email) VALUES (1, 'a@b.test'),"
+        " (1, 'c@b.test')",
+    ):
+        rows(visits, statement)
+    before = counts(visits, plans(visits, ""))
+    with rewriting.key_of_run(visits):
+        rewriting.rewrite(visits, plans(visits, ""))
+    assert counts(visits, plans(visits, "")) == before
+    assert len(rows(visits, "SELECT DISTINCT login FROM user WHERE login LIKE 'user-%'")) == 4
+
+
+def test_a_login_in_an_address_does_not_stay_with_a_known_host(visits: Connection) -> None:
+    rows(
+        visits,
+        "UPDATE log_visit SET referer_type = 7, referer_url = 'https://Jo:Jo@www.facebook.com/Jo'",
+    )
+    with rewriting.key_of_run(visits):
+        rewriting.rewrite(visits, plans(visits, ""))
+    ((address,),) = rows(visits, "SELECT DISTINCT referer_url FROM log_visit")
+    assert address.startswith("https://www.facebook.com/")
+    assert "Jo" not in address
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -379,3 +411,8 @@ def test_the_key_is_in_no_statement(visits: Connection) -> None:
     assert key not in logged
     assert key.hex().encode() not in logged.lower()
     assert b"shop.test" not in logged
+
+
+def test_the_wheel_holds_the_rules(tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel.built(tmp_path)) as archive:
+        assert "matomo_harness/personal_data/personal-data.toml" in archive.namelist()

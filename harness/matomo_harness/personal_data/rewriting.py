@@ -108,11 +108,11 @@ def expression(
         case "pseudonym":
             return pseudonyms.pseudonym(value, column)
         case "login":
-            return pseudonyms.login(value, length)
+            return pseudonyms.login(value, column)
         case "mail":
-            return pseudonyms.mail(value, length)
+            return pseudonyms.mail(value, column)
         case "person":
-            return pseudonyms.person(value, length)
+            return pseudonyms.person(value, column)
         case "address":
             return pseudonyms.masked(value, column, masked_bytes)
         case "url":

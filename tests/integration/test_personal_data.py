@@ -11,13 +11,13 @@ import pymysql
 import pytest
 
 from matomo_harness.matomo.database import Database
-from matomo_harness.personal_data import canaries, pseudonyms, rewriting, schema, search
+from matomo_harness.personal_data import anonymity, canaries, pseudonyms, rewriting, schema, search
 from matomo_harness.personal_data.canaries import PlantedCanaries
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
 from matomo_harness.personal_data.rules import Rules, TablePlan, built_in
 from matomo_harness.personal_data.schema import Column, Connection
 from matomo_harness.runtime import images
-from matomo_harness.runtime.containers import MariaDBContainer, network
+from matomo_harness.runtime.containers import DATA_DIRECTORY, MariaDBContainer, network
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.settings import RunSettings
 from tests import wheel
@@ -54,11 +54,17 @@ TABLES_OF_PLUGINS = (
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Database]:
-    """An empty MariaDB, as its superuser sees it."""
+def mariadb() -> Iterator[MariaDBContainer]:
+    """An empty MariaDB."""
     image = images.mariadb_base(RunSettings.from_environment())
-    with network() as own_network, MariaDBContainer(image.reference, own_network) as mariadb:
-        yield mariadb.root
+    with network() as own_network, MariaDBContainer(image.reference, own_network) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server(mariadb: MariaDBContainer) -> Database:
+    """The same, as its superuser sees it."""
+    return mariadb.root
 
 
 @contextmanager
@@ -211,6 +217,33 @@ def is_found_without(
     return name in left and left <= {name} | others
 
 
+def test_no_data_file_of_a_table_holds_an_old_value(
+    mariadb: MariaDBContainer, server: Database
+) -> None:
+    dump = "matomo-4.14-mariadb-10.5-no-prefix.sql"
+    with filled(server, "on_disk", dump, *TABLES_OF_PLUGINS) as connection:
+        tables = plans(connection, "")
+        planted = canaries.plant(connection, tables)
+        word = planted.canaries[0].value
+        assert len(files_with(mariadb, connection, tables, word)) > 25
+        with rewriting.key_of_run(connection):
+            rewriting.rewrite(connection, tables)
+        assert files_with(mariadb, connection, tables, word) == []
+
+
+def files_with(
+    mariadb: MariaDBContainer, connection: Connection, tables: list[TablePlan], word: str
+) -> list[str]:
+    """Return the data files that hold a word, all pages having been written."""
+    names = ", ".join(f"`{plan.table}`" for plan in tables)
+    rows(connection, f"FLUSH TABLES {names} FOR EXPORT")
+    search = ["grep", "-rlai", word, f"{DATA_DIRECTORY}/on_disk"]
+    _, output = mariadb.get_wrapped_container().exec_run(search, user="root")
+    rows(connection, "UNLOCK TABLES")
+    assert isinstance(output, bytes)
+    return output.decode().split()
+
+
 # -- what stays -----------------------------------------------------------------------------------
 
 
@@ -322,8 +355,11 @@ def test_a_person_has_one_pseudonym_in_columns_documents_and_segments(visits: Co
 
 
 def test_options_of_people_and_secrets_are_gone(visits: Connection) -> None:
+    ((before,),) = rows(visits, "SELECT COUNT(*) FROM `option`")
     with rewriting.key_of_run(visits):
-        rewriting.rewrite(visits, plans(visits, ""))
+        done = rewriting.rewrite(visits, plans(visits, ""))
+    assert done.removed == {"option": before - done.rows["option"]}
+    assert done.removed["option"] > 3
     names = {name for (name,) in rows(visits, "SELECT option_name FROM option")}
     assert {"version_core", "1_annotations"} <= names
     assert not {name for name in names if "Jo" in name or "licen" in name or "salt" in name}
@@ -373,6 +409,24 @@ def test_a_login_in_an_address_does_not_stay_with_a_known_host(visits: Connectio
     ((address,),) = rows(visits, "SELECT DISTINCT referer_url FROM log_visit")
     assert address.startswith("https://www.facebook.com/")
     assert "Jo" not in address
+
+
+def test_visitors_who_look_like_nobody_else_are_counted(visits: Connection) -> None:
+    for statement in (
+        "DELETE FROM log_visit WHERE idvisit > 5",
+        "UPDATE log_visit SET config_browser_name = 'FF', config_resolution = '1x1',"
+        " visit_first_action_time = '2026-01-01 00:00:00'",
+        "UPDATE log_visit SET visit_first_action_time = '2026-01-01 00:00:59' WHERE idvisit = 2",
+        "UPDATE log_visit SET config_browser_name = 'CH' WHERE idvisit = 3",
+        "UPDATE log_visit SET visit_first_action_time = '2026-01-01 00:01:00' WHERE idvisit = 4",
+    ):
+        rows(visits, statement)
+    found = anonymity.anonymity(visits, plans(visits, ""))
+    assert found == anonymity.Anonymity(visitors=5, smallest=1, alone=2)
+    rows(visits, "DELETE FROM log_visit WHERE idvisit IN (3, 4)")
+    assert anonymity.anonymity(visits, plans(visits, "")).smallest == 3
+    rows(visits, "DELETE FROM log_visit")
+    assert str(anonymity.anonymity(visits, plans(visits, ""))) == "no visits"
 
 
 @pytest.mark.parametrize(

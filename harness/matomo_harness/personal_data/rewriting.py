@@ -242,11 +242,13 @@ class Rewritten:
     """What a rewriting did.
 
     Args:
-        rows: rows that were changed or removed, by table.
+        rows: rows that were written anew, by table.
+        removed: rows that a case has removed, such as options without a rule, by table.
         seconds: how long it took, by table.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -267,19 +269,29 @@ def rewrite(
     for plan in plans:
         began = time.monotonic()
         with connection.cursor(Cursor) as cursor:
-            number = _next_number(cursor, plan)
+            number, before = _next_number(cursor, plan), _rows_before(cursor, plan)
             for statement in statements(plan, masked_bytes):
                 changed = cursor.execute(statement)
                 if statement.startswith("CREATE") and number:
                     new = statement.split()[2]
                     cursor.execute(f"ALTER TABLE {new} AUTO_INCREMENT = {number}")
                 done.rows[plan.name] = max(changed, done.rows.get(plan.name, 0))
+            if before is not None:
+                done.removed[plan.name] = before - done.rows[plan.name]
             if plan.rows == "keep" and _rewrite_documents(cursor, plan, _pseudonyms(cursor)):
                 # Into a new file again, without the old values.
                 cursor.execute(f"ALTER TABLE {quoted(plan.table)} FORCE")
         connection.commit()
         done.seconds[plan.name] = time.monotonic() - began
     return done
+
+
+def _rows_before(cursor: Cursor, plan: TablePlan) -> int | None:
+    """Return how many rows a table has that may lose some; None for another."""
+    if plan.rows != "keep" or not _drops_rows(plan):
+        return None
+    cursor.execute(f"SELECT COUNT(*) FROM {quoted(plan.table)}")
+    return int(one_value(cursor.fetchone()))
 
 
 def _next_number(cursor: Cursor, plan: TablePlan) -> int | None:

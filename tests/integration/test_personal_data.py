@@ -10,11 +10,12 @@ from typing import Any
 import pymysql
 import pytest
 
+from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.matomo.database import Database
 from matomo_harness.personal_data import anonymity, canaries, pseudonyms, rewriting, schema, search
 from matomo_harness.personal_data.canaries import PlantedCanaries
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
-from matomo_harness.personal_data.rules import Rules, TablePlan, built_in
+from matomo_harness.personal_data.rules import UNCHANGED, Rules, TablePlan, built_in
 from matomo_harness.personal_data.schema import Column, Connection
 from matomo_harness.runtime import images
 from matomo_harness.runtime.containers import DATA_DIRECTORY, MariaDBContainer, network
@@ -397,6 +398,28 @@ def test_what_differs_in_a_unique_key_still_does(visits: Connection) -> None:
         rewriting.rewrite(visits, plans(visits, ""))
     assert counts(visits, plans(visits, "")) == before
     assert len(rows(visits, "SELECT DISTINCT login FROM user WHERE login LIKE 'user-%'")) == 4
+
+
+def test_rows_whose_unique_key_becomes_the_same_are_not_lost(
+    visits: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rewriting, "expression", lambda *_, **__: "'same'")
+    users = [plan for plan in plans(visits, "") if plan.name == "user"]
+    before = rows(visits, "SELECT login FROM user ORDER BY 1")
+    with rewriting.key_of_run(visits), pytest.raises(pymysql.IntegrityError):
+        rewriting.rewrite(visits, users)
+    assert rows(visits, "SELECT login FROM user ORDER BY 1") == before
+
+
+def test_rows_that_the_server_loses_are_missed(
+    visits: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rewriting, "UNCHANGED", UNCHANGED | {"login", "mail"})
+    monkeypatch.setattr(rewriting, "expression", lambda *_, **__: "'same'")
+    users = [plan for plan in plans(visits, "") if plan.name == "user"]
+    with rewriting.key_of_run(visits), pytest.raises(BrokenPromiseError, match="unique key"):
+        rewriting.rewrite(visits, users)
+    assert len(rows(visits, "SELECT login FROM user")) == 3
 
 
 def test_a_login_in_an_address_does_not_stay_with_a_known_host(visits: Connection) -> None:

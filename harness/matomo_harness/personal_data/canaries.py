@@ -289,6 +289,3 @@ def _document(rules: DocumentRules, word: str) -> str:
     lists = {path.partition(".")[0]: [f"{word}@canary.test"] for path in rules.mail}
     inner = {**dict.fromkeys(keys, word), "note": _mixed(word), f"+4179{word}": word}
     return json.dumps({**lists, "items": [inner]})
-
-
-__all__ = ["PlantedCanaries", "PlantedRow", "plant", "remove"]

@@ -8,10 +8,13 @@ import base64
 import ipaddress
 import json
 import secrets
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
+
+from pymysql.cursors import Cursor
 
 from matomo_harness.personal_data.documents import serialised
 from matomo_harness.personal_data.rewriting import expression
@@ -27,13 +30,19 @@ from matomo_harness.personal_data.schema import Column, Connection, quoted
 from matomo_harness.personal_data.search import Canary
 
 SITE: Final = 1_900_000_000
-"""The canaries' site, and the first of their numbers: below the end of an INT, above any real one;
-whatever is smaller gets the largest number that its type holds."""
+"""The canaries' site: below the end of an INT, above any real one."""
 
 ADDRESSES: Final = ("198.51.100.213", "2001:db8:5ca1:ab1e:dead:beef:cafe:f00d")
 """Of RFC 5737 and RFC 3849: nobody's."""
 
-_LARGEST: Final[Mapping[str, int]] = {"tinyint": 100, "smallint": 30_000, "mediumint": 8_000_000}
+_LARGEST: Final[Mapping[str, int]] = {
+    "tinyint": 100,
+    "smallint": 30_000,
+    "mediumint": 8_000_000,
+    "int": 2_100_000_000,
+    "bigint": 9_000_000_000_000_000_000,
+}
+"""Near the end of what each type holds with a sign: where no real row has come to."""
 
 
 SHORTEST: Final = 8
@@ -71,21 +80,23 @@ class PlantedRow:
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedCanaries:
     """All that was planted.
 
     Args:
         canaries: what the search must not find.
         rows: the rows that hold them.
         columns: each column that holds one, as `table.column`.
+        next_numbers: what AUTO_INCREMENT of each table would have given next before.
     """
 
     canaries: tuple[Canary, ...]
     rows: tuple[PlantedRow, ...]
     columns: tuple[str, ...]
+    next_numbers: Mapping[str, int] = field(default_factory=dict)
 
 
-def plant(connection: Connection, plans: Iterable[TablePlan]) -> Planted:
+def plant(connection: Connection, plans: Iterable[TablePlan]) -> PlantedCanaries:
     """Plant a canary into every column that is not left as it is.
 
     Args:
@@ -94,8 +105,13 @@ def plant(connection: Connection, plans: Iterable[TablePlan]) -> Planted:
     """
     words = Words(f"Kanarie{secrets.token_hex(6)}", f"Ka{secrets.token_hex(3)}")
     rows, columns = [], []
-    with connection.cursor() as cursor:
+    with connection.cursor(Cursor) as cursor:
         cursor.execute("SET SESSION sql_mode = '', foreign_key_checks = 0")
+        cursor.execute(
+            "SELECT table_name, auto_increment FROM information_schema.tables"
+            " WHERE table_schema = DATABASE() AND auto_increment IS NOT NULL"
+        )
+        numbers = {table: int(number) for table, number in cursor.fetchall()}
         for plan in plans:
             for number, by in enumerate(_each_case(plan)):
                 values = {
@@ -117,10 +133,10 @@ def plant(connection: Connection, plans: Iterable[TablePlan]) -> Planted:
                 ]
     connection.commit()
     canaries = tuple(map(Canary, (words.long, words.short, *ADDRESSES)))
-    return Planted(canaries, tuple(rows), tuple(dict.fromkeys(columns)))
+    return PlantedCanaries(canaries, tuple(rows), tuple(dict.fromkeys(columns)), numbers)
 
 
-def remove(connection: Connection, planted: Planted) -> int:
+def remove(connection: Connection, planted: PlantedCanaries) -> int:
     """Remove the rows again, before or after the rewriting with this session's key.
 
     Args:
@@ -160,6 +176,10 @@ def remove(connection: Connection, planted: Planted) -> int:
                 f"DELETE FROM {quoted(row.plan.table)} WHERE {' AND '.join(conditions)}",
                 tuple(values),
             )
+        # Or the next visit of the copy would have the number after a canary's.
+        for table in {row.plan.table for row in planted.rows} & planted.next_numbers.keys():
+            number = planted.next_numbers[table]
+            cursor.execute(f"ALTER TABLE {quoted(table)} AUTO_INCREMENT = {number}")
     connection.commit()
     return removed
 
@@ -203,8 +223,7 @@ def _value(column: Column, rule: Rule, words: Words, number: int, by: Mapping[st
     if column.is_number:
         if column.name == "idsite":
             return SITE
-        largest = _LARGEST.get(column.type, SITE)
-        return largest - number if column.in_unique_key else 0
+        return _LARGEST.get(column.type, SITE) - number if column.in_unique_key else 0
     if column.is_time:
         return "2020-01-01 00:00:00"
     if not _holds_canary(column, rule):
@@ -217,6 +236,9 @@ def _canary(column: Column, rule: Rule, words: Words, number: int, by: Mapping[s
     if rule.kind == "address":
         address = ipaddress.ip_address(ADDRESSES[number % len(ADDRESSES)])
         return address.packed if column.is_bytes else str(address)
+    if column.type.endswith("blob"):
+        # As archives and a queue's hits are kept.
+        return zlib.compress(serialised([{"label": _mixed(word)}]).encode())
     if column.is_bytes:
         return word.encode()
     unique = f"{word}{number}" if column.in_unique_key else word
@@ -267,6 +289,3 @@ def _document(rules: DocumentRules, word: str) -> str:
     lists = {path.partition(".")[0]: [f"{word}@canary.test"] for path in rules.mail}
     inner = {**dict.fromkeys(keys, word), "note": _mixed(word), f"+4179{word}": word}
     return json.dumps({**lists, "items": [inner]})
-
-
-__all__ = ["Planted", "PlantedRow", "plant", "remove"]

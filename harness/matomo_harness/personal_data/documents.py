@@ -20,6 +20,8 @@ _HARMLESS: Final = re.compile(
     r"visitConverted|visitEcommerceStatus|referrerType|language|siteSearch(Count)?$|actionType|"
     r"visitServer|visitLocal|visitStart|visitEnd|daysSince|secondsSince)"
 )
+_PERSONAL: Final = ("userid", "city", "dimension", "customvariable", "referrer", "visitip", "order")
+"""Beginnings of names whose values are pseudonyms, numbers too."""
 _NUMBER: Final = re.compile(r"-?[0-9]{1,9}([.][0-9]{1,9})?")
 
 
@@ -74,14 +76,14 @@ def segment(definition: str, pseudonyms: Pseudonyms) -> str:
 
     def condition(match: re.Match[str]) -> str:
         name, sign, value = match[1], match[2], unquote(match[3])
-        if not value or _NUMBER.fullmatch(value) or _HARMLESS.match(name):
-            return match[0]
         if name == "visitorId":
             return f"{name}{sign}{pseudonyms.visitor(value)}"
         if name.endswith(("Url", "url")):
             return f"{name}{sign}{pseudonyms.url(value)}"
-        if name.lower().startswith(("userid", "city", "dimension", "customvariable", "referrer")):
+        if name.lower().startswith(_PERSONAL) and name != "referrerType":
             return f"{name}{sign}{pseudonyms.pseudonym(value)}"
+        if not value or _NUMBER.fullmatch(value) or _HARMLESS.match(name):
+            return match[0]
         return f"{name}{sign}{pseudonyms.text(value)}"
 
     # Definitions are kept as they came, or encoded as a whole once more.

@@ -3,7 +3,8 @@
 Both are a keyed hash, SHA-256 of the run's key and the value, cut to a length. The key is in a
 session variable that the server fills itself, so it is in no statement's text. Where values are
 equal whatever their case, as in Matomo's collations, the hash is of the lower case without spaces
-at the end; a unique key stays unique, because such values could not both be in it.
+at the end; a unique key stays unique, because such values could not both be in it. Where a column's
+collation tells case apart, the hash does.
 """
 
 import hashlib
@@ -61,14 +62,19 @@ def digest(value: str, digits: int) -> str:
     return f"LEFT(SHA2(CONCAT({KEY_VARIABLE}, {value}), 256), {digits})"
 
 
-def unless_empty(value: str, other: str, *kept: str) -> str:
-    """Return the expression of `other`, where a value is not NULL, empty or one of `kept`."""
-    listed = ", ".join(f"'{item}'" for item in ("", *kept))
+def unless_empty(value: str, other: str, *unchanged: str) -> str:
+    """Return the expression of `other`, where a value is not NULL, empty or one of `unchanged`."""
+    listed = ", ".join(f"'{item}'" for item in ("", *unchanged))
     return f"IF({value} IS NULL OR {value} IN ({listed}), {value}, {other})"
 
 
 def _folded(value: str) -> str:
     return f"LOWER(RTRIM(CONVERT({value} USING utf8mb4)))"
+
+
+def _same(value: str, column: Column | None) -> str:
+    """Return the expression that is the same for values that are the same in `column`."""
+    return _exact(value) if column and column.is_case_sensitive else _folded(value)
 
 
 def _exact(value: str) -> str:
@@ -87,13 +93,13 @@ def pseudonym(value: str, column: Column) -> str:
         return f"IF({value} IS NULL, NULL, UNHEX({digest(value, 2 * size)}))"
     digits = min(column.length or CODE, CODE)
     # An abandoned cart is of order 0 (GoalManager, ITEM_IDORDER_ABANDONED_CART).
-    return unless_empty(value, digest(_folded(value), digits), "0")
+    return unless_empty(value, digest(_same(value, column), digits), "0")
 
 
-def login(value: str, length: int | None = None) -> str:
+def login(value: str, column: Column) -> str:
     """Return the expression of a user's pseudonym."""
-    made = f"CONCAT('user-', {digest(_folded(value), WORD)})"
-    return unless_empty(value, _cut(made, length), *MEANINGFUL_LOGINS[1:])
+    made = f"CONCAT('user-', {digest(_same(value, column), WORD)})"
+    return unless_empty(value, _cut(made, column.length), *MEANINGFUL_LOGINS[1:])
 
 
 def text(value: str, length: int | None = None) -> str:
@@ -101,21 +107,21 @@ def text(value: str, length: int | None = None) -> str:
     return unless_empty(value, _cut(f"CONCAT('text-', {digest(_exact(value), WORD)})", length))
 
 
-def person(value: str, length: int | None = None) -> str:
+def person(value: str, column: Column) -> str:
     """Return the expression of a made-up name."""
-    return unless_empty(value, _cut(_name(value, " "), length))
+    return unless_empty(value, _cut(_name(_same(value, column), " "), column.length))
 
 
-def mail(value: str, length: int | None = None) -> str:
+def mail(value: str, column: Column) -> str:
     """Return the expression of a made-up mail address; addresses that differ stay different."""
-    made = (
-        f"CONCAT(LOWER({_name(value, '.')}), '.', {digest(_folded(value), WORD)}, '@{MAIL_DOMAIN}')"
-    )
-    return unless_empty(value, _cut(made, length))
+    same = _same(value, column)
+    name, code = _name(same, "."), digest(same, WORD)
+    made = f"CONCAT(LOWER({name}), '.', {code}, '@{MAIL_DOMAIN}')"
+    return unless_empty(value, _cut(made, column.length))
 
 
-def _name(value: str, between: str) -> str:
-    hashed = digest(_folded(value), 2)
+def _name(same: str, between: str) -> str:
+    hashed = digest(same, 2)
     first, last = (
         f"ELT(1 + CONV({part}({hashed}, 1), 16, 10), {_listed(names)})"
         for part, names in (("LEFT", FIRST_NAMES), ("RIGHT", LAST_NAMES))
@@ -144,7 +150,8 @@ def url(value: str, length: int | None = None, *, keeps_host: bool = False) -> s
     after = f"SUBSTRING({value}, CHAR_LENGTH({scheme}) + 1)"
     authority = f"REGEXP_SUBSTR({after}, '{_AUTHORITY}')"
     rest = f"SUBSTRING({after}, CHAR_LENGTH({authority}) + 1)"
-    shown = authority if keeps_host else host(authority)
+    # Before an @ is a user's name and password.
+    shown = f"REGEXP_REPLACE({authority}, '^.*@', '')" if keeps_host else host(authority)
     made = f"CONCAT({scheme}, {shown}, {_parts(rest)})"
     return unless_empty(value, _cut(made, length))
 

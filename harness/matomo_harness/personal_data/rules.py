@@ -200,7 +200,7 @@ class Rules:
             column: the column's.
         """
         entries = self.of_table(table)
-        if any(entry.rows == "drop" for entry in entries):
+        if any(entry.rows != "keep" for entry in entries):
             return Rule("dropped")
         for entry in entries:
             for cases in entry.cases:
@@ -251,6 +251,10 @@ class Rules:
                     found.setdefault(name, []).append(column)
         return found
 
+    def extended(self, more: "Rules") -> "Rules":
+        """Return these rules with `more`, which win for a column; dropped rows stay dropped."""
+        return Rules((*more.tables, *self.tables))
+
     def without(self, table: str, column: str) -> "Rules":
         """Return the same rules, of which the one for a column is switched off: it stays."""
         return _Without(self.tables, table, column)
@@ -279,10 +283,12 @@ class _Without(Rules):
         ]
 
 
-def _only(plan: TablePlan, kept: str) -> Iterator[tuple[Column, Rule]]:
+def _only(plan: TablePlan, remaining: str) -> Iterator[tuple[Column, Rule]]:
     """Yield the columns of a table that would be dropped, with all emptied but one."""
     for column, rule in plan.columns:
-        is_left = column.name == kept or column.in_unique_key or not column.is_text
+        is_left = (
+            column.name == remaining or column.in_unique_key or column.is_number or column.is_time
+        )
         yield column, Rule("keep") if is_left else Rule("empty") if rule else rule
 
 

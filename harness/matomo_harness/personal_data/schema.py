@@ -9,6 +9,9 @@ from pymysql.cursors import DictCursor
 
 Connection: TypeAlias = "pymysql.Connection[Any]"
 
+KEY_TABLE: Final = "harness_key_of_this_run"
+"""The key of a rewriting, in the server's memory as long as it takes; no table of the schema."""
+
 _NUMBERS: Final = frozenset(
     ("tinyint", "smallint", "mediumint", "int", "bigint", "float", "double", "decimal", "bit")
 )
@@ -32,6 +35,7 @@ class Column:
         in_unique_key: whether it is part of that, or of another unique key.
         sets_itself: whether an UPDATE of other columns changes it to the time of now.
         is_generated: whether the server computes it, so that nothing can be written into it.
+        is_case_sensitive: whether values that differ in case only are different ones there.
     """
 
     table: str
@@ -43,6 +47,7 @@ class Column:
     in_unique_key: bool = False
     sets_itself: bool = False
     is_generated: bool = False
+    is_case_sensitive: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -81,9 +86,10 @@ def read(connection: Connection, prefix: str = "") -> dict[str, list[Column]]:
         cursor.execute(
             "SELECT table_name AS `table`, column_name AS name, data_type AS type,"
             " character_maximum_length AS length, is_nullable AS nullable, extra AS extra,"
-            " generation_expression AS generated"
+            " generation_expression AS generated, collation_name AS collation"
             " FROM information_schema.columns WHERE table_schema = DATABASE()"
-            " ORDER BY table_name, ordinal_position"
+            " AND table_name <> %s ORDER BY table_name, ordinal_position",
+            (KEY_TABLE,),
         )
         rows = cursor.fetchall()
         cursor.execute(
@@ -107,6 +113,7 @@ def read(connection: Connection, prefix: str = "") -> dict[str, list[Column]]:
             in_unique_key=where in unique,
             sets_itself="on update" in row["extra"].lower(),
             is_generated=bool(row["generated"]),
+            is_case_sensitive=str(row["collation"]).endswith(("_bin", "_cs")),
         )
         found.setdefault(without_prefix(column.table, prefix), []).append(column)
     return found

@@ -24,12 +24,12 @@ from matomo_harness.personal_data.rules import TablePlan
 from matomo_harness.personal_data.schema import Column, Connection, one_value, quoted
 
 ROWS_AT_ONCE: Final = 500
-"""Rows whose text is searched at once; where nothing is found they are not looked at again."""
+"""Rows whose text is searched at once; where nothing is found nobody looks at them again."""
 UNPACKED_LIMIT: Final = 64 * 2**20
 """Bytes that a compressed value may become."""
 
 _MAIL: Final = re.compile(
-    rb"[A-Za-z0-9._+'-]{1,64}(?:@|%40)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}"
+    rb"(?:(?<=[A-Za-z0-9._+'-])@|(?<=[A-Za-z0-9._+'-])%40)([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24})"
 )
 _IPV4: Final = re.compile(
     rb"(?<![0-9A-Za-z.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)"
@@ -45,7 +45,20 @@ _LONG_TOKEN: Final = re.compile(
 )
 _PASSWORD: Final = re.compile(rb"\$2[aby]\$\d\d\$[./0-9A-Za-z]{20,}|\$argon2(?:id|i|d)\$")
 
-_HARMLESS_HOSTS: Final = (b"example", b"example.org", b"example.com", b"example.net")
+# What each of them holds somewhere: quick to find, because it begins with a certain character.
+_SIGNS: Final = (
+    re.compile(rb"@[A-Za-z0-9-]"),
+    re.compile(rb"%40[A-Za-z0-9-]"),
+    re.compile(rb"\.\d{1,3}\.\d{1,3}\.\d"),
+    re.compile(rb":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:"),
+    re.compile(rb"\$(?:2|argon)"),
+)
+_DIGITS: Final = bytes(
+    0x30 if chr(byte) in "0123456789abcdefABCDEF" else 0x20 for byte in range(256)
+)
+
+_HARMLESS_HOSTS: Final = (b"example", b"example.org", b"example.com", b"example.net", b"matomo.org")
+"""Nobody's (RFC 2606), and Matomo's own, which its texts name."""
 _HASHES: Final[Mapping[str, frozenset[str]]] = {
     # Done flags name their segment by its hash (core/ArchiveProcessor/Rules.php).
     "archive_numeric_*": frozenset(("name",)),
@@ -90,9 +103,9 @@ class Canary:
             "upper case": (self.value.upper().encode(),),
             "lower case": (self.value.lower().encode(),),
             "percent-encoded": (
-                quote(self.value, safe="").encode(),
                 "".join(f"%{byte:02X}" for byte in raw).encode(),
                 "".join(f"%{byte:02x}" for byte in raw).encode(),
+                *(encoded for encoded in (quote(self.value, safe="").encode(),) if encoded != raw),
             ),
             "base64": tuple(_in_base64(raw)),
             "hexadecimal": (raw.hex().encode(), raw.hex().upper().encode()),
@@ -139,8 +152,7 @@ def search(
         for form, listed in canary.forms().items()
         for needle in listed
     }
-    packed = {item for item in needles if item[0].startswith("packed")}
-    patterns = _Patterns(needles - packed, packed, masked_bytes)
+    patterns = _Patterns(needles, masked_bytes)
     found: list[Finding] = []
     for plan in plans:
         found += _in_table(connection, plan, patterns)
@@ -149,35 +161,27 @@ def search(
 
 
 class _Patterns:
-    """What is searched for, as one pattern to pass over rows quickly and as many to name a form."""
+    """What is searched for: quickly in many rows at once, and by name in a single value."""
 
-    def __init__(
-        self,
-        needles: Iterable[tuple[str, bytes]],
-        packed: Iterable[tuple[str, bytes]],
-        masked_bytes: int,
-    ) -> None:
+    def __init__(self, needles: Iterable[tuple[str, bytes]], masked_bytes: int) -> None:
         self._needles = sorted(needles)
-        self._packed = sorted(packed)
         self._masked_bytes = masked_bytes
-        whole = [re.escape(needle) for _, needle in (*self._needles, *self._packed)]
-        self._any_needle = re.compile(b"|".join(whole)) if whole else None
 
     def may_be_in(self, data: bytes) -> bool:
         """Whether anything at all could be in `data`."""
-        return bool(
-            (self._any_needle and self._any_needle.search(data))
-            or any(
-                pattern.search(data)
-                for pattern in (_MAIL, _IPV4, _IPV6, _TOKEN, _LONG_TOKEN, _PASSWORD)
-            )
+        return (
+            self.has_canary(data)
+            or any(sign.search(data) for sign in _SIGNS)
+            or b"0" * 32 in data.translate(_DIGITS)
         )
+
+    def has_canary(self, data: bytes) -> bool:
+        """Whether a canary is in `data`."""
+        return any(needle in data for _, needle in self._needles)
 
     def forms_in(self, data: bytes, explained: frozenset[str]) -> set[str]:
         """Return the forms that are in a value."""
-        found = {
-            f"canary, {form}" for form, needle in (*self._needles, *self._packed) if needle in data
-        }
+        found = {f"canary, {form}" for form, needle in self._needles if needle in data}
         ways: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
             ("mail address", _has_mail),
             ("address", self._has_address),
@@ -204,8 +208,8 @@ class _Patterns:
 
 
 def _has_mail(data: bytes) -> bool:
-    for text in _MAIL.findall(data):
-        domain = re.split(rb"@|%40", text)[-1].lower()
+    for found in _MAIL.findall(data):
+        domain = found.lower()
         if domain != MAIL_DOMAIN.encode() and not any(
             domain == host or domain.endswith(b"." + host) for host in _HARMLESS_HOSTS
         ):
@@ -215,6 +219,8 @@ def _has_mail(data: bytes) -> bool:
 
 def _explained(plan: TablePlan, column: Column, kind: str) -> frozenset[str]:
     """Return the forms that a column holds by its rule."""
+    if _is_short(column):
+        return frozenset(("mail address", "address", "token", "password hash"))
     if kind == "version":
         return frozenset(("address",))
     names = _HASHES.get(re.sub(r"_\d{4}_\d\d$", "_*", plan.name), frozenset())
@@ -230,6 +236,8 @@ def _in_table(connection: Connection, plan: TablePlan, patterns: _Patterns) -> l
     if not columns:
         return []
     names = ", ".join(_as_bytes(column) for column, _ in columns)
+    if not _may_be_in_table(connection, plan, [column for column, _ in columns], patterns):
+        return []
     counts: Counter[tuple[str, str]] = Counter()
     with connection.cursor(SSCursor) as cursor:
         cursor.execute(f"SELECT {names} FROM {quoted(plan.table)}")
@@ -248,6 +256,31 @@ def _in_table(connection: Connection, plan: TablePlan, patterns: _Patterns) -> l
     ]
 
 
+def _may_be_in_table(
+    connection: Connection, plan: TablePlan, columns: Sequence[Column], patterns: _Patterns
+) -> bool:
+    """Whether a table holds anything to look at: one value for each row is quick to fetch."""
+    short = [_as_bytes(column) for column in columns if _is_short(column)]
+    large = [_as_bytes(column) for column in columns if column.type.endswith("blob")]
+    text = [_as_bytes(column) for column in columns if not column.is_bytes]
+    groups = [f"CONCAT_WS(x'0a', {', '.join(names)})" if names else "''" for names in (short, text)]
+    with connection.cursor(SSCursor) as cursor:
+        cursor.execute(f"SELECT {', '.join((*groups, *large))} FROM {quoted(plan.table)}")
+        rows = iter(cursor.fetchone, None)
+        while batch := list(islice(rows, ROWS_AT_ONCE)):
+            if patterns.has_canary(b"\n".join(_raw(row[0]) for row in batch)):
+                return True
+            others = b"\n".join(_unpacked(value) for row in batch for value in row[1:])
+            if patterns.may_be_in(others):
+                return True
+    return False
+
+
+def _is_short(column: Column) -> bool:
+    """Whether a column holds a few bytes: by chance they read as anything."""
+    return column.is_bytes and not column.type.endswith("blob")
+
+
 def _as_bytes(column: Column) -> str:
     name = quoted(column.name)
     return name if column.is_bytes else f"CAST({name} AS BINARY)"
@@ -257,13 +290,17 @@ def _unpacked(value: Any) -> bytes:
     """Return a value's bytes; what zlib packed (archives, a queue's hits) with what is in it."""
     if value is None:
         return b""
-    data = value if isinstance(value, bytes) else str(value).encode()
+    data = _raw(value)
     if data[:1] != b"\x78":
         return data
     try:
         return zlib.decompressobj().decompress(data, UNPACKED_LIMIT)
     except zlib.error:
         return data
+
+
+def _raw(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value or "").encode()
 
 
 def _unmasked(connection: Connection, plan: TablePlan, masked_bytes: int) -> list[Finding]:

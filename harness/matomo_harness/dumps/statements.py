@@ -34,7 +34,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Judgement:
     """A statement that was judged.
 
     Args:
@@ -61,8 +61,11 @@ LAST_IGNORED: Final = 99999
 Syntax"); /*M! … */ it reads."""
 
 SESSION: Final = frozenset(
-    "autocommit character_set_client character_set_results collation_connection foreign_key_checks"
-    " names note_verbosity sql_mode sql_notes time_zone unique_checks".split()
+    (
+        *("autocommit", "character_set_client", "character_set_results", "collation_connection"),
+        *("foreign_key_checks", "names", "note_verbosity", "sql_mode", "sql_notes", "time_zone"),
+        *("unique_checks",),
+    )
 )
 """Variables of the session that dumps set, and that loading depends on."""
 OTHER_LEXERS: Final = (
@@ -84,6 +87,10 @@ _TOKEN: Final = re.compile(
     r"|(?P<word>[\w$@]+)|(?P<sign>[^\s\w])",
     re.S,
 )
+_ROWS: Final = re.compile(
+    rb"(?:INSERT|REPLACE) INTO `([^`]+)` (?:\((?:`[^`]*`|[, ])*\) )?VALUES\s*\("
+)
+"""As the tools write it: one row each in --skip-extended-insert, so that a look has to be short."""
 _NO_BEGINNING: Final = frozenset(("IF", "NOT", "EXISTS", "INTO", "IGNORE", "LOW_PRIORITY"))
 _DELAYS: Final = frozenset(("DELAYED", "HIGH_PRIORITY"))
 _ONE_TABLE: Final = {
@@ -114,6 +121,8 @@ DROPPED: Final = {
     "CHANGE REPLICATION": "nothing is replicated here",
 }
 """Statements that backups carry and that nothing is missing without, and why each is dropped."""
+_NO_VARIABLES: Final = [["STATEMENT"], ["PASSWORD"], ["ROLE"], ["DEFAULT"], ["TRANSACTION"]]
+"""Words after SET that no variable comes after, in pieces of a list of words."""
 _DRIVEN_OUT: Final = frozenset(("TRIGGER", "EVENT", "PROCEDURE", "FUNCTION"))
 _HOW_TO_DO_WITHOUT: Final = {
     "TRIGGER": "dump again with --skip-triggers",
@@ -131,7 +140,18 @@ class _Token:
     is_ignored: bool  # in an executable comment that MariaDB passes over
 
 
-def judge(statement: Statement) -> Judged:
+_VERBS: Final = frozenset(
+    (
+        *("ALTER", "ANALYZE", "BEGIN", "CALL", "CHANGE", "CHECK", "COMMIT", "CREATE", "DEALLOCATE"),
+        *("DELETE", "DO", "DROP", "EXECUTE", "FLUSH", "GRANT", "HANDLER", "INSERT", "INSTALL"),
+        *("KILL", "LOAD", "LOCK", "OPTIMIZE", "PREPARE", "PURGE", "RENAME", "REPLACE", "RESET"),
+        *("REVOKE", "ROLLBACK", "SELECT", "SET", "SHOW", "SHUTDOWN", "START", "STOP", "TRUNCATE"),
+        *("UNINSTALL", "UNLOCK", "UPDATE", "USE", "WITH", "XA"),
+    )
+)
+
+
+def judge(statement: Statement) -> Judgement:
     """Say what a statement does, and whether it is loaded.
 
     Args:
@@ -140,25 +160,47 @@ def judge(statement: Statement) -> Judged:
     Raises:
         WrongInputError: it is one that no dump of tables has, or one of another schema.
     """
+    if rows := _ROWS.match(statement.text):
+        return Judgement(statement, Kind.ROWS, rows[1].decode(errors="replace"))
     tokens = _first_tokens(statement)
     words = _words(tokens)
-    if not words:
-        return Judged(statement, None, note="nothing but comments")
+    if not tokens:
+        return Judgement(statement, None, note="nothing but comments")
+    if not words or _runs_another(statement, words, tokens):
+        raise refused(statement, words)
     first, two = words[0], " ".join(words[:2])
     if first == "SET":
         return _set(statement, tokens)
     if note := DROPPED.get(first) or DROPPED.get(two):
-        return Judged(statement, None, note=f"{_named(two)}: {note}", schema=_schema(tokens, two))
+        return Judgement(
+            statement, None, note=f"{_named(two)}: {note}", schema=_schema(tokens, two)
+        )
     if two in ("CREATE TABLE", "DROP TABLE") and statement.text.startswith(b"/*!50001 "):
         # So old a mysqldump has tables stand for views until they are made.
-        return Judged(statement, None, note=f"VIEW: {DROPPED['CREATE VIEW']}")
+        return Judgement(statement, None, note=f"VIEW: {DROPPED['CREATE VIEW']}")
     if kind := _WITHOUT_A_TABLE.get(first) or _WITHOUT_A_TABLE.get(two):
-        return Judged(statement, kind)
+        return Judgement(statement, kind)
     if (kind := _ONE_TABLE.get(two) or _ONE_TABLE.get(first)) and not _is_all_ignored(tokens):
         return _of_one_table(statement, kind, tokens)
     if _is_all_ignored(tokens) and first not in ("CREATE", "DROP", "GRANT", "ALTER", "LOAD"):
-        return Judged(statement, None, note=f"{_named(two)}: MariaDB passes over it")
+        return Judgement(statement, None, note=f"{_named(two)}: MariaDB passes over it")
     raise refused(statement, words)
+
+
+def _runs_another(statement: Statement, words: Sequence[str], tokens: Sequence[_Token]) -> bool:
+    """Whether a statement that is harmless by its first word has another one in it, or may have.
+
+    BEGIN NOT ATOMIC … END, SET STATEMENT … FOR …, and USE without a delimiter before the next; a
+    long comment or much space may hide what comes after it.
+    """
+    count = len(tokens)
+    if words[0] in ("BEGIN", "COMMIT"):
+        return len(statement.text) > HEAD or (count > 1 and words[1:] != ["WORK"])
+    if words[0] == "USE":
+        return len(statement.text) > HEAD or count != len(("USE", "name"))
+    if words[0] == "SET" and count == 1:
+        return True
+    return words[0] == "SET" and words[1:2] in _NO_VARIABLES
 
 
 def refused(
@@ -172,8 +214,8 @@ def refused(
         table: the table that it is about.
     """
     name = next((word for word in words if word in _DRIVEN_OUT), "")
-    what = f"CREATE {name}" if name else _named(" ".join(words[:2]))
-    if words[0] == "SELECT" and re.search(rb"INTO\s+(OUT|DUMP)FILE", statement.text, re.I):
+    what = f"CREATE {name}" if name else _named(" ".join(words[:3] if table else words[:2]))
+    if words[:1] == ["SELECT"] and re.search(rb"INTO\s+(OUT|DUMP)FILE", statement.text, re.I):
         what = "SELECT … INTO OUTFILE"
     of = f" of the table {table}" if table else ""
     return WrongInputError(
@@ -224,10 +266,11 @@ def _words(tokens: Sequence[_Token]) -> list[str]:
         if word == "OR" and left:
             left.pop(0)  # REPLACE
         elif word in ("DEFINER", "ALGORITHM") and left and left[0].text == "=":
-            left = left[2:]  # and its value
-            if left and left[0].text in ("@", "("):
+            value = left[1:2]
+            left = left[2:]
+            if left and left[0].text in ("@", "("):  # `a`@`b`, CURRENT_USER()
                 left = left[2:]
-            elif left and left[0].text.startswith("@"):
+            elif left and (left[0].text.startswith("@") or value[0].text.endswith("@")):
                 left = left[1:]
         elif word == "SQL" and left and left[0].text.upper() == "SECURITY":
             left = left[2:]
@@ -241,8 +284,12 @@ def _words(tokens: Sequence[_Token]) -> list[str]:
 
 
 def _named(words: str) -> str:
-    """Return first words as an error names them: a third may be a table's name, or a value."""
-    return " ".join(word[:30] for word in words.split()[:2])
+    """Return two first words as an error names them; where they are none of SQL's, no word.
+
+    What is no statement at all, as the second half of a row, may begin with person data.
+    """
+    first = words.partition(" ")[0]
+    return words if first in _VERBS else "what is no statement of a dump"
 
 
 def _name_after(tokens: Sequence[_Token], count: int) -> tuple[str | None, bool, int]:
@@ -272,7 +319,7 @@ def _schema(tokens: Sequence[_Token], words: str) -> str | None:
     return _name_after(tokens, 2)[0] if words.startswith("CREATE DATABASE") else None
 
 
-def _of_one_table(statement: Statement, kind: Kind, tokens: Sequence[_Token]) -> Judged:
+def _of_one_table(statement: Statement, kind: Kind, tokens: Sequence[_Token]) -> Judgement:
     words = _words(tokens)
     verbs = 1 if kind is Kind.ROWS or (words[0] == "TRUNCATE" and words[1:2] != ["TABLE"]) else 2
     table, is_qualified, end = _name_after(tokens, verbs)
@@ -294,10 +341,10 @@ def _of_one_table(statement: Statement, kind: Kind, tokens: Sequence[_Token]) ->
         statement.text,
         re.I,
     ):
-        raise refused(statement, [words[0], "without", "VALUES"][:1], table)
+        raise refused(statement, [words[0], "without", "VALUES"], table)
     if kind in (Kind.CREATE_TABLE, Kind.ALTER_TABLE):
         _require_own_files(statement, table)
-    return Judged(statement, kind, table)
+    return Judgement(statement, kind, table)
 
 
 def _require_own_files(statement: Statement, table: str) -> None:
@@ -334,11 +381,11 @@ _ASSIGNED: Final = re.compile(
 )
 
 
-def _set(statement: Statement, tokens: Sequence[_Token]) -> Judged:
+def _set(statement: Statement, tokens: Sequence[_Token]) -> Judgement:
     """Judge a SET: of the session's variables those that dumps need, and the dump's own."""
     text = _without_quoted(statement.text).decode(errors="replace")
     if re.match(r"\s*(?:/\*M?!\d*\s*)?SET\s+(NAMES|CHARACTER\s+SET)\b", text, re.I):
-        return Judged(statement, Kind.SET)
+        return Judgement(statement, Kind.SET)
     modes = statement.text.upper()
     names = [
         (match["scope"] or match["at"] or "", match["name"]) for match in _ASSIGNED.finditer(text)
@@ -350,12 +397,12 @@ def _set(statement: Statement, tokens: Sequence[_Token]) -> Judged:
     for scope, name in names:
         plain = name.lstrip("@").upper()
         if plain == "GTID_PURGED" or plain == "SQL_LOG_BIN":
-            return Judged(statement, None, note=f"SET {plain}: nothing is replicated here")
+            return Judgement(statement, None, note=f"SET {plain}: nothing is replicated here")
         if scope.upper() not in ("", "SESSION", "LOCAL"):
             raise refused(statement, ["SET", scope.upper()])
         is_own = name.startswith("@") and not name.startswith("@@")
         if not is_own and plain.lower() not in SESSION:
-            return Judged(statement, None, note=f"SET {plain}: not needed to load tables")
+            return Judgement(statement, None, note=f"SET {plain}: not needed to load tables")
     if not names:
         raise refused(statement, _words(tokens))
-    return Judged(statement, Kind.SET)
+    return Judgement(statement, Kind.SET)

@@ -31,6 +31,7 @@ from matomo_harness.matomo import ini
 from matomo_harness.matomo.database import Database
 from matomo_harness.operate import adoption, clean, compose, local, schedule, stack_files
 from matomo_harness.operate.local import StackSummary
+from matomo_harness.operate.quarantined import Certificate, SafeTables, safe_tables
 from matomo_harness.operate.stack import Stack, reproduction, reproductions
 from matomo_harness.personal_data import canaries, rewriting, schema, search
 from matomo_harness.personal_data.rules import Rules, TablePlan, built_in
@@ -49,14 +50,6 @@ from matomo_harness.settings import RunSettings
 FIRST_PORT: Final = 8500
 """Reproductions get the first free ports from here on."""
 RECORD: Final = "reproduction.json"
-DISK: Final = "disk"
-PLACE_VARIABLE: Final = "QUARANTINE"
-SHARE_OF_MEMORY: Final = 0.5
-"""Most of the machine's available memory that raw data may take."""
-GROWTH: Final = {True: 12.0, False: 2.5}
-"""Bytes of tables that a byte of a dump becomes at most, by whether it is compressed: an estimate
-that decides between memory and disk."""
-COMPRESSED: Final = (".gz", ".xz", ".zst", ".zip", ".bz2", ".7z", ".tgz")
 DIFFERENCES: Final = (
     "address: 127.0.0.1, and its own certificate; production's trusted hosts are not taken over",
     "people: every login, name and address is a made-up one, no password or token opens anything;"
@@ -67,36 +60,6 @@ DIFFERENCES: Final = (
     "archives: the reports' labels are out; they are archived anew from the logs that are there",
 )
 """What differs from production, and why; `make repro` prints it."""
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What is known of what was rewritten.
-
-    Args:
-        tables: tables that were looked at.
-        columns: columns with a rule: all of them.
-        canaries: columns that a canary was planted into.
-        forms: forms in which each of them was searched for.
-        findings: what the search found, as `table.column: form (count)`; empty, or nothing is
-            copied.
-        keeps_person_data: whether a person has asked for the data as it is.
-    """
-
-    tables: int
-    columns: int
-    canaries: int
-    forms: int
-    findings: tuple[str, ...] = ()
-    keeps_person_data: bool = False
-
-    def __str__(self) -> str:
-        if self.keeps_person_data:
-            return "none: PERSON DATA IS IN IT, as was asked for"
-        return (
-            f"{self.canaries} canaries in {self.forms} forms, {len(self.findings)} found;"
-            f" {self.columns} columns of {self.tables} tables accounted for"
-        )
 
 
 @dataclass(frozen=True)
@@ -113,7 +76,6 @@ class Reproduction:
         matomo_version: of the tables as they came.
         server: that the dump is of.
         tables: how many.
-        rows: how many were loaded, roughly.
         made: when, in UTC.
         certificate: what is known of person data in it.
         harness: version of the harness.
@@ -163,12 +125,14 @@ class Choices:
         update: whether Matomo's own update runs at once, where the tables are older than the image.
         archive: whether reports are archived anew from the logs.
         keep_person_data: whether nothing is rewritten.
+        rules: a file with rules of one's own.
     """
 
     name: str = "prod"
     update: bool = False
     archive: bool = True
     keep_person_data: bool = False
+    rules: Path | None = None
 
 
 def make(paths: Sequence[Path], settings: RunSettings, choices: Choices) -> OpenReproduction:
@@ -196,13 +160,16 @@ def make(paths: Sequence[Path], settings: RunSettings, choices: Choices) -> Open
             next_command=f"matomo-harness repro open {choices.name}; or repro remove"
             f" {choices.name}; or NAME=another",
         )
-    source = DumpSource(paths)
     image, database_image = images.deployed_image(settings), images.mariadb_base(settings)
     code = images.code_version(image.reference)
-    with quarantine(database_image, memory=_memory(paths, source.total)) as held:
-        described = _load(held, source)
-        _require_known_version(described, code)
-        certificate, plans = _made_safe(held, described, choices)
+    with safe_tables(
+        paths,
+        database_image,
+        on_described=lambda described: _require_known_version(described, code),
+        own_rules=choices.rules,
+        keep_person_data=choices.keep_person_data,
+    ) as safe:
+        described = safe.described
         port, http_port = _free_ports()
         record = Reproduction(
             name=choices.name,
@@ -213,13 +180,12 @@ def make(paths: Sequence[Path], settings: RunSettings, choices: Choices) -> Open
             dump=tuple(path.name for path in paths),
             matomo_version=described.matomo_version or "unknown",
             server=f"{described.server or 'unknown'} {described.server_version or ''}".strip(),
-            tables=len(plans),
+            tables=len(safe.tables),
             made=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
-            certificate=certificate,
+            certificate=safe.certificate,
         )
         with _removed_unless_whole(stack):
-            tables = [plan.table for plan in plans]
-            _fill(held, tables, described.prefix, record, settings)
+            _fill(safe, record, settings)
             return _begin(record, settings, choices)
 
 
@@ -283,56 +249,6 @@ def _read(stack: Stack) -> Reproduction:
     return Reproduction(certificate=Certificate(**certificate), **known)
 
 
-# -- in quarantine --------------------------------------------------------------------------------
-
-
-def _memory(paths: Sequence[Path], size: int) -> int | None:
-    """Return how many bytes raw data may take in memory; None where it has to be on disk."""
-    if os.environ.get(PLACE_VARIABLE) == DISK:
-        return None
-    available = _available_memory()
-    limit = int(available * SHARE_OF_MEMORY)
-    is_compressed = any(path.name.endswith(COMPRESSED) for path in paths)
-    return limit if size * GROWTH[is_compressed] < limit else None
-
-
-def _available_memory() -> int:
-    found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-    return int(found[1]) * 1024 if found else 2**31
-
-
-def _load(held: Quarantine, source: DumpSource) -> Description:
-    reader = DumpReader(source)
-    with step("Loading the dump into its quarantine") as running, held.connect() as connection:
-        shown = _shown(running, source)
-        for judged in reader.statements():
-            table = f" of {judged.table}" if judged.table else ""
-            what = f"{judged.kind.value if judged.kind else 'a statement'}{table}"
-            with held.refusals(f"{what} (line {judged.statement.line})"):
-                connection.query(judged.statement.text)  # type: ignore[arg-type]
-            shown()
-    return reader.description()
-
-
-def _shown(running: ProgressStep, source: DumpSource) -> Callable[[], None]:
-    """Return what shows how far the dump was read, at most twice a second."""
-    began = last = time.monotonic()
-
-    def show() -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last < 0.5:
-            return
-        last = now
-        rate = source.read / (now - began)
-        left = ""
-        if source.total and rate:
-            left = f", {(source.total - source.read) / rate:.0f} s left"
-        running.say(f"{source.read / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s{left}")
-
-    return show
-
-
 def _require_known_version(described: Description, code: str) -> None:
     theirs = described.matomo_version
     if theirs and Version(theirs) > Version(code):
@@ -341,57 +257,6 @@ def _require_known_version(described: Description, code: str) -> None:
             seen=f"tables of Matomo {theirs}: Matomo has no way down",
             next_command=f"make repro … IMAGE=an image with Matomo {theirs} or newer",
         )
-
-
-def _made_safe(
-    held: Quarantine, described: Description, choices: Choices, rules: Rules | None = None
-) -> tuple[Certificate, list[TablePlan]]:
-    """Rewrite what is in quarantine, and prove it; return the proof and the tables to copy."""
-    with held.connect() as connection:
-        columns = schema.read(connection, described.prefix)
-        plans = (rules or built_in()).plan(columns)
-        count = sum(len(found) for found in columns.values())
-        if choices.keep_person_data:
-            certificate = Certificate(len(plans), count, 0, 0, keeps_person_data=True)
-            return certificate, _in_files(connection, plans)
-        with step("Rewriting person data"), held.refusals("the rewriting of person data"):
-            planted = canaries.plant(connection, plans)
-            with rewriting.key_of_run(connection):
-                rewriting.rewrite(connection, plans)
-                with step("Searching for what is left of it"):
-                    findings = search.search(connection, plans, planted.canaries)
-                if not findings:
-                    canaries.remove(connection, planted)
-        certificate = Certificate(
-            tables=len(plans),
-            columns=count,
-            canaries=len(planted.columns),
-            forms=len({form for canary in planted.canaries for form in canary.forms()}),
-            findings=tuple(
-                f"{found.table}.{found.column}: {found.form} ({found.count})" for found in findings
-            ),
-        )
-        if findings:
-            raise BrokenPromiseError(
-                expected="nothing that names a person in what is copied",
-                seen="; ".join(certificate.findings[:5])
-                + (f"; and {len(findings) - 5} more" if len(findings) > 5 else ""),
-                next_command="add a rule for the column to a file of yours:"
-                " matomo-harness repro new … --rules FILE; nothing was copied",
-            )
-        return certificate, _in_files(connection, plans)
-
-
-def _in_files(connection: "pymysql.Connection[Any]", plans: list[TablePlan]) -> list[TablePlan]:
-    """Have every table in a data file of its own: what is of another engine is made InnoDB."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT table_name FROM information_schema.tables"
-            " WHERE table_schema = DATABASE() AND engine <> 'InnoDB'"
-        )
-        for row in cursor.fetchall():
-            cursor.execute(f"ALTER TABLE {schema.quoted(row[0])} ENGINE=InnoDB")
-    return plans
 
 
 # -- out of it ------------------------------------------------------------------------------------
@@ -407,19 +272,13 @@ def _removed_unless_whole(stack: Stack) -> Iterator[None]:
         raise
 
 
-def _fill(
-    held: Quarantine,
-    tables: Sequence[str],
-    prefix: str,
-    record: Reproduction,
-    settings: RunSettings,
-) -> None:
+def _fill(safe: SafeTables, record: Reproduction, settings: RunSettings) -> None:
     """Start the reproduction's database, and copy the tables into it by their data files."""
     with step("Copying the tables into the reproduction's database"):
         stack_files.read(record.stack)  # makes its secrets
-        stack_files.remember_prefix(prefix, record.stack)
+        stack_files.remember_prefix(safe.described.prefix, record.stack)
         database, container = local.start_database(_settings_of(record, settings), record.stack)
-        _transfer(held, tables, database, container)
+        _transfer(safe.held, safe.tables, database, container)
 
 
 def _transfer(

@@ -159,8 +159,8 @@ def _close_installer(shell: MatomoShell) -> None:
 def require_healthy(shell: MatomoShell, web: Web, expected: str) -> None:
     """Require the login page, which also has Matomo note its plugins as installed where none is.
 
-    Until a page was asked for, a tracker with an empty list of installed plugins stores hits without
-    any of them: with whole addresses (seen with 5.3.1 on tables of 4.2, after core:update).
+    Until a page was asked for, a tracker with an empty list of installed plugins stores hits
+    without any of them: with whole addresses (seen with 5.3.1 on tables of 4.2, after core:update).
 
     Args:
         shell: the web container's.

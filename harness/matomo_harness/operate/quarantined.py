@@ -1,0 +1,214 @@
+"""From a dump to tables without person data, in a quarantine that is destroyed afterwards."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pymysql
+
+from matomo_harness.dumps.description import Description, DumpReader
+from matomo_harness.dumps.sources import DumpSource
+from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.personal_data import canaries, rewriting, schema, search
+from matomo_harness.personal_data.rules import Rules, TablePlan, built_in, parse
+from matomo_harness.progress import ProgressStep, step
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.quarantine import Quarantine, quarantine
+
+DISK: Final = "disk"
+PLACE_VARIABLE: Final = "QUARANTINE"
+SHARE_OF_MEMORY: Final = 0.5
+"""Most of the machine's available memory that raw data may take."""
+GROWTH: Final = {True: 12.0, False: 2.5}
+"""Bytes of tables that a byte of a dump becomes at most, by whether it is compressed: an estimate
+that decides between memory and disk."""
+COMPRESSED: Final = (".gz", ".xz", ".zst", ".zip", ".bz2", ".7z", ".tgz")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is known of what was rewritten.
+
+    Args:
+        tables: tables that were looked at.
+        columns: columns with a rule: all of them.
+        canaries: columns that a canary was planted into.
+        forms: forms in which each of them was searched for.
+        findings: what the search found, as `table.column: form (count)`; empty, or nothing is
+            copied.
+        keeps_person_data: whether a person has asked for the data as it is.
+    """
+
+    tables: int
+    columns: int
+    canaries: int
+    forms: int
+    findings: tuple[str, ...] = ()
+    keeps_person_data: bool = False
+
+    def __str__(self) -> str:
+        if self.keeps_person_data:
+            return "none: PERSON DATA IS IN IT, as was asked for"
+        return (
+            f"{self.canaries} canaries in {self.forms} forms, {len(self.findings)} found;"
+            f" {self.columns} columns of {self.tables} tables accounted for"
+        )
+
+
+@dataclass(frozen=True)
+class SafeTables:
+    """Tables in quarantine that may leave it.
+
+    Args:
+        held: the quarantine.
+        described: the dump that they came from.
+        certificate: what is known of person data in them.
+        tables: their names.
+    """
+
+    held: Quarantine
+    described: Description
+    certificate: Certificate
+    tables: tuple[str, ...]
+
+
+@contextmanager
+def safe_tables(
+    paths: Sequence[Path],
+    image: Image,
+    *,
+    on_described: Callable[[Description], None] = lambda _: None,
+    own_rules: Path | None = None,
+    keep_person_data: bool = False,
+) -> Iterator[SafeTables]:
+    """Load a dump into a quarantine, rewrite it, search it, and yield what may leave it.
+
+    Args:
+        paths: the dump's files, in their order, or its directory.
+        image: the MariaDB of the quarantine.
+        on_described: called once the dump was loaded; it may refuse it.
+        own_rules: a file with rules that come before the built-in ones.
+        keep_person_data: whether nothing is rewritten.
+
+    Raises:
+        WrongInputError: the dump is truncated, is none of Matomo, or asks for what no dump needs; a
+            column has no rule.
+        BrokenPromiseError: the search found something.
+        UnsupportedEnvironmentError: there is no room.
+    """
+    rules = _rules(own_rules)
+    source = DumpSource(paths)
+    with quarantine(image, memory=_memory(paths, source.total)) as held:
+        described = _load(held, source)
+        on_described(described)
+        certificate, plans = _made_safe(held, described, rules, keep_person_data=keep_person_data)
+        yield SafeTables(held, described, certificate, tuple(plan.table for plan in plans))
+
+
+def _rules(own: Path | None) -> Rules:
+    if own is None:
+        return built_in()
+    return Rules((*parse(own.read_text(), str(own)).tables, *built_in().tables))
+
+
+def _memory(paths: Sequence[Path], size: int) -> int | None:
+    """Return how many bytes raw data may take in memory; None where it has to be on disk."""
+    if os.environ.get(PLACE_VARIABLE) == DISK:
+        return None
+    available = _available_memory()
+    limit = int(available * SHARE_OF_MEMORY)
+    is_compressed = any(path.name.endswith(COMPRESSED) for path in paths)
+    return limit if size * GROWTH[is_compressed] < limit else None
+
+
+def _available_memory() -> int:
+    found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    return int(found[1]) * 1024 if found else 2**31
+
+
+def _load(held: Quarantine, source: DumpSource) -> Description:
+    reader = DumpReader(source)
+    with step("Loading the dump into its quarantine") as running, held.connect() as connection:
+        shown = _shown(running, source)
+        for judged in reader.statements():
+            table = f" of {judged.table}" if judged.table else ""
+            what = f"{judged.kind.value if judged.kind else 'a statement'}{table}"
+            with held.refusals(f"{what} (line {judged.statement.line})"):
+                connection.query(judged.statement.text)
+            shown()
+    return reader.description()
+
+
+def _shown(running: ProgressStep, source: DumpSource) -> Callable[[], None]:
+    """Return what shows how far the dump was read, at most twice a second."""
+    began = last = time.monotonic()
+
+    def show() -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < 0.5:
+            return
+        last = now
+        rate = source.read / (now - began)
+        left = ""
+        if source.total and rate:
+            left = f", {(source.total - source.read) / rate:.0f} s left"
+        running.say(f"{source.read / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s{left}")
+
+    return show
+
+
+def _made_safe(
+    held: Quarantine, described: Description, rules: Rules, *, keep_person_data: bool
+) -> tuple[Certificate, list[TablePlan]]:
+    """Rewrite what is in quarantine, and prove it; return the proof and the tables to copy."""
+    with held.connect() as connection:
+        columns = schema.read(connection, described.prefix)
+        plans = rules.plan(columns)
+        count = sum(len(found) for found in columns.values())
+        if keep_person_data:
+            certificate = Certificate(len(plans), count, 0, 0, keeps_person_data=True)
+            return certificate, _in_files(connection, plans)
+        with step("Rewriting person data"), held.refusals("the rewriting of person data"):
+            planted = canaries.plant(connection, plans)
+            with rewriting.key_of_run(connection):
+                rewriting.rewrite(connection, plans)
+                with step("Searching for what is left of it"):
+                    findings = search.search(connection, plans, planted.canaries)
+                if not findings:
+                    canaries.remove(connection, planted)
+        certificate = Certificate(
+            tables=len(plans),
+            columns=count,
+            canaries=len(planted.columns),
+            forms=len({form for canary in planted.canaries for form in canary.forms()}),
+            findings=tuple(
+                f"{found.table}.{found.column}: {found.form} ({found.count})" for found in findings
+            ),
+        )
+        if findings:
+            raise BrokenPromiseError(
+                expected="nothing that names a person in what is copied",
+                seen="; ".join(certificate.findings[:5])
+                + (f"; and {len(findings) - 5} more" if len(findings) > 5 else ""),
+                next_command="add a rule for the column to a file of yours:"
+                " matomo-harness repro new … --rules FILE; nothing was copied",
+            )
+        return certificate, _in_files(connection, plans)
+
+
+def _in_files(connection: "pymysql.Connection[Any]", plans: list[TablePlan]) -> list[TablePlan]:
+    """Have every table in a data file of its own: what is of another engine is made InnoDB."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name FROM information_schema.tables"
+            " WHERE table_schema = DATABASE() AND engine <> 'InnoDB'"
+        )
+        for row in cursor.fetchall():
+            cursor.execute(f"ALTER TABLE {schema.quoted(row[0])} ENGINE=InnoDB")
+    return plans

@@ -7,24 +7,20 @@ of their own, which is started like the local one.
 
 import dataclasses
 import json
-import os
-import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import pymysql
 from docker.models.containers import Container
 from packaging.version import Version
 
 from matomo_harness import __version__
-from matomo_harness.dumps.description import Description, DumpReader
-from matomo_harness.dumps.sources import DumpSource
-from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.dumps.description import Description
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.matomo import ini
@@ -33,9 +29,8 @@ from matomo_harness.operate import adoption, clean, compose, local, schedule, st
 from matomo_harness.operate.local import StackSummary
 from matomo_harness.operate.quarantined import Certificate, SafeTables, safe_tables
 from matomo_harness.operate.stack import Stack, reproduction, reproductions
-from matomo_harness.personal_data import canaries, rewriting, schema, search
-from matomo_harness.personal_data.rules import Rules, TablePlan, built_in
-from matomo_harness.progress import ProgressStep, console, step
+from matomo_harness.personal_data import schema
+from matomo_harness.progress import console, step
 from matomo_harness.runtime import images
 from matomo_harness.runtime.containers import DATA_DIRECTORY, LOOPBACK
 from matomo_harness.runtime.installation import (
@@ -43,7 +38,7 @@ from matomo_harness.runtime.installation import (
     require_healthy,
     require_tracking,
 )
-from matomo_harness.runtime.quarantine import SCHEMA, Quarantine, quarantine
+from matomo_harness.runtime.quarantine import SCHEMA, Quarantine
 from matomo_harness.runtime.shell import MatomoShell
 from matomo_harness.settings import RunSettings
 

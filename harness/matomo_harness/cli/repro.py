@@ -20,10 +20,31 @@ app.add_typer(repro, name="repro")
 Name = Annotated[str, typer.Argument(help="The reproduction's name.")]
 Update = Annotated[bool, typer.Option(help="Let Matomo update tables that are older.")]
 
+Rules = Annotated[
+    Path | None, typer.Option(help="A file with rules of your own, which come first.")
+]
+Dump = Annotated[list[Path], typer.Argument(help="The dump: files in order, or a directory.")]
+
+
+@app.command()
+def pseudonymise(
+    dump: Dump,
+    to: Annotated[Path, typer.Option(help="A new file: .sql, .sql.gz or .sql.zst.")],
+    rules: Rules = None,
+) -> None:
+    """Write a dump again without person data, so that the raw one need not travel."""
+    from matomo_harness.operate.prepare import prepare
+    from matomo_harness.operate.pseudonymise import pseudonymise as run
+
+    prepare()
+    certificate = run(dump, to, RunSettings.from_environment(), own_rules=rules)
+    out.print(f"{to}: {certificate}", markup=False)
+    out.print(f"Next: make repro DUMP={to}, here or where it is sent to.", markup=False)
+
 
 @repro.command()
 def new(
-    dump: Annotated[list[Path], typer.Argument(help="The dump: files in order, or a directory.")],
+    dump: Dump,
     name: Annotated[str, typer.Option(help="What to call it.")] = "prod",
     update: Update = False,
     archive: Annotated[bool, typer.Option(help="Archive anew what there are visits for.")] = True,
@@ -31,6 +52,7 @@ def new(
         bool,
         typer.Option("--keep-person-data", help="Rewrite nothing: visitors stay who they are."),
     ] = False,
+    rules: Rules = None,
     json_output: Json = False,
 ) -> None:
     """Make a running reproduction of a dump, without person data."""
@@ -45,7 +67,7 @@ def new(
             style="yellow",
             markup=False,
         )
-    choices = operation.Choices(name, update, archive, keep_person_data)
+    choices = operation.Choices(name, update, archive, keep_person_data, rules)
     _show(operation.make(dump, RunSettings.from_environment(), choices), json_output)
 
 

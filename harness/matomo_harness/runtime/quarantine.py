@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,14 +201,31 @@ class Quarantine:
             return str(row[1])
 
 
-def execute_stream(container: Any, command: Sequence[str]) -> Iterator[bytes]:
+def dumped(held: Quarantine, tables: Sequence[str]) -> Iterator[bytes]:
+    """Yield a dump of `tables` as mariadb-dump writes it.
+
+    Raises:
+        UnsupportedEnvironmentError: the program fails.
+    """
+    options = ["--single-transaction", "--skip-lock-tables", "--hex-blob", "--no-tablespaces"]
+    command = ["mariadb-dump", f"--socket={SOCKETS}/{SOCKET}", f"--user={LOADER}", *options]
+    yield from execute_stream(
+        held.container, [*command, SCHEMA, *tables], {"MYSQL_PWD": held.password}
+    )
+
+
+def execute_stream(
+    container: Any, command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Iterator[bytes]:
     """Yield what `command` prints in `container` to its standard output.
 
     Raises:
         UnsupportedEnvironmentError: it exits non-zero.
     """
     api = container.client.api
-    made = api.exec_create(container.id, list(command), user="root", stderr=False)
+    made = api.exec_create(
+        container.id, list(command), user="root", stderr=False, environment=dict(environment or {})
+    )
     yield from api.exec_start(made["Id"], stream=True)
     if code := api.exec_inspect(made["Id"])["ExitCode"]:
         raise UnsupportedEnvironmentError(

@@ -1,0 +1,88 @@
+"""A dump without person data, made of one with: the same rewriting as for a reproduction."""
+
+import gzip
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.operate.quarantined import Certificate, safe_tables
+from matomo_harness.progress import step
+from matomo_harness.runtime import images
+from matomo_harness.runtime.quarantine import dumped
+from matomo_harness.settings import RunSettings
+
+KINDS = (".sql", ".sql.gz", ".sql.zst")
+
+
+def pseudonymise(
+    paths: list[Path], to: Path, settings: RunSettings, *, own_rules: Path | None = None
+) -> Certificate:
+    """Write `to`, which appears whole or not at all; return what is known of person data in it.
+
+    Args:
+        paths: the dump's files, in their order, or its directory.
+        to: a file that is not there yet; its name says how it is compressed.
+        settings: base of the database.
+        own_rules: a file with rules that come before the built-in ones.
+
+    Raises:
+        WrongInputError: `to` is there, or has another ending; or see `safe_tables`.
+        BrokenPromiseError: the leak search found something.
+        UnsupportedEnvironmentError: there is no room.
+    """
+    if not to.name.endswith(KINDS):
+        raise WrongInputError(
+            expected=f"--to to end in {', '.join(KINDS)}",
+            seen=to.name,
+            next_command="matomo-harness pseudonymise … --to safe.sql.zst",
+        )
+    if to.exists() or not to.parent.is_dir():
+        raise WrongInputError(
+            expected=f"--to to name a new file in a directory that is there: {to}",
+            seen="a file of that name" if to.exists() else "no such directory",
+            next_command="name another",
+        )
+    with safe_tables(paths, images.mariadb_base(settings), own_rules=own_rules) as safe:
+        with step(f"Writing {to.name}") as running, _whole(to) as file:
+            written = 0
+            for chunk in dumped(safe.held, safe.tables):
+                file.write(chunk)
+                written += len(chunk)
+                running.say(f"{written / 1e6:.0f} MB of SQL")
+        return safe.certificate
+
+
+@contextmanager
+def _whole(to: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that gets its name at the end; with an error nothing is left of it."""
+    descriptor, made = tempfile.mkstemp(dir=to.parent, prefix=f".{to.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as raw, _compressed(raw, to.name) as file:
+            yield file
+        Path(made).rename(to)
+    except OSError as error:
+        raise UnsupportedEnvironmentError(
+            expected=f"room for {to.name}", seen=str(error), next_command=f"df -h {to.parent}"
+        ) from error
+    finally:
+        Path(made).unlink(missing_ok=True)
+
+
+@contextmanager
+def _compressed(raw: IO[bytes], name: str) -> Iterator[Any]:
+    if name.endswith(".zst"):
+        import zstandard
+
+        with zstandard.ZstdCompressor(level=3, threads=-1).stream_writer(
+            raw, closefd=False
+        ) as file:
+            yield file
+    elif name.endswith(".gz"):
+        with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=3) as file:
+            yield file
+    else:
+        yield raw

@@ -31,8 +31,10 @@ MASKED_BYTES: Final = 2
 CHUNK: Final = 200
 """Documents that are read at once; a dashboard has a few KiB, a tag rarely more than 100."""
 
+# A row whose number is 0 would get another one without the mode.
 _SESSION: Final = (
-    "SET SESSION sql_mode = '', group_concat_max_len = 1048576, foreign_key_checks = 0",
+    "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', group_concat_max_len = 1048576,"
+    " foreign_key_checks = 0",
     "SET NAMES utf8mb4",
 )
 

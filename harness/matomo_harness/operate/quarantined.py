@@ -13,7 +13,7 @@ import pymysql
 
 from matomo_harness.dumps.description import Description, DumpReader
 from matomo_harness.dumps.sources import DumpSource
-from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.personal_data import canaries, rewriting, schema, search
 from matomo_harness.personal_data.rules import Rules, TablePlan, built_in, parse
 from matomo_harness.progress import ProgressStep, step
@@ -113,7 +113,18 @@ def safe_tables(
 def _rules(own: Path | None) -> Rules:
     if own is None:
         return built_in()
-    return Rules((*parse(own.read_text(), str(own)).tables, *built_in().tables))
+    return built_in().extended(parse(_text_of(own), own.name))
+
+
+def _text_of(own: Path) -> str:
+    try:
+        return own.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise WrongInputError(
+            expected=f"rules in {own}",
+            seen=getattr(error, "strerror", None) or "bytes that are no text",
+            next_command=f"ls -l {own}",
+        ) from error
 
 
 def _memory(paths: Sequence[Path], size: int) -> int | None:

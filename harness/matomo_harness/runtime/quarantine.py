@@ -207,7 +207,13 @@ def dumped(held: Quarantine, tables: Sequence[str]) -> Iterator[bytes]:
     Raises:
         UnsupportedEnvironmentError: the program fails.
     """
-    options = ["--single-transaction", "--skip-lock-tables", "--hex-blob", "--no-tablespaces"]
+    options = [
+        "--skip-ssl",
+        "--single-transaction",
+        "--skip-lock-tables",
+        "--hex-blob",
+        "--no-tablespaces",
+    ]
     command = ["mariadb-dump", f"--socket={SOCKETS}/{SOCKET}", f"--user={LOADER}", *options]
     yield from execute_stream(
         held.container, [*command, SCHEMA, *tables], {"MYSQL_PWD": held.password}

@@ -9,7 +9,6 @@ files of tables that were written anew, without what pages, undo and redo logs s
 import contextlib
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -269,11 +268,11 @@ def quarantine(image: Image, *, memory: int | None, run: Run | None = None) -> I
         UnsupportedEnvironmentError: it does not start.
     """
     owner = run or this_process()
-    # A socket's path has at most 107 bytes, so not below the checkout.
-    directory = Path(tempfile.mkdtemp(prefix="matomo-quarantine-"))  # of mode 0700
-    inside = directory / "s"
+    # A socket's path has at most 107 bytes, so not below the checkout. Only this user gets into the
+    # directory above, and the server's user may write into this one.
+    inside = owner.file(f"quarantine-{secrets.token_hex(3)}")
     inside.mkdir()
-    inside.chmod(0o777)  # for the server's user; nobody else of this machine gets this far
+    inside.chmod(0o777)
     root_password, password = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
     container = _Container(image, inside, owner, memory, root_password)
     container.waiting_for(
@@ -288,7 +287,7 @@ def quarantine(image: Image, *, memory: int | None, run: Run | None = None) -> I
                 _make_account(connection, password)
             yield made
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(inside, ignore_errors=True)
 
 
 def _make_account(connection: "pymysql.Connection[Any]", password: str) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -125,7 +126,7 @@ class Run:
             return True
 
     def file(self, name: str) -> Path:
-        """Return the path of a file that is removed with the run."""
+        """Return the path of a file or a directory that is removed with the run."""
         return RUNS / f"{self.id}-{name}"
 
     @property
@@ -315,7 +316,10 @@ def remove_leftovers(run: Run) -> list[str]:
     removed = remove_labelled(client, f"{RUN_LABEL}={run.id}")
     removed += remove_labelled(client, f"{PARENT_LABEL}={run.id}")
     for file in RUNS.glob(f"{run.id}*"):
-        file.unlink(missing_ok=True)
+        if file.is_dir():
+            shutil.rmtree(file, ignore_errors=True)
+        else:
+            file.unlink(missing_ok=True)
     return removed
 
 

@@ -1,0 +1,407 @@
+"""A production state on this machine: dump in, person data out, the same numbers."""
+
+import gzip
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from matomo_harness.errors import ExitCode
+from matomo_harness.matomo import tracker, traffic
+from matomo_harness.matomo.api import Api, create_token
+from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.traffic import Site
+from matomo_harness.matomo.twofactor import Account
+from matomo_harness.matomo.web import Web
+from matomo_harness.operate.compose import LOOPBACK, SERVICE_LABEL
+from matomo_harness.runtime import reaper
+from matomo_harness.runtime.certificates import loopback_tls
+from matomo_harness.runtime.containers import SCHEMA
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.instance import Instance
+from matomo_harness.runtime.quarantine import execute_stream
+from matomo_harness.settings import OWNER_LABEL, project_name
+from tests.checkout import Checkout, copied
+
+DUMPS: Final = Path(__file__).parents[1] / "dumps"
+FIRST_DAY: Final = date(2025, 5, 31)
+PERSON: Final = "margaret.hamilton"
+METHODS: Final = (
+    "VisitsSummary.get",
+    "Actions.get",
+    "Actions.getPageUrls",
+    "Actions.getPageTitles",
+    "Referrers.getReferrerType",
+    "UserCountry.getCountry",
+    "DevicesDetection.getBrowsers",
+    "VisitTime.getVisitInformationPerServerTime",
+)
+LABELLED: Final = ("Actions.getPageUrls", "Actions.getPageTitles")
+"""Reports whose labels are a page's address or title: the numbers stay, and the labels do not."""
+
+
+def made(answer: Any) -> dict[str, Any]:
+    assert answer.code == 0, answer.text
+    text = answer.text
+    found: dict[str, Any] = json.loads(text[text.index("{\n") : text.rindex("}") + 1])
+    return found
+
+
+class Opened:
+    """A reproduction that runs, as a person reaches it."""
+
+    def __init__(self, checkout: Checkout, answer: dict[str, Any]) -> None:
+        record = answer["record"]
+        self.root = checkout.root / ".local/repro" / record["name"]
+        self.record = record
+        self.web = Web(
+            f"https://localhost:{record['port']}", authority=self.root / ".local/tls/authority.pem"
+        )
+        text = (self.root / ".local/stack.env").read_text()
+        self.secrets = dict(line.split("=", 1) for line in text.splitlines())
+
+    @property
+    def database(self) -> Database:
+        """Its schema, as Matomo's user sees it."""
+        labels = [f"{OWNER_LABEL}={project_name(self.root)}", f"{SERVICE_LABEL}=db"]
+        (container,) = engine().containers.list(filters={"label": labels})
+        port = int((container.ports["3306/tcp"] or [])[0]["HostPort"])
+        password = self.secrets["DATABASE_PASSWORD"]
+        return Database(LOOPBACK, port, "matomo", password, "matomo", tls=loopback_tls())
+
+    @property
+    def api(self) -> Api:
+        """Its API, as the harness's superuser."""
+        login = self.secrets["SUPERUSER_LOGIN"]
+        secret = self.database.second_factor_secret(login)
+        account = Account(login, self.secrets["SUPERUSER_PASSWORD"], secret or "")
+        return Api(self.web, create_token(self.web, account, steps=1).token)
+
+
+@pytest.fixture(scope="module")
+def reproducing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A copy of this checkout; whatever its tests reproduced is removed at its end."""
+    with copied(tmp_path_factory.mktemp("reproducing")) as copy:
+        yield copy
+        assert copy.harness("clean").code == 0
+
+
+def left_of(checkout: Checkout, name: str) -> list[str]:
+    """Name what is left of a reproduction."""
+    root = checkout.root / ".local/repro" / name
+    things = reaper.labelled(engine(), f"{OWNER_LABEL}={project_name(root)}")
+    return [thing.name for thing in things] + ([str(root)] if root.exists() else [])
+
+
+# -- real databases -------------------------------------------------------------------------------
+
+
+@pytest.mark.slow(reason="a stack is started from a dump")
+@pytest.mark.parametrize(
+    "file",
+    [
+        "matomo-4.x-mysql-8.0.sql",
+        pytest.param(
+            "matomo-4.2-mysql-5.7.sql", marks=pytest.mark.nightly(reason="a second old database")
+        ),
+        pytest.param(
+            "matomo-4.14-mariadb-10.5-no-prefix.sql",
+            marks=pytest.mark.nightly(reason="a third old database"),
+        ),
+    ],
+)
+def test_an_old_database_of_another_server_runs_without_its_people(
+    reproducing: Checkout, file: str
+) -> None:
+    raw = (DUMPS / file).read_text(errors="replace")
+    answer = made(
+        reproducing.harness(
+            "repro", "new", str(DUMPS / file), "--name", "old", "--update", "--json"
+        )
+    )
+    try:
+        opened = Opened(reproducing, answer)
+        assert not answer["waits_for_update"]
+        assert opened.record["certificate"]["findings"] == []
+        sites = opened.api.call("SitesManager.getAllSites")
+        assert sites
+        for site in sites:
+            assert site["main_url"].split("//")[1] not in raw
+        people = {row["login"]: row for row in opened.database.query("SELECT * FROM {prefix}user")}
+        assert len(people) >= 3  # anonymous, one of production's, and the harness's
+        others = people.keys() - {"anonymous", "admin"}
+        assert not [login for login in others if login in raw]
+        assert not [row for row in people.values() if row["email"] and row["email"] in raw]
+    finally:
+        assert reproducing.harness("repro", "remove", "old").code == 0
+    assert left_of(reproducing, "old") == []
+
+
+# -- the same numbers -----------------------------------------------------------------------------
+
+
+def numbers(api: Api, site: int) -> dict[str, Any]:
+    """Return reports of a site, of every kind of period, without what names a page."""
+    found: dict[str, Any] = {}
+    for period in ("day", "week", "month", "year"):
+        for method in METHODS:
+            asked: dict[str, Any] = {
+                "idSite": site,
+                "period": period,
+                "date": (FIRST_DAY + timedelta(days=1)).isoformat(),
+                "filter_limit": -1,
+            }
+            if method in LABELLED:
+                asked["flat"] = 1
+            report = api.call(method, **asked)
+            if method in LABELLED:
+                report = sorted(
+                    (row["nb_visits"], row["nb_hits"], str(row.get("entry_nb_visits")))
+                    for row in report
+                )
+            found[f"{method} {period}"] = _without_links(report)
+    return found
+
+
+def _without_links(report: Any) -> Any:
+    if isinstance(report, list):
+        return [_without_links(row) for row in report]
+    if isinstance(report, dict):
+        return {key: value for key, value in report.items() if key not in ("url", "logo")}
+    return report
+
+
+def dump_of(instance: Instance, to: Path) -> None:
+    """Write a dump of an instance's schema, by the default options of mariadb-dump."""
+    database = instance.database
+    (container,) = [
+        found
+        for found in engine().containers.list(ignore_removed=True)
+        if str(database.port)
+        in {binding["HostPort"] for bound in found.ports.values() if bound for binding in bound}
+    ]
+    environment = {"MYSQL_PWD": database.password}
+    command = ["mariadb-dump", f"--user={database.user}", "--host=127.0.0.1", "--skip-ssl"]
+    made = b"".join(execute_stream(container, [*command, database.name], environment))
+    to.write_bytes(gzip.compress(made))
+
+
+@pytest.fixture
+def production(fresh_matomo: Instance) -> Instance:
+    """A Matomo with two sites, visits of three days, reports, and a person."""
+    api = fresh_matomo.api
+    sites = [Site(1, "https://one.example", "UTC")]
+    other, zone = "https://two.example", "America/New_York"
+    sites.append(Site(api.add_site("Two", other, zone, since="2025-05-01"), other, zone))
+    hits = list(traffic.hits(traffic.visits(sites, FIRST_DAY, 3)))
+    assert tracker.send(api, hits) == len(hits)
+    api.call(
+        "UsersManager.addUser",
+        userLogin=PERSON,
+        password="a-password-of-hers",
+        email=f"{PERSON}@library.example.edu",
+    )
+    fresh_matomo.shell.console("core:archive")
+    return fresh_matomo
+
+
+@pytest.mark.slow(reason="a stack is started from a dump")
+def test_every_number_is_as_in_production_and_no_person_is_left(
+    reproducing: Checkout, production: Instance, tmp_path: Path
+) -> None:
+    before = {site: numbers(production.api, site) for site in (1, 2)}
+    assert sum(len(found) for found in before.values()) == 64
+    dump_of(production, tmp_path / "production.sql.gz")
+    addresses = production.database.query(
+        "SELECT DISTINCT HEX(idvisitor) AS id FROM {prefix}log_visit"
+    )
+    answer = made(
+        reproducing.harness(
+            "repro", "new", str(tmp_path / "production.sql.gz"), "--name", "same", "--json"
+        )
+    )
+    opened = Opened(reproducing, answer)
+    try:
+        assert {site: numbers(opened.api, site) for site in (1, 2)} == before
+        ids = opened.database.query("SELECT DISTINCT HEX(idvisitor) AS id FROM {prefix}log_visit")
+        assert len(ids) == len(addresses)
+        assert not {row["id"] for row in ids} & {row["id"] for row in addresses}
+        assert not opened.database.query(
+            "SELECT 1 FROM {prefix}user WHERE login LIKE %s OR email LIKE %s",
+            f"%{PERSON}%",
+            f"%{PERSON}%",
+        )
+        assert _in_files(opened, (PERSON, "a-password-of-hers")) == []
+        listed = json.loads(reproducing.harness("repro", "list", "--json").text)
+        assert [record["name"] for record in listed] == ["same"]
+        taken = reproducing.harness(
+            "repro", "new", str(tmp_path / "production.sql.gz"), "--name", "same"
+        )
+        taken.refuses(ExitCode.WRONG_INPUT, "same", "repro open same")
+        again = made(reproducing.harness("repro", "open", "same", "--json"))
+        assert again["record"] == answer["record"]
+    finally:
+        assert reproducing.harness("repro", "remove", "same").code == 0
+    assert left_of(reproducing, "same") == []
+
+
+def _in_files(opened: Opened, words: tuple[str, ...]) -> list[str]:
+    """Name the words that are anywhere in the data directory of the reproduction's database."""
+    labels = [f"{OWNER_LABEL}={project_name(opened.root)}", f"{SERVICE_LABEL}=db"]
+    (container,) = engine().containers.list(filters={"label": labels})
+    return [
+        word
+        for word in words
+        if container.exec_run(
+            ["grep", "-rqa", word, f"/var/lib/mysql/{SCHEMA}"], user="root"
+        ).exit_code
+        == 0
+    ]
+
+
+# -- wrong input ----------------------------------------------------------------------------------
+
+
+def changed(tmp_path: Path, old: str, new: str, count: int = -1) -> Path:
+    """Write a dump of a real server with something else in it."""
+    text = (DUMPS / "matomo-4.x-mysql-8.0.sql").read_text()
+    assert old in text
+    path = tmp_path / "changed.sql"
+    path.write_text(text.replace(old, new, count))
+    return path
+
+
+TABLE: Final = "DROP TABLE IF EXISTS `matomo_access`;"
+REFUSED: Final = {
+    "truncated": ("-- Dump completed", "-- Dump", ("truncated",)),
+    "of a newer Matomo": ("'4.14.1'", "'9.0.0'", ("Matomo has no way down", "9.0.0")),
+    "that drops a database": (TABLE, f"DROP DATABASE mysql;\n{TABLE}", ("DROP DATABASE",)),
+    "that makes a user": (TABLE, f"CREATE USER eve;\n{TABLE}", ("CREATE USER",)),
+    "that loads a file": (
+        TABLE,
+        f"LOAD DATA INFILE '/etc/passwd' INTO TABLE matomo_access;\n{TABLE}",
+        ("LOAD DATA",),
+    ),
+    "with a trigger": (
+        TABLE,
+        f"CREATE TRIGGER t BEFORE INSERT ON matomo_access FOR EACH ROW SET @x=1;\n{TABLE}",
+        ("TRIGGER",),
+    ),
+    "with a command of the client's": (TABLE, f"\\! touch /tmp/owned\n{TABLE}", ("\\!",)),
+    "with an unknown column": (
+        "`access` varchar(50) DEFAULT NULL,",
+        "`access` varchar(50) DEFAULT NULL, `shoe_size` varchar(9),",
+        ("access.shoe_size", "[[tables]]"),
+    ),
+    "with an unknown table": (
+        TABLE,
+        f"CREATE TABLE matomo_club_members (name varchar(90));\n{TABLE}",
+        ("club_members", "[[tables]]"),
+    ),
+    "with a statement that no server takes": (TABLE, f"CREATE TABLE x (y nonsense);\n{TABLE}", ()),
+}
+
+
+@pytest.mark.slow(reason="a quarantine is started for each")
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_dump_is_refused_and_leaves_nothing(
+    reproducing: Checkout, tmp_path: Path, what: str
+) -> None:
+    old, new, words = REFUSED[what]
+    answer = reproducing.harness("repro", "new", str(changed(tmp_path, old, new)), "--name", "no")
+    answer.refuses(ExitCode.WRONG_INPUT, *words)
+    assert left_of(reproducing, "no") == []
+    assert not Path("/tmp/owned").exists()
+
+
+@pytest.mark.slow(reason="a quarantine is started")
+def test_a_rule_of_ones_own_that_keeps_addresses_fails_the_certificate(
+    reproducing: Checkout, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('[[tables]]\nname = "user"\nkeep = ["email"]\n')
+    dump = str(changed(tmp_path, "admin@example.org", "ada@library.edu"))
+    answer = reproducing.harness("repro", "new", dump, "--name", "no", "--rules", str(own))
+    answer.refuses(ExitCode.BROKEN_PROMISE, "user.email")
+    assert left_of(reproducing, "no") == []
+
+
+@pytest.mark.slow(reason="a quarantine is started")
+def test_a_dump_is_written_again_without_person_data(reproducing: Checkout, tmp_path: Path) -> None:
+    raw = DUMPS / "matomo-4.2-mysql-5.7.sql"
+    safe = tmp_path / "safe.sql.gz"
+    answer = reproducing.harness("pseudonymise", str(raw), "--to", str(safe))
+    assert answer.code == 0, answer.text
+    text = gzip.decompress(safe.read_bytes()).decode()
+    assert text.count("CREATE TABLE") == raw.read_text().count("CREATE TABLE")
+    assert "-- Dump completed" in text
+    assert safe.stat().st_mode & 0o077 == 0
+    reproducing.harness("pseudonymise", str(raw), "--to", str(safe)).refuses(
+        ExitCode.WRONG_INPUT, "a file of that name"
+    )
+    reproducing.harness("pseudonymise", str(raw), "--to", "safe.txt").refuses(
+        ExitCode.WRONG_INPUT, ".sql.zst"
+    )
+
+
+@pytest.mark.slow(reason="a quarantine is started")
+def test_a_kill_in_the_middle_leaves_nothing_of_the_quarantine(
+    reproducing: Checkout, tmp_path: Path
+) -> None:
+    row = "(NULL,'tag','2023-01-01 00:00:00','INFO','" + "x" * 900 + "')"
+    rows = ",".join([row] * 1000)
+    large = "-- Dump completed"
+    insert = f"INSERT INTO `matomo_logger_message` VALUES {rows};\n"  # noqa: S608
+    dump = changed(tmp_path, large, insert * 100 + large)
+    program = subprocess.Popen(
+        reproducing.command("repro", "new", str(dump), "--name", "no"),
+        cwd=reproducing.root,
+        env=reproducing.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _until(lambda: bool(_quarantines(program.pid)), seconds=60)
+    program.send_signal(signal.SIGKILL)
+    program.wait()
+    _until(lambda: not _quarantines(program.pid), seconds=30)
+    assert left_of(reproducing, "no") == []
+
+
+def _quarantines(process: int) -> list[str]:
+    """Name the containers without a network that a process's run has."""
+    runs = {run.id for run in reaper.runs() if run.origin and run.origin.process == process}
+    runs |= _seen.get(process, set())
+    _seen[process] = runs
+    return [
+        str(found.name)
+        for run in runs
+        for found in engine().containers.list(
+            filters={"label": f"{reaper.RUN_LABEL}={run}"}, ignore_removed=True
+        )
+    ]
+
+
+_seen: dict[int, set[str]] = {}
+
+
+def _until(condition: Any, *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_name_is_small_letters_and_digits(checkout: Checkout) -> None:
+    dump = str(DUMPS / "matomo-4.x-mysql-8.0.sql")
+    checkout.harness("repro", "new", dump, "--name", "../up").refuses(
+        ExitCode.WRONG_INPUT, "lower-case"
+    )
+    checkout.harness("repro", "open", "nobody").refuses(ExitCode.WRONG_INPUT, "repro list")
+    checkout.harness("repro", "remove", "nobody").refuses(ExitCode.WRONG_INPUT, "repro list")
+    checkout.harness("repro", "new", "no-such.sql").refuses(ExitCode.WRONG_INPUT, "no-such.sql")

@@ -1,0 +1,1 @@
+"""Reads dumps of a database as a stream; knows no Docker and no server."""

@@ -1,0 +1,298 @@
+"""What a dump is: its tool, its server, whether it is whole, and which Matomo is in it.
+
+`DumpReader` reads a dump once, and yields what is to be loaded; at the end it describes it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from matomo_harness.dumps import tab_files
+from matomo_harness.dumps.scanner import Comment, Scanner, Statement
+from matomo_harness.dumps.sources import DumpSource, Part
+from matomo_harness.dumps.statements import DUMP_ONE_SCHEMA, Judged, Kind, judge
+from matomo_harness.dumps.translation import translated
+from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo import found
+
+_TOOL: Final = re.compile(
+    r"-- (?P<name>MySQL|MariaDB) dump (?P<own>[\d.]+?)(?:-|\s+Distrib )(?P<distribution>[\d.]+)"
+)
+_PHPMYADMIN: Final = "-- phpMyAdmin SQL Dump"
+_SERVER: Final = re.compile(r"-- Server version\s+(?P<version>\S+)")
+_COMPLETED: Final = "-- Dump completed"
+_VERSION_IN_A_LINE: Final = re.compile(r":\s*(\d+\.\d+\.\d+\S*)")
+_FAKED: Final = "5.5.5-"
+"""What MariaDB puts before its version for old clients."""
+_SAVED: Final = re.compile(r"(@OLD_(?!AUTOCOMMIT)\w+)\s*=\s*@@", re.I)
+"""What is saved at the beginning of a dump and set back at its end; AUTOCOMMIT is for each table."""
+_RESTORED: Final = re.compile(r"=\s*(@OLD_\w+)", re.I)
+_OPTION: Final = re.compile(rb"\(\s*'version_(\w+)'\s*,\s*'([^'\\]*)'")
+OPTION_TABLE: Final = "option"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a dump says of itself.
+
+    Args:
+        tool: `mysqldump`, `mariadb-dump` or `phpMyAdmin`; None where it left that out.
+        tool_version: the tool's version, which is its server's for the first two.
+        server: `MySQL` or `MariaDB`; None where the tool does not say.
+        server_version: that server's.
+        is_known_whole: whether the tool wrote something at the end by which a truncated dump shows;
+            --compact leaves that out.
+        prefix: how the names of Matomo's tables begin; may be empty.
+        tables: all of Matomo's, without the prefix.
+        other_tables: tables without that prefix.
+        matomo_version: the version of the code that the tables are of (option version_core).
+        plugins: versions of all plugins that were ever installed (options version_*).
+        dropped: what was not loaded, with the reason, and how often.
+    """
+
+    tool: str | None
+    tool_version: str | None
+    server: str | None
+    server_version: str | None
+    is_known_whole: bool
+    prefix: str
+    tables: tuple[str, ...]
+    other_tables: tuple[str, ...]
+    matomo_version: str | None
+    plugins: dict[str, str]
+    dropped: dict[str, int]
+
+
+@dataclass
+class _PartSeen:
+    """What one part has shown of itself so far."""
+
+    name: str
+    begun: int = 0  # heads of mysqldump and mariadb-dump: of several, if they were put together
+    completed: int = 0
+    saved: set[str] = field(default_factory=set)
+    was_ever_saved: bool = False
+    is_in_a_transaction: bool = False
+
+    def require_whole(self) -> None:
+        """Require the end that the part's beginning promises.
+
+        Raises:
+            WrongInputError: it is not there.
+        """
+        if self.completed < self.begun:
+            missing = f"`{_COMPLETED}`"
+        elif self.saved:
+            missing = f"the SET that brings {sorted(self.saved)[0]} back"
+        elif self.is_in_a_transaction:
+            missing = "COMMIT"
+        else:
+            return
+        raise WrongInputError(
+            expected=f"{missing} at the end of {self.name}",
+            seen="its end without that: it is truncated, or the tool broke off",
+            next_command="copy it anew, or dump again and look at the tool's exit code",
+        )
+
+
+class DumpReader:
+    """Reads a dump once: yields what is to be loaded, and knows what it is when all was read.
+
+    Args:
+        source: its files.
+    """
+
+    def __init__(self, source: DumpSource) -> None:
+        self.source = source
+        self._tool: str | None = None
+        self._tool_version: str | None = None
+        self._server: str | None = None
+        self._server_version: str | None = None
+        self._is_known_whole = True
+        self._versions: list[str] = []
+        self._tables: dict[str, str] = {}
+        self._columns: dict[str, list[bytes]] = {}
+        self._plugins: dict[str, dict[str, str]] = {}
+        self._schemas: dict[str, str] = {}
+        self._dropped = Counter[str]()
+        self._is_read = False
+
+    def statements(self) -> Iterator[Judged]:
+        """Yield the statements to send to the server one by one, translated for MariaDB.
+
+        Raises:
+            WrongInputError: the dump is not whole, holds what is refused, or is not one of Matomo.
+        """
+        for part in self.source.parts():
+            if part.table is None:
+                yield from self._of_part(part)
+            else:
+                yield from self._of_rows(part, part.table)
+        self._is_read = True
+        self.description()
+
+    def _of_part(self, part: Part) -> Iterator[Judged]:
+        seen = _PartSeen(part.name)
+        for piece in Scanner(part.name).scan(part.chunks):
+            if isinstance(piece, Comment):
+                self._take_comment(piece, seen)
+                continue
+            judged = self._judge(piece, seen)
+            if judged.kind is None:
+                self._dropped[judged.note or ""] += 1
+            else:
+                yield judged
+        seen.require_whole()
+        self._is_known_whole &= bool(seen.begun or seen.was_ever_saved)
+
+    def _of_rows(self, part: Part, table: str) -> Iterator[Judged]:
+        def settings(texts: tuple[bytes, ...]) -> Iterator[Judged]:
+            for text in texts:
+                yield Judged(Statement(text, part.name, 1), Kind.SET)
+
+        yield from settings(tab_files.BEFORE)
+        columns = self._columns.get(table, [])
+        for text, line in tab_files.inserts(part.name, table, columns, part.chunks):
+            statement = Statement(text, part.name, line)
+            self._note_options(table, text)
+            yield Judged(statement, Kind.ROWS, table)
+        yield from settings(tab_files.AFTER)
+
+    def _judge(self, statement: Statement, seen: _PartSeen) -> Judged:
+        judged = judge(statement)
+        kind, table = judged.kind, judged.table
+        if judged.schema is not None:
+            self._note_schema(judged.schema, statement)
+        if kind is Kind.ROWS and table is not None:
+            self._note_options(table, statement.text)
+        elif kind is Kind.TRANSACTION:
+            seen.is_in_a_transaction = not statement.text.upper().startswith(b"COMMIT")
+        elif kind in (Kind.CREATE_TABLE, Kind.ALTER_TABLE, Kind.SET):
+            if kind is Kind.CREATE_TABLE and table is not None:
+                self._tables[table] = statement.file
+                self._columns[table] = tab_files.columns_of(statement.text)
+            elif kind is Kind.SET:
+                text = statement.text.decode(errors="replace")
+                saved = {name.upper() for name in _SAVED.findall(text)}
+                seen.saved |= saved
+                seen.was_ever_saved |= bool(saved)
+                seen.saved -= {name.upper() for name in _RESTORED.findall(text)}
+            text = translated(statement.text)
+            if text != statement.text:
+                statement = Statement(text, statement.file, statement.line)
+                judged = Judged(statement, kind, table)
+        return judged
+
+    def _take_comment(self, comment: Comment, seen: _PartSeen) -> None:
+        line = comment.text.decode(errors="replace").strip()
+        if tool := _TOOL.match(line):
+            seen.begun += 1
+            self._tool = "mysqldump" if tool["name"] == "MySQL" else "mariadb-dump"
+            self._tool_version = tool["distribution"]
+            if self._tool == "mysqldump" and "MariaDB" in line:
+                self._tool = "mariadb-dump"  # as it was called before 10.5
+        elif line.startswith(_COMPLETED):
+            seen.completed += 1
+        elif line.startswith(_PHPMYADMIN):
+            self._tool = "phpMyAdmin"
+        elif server := _SERVER.match(line):
+            self._note_server(server["version"])
+        elif self._tool == "phpMyAdmin" and not self._server:
+            self._take_line_of_phpmyadmin(line)
+
+    def _take_line_of_phpmyadmin(self, line: str) -> None:
+        """Take the versions of the head, whose words are in the user's language: server, then PHP."""
+        if line.startswith("-- version "):
+            self._tool_version = line.split()[2]
+        elif version := _VERSION_IN_A_LINE.search(line):
+            if "PHP" in line and self._versions:
+                self._note_server(self._versions[-1])
+            self._versions.append(version[1])
+
+    def _note_server(self, version: str) -> None:
+        self._server = "MariaDB" if "MariaDB" in version else "MySQL"
+        number = re.match(r"[\d.]+", version.removeprefix(_FAKED) if "MariaDB" in version else version)
+        self._server_version = number[0] if number else None
+
+    def _note_schema(self, schema: str, statement: Statement) -> None:
+        self._schemas.setdefault(schema.lower(), schema)
+        if len(self._schemas) > 1:
+            raise WrongInputError(
+                expected=f"one schema in {statement.file}",
+                seen=f"{' and '.join(self._schemas.values())} (line {statement.line})",
+                next_command=DUMP_ONE_SCHEMA,
+            )
+
+    def _note_options(self, table: str, text: bytes) -> None:
+        if table.endswith(OPTION_TABLE):
+            versions = self._plugins.setdefault(table, {})
+            for name, version in _OPTION.findall(text):
+                versions[name.decode()] = version.decode(errors="replace")
+
+    def description(self) -> Description:
+        """Return what the dump is, when all of it was read.
+
+        Raises:
+            WrongInputError: it is not a dump of one whole Matomo.
+        """
+        if not self._is_read:
+            raise RuntimeError("a dump is described when it was read to its end")
+        prefix = self._prefix()
+        versions = dict(self._plugins.get(f"{prefix}{OPTION_TABLE}", {}))
+        matomo_version = versions.pop("core", None)
+        ours = sorted(table for table in self._tables if table.startswith(prefix))
+        return Description(
+            tool=self._tool,
+            tool_version=self._tool_version,
+            server=self._server,
+            server_version=self._server_version,
+            is_known_whole=self._is_known_whole,
+            prefix=prefix,
+            tables=tuple(table.removeprefix(prefix) for table in ours),
+            other_tables=tuple(sorted(self._tables.keys() - {*ours})),
+            matomo_version=matomo_version,
+            plugins=versions,
+            dropped=dict(self._dropped),
+        )
+
+    def _prefix(self) -> str:
+        whole = found.whole(self._tables)
+        parts = found.in_part(self._tables)
+        if len(parts) > 1:
+            raise WrongInputError(
+                expected="the tables of one Matomo in the dump",
+                seen=f"tables with the prefixes {' and '.join(f'`{name}`' for name in parts)}",
+                next_command="dump the tables of one prefix alone: mariadb-dump SCHEMA"
+                " $(mariadb -N -e \"SHOW TABLES LIKE 'matomo\\_%'\" SCHEMA)",
+            )
+        if not whole:
+            missing = [
+                f"{parts[0]}{name}"
+                for name in found.OF_EVERY_MATOMO
+                if parts and f"{parts[0]}{name}" not in self._tables
+            ]
+            some = ", ".join(sorted(self._tables)[:5]) or "no CREATE TABLE"
+            raise WrongInputError(
+                expected="a dump of Matomo, with its tables"
+                f" {', '.join(found.OF_EVERY_MATOMO)} behind one prefix",
+                seen=f"none called {', '.join(missing)}" if missing else f"others: {some}",
+                next_command="give the dump of Matomo's schema, with its CREATE TABLEs",
+            )
+        return whole[0]
+
+
+def describe(source: DumpSource) -> Description:
+    """Read a dump to its end, load nothing, and return what it is.
+
+    Args:
+        source: its files.
+
+    Raises:
+        WrongInputError: it is not whole, holds what is refused, or is not one of Matomo.
+    """
+    reader = DumpReader(source)
+    for _ in reader.statements():
+        pass
+    return reader.description()

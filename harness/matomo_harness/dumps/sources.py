@@ -1,0 +1,437 @@
+"""Opens a dump, however it is wrapped, as a stream: nothing of it is written to a disk.
+
+What a file is, its first bytes say, never its name. Memory does not grow with the size of the dump.
+"""
+
+import lzma
+import os
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import RawIOBase
+from itertools import chain
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+CHUNK: Final = 2**20
+"""Bytes that are read or handed on together."""
+COMPRESSED: Final = 16 * 1024
+"""Bytes of a compressed file that are unpacked together: what comes of them has to fit."""
+LARGEST_WINDOW: Final = 2**27
+"""Bytes that zstd may look back: its own limit without --long."""
+WRAPPINGS: Final = 4
+"""So many times a dump may be wrapped, as in a .gz in a .tar in a .xz."""
+PASSWORD_VARIABLE: Final = "DUMP_PASSWORD"
+LIBRARIES: Final = "pip install 'matomo-harness[repro]'"
+
+_TAR_MAGIC_AT: Final = 257
+_SKIPPABLE: Final = range(0x184D2A50, 0x184D2A60)
+"""Frames that zstd passes over, as pzstd writes them (RFC 8878, 3.1.2)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a dump that begins with a statement, or one table's rows.
+
+    Args:
+        name: how errors name it.
+        chunks: its bytes, to be read before the next part is asked for.
+        table: where it is a file of `mariadb-dump --tab` or `--dir` without statements, the table.
+    """
+
+    name: str
+    chunks: Iterator[bytes]
+    table: str | None = None
+
+
+class DumpSource:
+    """The files of a dump.
+
+    Args:
+        paths: files in their order, or one directory that `mariadb-dump --dir` or `--tab` wrote.
+        password: of an encrypted zip; what DUMP_PASSWORD is set to by default.
+
+    Raises:
+        WrongInputError: there is no such file, or nothing in it.
+    """
+
+    def __init__(self, paths: Sequence[Path], password: str | None = None) -> None:
+        self._password = os.environ.get(PASSWORD_VARIABLE) if password is None else password
+        self._files = [file for path in paths for file in _files(path)]
+        self.total = sum(path.stat().st_size for path, _ in self._files)
+        """Bytes of all files, as they are on the disk; 0 where that cannot be known (a pipe)."""
+        self.read = 0
+        """Bytes of `total` that were read so far, for rate and time left."""
+        if not all(path.is_file() for path, _ in self._files):
+            self.total = 0
+
+    def parts(self) -> Iterator[Part]:
+        """Yield what the dump consists of, from the beginning.
+
+        Raises:
+            WrongInputError: a file is truncated, corrupt, empty or of an unknown kind, or its
+                password is wrong or missing.
+        """
+        self.read = 0
+        for path, table in self._files:
+            if table is not None:
+                yield Part(path.name, self._read(path), table)
+            else:
+                yield from self._unwrapped(path.name, self._read(path), path, WRAPPINGS)
+
+    def _read(self, path: Path) -> Iterator[bytes]:
+        try:
+            with path.open("rb", buffering=0) as file:
+                while chunk := file.read(CHUNK):
+                    self.read += len(chunk)
+                    yield chunk
+        except OSError as error:
+            raise WrongInputError(
+                expected=f"a readable dump in {path.name}",
+                seen=error.strerror or str(error),
+                next_command=f"ls -l {path}",
+            ) from error
+
+    def _unwrapped(
+        self, name: str, chunks: Iterator[bytes], path: Path | None, left: int
+    ) -> Iterator[Part]:
+        """Yield the parts of what may be packed; `path` where it can be read in any order."""
+        first = _first(chunks, 512)
+        chunks = chain([first], chunks)
+        if not left:
+            raise WrongInputError(
+                expected=f"a dump that is packed at most {WRAPPINGS} times",
+                seen=f"another packed file in {name}",
+                next_command="unpack it, and give the file that is in it",
+            )
+        if not first:
+            raise _unusable(name, "nothing in it")
+        if first.startswith(b"\x1f\x8b"):
+            yield from self._unwrapped(name, _gunzipped(name, chunks), None, left - 1)
+        elif first.startswith(b"\xfd7zXZ\0"):
+            yield from self._unwrapped(name, _unxz(name, chunks), None, left - 1)
+        elif _is_zstd(first):
+            yield from self._unwrapped(name, _unzstd(name, chunks), None, left - 1)
+        elif first.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+            yield from self._members_of_zip(name, path, left - 1)
+        elif first[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
+            yield from self._members_of_tar(name, chunks, left - 1)
+        elif problem := _is_no_text(first):
+            raise _unusable(name, problem)
+        else:
+            yield Part(name, chunks)
+
+    def _members_of_tar(
+        self, name: str, chunks: Iterator[bytes], left: int
+    ) -> Iterator[Part]:
+        seen = set[str]()
+        with _errors_of(name), tarfile.open(fileobj=_Reader(chunks), mode="r|") as archive:
+            for member in archive:
+                if member.isdir():
+                    continue
+                inner = f"{name}:{member.name}"
+                file = archive.extractfile(member) if member.isreg() else None
+                if file is None:
+                    raise _unusable(inner, "a link or a device")
+                yield from self._member(inner, _chunks_of(name, file), left, seen)
+        if not seen:
+            raise _unusable(name, "no file in it")
+
+    def _members_of_zip(self, name: str, path: Path | None, left: int) -> Iterator[Part]:
+        if path is None:
+            raise WrongInputError(
+                expected="a zip that is not packed itself: its directory is at its end",
+                seen=f"one within {name}",
+                next_command="unpack it, and give the zip that is in it",
+            )
+        try:
+            import pyzipper
+        except ImportError as error:
+            raise _no_library("pyzipper") from error
+        seen = set[str]()
+        password = self._password.encode() if self._password else None
+        with _errors_of(name), pyzipper.AESZipFile(path) as archive:
+            size = path.stat().st_size
+            self.read -= size if self.read >= size else self.read
+            for entry in archive.infolist():
+                if entry.is_dir():
+                    continue
+                if entry.flag_bits & 1 and password is None:
+                    raise _no_password(name, "no password")
+                try:
+                    file = archive.open(entry, pwd=password)
+                except RuntimeError as error:
+                    raise _no_password(name, "another one") from error
+                yield from self._member(
+                    f"{name}:{entry.filename}", _chunks_of(name, file), left, seen
+                )
+                self.read += entry.compress_size
+        if not seen:
+            raise _unusable(name, "no file in it")
+
+    def _member(
+        self, name: str, chunks: Iterator[bytes], left: int, seen: set[str]
+    ) -> Iterator[Part]:
+        """Yield a file of an archive; the rows of a table have to come after its statements."""
+        stem, _, suffix = name.rpartition(".")
+        if suffix == "txt":
+            if f"{stem}.sql" not in seen:
+                raise WrongInputError(
+                    expected=f"in an archive of mariadb-dump --dir a table before its rows ({name})",
+                    seen="them the other way round",
+                    next_command="unpack the archive, and give the directory",
+                )
+            yield Part(name, chunks, _table_of(Path(stem).name.rpartition(":")[2]))
+        else:
+            seen.add(name)
+            yield from self._unwrapped(name, chunks, None, left)
+
+
+# -- directories -----------------------------------------------------------------------------------
+
+
+def _files(path: Path) -> list[tuple[Path, str | None]]:
+    """Return the files of a path in the order in which they are read, and the tables of rows."""
+    if not path.exists():
+        raise WrongInputError(
+            expected=f"a dump at {path}", seen="no such file", next_command=f"ls -l {path.parent}"
+        )
+    if not path.is_dir():
+        return [(path, None)]
+    folders = sorted(folder for folder in path.iterdir() if folder.is_dir())
+    schemas = [folder for folder in folders if any(folder.glob("*.sql"))]
+    if len(schemas) > 1:
+        raise WrongInputError(
+            expected=f"one schema in {path.name}, as mariadb-dump --dir writes them",
+            seen=", ".join(folder.name for folder in schemas),
+            next_command=f"give the folder of Matomo's alone, e.g. {schemas[0]}",
+        )
+    folder = schemas[0] if schemas else path
+    tables = sorted(folder.glob("*.sql"))
+    if not tables:
+        raise WrongInputError(
+            expected=f"in {path.name} a directory that mariadb-dump --dir or --tab wrote",
+            seen="no .sql in it",
+            next_command=f"ls {path}",
+        )
+    files: list[tuple[Path, str | None]] = []
+    for table in tables:
+        files.append((table, None))
+        rows = table.with_suffix(".txt")
+        if rows.exists() and rows.stat().st_size:
+            files.append((rows, _table_of(table.stem)))
+    if alone := {file for file in folder.glob("*.txt") if not file.with_suffix(".sql").exists()}:
+        raise WrongInputError(
+            expected=f"a table's statements (.sql) beside its rows in {folder.name}",
+            seen=f"rows alone: {', '.join(sorted(file.name for file in alone))}",
+            next_command="copy the directory anew, as a whole",
+        )
+    return files
+
+
+_ENCODED: Final = re.compile(r"@([0-9a-f]{4})")
+
+
+def _table_of(stem: str) -> str:
+    """Return the table that a file is named after, in which the server writes some signs as @0024.
+
+    See MariaDB's manual, "Identifier to File Name Mapping".
+    """
+    return _ENCODED.sub(lambda match: chr(int(match[1], 16)), stem)
+
+
+# -- packed files ----------------------------------------------------------------------------------
+
+
+def _first(chunks: Iterator[bytes], size: int) -> bytes:
+    """Return at least `size` bytes, or all there are."""
+    first = b""
+    while len(first) < size and (chunk := next(chunks, b"")):
+        first += chunk
+    return first
+
+
+def _small(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        for start in range(0, len(chunk), COMPRESSED):
+            yield chunk[start : start + COMPRESSED]
+
+
+def _gunzipped(name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Unpack gzip, of several members too (pigz, cat)."""
+    unpacker = None
+    for chunk in chunks:
+        left = chunk
+        while left:
+            if unpacker is None:
+                left = left.lstrip(b"\0")  # padding of a tape
+                if not left:
+                    break
+                unpacker = zlib.decompressobj(wbits=31)
+            try:
+                if data := unpacker.decompress(left, CHUNK):
+                    yield data
+            except zlib.error as error:
+                raise _corrupt(name, error) from error
+            left = unpacker.unconsumed_tail
+            if unpacker.eof:
+                left, unpacker = unpacker.unused_data, None
+    if unpacker is not None:
+        raise _truncated(name)
+
+
+def _unxz(name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Unpack xz, of several streams too."""
+    unpacker = None
+    for chunk in _small(chunks):
+        left = chunk
+        while left or (unpacker is not None and not unpacker.needs_input):
+            if unpacker is None:
+                left = left.lstrip(b"\0")  # padding between streams
+                if not left:
+                    break
+                unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=LARGEST_WINDOW)
+            try:
+                if data := unpacker.decompress(left, CHUNK):
+                    yield data
+            except lzma.LZMAError as error:
+                raise _corrupt(name, error) from error
+            left = b""
+            if unpacker.eof:
+                left, unpacker = unpacker.unused_data, None
+    if unpacker is not None:
+        raise _truncated(name)
+
+
+def _unzstd(name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Unpack zstd, of several frames too (pzstd, cat)."""
+    try:
+        import zstandard
+    except ImportError as error:
+        raise _no_library("zstandard") from error
+    unpackers = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
+    unpacker = None
+    for chunk in _small(chunks):
+        left = chunk
+        while left:
+            if unpacker is None:
+                unpacker = unpackers.decompressobj()
+            try:
+                if data := unpacker.decompress(left):
+                    yield data
+            except zstandard.ZstdError as error:
+                raise _corrupt(name, error) from error
+            left = b""
+            if unpacker.eof:
+                left, unpacker = unpacker.unused_data, None
+    if unpacker is not None:
+        raise _truncated(name)
+
+
+def _is_zstd(first: bytes) -> bool:
+    magic = int.from_bytes(first[:4], "little")
+    return magic == 0xFD2FB528 or magic in _SKIPPABLE
+
+
+def _is_no_text(first: bytes) -> str | None:
+    """Return what the first bytes say that a file is, where they are no text."""
+    if first.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "UTF-16, as PowerShell's > writes it (dump with --result-file instead)"
+    if first.lstrip().startswith(b"<"):
+        return "XML or HTML"
+    if b"\0" in first:
+        return "bytes of an unknown kind"
+    return None
+
+
+def _chunks_of(name: str, file: IO[bytes]) -> Iterator[bytes]:
+    with _errors_of(name), file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+@contextmanager
+def _errors_of(name: str) -> Iterator[None]:
+    """Name the file in what goes wrong with an archive."""
+    try:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise _corrupt(name, error) from error
+    except Exception as error:
+        # pyzipper has a BadZipFile of its own, and need not be installed here.
+        if type(error).__name__ == "BadZipFile":
+            raise _corrupt(name, error) from error
+        raise
+
+
+class _Reader(RawIOBase):
+    """Chunks as a file."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        if not self._left:
+            self._left = memoryview(next(self._chunks, b""))
+        target = memoryview(buffer).cast("B")
+        size = min(len(target), len(self._left))
+        target[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+
+# -- errors ----------------------------------------------------------------------------------------
+
+
+def _unusable(name: str, seen: str) -> WrongInputError:
+    return WrongInputError(
+        expected=f"in {name} a dump of mysqldump, mariadb-dump or phpMyAdmin, plain or packed"
+        " (gz, zst, xz, zip, tar)",
+        seen=seen,
+        next_command="dump again: mariadb-dump --single-transaction SCHEMA > dump.sql",
+    )
+
+
+def _truncated(name: str) -> WrongInputError:
+    return WrongInputError(
+        expected=f"{name} to be whole",
+        seen="its end before the end of what is packed in it: it is truncated",
+        next_command="copy it anew; compare its size with the original's",
+    )
+
+
+def _corrupt(name: str, error: Any) -> WrongInputError:
+    return WrongInputError(
+        expected=f"{name} to be whole",
+        seen=f"it is truncated or corrupt: {error}",
+        next_command="copy it anew; compare its checksum with the original's",
+    )
+
+
+def _no_password(name: str, seen: str) -> WrongInputError:
+    return WrongInputError(
+        expected=f"the password of {name} in the environment variable {PASSWORD_VARIABLE}",
+        seen=seen,
+        next_command=f"read -rs {PASSWORD_VARIABLE} && export {PASSWORD_VARIABLE}; then the same again",
+    )
+
+
+def _no_library(name: str) -> UnsupportedEnvironmentError:
+    return UnsupportedEnvironmentError(
+        expected="the libraries for packed dumps, which the extra `repro` brings",
+        seen=f"no {name}",
+        next_command=LIBRARIES,
+    )

@@ -1,0 +1,349 @@
+"""What kind of statement a dump's is, of which table, and whether it is loaded.
+
+A statement is judged by its first words, with what is in executable comments (/*!50003 … */) read
+as the server reads it. What is not known to be harmless is refused by name, so that nothing new
+gets through; an error quotes no more than those words, as what follows may be person data.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from matomo_harness.dumps.scanner import Statement
+from matomo_harness.errors import WrongInputError
+
+
+class Kind(Enum):
+    """What a statement does."""
+
+    CREATE_TABLE = "CREATE TABLE"
+    DROP_TABLE = "DROP TABLE"
+    ALTER_TABLE = "ALTER TABLE"
+    TRUNCATE_TABLE = "TRUNCATE TABLE"
+    ROWS = "INSERT"
+    """INSERT or REPLACE."""
+    KEYS = "ALTER TABLE … KEYS"
+    """DISABLE or ENABLE KEYS, of all but unique keys."""
+    LOCK = "LOCK TABLES"
+    """LOCK or UNLOCK TABLES."""
+    SET = "SET"
+    TRANSACTION = "COMMIT"
+    """START TRANSACTION, BEGIN or COMMIT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A statement that was judged.
+
+    Args:
+        statement: as the dump has it.
+        kind: what it does; None where it is dropped.
+        table: the table that it is about, if it is about one.
+        note: where it is dropped, why.
+        schema: the schema that a USE or CREATE DATABASE names.
+    """
+
+    statement: Statement
+    kind: Kind | None
+    table: str | None = None
+    note: str | None = None
+    schema: str | None = None
+
+
+WORDS_JUDGED: Final = 24
+HEAD: Final = 4096
+"""Bytes that the first words are looked for in."""
+FIRST_IGNORED: Final = 50700
+LAST_IGNORED: Final = 99999
+"""/*!NNNNN … */ of these versions is MySQL's alone: MariaDB passes over it (its manual, "Comment
+Syntax"); /*M! … */ it reads."""
+
+SESSION: Final = frozenset(
+    "autocommit character_set_client character_set_results collation_connection foreign_key_checks"
+    " names note_verbosity sql_mode sql_notes time_zone unique_checks".split()
+)
+"""Variables of the session that dumps set, and that loading depends on."""
+OTHER_LEXERS: Final = ("NO_BACKSLASH_ESCAPES", "ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRES")
+"""Modes of SQL in which quotes end elsewhere than the scanner sees them end."""
+ENGINES: Final = frozenset(("INNODB", "MYISAM", "ARIA", "MEMORY", "ROCKSDB", "TOKUDB", "XTRADB"))
+"""Engines whose tables are in the server's own files."""
+
+_TOKEN: Final = re.compile(
+    r"/\*(?P<of>M?)!(?P<version>\d{5,6})?|\*/|/\*.*?(?:\*/|\Z)|(?:--\s|\#)[^\n]*"
+    r"|`(?P<name>(?:[^`]|``)*)`|'(?:[^'\\]|\\.|'')*'?|\"(?:[^\"\\]|\\.|\"\")*\"?"
+    r"|(?P<word>[\w$@]+)|(?P<sign>[^\s\w])",
+    re.S,
+)
+_NO_BEGINNING: Final = frozenset(("IF", "NOT", "EXISTS", "INTO", "IGNORE", "LOW_PRIORITY"))
+_DELAYS: Final = frozenset(("DELAYED", "HIGH_PRIORITY"))
+_ONE_TABLE: Final = {
+    "INSERT": Kind.ROWS,
+    "REPLACE": Kind.ROWS,
+    "CREATE TABLE": Kind.CREATE_TABLE,
+    "DROP TABLE": Kind.DROP_TABLE,
+    "ALTER TABLE": Kind.ALTER_TABLE,
+    "TRUNCATE": Kind.TRUNCATE_TABLE,
+    "TRUNCATE TABLE": Kind.TRUNCATE_TABLE,
+}
+_WITHOUT_A_TABLE: Final = {
+    "LOCK TABLES": Kind.LOCK,
+    "LOCK TABLE": Kind.LOCK,
+    "UNLOCK TABLES": Kind.LOCK,
+    "START TRANSACTION": Kind.TRANSACTION,
+    "BEGIN": Kind.TRANSACTION,
+    "COMMIT": Kind.TRANSACTION,
+}
+DROPPED: Final = {
+    "CREATE DATABASE": "a schema is chosen here, not by the dump",
+    "CREATE SCHEMA": "a schema is chosen here, not by the dump",
+    "ALTER DATABASE": "a schema is chosen here, not by the dump",
+    "USE": "a schema is chosen here, not by the dump",
+    "CREATE VIEW": "Matomo has no views, and one reads as somebody else",
+    "DROP VIEW": "Matomo has no views",
+    "CHANGE MASTER": "nothing is replicated here",
+    "CHANGE REPLICATION": "nothing is replicated here",
+}
+"""Statements that backups carry and that nothing is missing without, and why each is dropped."""
+_DRIVEN_OUT: Final = frozenset(("TRIGGER", "EVENT", "PROCEDURE", "FUNCTION"))
+_HOW_TO_DO_WITHOUT: Final = {
+    "TRIGGER": "dump again with --skip-triggers",
+    "EVENT": "dump again with --skip-events",
+    "PROCEDURE": "dump again with --skip-routines",
+    "FUNCTION": "dump again with --skip-routines",
+}
+DUMP_ONE_SCHEMA: Final = "dump Matomo's schema alone, without accounts: mariadb-dump SCHEMA"
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    text: str  # a word in upper case, a sign, or a name without its quotes
+    is_name: bool  # quoted
+    is_ignored: bool  # in an executable comment that MariaDB passes over
+
+
+def judge(statement: Statement) -> Judged:
+    """Say what a statement does, and whether it is loaded.
+
+    Args:
+        statement: as the scanner found it.
+
+    Raises:
+        WrongInputError: it is one that no dump of tables has, or one of another schema.
+    """
+    tokens = _first_tokens(statement)
+    words = _words(tokens)
+    if not words:
+        return Judged(statement, None, note="nothing but comments")
+    first, two = words[0], " ".join(words[:2])
+    if first == "SET":
+        return _set(statement, tokens)
+    if note := DROPPED.get(first) or DROPPED.get(two):
+        return Judged(statement, None, note=f"{_named(two)}: {note}", schema=_schema(tokens, two))
+    if two in ("CREATE TABLE", "DROP TABLE") and statement.text.startswith(b"/*!50001 "):
+        # So old a mysqldump has tables stand for views until they are made.
+        return Judged(statement, None, note=f"VIEW: {DROPPED['CREATE VIEW']}")
+    if kind := _WITHOUT_A_TABLE.get(first) or _WITHOUT_A_TABLE.get(two):
+        return Judged(statement, kind)
+    if (kind := _ONE_TABLE.get(two) or _ONE_TABLE.get(first)) and not _is_all_ignored(tokens):
+        return _of_one_table(statement, kind, tokens)
+    if _is_all_ignored(tokens) and first not in ("CREATE", "DROP", "GRANT", "ALTER", "LOAD"):
+        return Judged(statement, None, note=f"{_named(two)}: MariaDB passes over it")
+    raise refused(statement, words)
+
+
+def refused(statement: Statement, words: Sequence[str], table: str | None = None) -> WrongInputError:
+    """Return the error for a statement that is not loaded, and that is not dropped either.
+
+    Args:
+        statement: what is refused.
+        words: its first words; no more of it is quoted.
+        table: the table that it is about.
+    """
+    name = next((word for word in words if word in _DRIVEN_OUT), "")
+    what = f"CREATE {name}" if name else _named(" ".join(words[:2]))
+    if words[0] == "SELECT" and re.search(rb"INTO\s+(OUT|DUMP)FILE", statement.text, re.I):
+        what = "SELECT … INTO OUTFILE"
+    of = f" of the table {table}" if table else ""
+    return WrongInputError(
+        expected=f"in {statement.file} the statements of a dump of tables and rows alone",
+        seen=f"{what}{of} in line {statement.line}",
+        next_command=_HOW_TO_DO_WITHOUT.get(name, DUMP_ONE_SCHEMA),
+    )
+
+
+def first_words(text: bytes) -> list[str]:
+    """Return the first words of a statement, in upper case and without names and values."""
+    return _words(_first_tokens(Statement(text, "", 1)))
+
+
+def _first_tokens(statement: Statement) -> list[_Token]:
+    tokens: list[_Token] = []
+    is_ignored = False
+    for match in _TOKEN.finditer(statement.text[:HEAD].decode(errors="replace")):
+        if (whole := match[0]).startswith(("/*!", "/*M!")):
+            version = int(match["version"] or 0)
+            is_ignored = not match["of"] and FIRST_IGNORED <= version <= LAST_IGNORED
+        elif whole == "*/":
+            is_ignored = False
+        elif match["name"] is not None:
+            tokens.append(_Token(match["name"].replace("``", "`"), True, is_ignored))
+        elif match["word"]:
+            tokens.append(_Token(match["word"], False, is_ignored))
+        elif match["sign"] or whole[0] in "'\"":
+            tokens.append(_Token(whole if match["sign"] else "'", False, is_ignored))
+        if len(tokens) == WORDS_JUDGED:
+            break
+    return tokens
+
+
+def _is_all_ignored(tokens: Sequence[_Token]) -> bool:
+    return all(token.is_ignored for token in tokens)
+
+
+def _words(tokens: Sequence[_Token]) -> list[str]:
+    """Return the statement's first words, without what stands between CREATE and its object."""
+    words: list[str] = []
+    left = list(tokens)
+    while left:
+        token = left.pop(0)
+        word = token.text.upper()
+        if token.is_name or not re.fullmatch(r"\w+", word):
+            break
+        if word == "OR" and left:
+            left.pop(0)  # REPLACE
+        elif word in ("DEFINER", "ALGORITHM") and left and left[0].text == "=":
+            left = left[2:]  # and its value
+            if left and left[0].text in ("@", "("):
+                left = left[2:]
+            elif left and left[0].text.startswith("@"):
+                left = left[1:]
+        elif word == "SQL" and left and left[0].text.upper() == "SECURITY":
+            left = left[2:]
+        elif word == "AGGREGATE":
+            continue
+        elif word in _NO_BEGINNING | _DELAYS:
+            break
+        else:
+            words.append(word)
+    return words
+
+
+def _named(words: str) -> str:
+    """Return first words as an error names them: a third may be a table's name, or a value."""
+    return " ".join(word[:30] for word in words.split()[:2])
+
+
+def _name_after(tokens: Sequence[_Token], count: int) -> tuple[str | None, bool, int]:
+    """Return the name after `count` words and what may stand before it.
+
+    Returns:
+        The name, whether it is one of a schema and a table, and how many tokens it ends after.
+    """
+    position = count
+    skipped = _NO_BEGINNING | _DELAYS
+    while position < len(tokens) and not tokens[position].is_name:
+        if tokens[position].text.upper() not in skipped:
+            break
+        position += 1
+    if position >= len(tokens):
+        return None, False, position
+    token = tokens[position]
+    if not token.is_name and not re.fullmatch(r"[\w$]+", token.text):
+        return None, False, position
+    is_qualified = position + 1 < len(tokens) and tokens[position + 1].text == "."
+    return token.text, is_qualified, position + 1
+
+
+def _schema(tokens: Sequence[_Token], words: str) -> str | None:
+    if words.startswith("USE"):
+        return _name_after(tokens, 1)[0]
+    return _name_after(tokens, 2)[0] if words.startswith("CREATE DATABASE") else None
+
+
+def _of_one_table(statement: Statement, kind: Kind, tokens: Sequence[_Token]) -> Judged:
+    words = _words(tokens)
+    verbs = 1 if kind is Kind.ROWS or (words[0] == "TRUNCATE" and words[1:2] != ["TABLE"]) else 2
+    table, is_qualified, end = _name_after(tokens, verbs)
+    after = [token.text.upper() for token in tokens[end : end + 2]]
+    if table is None:
+        raise refused(statement, words)
+    if is_qualified:
+        raise WrongInputError(
+            expected=f"in {statement.file} tables without the name of a schema",
+            seen=f"{kind.value} of {table}.… in line {statement.line}",
+            next_command=DUMP_ONE_SCHEMA,
+        )
+    if kind is Kind.DROP_TABLE and after[:1] == [","]:
+        raise refused(statement, words, table)
+    if kind is Kind.ALTER_TABLE and after in (["DISABLE", "KEYS"], ["ENABLE", "KEYS"]):
+        kind = Kind.KEYS
+    if kind is Kind.ROWS and not re.match(
+        rb"(?:[^'\"`();]|`[^`]*`)*(?:\((?:[^'\"`()]|`[^`]*`)*\)\s*)?VALUES?\s*\(",
+        statement.text,
+        re.I,
+    ):
+        raise refused(statement, [words[0], "without", "VALUES"][:1], table)
+    if kind in (Kind.CREATE_TABLE, Kind.ALTER_TABLE):
+        _require_own_files(statement, table)
+    return Judged(statement, kind, table)
+
+
+def _require_own_files(statement: Statement, table: str) -> None:
+    """Require that a table is in the server's own files: no other server's, none that is named."""
+    outside = _without_quoted(statement.text).decode(errors="replace")
+    engine = re.search(r"\bENGINE\s*=?\s*(\w+)", outside, re.I)
+    if engine and engine[1].upper() not in ENGINES:
+        seen = f"the engine {engine[1]} of the table {table}"
+    elif found := re.search(r"\b(DATA|INDEX)\s+DIRECTORY\b|\bCONNECTION\s*=", outside, re.I):
+        seen = f"{found[0].rstrip(' =').upper()} of the table {table}"
+    else:
+        return
+    raise WrongInputError(
+        expected=f"in {statement.file} tables that are in the server's own files",
+        seen=f"{seen} in line {statement.line}",
+        next_command="drop or convert that table in production, or dump without it:"
+        " mariadb-dump --ignore-table",
+    )
+
+
+_QUOTED: Final = re.compile(
+    rb"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|/\*(?!!|M!).*?\*/|(?:--\s|#)[^\n]*", re.S
+)
+
+
+def _without_quoted(text: bytes) -> bytes:
+    return _QUOTED.sub(b" '' ", text)
+
+
+_ASSIGNED: Final = re.compile(
+    r"(?:\b(?P<scope>GLOBAL|SESSION|LOCAL|PERSIST|PERSIST_ONLY)\s+|@@(?P<at>\w+)\.)?"
+    r"(?P<name>@{0,2}[\w$.]+)\s*:?=",
+    re.I,
+)
+
+
+def _set(statement: Statement, tokens: Sequence[_Token]) -> Judged:
+    """Judge a SET: of the session's variables those that dumps need, and the dump's own."""
+    text = _without_quoted(statement.text).decode(errors="replace")
+    if re.match(r"\s*(?:/\*M?!\d*\s*)?SET\s+(NAMES|CHARACTER\s+SET)\b", text, re.I):
+        return Judged(statement, Kind.SET)
+    modes = statement.text.upper()
+    names = [(match["scope"] or match["at"] or "", match["name"]) for match in _ASSIGNED.finditer(text)]
+    if any("SQL_MODE" in name.upper() for _, name in names):
+        for mode in OTHER_LEXERS:
+            if re.search(rb"[',\"]\s*" + mode.encode() + rb"[\w]*", modes):
+                raise refused(statement, ["SET", f"SQL_MODE={mode}"])
+    for scope, name in names:
+        plain = name.lstrip("@").upper()
+        if plain == "GTID_PURGED" or plain == "SQL_LOG_BIN":
+            return Judged(statement, None, note=f"SET {plain}: nothing is replicated here")
+        if scope.upper() not in ("", "SESSION", "LOCAL"):
+            raise refused(statement, ["SET", scope.upper()])
+        is_own = name.startswith("@") and not name.startswith("@@")
+        if not is_own and plain.lower() not in SESSION:
+            return Judged(statement, None, note=f"SET {plain}: not needed to load tables")
+    if not names:
+        raise refused(statement, _words(tokens))
+    return Judged(statement, Kind.SET)

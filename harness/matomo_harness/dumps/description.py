@@ -26,11 +26,20 @@ _COMPLETED: Final = "-- Dump completed"
 _VERSION_IN_A_LINE: Final = re.compile(r":\s*(\d+\.\d+\.\d+\S*)")
 _FAKED: Final = "5.5.5-"
 """What MariaDB puts before its version for old clients."""
-_SAVED: Final = re.compile(r"(@OLD_(?!AUTOCOMMIT)\w+)\s*=\s*@@", re.I)
-"""What is saved at the beginning of a dump and set back at its end; AUTOCOMMIT is for each table."""
-_RESTORED: Final = re.compile(r"=\s*(@OLD_\w+)", re.I)
+_CHARACTERS: Final = r"(@OLD_(?:CHARACTER_SET_CLIENT|CHARACTER_SET_RESULTS|COLLATION_CONNECTION))"
+"""What all three tools save at the beginning of a dump and set back in its last lines. Others they
+save as well: not all of them are set back with --no-create-info."""
+_SAVED: Final = re.compile(_CHARACTERS + r"\s*=\s*@@", re.I)
+_RESTORED: Final = re.compile(r"=\s*" + _CHARACTERS, re.I)
 _OPTION: Final = re.compile(rb"\(\s*'version_(\w+)'\s*,\s*'([^'\\]*)'")
 OPTION_TABLE: Final = "option"
+SESSION: Final = (
+    b"SET NAMES utf8mb4",
+    b"SET SQL_MODE='NO_AUTO_VALUE_ON_ZERO', TIME_ZONE='+00:00',"
+    b" UNIQUE_CHECKS=0, FOREIGN_KEY_CHECKS=0",
+)
+"""What mysqldump writes before all tables; phpMyAdmin, --compact and --skip-comments leave some of it
+out, and a strict mode refuses the values of generated columns that mariadb-dump writes."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ class _PartSeen:
         """
         if self.completed < self.begun:
             missing = f"`{_COMPLETED}`"
-        elif self.saved:
+        elif self.saved and not self.begun:
             missing = f"the SET that brings {sorted(self.saved)[0]} back"
         elif self.is_in_a_transaction:
             missing = "COMMIT"
@@ -125,6 +134,8 @@ class DumpReader:
         Raises:
             WrongInputError: the dump is not whole, holds what is refused, or is not one of Matomo.
         """
+        for text in SESSION:
+            yield Judged(Statement(text, "", 1), Kind.SET)
         for part in self.source.parts():
             if part.table is None:
                 yield from self._of_part(part)

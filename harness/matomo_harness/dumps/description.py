@@ -12,7 +12,7 @@ from typing import Final
 from matomo_harness.dumps import tab_files
 from matomo_harness.dumps.scanner import Comment, Scanner, Statement
 from matomo_harness.dumps.sources import DumpSource, Part
-from matomo_harness.dumps.statements import DUMP_ONE_SCHEMA, Judged, Kind, judge
+from matomo_harness.dumps.statements import DUMP_ONE_SCHEMA, Judgement, Kind, judge
 from matomo_harness.dumps.translation import translated
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import found
@@ -29,8 +29,8 @@ _FAKED: Final = "5.5.5-"
 _CHARACTERS: Final = r"(@OLD_(?:CHARACTER_SET_CLIENT|CHARACTER_SET_RESULTS|COLLATION_CONNECTION))"
 """What all three tools save at the beginning of a dump and set back in its last lines. Others they
 save as well: not all of them are set back with --no-create-info."""
-_SAVED: Final = re.compile(_CHARACTERS + r"\s*=\s*@@", re.I)
-_RESTORED: Final = re.compile(r"=\s*" + _CHARACTERS, re.I)
+_SAVED: Final = re.compile(_CHARACTERS + r"\s*=\s*@@")
+_RESTORED: Final = re.compile(r"=\s*" + _CHARACTERS)
 _OPTION: Final = re.compile(rb"\(\s*'version_(\w+)'\s*,\s*'([^'\\]*)'")
 OPTION_TABLE: Final = "option"
 SESSION: Final = (
@@ -38,8 +38,8 @@ SESSION: Final = (
     b"SET SQL_MODE='NO_AUTO_VALUE_ON_ZERO', TIME_ZONE='+00:00',"
     b" UNIQUE_CHECKS=0, FOREIGN_KEY_CHECKS=0",
 )
-"""What mysqldump writes before all tables; phpMyAdmin, --compact and --skip-comments leave some of it
-out, and a strict mode refuses the values of generated columns that mariadb-dump writes."""
+"""What mysqldump writes before all tables. phpMyAdmin and --compact leave some of it out, and a
+strict mode refuses the values of generated columns that mariadb-dump writes."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,13 @@ class _PartSeen:
     was_ever_saved: bool = False
     is_in_a_transaction: bool = False
 
+    def take_set(self, text: str) -> None:
+        """Note what a SET saves or sets back; `text` in upper case."""
+        saved = _SAVED.findall(text)
+        self.saved |= {*saved}
+        self.was_ever_saved |= bool(saved)
+        self.saved -= {*_RESTORED.findall(text)}
+
     def require_whole(self) -> None:
         """Require the end that the part's beginning promises.
 
@@ -128,14 +135,14 @@ class DumpReader:
         self._dropped = Counter[str]()
         self._is_read = False
 
-    def statements(self) -> Iterator[Judged]:
+    def statements(self) -> Iterator[Judgement]:
         """Yield the statements to send to the server one by one, translated for MariaDB.
 
         Raises:
             WrongInputError: the dump is not whole, holds what is refused, or is not one of Matomo.
         """
         for text in SESSION:
-            yield Judged(Statement(text, "", 1), Kind.SET)
+            yield Judgement(Statement(text, "", 1), Kind.SET)
         for part in self.source.parts():
             if part.table is None:
                 yield from self._of_part(part)
@@ -144,7 +151,7 @@ class DumpReader:
         self._is_read = True
         self.description()
 
-    def _of_part(self, part: Part) -> Iterator[Judged]:
+    def _of_part(self, part: Part) -> Iterator[Judgement]:
         seen = _PartSeen(part.name)
         for piece in Scanner(part.name).scan(part.chunks):
             if isinstance(piece, Comment):
@@ -158,20 +165,20 @@ class DumpReader:
         seen.require_whole()
         self._is_known_whole &= bool(seen.begun or seen.was_ever_saved)
 
-    def _of_rows(self, part: Part, table: str) -> Iterator[Judged]:
-        def settings(texts: tuple[bytes, ...]) -> Iterator[Judged]:
+    def _of_rows(self, part: Part, table: str) -> Iterator[Judgement]:
+        def settings(texts: tuple[bytes, ...]) -> Iterator[Judgement]:
             for text in texts:
-                yield Judged(Statement(text, part.name, 1), Kind.SET)
+                yield Judgement(Statement(text, part.name, 1), Kind.SET)
 
         yield from settings(tab_files.BEFORE)
         columns = self._columns.get(table, [])
         for text, line in tab_files.inserts(part.name, table, columns, part.chunks):
             statement = Statement(text, part.name, line)
             self._note_options(table, text)
-            yield Judged(statement, Kind.ROWS, table)
+            yield Judgement(statement, Kind.ROWS, table)
         yield from settings(tab_files.AFTER)
 
-    def _judge(self, statement: Statement, seen: _PartSeen) -> Judged:
+    def _judge(self, statement: Statement, seen: _PartSeen) -> Judgement:
         judged = judge(statement)
         kind, table = judged.kind, judged.table
         if judged.schema is not None:
@@ -185,15 +192,11 @@ class DumpReader:
                 self._tables[table] = statement.file
                 self._columns[table] = tab_files.columns_of(statement.text)
             elif kind is Kind.SET:
-                text = statement.text.decode(errors="replace")
-                saved = {name.upper() for name in _SAVED.findall(text)}
-                seen.saved |= saved
-                seen.was_ever_saved |= bool(saved)
-                seen.saved -= {name.upper() for name in _RESTORED.findall(text)}
+                seen.take_set(statement.text.decode(errors="replace").upper())
             text = translated(statement.text)
             if text != statement.text:
                 statement = Statement(text, statement.file, statement.line)
-                judged = Judged(statement, kind, table)
+                judged = Judgement(statement, kind, table)
         return judged
 
     def _take_comment(self, comment: Comment, seen: _PartSeen) -> None:
@@ -214,7 +217,7 @@ class DumpReader:
             self._take_line_of_phpmyadmin(line)
 
     def _take_line_of_phpmyadmin(self, line: str) -> None:
-        """Take the versions of the head, whose words are in the user's language: server, then PHP."""
+        """Take versions from the head, whose words are in the user's language: server, then PHP."""
         if line.startswith("-- version "):
             self._tool_version = line.split()[2]
         elif version := _VERSION_IN_A_LINE.search(line):
@@ -224,7 +227,9 @@ class DumpReader:
 
     def _note_server(self, version: str) -> None:
         self._server = "MariaDB" if "MariaDB" in version else "MySQL"
-        number = re.match(r"[\d.]+", version.removeprefix(_FAKED) if "MariaDB" in version else version)
+        number = re.match(
+            r"[\d.]+", version.removeprefix(_FAKED) if "MariaDB" in version else version
+        )
         self._server_version = number[0] if number else None
 
     def _note_schema(self, schema: str, statement: Statement) -> None:

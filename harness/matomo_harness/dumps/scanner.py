@@ -11,14 +11,14 @@ server takes it for a syntax error.
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from matomo_harness.errors import WrongInputError
 
 PIECE: Final = 16 * 2**20
-"""Bytes: the largest net_buffer_length, so that no INSERT of mysqldump is split but for its rows."""
+"""Bytes: the largest net_buffer_length, so that of mysqldump's INSERTs only huge rows are split."""
 LARGEST: Final = 2**30
 """Bytes: the most that max_allowed_packet can be set to."""
 BLOCK: Final = 16 * 1024
@@ -31,9 +31,12 @@ LONGEST_COMMENT: Final = 1000
 """Bytes of a comment between statements that are handed on; what tools say there is shorter."""
 
 COMMANDS: Final = frozenset(
-    "charset clear connect edit ego exit go help nopager notee nowarning pager print prompt"
-    " query_attributes quit rehash resetconnection sandbox source ssl_session_data_print status"
-    " system tee warnings".split()
+    (
+        *("charset", "clear", "connect", "edit", "ego", "exit", "go", "help", "nopager", "notee"),
+        *("nowarning", "pager", "print", "prompt", "query_attributes", "quit", "rehash"),
+        *("resetconnection", "sandbox", "source", "ssl_session_data_print", "status", "system"),
+        *("tee", "warnings"),
+    )
 )
 """What the clients of MySQL and MariaDB obey themselves at the beginning of a line (their `help`).
 DELIMITER is followed here, and USE is a statement as well."""
@@ -55,7 +58,7 @@ _INSIDE: Final = {
 
 _STRING: Final = rb"""'[^'\\]*+(?:\\.[^'\\]*+)*+'|"[^"\\]*+(?:\\.[^"\\]*+)*+"|`[^`]*+`"""
 _INSERT: Final = re.compile(
-    rb"(?:INSERT|REPLACE)\b(?:[^'\"`()]++|`[^`]*+`)*?"
+    rb"(?:INSERT|REPLACE)\b(?:[^'\"`()]|`[^`]*+`)*?"
     rb"(?:\((?:[^'\"`()]++|`[^`]*+`)*+\)\s*)?\bVALUES?\s*(?=\()",
     re.I,
 )
@@ -137,7 +140,7 @@ class Scanner:
         if self._begun or self._skipped_to == b"*/":
             raise self._truncated()
 
-    def _scan(self, data: bytes, *, is_last: bool) -> Iterator[Statement | Comment]:
+    def _scan(self, data: bytes, *, is_last: bool) -> Generator[Statement | Comment, None, bytes]:
         """Yield what ends in `data`; return what is to be seen again with the next chunk."""
         position = self._counted = 0
         while True:
@@ -229,13 +232,9 @@ class Scanner:
             stop = limit = min(position + block, size)
             while block == BLOCK and stop > position and data[stop - 1] in _AMBIGUOUS:
                 stop -= 1
-            if block == BLOCK and stop > position and self._within in (0, _QUOTES[0]) and not self._executable:
-                quotes = self._quotes_alone(data[position:stop])
-                if quotes is not None:
-                    if quotes % 2:
-                        self._within = 0 if self._within else _QUOTES[0]
-                    position = stop
-                    continue
+            if block == BLOCK and stop > position and self._skips(data[position:stop]):
+                position = stop
+                continue
             before, block = position, BLOCK
             position, is_end = self._closely(data, position, limit, is_last=is_last)
             if is_end:
@@ -245,6 +244,17 @@ class Scanner:
             if position == before:
                 return position, False
         return position, False
+
+    def _skips(self, block: bytes) -> bool:
+        """Step over a block in which only quotes ' matter, if it is one."""
+        if self._executable or self._within not in (0, _QUOTES[0]):
+            return False
+        quotes = self._quotes_alone(block)
+        if quotes is None:
+            return False
+        if quotes % 2:
+            self._within = 0 if self._within else _QUOTES[0]
+        return True
 
     def _quotes_alone(self, block: bytes) -> int | None:
         """Return how many quotes ' are in a block, where none of it needs a closer look.
@@ -401,5 +411,5 @@ def _run_until(delimiter: int) -> re.Pattern[bytes]:
 @functools.lru_cache
 def _safe_beside(delimiter: int) -> bytes:
     """Return the bytes that need no closer look where an asterisk, a quote and # do."""
-    kept = {*b"'\"`#*", delimiter}
-    return bytes(sign for sign in range(256) if sign not in kept)
+    seen = {*b"'\"`#*", delimiter}
+    return bytes(sign for sign in range(256) if sign not in seen)

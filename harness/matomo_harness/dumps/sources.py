@@ -7,7 +7,6 @@ import lzma
 import os
 import re
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 2**20
 """Bytes that are read or handed on together."""
-COMPRESSED: Final = 16 * 1024
-"""Bytes of a compressed file that are unpacked together: what comes of them has to fit."""
+COMPRESSED: Final = 2 * 1024
+"""Bytes of a .zst that are unpacked together: no limit can be set to what comes of them."""
 LARGEST_WINDOW: Final = 2**27
 """Bytes that zstd may look back: its own limit without --long."""
 WRAPPINGS: Final = 4
 """So many times a dump may be wrapped, as in a .gz in a .tar in a .xz."""
-PASSWORD_VARIABLE: Final = "DUMP_PASSWORD"
+PASSWORD_VARIABLE: Final = "DUMP_PASSWORD"  # noqa: S105
 LIBRARIES: Final = "pip install 'matomo-harness[repro]'"
 
 _TAR_MAGIC_AT: Final = 257
@@ -71,6 +70,7 @@ class DumpSource:
         """Bytes of all files, as they are on the disk; 0 where that cannot be known (a pipe)."""
         self.read = 0
         """Bytes of `total` that were read so far, for rate and time left."""
+        self._read_before = 0  # of the files before the one that is read
         if not all(path.is_file() for path, _ in self._files):
             self.total = 0
 
@@ -83,6 +83,7 @@ class DumpSource:
         """
         self.read = 0
         for path, table in self._files:
+            self._read_before = self.read
             if table is not None:
                 yield Part(path.name, self._read(path), table)
             else:
@@ -120,7 +121,7 @@ class DumpSource:
         elif first.startswith(b"\xfd7zXZ\0"):
             yield from self._unwrapped(name, _unxz(name, chunks), None, left - 1)
         elif _is_zstd(first):
-            yield from self._unwrapped(name, _unzstd(name, chunks), None, left - 1)
+            yield from self._unwrapped(name, _large(_unzstd(name, chunks)), None, left - 1)
         elif first.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             yield from self._members_of_zip(name, path, left - 1)
         elif first[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
@@ -130,9 +131,7 @@ class DumpSource:
         else:
             yield Part(name, chunks)
 
-    def _members_of_tar(
-        self, name: str, chunks: Iterator[bytes], left: int
-    ) -> Iterator[Part]:
+    def _members_of_tar(self, name: str, chunks: Iterator[bytes], left: int) -> Iterator[Part]:
         seen = set[str]()
         with _errors_of(name), tarfile.open(fileobj=_Reader(chunks), mode="r|") as archive:
             for member in archive:
@@ -154,26 +153,19 @@ class DumpSource:
                 next_command="unpack it, and give the zip that is in it",
             )
         try:
-            import pyzipper
+            from pyzipper.zipfile_aes import AESZipFile
         except ImportError as error:
             raise _no_library("pyzipper") from error
         seen = set[str]()
         password = self._password.encode() if self._password else None
-        with _errors_of(name), pyzipper.AESZipFile(path) as archive:
-            size = path.stat().st_size
-            self.read -= size if self.read >= size else self.read
+        archive: Any
+        with _errors_of(name), AESZipFile(path) as archive:
+            self.read = self._read_before
             for entry in archive.infolist():
                 if entry.is_dir():
                     continue
-                if entry.flag_bits & 1 and password is None:
-                    raise _no_password(name, "no password")
-                try:
-                    file = archive.open(entry, pwd=password)
-                except RuntimeError as error:
-                    raise _no_password(name, "another one") from error
-                yield from self._member(
-                    f"{name}:{entry.filename}", _chunks_of(name, file), left, seen
-                )
+                chunks = _entry(name, archive, entry, password)
+                yield from self._member(f"{name}:{entry.filename}", chunks, left, seen)
                 self.read += entry.compress_size
         if not seen:
             raise _unusable(name, "no file in it")
@@ -186,7 +178,7 @@ class DumpSource:
         if suffix == "txt":
             if f"{stem}.sql" not in seen:
                 raise WrongInputError(
-                    expected=f"in an archive of mariadb-dump --dir a table before its rows ({name})",
+                    expected=f"in an archive of mariadb-dump --dir tables before rows ({name})",
                     seen="them the other way round",
                     next_command="unpack the archive, and give the directory",
                 )
@@ -266,6 +258,19 @@ def _small(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield chunk[start : start + COMPRESSED]
 
 
+def _large(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Put chunks together, up to `CHUNK` or more."""
+    parts, size = list[bytes](), 0
+    for chunk in chunks:
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= CHUNK:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)
+
+
 def _gunzipped(name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Unpack gzip, of several members too (pigz, cat)."""
     unpacker = None
@@ -292,7 +297,7 @@ def _gunzipped(name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
 def _unxz(name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Unpack xz, of several streams too."""
     unpacker = None
-    for chunk in _small(chunks):
+    for chunk in chunks:
         left = chunk
         while left or (unpacker is not None and not unpacker.needs_input):
             if unpacker is None:
@@ -359,18 +364,37 @@ def _chunks_of(name: str, file: IO[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
+_ARCHIVE_ERRORS: Final = (tarfile.TarError, zlib.error, EOFError, NotImplementedError, OSError)
+
+
+def _entry(name: str, archive: Any, entry: Any, password: bytes | None) -> Iterator[bytes]:
+    """Yield a file of a zip; of an encrypted one, whose first bytes may fit a wrong password."""
+    is_encrypted = bool(entry.flag_bits & 1)
+    if is_encrypted and not password:
+        raise _no_password(name, "no password")
+    try:
+        with archive.open(entry, pwd=password) as file:
+            yield from _chunks_of(name, file)
+    except RuntimeError as error:
+        raise _no_password(name, "another one") from error
+    except WrongInputError as error:
+        if is_encrypted:
+            raise _no_password(name, f"another one, or {error.seen}") from error
+        raise
+
+
 @contextmanager
 def _errors_of(name: str) -> Iterator[None]:
     """Name the file in what goes wrong with an archive."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _ARCHIVE_ERRORS as error:
         raise _corrupt(name, error) from error
     except Exception as error:
         # pyzipper has a BadZipFile of its own, and need not be installed here.
-        if type(error).__name__ == "BadZipFile":
-            raise _corrupt(name, error) from error
-        raise
+        if type(error).__name__ != "BadZipFile":
+            raise
+        raise _corrupt(name, error) from error
 
 
 class _Reader(RawIOBase):
@@ -425,7 +449,7 @@ def _no_password(name: str, seen: str) -> WrongInputError:
     return WrongInputError(
         expected=f"the password of {name} in the environment variable {PASSWORD_VARIABLE}",
         seen=seen,
-        next_command=f"read -rs {PASSWORD_VARIABLE} && export {PASSWORD_VARIABLE}; then the same again",
+        next_command=f"read -rs {PASSWORD_VARIABLE}; export {PASSWORD_VARIABLE}; the same again",
     )
 
 

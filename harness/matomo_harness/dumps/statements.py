@@ -34,7 +34,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Judgement:
     """A statement that was judged.
 
     Args:
@@ -61,11 +61,22 @@ LAST_IGNORED: Final = 99999
 Syntax"); /*M! … */ it reads."""
 
 SESSION: Final = frozenset(
-    "autocommit character_set_client character_set_results collation_connection foreign_key_checks"
-    " names note_verbosity sql_mode sql_notes time_zone unique_checks".split()
+    (
+        *("autocommit", "character_set_client", "character_set_results", "collation_connection"),
+        *("foreign_key_checks", "names", "note_verbosity", "sql_mode", "sql_notes", "time_zone"),
+        *("unique_checks",),
+    )
 )
 """Variables of the session that dumps set, and that loading depends on."""
-OTHER_LEXERS: Final = ("NO_BACKSLASH_ESCAPES", "ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRES")
+OTHER_LEXERS: Final = (
+    "NO_BACKSLASH_ESCAPES",
+    "ANSI",
+    "DB2",
+    "MAXDB",
+    "MSSQL",
+    "ORACLE",
+    "POSTGRES",
+)
 """Modes of SQL in which quotes end elsewhere than the scanner sees them end."""
 ENGINES: Final = frozenset(("INNODB", "MYISAM", "ARIA", "MEMORY", "ROCKSDB", "TOKUDB", "XTRADB"))
 """Engines whose tables are in the server's own files."""
@@ -123,7 +134,7 @@ class _Token:
     is_ignored: bool  # in an executable comment that MariaDB passes over
 
 
-def judge(statement: Statement) -> Judged:
+def judge(statement: Statement) -> Judgement:
     """Say what a statement does, and whether it is loaded.
 
     Args:
@@ -135,25 +146,29 @@ def judge(statement: Statement) -> Judged:
     tokens = _first_tokens(statement)
     words = _words(tokens)
     if not words:
-        return Judged(statement, None, note="nothing but comments")
+        return Judgement(statement, None, note="nothing but comments")
     first, two = words[0], " ".join(words[:2])
     if first == "SET":
         return _set(statement, tokens)
     if note := DROPPED.get(first) or DROPPED.get(two):
-        return Judged(statement, None, note=f"{_named(two)}: {note}", schema=_schema(tokens, two))
+        return Judgement(
+            statement, None, note=f"{_named(two)}: {note}", schema=_schema(tokens, two)
+        )
     if two in ("CREATE TABLE", "DROP TABLE") and statement.text.startswith(b"/*!50001 "):
         # So old a mysqldump has tables stand for views until they are made.
-        return Judged(statement, None, note=f"VIEW: {DROPPED['CREATE VIEW']}")
+        return Judgement(statement, None, note=f"VIEW: {DROPPED['CREATE VIEW']}")
     if kind := _WITHOUT_A_TABLE.get(first) or _WITHOUT_A_TABLE.get(two):
-        return Judged(statement, kind)
+        return Judgement(statement, kind)
     if (kind := _ONE_TABLE.get(two) or _ONE_TABLE.get(first)) and not _is_all_ignored(tokens):
         return _of_one_table(statement, kind, tokens)
     if _is_all_ignored(tokens) and first not in ("CREATE", "DROP", "GRANT", "ALTER", "LOAD"):
-        return Judged(statement, None, note=f"{_named(two)}: MariaDB passes over it")
+        return Judgement(statement, None, note=f"{_named(two)}: MariaDB passes over it")
     raise refused(statement, words)
 
 
-def refused(statement: Statement, words: Sequence[str], table: str | None = None) -> WrongInputError:
+def refused(
+    statement: Statement, words: Sequence[str], table: str | None = None
+) -> WrongInputError:
     """Return the error for a statement that is not loaded, and that is not dropped either.
 
     Args:
@@ -262,7 +277,7 @@ def _schema(tokens: Sequence[_Token], words: str) -> str | None:
     return _name_after(tokens, 2)[0] if words.startswith("CREATE DATABASE") else None
 
 
-def _of_one_table(statement: Statement, kind: Kind, tokens: Sequence[_Token]) -> Judged:
+def _of_one_table(statement: Statement, kind: Kind, tokens: Sequence[_Token]) -> Judgement:
     words = _words(tokens)
     verbs = 1 if kind is Kind.ROWS or (words[0] == "TRUNCATE" and words[1:2] != ["TABLE"]) else 2
     table, is_qualified, end = _name_after(tokens, verbs)
@@ -284,10 +299,10 @@ def _of_one_table(statement: Statement, kind: Kind, tokens: Sequence[_Token]) ->
         statement.text,
         re.I,
     ):
-        raise refused(statement, [words[0], "without", "VALUES"][:1], table)
+        raise refused(statement, [words[0], "… SELECT"], table)
     if kind in (Kind.CREATE_TABLE, Kind.ALTER_TABLE):
         _require_own_files(statement, table)
-    return Judged(statement, kind, table)
+    return Judgement(statement, kind, table)
 
 
 def _require_own_files(statement: Statement, table: str) -> None:
@@ -324,13 +339,15 @@ _ASSIGNED: Final = re.compile(
 )
 
 
-def _set(statement: Statement, tokens: Sequence[_Token]) -> Judged:
+def _set(statement: Statement, tokens: Sequence[_Token]) -> Judgement:
     """Judge a SET: of the session's variables those that dumps need, and the dump's own."""
     text = _without_quoted(statement.text).decode(errors="replace")
     if re.match(r"\s*(?:/\*M?!\d*\s*)?SET\s+(NAMES|CHARACTER\s+SET)\b", text, re.I):
-        return Judged(statement, Kind.SET)
+        return Judgement(statement, Kind.SET)
     modes = statement.text.upper()
-    names = [(match["scope"] or match["at"] or "", match["name"]) for match in _ASSIGNED.finditer(text)]
+    names = [
+        (match["scope"] or match["at"] or "", match["name"]) for match in _ASSIGNED.finditer(text)
+    ]
     if any("SQL_MODE" in name.upper() for _, name in names):
         for mode in OTHER_LEXERS:
             if re.search(rb"[',\"]\s*" + mode.encode() + rb"[\w]*", modes):
@@ -338,12 +355,12 @@ def _set(statement: Statement, tokens: Sequence[_Token]) -> Judged:
     for scope, name in names:
         plain = name.lstrip("@").upper()
         if plain == "GTID_PURGED" or plain == "SQL_LOG_BIN":
-            return Judged(statement, None, note=f"SET {plain}: nothing is replicated here")
+            return Judgement(statement, None, note=f"SET {plain}: nothing is replicated here")
         if scope.upper() not in ("", "SESSION", "LOCAL"):
             raise refused(statement, ["SET", scope.upper()])
         is_own = name.startswith("@") and not name.startswith("@@")
         if not is_own and plain.lower() not in SESSION:
-            return Judged(statement, None, note=f"SET {plain}: not needed to load tables")
+            return Judgement(statement, None, note=f"SET {plain}: not needed to load tables")
     if not names:
         raise refused(statement, _words(tokens))
-    return Judged(statement, Kind.SET)
+    return Judgement(statement, Kind.SET)

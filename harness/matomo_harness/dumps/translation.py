@@ -1,4 +1,4 @@
-"""Makes known to MariaDB what MySQL 8 writes: whole words, outside of quotes, and no more than needed.
+"""Makes known to MariaDB what MySQL 8 writes: whole words outside of quotes, no more than needed.
 
 It is applied to CREATE TABLE, ALTER TABLE and SET alone, never to rows. MariaDB itself passes over
 /*!50700 … */ up to /*!99999 … */ (ENCRYPTION, SRID, invisible keys), takes utf8 for utf8mb3, and

@@ -1,0 +1,282 @@
+"""A dump is opened however it is wrapped; what cannot be opened is named."""
+
+import gzip
+import io
+import lzma
+import shutil
+import subprocess
+import tarfile
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import pyzipper
+import zstandard
+
+from matomo_harness.dumps.sources import CHUNK, DumpSource
+from matomo_harness.errors import WrongInputError
+
+DUMPS = Path(__file__).parents[1] / "dumps"
+TEXT = (DUMPS / "matomo-4.2-mysql-5.7.sql").read_bytes() * 50  # 2.6 MB, of several chunks
+PASSWORD = "correct horse"
+
+
+def zipped(text: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("folder/", b"")
+        archive.writestr("dump.sql", text)
+    return file.getvalue()
+
+
+def encrypted(text: bytes) -> bytes:
+    file = io.BytesIO()
+    with pyzipper.AESZipFile(
+        file, "w", compression=pyzipper.ZIP_DEFLATED, encryption=pyzipper.WZ_AES
+    ) as archive:
+        archive.setpassword(PASSWORD.encode())
+        archive.writestr("dump.sql", text)
+    return file.getvalue()
+
+
+def tarred(text: bytes) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        folder = tarfile.TarInfo("folder")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for name, part in (("folder/a.sql", text[:1000]), ("folder/b.sql", text[1000:])):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(part)
+            archive.addfile(entry, io.BytesIO(part))
+    return file.getvalue()
+
+
+def compressed(text: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(text)
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "plain": bytes,
+    "gz": lambda text: gzip.compress(text, compresslevel=1),
+    "zst": compressed,
+    "xz": lambda text: lzma.compress(text, preset=0),
+    "zip": zipped,
+    "tar": tarred,
+    "tar.gz": lambda text: gzip.compress(tarred(text), compresslevel=1),
+    "tar.xz": lambda text: lzma.compress(tarred(text), preset=0),
+    "gz in tar": lambda text: tarred_one(gzip.compress(text)),
+    "zst of gz": lambda text: compressed(gzip.compress(text)),
+    "gz, of two members": lambda text: gzip.compress(text[:999]) + gzip.compress(text[999:]),
+    "gz, padded": lambda text: gzip.compress(text) + bytes(1024),
+    "zst, of two frames": lambda text: compressed(text[:999]) + compressed(text[999:]),
+    "zst, with a frame to skip": lambda text: b"\x50\x2a\x4d\x18\4\0\0\0abcd" + compressed(text),
+    "xz, of two streams": lambda text: lzma.compress(text[:999]) + lzma.compress(text[999:]),
+}
+
+
+def tarred_one(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        entry = tarfile.TarInfo("dump")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return file.getvalue()
+
+
+def opened(*paths: Path, password: str | None = None) -> bytes:
+    source = DumpSource(paths, password)
+    return b"".join(chunk for part in source.parts() for chunk in part.chunks)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where a dump is put; its name says nothing about it."""
+    return tmp_path / "backup.old"
+
+
+@pytest.mark.parametrize("packing", PACKED)
+def test_a_dump_is_known_by_its_first_bytes_whatever_its_name(packing: str, file: Path) -> None:
+    file.write_bytes(PACKED[packing](TEXT))
+    source = DumpSource([file])
+
+    assert b"".join(chunk for part in source.parts() for chunk in part.chunks) == TEXT
+    assert source.total == file.stat().st_size
+    if not packing.startswith("zip"):
+        assert source.read == source.total
+    assert 0 < source.read <= source.total
+
+
+def test_several_files_are_read_in_the_order_given(tmp_path: Path) -> None:
+    first, second = tmp_path / "z.sql", tmp_path / "a.sql.gz"
+    first.write_bytes(TEXT[:5000])
+    second.write_bytes(gzip.compress(TEXT[5000:]))
+
+    assert opened(first, second) == TEXT
+
+
+def test_a_zip_is_opened_by_the_password_in_the_environment(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_bytes(encrypted(TEXT))
+    monkeypatch.setenv("DUMP_PASSWORD", PASSWORD)
+    assert opened(file) == TEXT
+
+    monkeypatch.delenv("DUMP_PASSWORD")
+    with pytest.raises(WrongInputError, match="DUMP_PASSWORD\n  seen: no password"):
+        opened(file)
+
+    monkeypatch.setenv("DUMP_PASSWORD", "a wrong one")
+    with pytest.raises(WrongInputError, match="DUMP_PASSWORD\n  seen: another one") as error:
+        opened(file)
+    assert "a wrong one" not in str(error.value)
+
+
+@pytest.mark.skipif(not shutil.which("zip"), reason="ZipCrypto is written by zip alone")
+def test_the_older_encryption_of_zip_is_read_too(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "dump.sql").write_bytes(TEXT[:50_000])
+    command = ["zip", "-q", "-j", "-P", PASSWORD, "a.zip", "dump.sql"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+
+    assert opened(tmp_path / "a.zip", password=PASSWORD) == TEXT[:50_000]
+    for wrong in range(20):  # of 256 passwords one fits the check at the beginning
+        with pytest.raises(WrongInputError, match="another one"):
+            opened(tmp_path / "a.zip", password=f"wrong {wrong}")
+
+
+TRUNCATED = ("gz", "zst", "xz", "zip", "tar", "tar.gz", "zst of gz", "gz, of two members")
+
+
+@pytest.mark.parametrize("packing", TRUNCATED)
+def test_a_truncated_file_is_refused_by_name(packing: str, file: Path) -> None:
+    whole = PACKED[packing](TEXT)
+    for size in (len(whole) // 2, len(whole) - 5 if "tar" not in packing else len(whole) // 3):
+        file.write_bytes(whole[:size])
+        with pytest.raises(WrongInputError, match=r"backup\.old.* to be whole\n.*truncated"):
+            opened(file)
+
+
+@pytest.mark.parametrize("packing", ["gz", "zst", "xz", "zip"])
+def test_a_corrupt_file_is_refused_by_name(packing: str, file: Path) -> None:
+    whole = bytearray(PACKED[packing](TEXT))
+    whole[len(whole) // 2] ^= 0xFF
+    file.write_bytes(whole)
+    with pytest.raises(WrongInputError, match=r"backup\.old.* to be whole\n.*corrupt"):
+        opened(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [
+        (b"", "nothing in it"),
+        (gzip.compress(b""), "nothing in it"),
+        ("-- MySQL dump".encode("utf-16"), "UTF-16"),
+        (b'<?xml version="1.0"?>\n<mysqldump>', "XML"),
+        (b"\x7fELF\0\0\0", "unknown kind"),
+        (tarred_one(b""), "nothing in it"),
+    ],
+)
+def test_what_is_no_dump_is_refused(content: bytes, seen: str, file: Path) -> None:
+    file.write_bytes(content)
+    with pytest.raises(WrongInputError, match=seen):
+        opened(file)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongInputError, match="no such file"):
+        DumpSource([tmp_path / "dump.sql"])
+
+
+def test_a_zip_within_a_tar_is_refused_with_the_way_out(file: Path) -> None:
+    file.write_bytes(tarred_one(zipped(TEXT)))
+    with pytest.raises(WrongInputError, match="unpack it"):
+        opened(file)
+
+
+def test_what_is_packed_again_and_again_is_refused(file: Path) -> None:
+    content = TEXT[:100]
+    for _ in range(6):
+        content = gzip.compress(content)
+    file.write_bytes(content)
+    with pytest.raises(WrongInputError, match="at most 4 times"):
+        opened(file)
+
+
+def test_a_link_in_a_tar_is_refused(file: Path) -> None:
+    with tarfile.open(file, "w") as archive:
+        link = tarfile.TarInfo("dump.sql")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    with pytest.raises(WrongInputError, match=r"dump\.sql.*\n.*a link"):
+        opened(file)
+
+
+# -- directories of mariadb-dump --dir -------------------------------------------------------------
+
+
+def test_a_directory_has_each_table_before_its_rows() -> None:
+    parts = [(part.name, part.table) for part in DumpSource([DUMPS / "mariadb-dump-dir"]).parts()]
+
+    assert parts[:2] == [
+        ("matomo_log_action.sql", None),
+        ("matomo_log_action.txt", "matomo_log_action"),
+    ]
+    assert len(parts) == 12
+
+
+def test_the_folder_of_one_schema_is_a_directory_too() -> None:
+    assert opened(DUMPS / "mariadb-dump-dir" / "matomo") == opened(DUMPS / "mariadb-dump-dir")
+
+
+def test_two_schemas_in_a_directory_are_refused_by_name(tmp_path: Path) -> None:
+    shutil.copytree(DUMPS / "mariadb-dump-dir", tmp_path, dirs_exist_ok=True)
+    shutil.copytree(tmp_path / "matomo", tmp_path / "other")
+    with pytest.raises(WrongInputError, match="matomo, other"):
+        DumpSource([tmp_path])
+
+
+def test_rows_without_their_table_are_refused(tmp_path: Path) -> None:
+    shutil.copytree(DUMPS / "mariadb-dump-dir", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "matomo" / "matomo_site.sql").unlink()
+    with pytest.raises(WrongInputError, match=r"rows alone: matomo_site\.txt"):
+        DumpSource([tmp_path])
+
+
+def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongInputError, match=r"no \.sql in it"):
+        DumpSource([tmp_path])
+
+
+def test_a_tar_of_a_directory_is_read_in_its_order(file: Path) -> None:
+    folder = DUMPS / "mariadb-dump-dir" / "matomo"
+    with tarfile.open(file, "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.add(path, f"matomo/{path.name}")
+    tables = [part.table for part in DumpSource([file]).parts() if [*part.chunks]]
+    assert tables.count(None) == 6
+    assert "matomo_odd" in tables
+
+    with tarfile.open(file, "w") as archive:
+        for path in sorted(folder.iterdir(), reverse=True):
+            archive.add(path, f"matomo/{path.name}")
+    with pytest.raises(WrongInputError, match="give the directory"):
+        opened(file)
+
+
+# -- memory ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("packing", ["plain", "gz", "zst", "xz", "zip", "tar.gz"])
+def test_memory_does_not_grow_with_the_dump(packing: str, file: Path) -> None:
+    file.write_bytes(PACKED[packing](TEXT * 20))
+    tracemalloc.start()
+    try:
+        size = sum(len(chunk) for part in DumpSource([file]).parts() for chunk in part.chunks)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert size == 20 * len(TEXT)
+    assert peak < 16 * CHUNK < size / 3

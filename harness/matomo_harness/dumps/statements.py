@@ -117,6 +117,8 @@ DROPPED: Final = {
     "CHANGE REPLICATION": "nothing is replicated here",
 }
 """Statements that backups carry and that nothing is missing without, and why each is dropped."""
+_NO_VARIABLES: Final = [["STATEMENT"], ["PASSWORD"], ["ROLE"], ["DEFAULT"], ["TRANSACTION"]]
+"""Words after SET that no variable comes after, in pieces of a list of words."""
 _DRIVEN_OUT: Final = frozenset(("TRIGGER", "EVENT", "PROCEDURE", "FUNCTION"))
 _HOW_TO_DO_WITHOUT: Final = {
     "TRIGGER": "dump again with --skip-triggers",
@@ -134,6 +136,17 @@ class _Token:
     is_ignored: bool  # in an executable comment that MariaDB passes over
 
 
+_VERBS: Final = frozenset(
+    (
+        *("ALTER", "ANALYZE", "BEGIN", "CALL", "CHANGE", "CHECK", "COMMIT", "CREATE", "DEALLOCATE"),
+        *("DELETE", "DO", "DROP", "EXECUTE", "FLUSH", "GRANT", "HANDLER", "INSERT", "INSTALL"),
+        *("KILL", "LOAD", "LOCK", "OPTIMIZE", "PREPARE", "PURGE", "RENAME", "REPLACE", "RESET"),
+        *("REVOKE", "ROLLBACK", "SELECT", "SET", "SHOW", "SHUTDOWN", "START", "STOP", "TRUNCATE"),
+        *("UNINSTALL", "UNLOCK", "UPDATE", "USE", "WITH", "XA"),
+    )
+)
+
+
 def judge(statement: Statement) -> Judgement:
     """Say what a statement does, and whether it is loaded.
 
@@ -145,8 +158,10 @@ def judge(statement: Statement) -> Judgement:
     """
     tokens = _first_tokens(statement)
     words = _words(tokens)
-    if not words:
+    if not tokens:
         return Judgement(statement, None, note="nothing but comments")
+    if not words or _runs_another(statement, words, tokens):
+        raise refused(statement, words)
     first, two = words[0], " ".join(words[:2])
     if first == "SET":
         return _set(statement, tokens)
@@ -166,6 +181,22 @@ def judge(statement: Statement) -> Judgement:
     raise refused(statement, words)
 
 
+def _runs_another(statement: Statement, words: Sequence[str], tokens: Sequence[_Token]) -> bool:
+    """Whether a statement that is harmless by its first word has another one in it, or may have.
+
+    BEGIN NOT ATOMIC … END, SET STATEMENT … FOR …, and USE without a delimiter before the next; a
+    long comment or much space may hide what comes after it.
+    """
+    count = len(tokens)
+    if words[0] in ("BEGIN", "COMMIT"):
+        return len(statement.text) > HEAD or (count > 1 and words[1:] != ["WORK"])
+    if words[0] == "USE":
+        return len(statement.text) > HEAD or count != len(("USE", "name"))
+    if words[0] == "SET" and count == 1:
+        return True
+    return words[0] == "SET" and words[1:2] in _NO_VARIABLES
+
+
 def refused(
     statement: Statement, words: Sequence[str], table: str | None = None
 ) -> WrongInputError:
@@ -177,8 +208,8 @@ def refused(
         table: the table that it is about.
     """
     name = next((word for word in words if word in _DRIVEN_OUT), "")
-    what = f"CREATE {name}" if name else _named(" ".join(words[:2]))
-    if words[0] == "SELECT" and re.search(rb"INTO\s+(OUT|DUMP)FILE", statement.text, re.I):
+    what = f"CREATE {name}" if name else _named(" ".join(words[:3] if table else words[:2]))
+    if words[:1] == ["SELECT"] and re.search(rb"INTO\s+(OUT|DUMP)FILE", statement.text, re.I):
         what = "SELECT … INTO OUTFILE"
     of = f" of the table {table}" if table else ""
     return WrongInputError(
@@ -229,10 +260,11 @@ def _words(tokens: Sequence[_Token]) -> list[str]:
         if word == "OR" and left:
             left.pop(0)  # REPLACE
         elif word in ("DEFINER", "ALGORITHM") and left and left[0].text == "=":
-            left = left[2:]  # and its value
-            if left and left[0].text in ("@", "("):
+            value = left[1:2]
+            left = left[2:]
+            if left and left[0].text in ("@", "("):  # `a`@`b`, CURRENT_USER()
                 left = left[2:]
-            elif left and left[0].text.startswith("@"):
+            elif left and (left[0].text.startswith("@") or value[0].text.endswith("@")):
                 left = left[1:]
         elif word == "SQL" and left and left[0].text.upper() == "SECURITY":
             left = left[2:]
@@ -246,8 +278,12 @@ def _words(tokens: Sequence[_Token]) -> list[str]:
 
 
 def _named(words: str) -> str:
-    """Return first words as an error names them: a third may be a table's name, or a value."""
-    return " ".join(word[:30] for word in words.split()[:2])
+    """Return two first words as an error names them; where they are none of SQL's, no word.
+
+    What is no statement at all, as the second half of a row, may begin with person data.
+    """
+    first = words.partition(" ")[0]
+    return words if first in _VERBS else "what is no statement of a dump"
 
 
 def _name_after(tokens: Sequence[_Token], count: int) -> tuple[str | None, bool, int]:
@@ -299,7 +335,7 @@ def _of_one_table(statement: Statement, kind: Kind, tokens: Sequence[_Token]) ->
         statement.text,
         re.I,
     ):
-        raise refused(statement, [words[0], "… SELECT"], table)
+        raise refused(statement, [words[0], "without", "VALUES"], table)
     if kind in (Kind.CREATE_TABLE, Kind.ALTER_TABLE):
         _require_own_files(statement, table)
     return Judgement(statement, kind, table)

@@ -1,0 +1,262 @@
+"""A dump is described by what is in it, and refused where it is not one whole Matomo."""
+
+from pathlib import Path
+
+import pytest
+
+from matomo_harness.dumps.description import Description, DumpReader, describe
+from matomo_harness.dumps.scanner import Statement
+from matomo_harness.dumps.sources import DumpSource
+from matomo_harness.dumps.statements import Kind
+from matomo_harness.dumps.tab_files import columns_of, inserts
+from matomo_harness.dumps.translation import translated
+from matomo_harness.errors import WrongInputError
+
+DUMPS = Path(__file__).parents[1] / "dumps"
+PHPMYADMIN = (DUMPS / "phpmyadmin.sql").read_text()
+MYSQL = (DUMPS / "matomo-4.x-mysql-8.0.sql").read_text()
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> Path:
+    """Where a changed dump is written."""
+    return tmp_path / "dump.sql"
+
+
+def described(path: Path, text: str | None = None) -> Description:
+    if text is not None:
+        path.write_text(text)
+    return describe(DumpSource([path]))
+
+
+def refused(path: Path, text: str) -> WrongInputError:
+    with pytest.raises(WrongInputError) as error:
+        described(path, text)
+    return error.value
+
+
+@pytest.mark.parametrize(
+    ("file", "tool", "server", "prefix", "matomo", "count"),
+    [
+        ("matomo-4.2-mysql-5.7.sql", "mysqldump 5.7.33", "MySQL 5.7.33", "matomo_", "4.2.0", 31),
+        ("matomo-4.x-mysql-8.0.sql", "mysqldump 8.0.30", "MySQL 8.0.30", "matomo_", "4.14.1", 31),
+        (
+            "matomo-4.14-mariadb-10.5-no-prefix.sql",
+            "mariadb-dump 10.5.19",
+            "MariaDB 10.5.19",
+            "",
+            "4.14.2",
+            33,
+        ),
+        ("mariadb-dump.sql", "mariadb-dump 11.8.9", "MariaDB 11.8.9", "matomo_", "4.14.1", 6),
+        ("mariadb-dump-dir", "mariadb-dump 11.8.9", "MariaDB 11.8.9", "matomo_", "4.14.1", 6),
+        ("mariadb-dump-skip-comments.sql", "None None", "None None", "matomo_", "4.14.1", 6),
+        ("phpmyadmin.sql", "phpMyAdmin 5.2.1", "MariaDB 10.6.12", "piwik_", "5.1.2", 4),
+    ],
+)
+def test_a_dump_says_what_it_is(
+    file: str, tool: str, server: str, prefix: str, matomo: str, count: int
+) -> None:
+    seen = described(DUMPS / file)
+
+    assert f"{seen.tool} {seen.tool_version}" == tool
+    assert f"{seen.server} {seen.server_version}" == server
+    assert (seen.prefix, seen.matomo_version, len(seen.tables)) == (prefix, matomo, count)
+    assert {"log_visit", "option", "site", "user"} <= {*seen.tables}
+    assert seen.other_tables == ()
+    assert seen.plugins["CoreHome"] == matomo
+    assert seen.is_known_whole
+
+
+def test_old_names_of_tools_and_servers_are_understood(dump: Path) -> None:
+    text = PHPMYADMIN.partition("SET SQL_MODE")[2]
+    head = (
+        "-- MySQL dump 10.16  Distrib 10.3.10-MariaDB, for osx10.14 (x86_64)\n"
+        "-- Server version\t5.5.5-10.4.28-MariaDB\n\nSET SQL_MODE"
+    )
+    seen = described(dump, f"{head}{text}\n-- Dump completed on 2026-01-02\n")
+    assert (seen.tool, seen.tool_version) == ("mariadb-dump", "10.3.10")
+    assert (seen.server, seen.server_version) == ("MariaDB", "10.4.28")
+
+
+def test_words_of_phpmyadmin_in_another_language_make_no_difference(dump: Path) -> None:
+    text = PHPMYADMIN.replace("Generation Time: Jan 02, 2026 at", "Erstellungszeit: 02.01.2026 um")
+    text = text.replace("Server version", "Server-Version").replace("PHP Version", "PHP-Version")
+    seen = described(dump, text)
+    assert (seen.server, seen.server_version) == ("MariaDB", "10.6.12")
+
+
+def test_whether_a_dump_is_whole_cannot_be_known_without_its_last_lines() -> None:
+    assert not described(DUMPS / "mariadb-dump-compact.sql").is_known_whole
+
+
+@pytest.mark.parametrize("file", ["mariadb-dump-databases.sql", "with-view.sql", "phpmyadmin.sql"])
+def test_what_was_dropped_is_counted(file: str) -> None:
+    expected = {
+        "mariadb-dump-databases.sql": {"CREATE DATABASE": 1, "USE": 1},
+        "with-view.sql": {"DROP VIEW": 2, "CREATE VIEW": 2},
+        "phpmyadmin.sql": {"CREATE DATABASE": 1, "USE": 1},
+    }[file]
+    dropped = described(DUMPS / file).dropped
+    assert {note.partition(":")[0]: count for note, count in dropped.items()} == expected
+
+
+# -- wrong input -----------------------------------------------------------------------------------
+
+
+def test_a_mysqldump_without_its_last_line_is_refused_as_truncated(dump: Path) -> None:
+    error = refused(dump, MYSQL.partition("-- Dump completed")[0])
+    assert "`-- Dump completed` at the end of dump.sql" in error.expected
+    assert "truncated" in error.seen
+
+
+@pytest.mark.parametrize(
+    "cut", ["COMMIT;", "/*!40101 SET CHARACTER_SET_CLIENT=@OLD", "-- Indexes for table"]
+)
+def test_a_truncated_dump_of_phpmyadmin_is_refused(cut: str, dump: Path) -> None:
+    assert "truncated" in refused(dump, PHPMYADMIN.partition(cut)[0]).seen
+
+
+def test_a_dump_without_comments_that_lacks_its_end_is_refused(dump: Path) -> None:
+    text = (DUMPS / "mariadb-dump-skip-comments.sql").read_text(errors="replace")
+    cut = text.partition("/*!40101 SET CHARACTER_SET_CLIENT=@OLD")[0]
+    assert "truncated" in refused(dump, cut).seen
+
+
+def test_one_of_two_dumps_in_a_file_that_lacks_its_end_is_refused(dump: Path) -> None:
+    text = (DUMPS / "mariadb-dump.sql").read_text(errors="replace")
+    assert "truncated" in refused(dump, text.replace("-- Dump completed", "--") + text).seen
+
+
+def test_a_dump_of_something_else_is_refused_by_its_tables(dump: Path) -> None:
+    error = refused(dump, "CREATE TABLE `wp_options` (a int);\nCREATE TABLE `wp_users` (a int);\n")
+    assert "a dump of Matomo" in error.expected
+    assert "wp_options, wp_users" in error.seen
+
+
+def test_a_part_of_a_matomo_is_refused_by_what_is_missing(dump: Path) -> None:
+    text = MYSQL.replace("TABLE `matomo_site`", "TABLE `matomo_sites`")
+    assert "matomo_site" in refused(dump, text).seen
+
+
+def test_two_prefixes_in_one_dump_are_refused_by_name(dump: Path) -> None:
+    error = refused(dump, MYSQL + MYSQL.replace("`matomo_", "`piwik_"))
+    assert "`matomo_` and `piwik_`" in error.seen
+
+
+def test_a_second_schema_is_refused_by_name(dump: Path) -> None:
+    other = "CREATE DATABASE `wiki`;\nUSE `wiki`;\nCREATE TABLE `page` (a int);\n"
+    assert "matomo and wiki" in refused(dump, PHPMYADMIN + other).seen
+
+
+def test_tables_of_others_are_listed(dump: Path) -> None:
+    seen = described(dump, PHPMYADMIN + "CREATE TABLE `page` (a int);\n")
+    assert seen.other_tables == ("page",)
+
+
+def test_xml_is_refused() -> None:
+    with pytest.raises(WrongInputError, match="XML"):
+        describe(DumpSource([DUMPS / "mariadb-dump.xml"]))
+
+
+def test_no_description_before_the_end() -> None:
+    reader = DumpReader(DumpSource([DUMPS / "phpmyadmin.sql"]))
+    next(reader.statements())
+    with pytest.raises(RuntimeError):
+        reader.description()
+
+
+# -- translation -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mysql", "mariadb"),
+    [
+        ("COLLATE=utf8mb4_0900_ai_ci", "COLLATE=utf8mb4_uca1400_nopad_ai_ci"),
+        ("COLLATE utf8mb4_0900_as_cs,", "COLLATE utf8mb4_uca1400_nopad_as_cs,"),
+        ("utf8mb4_0900_bin", "utf8mb4_nopad_bin"),
+        ("utf8mb4_es_trad_0900_ai_ci", "utf8mb4_uca1400_spanish2_nopad_ai_ci"),
+        ("utf8mb4_ja_0900_as_cs_ks", "utf8mb4_uca1400_nopad_as_cs"),
+        ("a int /*!80023 INVISIBLE */, b", "a int INVISIBLE, b"),
+        ("a int /*!50606 STORAGE DISK */ NOT NULL", "a int NOT NULL"),
+        *(
+            (text, text)
+            for text in (
+                "'utf8mb4_0900_ai_ci'",
+                "'it''s utf8mb4_0900_ai_ci'",
+                "'\\'utf8mb4_0900_ai_ci'",
+                '"utf8mb4_0900_ai_ci"',
+                "`utf8mb4_0900_ai_ci`",
+                "/* utf8mb4_0900_ai_ci */",
+                "COLLATE utf8mb3_general_ci CHARSET=utf8 COLLATE=utf8mb4_unicode_520_ci",
+                "my_utf8mb4_0900_ai_ci_x",
+                "/*!80016 ENCRYPTION='Y' */ ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8",
+            )
+        ),
+    ],
+)
+def test_only_whole_words_outside_of_quotes_are_translated(mysql: str, mariadb: str) -> None:
+    assert (
+        translated(f"CREATE TABLE a ({mysql})".encode()) == f"CREATE TABLE a ({mariadb})".encode()
+    )
+
+
+def test_tables_are_translated_and_rows_are_not(dump: Path) -> None:
+    text = PHPMYADMIN.replace("utf8mb4;", "utf8mb4 COLLATE=utf8mb4_0900_ai_ci;")
+    text = text.replace("o\\'neill", "utf8mb4_0900_ai_ci")
+    dump.write_text(text)
+    for judgement in DumpReader(DumpSource([dump])).statements():
+        if judgement.kind is Kind.CREATE_TABLE:
+            assert b"COLLATE=utf8mb4_uca1400_nopad_ai_ci" in judgement.statement.text
+        elif judgement.table == "piwik_log_visit" and judgement.kind is Kind.ROWS:
+            assert b"'utf8mb4_0900_ai_ci; -- # /*'" in judgement.statement.text
+
+
+# -- rows of mariadb-dump --dir --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_rows_of_a_file_become_values(size: int) -> None:
+    r"""Values as the server writes them: only \\, \tab, \newline, \0 and \N are escaped."""
+    rows = b"1\t\\N\tit's\n2\t\\\\N\ta\\\tb\n3\t\\\\\\\n\t\\0'\\\\\n4\t'\\\\N'\t\\N\n"
+    chunks = (rows[start : start + size] for start in range(0, len(rows), size))
+    pieces = [*inserts("a.txt", "a", [b"`x`", b"`y`", b"`z`"], chunks)]
+
+    head = b"INSERT INTO `a` (`x`,`y`,`z`) VALUES\n"
+    values = b",\n".join(text.removeprefix(head) for text, _ in pieces)
+    assert values == (
+        b"('1',NULL,'it''s'),\n('2','\\\\N','a\\tb'),\n('3','\\\\\\n','\\0''\\\\'),\n"
+        b"('4','''\\\\N''',NULL)"
+    )
+    assert [line for _, line in pieces][0] == 1
+
+
+def test_a_file_of_rows_that_ends_in_a_row_is_truncated() -> None:
+    with pytest.raises(WrongInputError, match=r"a\.txt(.|\n)*begins in line 3: it is truncated"):
+        [*inserts("a.txt", "a", [b"`x`"], [b"1\n2\n", b"3"])]
+
+
+def test_columns_are_found_in_the_order_of_the_table() -> None:
+    text = (DUMPS / "mariadb-dump-dir" / "matomo" / "matomo_odd.sql").read_bytes()
+    assert columns_of(text) == [
+        b"`id`",
+        b"`a``b;'x`",
+        b"`raw`",
+        b"`doubled`",
+        b"`hidden`",
+        b"`j`",
+    ]
+
+
+def test_statements_say_which_file_and_line_they_are_of() -> None:
+    reader = DumpReader(DumpSource([DUMPS / "phpmyadmin.sql"]))
+    places = {
+        (judgement.statement.file, judgement.statement.line): judgement.statement
+        for judgement in reader.statements()
+        if judgement.statement.file
+    }
+    lines = PHPMYADMIN.splitlines()
+    for (file, line), statement in places.items():
+        assert file == "phpmyadmin.sql"
+        assert isinstance(statement, Statement)
+        assert statement.text.decode().startswith(lines[line - 1].rstrip(";"))

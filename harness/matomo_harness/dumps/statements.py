@@ -87,6 +87,10 @@ _TOKEN: Final = re.compile(
     r"|(?P<word>[\w$@]+)|(?P<sign>[^\s\w])",
     re.S,
 )
+_ROWS: Final = re.compile(
+    rb"(?:INSERT|REPLACE) INTO `([^`]+)` (?:\((?:`[^`]*`|[, ])*\) )?VALUES\s*\("
+)
+"""As the tools write it: one row each in --skip-extended-insert, so that a look has to be short."""
 _NO_BEGINNING: Final = frozenset(("IF", "NOT", "EXISTS", "INTO", "IGNORE", "LOW_PRIORITY"))
 _DELAYS: Final = frozenset(("DELAYED", "HIGH_PRIORITY"))
 _ONE_TABLE: Final = {
@@ -156,6 +160,8 @@ def judge(statement: Statement) -> Judgement:
     Raises:
         WrongInputError: it is one that no dump of tables has, or one of another schema.
     """
+    if rows := _ROWS.match(statement.text):
+        return Judgement(statement, Kind.ROWS, rows[1].decode(errors="replace"))
     tokens = _first_tokens(statement)
     words = _words(tokens)
     if not tokens:

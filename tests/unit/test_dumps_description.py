@@ -128,6 +128,34 @@ def test_one_of_two_dumps_in_a_file_that_lacks_its_end_is_refused(dump: Path) ->
     assert "truncated" in refused(dump, text.replace("-- Dump completed", "--") + text).seen
 
 
+def test_one_of_two_files_that_lacks_its_end_is_refused_by_its_name(tmp_path: Path) -> None:
+    text = (DUMPS / "mariadb-dump.sql").read_bytes()
+    schema, rows = tmp_path / "schema.sql", tmp_path / "rows.sql"
+    schema.write_bytes(text)
+    rows.write_bytes(text.replace(b"-- Dump completed", b"--"))
+    for paths in ([schema, rows], [rows, schema]):
+        with pytest.raises(WrongInputError, match=r"at the end of rows\.sql"):
+            describe(DumpSource(paths))
+    assert describe(DumpSource([schema, schema])).is_known_whole
+
+
+def test_pieces_that_split_made_are_one_dump(tmp_path: Path) -> None:
+    text = MYSQL.encode()
+    paths = [tmp_path / f"dump.sql.{number:02}" for number in range(10)]
+    for number, path in enumerate(paths):
+        path.write_bytes(text[number * 5000 : (number + 1) * 5000])
+    assert describe(DumpSource(paths)) == described(DUMPS / "matomo-4.x-mysql-8.0.sql")
+    with pytest.raises(WrongInputError):
+        describe(DumpSource(paths[:-1]))
+
+
+def test_rows_of_a_table_that_is_not_made_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("-- nothing\n")
+    (tmp_path / "a.txt").write_text("1\n")
+    with pytest.raises(WrongInputError, match=r"CREATE TABLE of a before its rows in a\.txt"):
+        describe(DumpSource([tmp_path]))
+
+
 def test_a_dump_of_something_else_is_refused_by_its_tables(dump: Path) -> None:
     error = refused(dump, "CREATE TABLE `wp_options` (a int);\nCREATE TABLE `wp_users` (a int);\n")
     assert "a dump of Matomo" in error.expected

@@ -75,39 +75,33 @@ class Description:
 
 
 @dataclass
-class _PartSeen:
-    """What one part has shown of itself so far."""
+class _Ends:
+    """Which ends the beginnings of a dump's parts promise, and which have come."""
 
-    name: str
-    begun: int = 0  # heads of mysqldump and mariadb-dump: of several, if they were put together
-    completed: int = 0
-    saved: set[str] = field(default_factory=set)
-    was_ever_saved: bool = False
-    is_in_a_transaction: bool = False
+    begun: list[str] = field(default_factory=list)
+    """Parts with the head of mysqldump or mariadb-dump that has no end yet."""
+    saved: dict[str, str] = field(default_factory=dict)
+    """Variables that were saved and not set back, and where."""
+    transaction: str | None = None
+    """The part with a START TRANSACTION that has no COMMIT yet."""
 
-    def take_set(self, text: str) -> None:
-        """Note what a SET saves or sets back; `text` in upper case."""
-        saved = _SAVED.findall(text)
-        self.saved |= {*saved}
-        self.was_ever_saved |= bool(saved)
-        self.saved -= {*_RESTORED.findall(text)}
-
-    def require_whole(self) -> None:
-        """Require the end that the part's beginning promises.
+    def require_all(self) -> None:
+        """Require all ends.
 
         Raises:
-            WrongInputError: it is not there.
+            WrongInputError: one is not there.
         """
-        if self.completed < self.begun:
-            missing = f"`{_COMPLETED}`"
-        elif self.saved and not self.begun:
-            missing = f"the SET that brings {sorted(self.saved)[0]} back"
-        elif self.is_in_a_transaction:
-            missing = "COMMIT"
+        if self.begun:
+            missing, name = f"`{_COMPLETED}`", self.begun[-1]
+        elif self.saved:
+            variable, name = min(self.saved.items())
+            missing = f"the SET that brings {variable} back"
+        elif self.transaction:
+            missing, name = "COMMIT", self.transaction
         else:
             return
         raise WrongInputError(
-            expected=f"{missing} at the end of {self.name}",
+            expected=f"{missing} at the end of {name}",
             seen="its end without that: it is truncated, or the tool broke off",
             next_command="copy it anew, or dump again and look at the tool's exit code",
         )
@@ -126,7 +120,8 @@ class DumpReader:
         self._tool_version: str | None = None
         self._server: str | None = None
         self._server_version: str | None = None
-        self._is_known_whole = True
+        self._ends = _Ends()
+        self._is_known_whole = False
         self._versions: list[str] = []
         self._tables: dict[str, str] = {}
         self._columns: dict[str, list[bytes]] = {}
@@ -148,22 +143,20 @@ class DumpReader:
                 yield from self._of_part(part)
             else:
                 yield from self._of_rows(part, part.table)
+        self._ends.require_all()
         self._is_read = True
         self.description()
 
     def _of_part(self, part: Part) -> Iterator[Judgement]:
-        seen = _PartSeen(part.name)
         for piece in Scanner(part.name).scan(part.chunks):
             if isinstance(piece, Comment):
-                self._take_comment(piece, seen)
+                self._take_comment(piece, part.name)
                 continue
-            judged = self._judge(piece, seen)
+            judged = self._judge(piece)
             if judged.kind is None:
                 self._dropped[judged.note or ""] += 1
             else:
                 yield judged
-        seen.require_whole()
-        self._is_known_whole &= bool(seen.begun or seen.was_ever_saved)
 
     def _of_rows(self, part: Part, table: str) -> Iterator[Judgement]:
         def settings(texts: tuple[bytes, ...]) -> Iterator[Judgement]:
@@ -171,14 +164,20 @@ class DumpReader:
                 yield Judgement(Statement(text, part.name, 1), Kind.SET)
 
         yield from settings(tab_files.BEFORE)
-        columns = self._columns.get(table, [])
+        columns = self._columns.get(table)
+        if not columns:
+            raise WrongInputError(
+                expected=f"the CREATE TABLE of {table} before its rows in {part.name}",
+                seen="none",
+                next_command="give the directory that mariadb-dump wrote without --no-create-info",
+            )
         for text, line in tab_files.inserts(part.name, table, columns, part.chunks):
             statement = Statement(text, part.name, line)
             self._note_options(table, text)
             yield Judgement(statement, Kind.ROWS, table)
         yield from settings(tab_files.AFTER)
 
-    def _judge(self, statement: Statement, seen: _PartSeen) -> Judgement:
+    def _judge(self, statement: Statement) -> Judgement:
         judged = judge(statement)
         kind, table = judged.kind, judged.table
         if judged.schema is not None:
@@ -186,29 +185,39 @@ class DumpReader:
         if kind is Kind.ROWS and table is not None:
             self._note_options(table, statement.text)
         elif kind is Kind.TRANSACTION:
-            seen.is_in_a_transaction = not statement.text.upper().startswith(b"COMMIT")
+            is_end = statement.text.upper().startswith(b"COMMIT")
+            self._ends.transaction = None if is_end else statement.file
         elif kind in (Kind.CREATE_TABLE, Kind.ALTER_TABLE, Kind.SET):
             if kind is Kind.CREATE_TABLE and table is not None:
                 self._tables[table] = statement.file
                 self._columns[table] = tab_files.columns_of(statement.text)
             elif kind is Kind.SET:
-                seen.take_set(statement.text.decode(errors="replace").upper())
+                self._take_set(statement)
             text = translated(statement.text)
             if text != statement.text:
                 statement = Statement(text, statement.file, statement.line)
                 judged = Judgement(statement, kind, table)
         return judged
 
-    def _take_comment(self, comment: Comment, seen: _PartSeen) -> None:
+    def _take_set(self, statement: Statement) -> None:
+        text = statement.text.decode(errors="replace").upper()
+        for name in _SAVED.findall(text):
+            self._ends.saved[name] = statement.file
+            self._is_known_whole = True
+        for name in _RESTORED.findall(text):
+            self._ends.saved.pop(name, None)
+
+    def _take_comment(self, comment: Comment, file: str) -> None:
         line = comment.text.decode(errors="replace").strip()
         if tool := _TOOL.match(line):
-            seen.begun += 1
+            self._ends.begun.append(file)
+            self._is_known_whole = True
             self._tool = "mysqldump" if tool["name"] == "MySQL" else "mariadb-dump"
             self._tool_version = tool["distribution"]
             if self._tool == "mysqldump" and "MariaDB" in line:
                 self._tool = "mariadb-dump"  # as it was called before 10.5
         elif line.startswith(_COMPLETED):
-            seen.completed += 1
+            self._ends.begun = self._ends.begun[:-1]
         elif line.startswith(_PHPMYADMIN):
             self._tool = "phpMyAdmin"
         elif server := _SERVER.match(line):

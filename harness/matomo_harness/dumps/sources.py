@@ -8,10 +8,10 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import RawIOBase
+from io import FileIO, RawIOBase
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -32,7 +32,14 @@ WRAPPINGS: Final = 4
 PASSWORD_VARIABLE: Final = "DUMP_PASSWORD"  # noqa: S105
 LIBRARIES: Final = "pip install 'matomo-harness[repro]'"
 
+HEAD: Final = 512
+"""Bytes that say what a file is: a block of a tar."""
+
 _TAR_MAGIC_AT: Final = 257
+_GZIP: Final = b"\x1f\x8b"
+_XZ: Final = b"\xfd7zXZ\0"
+_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _SKIPPABLE: Final = range(0x184D2A50, 0x184D2A60)
 """Frames that zstd passes over, as pzstd writes them (RFC 8878, 3.1.2)."""
 
@@ -82,12 +89,30 @@ class DumpSource:
                 password is wrong or missing.
         """
         self.read = 0
-        for path, table in self._files:
+        for paths, table in self._groups():
             self._read_before = self.read
+            name, chunks = paths[0].name, chain.from_iterable(map(self._read, paths))
             if table is not None:
-                yield Part(path.name, self._read(path), table)
+                yield Part(name, chunks, table)
             else:
-                yield from self._unwrapped(path.name, self._read(path), path, WRAPPINGS)
+                yield from self._unwrapped(name, chunks, paths[0], WRAPPINGS)
+
+    def _groups(self) -> Iterator[tuple[list[Path], str | None]]:
+        """Yield the files, those together that `split` made of one."""
+        group: list[Path] = []
+        for path, table in self._files:
+            if group and table is None and _continues(path, group[0]):
+                group.append(path)
+                continue
+            if group:
+                yield group, None
+            group = []
+            if table is None:
+                group = [path]
+            else:
+                yield [path], table
+        if group:
+            yield group, None
 
     def _read(self, path: Path) -> Iterator[bytes]:
         try:
@@ -106,7 +131,7 @@ class DumpSource:
         self, name: str, chunks: Iterator[bytes], path: Path | None, left: int
     ) -> Iterator[Part]:
         """Yield the parts of what may be packed; `path` where it can be read in any order."""
-        first = _first(chunks, 512)
+        first = _first(chunks, HEAD)
         chunks = chain([first], chunks)
         if not left:
             raise WrongInputError(
@@ -116,13 +141,13 @@ class DumpSource:
             )
         if not first:
             raise _unusable(name, "nothing in it")
-        if first.startswith(b"\x1f\x8b"):
+        if first.startswith(_GZIP):
             yield from self._unwrapped(name, _gunzipped(name, chunks), None, left - 1)
-        elif first.startswith(b"\xfd7zXZ\0"):
+        elif first.startswith(_XZ):
             yield from self._unwrapped(name, _unxz(name, chunks), None, left - 1)
         elif _is_zstd(first):
             yield from self._unwrapped(name, _large(_unzstd(name, chunks)), None, left - 1)
-        elif first.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        elif first.startswith(_ZIP):
             yield from self._members_of_zip(name, path, left - 1)
         elif first[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
             yield from self._members_of_tar(name, chunks, left - 1)
@@ -159,16 +184,20 @@ class DumpSource:
         seen = set[str]()
         password = self._password.encode() if self._password else None
         archive: Any
-        with _errors_of(name), AESZipFile(path) as archive:
+        counted = _CountedFile(path, self._count)
+        with _errors_of(name), counted, AESZipFile(counted) as archive:
             self.read = self._read_before
             for entry in archive.infolist():
                 if entry.is_dir():
                     continue
                 chunks = _entry(name, archive, entry, password)
                 yield from self._member(f"{name}:{entry.filename}", chunks, left, seen)
-                self.read += entry.compress_size
+        self.read = self._read_before + path.stat().st_size
         if not seen:
             raise _unusable(name, "no file in it")
+
+    def _count(self, size: int) -> None:
+        self.read = min(self.read + size, self.total)
 
     def _member(
         self, name: str, chunks: Iterator[bytes], left: int, seen: set[str]
@@ -239,6 +268,45 @@ def _table_of(stem: str) -> str:
     See MariaDB's manual, "Identifier to File Name Mapping".
     """
     return _ENCODED.sub(lambda match: chr(int(match[1], 16)), stem)
+
+
+# -- pieces that `split` made ----------------------------------------------------------------------
+
+_BEGINNING: Final = re.compile(
+    rb"\s*(?:--|/\*|#|(?:ALTER|BEGIN|COMMIT|CREATE|DELIMITER|DROP|INSERT|LOCK|REPLACE|SET|START"
+    rb"|TRUNCATE|UNLOCK|USE)\b)",
+    re.I,
+)
+
+
+def _continues(path: Path, first: Path) -> bool:
+    """Whether a file is a further piece of the one that begins in `first`, by its first bytes.
+
+    A piece of a packed file is no text, and begins as no packed file does; one of a plain file
+    begins as no dump does. Where a cut fell before a statement, the rest is a dump as well.
+    """
+    if not path.is_file() or not first.is_file():
+        return False
+    with path.open("rb") as file, first.open("rb") as before:
+        head, head_before = file.read(HEAD), before.read(HEAD)
+    if _is_packed(head) or head.startswith(_UTF_16):
+        return False
+    if _is_packed(head_before):
+        return not _is_utf_8(head)
+    return b"\0" not in head and not _BEGINNING.match(head)
+
+
+def _is_utf_8(head: bytes) -> bool:
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 4  # cut within a sign
+    return b"\0" not in head
+
+
+def _is_packed(head: bytes) -> bool:
+    is_tar = head[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar"
+    return is_tar or _is_zstd(head) or head.startswith((_GZIP, _XZ, *_ZIP))
 
 
 # -- packed files ----------------------------------------------------------------------------------
@@ -349,7 +417,7 @@ def _is_zstd(first: bytes) -> bool:
 
 def _is_no_text(first: bytes) -> str | None:
     """Return what the first bytes say that a file is, where they are no text."""
-    if first.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if first.startswith(_UTF_16):
         return "UTF-16, as PowerShell's > writes it (dump with --result-file instead)"
     if first.lstrip().startswith(b"<"):
         return "XML or HTML"
@@ -395,6 +463,19 @@ def _errors_of(name: str) -> Iterator[None]:
         if type(error).__name__ != "BadZipFile":
             raise
         raise _corrupt(name, error) from error
+
+
+class _CountedFile(FileIO):
+    """A file that reports how many bytes are read of it."""
+
+    def __init__(self, path: Path, on_read: Callable[[int], None]) -> None:
+        super().__init__(path)
+        self._on_read = on_read
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(-1 if size is None else size)
+        self._on_read(len(data))
+        return data
 
 
 class _Reader(RawIOBase):

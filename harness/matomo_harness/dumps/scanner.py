@@ -121,6 +121,7 @@ class Scanner:
         # block ("*").
         self._within = 0
         self._executable = False
+        self._has_signs = False  # values of the statement have quotes, semicolons or the like
         self._skipped_to = b""  # the end of a long comment between statements
 
     def scan(self, chunks: Iterable[bytes]) -> Iterator[Statement | Comment]:
@@ -212,7 +213,8 @@ class Scanner:
                 self._delimit_by(delimiter[1])
                 position = delimiter.end()
             else:
-                self._begun, self._within, self._executable = True, 0, False
+                self._begun, self._within = True, 0
+                self._executable = self._has_signs = False
                 self._count(data, position)
                 self._begun_at = self._line
                 return position, True
@@ -262,11 +264,13 @@ class Scanner:
         Rows of a mysqldump are so for the most part, and this takes a third of the time.
         """
         if b"\\" in block:
-            block = block.replace(b"\\\\", b"__").replace(b"\\'", b"__").replace(b'\\"', b"__")
-        left = block.translate(None, self._safe)
-        count = len(left)
-        if left.count(b"'") == count and b"--" not in block:
-            return count
+            block = block.replace(b"\\\\", b"__").replace(b"\\'", b"__")
+        if not self._has_signs:
+            left = block.translate(None, self._safe)
+            count = len(left)
+            if left.count(b"'") == count and b"--" not in block:
+                return count
+            self._has_signs = True
         parts = block.split(b"'")
         outside = b"".join(parts[1 if self._within else 0 :: 2])
         if b"--" in outside or outside.translate(None, self._safe):

@@ -59,7 +59,15 @@ def test_a_statement_ends_at_its_own_semicolon(statement: bytes, size: int) -> N
 @pytest.mark.parametrize("row", [b"(1,-2,'a'),", b"(1,'\\\\','it\\'s ; # -- /* \"'),"])
 @pytest.mark.parametrize(
     "between",
-    [b"-- it's ;\n", b"# it's ;\n", b"/* it's ; */", b'"it\'s ; \\"",', b"`it's ;\\`,", b"5--3,"],
+    [
+        b"-- it's\n",
+        b"-- it's ;\n",
+        b"# it's ;\n",
+        b"/* it's ; */",
+        b'"it\'s ; \\"",',
+        b"`it's ;\\`,",
+        b"5--3,",
+    ],
 )
 def test_what_is_between_thousands_of_rows_is_seen(between: bytes, row: bytes) -> None:
     statement = b"INSERT INTO a VALUES " + row * 4000 + between + row * 4000 + b"(1)"

@@ -71,8 +71,12 @@ def test_what_makes_tables_and_rows_is_loaded(text: str, kind: Kind, table: str 
         ("SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ 'a:1-5'", "SET GTID_PURGED"),
         ("SET @@SESSION.SQL_LOG_BIN= 0", "SET SQL_LOG_BIN"),
         ("SET sql_require_primary_key = 0", "SET SQL_REQUIRE_PRIMARY_KEY"),
-        ("/*!50717 SELECT COUNT(*) INTO @a FROM INFORMATION_SCHEMA.TABLES */", "MariaDB passes"),
-        ("/*!50717 PREPARE s FROM @a */", "MariaDB passes"),
+        ("/*!50717 SELECT COUNT(*) INTO @a FROM INFORMATION_SCHEMA.TABLES */", "INTO @…"),
+        ("/*!50112 SELECT COUNT(*) INTO @a FROM INFORMATION_SCHEMA.B */", "SELECT … INTO @…"),
+        ("/*!50112 PREPARE s FROM @a */", "PREPARE"),
+        ("/*!50112 EXECUTE s */", "EXECUTE"),
+        ("/*!50112 DEALLOCATE PREPARE s */", "DEALLOCATE"),
+        ("/*!80000 ANALYZE TABLE a */", "MariaDB passes"),
     ],
 )
 def test_what_backups_carry_besides_is_dropped_with_a_note(text: str, note: str) -> None:

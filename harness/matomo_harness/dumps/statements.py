@@ -117,10 +117,14 @@ DROPPED: Final = {
     "USE": "a schema is chosen here, not by the dump",
     "CREATE VIEW": "Matomo has no views, and one reads as somebody else",
     "DROP VIEW": "Matomo has no views",
+    "PREPARE": "what Percona asks of its own engine is not asked here",
+    "EXECUTE": "what Percona asks of its own engine is not asked here",
+    "DEALLOCATE": "what Percona asks of its own engine is not asked here",
     "CHANGE MASTER": "nothing is replicated here",
     "CHANGE REPLICATION": "nothing is replicated here",
 }
 """Statements that backups carry and that nothing is missing without, and why each is dropped."""
+_INTO_VARIABLE: Final = re.compile(rb"\bCOUNT\(\*\) INTO @\w+ FROM INFORMATION_SCHEMA\.", re.I)
 _NO_VARIABLES: Final = [["STATEMENT"], ["PASSWORD"], ["ROLE"], ["DEFAULT"], ["TRANSACTION"]]
 """Words after SET that no variable comes after, in pieces of a list of words."""
 _OBJECTS_WITH_CODE: Final = frozenset(("TRIGGER", "EVENT", "PROCEDURE", "FUNCTION"))
@@ -172,9 +176,10 @@ def judge(statement: Statement) -> Judgement:
     if first == "SET":
         return _set(statement, tokens)
     if note := DROPPED.get(first) or DROPPED.get(two):
-        return Judgement(
-            statement, None, note=f"{_named(two)}: {note}", schema=_schema(tokens, two)
-        )
+        name = two if two in DROPPED else first
+        return Judgement(statement, None, note=f"{name}: {note}", schema=_schema(tokens, two))
+    if first == "SELECT" and _INTO_VARIABLE.search(statement.text):
+        return Judgement(statement, None, note=f"SELECT … INTO @…: {DROPPED['PREPARE']}")
     if two in ("CREATE TABLE", "DROP TABLE") and statement.text.startswith(b"/*!50001 "):
         # So old a mysqldump has tables stand for views until they are made.
         return Judgement(statement, None, note=f"VIEW: {DROPPED['CREATE VIEW']}")

@@ -56,6 +56,24 @@ def test_a_statement_ends_at_its_own_semicolon(statement: bytes, size: int) -> N
     assert texts(statement + b";\nSELECT 2;\n", size) == [statement, b"SELECT 2"]
 
 
+@pytest.mark.parametrize("row", [b"(1,-2,'a'),", b"(1,'\\\\','it\\'s ; # -- /* \"'),"])
+@pytest.mark.parametrize(
+    "between",
+    [
+        b"-- it's\n",
+        b"-- it's ;\n",
+        b"# it's ;\n",
+        b"/* it's ; */",
+        b'"it\'s ; \\"",',
+        b"`it's ;\\`,",
+        b"5--3,",
+    ],
+)
+def test_what_is_between_thousands_of_rows_is_seen(between: bytes, row: bytes) -> None:
+    statement = b"INSERT INTO a VALUES " + row * 4000 + between + row * 4000 + b"(1)"
+    assert texts(statement + b";\nSELECT 2;\n", 100_000) == [statement, b"SELECT 2"]
+
+
 @pytest.mark.parametrize("size", [1, 5, 2**20])
 def test_lines_are_those_of_the_first_word(size: int) -> None:
     text = b"-- head\n\n/* a\n b */\nSELECT '\n\n';SELECT 2;\n\n  SELECT 3\n;\n"

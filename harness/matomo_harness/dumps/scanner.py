@@ -273,7 +273,7 @@ class Scanner:
             self._has_signs = True
         parts = block.split(b"'")
         outside = b"".join(parts[1 if self._within else 0 :: 2])
-        if b"--" in outside or outside.translate(None, self._safe):
+        if outside.translate(None, self._safe) or (b"-" in outside and b"--" in outside):
             return None
         return len(parts) - 1
 

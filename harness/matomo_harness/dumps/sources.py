@@ -26,7 +26,7 @@ CHUNK: Final = 2**20
 COMPRESSED: Final = 2 * 1024
 """Bytes of a .zst that are unpacked together: no limit can be set to what comes of them."""
 LARGEST_WINDOW: Final = 2**27
-"""Bytes that zstd may look back: its own limit without --long."""
+"""Bytes that zstd and xz may look back: the limit of zstd itself without --long."""
 WRAPPINGS: Final = 4
 """So many times a dump may be wrapped, as in a .gz in a .tar in a .xz."""
 PASSWORD_VARIABLE: Final = "DUMP_PASSWORD"  # noqa: S105
@@ -519,6 +519,13 @@ def _truncated(name: str) -> WrongInputError:
 
 
 def _corrupt(name: str, error: Any) -> WrongInputError:
+    """Return the error for what cannot be unpacked, by the words of the library that failed."""
+    if "memory" in str(error).lower():
+        return WrongInputError(
+            expected=f"{name} to need at most {LARGEST_WINDOW // 2**20} MiB to be unpacked",
+            seen=f"more: {error}",
+            next_command=f"unpack it first: zstd -d --long=31 {name}, or xz -d {name}",
+        )
     return WrongInputError(
         expected=f"{name} to be whole",
         seen=f"it is truncated or corrupt: {error}",

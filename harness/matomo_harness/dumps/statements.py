@@ -38,7 +38,7 @@ class Judgement:
     """A statement that was judged.
 
     Args:
-        statement: as the dump has it.
+        statement: as the dump has it, or as MariaDB reads it.
         kind: what it does; None where it is dropped.
         table: the table that it is about, if it is about one.
         note: where it is dropped, why.
@@ -60,7 +60,7 @@ LAST_IGNORED: Final = 99999
 """/*!NNNNN … */ of these versions is MySQL's alone: MariaDB passes over it (its manual, "Comment
 Syntax"); /*M! … */ it reads."""
 
-SESSION: Final = frozenset(
+VARIABLES: Final = frozenset(
     (
         *("autocommit", "character_set_client", "character_set_results", "collation_connection"),
         *("foreign_key_checks", "names", "note_verbosity", "sql_mode", "sql_notes", "time_zone"),
@@ -117,13 +117,17 @@ DROPPED: Final = {
     "USE": "a schema is chosen here, not by the dump",
     "CREATE VIEW": "Matomo has no views, and one reads as somebody else",
     "DROP VIEW": "Matomo has no views",
+    "PREPARE": "what Percona asks of its own engine is not asked here",
+    "EXECUTE": "what Percona asks of its own engine is not asked here",
+    "DEALLOCATE": "what Percona asks of its own engine is not asked here",
     "CHANGE MASTER": "nothing is replicated here",
     "CHANGE REPLICATION": "nothing is replicated here",
 }
 """Statements that backups carry and that nothing is missing without, and why each is dropped."""
+_INTO_VARIABLE: Final = re.compile(rb"\bCOUNT\(\*\) INTO @\w+ FROM INFORMATION_SCHEMA\.", re.I)
 _NO_VARIABLES: Final = [["STATEMENT"], ["PASSWORD"], ["ROLE"], ["DEFAULT"], ["TRANSACTION"]]
 """Words after SET that no variable comes after, in pieces of a list of words."""
-_DRIVEN_OUT: Final = frozenset(("TRIGGER", "EVENT", "PROCEDURE", "FUNCTION"))
+_OBJECTS_WITH_CODE: Final = frozenset(("TRIGGER", "EVENT", "PROCEDURE", "FUNCTION"))
 _HOW_TO_DO_WITHOUT: Final = {
     "TRIGGER": "dump again with --skip-triggers",
     "EVENT": "dump again with --skip-events",
@@ -135,7 +139,7 @@ DUMP_ONE_SCHEMA: Final = "dump Matomo's schema alone, without accounts: mariadb-
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    text: str  # a word in upper case, a sign, or a name without its quotes
+    text: str  # a word, a sign, or a name without its quotes
     is_name: bool  # quoted
     is_ignored: bool  # in an executable comment that MariaDB passes over
 
@@ -172,9 +176,10 @@ def judge(statement: Statement) -> Judgement:
     if first == "SET":
         return _set(statement, tokens)
     if note := DROPPED.get(first) or DROPPED.get(two):
-        return Judgement(
-            statement, None, note=f"{_named(two)}: {note}", schema=_schema(tokens, two)
-        )
+        name = two if two in DROPPED else first
+        return Judgement(statement, None, note=f"{name}: {note}", schema=_schema(tokens, two))
+    if first == "SELECT" and _INTO_VARIABLE.search(statement.text):
+        return Judgement(statement, None, note=f"SELECT … INTO @…: {DROPPED['PREPARE']}")
     if two in ("CREATE TABLE", "DROP TABLE") and statement.text.startswith(b"/*!50001 "):
         # So old a mysqldump has tables stand for views until they are made.
         return Judgement(statement, None, note=f"VIEW: {DROPPED['CREATE VIEW']}")
@@ -213,8 +218,8 @@ def refused(
         words: its first words; no more of it is quoted.
         table: the table that it is about.
     """
-    name = next((word for word in words if word in _DRIVEN_OUT), "")
-    what = f"CREATE {name}" if name else _named(" ".join(words[:3] if table else words[:2]))
+    name = next((word for word in words if word in _OBJECTS_WITH_CODE), "")
+    what = _named(f"{words[0]} {name}" if name else " ".join(words[: 3 if table else 2]))
     if words[:1] == ["SELECT"] and re.search(rb"INTO\s+(OUT|DUMP)FILE", statement.text, re.I):
         what = "SELECT … INTO OUTFILE"
     of = f" of the table {table}" if table else ""
@@ -223,11 +228,6 @@ def refused(
         seen=f"{what}{of} in line {statement.line}",
         next_command=_HOW_TO_DO_WITHOUT.get(name, DUMP_ONE_SCHEMA),
     )
-
-
-def first_words(text: bytes) -> list[str]:
-    """Return the first words of a statement, in upper case and without names and values."""
-    return _words(_first_tokens(Statement(text, "", 1)))
 
 
 def _first_tokens(statement: Statement) -> list[_Token]:
@@ -350,9 +350,11 @@ def _of_one_table(statement: Statement, kind: Kind, tokens: Sequence[_Token]) ->
 def _require_own_files(statement: Statement, table: str) -> None:
     """Require that a table is in the server's own files: no other server's, none that is named."""
     outside = _without_quoted(statement.text).decode(errors="replace")
-    engine = re.search(r"\bENGINE\s*=?\s*(\w+)", outside, re.I)
-    if engine and engine[1].upper() not in ENGINES:
-        seen = f"the engine {engine[1]} of the table {table}"
+    engines = re.findall(r"\bENGINE\s*=\s*(\w+)", outside, re.I)
+    engines += re.findall(r"\bENGINE\s+(\w+)", outside.rpartition(")")[2], re.I)
+    others = [engine for engine in engines if engine.upper() not in ENGINES]
+    if others:
+        seen = f"the engine {others[0]} of the table {table}"
     elif found := re.search(r"\b(DATA|INDEX)\s+DIRECTORY\b|\bCONNECTION\s*=", outside, re.I):
         seen = f"{found[0].rstrip(' =').upper()} of the table {table}"
     else:
@@ -384,8 +386,7 @@ _ASSIGNED: Final = re.compile(
 def _set(statement: Statement, tokens: Sequence[_Token]) -> Judgement:
     """Judge a SET: of the session's variables those that dumps need, and the dump's own."""
     text = _without_quoted(statement.text).decode(errors="replace")
-    if re.match(r"\s*(?:/\*M?!\d*\s*)?SET\s+(NAMES|CHARACTER\s+SET)\b", text, re.I):
-        return Judgement(statement, Kind.SET)
+    sets_characters = re.search(r"[\s,](?:NAMES|CHARACTER\s+SET|CHARSET)\s+['\w]", text, re.I)
     modes = statement.text.upper()
     names = [
         (match["scope"] or match["at"] or "", match["name"]) for match in _ASSIGNED.finditer(text)
@@ -396,13 +397,13 @@ def _set(statement: Statement, tokens: Sequence[_Token]) -> Judgement:
                 raise refused(statement, ["SET", f"SQL_MODE={mode}"])
     for scope, name in names:
         plain = name.lstrip("@").upper()
-        if plain == "GTID_PURGED" or plain == "SQL_LOG_BIN":
+        if plain in ("GTID_PURGED", "SQL_LOG_BIN"):
             return Judgement(statement, None, note=f"SET {plain}: nothing is replicated here")
         if scope.upper() not in ("", "SESSION", "LOCAL"):
             raise refused(statement, ["SET", scope.upper()])
         is_own = name.startswith("@") and not name.startswith("@@")
-        if not is_own and plain.lower() not in SESSION:
+        if not is_own and plain.lower() not in VARIABLES:
             return Judgement(statement, None, note=f"SET {plain}: not needed to load tables")
-    if not names:
+    if not names and not sets_characters:
         raise refused(statement, _words(tokens))
     return Judgement(statement, Kind.SET)

@@ -1,5 +1,6 @@
 """A production state on this machine: dump in, person data out, the same numbers."""
 
+import functools
 import gzip
 import json
 import signal
@@ -75,7 +76,7 @@ class Opened:
         password = self.secrets["DATABASE_PASSWORD"]
         return Database(LOOPBACK, port, "matomo", password, "matomo", tls=loopback_tls())
 
-    @property
+    @functools.cached_property  # each code is good for one token
     def api(self) -> Api:
         """Its API, as the harness's superuser."""
         login = self.secrets["SUPERUSER_LOGIN"]

@@ -121,10 +121,12 @@ def plant(connection: Connection, plans: Iterable[TablePlan]) -> PlantedCanaries
                 }
                 names = ", ".join(map(quoted, values))
                 marks = ", ".join(["%s"] * len(values))
-                cursor.execute(
-                    f"INSERT INTO {quoted(plan.table)} ({names}) VALUES ({marks})",
+                planted = cursor.execute(
+                    f"INSERT IGNORE INTO {quoted(plan.table)} ({names}) VALUES ({marks})",
                     tuple(values.values()),
                 )
+                if not planted:
+                    continue  # a real row has this key, as an option with its name: it stays
                 rows.append(PlantedRow(plan, values))
                 columns += [
                     f"{plan.name}.{column.name}"

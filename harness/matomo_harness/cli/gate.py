@@ -47,6 +47,9 @@ def gate(
     service: Annotated[
         str, typer.Option(help="With --compose: the service that runs Matomo.")
     ] = "matomo",
+    repro: Annotated[
+        str, typer.Option(help="A reproduction instead, by its name; it stores hits.")
+    ] = "",
     allow_hits: Annotated[
         bool,
         typer.Option("--allow-hits", help="With --url, --container: store hits on a test site."),
@@ -93,6 +96,9 @@ def gate(
     if compose:
         _require_alone("--compose", image, url, container)
         document = _of_project(compose, service, policy, checks)
+    elif repro:
+        _require_alone("--repro", image, url, container)
+        document = _of_reproduction(repro, policy or _of_this_directory(), checks)
     elif container:
         document = _of_container(
             *(container, url, policy or _of_this_directory(), checks),
@@ -168,6 +174,19 @@ def _of_project(
 
     prepare()
     return of_project(compose, service, policy, _ResultPrinter(), checks)
+
+
+def _of_reproduction(name: str, policy: Path, checks: "Sequence[Check]") -> dict[str, Any]:
+    extra.require_engine_libraries()
+    from matomo_harness.operate import repro
+
+    access = repro.access(name, RunSettings.from_environment())
+    os.environ.update(access.variables)
+    return _of_container(
+        *(access.container, access.url, policy, checks),
+        authority=access.authority,
+        allow_hits=True,
+    )
 
 
 def _of_container(

@@ -217,6 +217,16 @@ def totp(stack: Stack = LOCAL) -> tuple[str, int]:
     Raises:
         WrongInputError: the local stack is not up, or the superuser has no second factor.
     """
+    secret = second_factor(stack)
+    return twofactor.code(secret), twofactor.seconds_left()
+
+
+def second_factor(stack: Stack = LOCAL) -> str:
+    """Return the secret of the superuser's second factor.
+
+    Raises:
+        WrongInputError: the stack is not up, or the superuser has no second factor.
+    """
     compose.running("db", stack)
     login = stack_files.read(stack).superuser_login
     secret = _database(stack).second_factor_secret(login)
@@ -226,20 +236,20 @@ def totp(stack: Stack = LOCAL) -> tuple[str, int]:
             seen="none is enrolled",
             next_command=f"{stack.begin}   (enrols one)",
         )
-    return twofactor.code(secret), twofactor.seconds_left()
+    return secret
 
 
-def token(settings: RunSettings) -> str:
+def token(settings: RunSettings, stack: Stack = LOCAL) -> str:
     """Make an API token of the superuser and return it.
 
     Raises:
         WrongInputError: the local stack is not up, or the superuser has no second factor.
     """
-    compose.running("db")
-    secrets = stack_files.read()
-    secret = _database(LOCAL).second_factor_secret(secrets.superuser_login)
+    compose.running("db", stack)
+    secrets = stack_files.read(stack)
+    secret = _database(stack).second_factor_secret(secrets.superuser_login)
     account = twofactor.Account(secrets.superuser_login, secrets.superuser_password, secret or "")
-    return create_token(_web(settings, LOCAL), account, steps=0).token
+    return create_token(_web(settings, stack), account, steps=0).token
 
 
 # -- pieces ---------------------------------------------------------------------------------------

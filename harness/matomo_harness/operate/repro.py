@@ -9,9 +9,9 @@ import dataclasses
 import json
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -220,6 +220,47 @@ def find(name: str) -> Reproduction:
     if not (stack.directory / RECORD).exists():
         raise _unknown(name)
     return _read(stack)
+
+
+@dataclass(frozen=True)
+class Access:
+    """What the gate looks at a reproduction by.
+
+    Args:
+        container: name of its web container.
+        url: its address.
+        authority: who signed its certificate.
+        variables: those by which the gate is given access, with their values.
+    """
+
+    container: str
+    url: str
+    authority: Path
+    variables: Mapping[str, str] = field(repr=False)
+
+
+def access(name: str, settings: RunSettings) -> Access:
+    """Return what opens a reproduction that runs to the gate.
+
+    Raises:
+        WrongInputError: there is none of that name, it does not run, or has no account yet.
+    """
+    record = find(name)
+    stack = record.stack
+    container = compose.running("matomo", stack)
+    secrets = stack_files.read(stack)
+    token = local.token(_settings_of(record, settings), stack)
+    return Access(
+        container=str(container.name),
+        url=f"https://localhost:{record.port}",
+        authority=stack.authority_file,
+        variables={
+            "HARNESS_TOKEN": token,
+            "HARNESS_LOGIN": secrets.superuser_login,
+            "HARNESS_PASSWORD": secrets.superuser_password,
+            "HARNESS_TOTP_SECRET": local.second_factor(stack),
+        },
+    )
 
 
 def is_open(record: Reproduction) -> bool:

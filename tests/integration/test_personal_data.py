@@ -168,7 +168,18 @@ def planted(server: Database) -> Iterator[tuple[Connection, PlantedCanaries]]:
 
 
 KINDS = (
-    *("pseudonym", "login", "mail", "address", "url", "referrer", "text", "empty", "plain"),
+    *(
+        "pseudonym",
+        "second_factor",
+        "login",
+        "mail",
+        "address",
+        "url",
+        "referrer",
+        "text",
+        "empty",
+        "plain",
+    ),
     *("document", "segment", "cases", "dropped"),
 )
 

@@ -107,6 +107,8 @@ def expression(
             )
         case "pseudonym":
             return pseudonyms.pseudonym(value, column)
+        case "second_factor":
+            return pseudonyms.second_factor(value)
         case "login":
             return pseudonyms.login(value, column)
         case "mail":

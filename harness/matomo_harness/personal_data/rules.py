@@ -14,11 +14,13 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.personal_data.schema import Column, Schema
 
 RULES_FILE: Final = "personal-data.toml"
-DRAFT_COMMAND: Final = "matomo-harness pseudonymise --draft, which writes lines for what is missing"
+DRAFT_COMMAND: Final = (
+    "read these lines, write them to a file, and name it: RULES=own.toml, or --rules"
+)
 
 KINDS: Final = (
     *("keep", "version", "plain", "empty", "pseudonym", "login", "mail", "person", "address"),
-    *("url", "referrer", "text", "degrees", "crc32", "buster", "md5", "segment"),
+    *("url", "referrer", "text", "degrees", "crc32", "buster", "md5", "segment", "second_factor"),
 )
 """What a rule may do with a column, as the head of the file explains."""
 
@@ -115,6 +117,7 @@ class TableRules(_Strict):
     plain: Names = ()
     empty: Names = ()
     pseudonym: Names = ()
+    second_factor: Names = ()
     login: Names = ()
     mail: Names = ()
     person: Names = ()

@@ -54,7 +54,7 @@ def made(answer: Any) -> dict[str, Any]:
     return found
 
 
-class Opened:
+class RunningReproduction:
     """A reproduction that runs, as a person reaches it."""
 
     def __init__(self, checkout: Checkout, answer: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ def test_an_old_database_of_another_server_runs_without_its_people(
         )
     )
     try:
-        opened = Opened(reproducing, answer)
+        opened = RunningReproduction(reproducing, answer)
         assert not answer["waits_for_update"]
         assert opened.record["certificate"]["findings"] == []
         sites = opened.api.call("SitesManager.getAllSites")
@@ -227,7 +227,7 @@ def test_every_number_is_as_in_production_and_no_person_is_left(
             "repro", "new", str(tmp_path / "production.sql.gz"), "--name", "same", "--json"
         )
     )
-    opened = Opened(reproducing, answer)
+    opened = RunningReproduction(reproducing, answer)
     try:
         assert {site: numbers(opened.api, site) for site in (1, 2)} == before
         ids = opened.database.query("SELECT DISTINCT HEX(idvisitor) AS id FROM {prefix}log_visit")
@@ -252,7 +252,7 @@ def test_every_number_is_as_in_production_and_no_person_is_left(
     assert left_of(reproducing, "same") == []
 
 
-def _in_files(opened: Opened, words: tuple[str, ...]) -> list[str]:
+def _in_files(opened: RunningReproduction, words: tuple[str, ...]) -> list[str]:
     """Name the words that are anywhere in the data directory of the reproduction's database."""
     labels = [f"{OWNER_LABEL}={project_name(opened.root)}", f"{SERVICE_LABEL}=db"]
     (container,) = engine().containers.list(filters={"label": labels})

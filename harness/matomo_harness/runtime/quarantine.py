@@ -251,8 +251,8 @@ def _file(table: str) -> str:
 def _without_values(error: pymysql.err.MySQLError) -> str:
     """Return a message of the server without what stands in quotes."""
     text = str(error.args[-1]) if error.args else ""
-    kept, *rest = text.split("'")
-    return f"{kept}…" if rest else kept[:120]
+    words, *rest = text.split("'")
+    return f"{words}…" if rest else words[:120]
 
 
 @contextmanager

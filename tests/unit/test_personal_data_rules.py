@@ -55,7 +55,7 @@ def test_an_unknown_column_is_refused_by_name_with_the_line_to_add() -> None:
     assert error.value.exit_code == ExitCode.WRONG_INPUT
     assert "log_visit.shoe_size" in error.value.seen
     assert "idvisit" not in error.value.seen
-    assert "--draft" in error.value.next_command
+    assert "RULES=own.toml" in error.value.next_command
     line = error.value.seen.split("to be added:\n")[1]
     parsed = parse(line).rule_of("log_visit", "shoe_size")
     assert parsed

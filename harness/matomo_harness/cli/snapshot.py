@@ -67,10 +67,9 @@ def restore(name: Name, repro: Repro = "", json_output: Json = False) -> None:
     if json_output:
         out.print_json(json.dumps(asdict(restored)))
         return
-    summary = restored.summary
-    out.print(f"\nThe state {name} runs: [bold]{summary.url}[/bold]")
+    out.print(f"\nThe state {name} runs: [bold]{restored.url}[/bold]")
     out.print(
-        f"  login {summary.login}; password SUPERUSER_PASSWORD in {stack.secrets_file}",
+        f"  login {restored.login}; password SUPERUSER_PASSWORD in {stack.secrets_file}",
         markup=False,
     )
     if restored.waits_for_update:

@@ -41,12 +41,12 @@ from filelock import FileLock, Timeout
 from packaging.version import Version
 
 from matomo_harness import __version__
-from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.operate import compose, local, repro, schedule, stack_files
 from matomo_harness.operate.compose import GENERATION_LABEL
-from matomo_harness.operate.local import StackSummary
+from matomo_harness.operate.local import StartedStack
 from matomo_harness.operate.stack import LOCAL, NAME, Stack
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, reaper, volumes
@@ -66,7 +66,7 @@ PREVIOUS: Final = "PREVIOUS_GENERATION"
 STOP_SECONDS: Final = 120
 """A server with a large buffer pool writes it to disk when it stops."""
 ARCHIVER_SECONDS: Final = 600
-_SERVER: Final = re.compile(r"\b(\d+\.\d+)\.\d+\S*-MariaDB")
+_SERVER: Final = re.compile(r"\b(\d+\.\d+)\.\d+\S*?-MariaDB")
 """A MariaDB's version, with its release series: data files are those of one series."""
 
 
@@ -112,13 +112,15 @@ class Restoration:
 
     Args:
         snapshot: which one.
-        summary: address and login.
+        url: the address of Matomo.
+        login: the user to log in as.
         waits_for_update: whether its tables are older than the image, so that Matomo shows its own
             updater to everybody.
     """
 
     snapshot: Snapshot
-    summary: StackSummary
+    url: str
+    login: str
     waits_for_update: bool
 
 
@@ -231,23 +233,14 @@ def restore(name: str, settings: RunSettings, stack: Stack = LOCAL) -> Restorati
             local.down(stack)
             with step(f"Starting {stack.title} on it"):
                 started = local.start(settings, candidate, adopts=False)
-                waits = bool(
-                    Php(started.shell, Http(started.web.url, started.web.authority)).facts[
-                        "updates"
-                    ]
-                )
-                if not waits:
-                    require_healthy(
-                        started.shell, started.web, f"the login page on the state {name}"
-                    )
+                waits = _waits_for_update(started, f"the login page on the state {name}")
             candidate.secrets_file.rename(stack.secrets_file)
         except BaseException:
             _give_up(stack, running)
             raise
         _remove_leftovers(stack)
         schedule.begin(settings.archive_seconds, stack)
-        summary = dataclasses.replace(started, stack=stack).summary(installed_now=False)
-        return Restoration(snapshot, summary, waits)
+        return Restoration(snapshot, f"{started.web.url}/", started.superuser.login, waits)
 
 
 # -- what is asked first --------------------------------------------------------------------------
@@ -309,20 +302,22 @@ def _fitting(snapshot: Snapshot, settings: RunSettings, stack: Stack) -> Image:
     """
     again = _command("restore", snapshot.name, stack)
     image, database_image = images.deployed_image(settings), images.mariadb_base(settings)
-    code = images.code_version(image.reference)
-    if Version(snapshot.matomo_version) > Version(code):
+    # To ask an image takes a second, and the one that ran has answered already.
+    code = None if image.id == snapshot.image_id else images.code_version(image.reference)
+    if code and Version(snapshot.matomo_version) > Version(code):
         raise WrongInputError(
             expected=f"an image with Matomo {snapshot.matomo_version} or newer, as the tables of"
             f" {snapshot.name} are: Matomo has no way down",
             seen=f"Matomo {code} in {image}",
             next_command=f"IMAGE={snapshot.image} {again}",
         )
-    server = _server_version(database_image)
+    is_same = database_image.id == snapshot.database_image_id
+    server = snapshot.server_version if is_same else _server_of(database_image)
     if _series(server) != _series(snapshot.server_version):
         raise WrongInputError(
-            expected=f"a MariaDB {_series(snapshot.server_version)}, which wrote the data files of"
+            expected=f"MariaDB {_series(snapshot.server_version)}, which wrote the data files of"
             f" {snapshot.name}",
-            seen=f"MariaDB {server} in {database_image}",
+            seen=f"{server} in {database_image}",
             next_command=f"MARIADB_BASE={snapshot.database_image} {again}",
         )
     if lost := [part for part in snapshot.sizes if not volumes.exists(_of(snapshot, part, stack))]:
@@ -334,8 +329,12 @@ def _fitting(snapshot: Snapshot, settings: RunSettings, stack: Stack) -> Image:
     return database_image
 
 
-def _server_version(image: Image) -> str:
-    said = images.run_once(image.reference, ["mariadbd", "--version"])
+def _server_of(image: Image) -> str:
+    return _server(images.run_once(image.reference, ["mariadbd", "--version"]))
+
+
+def _server(said: str) -> str:
+    """Return a server's version as it is in what the server says, without the packager's."""
     found = _SERVER.search(said)
     return found[0] if found else said.strip()
 
@@ -375,7 +374,7 @@ def _described(name: str, stack: Stack, database: Container, web: Container) -> 
         matomo_version=str(found[0].version),
         image=str(inspected(web, "Config", "Image")),
         image_id=str(inspected(web, "Image")),
-        server_version=str(row["version"]),
+        server_version=_server(str(row["version"])),
         database_image=str(inspected(database, "Config", "Image")),
         database_image_id=str(inspected(database, "Image")),
         tables_prefix=prefix,
@@ -486,6 +485,21 @@ def _fill(snapshot: Snapshot, candidate: Stack, image: Image) -> None:
         }
         volumes.create(target, {OWNER_LABEL: candidate.project, **of_compose})
     volumes.copy(image.id, sources, targets)
+
+
+def _waits_for_update(started: StartedStack, expected: str) -> bool:
+    """Require an answer of Matomo; return whether it is its updater, and not the login page.
+
+    Raises:
+        BrokenPromiseError: it is neither.
+    """
+    try:
+        require_healthy(started.shell, started.web, expected)
+    except BrokenPromiseError:
+        if not Php(started.shell, Http(started.web.url, started.web.authority)).facts["updates"]:
+            raise
+        return True
+    return False
 
 
 def _settings_of_running(settings: RunSettings, stack: Stack) -> RunSettings | None:

@@ -313,9 +313,9 @@ def _fitting(snapshot: Snapshot, settings: RunSettings, stack: Stack) -> Image:
         )
     is_same = database_image.id == snapshot.database_image_id
     server = snapshot.server_version if is_same else _server_of(database_image)
-    if _series(server) != _series(snapshot.server_version):
+    if series(server) != series(snapshot.server_version):
         raise WrongInputError(
-            expected=f"MariaDB {_series(snapshot.server_version)}, which wrote the data files of"
+            expected=f"MariaDB {series(snapshot.server_version)}, which wrote the data files of"
             f" {snapshot.name}",
             seen=f"{server} in {database_image}",
             next_command=f"MARIADB_BASE={snapshot.database_image} {again}",
@@ -339,7 +339,7 @@ def _server(said: str) -> str:
     return found[0] if found else said.strip()
 
 
-def _series(version: str) -> str:
+def series(version: str) -> str:
     """Return the release series of a server's version, such as 11.8."""
     found = _SERVER.search(version)
     return found[1] if found else version

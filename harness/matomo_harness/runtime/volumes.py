@@ -17,7 +17,7 @@ from matomo_harness.settings import OWNER_LABEL
 COPY: Final = """
 set -eu
 needed=$(du -sk /from | cut -f 1)
-free=$(df --output=avail -k "/to/$1" | tail -n 1)
+free=$(df --output=avail -k "/to/$1" | tail -n 1 | tr -d ' ')
 if [ "$free" -lt "$needed" ]; then
     echo "HARNESS_NO_ROOM $needed KiB are to be copied, and $free KiB are free"
     exit 1

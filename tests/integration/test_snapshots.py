@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from docker.models.containers import Container
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import ExitCode
 from matomo_harness.operate import clean
-from matomo_harness.operate.compose import SERVICE_LABEL
+from matomo_harness.operate.compose import GENERATION_LABEL, SERVICE_LABEL
 from matomo_harness.operate.stack import Stack
 from matomo_harness.runtime import images
 from matomo_harness.runtime.engine import engine, execute
@@ -272,7 +273,6 @@ def wait_for_line(program: "subprocess.Popen[str]", moment: str) -> None:
         r"Starting the containers \.\.\.",
         pytest.param("Copying the snapshot", marks=pytest.mark.nightly(reason="another moment")),
         pytest.param("Stopping the local", marks=pytest.mark.nightly(reason="another moment")),
-        pytest.param("Starting the containers [0-9]", marks=pytest.mark.nightly(reason="another")),
     ],
 )
 @pytest.mark.slow(reason="a restoring is killed, make up, and a restoring")
@@ -293,15 +293,38 @@ def killed(stack: Checkout, moment: str, *arguments: str) -> None:
     assert program.returncode == -signal.SIGKILL
 
 
-@pytest.mark.slow(reason="a restoring is killed, and begins anew")
-def test_nothing_is_saved_of_a_state_whose_restoring_was_killed(stack: Checkout) -> None:
-    killed(stack, "Starting the local stack on it", "restore", SAVED)
+@pytest.mark.slow(reason="a restoring is killed, make up, and a restoring")
+def test_a_state_that_runs_and_has_not_answered_is_not_saved_and_not_taken(stack: Checkout) -> None:
+    mark(stack, "mine")
+    with running(stack, "restore", SAVED) as program:
+        wait_for_line(program, "Starting the containers")
+        wait_for_candidate(stack)
+        program.send_signal(signal.SIGKILL)
     answer = stack.harness("snapshot", "save", "half")
-    answer.refuses(ExitCode.WRONG_INPUT)
+    answer.refuses(ExitCode.WRONG_INPUT, "a snapshot whose restoring was interrupted", "make up")
+    answer = stack.harness("up")
+    assert answer.code == 0, answer.text
+    assert marks(stack) == ["mine", "mine"]
     answer = restored(stack)
     assert answer.code == 0, answer.text
-    assert marks(stack) == ["then", "then"]
     assert_only_one_state_and_the_snapshot(stack)
+
+
+def wait_for_candidate(stack: Checkout) -> None:
+    """Wait until the containers run on what is tried."""
+    file = stack.root / ".local/restoring.env"
+    (generation,) = re.findall("(?m)^GENERATION=(.+)$", file.read_text())
+    labels = [
+        f"{OWNER_LABEL}={project_name(stack.root)}",
+        f"{GENERATION_LABEL}={generation}",
+        f"{SERVICE_LABEL}=matomo",
+    ]
+    attempts = Retrying(
+        stop=stop_after_delay(60),
+        wait=wait_fixed(0.05),
+        retry=retry_if_result(lambda found: not found),
+    )
+    attempts(lambda: engine().containers.list(filters={"label": labels}))
 
 
 @pytest.mark.slow(reason="a saving is killed, and make up")

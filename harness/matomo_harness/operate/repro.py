@@ -249,7 +249,7 @@ def access(name: str, settings: RunSettings) -> Access:
     stack = record.stack
     container = compose.running("matomo", stack)
     secrets = stack_files.read(stack)
-    token = local.token(_settings_of(record, settings), stack)
+    token = local.token(settings_of(record, settings), stack)
     return Access(
         container=str(container.name),
         url=f"https://localhost:{record.port}",

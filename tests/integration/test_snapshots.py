@@ -185,6 +185,7 @@ def volume_of(stack: Checkout, name: str, size: str) -> Iterator[None]:
         volume.remove(force=True)
 
 
+@pytest.mark.slow(reason="a stack is saved")
 @pytest.mark.parametrize(
     ("part", "size", "seen"),
     [

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matomo_harness.errors import ExitCode
+from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import schedule
+from matomo_harness.operate.compose import LOOPBACK, SERVICE_LABEL
 from matomo_harness.runtime import reaper
+from matomo_harness.runtime.certificates import loopback_tls
 from matomo_harness.runtime.engine import engine
 from matomo_harness.settings import OWNER_LABEL, ROOT, RunSettings, project_name
 
@@ -81,6 +84,21 @@ class Checkout:
         """A new session with this copy's Matomo over TLS."""
         authority = self.root / ".local/tls/authority.pem"
         return Web(f"https://localhost:{self.settings.port}", authority=authority)
+
+    def secret(self, name: str) -> str:
+        """Return a value of .local/stack.env."""
+        text = (self.root / ".local/stack.env").read_text()
+        return dict(line.split("=", 1) for line in text.splitlines())[name]
+
+    @property
+    def database(self) -> Database:
+        """The schema of this copy's stack."""
+        labels = [f"{OWNER_LABEL}={project_name(self.root)}", f"{SERVICE_LABEL}=db"]
+        (container,) = engine().containers.list(filters={"label": labels})
+        published = container.ports["3306/tcp"] or []
+        port = int(published[0]["HostPort"])
+        password = self.secret("DATABASE_PASSWORD")
+        return Database(LOOPBACK, port, "matomo", password, "matomo", tls=loopback_tls())
 
     @property
     def containers(self) -> list[str]:

@@ -9,13 +9,8 @@ import pytest
 import requests
 
 from matomo_harness.errors import ExitCode
-from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.traffic import USER_AGENTS
 from matomo_harness.matomo.web import Parameters
-from matomo_harness.operate.compose import LOOPBACK, SERVICE_LABEL
-from matomo_harness.runtime.certificates import loopback_tls
-from matomo_harness.runtime.engine import engine
-from matomo_harness.settings import OWNER_LABEL, project_name
 from tests.checkout import Answer, Checkout, copied
 
 
@@ -28,15 +23,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
         assert copy.harness("down").code == 0
 
 
-def secret(stack: Checkout, name: str) -> str:
-    text = (stack.root / ".local/stack.env").read_text()
-    return dict(line.split("=", 1) for line in text.splitlines())[name]
-
-
 @contextmanager
 def with_secret(stack: Checkout, name: str, value: str) -> Iterator[None]:
     """Have a person write another value into .local/stack.env."""
-    file, before = stack.root / ".local/stack.env", secret(stack, name)
+    file, before = stack.root / ".local/stack.env", stack.secret(name)
 
     def write(old: str, new: str) -> None:
         file.write_text(file.read_text().replace(f"{name}={old}\n", f"{name}={new}\n"))
@@ -48,17 +38,8 @@ def with_secret(stack: Checkout, name: str, value: str) -> Iterator[None]:
         write(value, before)
 
 
-def database(stack: Checkout) -> Database:
-    labels = [f"{OWNER_LABEL}={project_name(stack.root)}", f"{SERVICE_LABEL}=db"]
-    (container,) = engine().containers.list(filters={"label": labels})
-    published = container.ports["3306/tcp"] or []
-    port = int(published[0]["HostPort"])
-    password = secret(stack, "DATABASE_PASSWORD")
-    return Database(LOOPBACK, port, "matomo", password, "matomo", tls=loopback_tls())
-
-
 def people(stack: Checkout) -> dict[str, dict[str, Any]]:
-    rows = database(stack).query("SELECT * FROM {prefix}user ORDER BY login")
+    rows = stack.database.query("SELECT * FROM {prefix}user ORDER BY login")
     return {row["login"]: row for row in rows}
 
 
@@ -81,21 +62,21 @@ def logged_in(answer: Answer) -> str:
 def renamed(stack: Checkout, old: str, new: str) -> Iterator[None]:
     """Have another login for a user."""
     change = "UPDATE {prefix}user SET login = %s WHERE login = %s"
-    database(stack).query(change, new, old)
+    stack.database.query(change, new, old)
     try:
         yield
     finally:
-        database(stack).query(change, old, new)
+        stack.database.query(change, old, new)
 
 
 @contextmanager
 def tables_renamed(stack: Checkout, old: str, new: str) -> Iterator[None]:
     """Have tables as a dump of another installation has them."""
-    names = sorted(name.removeprefix(old) for name in database(stack).all_tables())
+    names = sorted(name.removeprefix(old) for name in stack.database.all_tables())
 
     def rename(old: str, new: str) -> None:
         pairs = ", ".join(f"`{old}{name}` TO `{new}{name}`" for name in names)
-        database(stack).query(f"RENAME TABLE {pairs}")
+        stack.database.query(f"RENAME TABLE {pairs}")
 
     rename(old, new)
     try:
@@ -108,30 +89,30 @@ def tables_renamed(stack: Checkout, old: str, new: str) -> Iterator[None]:
 @pytest.mark.slow(reason="make up, with another web container, and once more")
 @pytest.mark.parametrize("prefix", ["", "piwik_"])
 def test_tables_of_another_prefix_are_adopted(stack: Checkout, prefix: str) -> None:
-    before = database(stack).all_tables()
+    before = stack.database.all_tables()
     with tables_renamed(stack, "matomo_", prefix):
         answer = stack.harness("up")
         assert logged_in(answer) == "admin"
         assert "Matomo 5" in answer.text
-        assert secret(stack, "TABLES_PREFIX") == prefix
-        assert len(database(stack).all_tables()) == len(before)
+        assert stack.secret("TABLES_PREFIX") == prefix
+        assert len(stack.database.all_tables()) == len(before)
         assert hit(stack).ok
-        assert database(stack).query(f"SELECT 1 FROM `{prefix}log_visit`")  # noqa: S608
+        assert stack.database.query(f"SELECT 1 FROM `{prefix}log_visit`")  # noqa: S608
     assert logged_in(stack.harness("up")) == "admin"
     # Matomo makes the table of its sessions at any page, as a health check's.
-    assert database(stack).all_tables() - {f"{prefix}session"} == before - {f"{prefix}session"}
+    assert stack.database.all_tables() - {f"{prefix}session"} == before - {f"{prefix}session"}
 
 
 def test_two_installations_are_refused_and_none_is_touched(stack: Checkout) -> None:
     for name in ("log_visit", "option", "site", "user"):
-        database(stack).query(f"CREATE TABLE piwik_{name} SELECT * FROM matomo_{name}")  # noqa: S608
-    before = database(stack).all_tables()
+        stack.database.query(f"CREATE TABLE piwik_{name} SELECT * FROM matomo_{name}")  # noqa: S608
+    before = stack.database.all_tables()
     try:
         stack.harness("up").refuses(ExitCode.WRONG_INPUT, "`matomo_`", "`piwik_`", "admin")
-        assert database(stack).all_tables() == before
+        assert stack.database.all_tables() == before
     finally:
         for name in ("log_visit", "option", "site", "user"):
-            database(stack).query(f"DROP TABLE piwik_{name}")
+            stack.database.query(f"DROP TABLE piwik_{name}")
 
 
 @pytest.mark.nightly(reason="one more installation")
@@ -151,7 +132,7 @@ def test_a_superuser_of_its_own_is_made_beside_the_others(stack: Checkout) -> No
             assert stack.harness("token").code == 0
         finally:
             for table in ("user", "twofactor_recovery_code", "user_token_auth"):
-                database(stack).query(f"DELETE FROM {{prefix}}{table} WHERE login = 'admin'")  # noqa: S608
+                stack.database.query(f"DELETE FROM {{prefix}}{table} WHERE login = 'admin'")  # noqa: S608
 
 
 @pytest.mark.slow(reason="make up")
@@ -175,22 +156,22 @@ def test_another_password_is_said_to_be_one(stack: Checkout) -> None:
 @pytest.mark.slow(reason="make up")
 def test_a_user_of_that_name_who_is_no_superuser_is_left_so(stack: Checkout) -> None:
     change = "UPDATE {prefix}user SET superuser_access = %s WHERE login = 'admin'"
-    database(stack).query(change, 0)
+    stack.database.query(change, 0)
     try:
         answer = stack.harness("up")
     finally:
-        database(stack).query(change, 1)
+        stack.database.query(change, 1)
     answer.refuses(ExitCode.WRONG_INPUT, "admin to be a superuser", "SUPERUSER_LOGIN")
 
 
 @pytest.mark.slow(reason="make up")
 def test_up_is_not_said_over_a_tracker_that_refuses_every_hit(stack: Checkout) -> None:
     change = "ALTER TABLE {prefix}log_visit RENAME COLUMN "
-    database(stack).query(f"{change} user_id TO gone")
+    stack.database.query(f"{change} user_id TO gone")
     try:
         answer = stack.harness("up")
     finally:
-        database(stack).query(f"{change} gone TO user_id")
+        stack.database.query(f"{change} gone TO user_id")
     answer.refuses(ExitCode.BROKEN_PROMISE, "log_visit.user_id")
     assert "is up" not in answer.text
 
@@ -198,10 +179,10 @@ def test_up_is_not_said_over_a_tracker_that_refuses_every_hit(stack: Checkout) -
 @pytest.mark.nightly(reason="one more installation")
 @pytest.mark.slow(reason="make up, twice, and an installation")
 def test_an_empty_database_under_an_old_configuration_is_installed_whole(stack: Checkout) -> None:
-    columns = database(stack).query("SHOW COLUMNS FROM {prefix}log_visit")
-    names = ", ".join(f"`{name}`" for name in sorted(database(stack).all_tables()))
-    database(stack).query(f"DROP TABLE {names}")
+    columns = stack.database.query("SHOW COLUMNS FROM {prefix}log_visit")
+    names = ", ".join(f"`{name}`" for name in sorted(stack.database.all_tables()))
+    stack.database.query(f"DROP TABLE {names}")
     assert logged_in(stack.harness("up")) == "admin"
-    assert database(stack).query("SHOW COLUMNS FROM {prefix}log_visit") == columns
+    assert stack.database.query("SHOW COLUMNS FROM {prefix}log_visit") == columns
     assert hit(stack).ok
-    assert database(stack).query("SELECT 1 FROM {prefix}log_visit")
+    assert stack.database.query("SELECT 1 FROM {prefix}log_visit")

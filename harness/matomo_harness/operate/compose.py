@@ -18,6 +18,8 @@ from matomo_harness.settings import COMPOSE_FILE, OWNER_LABEL
 FILE: Final = COMPOSE_FILE
 LOOPBACK: Final = "127.0.0.1"
 SERVICE_LABEL: Final = "com.docker.compose.service"
+GENERATION_LABEL: Final = "org.matomo-harness.generation"
+"""Says of a container which generation of the volumes it has mounted (StackSecrets.generation)."""
 
 
 def up(variables: Mapping[str, str], stack: Stack = LOCAL, *services: str) -> None:
@@ -60,6 +62,23 @@ def containers(stack: Stack = LOCAL) -> list[Container]:
 def volumes(stack: Stack = LOCAL) -> list[str]:
     """Return the names of the volumes of `stack`."""
     return [str(volume.name) for volume in engine().volumes.list(filters=of_project(stack))]
+
+
+def volume(part: str, stack: Stack, generation: str) -> str:
+    """Return the name of a volume of `stack`, as compose.yml has it.
+
+    Args:
+        part: its key in compose.yml.
+        stack: which one.
+        generation: of the volumes (StackSecrets.generation).
+    """
+    return f"{stack.project}_{part}{generation}"
+
+
+def parts() -> tuple[str, ...]:
+    """Return the keys of all volumes in compose.yml."""
+    services = description.read({}).services.values()
+    return tuple(sorted({part for service in services for part in service.volumes.values()}))
 
 
 def container(service: str, stack: Stack = LOCAL) -> Container:

@@ -140,9 +140,9 @@ def start(settings: RunSettings, stack: Stack = LOCAL, *, adopts: bool = True) -
         _require_free_port(variable, port, stack)
     with step("Starting the containers"):
         _start(variables, ports, stack)
-        wait_for_database(_database(stack), compose.container("db", stack))
+        wait_for_database(database_of(stack), compose.container("db", stack))
         prefix = stack_files.read(stack).tables_prefix
-        if adopts and adoption.adopt_prefix(_database(stack), prefix, stack):
+        if adopts and adoption.adopt_prefix(database_of(stack), prefix, stack):
             variables = _variables(settings, image.reference, database_image.reference, stack)
             _start(variables, ports, stack)
         web = _web(settings, stack)
@@ -152,7 +152,7 @@ def start(settings: RunSettings, stack: Stack = LOCAL, *, adopts: bool = True) -
         stack=stack,
         shell=MatomoShell(compose.container("matomo", stack)),
         web=web,
-        database=_database(stack),
+        database=database_of(stack),
         superuser=Superuser(secrets.superuser_login, secrets.superuser_password),
         image=image,
         database_image=database_image,
@@ -169,8 +169,8 @@ def start_database(settings: RunSettings, stack: Stack) -> tuple[Database, Conta
     variables = _variables(settings, image.reference, database_image.reference, stack)
     compose.up(variables, stack, "db")
     container = compose.container("db", stack)
-    wait_for_database(_database(stack), container)
-    return _database(stack), container
+    wait_for_database(database_of(stack), container)
+    return database_of(stack), container
 
 
 def down(stack: Stack = LOCAL) -> None:
@@ -229,7 +229,7 @@ def second_factor(stack: Stack = LOCAL) -> str:
     """
     compose.running("db", stack)
     login = stack_files.read(stack).superuser_login
-    secret = _database(stack).second_factor_secret(login)
+    secret = database_of(stack).second_factor_secret(login)
     if not secret:
         raise WrongInputError(
             expected=f"a second factor of {login}",
@@ -247,7 +247,7 @@ def token(settings: RunSettings, stack: Stack = LOCAL) -> str:
     """
     compose.running("db", stack)
     secrets = stack_files.read(stack)
-    secret = _database(stack).second_factor_secret(secrets.superuser_login)
+    secret = database_of(stack).second_factor_secret(secrets.superuser_login)
     account = twofactor.Account(secrets.superuser_login, secrets.superuser_password, secret or "")
     return create_token(_web(settings, stack), account, steps=0).token
 
@@ -271,6 +271,7 @@ def _variables(
         "SALT": secrets.salt,
         "MAIL_PASSWORD": secrets.mail_password,
         "TABLES_PREFIX": secrets.tables_prefix,
+        "GENERATION": secrets.generation,
         "TLS_DIRECTORY": str(stack.tls_directory),
         **deployment.read().variables,
     }
@@ -335,6 +336,7 @@ def _start(variables: dict[str, str], ports: dict[str, int], stack: Stack) -> No
         ) from error
 
 
-def _database(stack: Stack) -> Database:
+def database_of(stack: Stack) -> Database:
+    """Return the schema of a stack whose database runs, as Matomo's user sees it."""
     port, password = compose.port("db", DATABASE, stack), stack_files.read(stack).database_password
     return Database(LOOPBACK, port, "matomo", password, "matomo", tls=loopback_tls())

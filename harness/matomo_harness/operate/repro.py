@@ -249,7 +249,7 @@ def access(name: str, settings: RunSettings) -> Access:
     stack = record.stack
     container = compose.running("matomo", stack)
     secrets = stack_files.read(stack)
-    token = local.token(_settings_of(record, settings), stack)
+    token = local.token(settings_of(record, settings), stack)
     return Access(
         container=str(container.name),
         url=f"https://localhost:{record.port}",
@@ -313,7 +313,7 @@ def _fill(safe: SafeTables, record: Reproduction, settings: RunSettings) -> None
     with step("Copying the tables into the reproduction's database"):
         stack_files.read(record.stack)  # makes its secrets
         stack_files.remember_prefix(safe.described.prefix, record.stack)
-        database, container = local.start_database(_settings_of(record, settings), record.stack)
+        database, container = local.start_database(settings_of(record, settings), record.stack)
         _transfer(safe.held, safe.tables, database, container)
 
 
@@ -331,7 +331,8 @@ def _transfer(
             cursor.execute(f"ALTER TABLE {schema.quoted(table)} IMPORT TABLESPACE")
 
 
-def _settings_of(record: Reproduction, settings: RunSettings) -> RunSettings:
+def settings_of(record: Reproduction, settings: RunSettings) -> RunSettings:
+    """Return the settings that a reproduction was made with."""
     return dataclasses.replace(
         settings,
         image=record.image,
@@ -345,7 +346,7 @@ def _begin(record: Reproduction, settings: RunSettings, choices: Choices) -> Ope
     """Start the reproduction's containers, let its Matomo update itself if asked, and enrol."""
     stack = record.stack
     with step(f"Starting {stack.title}"):
-        started = local.start(_settings_of(record, settings), stack, adopts=False)
+        started = local.start(settings_of(record, settings), stack, adopts=False)
     shell, database = started.shell, started.database
     _use_charset_of_tables(database, shell)
     waits = bool(Php(shell, Http(started.web.url, started.web.authority)).facts["updates"])

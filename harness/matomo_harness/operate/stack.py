@@ -1,7 +1,7 @@
 """Which stack a command is about: this checkout's own, or a reproduction's."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +19,13 @@ class Stack:
     Args:
         root: the directory; `.local/` in it has secrets and certificates (mode 0700).
         name: of a reproduction; empty for the local stack.
+        secrets_name: of the file in `.local/` with its secrets and the generation of its volumes;
+            another one while a snapshot is tried (operate/snapshot.py).
     """
 
     root: Path = ROOT
     name: str = ""
+    secrets_name: str = "stack.env"
 
     @property
     def project(self) -> str:
@@ -37,7 +40,17 @@ class Stack:
     @property
     def secrets_file(self) -> Path:
         """Its secrets, of mode 0600."""
-        return self.directory / "stack.env"
+        return self.directory / self.secrets_name
+
+    @property
+    def candidate(self) -> "Stack":
+        """The same containers on the volumes of a snapshot that has yet to answer."""
+        return replace(self, secrets_name="restoring.env")
+
+    @property
+    def snapshots(self) -> Path:
+        """Where the records of its snapshots are."""
+        return self.directory / "snapshots"
 
     @property
     def tls_directory(self) -> Path:

@@ -5,6 +5,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from matomo_harness.errors import WrongInputError
@@ -27,6 +28,8 @@ class StackSecrets:
         superuser_password: that superuser's password.
         mail_password: the password of Matomo's user at the mail relay.
         tables_prefix: how the names of Matomo's tables begin; may be empty.
+        generation: how the names of the volumes in use end: empty for the first ones, then what a
+            restored snapshot was copied into.
     """
 
     database_password: str = field(repr=False)
@@ -35,6 +38,7 @@ class StackSecrets:
     superuser_password: str = field(repr=False)
     mail_password: str = field(repr=False)
     tables_prefix: str
+    generation: str
 
 
 _MADE_BY: Final[Mapping[str, Callable[[], str]]] = {
@@ -44,6 +48,7 @@ _MADE_BY: Final[Mapping[str, Callable[[], str]]] = {
     "SUPERUSER_PASSWORD": lambda: secrets.token_urlsafe(12),
     "MAIL_PASSWORD": lambda: secrets.token_urlsafe(18),
     "TABLES_PREFIX": lambda: DEFAULT_PREFIX,
+    "GENERATION": lambda: "",
 }
 
 
@@ -55,16 +60,16 @@ def read(stack: Stack = LOCAL) -> StackSecrets:
     """
     if not stack.secrets_file.exists():
         _require_no_data(stack)
-    known = _known(stack)
-    if missing := [name for name in _MADE_BY if name not in known]:
-        known |= {name: _MADE_BY[name]() for name in missing}
-        _write(known, stack)
-    return StackSecrets(**{name.lower(): known[name] for name in _MADE_BY})
+    values = known(stack)
+    if missing := [name for name in _MADE_BY if name not in values]:
+        values |= {name: _MADE_BY[name]() for name in missing}
+        write(values, stack)
+    return StackSecrets(**{name.lower(): values[name] for name in _MADE_BY})
 
 
 def remember_prefix(prefix: str, stack: Stack = LOCAL) -> None:
     """Have every later start of the stack use tables whose names begin with `prefix`."""
-    _write({**_known(stack), "TABLES_PREFIX": prefix}, stack)
+    write({**known(stack), "TABLES_PREFIX": prefix}, stack)
 
 
 def make_certificates(stack: Stack = LOCAL) -> None:
@@ -86,24 +91,33 @@ def make_certificates(stack: Stack = LOCAL) -> None:
 
 
 def remove(stack: Stack = LOCAL) -> None:
-    """Remove secrets and certificates."""
+    """Remove secrets, certificates and the records of snapshots."""
     stack.secrets_file.unlink(missing_ok=True)
+    stack.candidate.secrets_file.unlink(missing_ok=True)
+    shutil.rmtree(stack.snapshots, ignore_errors=True)
     shutil.rmtree(stack.tls_directory, ignore_errors=True)
 
 
-def _known(stack: Stack) -> dict[str, str]:
+def known(stack: Stack) -> dict[str, str]:
+    """Return what is in the file, by name; nothing where there is no file."""
     text = stack.secrets_file.read_text() if stack.secrets_file.exists() else ""
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
-def _write(known: Mapping[str, str], stack: Stack) -> None:
+def write(values: Mapping[str, str], stack: Stack) -> None:
+    """Write the file anew."""
     stack.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = stack.secrets_file.with_suffix(".new")
+    write_closed(stack.secrets_file, "".join(f"{name}={value}\n" for name, value in values.items()))
+
+
+def write_closed(path: Path, text: str) -> None:
+    """Write a file of mode 0600, which appears whole or not at all."""
+    made = path.with_suffix(".new")
     made.unlink(missing_ok=True)
     descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write("".join(f"{name}={value}\n" for name, value in known.items()))
-    made.rename(stack.secrets_file)
+        file.write(text)
+    made.rename(path)
 
 
 def _require_no_data(stack: Stack) -> None:

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import requests
@@ -171,13 +172,20 @@ def code_version(reference: str) -> str:
     return _last_line(run_once(reference, ["php", "-r", code]))
 
 
-def run_once(reference: str, command: list[str], *, user: str | None = None) -> str:
+def run_once(
+    reference: str,
+    command: list[str],
+    *,
+    user: str | None = None,
+    volumes: Mapping[str, dict[str, str]] = MappingProxyType({}),
+) -> str:
     """Run `command` in a throw-away container without network and return its output.
 
     Args:
         reference: the image.
         command: program and arguments; the image's entrypoint does not run.
         user: the user that it runs as; the image's own where None.
+        volumes: what is mounted: `bind` (a path) and `mode`, by the volume's name.
 
     Raises:
         UnsupportedEnvironmentError: the command failed.
@@ -189,6 +197,7 @@ def run_once(reference: str, command: list[str], *, user: str | None = None) -> 
             entrypoint=[],
             network_mode="none",
             user=user,
+            volumes=dict(volumes),
             labels=reaper.this_process().labels,
         )
         try:

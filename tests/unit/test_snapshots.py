@@ -1,0 +1,95 @@
+"""Records of snapshots, and what is refused before anything is touched."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.operate import snapshot, stack_files
+from matomo_harness.operate.stack import Stack
+
+KNOWN = {
+    "name": "one",
+    "made": "2026-11-29 02:27:40",
+    "matomo_version": "5.3.1",
+    "image": "matomo:latest",
+    "image_id": "sha256:1",
+    "server_version": "11.8.9-MariaDB",
+    "database_image": "mariadb:11.8",
+    "database_image_id": "sha256:2",
+    "tables_prefix": "matomo_",
+    "sizes": {"config": 2, "database": 40},
+    "harness": "0.1.0",
+}
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return Stack(tmp_path)
+
+
+def write(stack: Stack, name: str, text: str) -> None:
+    directory = stack.snapshots / name
+    directory.mkdir(parents=True)
+    (directory / "snapshot.json").write_text(text)
+
+
+def test_snapshots_are_listed_by_name_with_their_size(stack: Stack) -> None:
+    write(stack, "two", json.dumps({**KNOWN, "name": "two"}))
+    write(stack, "one", json.dumps(KNOWN))
+    assert [(each.name, each.bytes) for each in snapshot.every(stack)] == [("one", 42), ("two", 42)]
+
+
+def test_what_has_no_record_is_no_snapshot(stack: Stack) -> None:
+    (stack.snapshots / "cut-short").mkdir(parents=True)
+    assert snapshot.every(stack) == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{", json.dumps({**KNOWN, "unknown": 1})])
+def test_a_record_that_is_none_is_named_with_the_way_out(stack: Stack, text: str) -> None:
+    write(stack, "one", text)
+    with pytest.raises(WrongInputError, match=r"snapshot\.json.*(\n.*)*snapshot delete one"):
+        snapshot.every(stack)
+
+
+@pytest.mark.parametrize("name", ["", "A", "../one", "-x", "a" * 41])
+def test_a_name_that_cannot_be_one_is_refused(stack: Stack, name: str) -> None:
+    with pytest.raises(WrongInputError, match="at most 40 lower-case letters"):
+        snapshot.save(name, stack)
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are(stack: Stack) -> None:
+    write(stack, "one", json.dumps(KNOWN))
+    with pytest.raises(WrongInputError, match=r"other; there are: one\n.*snapshot list"):
+        snapshot.delete("other", stack)
+
+
+def test_a_name_does_not_lead_out_of_the_directory(stack: Stack) -> None:
+    write(stack, "one", json.dumps(KNOWN))
+    with pytest.raises(WrongInputError, match="the name of a snapshot"):
+        snapshot.delete("../snapshots/one", stack)
+    assert snapshot.every(stack)
+
+
+@pytest.mark.parametrize(
+    ("said", "series"),
+    [
+        ("11.8.9-MariaDB-0+deb13u1 from Debian", "11.8"),
+        ("mariadbd  Ver 10.11.6-MariaDB-1:10.11.6+maria~ubu2204 for debian-linux-gnu", "10.11"),
+        ("10.6.22-19-MariaDB-enterprise-log", "10.6"),
+        ("8.0.36", "8.0.36"),
+    ],
+)
+def test_the_release_series_of_a_server(said: str, series: str) -> None:
+    assert snapshot.series(said) == series
+
+
+def test_the_secrets_of_a_stack_are_for_its_owner_only_and_name_its_generation(
+    stack: Stack,
+) -> None:
+    stack_files.write({"SALT": "x", "GENERATION": "-1"}, stack)
+    assert stack.secrets_file.stat().st_mode & 0o777 == 0o600
+    assert stack_files.read(stack).generation == "-1"
+    assert stack.candidate.secrets_file != stack.secrets_file
+    assert stack.candidate.project == stack.project

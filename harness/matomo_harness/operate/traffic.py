@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -33,8 +33,15 @@ DAYS: Final = range(1, 366)
 """A year: raw visits are deleted after 720 days (image/config, [Deletelogs]), and what an archiver
 finds deleted it does not report."""
 VISITS: Final = range(1, 1_000_001)
-TRACKED: Final = 2_000
-"""Visits that go through the tracker at most: about three hits each, 400 hits/s."""
+TRACKED: Final = 1_000
+"""Visits that go through the tracker at most: about three hits each, of which the local stack's web
+container (one processor) takes 160 a second."""
+ARCHIVERS: Final = 2
+WITH_OPCACHE: Final = (
+    "--php-cli-options=-d opcache.enable_cli=1 -d opcache.file_cache=/tmp -d"
+    " opcache.file_cache_only=1"
+)
+"""Each archive is a PHP of its own, which reads all of Matomo's code anew without this."""
 HITS_AT_ONCE: Final = 500
 COPIES_AT_ONCE: Final = 10_000
 GOAL: Final = "Newsletter subscribed"
@@ -529,22 +536,37 @@ def _invalidate(api: Api, plan: Plan) -> None:
         )
 
 
-def _archive(web: Container, plan: Plan, stack: Stack, say: Any) -> None:
-    """Run the stack's archiver for the sites that have new visits.
+def _archive(web: Container, plan: Plan, stack: Stack, say: Callable[[str], None]) -> None:
+    """Run the stack's archiver for the sites that have new visits, side by side.
+
+    Each is allowed one processor (image/deployment.toml), and archives site by site: two are 1.9
+    times faster than one where there are two sites. Their log stays with their containers.
 
     Raises:
-        BrokenPromiseError: it fails.
+        BrokenPromiseError: one fails.
     """
-    sites = ",".join(str(place.id) for place in plan.places)
-    container = schedule.start(web, stack, f"--force-idsites={sites}", "--disable-scheduled-tasks")
-    for line in container.logs(stream=True, follow=True):
-        say(line.decode(errors="replace"))
-    if code := container.wait(timeout=task_seconds())["StatusCode"]:
-        raise BrokenPromiseError(
-            expected="the archiver to end with exit code 0",
-            seen=f"exit {code}",
-            next_command=f"docker logs {container.name}",
+    parts = [plan.places[number::ARCHIVERS] for number in range(ARCHIVERS)]
+    started = [
+        schedule.start(
+            web,
+            stack,
+            f"--force-idsites={','.join(str(place.id) for place in part)}",
+            "--disable-scheduled-tasks",
+            WITH_OPCACHE,
         )
+        for part in parts
+        if part
+    ]
+    for container in started:
+        for line in container.logs(stream=True, follow=True):
+            say(line.decode(errors="replace"))
+    for container in started:
+        if code := container.wait(timeout=task_seconds())["StatusCode"]:
+            raise BrokenPromiseError(
+                expected="the archiver to end with exit code 0",
+                seen=f"exit {code}",
+                next_command=f"docker logs {container.name}",
+            )
 
 
 def _stored(database: Database, plan: Plan) -> dict[Place, tuple[int, int]]:

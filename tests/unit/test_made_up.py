@@ -34,7 +34,7 @@ def test_another_run_has_other_visitors(made: Plan) -> None:
 
 
 def visitors(made: Plan) -> set[str]:
-    return {visit.visitor for visit in (*made.tracked, *made.copied)}
+    return {visit.visitor for visit, _ in made.every()}
 
 
 @pytest.mark.parametrize("visits", [2, 3, 499, 500, 501, 6000])
@@ -46,8 +46,7 @@ def test_there_are_as_many_visits_as_asked_for(visits: int) -> None:
 
 
 def test_every_visit_is_on_one_of_the_days_by_the_clock_of_its_site(made: Plan) -> None:
-    for visit in (*made.tracked, *made.copied):
-        of = visit.of if isinstance(visit, CopiedVisit) else visit
+    for visit, of in made.every():
         shift = timedelta(seconds=visit.shift if isinstance(visit, CopiedVisit) else 0)
         zone = ZoneInfo(of.place.timezone)
         days = {(hit.at + shift).astimezone(zone).date() for hit in of.hits}
@@ -61,8 +60,8 @@ def test_matomo_makes_one_visit_of_the_hits_of_one(made: Plan) -> None:
         assert visit.begins == visit.hits[0].at
         assert visit.hits[0].more["new_visit"] == 1
     by_visitor: dict[str, list[date]] = {}
-    for visit in (*made.tracked, *made.copied):
-        by_visitor.setdefault(visit.visitor, []).append(visit.day)
+    for copy, _ in made.every():
+        by_visitor.setdefault(copy.visitor, []).append(copy.day)
     assert all(len(set(days)) == len(days) for days in by_visitor.values())
 
 

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from itertools import chain, count
+from itertools import count
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -100,7 +100,7 @@ _SUBJECTS: Final = (
 )  # fmt: skip
 _TOPICS: Final = (
     "Maps", "Manuscripts", "Photographs", "Sheet music",
-    "Newspapers", "Theses", "Data", "Recordings",
+    "Newspapers", "Dissertations", "Data", "Recordings",
 )  # fmt: skip
 _CAMPAIGNS: Final = ("autumn-newsletter", "orientation-week", "poster-qr", "alumni-mail")
 _REFERRERS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = (
@@ -232,14 +232,16 @@ class Plan:
         """Return the first day of `place` that may have visits."""
         return place.last_day - timedelta(days=self.days - 1)
 
+    def every(self) -> Iterator[tuple[TrackedVisit | CopiedVisit, TrackedVisit]]:
+        """Yield every visit, with the one that went through the tracker for it."""
+        yield from ((visit, visit) for visit in self.tracked)
+        yield from ((visit, visit.of) for visit in self.copied)
+
     def expected(self, place: Place, first: date = date.min, last: date = date.max) -> Figures:
         """Count what Matomo must report of `place` from `first` to `last`, both included."""
         visits = actions = conversions = 0
         visitors = set()
-        tracked = ((visit, visit) for visit in self.tracked)
-        copied = ((visit, visit.of) for visit in self.copied)
-        pairs: chain[tuple[TrackedVisit | CopiedVisit, TrackedVisit]] = chain(tracked, copied)
-        for visit, of in pairs:
+        for visit, of in self.every():
             if of.place.id == place.id and first <= visit.day <= last:
                 visits += 1
                 actions += of.actions

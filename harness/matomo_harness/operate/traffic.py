@@ -15,9 +15,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import pymysql
 from docker.models.containers import Container
 
-from matomo_harness.errors import BrokenPromiseError, WrongInputError
+from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
 from matomo_harness.matomo import made_up, tracker
 from matomo_harness.matomo.api import MADE_BY, Api
 from matomo_harness.matomo.database import Database
@@ -507,8 +508,10 @@ def _insertion(database: Database, table: str) -> str:
 
 def _forget(database: Database, plan: Plan) -> None:
     """Remove what an interrupted run has sent; what it copied was never committed."""
+    with contextlib.suppress(HarnessError):
+        database.wait_until_alone()  # the last request goes on without its client
     for place in plan.places:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(HarnessError, pymysql.Error):
             found = database.query(
                 "SELECT idvisit FROM {prefix}log_visit WHERE idsite = %s AND idvisitor IN %s",
                 place.id,

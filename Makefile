@@ -4,7 +4,7 @@ HARNESS := .venv/bin/matomo-harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console repro archive fault token totp logs doctor test-local test-all test-nightly lint \
+.PHONY: help up down clean console shell traffic repro archive fault token totp logs doctor test-local test-all test-nightly lint \
     e2e-ten pictures docs gate mutants bench images dist-dev lock
 
 help: ## list the targets

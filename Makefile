@@ -4,7 +4,7 @@ HARNESS := .venv/bin/matomo-harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console repro archive fault token totp logs doctor test-local test-all test-nightly lint \
+.PHONY: help up down clean console shell traffic repro archive fault token totp logs doctor test-local test-all test-nightly lint \
     e2e-ten pictures docs gate mutants bench images dist-dev lock
 
 help: ## list the targets
@@ -26,6 +26,12 @@ clean: .venv/requirements.lock ## remove this checkout's stack and data, and ima
 
 console: .venv/requirements.lock ## run Matomo's console in the local stack: CMD="core:version"
 	@$(HARNESS) console -- $(CMD)
+
+shell: .venv/requirements.lock ## open a shell in the local stack's web container; NAME= in a reproduction's
+	@$(HARNESS) shell $(if $(NAME),--repro "$(NAME)")
+
+traffic: .venv/requirements.lock ## fill the local stack with made-up visits, archived: SITES=2 DAYS=30 VISITS=1000; NAME= a reproduction
+	@$(HARNESS) traffic $(if $(SITES),--sites "$(SITES)") $(if $(DAYS),--days "$(DAYS)") $(if $(VISITS),--visits "$(VISITS)") $(if $(NAME),--repro "$(NAME)")
 
 archive: .venv/requirements.lock ## run the local stack's archiver now, as the schedule does hourly
 	@$(HARNESS) archive

@@ -14,6 +14,7 @@ from matomo_harness import progress
 from matomo_harness.cli.shared import Json, out
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.operate.fault import FaultKind, FaultTarget
+from matomo_harness.operate.stack import Stack
 from matomo_harness.settings import REPORTS, RunSettings
 
 app = typer.Typer()
@@ -142,6 +143,57 @@ def _print_runs(json_output: bool) -> None:
         )
     out.print(table)
     out.print("Next: docker logs CONTAINER shows what it printed.")
+
+
+@app.command()
+def traffic(
+    sites: Annotated[int, typer.Option(help="How many sites get visits.")] = 2,
+    days: Annotated[int, typer.Option(help="How many days, up to yesterday.")] = 30,
+    visits: Annotated[int, typer.Option(help="How many visits, of all sites together.")] = 1000,
+    repro: Annotated[str, typer.Option(help="A reproduction, instead of the local stack.")] = "",
+    json_output: Json = False,
+) -> None:
+    """Fill the local stack with made-up visits, and archive them."""
+    from matomo_harness.operate import traffic as operation
+
+    made = operation.make(sites, days, visits, _stack(repro))
+    if json_output:
+        out.print_json(json.dumps(asdict(made)))
+        return
+    table = Table(
+        "site", Column("name", overflow="fold"), "days", "visits", "visitors", "actions",
+        "conversions",
+    )  # fmt: skip
+    for site in made.sites:
+        counted = (site.visits, site.unique_visitors, site.actions, site.conversions)
+        table.add_row(
+            f"{site.id}", escape(site.name), f"{site.first_day} to {site.last_day}",
+            *(f"{number:,}" for number in counted),
+        )  # fmt: skip
+    out.print(table)
+    out.print(
+        f"{made.tracked + made.copied:,} visits in {made.seconds:.0f} s: {made.tracked:,} by the"
+        f" tracker, {made.copied:,} as copies of those; archived, and reported exactly."
+    )
+    out.print(f"Next: open {made.url}", markup=False)
+
+
+@app.command()
+def shell(
+    repro: Annotated[str, typer.Option(help="A reproduction, instead of the local stack.")] = "",
+) -> None:
+    """Open a shell in the web container, as the web server's user in the web root."""
+    from matomo_harness.operate import local
+
+    raise typer.Exit(local.shell(_stack(repro)))
+
+
+def _stack(name: str) -> Stack:
+    """Return the local stack, or the reproduction `name`."""
+    from matomo_harness.operate import repro
+    from matomo_harness.operate.stack import LOCAL
+
+    return repro.find(name).stack if name else LOCAL
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Send hits, many to a request."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
@@ -28,6 +28,8 @@ class Hit:
         at: when, with a time zone.
         url: the page's address.
         title: the page's title.
+        more: further parameters of the tracking request: what else is known of the visitor, or what
+            makes it something else than a page view.
     """
 
     site: int
@@ -37,6 +39,7 @@ class Hit:
     at: datetime
     url: str
     title: str
+    more: Mapping[str, str | int] = field(default_factory=dict, hash=False)
 
     def query(self) -> str:
         """Return the tracking request as a query, without a token."""
@@ -54,6 +57,7 @@ class Hit:
             "cdt": moment,
             "url": self.url,
             "action_name": self.title,
+            **self.more,
         }
 
 

@@ -34,6 +34,7 @@ from matomo_harness.settings import RunSettings
 
 MAIL_PAGE = 1080
 DATABASE = 3306
+HTTPS = 443
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,11 @@ def start_database(settings: RunSettings, stack: Stack) -> tuple[Database, Conta
     return database_of(stack), container
 
 
+def database(stack: Stack = LOCAL) -> Database:
+    """Return Matomo's schema in a stack whose database runs."""
+    return _database(stack)
+
+
 def down(stack: Stack = LOCAL) -> None:
     """Stop and remove the stack's containers and network; its volumes and secrets stay."""
     with step(f"Stopping {stack.title}"):
@@ -197,10 +203,31 @@ def _remove_containers(stack: Stack) -> None:
 
 def console(arguments: list[str]) -> int:
     """Run Matomo's console in the local stack, on this terminal; return its exit code."""
-    name = str(compose.running("matomo").name)
-    terminal = ["--tty", "--interactive"] if os.isatty(0) and os.isatty(1) else []
-    command = ["docker", "exec", *terminal, "--user", "www-data", name, "php", "console"]
-    return subprocess.call([*command, *arguments])
+    return subprocess.call([*_as_web_user(LOCAL, _terminal()), "php", "console", *arguments])
+
+
+def shell(stack: Stack = LOCAL) -> int:
+    """Open a shell in a stack's web container, as the web server's user in the web root.
+
+    Without a terminal it runs what standard input says.
+
+    Returns:
+        The shell's exit code.
+
+    Raises:
+        WrongInputError: the stack is not up.
+    """
+    return subprocess.call([*_as_web_user(stack, _terminal() or ["--interactive"]), "sh"])
+
+
+def _terminal() -> list[str]:
+    return ["--tty", "--interactive"] if os.isatty(0) and os.isatty(1) else []
+
+
+def _as_web_user(stack: Stack, options: list[str]) -> list[str]:
+    """Return the beginning of a command in the web container; the web root is its directory."""
+    name = str(compose.running("matomo", stack).name)
+    return ["docker", "exec", *options, "--user", "www-data", name]
 
 
 def logs() -> int:

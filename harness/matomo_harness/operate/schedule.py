@@ -96,7 +96,7 @@ def start_now() -> Container:
     Raises:
         WrongInputError: the local stack is not up.
     """
-    return _start(compose.running("matomo"), LOCAL)
+    return start(compose.running("matomo"), LOCAL)
 
 
 def runs(stack: Stack = LOCAL) -> list[ScheduledRun]:
@@ -121,13 +121,20 @@ def runs(stack: Stack = LOCAL) -> list[ScheduledRun]:
     ]
 
 
-def _start(web: Container, stack: Stack) -> Container:
+def start(web: Container, stack: Stack, *options: str) -> Container:
+    """Start the archiver of `stack`, whose container stays for inspection.
+
+    Args:
+        web: its running web container.
+        stack: which one.
+        options: of core:archive.
+    """
     for old in runs(stack)[LAST_RUNS - 1 :]:
         with contextlib.suppress(NotFound):
             engine().containers.get(old.container).remove(v=True)
     labels = {OWNER_LABEL: stack.project, ROLE_LABEL: ROLE}
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    return archiver.start(web, labels, name=f"{stack.project}-archiver-{moment}")
+    return archiver.start(web, labels, *options, name=f"{stack.project}-archiver-{moment}")
 
 
 def _wait_and_archive(period: int, stack: Stack) -> None:
@@ -141,7 +148,7 @@ def _wait_and_archive(period: int, stack: Stack) -> None:
         web.wait(condition="removed", timeout=period - time.time() % period)
     except (NoAnswerError, ReadTimeout):  # it is still there, and the hour has come
         with contextlib.suppress(APIError, HarnessError):
-            _start(compose.running("matomo", stack), stack)
+            start(compose.running("matomo", stack), stack)
     except NotFound:
         return
 

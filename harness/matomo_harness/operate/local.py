@@ -176,7 +176,7 @@ def start_database(settings: RunSettings, stack: Stack) -> tuple[Database, Conta
 
 def database(stack: Stack = LOCAL) -> Database:
     """Return Matomo's schema in a stack whose database runs."""
-    return _database(stack)
+    return database(stack)
 
 
 def down(stack: Stack = LOCAL) -> None:

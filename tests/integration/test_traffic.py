@@ -39,7 +39,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 @pytest.fixture(scope="module")
 def database(stack: Checkout) -> Database:
-    return local.database(Stack(stack.root))
+    return local.database_of(Stack(stack.root))
 
 
 @pytest.fixture(scope="module")

@@ -174,11 +174,6 @@ def start_database(settings: RunSettings, stack: Stack) -> tuple[Database, Conta
     return database_of(stack), container
 
 
-def database(stack: Stack = LOCAL) -> Database:
-    """Return Matomo's schema in a stack whose database runs."""
-    return database(stack)
-
-
 def down(stack: Stack = LOCAL) -> None:
     """Stop and remove the stack's containers and network; its volumes and secrets stay."""
     with step(f"Stopping {stack.title}"):

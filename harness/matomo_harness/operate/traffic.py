@@ -145,7 +145,7 @@ def make(sites: int, days: int, visits: int, stack: Stack = LOCAL) -> Traffic:
     require_possible(sites, days, visits)
     web_container = compose.running("matomo", stack)
     compose.running("db", stack)
-    database = local.database(stack)
+    database = local.database_of(stack)
     with _api(database, stack) as api:
         with step("Sites and goals"):
             named = _sites(api, sites, days, stack)

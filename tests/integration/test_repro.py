@@ -322,6 +322,18 @@ def test_a_dump_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.slow(reason="a quarantine is started")
+def test_what_a_killed_run_left_is_no_taken_name(reproducing: Checkout, tmp_path: Path) -> None:
+    root = reproducing.root / ".local/repro/no"
+    (root / ".local").mkdir(parents=True)
+    label = {OWNER_LABEL: project_name(root)}
+    engine().volumes.create(f"{project_name(root)}_database", labels=label)
+    dump = changed(tmp_path, "-- Dump completed", "-- Dump")
+    answer = reproducing.harness("repro", "new", str(dump), "--name", "no")
+    answer.refuses(ExitCode.WRONG_INPUT, "truncated")
+    assert left_of(reproducing, "no") == []
+
+
+@pytest.mark.slow(reason="a quarantine is started")
 def test_a_rule_of_ones_own_that_keeps_addresses_fails_the_certificate(
     reproducing: Checkout, tmp_path: Path
 ) -> None:

@@ -144,6 +144,8 @@ def _show(found: object, json_output: bool) -> None:
     out.print(f"  2FA code    matomo-harness repro totp {record.name}")
     out.print(f"  mail        {summary.mail}")
     out.print(f"  certificate {record.certificate}", markup=False)
+    for note in record.certificate.left_out:
+        out.print(f"  left out    {note}", markup=False)
     out.print("What differs from production:")
     for difference in DIFFERENCES:
         out.print(f"  {difference}", markup=False)

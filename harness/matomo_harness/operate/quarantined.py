@@ -15,6 +15,7 @@ from matomo_harness.dumps.description import Description, DumpReader
 from matomo_harness.dumps.sources import DumpSource
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.personal_data import canaries, rewriting, schema, search
+from matomo_harness.personal_data.anonymity import anonymity
 from matomo_harness.personal_data.rules import Rules, TablePlan, built_in, parse
 from matomo_harness.progress import ProgressStep, step
 from matomo_harness.runtime.images import Image
@@ -42,6 +43,8 @@ class Certificate:
         findings: what the search found, as `table.column: form (count)`; empty, or nothing is
             copied.
         keeps_person_data: whether a person has asked for the data as it is.
+        anonymity: how identifying what remains is.
+        left_out: what of the dump was not loaded, and why.
     """
 
     tables: int
@@ -50,13 +53,15 @@ class Certificate:
     forms: int
     findings: tuple[str, ...] = ()
     keeps_person_data: bool = False
+    anonymity: str = ""
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.keeps_person_data:
             return "none: PERSON DATA IS IN IT, as was asked for"
         return (
             f"{self.canaries} canaries in {self.forms} forms, {len(self.findings)} found;"
-            f" {self.columns} columns of {self.tables} tables accounted for"
+            f" {self.columns} columns of {self.tables} tables accounted for; {self.anonymity}"
         )
 
 
@@ -183,7 +188,9 @@ def _made_safe(
         plans = rules.plan(columns)
         count = sum(len(found) for found in columns.values())
         if keep_person_data:
-            certificate = Certificate(len(plans), count, 0, 0, keeps_person_data=True)
+            certificate = Certificate(
+                len(plans), count, 0, 0, keeps_person_data=True, left_out=_left_out(described)
+            )
             return certificate, _in_files(connection, plans)
         with step("Rewriting person data"), held.refusals("the rewriting of person data"):
             planted = canaries.plant(connection, plans)
@@ -193,6 +200,7 @@ def _made_safe(
                     findings = search.search(connection, plans, planted.canaries)
                 if not findings:
                     canaries.remove(connection, planted)
+            remains = anonymity(connection, plans)
         certificate = Certificate(
             tables=len(plans),
             columns=count,
@@ -201,6 +209,8 @@ def _made_safe(
             findings=tuple(
                 f"{found.table}.{found.column}: {found.form} ({found.count})" for found in findings
             ),
+            anonymity=str(remains),
+            left_out=_left_out(described),
         )
         if findings:
             raise BrokenPromiseError(
@@ -211,6 +221,14 @@ def _made_safe(
                 " matomo-harness repro new … --rules FILE; nothing was copied",
             )
         return certificate, _in_files(connection, plans)
+
+
+def _left_out(described: Description) -> tuple[str, ...]:
+    """Say what was not loaded, and what cannot be known of the dump."""
+    said = [f"{note} ({count})" for note, count in described.dropped.items()]
+    if not described.is_known_whole:
+        said.append("the tool wrote no end, so that a truncated dump would not show (--compact)")
+    return tuple(said)
 
 
 def _in_files(connection: "pymysql.Connection[Any]", plans: list[TablePlan]) -> list[TablePlan]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from docker.models.containers import Container
+from filelock import FileLock, Timeout
 from packaging.version import Version
 
 from matomo_harness import __version__
@@ -28,7 +29,7 @@ from matomo_harness.matomo.database import Database
 from matomo_harness.operate import adoption, clean, compose, local, schedule, stack_files
 from matomo_harness.operate.local import StackSummary
 from matomo_harness.operate.quarantined import Certificate, SafeTables, safe_tables
-from matomo_harness.operate.stack import Stack, reproduction, reproductions
+from matomo_harness.operate.stack import REPRODUCTIONS, Stack, reproduction, reproductions
 from matomo_harness.personal_data import schema
 from matomo_harness.progress import console, step
 from matomo_harness.runtime import images
@@ -53,6 +54,7 @@ DIFFERENCES: Final = (
     "mail: every mail ends at the local relay; recipients of reports are made up",
     "internet: off (no marketplace, no update check, no licence); licence keys are out",
     "archives: the reports' labels are out; they are archived anew from the logs that are there",
+    "configuration: the image's own; production's config.ini.php and files are not taken over",
 )
 """What differs from production, and why; `make repro` prints it."""
 
@@ -148,13 +150,13 @@ def make(paths: Sequence[Path], settings: RunSettings, choices: Choices) -> Open
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
     stack = reproduction(choices.name)
-    if stack.root.exists():
-        raise WrongInputError(
-            expected=f"{choices.name} to be a new name",
-            seen=f"a reproduction of that name: {stack.root}",
-            next_command=f"matomo-harness repro open {choices.name}; or repro remove"
-            f" {choices.name}; or NAME=another",
-        )
+    with _claimed(stack):
+        return _make(paths, settings, choices, stack)
+
+
+def _make(
+    paths: Sequence[Path], settings: RunSettings, choices: Choices, stack: Stack
+) -> OpenReproduction:
     image, database_image = images.deployed_image(settings), images.mariadb_base(settings)
     code = images.code_version(image.reference)
     with safe_tables(
@@ -182,6 +184,34 @@ def make(paths: Sequence[Path], settings: RunSettings, choices: Choices) -> Open
         with _removed_unless_whole(stack):
             _fill(safe, record, settings)
             return _begin(record, settings, choices)
+
+
+@contextmanager
+def _claimed(stack: Stack) -> Iterator[None]:
+    """Have the name to oneself; what a killed run left of it is removed.
+
+    Raises:
+        WrongInputError: there is a reproduction of that name, or another command is making one.
+    """
+    REPRODUCTIONS.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with FileLock(REPRODUCTIONS / f"{stack.name}.lock", blocking=False):
+            if (stack.directory / RECORD).exists():
+                raise _taken(stack, f"a reproduction of that name: {stack.root}")
+            if stack.root.exists():
+                clean.remove_stack(stack)
+            yield
+    except Timeout as error:
+        raise _taken(stack, "another command is making one of that name") from error
+
+
+def _taken(stack: Stack, seen: str) -> WrongInputError:
+    return WrongInputError(
+        expected=f"{stack.name} to be a new name",
+        seen=seen,
+        next_command=f"matomo-harness repro open {stack.name}; or repro remove {stack.name}; or"
+        " NAME=another",
+    )
 
 
 def open_again(name: str, settings: RunSettings, *, update: bool = False) -> OpenReproduction:
@@ -280,7 +310,7 @@ def _unknown(name: str) -> WrongInputError:
 def _read(stack: Stack) -> Reproduction:
     known = json.loads((stack.directory / RECORD).read_text())
     certificate = known.pop("certificate")
-    certificate["findings"] = tuple(certificate["findings"])
+    certificate |= {name: tuple(certificate[name]) for name in ("findings", "left_out")}
     known["dump"] = tuple(known["dump"])
     return Reproduction(certificate=Certificate(**certificate), **known)
 

@@ -45,8 +45,8 @@ token: .venv/requirements.lock ## print an API token of the local stack's superu
 totp: .venv/requirements.lock ## print the current 2FA code of the local stack's superuser
 	@$(HARNESS) totp
 
-repro: .venv/requirements.lock ## a dump of production as a Matomo on this machine, without person data: DUMP=prod.sql.gz NAME=, UPDATE=1
-	@$(HARNESS) repro new $(DUMP) $(if $(NAME),--name "$(NAME)") $(if $(UPDATE),--update) $(if $(RULES),--rules "$(RULES)")
+repro: .venv/requirements.lock ## a dump of production as a Matomo on this machine, without person data: DUMP=prod.sql.gz CONFIG=config.ini.php NAME=, UPDATE=1
+	@$(HARNESS) repro new $(DUMP) $(if $(NAME),--name "$(NAME)") $(if $(UPDATE),--update) $(if $(CONFIG),--config "$(CONFIG)") $(if $(RULES),--rules "$(RULES)")
 
 logs: .venv/requirements.lock ## follow the local stack's logs
 	@$(HARNESS) logs

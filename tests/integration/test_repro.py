@@ -266,6 +266,40 @@ def _in_files(opened: RunningReproduction, words: tuple[str, ...]) -> list[str]:
     ]
 
 
+# -- the same bugs ---------------------------------------------------------------------------------
+
+
+@pytest.mark.slow(reason="a stack is started from a dump, and judged")
+def test_bugs_of_production_show_in_the_gate(
+    reproducing: Checkout, production: Instance, tmp_path: Path
+) -> None:
+    database = production.database
+    set_option = "REPLACE INTO {prefix}option (option_name, option_value) VALUES (%s, %s)"
+    database.query(set_option, "PrivacyManager.ipAddressMaskLength", "1")
+    database.query("UPDATE {prefix}sequence SET value = 1 WHERE name LIKE %s", "%archive_numeric%")
+    database.query("DROP TABLE {prefix}report")
+    dump, config = tmp_path / "broken.sql.gz", tmp_path / "config.ini.php"
+    dump_of(production, dump)
+    config.write_text(production.shell.read(production.shell.config))
+    made(
+        reproducing.harness(
+            *("repro", "new", str(dump), "--config", str(config), "--name", "bugs", "--json")
+        )
+    )
+    try:
+        answer = reproducing.harness("gate", "--repro", "bugs")
+        assert answer.code == ExitCode.BROKEN_PROMISE, answer.text
+        report = json.loads((reproducing.root / "reports/gate/gate.json").read_text())
+        red = {check["id"] for check in report["checks"] if check["status"] in ("fail", "error")}
+        assert {
+            "masking.page_shows_the_mask",
+            "database.numbers_of_archives_are_new",
+            "plugins.have_their_tables",
+        } <= red
+    finally:
+        assert reproducing.harness("repro", "remove", "bugs").code == 0
+
+
 # -- wrong input ----------------------------------------------------------------------------------
 
 

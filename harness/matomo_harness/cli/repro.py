@@ -53,6 +53,7 @@ def new(
         typer.Option("--keep-person-data", help="Rewrite nothing: visitors stay who they are."),
     ] = False,
     rules: Rules = None,
+    config: Annotated[Path | None, typer.Option(help="Production's config.ini.php.")] = None,
     json_output: Json = False,
 ) -> None:
     """Make a running reproduction of a dump, without person data."""
@@ -67,7 +68,7 @@ def new(
             style="yellow",
             markup=False,
         )
-    choices = operation.Choices(name, update, archive, keep_person_data, rules)
+    choices = operation.Choices(name, update, archive, keep_person_data, rules, config)
     _show(operation.make(dump, RunSettings.from_environment(), choices), json_output)
 
 

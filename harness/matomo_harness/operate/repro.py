@@ -24,15 +24,24 @@ from matomo_harness.dumps.description import Description
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.promises.database.checks import numbers_of_archives_are_new
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.database import Database
-from matomo_harness.operate import adoption, clean, compose, local, schedule, stack_files
-from matomo_harness.operate.local import StackSummary
+from matomo_harness.operate import (
+    adoption,
+    clean,
+    compose,
+    local,
+    production_config,
+    schedule,
+    stack_files,
+)
+from matomo_harness.operate.local import StackSummary, StartedStack
 from matomo_harness.operate.quarantined import Certificate, SafeTables, safe_tables
 from matomo_harness.operate.stack import REPRODUCTIONS, Stack, reproduction, reproductions
 from matomo_harness.personal_data import schema
 from matomo_harness.progress import console, step
-from matomo_harness.runtime import images
+from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.containers import DATA_DIRECTORY, LOOPBACK
 from matomo_harness.runtime.installation import (
     ensure_second_factor,
@@ -54,7 +63,8 @@ DIFFERENCES: Final = (
     "mail: every mail ends at the local relay; recipients of reports are made up",
     "internet: off (no marketplace, no update check, no licence); licence keys are out",
     "archives: the reports' labels are out; they are archived anew from the logs that are there",
-    "configuration: the image's own; production's config.ini.php and files are not taken over",
+    "configuration: the image's own, unless CONFIG= gives production's; what leads to production's"
+    " services and every secret are out; files of its volumes are not taken over",
 )
 """What differs from production, and why; `make repro` prints it."""
 
@@ -123,6 +133,7 @@ class Choices:
         archive: whether reports are archived anew from the logs.
         keep_person_data: whether nothing is rewritten.
         rules: a file with rules of one's own.
+        config: production's config.ini.php.
     """
 
     name: str = "prod"
@@ -130,6 +141,7 @@ class Choices:
     archive: bool = True
     keep_person_data: bool = False
     rules: Path | None = None
+    config: Path | None = None
 
 
 def make(paths: Sequence[Path], settings: RunSettings, choices: Choices) -> OpenReproduction:
@@ -157,6 +169,7 @@ def make(paths: Sequence[Path], settings: RunSettings, choices: Choices) -> Open
 def _make(
     paths: Sequence[Path], settings: RunSettings, choices: Choices, stack: Stack
 ) -> OpenReproduction:
+    production = production_config.read(choices.config) if choices.config else None
     image, database_image = images.deployed_image(settings), images.mariadb_base(settings)
     code = images.code_version(image.reference)
     with safe_tables(
@@ -167,11 +180,10 @@ def _make(
         keep_person_data=choices.keep_person_data,
     ) as safe:
         described = safe.described
-        port, http_port = _free_ports()
         record = Reproduction(
             name=choices.name,
-            port=port,
-            http_port=http_port,
+            port=0,
+            http_port=0,
             image=image.reference,
             database_image=database_image.reference,
             dump=tuple(path.name for path in paths),
@@ -183,7 +195,12 @@ def _make(
         )
         with _removed_unless_whole(stack):
             _fill(safe, record, settings)
-            return _begin(record, settings, choices)
+            with _free_ports() as (port, http_port):
+                record = dataclasses.replace(record, port=port, http_port=http_port)
+                started = _start(record, settings)
+            if production is not None:
+                _configure(started, production)
+            return _opened(started, record, settings, choices)
 
 
 @contextmanager
@@ -220,7 +237,8 @@ def open_again(name: str, settings: RunSettings, *, update: bool = False) -> Ope
     Raises:
         WrongInputError: there is none of that name.
     """
-    return _begin(find(name), settings, Choices(name, update=update, archive=update))
+    record, choices = find(name), Choices(name, update=update, archive=update)
+    return _opened(_start(record, settings), record, settings, choices)
 
 
 def remove(name: str) -> list[str]:
@@ -372,12 +390,25 @@ def settings_of(record: Reproduction, settings: RunSettings) -> RunSettings:
     )
 
 
-def _begin(record: Reproduction, settings: RunSettings, choices: Choices) -> OpenReproduction:
-    """Start the reproduction's containers, let its Matomo update itself if asked, and enrol."""
-    stack = record.stack
-    with step(f"Starting {stack.title}"):
-        started = local.start(settings_of(record, settings), stack, adopts=False)
-    shell, database = started.shell, started.database
+def _start(record: Reproduction, settings: RunSettings) -> StartedStack:
+    with step(f"Starting {record.stack.title}"):
+        return local.start(settings_of(record, settings), record.stack, adopts=False)
+
+
+def _configure(started: StartedStack, production: str) -> None:
+    """Give the reproduction production's configuration, without its secrets and addresses."""
+    shell = started.shell
+    own = shell.read(shell.config)
+    text, left_out = production_config.for_reproduction(production, own, started.web.url)
+    shell.write(shell.config, text)
+    console.print(f"Of production's configuration without: {', '.join(left_out)}", markup=False)
+
+
+def _opened(
+    started: StartedStack, record: Reproduction, settings: RunSettings, choices: Choices
+) -> OpenReproduction:
+    """Let the reproduction's Matomo update itself if asked, enrol, and write the record."""
+    stack, shell, database = record.stack, started.shell, started.database
     _use_charset_of_tables(database, shell)
     waits = bool(Php(shell, Http(started.web.url, started.web.authority)).facts["updates"])
     if waits and choices.update:
@@ -426,14 +457,29 @@ def _archive(database: Database, shell: MatomoShell) -> None:
     )
     if not row["first"]:
         return
+    if not (numbers := numbers_of_archives_are_new(database)).passed:
+        console.print(
+            f"Nothing is archived anew, which would overwrite other archives: {numbers.seen}",
+            markup=False,
+        )
+        return
     with step(f"Archiving anew what there are visits for ({row['first']} to {row['last']})"):
         dates = f"--dates={row['first']},{row['last']}"
         shell.console("core:invalidate-report-data", dates, "--sites=all", "--no-interaction")
         shell.console("core:archive")
 
 
-def _free_ports() -> tuple[int, int]:
-    """Return two ports on loopback that nobody listens on and no reproduction has."""
+@contextmanager
+def _free_ports() -> Iterator[tuple[int, int]]:
+    """Yield two ports on loopback that nobody listens on and no reproduction here has.
+
+    Until the block ends, no other reproduction of this user's is given any.
+    """
+    with FileLock(reaper.RUNS / "ports.lock"):
+        yield _two_free_ports()
+
+
+def _two_free_ports() -> tuple[int, int]:
     taken = {port for record in every() for port in (record.port, record.http_port)}
     free = []
     for port in range(FIRST_PORT, FIRST_PORT + 1000):

@@ -1,0 +1,73 @@
+"""Production's config.ini.php for a reproduction: without its secrets, and at another address."""
+
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo import ini
+
+OF_TABLES: Final = ("charset", "collation", "adapter")
+"""Keys of [database] that say how to speak to the tables; the others lead to a server."""
+ELSEWHERE: Final = ("mail", "proxy")
+"""Sections that lead to services of production's."""
+OF_ITS_ADDRESS: Final = ("trusted_hosts", "cors_domains", "instance_id")
+SECRET: Final = re.compile(r"(?i)(password|passwd|salt|secret|token|key|licen[cs]e)$")
+READS_ENVIRONMENT: Final = "EnvironmentVariables"
+"""The plugin by which the stack's own database, mail relay and salt win over the file."""
+
+
+def read(path: Path) -> str:
+    """Return the text of a config.ini.php.
+
+    Raises:
+        WrongInputError: there is none, or it is not INI.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        ini.read(text)
+    except (OSError, UnicodeError) as error:
+        raise WrongInputError(
+            expected=f"production's config.ini.php in {path}",
+            seen=getattr(error, "strerror", None) or "bytes that are no text",
+            next_command=f"ls -l {path}",
+        ) from error
+    return text
+
+
+def for_reproduction(production: str, own: str, url: str) -> tuple[str, tuple[str, ...]]:
+    """Return the file for a reproduction, and what was taken out of production's.
+
+    Args:
+        production: production's file.
+        own: the file of the reproduction's image, which says whether a salt comes from elsewhere.
+        url: the reproduction's address.
+    """
+    text, left_out = production, []
+
+    def take_out(section: str, key: str) -> None:
+        nonlocal text
+        text = ini.without_key(ini.without_key(text, section, key), section, f"{key}[]")
+        left_out.append(f"{section}.{key}")
+
+    for section in ELSEWHERE:
+        if ini.read(text).settings.get(section):
+            text = ini.without_section(text, section)
+            left_out.append(f"[{section}]")
+    for section, settings in ini.read(text).settings.items():
+        for key in settings:
+            is_of_server = section == "database" and key not in OF_TABLES
+            is_of_address = section == "General" and key in OF_ITS_ADDRESS
+            if is_of_server or is_of_address or SECRET.search(key):
+                take_out(section, key)
+    if (salt := ini.read(own).text("General", "salt")) is not None:
+        text = ini.with_key(text, "General", "salt", salt)
+    for host in (urlsplit(url).hostname, urlsplit(url).netloc):
+        text = ini.with_key(text, "General", "trusted_hosts[]", str(host))
+    for section in ("Plugins", "PluginsInstalled"):
+        is_own = READS_ENVIRONMENT in ini.read(own).texts("Plugins", "Plugins")
+        there = ini.read(text).texts(section, section)
+        if is_own and there and READS_ENVIRONMENT not in there:
+            text = ini.with_key(text, section, f"{section}[]", READS_ENVIRONMENT)
+    return text, tuple(left_out)

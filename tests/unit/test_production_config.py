@@ -1,0 +1,75 @@
+"""What of production's config.ini.php a reproduction gets."""
+
+from pathlib import Path
+
+import pytest
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo import ini
+from matomo_harness.operate import production_config
+
+PRODUCTION = """; <?php exit; ?> DO NOT REMOVE THIS LINE
+[database]
+host = "rds.example"
+username = "matomo"
+password = "raw-password"
+dbname = "analytics"
+tables_prefix = "piwik_"
+charset = "utf8"
+
+[General]
+salt = "raw-salt"
+trusted_hosts[] = "analytics.example"
+trusted_hosts[] = "stats.example"
+cors_domains[] = "https://a.example"
+enable_processing_unique_visitors_year = 1
+
+[mail]
+transport = "smtp"
+host = "mail.example"
+password = "mail-password"
+
+[SomePlugin]
+api_token = "raw-token"
+users_password[] = "raw-too"
+mode = 3
+
+[Plugins]
+Plugins[] = "CoreHome"
+Plugins[] = "Actions"
+"""
+OWN = """; <?php exit; ?> DO NOT REMOVE THIS LINE
+[General]
+salt = ""
+
+[Plugins]
+Plugins[] = "CoreHome"
+Plugins[] = "EnvironmentVariables"
+"""
+
+
+def test_secrets_and_what_leads_to_production_are_left_out() -> None:
+    text, left_out = production_config.for_reproduction(PRODUCTION, OWN, "https://localhost:8500")
+    assert not [word for word in ("raw-", "mail", "rds.example", "analytics") if word in text]
+    assert {"General.salt", "[mail]", "database.password", "SomePlugin.api_token"} <= {*left_out}
+    assert text.startswith("; <?php exit; ?>")
+
+
+def test_what_production_chose_stays() -> None:
+    text, _ = production_config.for_reproduction(PRODUCTION, OWN, "https://localhost:8500")
+    said = ini.read(text)
+    assert said.text("database", "charset") == "utf8"
+    assert said.text("General", "enable_processing_unique_visitors_year") == "1"
+    assert said.text("SomePlugin", "mode") == "3"
+    assert said.text("General", "salt") == ""
+    assert {*said.texts("General", "trusted_hosts")} == {"localhost", "localhost:8500"}
+    assert {*said.texts("Plugins", "Plugins")} == {"CoreHome", "Actions", "EnvironmentVariables"}
+    assert said.texts("PluginsInstalled", "PluginsInstalled") == ()
+
+
+def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongInputError, match=r"config\.ini\.php"):
+        production_config.read(tmp_path / "nothing.php")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(WrongInputError, match="no text"):
+        production_config.read(tmp_path / "binary")

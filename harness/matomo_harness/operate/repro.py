@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import pymysql
+from docker.errors import APIError
 from docker.models.containers import Container
 from filelock import FileLock, Timeout
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from matomo_harness import __version__
 from matomo_harness.dumps.description import Description
@@ -335,7 +337,15 @@ def _read(stack: Stack) -> Reproduction:
 
 def _require_known_version(described: Description, code: str) -> None:
     theirs = described.matomo_version
-    if theirs and Version(theirs) > Version(code):
+    try:
+        is_newer = theirs is not None and Version(theirs) > Version(code)
+    except InvalidVersion as error:
+        raise WrongInputError(
+            expected="Matomo's version in the dump's option version_core",
+            seen=f"{len(theirs or '')} characters that are no version",
+            next_command="look at that row: was it changed by hand?",
+        ) from error
+    if is_newer:
         raise WrongInputError(
             expected=f"tables of Matomo {code} or older, as the image's code is",
             seen=f"tables of Matomo {theirs}: Matomo has no way down",
@@ -362,7 +372,14 @@ def _fill(safe: SafeTables, record: Reproduction, settings: RunSettings) -> None
         stack_files.read(record.stack)  # makes its secrets
         stack_files.remember_prefix(safe.described.prefix, record.stack)
         database, container = local.start_database(settings_of(record, settings), record.stack)
-        _transfer(safe.held, safe.tables, database, container)
+        try:
+            _transfer(safe.held, safe.tables, database, container)
+        except (pymysql.Error, APIError) as error:
+            raise UnsupportedEnvironmentError(
+                expected="the reproduction's database to take the tables' data files",
+                seen=str(error.args[-1])[:200] if error.args else "no answer",
+                next_command="docker system df   (is the disk full?)",
+            ) from error
 
 
 def _transfer(

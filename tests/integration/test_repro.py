@@ -316,6 +316,7 @@ TABLE: Final = "DROP TABLE IF EXISTS `matomo_access`;"
 REFUSED: Final = {
     "truncated": ("-- Dump completed", "-- Dump", ("truncated",)),
     "of a newer Matomo": ("'4.14.1'", "'9.0.0'", ("Matomo has no way down", "9.0.0")),
+    "of no version": ("'4.14.1'", "'elephant'", ("no version",)),
     "that drops a database": (TABLE, f"DROP DATABASE mysql;\n{TABLE}", ("DROP DATABASE",)),
     "that makes a user": (TABLE, f"CREATE USER eve;\n{TABLE}", ("CREATE USER",)),
     "that loads a file": (

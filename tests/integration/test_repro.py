@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from matomo_harness.errors import ExitCode
-from matomo_harness.matomo import tracker, traffic
+from matomo_harness.matomo import tracker, traffic, versions
 from matomo_harness.matomo.api import Api, create_token
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.traffic import Site
@@ -27,7 +27,7 @@ from matomo_harness.runtime.containers import SCHEMA
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.quarantine import execute_stream
-from matomo_harness.settings import OWNER_LABEL, project_name
+from matomo_harness.settings import OWNER_LABEL, RunSettings, project_name
 from tests.checkout import Checkout, copied
 
 DUMPS: Final = Path(__file__).parents[1] / "dumps"
@@ -264,6 +264,32 @@ def _in_files(opened: RunningReproduction, words: tuple[str, ...]) -> list[str]:
         ).exit_code
         == 0
     ]
+
+
+@pytest.mark.nightly(reason="a stack of the next version is started, and updated")
+def test_reports_are_there_after_an_update_that_came_later(
+    reproducing: Checkout, production: Instance, tmp_path: Path
+) -> None:
+    if RunSettings.from_environment().matomo_version != versions.NAMES[0]:
+        pytest.skip("one version only: there is no newer image to update to")
+    before = numbers(production.api, 1)
+    dump_of(production, tmp_path / "older.sql.gz")
+    newer = versions.NAMES[-1]
+    new = ("repro", "new", str(tmp_path / "older.sql.gz"), "--name", "later", "--json")
+    answer = made(reproducing.harness(*new, MATOMO_VERSION=newer))
+    try:
+        assert answer["waits_for_update"]
+        answer = made(
+            reproducing.harness(
+                "repro", "open", "later", "--update", "--json", MATOMO_VERSION=newer
+            )
+        )
+        assert not answer["waits_for_update"]
+        after = numbers(RunningReproduction(reproducing, answer).api, 1)
+        urls = [key for key in before if key.startswith("Actions.getPageUrls")]
+        assert {key: len(after[key]) for key in urls} == {key: len(before[key]) for key in urls}
+    finally:
+        assert reproducing.harness("repro", "remove", "later").code == 0
 
 
 # -- the same bugs ---------------------------------------------------------------------------------

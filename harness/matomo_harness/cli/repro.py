@@ -152,10 +152,10 @@ def _show(found: object, json_output: bool) -> None:
         out.print(f"  {difference}", markup=False)
     if found.waits_for_update:
         out.print(
-            "The tables are older than the image: every page is Matomo's own updater, and the"
-            " harness has no account yet.",
+            "The tables are older than the image: Matomo waits for its update, and the harness has"
+            " no account yet.",
             style="yellow",
         )
-        out.print(f"Next: matomo-harness repro open {record.name} --update, or the updater's page.")
+        out.print(f"Next: matomo-harness repro open {record.name} --update")
     else:
         out.print(f"Next: open it; matomo-harness repro remove {record.name} removes it.")

@@ -116,8 +116,7 @@ class OpenReproduction:
     Args:
         record: what it is.
         summary: its address and login.
-        waits_for_update: whether its tables are older than the image, so that Matomo shows its own
-            updater to everybody.
+        waits_for_update: whether its tables are older than the image, and not updated.
     """
 
     record: Reproduction
@@ -239,7 +238,7 @@ def open_again(name: str, settings: RunSettings, *, update: bool = False) -> Ope
     Raises:
         WrongInputError: there is none of that name.
     """
-    record, choices = find(name), Choices(name, update=update, archive=update)
+    record, choices = find(name), Choices(name, update=update)
     return _opened(_start(record, settings), record, settings, choices)
 
 
@@ -427,7 +426,8 @@ def _opened(
     """Let the reproduction's Matomo update itself if asked, enrol, and write the record."""
     stack, shell, database = record.stack, started.shell, started.database
     _use_charset_of_tables(database, shell)
-    waits = bool(Php(shell, Http(started.web.url, started.web.authority)).facts["updates"])
+    waits = waited = bool(Php(shell, Http(started.web.url, started.web.authority)).facts["updates"])
+    is_new = not (stack.directory / RECORD).exists()
     if waits and choices.update:
         with step("Updating the tables by Matomo's own updater"):
             shell.console("core:update", "--yes")
@@ -438,7 +438,7 @@ def _opened(
             adoption.ensure_superuser(shell, database, started.superuser)
             require_tracking(shell, started.web, database)
             ensure_second_factor(started.web, database, started.superuser)
-        if choices.archive and not (stack.directory / RECORD).exists():
+        if choices.archive and (is_new or waited):
             _archive(database, shell)
         schedule.begin(settings.archive_seconds, stack)
     record_file = stack.directory / RECORD

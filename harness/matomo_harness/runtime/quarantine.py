@@ -136,7 +136,7 @@ class Quarantine:
                 raise UnsupportedEnvironmentError(
                     expected=f"room for the dump's data while it is rewritten ({what})",
                     seen=self._why_it_ended(code),
-                    next_command="QUARANTINE=disk make repro …   (or a slice: --since, --sites)",
+                    next_command="QUARANTINE=disk make repro …   (or free some space)",
                 ) from None
             raise WrongInputError(
                 expected=f"MariaDB to take {what}",

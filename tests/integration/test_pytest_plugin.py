@@ -139,10 +139,21 @@ def test_an_error_in_the_log_fails_a_test_that_does_not_expect_it(
         def test_leaves_a_warning(dedicated_matomo):
             dedicated_matomo.shell.write("index.php", "<?php echo $nothing;")
             dedicated_matomo.web.get(path="index.php")
+
+        # The server writes its line when the script ends: long after the whole answer is there.
+        LATE = (
+            "<?php http_response_code(503); header('Content-Length: 1'); echo 'x'; flush();"
+            "usleep(500000);"
+        )
+
+        def test_has_its_answer_before_the_server_s_line(dedicated_matomo):
+            dedicated_matomo.shell.write("index.php", LATE)
+            dedicated_matomo.web.get(path="index.php")
         """
     )
     result = pytester.runpytest_subprocess(*options)
-    result.assert_outcomes(passed=2, failed=2)
+    result.assert_outcomes(passed=2, failed=3)
+    result.stdout.fnmatch_lines("*GET /index.php HTTP/1.1* 503*")
     result.stdout.fnmatch_lines("*GET /index.php?module=NoSuch HTTP/1.1* 500*")
     result.stdout.fnmatch_lines("*PHP Warning:  Undefined variable $nothing*")
     result.stdout.fnmatch_lines('*mark the test: @pytest.mark.matomo_log("pattern", reason="…")')

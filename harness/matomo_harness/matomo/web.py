@@ -55,13 +55,21 @@ def _session() -> requests.Session:
 
 @dataclass
 class Exchanges:
-    """The last request to an instance and its answer, for the report of a failed test.
+    """What all conversations with one instance had as answers, for the report of a failed test.
 
     Args:
-        last: the answer, with its request.
+        last: the last answer, with its request.
+        server_errors: the answers with a status of 500 or more, each as its status.
     """
 
     last: requests.Response | None = field(default=None, repr=False)
+    server_errors: list[int] = field(default_factory=list)
+
+    def add(self, answer: requests.Response) -> None:
+        """Remember an answer; from any thread."""
+        self.last = answer
+        if answer.status_code >= 500:
+            self.server_errors.append(answer.status_code)
 
 
 IN_ENGLISH: Final = {"matomo_lang": "language=" + base64.b64encode(b"en").decode()}
@@ -159,7 +167,7 @@ class Web:
                 seen=_cause(error, self.time_limit),
                 next_command=f"curl -v {self.url}/",
             ) from error
-        self.exchanges.last = answer
+        self.exchanges.add(answer)
         return answer
 
 

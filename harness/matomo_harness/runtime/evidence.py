@@ -14,16 +14,18 @@ import pymysql
 import requests
 from docker.errors import DockerException
 from docker.models.containers import Container
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import HarnessError
 from matomo_harness.matomo.web import Web
 from matomo_harness.redaction import REDACTED, redact
 from matomo_harness.runtime.instance import Instance
 
+SERVER_ERROR: Final = re.compile(r'" 5\d\d (\d|-)')
+"""The status in a line of the access log."""
 WEB_ERRORS: Final = re.compile(
     r"PHP (Warning|Notice|Deprecated|Parse error|Fatal error|Recoverable fatal error)"
-    r'|" 5\d\d (\d|-)'  # the status in a line of the access log
+    rf"|{SERVER_ERROR.pattern}"
     r"|exit signal"
 )
 DATABASE_ERRORS: Final = re.compile(r"\[ERROR\]|InnoDB: (Error|Assertion)")
@@ -52,6 +54,7 @@ class WatchedInstance:
         database: the container of its database.
         mark: text of a line in the web server's log, where the test began.
         since: when the test began, in seconds since 1970.
+        server_errors: how many of the instance's answers were errors of the server until then.
     """
 
     instance: Instance
@@ -59,19 +62,37 @@ class WatchedInstance:
     database: Container
     mark: str
     since: float
+    server_errors: int
 
     def web_log(self) -> list[str]:
-        """Return what the web server has logged for this instance since the test began."""
+        """Return what the web server has logged for this instance since the test began.
+
+        Each worker of a web server writes its line after it sent its answer: the line of an
+        answer that a test has may come after the mark, which another worker wrote. So the errors
+        that were answered are waited for as well.
+        """
+        answered = len(self.instance.exchanges.server_errors) - self.server_errors
         end = _leave_mark(self.instance)
-        lines = _log_up_to(self.web, end) if end else _log(self.web)
+
+        def is_partial(lines: list[str]) -> bool:
+            errors = sum(bool(SERVER_ERROR.search(line)) for line in lines)
+            return errors < answered or not any(end in line for line in lines)
+
+        log = Retrying(
+            retry=retry_if_result(is_partial),
+            wait=wait_fixed(0.005),
+            stop=stop_after_delay(2),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
+        lines: list[str] = log(self._lines) if end else self._lines()
+        return [line for line in lines if MARK not in line]
+
+    def _lines(self) -> list[str]:
+        lines = _log(self.web)
         start = next((number for number, line in enumerate(lines) if self.mark in line), -1)
         host = f"[{urlsplit(self.instance.url).netloc}]"
         shared = self.instance.shell.instance is not None
-        return [
-            line
-            for line in lines[start + 1 :]
-            if (not shared or line.startswith(host)) and MARK not in line
-        ]
+        return [line for line in lines[start + 1 :] if not shared or line.startswith(host)]
 
     def database_log(self) -> list[str]:
         """Return what the database has logged since the test began, for any instance."""
@@ -92,7 +113,8 @@ MARK: Final = "harness-mark-"
 def watch(instance: Instance, web: Container, database: Container) -> WatchedInstance:
     """Start to watch `instance`, whose servers run in these containers."""
     since = time.time()
-    return WatchedInstance(instance, web, database, _leave_mark(instance), since)
+    errors = len(instance.exchanges.server_errors)
+    return WatchedInstance(instance, web, database, _leave_mark(instance), since, errors)
 
 
 def _leave_mark(instance: Instance) -> str:
@@ -104,18 +126,6 @@ def _leave_mark(instance: Instance) -> str:
     except HarnessError:
         return ""
     return mark
-
-
-# The line is written after the answer is sent, and the engine passes it on with a delay.
-@retry(
-    retry=retry_if_result(lambda lines: not lines),
-    wait=wait_fixed(0.005),
-    stop=stop_after_delay(2),
-    retry_error_callback=lambda state: _log(state.args[0]),
-)
-def _log_up_to(container: Container, mark: str) -> list[str]:
-    lines = _log(container)
-    return lines if any(mark in line for line in lines) else []
 
 
 def _log(container: Container, *, since: float | None = None) -> list[str]:

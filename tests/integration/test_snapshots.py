@@ -214,7 +214,12 @@ def test_without_room_there_is_no_snapshot_and_the_database_runs(
 def test_a_second_command_at_the_same_time_is_refused(stack: Checkout) -> None:
     with running(stack, "save", "slowly") as program:
         wait_for_line(program, "Stopping the database")
-        answer = restored(stack)
+        # Held there: else it may be done before the other one has begun.
+        program.send_signal(signal.SIGSTOP)
+        try:
+            answer = restored(stack)
+        finally:
+            program.send_signal(signal.SIGCONT)
     answer.refuses(ExitCode.WRONG_INPUT, "one command at a time")
     assert program.returncode == 0
     assert stack.harness("snapshot", "delete", "slowly").code == 0

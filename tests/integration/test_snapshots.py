@@ -220,9 +220,9 @@ def test_a_second_command_at_the_same_time_is_refused(stack: Checkout) -> None:
             answer = restored(stack)
         finally:
             program.send_signal(signal.SIGCONT)
-    answer.refuses(ExitCode.WRONG_INPUT, "one command at a time")
     assert program.returncode == 0
     assert stack.harness("snapshot", "delete", "slowly").code == 0
+    answer.refuses(ExitCode.WRONG_INPUT, "one command at a time")
     assert_only_one_state_and_the_snapshot(stack)
 
 

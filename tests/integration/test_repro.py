@@ -295,6 +295,10 @@ def test_reports_are_there_after_an_update_that_came_later(
 # -- the same bugs ---------------------------------------------------------------------------------
 
 
+STATE: Final = "CHECKSUM TABLE {prefix}log_visit, {prefix}site, {prefix}user"
+"""What hits and accounts of the gate's would change."""
+
+
 @pytest.mark.slow(reason="a stack is started from a dump, and judged")
 def test_bugs_of_production_show_in_the_gate(
     reproducing: Checkout, production: Instance, tmp_path: Path
@@ -307,14 +311,19 @@ def test_bugs_of_production_show_in_the_gate(
     dump, config = tmp_path / "broken.sql.gz", tmp_path / "config.ini.php"
     dump_of(production, dump)
     config.write_text(production.shell.read(production.shell.config))
-    made(
-        reproducing.harness(
-            *("repro", "new", str(dump), "--config", str(config), "--name", "bugs", "--json")
-        )
+    opened = RunningReproduction(
+        reproducing,
+        made(
+            reproducing.harness(
+                *("repro", "new", str(dump), "--config", str(config), "--name", "bugs", "--json")
+            )
+        ),
     )
     try:
+        before = opened.database.query(STATE)
         answer = reproducing.harness("gate", "--repro", "bugs")
         assert answer.code == ExitCode.BROKEN_PROMISE, answer.text
+        assert opened.database.query(STATE) == before, "the gate judges a copy"
         report = json.loads((reproducing.root / "reports/gate/gate.json").read_text())
         red = {check["id"] for check in report["checks"] if check["status"] in ("fail", "error")}
         assert {
@@ -365,6 +374,12 @@ REFUSED: Final = {
         TABLE,
         f"CREATE TABLE matomo_club_members (name varchar(90));\n{TABLE}",
         ("club_members", "[[tables]]"),
+    ),
+    "with two rows of one key": (
+        TABLE,
+        "CREATE TABLE matomo_old (name varchar(9) PRIMARY KEY);\n"  # noqa: S608
+        "INSERT INTO `matomo_old` VALUES ('one'),('two'),('one');\n" + TABLE,
+        ("3 rows of matomo_old", "unique key"),
     ),
     "with a statement that no server takes": (TABLE, f"CREATE TABLE x (y nonsense);\n{TABLE}", ()),
 }

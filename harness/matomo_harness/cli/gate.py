@@ -47,9 +47,7 @@ def gate(
     service: Annotated[
         str, typer.Option(help="With --compose: the service that runs Matomo.")
     ] = "matomo",
-    repro: Annotated[
-        str, typer.Option(help="A reproduction instead, by its name; it stores hits.")
-    ] = "",
+    repro: Annotated[str, typer.Option(help="A copy of a reproduction instead, by its name.")] = "",
     allow_hits: Annotated[
         bool,
         typer.Option("--allow-hits", help="With --url, --container: store hits on a test site."),
@@ -178,15 +176,17 @@ def _of_project(
 
 def _of_reproduction(name: str, policy: Path, checks: "Sequence[Check]") -> dict[str, Any]:
     extra.require_engine_libraries()
-    from matomo_harness.operate import repro
+    from matomo_harness.operate import repro, snapshot
 
-    access = repro.access(name, RunSettings.from_environment())
-    os.environ.update(access.variables)
-    return _of_container(
-        *(access.container, access.url, policy, checks),
-        authority=access.authority,
-        allow_hits=True,
-    )
+    settings = RunSettings.from_environment()
+    with snapshot.on_a_copy(settings, repro.find(name).stack):
+        access = repro.access(name, settings)
+        os.environ.update(access.variables)
+        return _of_container(
+            *(access.container, access.url, policy, checks),
+            authority=access.authority,
+            allow_hits=True,
+        )
 
 
 def _of_container(

@@ -3,9 +3,10 @@
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import pymysql
 
 from matomo_harness.dumps.description import Description, DumpReader
 from matomo_harness.dumps.sources import DumpSource
+from matomo_harness.dumps.statements import Judgement, Kind
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.personal_data import canaries, rewriting, schema, search
 from matomo_harness.personal_data.anonymity import anonymity
@@ -148,16 +150,55 @@ def _available_memory() -> int:
 
 
 def _load(held: Quarantine, source: DumpSource) -> Description:
-    reader = DumpReader(source)
+    reader, loaded = DumpReader(source), _LoadedRows()
     with step("Loading the dump into its quarantine") as running, held.connect() as connection:
         shown = _shown(running, source)
         for judged in reader.statements():
             table = f" of {judged.table}" if judged.table else ""
             what = f"{judged.kind.value if judged.kind else 'a statement'}{table}"
             with held.refusals(f"{what} (line {judged.statement.line})"):
-                connection.query(judged.statement.text)
+                changed = connection.query(judged.statement.text)
+            loaded.note(judged, changed)
             shown()
+        with held.refusals("the rows that were loaded"):
+            loaded.require_all(connection)
     return reader.description()
+
+
+@dataclass
+class _LoadedRows:
+    """How many rows the server said it took, by table.
+
+    MariaDB 11.8 loses all rows of an INSERT into an empty table without an error where two have the
+    same value in a unique key and the checks are off, as every dump says. And what is different to
+    one server may be the same to another: MySQL 8 compares by rules of its own.
+    """
+
+    count: Counter[str] = field(default_factory=Counter)
+
+    def note(self, judged: Judgement, changed: int) -> None:
+        """Note what a statement of a dump has done."""
+        if judged.kind is Kind.ROWS and judged.table:
+            # A row that REPLACE takes the place of counts as well.
+            is_replace = judged.statement.text[:7].upper() == b"REPLACE"
+            self.count[judged.table] += 0 if is_replace else changed
+        elif judged.kind in (Kind.DROP_TABLE, Kind.TRUNCATE_TABLE) and judged.table:
+            del self.count[judged.table]
+
+    def require_all(self, connection: "pymysql.Connection[Any]") -> None:
+        """Require all of them in the tables.
+
+        Raises:
+            WrongInputError: some are not there.
+        """
+        for table, count in self.count.items():
+            if (found := schema.row_count(connection, table)) < count:
+                raise WrongInputError(
+                    expected=f"all {count} rows of {table} in the table",
+                    seen=f"{found}; to MariaDB, two of them have the same value in a unique key",
+                    next_command="CHECK TABLE on the server that the dump is of; where that is"
+                    " MySQL 8, give the column a collation that MariaDB has, and dump again",
+                )
 
 
 def _shown(running: ProgressStep, source: DumpSource) -> Callable[[], None]:

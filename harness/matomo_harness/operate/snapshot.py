@@ -226,10 +226,11 @@ def restore(name: str, settings: RunSettings, stack: Stack = LOCAL) -> Restorati
             local.down(stack)
             running = None
         _remove_leftovers(stack)
-        _begin_generation(snapshot, stack)
+        _begin_generation((stack.snapshots / name / SECRETS).read_text(), stack)
         try:
             with step("Copying the snapshot"):
-                _fill(snapshot, candidate, database_image)
+                sources = {part: _of(snapshot, part, stack) for part in snapshot.sizes}
+                _fill(candidate, sources, database_image)
             local.down(stack)
             with step(f"Starting {stack.title} on it"):
                 started = local.start(settings, candidate, adopts=False)
@@ -241,6 +242,42 @@ def restore(name: str, settings: RunSettings, stack: Stack = LOCAL) -> Restorati
         _remove_leftovers(stack)
         schedule.begin(settings.archive_seconds, stack)
         return Restoration(snapshot, f"{started.web.url}/", started.superuser.login, waits)
+
+
+@contextmanager
+def on_a_copy(settings: RunSettings, stack: Stack) -> Iterator[None]:
+    """Run a reproduction on a copy of its data for the block; its own data is as it was.
+
+    Whatever ends the block removes the copy and starts what ran before. After a SIGKILL it runs on
+    the copy, until `repro open` starts it on its own data again; the next command on its snapshots
+    removes the copy.
+
+    Args:
+        settings: of this process; the reproduction has its own images and ports.
+        stack: the reproduction's, which need not run.
+
+    Raises:
+        WrongInputError: another command is at work on its snapshots.
+        UnsupportedEnvironmentError: there is no room, or a container does not start.
+    """
+    with _alone(stack):
+        settings = repro.settings_of(repro.find(stack.name), settings)
+        running = None if _runs_candidate(stack) else _settings_of_running(settings, stack)
+        _wait_for_archiver(stack)
+        try:
+            _stop_database(stack)
+            local.down(stack)
+            _remove_leftovers(stack)
+            _begin_generation(stack.secrets_file.read_text(), stack)
+            with step(f"Copying {stack.title}"):
+                own = stack_files.read(stack).generation
+                sources = {part: compose.volume(part, stack, own) for part in compose.parts()}
+                _fill(stack.candidate, sources, images.mariadb_base(settings))
+            with step(f"Starting {stack.title} on the copy"):
+                local.start(settings, stack.candidate, adopts=False)
+            yield
+        finally:
+            _give_up(stack, running)
 
 
 # -- what is asked first --------------------------------------------------------------------------
@@ -442,15 +479,7 @@ def _stopped(database: Container, stack: Stack) -> Iterator[None]:
         UnsupportedEnvironmentError: it had to be killed, or does not start again.
     """
     try:
-        with step("Stopping the database"):
-            database.stop(timeout=STOP_SECONDS)
-            database.reload()
-        if code := inspected(database, "State", "ExitCode"):
-            raise UnsupportedEnvironmentError(
-                expected=f"the database to stop by itself within {STOP_SECONDS} s",
-                seen=f"exit code {code}",
-                next_command=f"docker logs {database.name}",
-            )
+        _stop(database)
         yield
     finally:
         with step("Starting the database again"):
@@ -458,13 +487,31 @@ def _stopped(database: Container, stack: Stack) -> Iterator[None]:
             wait_for_database(local.database_of(stack), database)
 
 
+def _stop(database: Container) -> None:
+    with step("Stopping the database"):
+        database.stop(timeout=STOP_SECONDS)
+        database.reload()
+    if code := inspected(database, "State", "ExitCode"):
+        raise UnsupportedEnvironmentError(
+            expected=f"the database to stop by itself within {STOP_SECONDS} s",
+            seen=f"exit code {code}",
+            next_command=f"docker logs {database.name}",
+        )
+
+
+def _stop_database(stack: Stack) -> None:
+    """Stop the stack's database, if it runs, so that its files are complete."""
+    for container in compose.containers(stack):
+        if container.labels.get(compose.SERVICE_LABEL) == "db" and container.status == "running":
+            _stop(container)
+
+
 # -- restoring ------------------------------------------------------------------------------------
 
 
-def _begin_generation(snapshot: Snapshot, stack: Stack) -> None:
-    """Write the candidate's file: the snapshot's secrets, and where the data will be."""
-    saved = (stack.snapshots / snapshot.name / SECRETS).read_text()
-    values = dict(line.split("=", 1) for line in saved.splitlines())
+def _begin_generation(opening: str, stack: Stack) -> None:
+    """Write the candidate's file: the secrets that open the data, and where that will be."""
+    values = dict(line.split("=", 1) for line in opening.splitlines())
     values["GENERATION"] = f"-{secrets.token_hex(4)}"
     values.pop(PREVIOUS, None)
     if stack.secrets_file.exists():  # else nobody knows which one is in use
@@ -472,10 +519,9 @@ def _begin_generation(snapshot: Snapshot, stack: Stack) -> None:
     stack_files.write(values, stack.candidate)
 
 
-def _fill(snapshot: Snapshot, candidate: Stack, image: Image) -> None:
-    """Make the candidate's volumes and copy the snapshot into them."""
+def _fill(candidate: Stack, sources: Mapping[str, str], image: Image) -> None:
+    """Make the candidate's volumes and copy `sources`, volumes by part, into them."""
     generation = stack_files.known(candidate)["GENERATION"]
-    sources = {part: _of(snapshot, part, candidate) for part in snapshot.sizes}
     targets = {part: compose.volume(part, candidate, generation) for part in sources}
     for part, target in targets.items():
         # Those that Compose gives to a volume that it makes itself.

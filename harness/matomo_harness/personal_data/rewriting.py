@@ -24,7 +24,14 @@ from matomo_harness.personal_data.rules import (
     Rule,
     TablePlan,
 )
-from matomo_harness.personal_data.schema import KEY_TABLE, Column, Connection, one_value, quoted
+from matomo_harness.personal_data.schema import (
+    KEY_TABLE,
+    Column,
+    Connection,
+    one_value,
+    quoted,
+    row_count,
+)
 
 MASKED_BYTES: Final = 2
 """Bytes of an address to mask, where a policy says nothing else: Matomo's own default."""
@@ -299,8 +306,7 @@ def rewrite(
 
 
 def _require_rows(cursor: Cursor, new: str, plan: TablePlan, inserted: int) -> None:
-    cursor.execute(f"SELECT COUNT(*) FROM {new}")
-    count = one_value(cursor.fetchone())
+    count = row_count(cursor.connection, new.strip("`"))
     if count != inserted:
         raise BrokenPromiseError(
             expected=f"{inserted} rows in {plan.table}, rewritten",
@@ -313,8 +319,7 @@ def _rows_before(cursor: Cursor, plan: TablePlan) -> int | None:
     """Return how many rows a table has that may lose some; None for another."""
     if plan.rows != "keep" or not _drops_rows(plan):
         return None
-    cursor.execute(f"SELECT COUNT(*) FROM {quoted(plan.table)}")
-    return int(one_value(cursor.fetchone()))
+    return row_count(cursor.connection, plan.table)
 
 
 def _next_number(cursor: Cursor, plan: TablePlan) -> int | None:

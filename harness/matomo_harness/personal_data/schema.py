@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import pymysql
-from pymysql.cursors import DictCursor
+from pymysql.cursors import Cursor, DictCursor
 
 Connection: TypeAlias = "pymysql.Connection[Any]"
 
@@ -127,6 +127,13 @@ def without_prefix(table: str, prefix: str) -> str:
 def quoted(name: str) -> str:
     """Return `name` as an identifier of SQL."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def row_count(connection: Connection, table: str) -> int:
+    """Return how many rows `table`, by its whole name, has."""
+    with connection.cursor(Cursor) as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM {quoted(table)}")
+        return int(one_value(cursor.fetchone()))
 
 
 def one_value(row: Any) -> Any:

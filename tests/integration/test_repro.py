@@ -2,11 +2,13 @@
 
 import functools
 import gzip
+import io
 import json
 import signal
 import subprocess
+import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -295,6 +297,15 @@ def test_reports_are_there_after_an_update_that_came_later(
 # -- the same bugs ---------------------------------------------------------------------------------
 
 
+def tar_of(path: Path, files: Mapping[str, str]) -> None:
+    """Write a tar with files of these texts."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            tar.addfile(member, io.BytesIO(text.encode()))
+
+
 STATE: Final = "CHECKSUM TABLE {prefix}log_visit, {prefix}site, {prefix}user"
 """What hits and accounts of the gate's would change."""
 
@@ -308,18 +319,26 @@ def test_bugs_of_production_show_in_the_gate(
     database.query(set_option, "PrivacyManager.ipAddressMaskLength", "1")
     database.query("UPDATE {prefix}sequence SET value = 1 WHERE name LIKE %s", "%archive_numeric%")
     database.query("DROP TABLE {prefix}report")
-    dump, config = tmp_path / "broken.sql.gz", tmp_path / "config.ini.php"
+    dump, files = tmp_path / "broken.sql.gz", tmp_path / "efs.tar.gz"
     dump_of(production, dump)
-    config.write_text(production.shell.read(production.shell.config))
+    tar_of(
+        files,
+        {
+            "efs/config/config.ini.php": production.shell.read(production.shell.config),
+            "efs/js/container_abcdefgh.js": "/* of production */",
+            "efs/misc/user/people.csv": PERSON,
+        },
+    )
     opened = RunningReproduction(
         reproducing,
         made(
             reproducing.harness(
-                *("repro", "new", str(dump), "--config", str(config), "--name", "bugs", "--json")
+                *("repro", "new", str(dump), "--files", str(files), "--name", "bugs", "--json")
             )
         ),
     )
     try:
+        assert opened.web.get(path="js/container_abcdefgh.js").text == "/* of production */"
         before = opened.database.query(STATE)
         answer = reproducing.harness("gate", "--repro", "bugs")
         assert answer.code == ExitCode.BROKEN_PROMISE, answer.text

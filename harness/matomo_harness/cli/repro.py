@@ -23,6 +23,12 @@ Update = Annotated[bool, typer.Option(help="Let Matomo update tables that are ol
 Rules = Annotated[
     Path | None, typer.Option(help="A file with rules of your own, which come first.")
 ]
+Since = Annotated[str, typer.Option(help="Visits of this day (UTC) and later alone: 2026-01-31.")]
+Sites = Annotated[str, typer.Option(help="These sites alone: 1,3.")]
+Sample = Annotated[str, typer.Option(help="All visits of so many of the visitors alone: 1%.")]
+SchemaOnly = Annotated[
+    bool, typer.Option("--schema-only", help="No visits and no reports: settings alone.")
+]
 Dump = Annotated[list[Path], typer.Argument(help="The dump: files in order, or a directory.")]
 
 
@@ -31,14 +37,22 @@ def pseudonymise(
     dump: Dump,
     to: Annotated[Path, typer.Option(help="A new file: .sql, .sql.gz or .sql.zst.")],
     rules: Rules = None,
+    since: Since = "",
+    sites: Sites = "",
+    sample: Sample = "",
+    schema_only: SchemaOnly = False,
 ) -> None:
     """Write a dump again without person data, so that the raw one need not travel."""
     from matomo_harness.operate.prepare import prepare
     from matomo_harness.operate.pseudonymise import pseudonymise as run
+    from matomo_harness.personal_data import slices
 
+    part = slices.parsed(since, sites, sample, schema_only=schema_only)
     prepare()
-    certificate = run(dump, to, RunSettings.from_environment(), own_rules=rules)
+    certificate = run(dump, to, RunSettings.from_environment(), own_rules=rules, part=part)
     out.print(f"{to}: {certificate}", markup=False)
+    for note in certificate.left_out:
+        out.print(f"left out: {note}", markup=False)
     out.print(f"Next: make repro DUMP={to}, here or where it is sent to.", markup=False)
 
 
@@ -54,12 +68,21 @@ def new(
     ] = False,
     rules: Rules = None,
     config: Annotated[Path | None, typer.Option(help="Production's config.ini.php.")] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="A tar of production's directories config, misc and js.")
+    ] = None,
+    since: Since = "",
+    sites: Sites = "",
+    sample: Sample = "",
+    schema_only: SchemaOnly = False,
     json_output: Json = False,
 ) -> None:
     """Make a running reproduction of a dump, without person data."""
     from matomo_harness.operate import repro as operation
     from matomo_harness.operate.prepare import prepare
+    from matomo_harness.personal_data import slices
 
+    part = slices.parsed(since, sites, sample, schema_only=schema_only)
     prepare()
     if keep_person_data:
         console.print(
@@ -68,7 +91,7 @@ def new(
             style="yellow",
             markup=False,
         )
-    choices = operation.Choices(name, update, archive, keep_person_data, rules, config)
+    choices = operation.Choices(name, update, archive, keep_person_data, rules, config, part, files)
     _show(operation.make(dump, RunSettings.from_environment(), choices), json_output)
 
 

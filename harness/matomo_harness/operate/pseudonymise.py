@@ -10,6 +10,8 @@ from typing import IO, Any
 
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.operate.quarantined import Certificate, safe_tables
+from matomo_harness.personal_data import slices
+from matomo_harness.personal_data.slices import Slice
 from matomo_harness.progress import step
 from matomo_harness.runtime import images
 from matomo_harness.runtime.quarantine import dumped
@@ -19,7 +21,12 @@ KINDS = (".sql", ".sql.gz", ".sql.zst")
 
 
 def pseudonymise(
-    paths: list[Path], to: Path, settings: RunSettings, *, own_rules: Path | None = None
+    paths: list[Path],
+    to: Path,
+    settings: RunSettings,
+    *,
+    own_rules: Path | None = None,
+    part: Slice = slices.ALL,
 ) -> Certificate:
     """Write `to`, which appears whole or not at all; return what is known of person data in it.
 
@@ -28,6 +35,7 @@ def pseudonymise(
         to: a file that is not there yet; its name says how it is compressed.
         settings: base of the database.
         own_rules: a file with rules that come before the built-in ones.
+        part: what of it is wanted.
 
     Raises:
         WrongInputError: `to` is there, or has another ending; or see `safe_tables`.
@@ -46,7 +54,8 @@ def pseudonymise(
             seen="a file of that name" if to.exists() else "no such directory",
             next_command="name another",
         )
-    with safe_tables(paths, images.mariadb_base(settings), own_rules=own_rules) as safe:
+    database = images.mariadb_base(settings)
+    with safe_tables(paths, database, own_rules=own_rules, part=part) as safe:
         with step(f"Writing {to.name}") as running, _whole(to) as file:
             written = 0
             for chunk in dumped(safe.held, safe.tables):

@@ -16,9 +16,10 @@ from matomo_harness.dumps.description import Description, DumpReader
 from matomo_harness.dumps.sources import DumpSource
 from matomo_harness.dumps.statements import Judgement, Kind
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
-from matomo_harness.personal_data import canaries, rewriting, schema, search
+from matomo_harness.personal_data import canaries, rewriting, schema, search, slices
 from matomo_harness.personal_data.anonymity import anonymity
 from matomo_harness.personal_data.rules import Rules, TablePlan, built_in, parse
+from matomo_harness.personal_data.slices import Slice
 from matomo_harness.progress import ProgressStep, step
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.quarantine import Quarantine, quarantine
@@ -92,6 +93,7 @@ def safe_tables(
     on_described: Callable[[Description], None] = lambda _: None,
     own_rules: Path | None = None,
     keep_person_data: bool = False,
+    part: Slice = slices.ALL,
 ) -> Iterator[SafeTables]:
     """Load a dump into a quarantine, rewrite it, search it, and yield what may leave it.
 
@@ -101,10 +103,11 @@ def safe_tables(
         on_described: called once the dump was loaded; it may refuse it.
         own_rules: a file with rules that come before the built-in ones.
         keep_person_data: whether nothing is rewritten.
+        part: what of it is wanted.
 
     Raises:
         WrongInputError: the dump is truncated, is none of Matomo, or asks for what no dump needs; a
-            column has no rule.
+            column has no rule; nothing is in the part that is wanted.
         BrokenPromiseError: the search found something.
         UnsupportedEnvironmentError: there is no room.
     """
@@ -113,7 +116,10 @@ def safe_tables(
     with quarantine(image, memory=_memory(paths, source.total)) as held:
         described = _load(held, source)
         on_described(described)
-        certificate, plans = _made_safe(held, described, rules, keep_person_data=keep_person_data)
+        left_out = _left_out(described) + _cut(held, described, part)
+        certificate, plans = _made_safe(
+            held, described, rules, left_out, keep_person_data=keep_person_data
+        )
         yield SafeTables(held, described, certificate, tuple(plan.table for plan in plans))
 
 
@@ -221,7 +227,12 @@ def _shown(running: ProgressStep, source: DumpSource) -> Callable[[], None]:
 
 
 def _made_safe(
-    held: Quarantine, described: Description, rules: Rules, *, keep_person_data: bool
+    held: Quarantine,
+    described: Description,
+    rules: Rules,
+    left_out: tuple[str, ...],
+    *,
+    keep_person_data: bool,
 ) -> tuple[Certificate, list[TablePlan]]:
     """Rewrite what is in quarantine, and prove it; return the proof and the tables to copy."""
     with held.connect() as connection:
@@ -230,7 +241,7 @@ def _made_safe(
         count = sum(len(found) for found in columns.values())
         if keep_person_data:
             certificate = Certificate(
-                len(plans), count, 0, 0, keeps_person_data=True, left_out=_left_out(described)
+                len(plans), count, 0, 0, keeps_person_data=True, left_out=left_out
             )
             with held.refusals("tables as InnoDB's"):
                 return certificate, _in_files(connection, plans)
@@ -252,7 +263,7 @@ def _made_safe(
                 f"{found.table}.{found.column}: {found.form} ({found.count})" for found in findings
             ),
             anonymity=str(remains),
-            left_out=_left_out(described),
+            left_out=left_out,
         )
         if findings:
             raise BrokenPromiseError(
@@ -264,6 +275,20 @@ def _made_safe(
             )
         with held.refusals("tables as InnoDB's"):
             return certificate, _in_files(connection, plans)
+
+
+def _cut(held: Quarantine, described: Description, part: Slice) -> tuple[str, ...]:
+    """Cut what is in quarantine to the part that is wanted, and say what that is."""
+    if part.is_all:
+        return ()
+    with (
+        step("Cutting off what is not wanted"),
+        held.connect() as connection,
+        held.refusals("the cutting"),
+    ):
+        return (
+            f"all but {slices.cut(connection, schema.read(connection, described.prefix), part)}",
+        )
 
 
 def _left_out(described: Description) -> tuple[str, ...]:

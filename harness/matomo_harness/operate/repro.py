@@ -35,13 +35,16 @@ from matomo_harness.operate import (
     compose,
     local,
     production_config,
+    production_files,
     schedule,
     stack_files,
 )
 from matomo_harness.operate.local import StackSummary, StartedStack
+from matomo_harness.operate.production_files import ProductionFiles
 from matomo_harness.operate.quarantined import Certificate, SafeTables, safe_tables
 from matomo_harness.operate.stack import REPRODUCTIONS, Stack, reproduction, reproductions
-from matomo_harness.personal_data import schema
+from matomo_harness.personal_data import schema, slices
+from matomo_harness.personal_data.slices import Slice
 from matomo_harness.progress import console, step
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.containers import DATA_DIRECTORY, LOOPBACK
@@ -65,8 +68,9 @@ DIFFERENCES: Final = (
     "mail: every mail ends at the local relay; recipients of reports are made up",
     "internet: off (no marketplace, no update check, no licence); licence keys are out",
     "archives: the reports' labels are out; they are archived anew from the logs that are there",
-    "configuration: the image's own, unless CONFIG= gives production's; what leads to production's"
-    " services and every secret are out; files of its volumes are not taken over",
+    "configuration: the image's own, unless CONFIG= or FILES= gives production's; what leads to"
+    " production's services and every secret are out",
+    "files: the image's own, and of FILES= the pictures, scripts and databases of locations",
 )
 """What differs from production, and why; `make repro` prints it."""
 
@@ -135,6 +139,8 @@ class Choices:
         keep_person_data: whether nothing is rewritten.
         rules: a file with rules of one's own.
         config: production's config.ini.php.
+        part: what of the dump is wanted.
+        files: a tar of production's directories config, misc and js.
     """
 
     name: str = "prod"
@@ -143,6 +149,8 @@ class Choices:
     keep_person_data: bool = False
     rules: Path | None = None
     config: Path | None = None
+    part: Slice = slices.ALL
+    files: Path | None = None
 
 
 def make(paths: Sequence[Path], settings: RunSettings, choices: Choices) -> OpenReproduction:
@@ -163,14 +171,40 @@ def make(paths: Sequence[Path], settings: RunSettings, choices: Choices) -> Open
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
     stack = reproduction(choices.name)
-    with _claimed(stack):
-        return _make(paths, settings, choices, stack)
+    with _claimed(stack), _of_production(choices) as production:
+        return _make(paths, settings, choices, stack, production)
+
+
+@dataclass(frozen=True)
+class _Production:
+    """What there is of production besides its dump.
+
+    Args:
+        config: the text of its config.ini.php.
+        files: of its file system.
+    """
+
+    config: str | None
+    files: ProductionFiles | None = None
+
+
+@contextmanager
+def _of_production(choices: Choices) -> Iterator[_Production]:
+    config = production_config.read(choices.config) if choices.config else None
+    if choices.files is None:
+        yield _Production(config)
+        return
+    with production_files.read(choices.files) as files:
+        yield _Production(files.config if config is None else config, files)
 
 
 def _make(
-    paths: Sequence[Path], settings: RunSettings, choices: Choices, stack: Stack
+    paths: Sequence[Path],
+    settings: RunSettings,
+    choices: Choices,
+    stack: Stack,
+    production: _Production,
 ) -> OpenReproduction:
-    production = production_config.read(choices.config) if choices.config else None
     image, database_image = images.deployed_image(settings), images.mariadb_base(settings)
     code = images.code_version(image.reference)
     with safe_tables(
@@ -179,6 +213,7 @@ def _make(
         on_described=lambda described: _require_known_version(described, code),
         own_rules=choices.rules,
         keep_person_data=choices.keep_person_data,
+        part=choices.part,
     ) as safe:
         described = safe.described
         record = Reproduction(
@@ -199,8 +234,10 @@ def _make(
             with _free_ports() as (port, http_port):
                 record = dataclasses.replace(record, port=port, http_port=http_port)
                 started = _start(record, settings)
-            if production is not None:
-                _configure(started, production)
+            if production.files:
+                _take_over(started, production.files, stack)
+            if production.config is not None:
+                _configure(started, production.config)
             return _opened(started, record, settings, choices)
 
 
@@ -409,6 +446,14 @@ def settings_of(record: Reproduction, settings: RunSettings) -> RunSettings:
 def _start(record: Reproduction, settings: RunSettings) -> StartedStack:
     with step(f"Starting {record.stack.title}"):
         return local.start(settings_of(record, settings), record.stack, adopts=False)
+
+
+def _take_over(started: StartedStack, files: ProductionFiles, stack: Stack) -> None:
+    profile = started.shell.profile
+    owner = int(started.shell.run("id", "-u", profile.web_user))
+    with step("Taking over production's files"):
+        files.put_into(compose.running("matomo", stack), profile.web_root, owner)
+    console.print(f"{files}.", markup=False)
 
 
 def _configure(started: StartedStack, production: str) -> None:

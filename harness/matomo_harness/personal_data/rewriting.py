@@ -28,6 +28,7 @@ from matomo_harness.personal_data.schema import (
     KEY_TABLE,
     Column,
     Connection,
+    next_number,
     one_value,
     quoted,
     row_count,
@@ -286,7 +287,7 @@ def rewrite(
     for plan in plans:
         began = time.monotonic()
         with connection.cursor(Cursor) as cursor:
-            number, before = _next_number(cursor, plan), _rows_before(cursor, plan)
+            number, before = next_number(connection, plan.table), _rows_before(connection, plan)
             for statement in statements(plan, masked_bytes):
                 changed = cursor.execute(statement)
                 if statement.startswith("CREATE") and number:
@@ -294,7 +295,7 @@ def rewrite(
                     cursor.execute(f"ALTER TABLE {new} AUTO_INCREMENT = {number}")
                 if statement.startswith("INSERT"):
                     done.rows[plan.name] = changed
-                    _require_rows(cursor, statement.split()[2], plan, changed)
+                    _require_rows(connection, statement.split()[2], plan, changed)
             if before is not None:
                 done.removed[plan.name] = before - done.rows.get(plan.name, before)
             if plan.rows == "keep" and _rewrite_documents(cursor, plan, _pseudonyms(cursor)):
@@ -305,8 +306,8 @@ def rewrite(
     return done
 
 
-def _require_rows(cursor: Cursor, new: str, plan: TablePlan, inserted: int) -> None:
-    count = row_count(cursor.connection, new.strip("`"))
+def _require_rows(connection: Connection, new: str, plan: TablePlan, inserted: int) -> None:
+    count = row_count(connection, new.strip("`"))
     if count != inserted:
         raise BrokenPromiseError(
             expected=f"{inserted} rows in {plan.table}, rewritten",
@@ -315,22 +316,11 @@ def _require_rows(cursor: Cursor, new: str, plan: TablePlan, inserted: int) -> N
         )
 
 
-def _rows_before(cursor: Cursor, plan: TablePlan) -> int | None:
+def _rows_before(connection: Connection, plan: TablePlan) -> int | None:
     """Return how many rows a table has that may lose some; None for another."""
     if plan.rows != "keep" or not _drops_rows(plan):
         return None
-    return row_count(cursor.connection, plan.table)
-
-
-def _next_number(cursor: Cursor, plan: TablePlan) -> int | None:
-    """Return what AUTO_INCREMENT of a table gives next; sequences that are wrong stay wrong."""
-    cursor.execute(
-        "SELECT auto_increment FROM information_schema.tables"
-        " WHERE table_schema = DATABASE() AND table_name = %s",
-        (plan.table,),
-    )
-    number: int | None = one_value(cursor.fetchone())
-    return number
+    return row_count(connection, plan.table)
 
 
 # -- documents ------------------------------------------------------------------------------------

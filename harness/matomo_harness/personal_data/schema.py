@@ -136,6 +136,18 @@ def row_count(connection: Connection, table: str) -> int:
         return int(one_value(cursor.fetchone()))
 
 
+def next_number(connection: Connection, table: str) -> int | None:
+    """Return what AUTO_INCREMENT of a table gives next: a sequence that is wrong stays wrong."""
+    with connection.cursor(Cursor) as cursor:
+        cursor.execute(
+            "SELECT auto_increment FROM information_schema.tables"
+            " WHERE table_schema = DATABASE() AND table_name = %s",
+            (table,),
+        )
+        number: int | None = one_value(cursor.fetchone())
+    return number
+
+
 def one_value(row: Any) -> Any:
     """Return the first value of a row, of whatever kind of cursor; None where there is no row."""
     if not row:

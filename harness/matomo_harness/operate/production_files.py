@@ -1,0 +1,143 @@
+"""What of production's file system a reproduction takes over.
+
+Pictures that administrators uploaded, scripts below `js/`, databases of locations, and
+config.ini.php. The first two are served to everybody, and the third is no visitor's; nothing else
+leaves the archive, as nobody has looked for person data in it.
+"""
+
+import re
+import tarfile
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, Final
+
+from docker.models.containers import Container
+
+from matomo_harness.errors import WrongInputError
+
+DIRECTORIES: Final = ("config", "misc", "js")
+CONFIG: Final = "config/config.ini.php"
+TAKEN: Final = re.compile(
+    r"misc/user/.+\.(png|svg|jpe?g|gif|ico)|misc/.+\.mmdb|js/.+\.js", re.IGNORECASE
+)
+MOST: Final = 2**30
+"""Bytes that are taken over at most; a database of cities has 2**27."""
+IN_MEMORY: Final = 2**24
+MOST_OF_CONFIG: Final = 2**20
+
+
+@dataclass(frozen=True)
+class ProductionFiles:
+    """What was found in an archive of production's file system.
+
+    Args:
+        config: the text of config.ini.php; None where there is none.
+        names: files that are taken over, below the web root.
+        left_out: how many others there are, by directory.
+        archive: those that are taken over, as a tar.
+    """
+
+    config: str | None
+    names: tuple[str, ...]
+    left_out: dict[str, int]
+    archive: IO[bytes] = field(repr=False)
+
+    def put_into(self, container: Container, web_root: str, owner: int) -> None:
+        """Write the files below the web root of a container, as its web server's user.
+
+        Args:
+            container: it has volumes on `misc` and `js`.
+            web_root: where.
+            owner: number of the user.
+        """
+        with tempfile.TemporaryFile() as owned:
+            self.archive.seek(0)
+            with (
+                tarfile.open(fileobj=self.archive) as read,
+                tarfile.open(fileobj=owned, mode="w") as written,
+            ):
+                for member in read:
+                    member.uid = member.gid = owner
+                    written.addfile(member, read.extractfile(member))
+            owned.seek(0)
+            container.put_archive(web_root, owned)
+
+    def __str__(self) -> str:
+        said = f"{len(self.names)} of production's files taken over"
+        if self.left_out:
+            others = ", ".join(f"{count} in {name}" for name, count in self.left_out.items())
+            said += f"; left out: {others}"
+        return said
+
+
+@contextmanager
+def read(path: Path) -> Iterator[ProductionFiles]:
+    """Read a tar of production's file system, packed by gzip, bzip2, xz or not at all.
+
+    Args:
+        path: the archive. Files are known by the directory `config`, `misc` or `js` that they are
+            in, whatever that is in.
+
+    Raises:
+        WrongInputError: it is no such tar, or nothing in it is of Matomo.
+    """
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as archive:
+        try:
+            with tarfile.open(path) as tar:
+                config, names, left_out = _sorted(tar, archive)
+        except (OSError, EOFError, tarfile.TarError) as error:
+            raise _wrong(path, getattr(error, "strerror", None) or str(error)) from error
+        if config is None and not names:
+            others = ", ".join(f"{count} in {name}" for name, count in left_out.items())
+            raise _wrong(path, f"none of them; there are {others or 'no files'}")
+        yield ProductionFiles(config, tuple(names), left_out, archive)
+
+
+def _sorted(
+    tar: tarfile.TarFile, archive: IO[bytes]
+) -> tuple[str | None, list[str], dict[str, int]]:
+    config, names, left_out, size = None, [], Counter[str](), 0
+    with tarfile.open(fileobj=archive, mode="w") as taken:
+        for member in tar:
+            if not member.isfile():  # no link leads anywhere, no device is made
+                continue
+            name = _below_web_root(member.name)
+            if name == CONFIG and member.size <= MOST_OF_CONFIG:
+                config = _bytes_of(tar, member).decode(errors="replace")
+            elif _is_taken(name) and size + member.size <= MOST:
+                size += member.size
+                names.append(name)
+                plain = tarfile.TarInfo(name)
+                plain.size, plain.mtime = member.size, member.mtime
+                taken.addfile(plain, tar.extractfile(member))
+            else:
+                left_out[str(PurePosixPath(name).parent)] += 1
+    return config, names, dict(left_out)
+
+
+def _bytes_of(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    return file.read() if file else b""
+
+
+def _is_taken(name: str) -> bool:
+    return bool(TAKEN.fullmatch(name)) and ".." not in PurePosixPath(name).parts
+
+
+def _below_web_root(name: str) -> str:
+    """Return the path from the first of Matomo's directories on; other paths as they are."""
+    parts = [part for part in PurePosixPath(name).parts if part not in (".", "/")]
+    first = next((at for at, part in enumerate(parts[:-1]) if part in DIRECTORIES), 0)
+    return "/".join(parts[first:])
+
+
+def _wrong(path: Path, seen: str) -> WrongInputError:
+    return WrongInputError(
+        expected=f"a tar of production's config, misc and js directories in {path}",
+        seen=seen,
+        next_command="tar -czf efs.tar.gz config misc js   (in the directory that holds them)",
+    )

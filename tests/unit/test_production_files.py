@@ -1,0 +1,80 @@
+"""What leaves an archive of production's file system, and what does not."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.operate.production_files import read
+
+
+def archive(path: Path, *names: str, mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(name)
+            tar.addfile(member, io.BytesIO(name.encode()))
+        link = tarfile.TarInfo("misc/user/link.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/shadow"
+        tar.addfile(link)
+    return path
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz", "w:bz2"])
+def test_what_is_served_or_configures_is_taken_wherever_it_is(tmp_path: Path, mode: str) -> None:
+    path = archive(
+        tmp_path / "efs.tar",
+        "./efs/misc/user/logo.PNG",
+        "var/www/html/js/container_x.js",
+        "misc/DBIP-City.mmdb",
+        "config/config.ini.php",
+        "misc/user/people.csv",
+        "js/old.zip",
+        "js/../../etc/passwd.js",
+        "var/www/html/plugins/A/js/a.js",
+        "backup.sql",
+        mode=mode,
+    )
+    with read(path) as found:
+        assert found.config == "config/config.ini.php"
+        assert set(found.names) >= {
+            "misc/user/logo.PNG",
+            "js/container_x.js",
+            "misc/DBIP-City.mmdb",
+        }
+        assert not [name for name in found.names if ".." in name or "link" in name]
+        assert "people.csv" not in str(found)
+        assert found.left_out["misc/user"] == found.left_out["."] == 1
+        found.archive.seek(0)
+        with tarfile.open(fileobj=found.archive) as taken:
+            assert tuple(taken.getnames()) == found.names
+            assert not [member for member in taken if not member.isfile()]
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [(b"no tar", "could not be opened"), (b"", "empty"), (None, "No such file")],
+)
+def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes | None, seen: str) -> None:
+    path = tmp_path / "efs.tar"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(WrongInputError) as refused, read(path):
+        pass
+    assert seen in refused.value.seen
+
+
+def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / "other.tar", "home/me/notes.txt")
+    with pytest.raises(WrongInputError) as refused, read(path):
+        pass
+    assert "1 in home/me" in refused.value.seen
+
+
+def test_an_archive_that_breaks_off_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / "efs.tar.gz", *(f"js/{number}.js" for number in range(900)))
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(WrongInputError), read(path):
+        pass

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import pytest
 
@@ -456,6 +457,55 @@ def test_a_dump_is_written_again_without_person_data(reproducing: Checkout, tmp_
     reproducing.harness("pseudonymise", str(raw), "--to", "safe.txt").refuses(
         ExitCode.WRONG_INPUT, ".sql.zst"
     )
+
+
+@pytest.mark.slow(reason="a quarantine is started")
+def test_a_database_that_runs_is_dumped_without_person_data(
+    reproducing: Checkout, production: Instance, tmp_path: Path
+) -> None:
+    database = production.database
+    host = f"{database.host}:{database.port}"
+    url = tmp_path / "url.txt"
+    url.touch(mode=0o600)
+    url.write_text(f"mysql://{database.user}:{quote(database.password)}@{host}/{database.name}")
+    safe = tmp_path / "safe.sql.gz"
+    answer = reproducing.harness(
+        *("pseudonymise", "--to", str(safe), "--schema-only"), DATABASE_URL_FILE=str(url)
+    )
+    assert answer.code == 0, answer.text
+    assert database.password not in answer.text
+    text = gzip.decompress(safe.read_bytes()).decode()
+    assert text.count("CREATE TABLE") == len(database.all_tables())
+    assert "INSERT INTO `site`" in text or f"INSERT INTO `{database.tables_prefix}site`" in text
+    assert PERSON not in text
+    wrong = f"mysql://{database.user}:{quote(database.password)}@{host}/nowhere"
+    refused = reproducing.harness(
+        *("pseudonymise", "--to", str(tmp_path / "no.sql.gz")), DATABASE_URL=wrong
+    )
+    refused.refuses(ExitCode.WRONG_INPUT, "nowhere")
+    assert not (tmp_path / "no.sql.gz").exists()
+    neither = reproducing.harness("pseudonymise", "--to", str(tmp_path / "no.sql.gz"))
+    neither.refuses(ExitCode.WRONG_INPUT, "DATABASE_URL", "neither")
+
+
+@pytest.mark.slow(reason="a quarantine is started")
+def test_a_table_that_may_not_be_read_ends_a_dump_by_name(
+    reproducing: Checkout, production: Instance, tmp_path: Path
+) -> None:
+    database = production.database
+    host = f"{database.host}:{database.port}"
+    # A view of nothing: mariadb-dump stops at it, in the middle.
+    database.query("CREATE TABLE {prefix}gone (n INT)")
+    database.query("CREATE VIEW {prefix}seen AS SELECT n FROM {prefix}gone")
+    database.query("DROP TABLE {prefix}gone")
+    url = f"mysql://{database.user}:{quote(database.password)}@{host}/{database.name}"
+    answer = reproducing.harness(
+        *("pseudonymise", "--to", str(tmp_path / "no.sql.gz")), DATABASE_URL=url
+    )
+    assert answer.code == ExitCode.UNSUPPORTED_ENVIRONMENT, answer.text
+    assert "seen" in answer.text
+    assert "Traceback" not in answer.text
+    assert not (tmp_path / "no.sql.gz").exists()
 
 
 @pytest.mark.slow(reason="a quarantine is started")

@@ -34,7 +34,11 @@ Dump = Annotated[list[Path], typer.Argument(help="The dump: files in order, or a
 
 @app.command()
 def pseudonymise(
-    dump: Dump,
+    *,
+    dump: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files in order, or a directory; none for DATABASE_URL's database."),
+    ] = None,
     to: Annotated[Path, typer.Option(help="A new file: .sql, .sql.gz or .sql.zst.")],
     rules: Rules = None,
     since: Since = "",
@@ -42,14 +46,18 @@ def pseudonymise(
     sample: Sample = "",
     schema_only: SchemaOnly = False,
 ) -> None:
-    """Write a dump again without person data, so that the raw one need not travel."""
+    """Write a dump without person data, so that the raw one need not travel.
+
+    Without DUMP it is one of the database that DATABASE_URL names, or a file of mode 0600 that
+    DATABASE_URL_FILE names: mysql://user:password@host:port/schema.
+    """
     from matomo_harness.operate.prepare import prepare
     from matomo_harness.operate.pseudonymise import pseudonymise as run
     from matomo_harness.personal_data import slices
 
     part = slices.parsed(since, sites, sample, schema_only=schema_only)
     prepare()
-    certificate = run(dump, to, RunSettings.from_environment(), own_rules=rules, part=part)
+    certificate = run(dump or [], to, RunSettings.from_environment(), own_rules=rules, part=part)
     out.print(f"{to}: {certificate}", markup=False)
     for note in certificate.left_out:
         out.print(f"left out: {note}", markup=False)

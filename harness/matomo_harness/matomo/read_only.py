@@ -69,6 +69,11 @@ def writing_privileges(grants: list[str]) -> list[str]:
 class ReadOnlyDatabase(Database):
     """Matomo's database, read in transactions that cannot write, with limits on time and rows."""
 
+    @property
+    def plain(self) -> Database:
+        """The same without limits, which MySQL does not know."""
+        return Database(*(self.host, self.port, self.user, self.password, self.name), tls=self.tls)
+
     @contextmanager
     def connection(self) -> Iterator["pymysql.Connection[DictCursor]"]:
         """Yield a connection in a transaction that cannot write, and close it at the end.
@@ -159,12 +164,8 @@ def opened(address: Address) -> OpenDatabase:
     """
     database = address.database
     # A connection without limits first: MySQL does not know them, and is to be told by its name.
-    plain = Database(
-        *(database.host, database.port, database.user, database.password, database.name),
-        tls=database.tls,
-    )
     try:
-        (row,) = plain.query("SELECT VERSION() AS version, @@version_comment AS comment")
+        (row,) = database.plain.query("SELECT VERSION() AS version, @@version_comment AS comment")
     except WrongInputError as error:
         raise _refused(error) from error
     server = require_mariadb(str(row["version"]), str(row["comment"]))

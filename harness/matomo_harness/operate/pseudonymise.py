@@ -1,27 +1,63 @@
-"""A dump without person data, made of one with: the same rewriting as for a reproduction."""
+"""A dump without person data, of one with it or of a database that runs.
+
+The rewriting is that of a reproduction.
+"""
 
 import gzip
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.matomo import read_only
 from matomo_harness.operate.quarantined import Certificate, safe_tables
 from matomo_harness.personal_data import slices
 from matomo_harness.personal_data.slices import Slice
 from matomo_harness.progress import step
 from matomo_harness.runtime import images
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.live_dump import live_dump
 from matomo_harness.runtime.quarantine import dumped
 from matomo_harness.settings import RunSettings
 
 KINDS = (".sql", ".sql.gz", ".sql.zst")
 
 
+@contextmanager
+def source(dump: Sequence[Path], image: Image) -> Iterator[Sequence[Path]]:
+    """Yield the files of a dump, or a pipe with one of the database that DATABASE_URL names.
+
+    Args:
+        dump: files in their order, or a directory; empty where a database is meant.
+        image: a MariaDB, for its mariadb-dump.
+
+    Raises:
+        WrongInputError: there is neither, or both; or the database does not answer.
+        UnsupportedEnvironmentError: mariadb-dump has failed.
+    """
+    address = read_only.given()
+    if dump and not address:
+        yield dump
+        return
+    if dump or not address:
+        raise WrongInputError(
+            expected=f"a dump, or the address of a database in {read_only.VARIABLE}",
+            seen="both" if dump else "neither",
+            next_command=f"matomo-harness pseudonymise prod.sql.gz --to safe.sql.zst   (or"
+            f" {read_only.FILE_VARIABLE}=url.txt matomo-harness pseudonymise --to safe.sql.zst)",
+        )
+    database = address.database.plain
+    tables = database.all_tables()
+    chosen = [name for name in tables if name.startswith(address.prefix or "")]
+    with live_dump(image, database, chosen) as pipe:
+        yield [pipe]
+
+
 def pseudonymise(
-    paths: list[Path],
+    paths: Sequence[Path],
     to: Path,
     settings: RunSettings,
     *,
@@ -31,7 +67,8 @@ def pseudonymise(
     """Write `to`, which appears whole or not at all; return what is known of person data in it.
 
     Args:
-        paths: the dump's files, in their order, or its directory.
+        paths: the dump's files, in their order, or its directory; empty for the database that
+            DATABASE_URL names.
         to: a file that is not there yet; its name says how it is compressed.
         settings: base of the database.
         own_rules: a file with rules that come before the built-in ones.
@@ -55,7 +92,10 @@ def pseudonymise(
             next_command="name another",
         )
     database = images.mariadb_base(settings)
-    with safe_tables(paths, database, own_rules=own_rules, part=part) as safe:
+    with (
+        source(paths, database) as dump,
+        safe_tables(dump, database, own_rules=own_rules, part=part) as safe,
+    ):
         with step(f"Writing {to.name}") as running, _whole(to) as file:
             written = 0
             for chunk in dumped(safe.held, safe.tables):

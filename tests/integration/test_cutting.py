@@ -16,7 +16,6 @@ from matomo_harness.runtime.instance import Instance
 FIRST_DAY: Final = date(2025, 5, 30)
 SECOND_DAY: Final = FIRST_DAY + timedelta(days=1)
 """The last one of its month: May is cut in two."""
-ONE: Final = Site(1, "https://one.example", "UTC")
 PERIODS: Final[tuple[traffic.Period, ...]] = ("day", "week", "month", "year")
 
 
@@ -69,8 +68,10 @@ class Filled(NamedTuple):
 def filled(fresh_matomo: Instance) -> Filled:
     """A Matomo with two sites, visits of three days, and reports of them."""
     api = fresh_matomo.api
-    other, zone = "https://two.example", "America/New_York"
-    sites = [ONE, Site(api.add_site("Two", other, zone, since="2025-05-01"), other, zone)]
+    sites = [
+        Site(api.add_site(url, url, zone, since="2025-05-01"), url, zone)
+        for url, zone in (("https://one.example", "UTC"), ("https://two.example", "Asia/Tokyo"))
+    ]
     made = traffic.visits(sites, FIRST_DAY, 3)
     hits = list(traffic.hits(made))
     assert tracker.send(api, hits) == len(hits)
@@ -93,11 +94,12 @@ def require_whole(filled: Filled) -> None:
 
 @pytest.mark.slow(reason="reports are archived twice")
 def test_visits_since_a_day_and_their_reports_stay(filled: Filled) -> None:
-    # Everything is in UTC here, so that a day's end is that of the site's day.
-    said = filled.cut(Slice(since=SECOND_DAY, sites=(1,)))
-    stays = [visit for visit in filled.visits if visit.site == ONE and visit.day >= SECOND_DAY]
-    assert said == f"{len(stays)} of {len(filled.visits)} visits: since {SECOND_DAY}; sites 1"
-    assert filled.numbers(ONE) == filled.expected(ONE, lambda visit: visit.day >= SECOND_DAY)
+    one = filled.sites[0]  # in UTC, as the day is that visits are cut by
+    said = filled.cut(Slice(since=SECOND_DAY, sites=(one.id,)))
+    stays = [visit for visit in filled.visits if visit.site == one and visit.day >= SECOND_DAY]
+    whole = len(filled.visits)
+    assert said == f"{len(stays)} of {whole} visits: since {SECOND_DAY}; sites {one.id}"
+    assert filled.numbers(one) == filled.expected(one, lambda visit: visit.day >= SECOND_DAY)
     require_whole(filled)
 
 
@@ -137,7 +139,7 @@ def test_a_schema_alone_has_people_and_sites_and_nobody_s_visit(filled: Filled) 
     for table in ("log_visit", "log_action", "log_link_visit_action", "archive_numeric_2025_05"):
         assert not filled.count(f"{{prefix}}{table}")
     assert filled.count("{prefix}user") == people
-    assert len(filled.instance.api.call("SitesManager.getAllSites")) == 2
+    assert len(filled.instance.api.call("SitesManager.getAllSites")) == 3
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,8 @@ def test_a_slice_that_cannot_be_is_refused_before_anything_is_cut(
     fresh_matomo: Instance, chosen: Slice, seen: str
 ) -> None:
     api, database = fresh_matomo.api, fresh_matomo.database
-    assert tracker.send(api, list(traffic.hits(traffic.visits([ONE], FIRST_DAY, 1)))) > 0
+    site = Site(1, "https://one.example", "UTC")
+    assert tracker.send(api, list(traffic.hits(traffic.visits([site], FIRST_DAY, 1)))) > 0
     count = "SELECT COUNT(*) AS n FROM {prefix}log_visit"
     before = database.query(count)
     with (

@@ -19,7 +19,7 @@ SECOND_DAY: Final = FIRST_DAY + timedelta(days=1)
 PERIODS: Final[tuple[traffic.Period, ...]] = ("day", "week", "month", "year")
 
 
-class Filled(NamedTuple):
+class CutMatomo(NamedTuple):
     """A Matomo with visits of three days and reports."""
 
     instance: Instance
@@ -65,7 +65,7 @@ class Filled(NamedTuple):
 
 
 @pytest.fixture
-def filled(fresh_matomo: Instance) -> Filled:
+def filled(fresh_matomo: Instance) -> CutMatomo:
     """A Matomo with two sites, visits of three days, and reports of them."""
     api = fresh_matomo.api
     sites = [
@@ -76,10 +76,10 @@ def filled(fresh_matomo: Instance) -> Filled:
     hits = list(traffic.hits(made))
     assert tracker.send(api, hits) == len(hits)
     fresh_matomo.shell.console("core:archive")
-    return Filled(fresh_matomo, sites, made)
+    return CutMatomo(fresh_matomo, sites, made)
 
 
-def require_whole(filled: Filled) -> None:
+def require_whole(filled: CutMatomo) -> None:
     """Assert that nothing refers to what was cut off, and nothing is left that was referred to."""
     visits = "idvisit NOT IN (SELECT idvisit FROM {prefix}log_visit)"
     for table in ("log_link_visit_action", "log_conversion"):
@@ -93,7 +93,7 @@ def require_whole(filled: Filled) -> None:
 
 
 @pytest.mark.slow(reason="reports are archived twice")
-def test_visits_since_a_day_and_their_reports_stay(filled: Filled) -> None:
+def test_visits_since_a_day_and_their_reports_stay(filled: CutMatomo) -> None:
     one = filled.sites[0]  # in UTC, as the day is that visits are cut by
     said = filled.cut(Slice(since=SECOND_DAY, sites=(one.id,)))
     stays = [visit for visit in filled.visits if visit.site == one and visit.day >= SECOND_DAY]
@@ -104,7 +104,7 @@ def test_visits_since_a_day_and_their_reports_stay(filled: Filled) -> None:
 
 
 @pytest.mark.slow(reason="reports are archived twice")
-def test_a_site_stays_with_its_reports_and_the_others_go(filled: Filled) -> None:
+def test_a_site_stays_with_its_reports_and_the_others_go(filled: CutMatomo) -> None:
     two = filled.sites[1]
     before = filled.numbers(two)
     filled.cut(Slice(sites=(two.id,)))
@@ -118,7 +118,7 @@ def test_a_site_stays_with_its_reports_and_the_others_go(filled: Filled) -> None
 
 
 @pytest.mark.slow(reason="reports are archived twice")
-def test_a_sample_has_all_visits_of_some_visitors(filled: Filled) -> None:
+def test_a_sample_has_all_visits_of_some_visitors(filled: CutMatomo) -> None:
     filled.cut(Slice(sample=WHOLE // 2))
     rows = filled.instance.database.query(
         "SELECT DISTINCT LOWER(HEX(idvisitor)) AS id FROM {prefix}log_visit"
@@ -133,7 +133,7 @@ def test_a_sample_has_all_visits_of_some_visitors(filled: Filled) -> None:
 
 
 @pytest.mark.slow(reason="reports are archived")
-def test_a_schema_alone_has_people_and_sites_and_nobody_s_visit(filled: Filled) -> None:
+def test_a_schema_alone_has_people_and_sites_and_no_visits(filled: CutMatomo) -> None:
     people = filled.count("{prefix}user")
     assert filled.cut(Slice(schema_only=True)) == "no visits and no reports"
     for table in ("log_visit", "log_action", "log_link_visit_action", "archive_numeric_2025_05"):

@@ -22,6 +22,7 @@ from matomo_harness.matomo.web import Web
 from matomo_harness.operate import schedule
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.reaper import PARENT_LABEL, this_process
 from matomo_harness.settings import OWNER_LABEL, project_name
 from tests.checkout import Checkout, copied
 
@@ -113,8 +114,10 @@ def test_the_archiver_runs_by_schedule_and_its_exit_code_is_listed(stack: Checko
             run for run in runs(stack) if run["container"] not in before and run["exit_code"] == 0
         ]
     )
-    log = engine().containers.get(ended[0]["container"]).logs().decode()
-    assert "Done archiving!" in log
+    container = engine().containers.get(ended[0]["container"])
+    assert "Done archiving!" in container.logs().decode()
+    # Else it would hold the stack's volumes when the run that the stack is of is killed.
+    assert container.labels[PARENT_LABEL] == this_process().id
 
 
 def test_the_archiver_runs_at_once_on_demand(stack: Checkout) -> None:

@@ -4,19 +4,24 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from docker.errors import NotFound
 from tenacity import retry, stop_after_delay, wait_fixed
 
+from matomo_harness.errors import UnsupportedEnvironmentError
+from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.reaper import (
     RUN_LABEL,
     Run,
+    remove_leftovers,
     remove_leftovers_of_dead_runs,
     this_process,
 )
@@ -105,6 +110,29 @@ def test_containers_that_come_and_go_do_not_end_the_search_for_dead_runs(
         assert leftovers_of(dead) == []
         for churn in coming_and_going:
             churn.result()
+
+
+def test_a_removal_that_the_engine_refuses_is_told_in_its_words(
+    any_image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaper, "REMOVED_SECONDS", 1)
+    client = engine()
+    left = Run(f"left{uuid.uuid4().hex[:8]}")
+    network = client.networks.create(f"{left.id}-network", labels={RUN_LABEL: left.id})
+    stranger = client.containers.run(
+        any_image.reference, ["sleep", "60"], detach=True, entrypoint="", network=network.name
+    )
+    try:
+        with pytest.raises(UnsupportedEnvironmentError) as refused:
+            remove_leftovers(left)
+        assert "active endpoints" in refused.value.seen
+        stranger.remove(force=True, v=True)
+        assert remove_leftovers(left) == [f"network {left.id}-network"]
+    finally:
+        with suppress(NotFound):
+            stranger.remove(force=True, v=True)
+        with suppress(NotFound):
+            network.remove()
 
 
 def come_and_go(image: Image, run: Run) -> None:

@@ -399,7 +399,7 @@ REFUSED: Final = {
         TABLE,
         "CREATE TABLE matomo_old (name varchar(9) PRIMARY KEY);\n"  # noqa: S608
         "INSERT INTO `matomo_old` VALUES ('one'),('two'),('one');\n" + TABLE,
-        ("3 rows of matomo_old", "unique key"),
+        ("all rows of matomo_old", "unique key"),
     ),
     "with a statement that no server takes": (TABLE, f"CREATE TABLE x (y nonsense);\n{TABLE}", ()),
 }

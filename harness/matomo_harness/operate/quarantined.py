@@ -3,10 +3,9 @@
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +13,13 @@ import pymysql
 
 from matomo_harness.dumps.description import Description, DumpReader
 from matomo_harness.dumps.sources import DumpSource
-from matomo_harness.dumps.statements import Judgement, Kind
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
+from matomo_harness.operate.loading import Keys, loader, side_by_side
 from matomo_harness.personal_data import canaries, rewriting, schema, search, slices
 from matomo_harness.personal_data.anonymity import anonymity
 from matomo_harness.personal_data.rules import Rules, TablePlan, built_in, parse
+from matomo_harness.personal_data.schema import Connection
+from matomo_harness.personal_data.search import Canary, Finding
 from matomo_harness.personal_data.slices import Slice
 from matomo_harness.progress import ProgressStep, step
 from matomo_harness.runtime.images import Image
@@ -114,11 +115,11 @@ def safe_tables(
     rules = _rules(own_rules)
     source = DumpSource(paths)
     with quarantine(image, memory=_memory(paths, source.total)) as held:
-        described = _load(held, source)
+        described, keys = _load(held, source)
         on_described(described)
         left_out = _left_out(described) + _cut(held, described, part)
         certificate, plans = _made_safe(
-            held, described, rules, left_out, keep_person_data=keep_person_data
+            held, described, rules, keys, left_out, keep_person_data=keep_person_data
         )
         yield SafeTables(held, described, certificate, tuple(plan.table for plan in plans))
 
@@ -155,56 +156,16 @@ def _available_memory() -> int:
     return int(found[1]) * 1024 if found else 2**31
 
 
-def _load(held: Quarantine, source: DumpSource) -> Description:
-    reader, loaded = DumpReader(source), _LoadedRows()
-    with step("Loading the dump into its quarantine") as running, held.connect() as connection:
+def _load(held: Quarantine, source: DumpSource) -> tuple[Description, Keys]:
+    """Load a dump; return what it is, and the keys that its tables have yet to get."""
+    reader = DumpReader(source)
+    with step("Loading the dump into its quarantine") as running, loader(held) as loading:
         shown = _shown(running, source)
         for judged in reader.statements():
-            table = f" of {judged.table}" if judged.table else ""
-            what = f"{judged.kind.value if judged.kind else 'a statement'}{table}"
-            with held.refusals(f"{what} (line {judged.statement.line})"):
-                changed = connection.query(judged.statement.text)
-            loaded.note(judged, changed)
+            loading.take(judged)
             shown()
-        with held.refusals("the rows that were loaded"):
-            loaded.require_all(connection)
-    return reader.description()
-
-
-@dataclass
-class _LoadedRows:
-    """How many rows the server said it took, by table.
-
-    MariaDB 11.8 loses all rows of an INSERT into an empty table without an error where two have the
-    same value in a unique key and the checks are off, as every dump says. And what is different to
-    one server may be the same to another: MySQL 8 compares by rules of its own.
-    """
-
-    count: Counter[str] = field(default_factory=Counter)
-
-    def note(self, judged: Judgement, changed: int) -> None:
-        """Note what a statement of a dump has done."""
-        if judged.kind is Kind.ROWS and judged.table:
-            # A row that REPLACE takes the place of counts as well.
-            is_replace = judged.statement.text[:7].upper() == b"REPLACE"
-            self.count[judged.table] += 0 if is_replace else changed
-        elif judged.kind in (Kind.DROP_TABLE, Kind.TRUNCATE_TABLE) and judged.table:
-            del self.count[judged.table]
-
-    def require_all(self, connection: "pymysql.Connection[Any]") -> None:
-        """Require all of them in the tables.
-
-        Raises:
-            WrongInputError: some are not there.
-        """
-        for table, count in self.count.items():
-            if (found := schema.row_count(connection, table)) < count:
-                raise WrongInputError(
-                    expected=f"all {count} rows of {table} in the table",
-                    seen=f"{found}; to MariaDB, two of them have the same value in a unique key",
-                    next_command="CHECK TABLE on the server that the dump is of; where that is"
-                    " MySQL 8, give the column a collation that MariaDB has, and dump again",
-                )
+        keys = loading.finish()
+    return reader.description(), keys
 
 
 def _shown(running: ProgressStep, source: DumpSource) -> Callable[[], None]:
@@ -230,6 +191,7 @@ def _made_safe(
     held: Quarantine,
     described: Description,
     rules: Rules,
+    keys: Keys,
     left_out: tuple[str, ...],
     *,
     keep_person_data: bool,
@@ -244,13 +206,19 @@ def _made_safe(
                 len(plans), count, 0, 0, keeps_person_data=True, left_out=left_out
             )
             with held.refusals("tables as InnoDB's"):
+                rewriting.add_keys(connection, keys)
                 return certificate, _in_files(connection, plans)
         with step("Rewriting person data"), held.refusals("the rewriting of person data"):
             planted = canaries.plant(connection, plans)
             with rewriting.key_of_run(connection):
-                rewriting.rewrite(connection, plans)
-                with step("Searching for what is left of it"):
-                    findings = search.search(connection, plans, planted.canaries)
+                side_by_side(
+                    held,
+                    connection,
+                    plans,
+                    rewriting.join,
+                    lambda session, plan: rewriting.rewrite(session, [plan], keys=keys),
+                )
+                findings = _findings(held, connection, plans, planted.canaries)
                 if not findings:
                     canaries.remove(connection, planted)
             remains = anonymity(connection, plans)
@@ -275,6 +243,20 @@ def _made_safe(
             )
         with held.refusals("tables as InnoDB's"):
             return certificate, _in_files(connection, plans)
+
+
+def _findings(
+    held: Quarantine, connection: Connection, plans: list[TablePlan], planted: Sequence[Canary]
+) -> list[Finding]:
+    """Return what is left of person data, in the order of the tables."""
+    found: dict[str, list[Finding]] = {}
+
+    def look(session: Connection, plan: TablePlan) -> None:
+        found[plan.table] = search.search(session, [plan], planted)
+
+    with step("Searching for what is left of it"):
+        side_by_side(held, connection, plans, lambda _: None, look)
+    return [finding for plan in plans for finding in found[plan.table]]
 
 
 def _cut(held: Quarantine, described: Description, part: Slice) -> tuple[str, ...]:

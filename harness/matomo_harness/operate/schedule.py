@@ -22,7 +22,7 @@ from requests.exceptions import ReadTimeout
 from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError
 from matomo_harness.operate import compose
 from matomo_harness.operate.stack import LOCAL, Stack, reproduction
-from matomo_harness.runtime import archiver
+from matomo_harness.runtime import archiver, reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.inspection import inspected
 from matomo_harness.settings import OWNER_LABEL, ROOT
@@ -132,7 +132,7 @@ def start(web: Container, stack: Stack, *options: str) -> Container:
     for old in runs(stack)[LAST_RUNS - 1 :]:
         with contextlib.suppress(NotFound):
             engine().containers.get(old.container).remove(v=True)
-    labels = {OWNER_LABEL: stack.project, ROLE_LABEL: ROLE}
+    labels = {OWNER_LABEL: stack.project, ROLE_LABEL: ROLE, **reaper.parent()}
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
     return archiver.start(web, labels, *options, name=f"{stack.project}-archiver-{moment}")
 

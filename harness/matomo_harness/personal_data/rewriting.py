@@ -7,9 +7,10 @@ rewrites, JSON and serialised PHP, comes as an answer, and goes back rewritten.
 
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from pymysql.cursors import Cursor
@@ -176,7 +177,9 @@ def _dropped(cases: Cases) -> str:
 # -- statements -----------------------------------------------------------------------------------
 
 
-def statements(plan: TablePlan, masked_bytes: int = MASKED_BYTES) -> list[str]:
+def statements(
+    plan: TablePlan, masked_bytes: int = MASKED_BYTES, keys: Sequence[str] = ()
+) -> list[str]:
     """Return what rewrites a table, except its documents.
 
     The rewritten rows go into a new table, which takes the old one's place. An UPDATE would leave
@@ -186,13 +189,14 @@ def statements(plan: TablePlan, masked_bytes: int = MASKED_BYTES) -> list[str]:
     Args:
         plan: the table's rules.
         masked_bytes: bytes of an address to mask.
+        keys: secondary keys that the table has yet to get, as ALTER TABLE … ADD takes them.
     """
     table = quoted(plan.table)
     if plan.rows != "keep":
-        return [f"TRUNCATE TABLE {table}"]
+        return [f"TRUNCATE TABLE {table}", *with_keys(table, keys)]
     made = _rewritten_columns(plan, masked_bytes)
     if all(quoted(name) == value for name, value in made.items()) and not _drops_rows(plan):
-        return []
+        return with_keys(table, keys)
     new = f"`harness_{zlib.crc32(plan.table.encode()):08x}`"  # a name that cannot be too long
     names = ", ".join(map(quoted, made))
     source = f"SELECT {', '.join(made.values())} FROM {table}{_rows_left(plan)}"
@@ -208,10 +212,25 @@ def statements(plan: TablePlan, masked_bytes: int = MASKED_BYTES) -> list[str]:
     return [
         f"SET SESSION unique_checks = {checks}",
         f"CREATE TABLE {new} LIKE {table}",
+        *with_keys(new, keys),
         f"INSERT INTO {new} ({names}) {source}",
         f"DROP TABLE {table}",
         f"RENAME TABLE {new} TO {table}",
     ]
+
+
+def add_keys(connection: Connection, keys: Mapping[str, Sequence[str]]) -> None:
+    """Give tables that are not rewritten their secondary keys."""
+    with connection.cursor(Cursor) as cursor:
+        for table, added in keys.items():
+            for statement in with_keys(quoted(table), added):
+                cursor.execute(statement)
+
+
+def with_keys(table: str, keys: Sequence[str]) -> list[str]:
+    """Return what gives `table`, a quoted name, its secondary keys."""
+    added = ", ".join(f"ADD {key}" for key in keys)
+    return [f"ALTER TABLE {table} {added}"] if keys else []
 
 
 def _rewritten_columns(plan: TablePlan, masked_bytes: int) -> dict[str, str]:
@@ -267,7 +286,10 @@ class Rewritten:
 
 
 def rewrite(
-    connection: Connection, plans: Iterable[TablePlan], masked_bytes: int = MASKED_BYTES
+    connection: Connection,
+    plans: Iterable[TablePlan],
+    masked_bytes: int = MASKED_BYTES,
+    keys: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Rewritten:
     """Rewrite tables by their plans, within `key_of_run`.
 
@@ -278,6 +300,7 @@ def rewrite(
         connection: a session that has joined.
         plans: of the tables.
         masked_bytes: bytes of an address to mask.
+        keys: secondary keys that tables have yet to get, by their whole names.
 
     Raises:
         BrokenPromiseError: rows were lost.
@@ -288,7 +311,7 @@ def rewrite(
         began = time.monotonic()
         with connection.cursor(Cursor) as cursor:
             number, before = next_number(connection, plan.table), _rows_before(connection, plan)
-            for statement in statements(plan, masked_bytes):
+            for statement in statements(plan, masked_bytes, keys.get(plan.table, ())):
                 changed = cursor.execute(statement)
                 if statement.startswith("CREATE") and number:
                     new = statement.split()[2]

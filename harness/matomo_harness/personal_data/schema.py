@@ -129,6 +129,16 @@ def quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
+def sizes(connection: Connection) -> dict[str, int]:
+    """Return about how many bytes of rows each table has, by its whole name."""
+    with connection.cursor(DictCursor) as cursor:
+        cursor.execute(
+            "SELECT table_name AS name, data_length AS size FROM information_schema.tables"
+            " WHERE table_schema = DATABASE()"
+        )
+        return {row["name"]: int(row["size"] or 0) for row in cursor.fetchall()}
+
+
 def row_count(connection: Connection, table: str) -> int:
     """Return how many rows `table`, by its whole name, has."""
     with connection.cursor(Cursor) as cursor:

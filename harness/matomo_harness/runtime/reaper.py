@@ -27,7 +27,12 @@ from typing import Any, Final
 import docker
 from docker.errors import APIError
 from filelock import FileLock, Timeout
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import (
+    RetryCallState,
+    retry,
+    retry_if_exception_type,
+    wait_fixed,
+)
 
 from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.runtime.engine import connect
@@ -48,6 +53,8 @@ RUNS: Final = Path(tempfile.gettempdir()) / f"matomo-harness-{os.getuid()}"
 may read it."""
 
 POLL_SECONDS: Final = 0.2
+REMOVED_SECONDS = 60
+"""How long the engine may refuse a removal."""
 ORPHANS_SECONDS: Final = (3, 7, 20)
 """After a kill, the watcher waits this long before each further search for what orphans made."""
 
@@ -136,7 +143,7 @@ class Run:
             OWNER_LABEL: f"run-{self.id}",
             RUN_LABEL: self.id,
             PLACE_LABEL: place(),
-            PARENT_LABEL: os.environ.get(PARENT_VARIABLE, ""),
+            **parent(),
         }
 
     def keep(self, name: str, facts: Mapping[str, str]) -> Path:
@@ -306,10 +313,28 @@ def remove_containers(client: docker.DockerClient, label: str) -> list[str]:
     return removed
 
 
+def _not_removed(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    raise UnsupportedEnvironmentError(
+        expected=f"the engine to remove within {REMOVED_SECONDS} s what an ended run left",
+        seen=getattr(error, "explanation", None) or str(error),
+        next_command="docker ps -a; then the same command again",
+    ) from error
+
+
 # The engine refuses a removal while it still performs one that the dying run asked for.
-@retry(retry=retry_if_exception_type(APIError), wait=wait_fixed(0.2), stop=stop_after_delay(60))
+@retry(
+    retry=retry_if_exception_type(APIError),
+    wait=wait_fixed(0.2),
+    stop=lambda state: (state.seconds_since_start or 0) > REMOVED_SECONDS,
+    retry_error_callback=_not_removed,
+)
 def remove_leftovers(run: Run) -> list[str]:
-    """Remove what `run` made, unless it is to stay; return the names of what was removed."""
+    """Remove what `run` made, unless it is to stay; return the names of what was removed.
+
+    Raises:
+        UnsupportedEnvironmentError: the engine refuses to remove something for too long.
+    """
     if run.keep_marker.exists():
         return []
     client = connect()
@@ -337,6 +362,15 @@ def remove_leftovers_of_dead_runs() -> list[str]:
     return removed
 
 
+def parent() -> dict[str, str]:
+    """Return the label of the run that has started this program: what is made goes with that run.
+
+    Everything of a stack needs it, as compose.yml gives it to the services: a single container that
+    lacks it would hold the volumes.
+    """
+    return {PARENT_LABEL: os.environ.get(PARENT_VARIABLE, "")}
+
+
 def place() -> str:
     """Return the value of PLACE_LABEL for the runs that can be seen from here."""
     return f"{socket.gethostname()}:{RUNS}"
@@ -348,7 +382,7 @@ def main() -> None:
         signal.signal(ignored, signal.SIG_IGN)
     run = Run(sys.argv[1])
     # Other watchers may be removing the same leftovers; the watched run matters more.
-    with contextlib.suppress(APIError, UnsupportedEnvironmentError):
+    with contextlib.suppress(UnsupportedEnvironmentError):
         remove_leftovers_of_dead_runs()
     with FileLock(run.lock, poll_interval=POLL_SECONDS):
         killed = not run.ended.exists()

@@ -1,7 +1,6 @@
 """Volumes of the engine: made, copied and removed."""
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -11,7 +10,7 @@ from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError
 from matomo_harness.runtime import images
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.inspection import inspected
-from matomo_harness.runtime.reaper import PARENT_LABEL, PARENT_VARIABLE
+from matomo_harness.runtime.reaper import parent
 from matomo_harness.settings import OWNER_LABEL
 
 COPY: Final = """
@@ -42,9 +41,7 @@ def create(name: str, labels: Mapping[str, str]) -> None:
         name: its name.
         labels: with that of its owner.
     """
-    # As the services of compose.yml do: what a test makes goes with the test.
-    parent = {PARENT_LABEL: os.environ.get(PARENT_VARIABLE, "")}
-    engine().volumes.create(name, labels={**parent, **labels})
+    engine().volumes.create(name, labels={**parent(), **labels})
 
 
 def exists(name: str) -> bool:

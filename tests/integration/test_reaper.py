@@ -112,7 +112,7 @@ def test_containers_that_come_and_go_do_not_end_the_search_for_dead_runs(
             churn.result()
 
 
-def test_a_removal_that_the_engine_refuses_is_told_in_its_words(
+def test_what_the_engine_does_not_remove_is_reported_in_its_words(
     any_image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reaper, "REMOVED_SECONDS", 1)

@@ -133,6 +133,8 @@ def test_an_old_database_of_another_server_runs_without_its_people(
         opened = RunningReproduction(reproducing, answer)
         assert not answer["waits_for_update"]
         assert opened.record["certificate"]["findings"] == []
+        gone = ["CustomVariables"] if "4.2" in file else []  # Matomo 5 has it no more
+        assert opened.record["missing_plugins"] == gone
         sites = opened.api.call("SitesManager.getAllSites")
         assert sites
         for site in sites:

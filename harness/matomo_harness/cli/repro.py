@@ -178,6 +178,13 @@ def _show(found: object, json_output: bool) -> None:
     out.print(f"  certificate {record.certificate}", markup=False)
     for note in record.certificate.left_out:
         out.print(f"  left out    {note}", markup=False)
+    if record.missing_plugins:
+        out.print(
+            f"  lacks       {', '.join(record.missing_plugins)}: plugins of production that the"
+            " image has no code of; IMAGE=… names one that has",
+            style="yellow",
+            markup=False,
+        )
     out.print("What differs from production:")
     for difference in DIFFERENCES:
         out.print(f"  {difference}", markup=False)

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +91,7 @@ class Reproduction:
         tables: how many.
         made: when, in UTC.
         certificate: what is known of person data in it.
+        missing_plugins: production's that the image has no code of; their tables are there.
         harness: version of the harness.
     """
 
@@ -105,6 +106,7 @@ class Reproduction:
     tables: int
     made: str
     certificate: Certificate
+    missing_plugins: tuple[str, ...] = ()
     harness: str = __version__
 
     @property
@@ -234,6 +236,8 @@ def _make(
             with _free_ports() as (port, http_port):
                 record = dataclasses.replace(record, port=port, http_port=http_port)
                 started = _start(record, settings)
+            missing = _missing_plugins(started.shell, described.plugins)
+            record = dataclasses.replace(record, missing_plugins=missing)
             if production.files:
                 _take_over(started, production.files, stack)
             if production.config is not None:
@@ -367,7 +371,8 @@ def _read(stack: Stack) -> Reproduction:
     known = json.loads((stack.directory / RECORD).read_text())
     certificate = known.pop("certificate")
     certificate |= {name: tuple(certificate[name]) for name in ("findings", "left_out")}
-    known["dump"] = tuple(known["dump"])
+    for name in ("dump", "missing_plugins"):
+        known[name] = tuple(known.get(name, ()))
     return Reproduction(certificate=Certificate(**certificate), **known)
 
 
@@ -446,6 +451,12 @@ def settings_of(record: Reproduction, settings: RunSettings) -> RunSettings:
 def _start(record: Reproduction, settings: RunSettings) -> StartedStack:
     with step(f"Starting {record.stack.title}"):
         return local.start(settings_of(record, settings), record.stack, adopts=False)
+
+
+def _missing_plugins(shell: MatomoShell, plugins: Iterable[str]) -> tuple[str, ...]:
+    """Return those of production's plugins that the image has no code of, by name."""
+    there = shell.run("ls", f"{shell.profile.web_root}/plugins").split()
+    return tuple(sorted({*plugins} - {*there}))
 
 
 def _take_over(started: StartedStack, files: ProductionFiles, stack: Stack) -> None:

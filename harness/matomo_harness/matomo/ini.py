@@ -563,7 +563,7 @@ def with_key(text: str, section: str, key: str, value: Scalar | Entry) -> str:
     """
     name, index = _parts(key)
     line = f"{_written_key(name, index)} = {_encoded(value)}"
-    ini = read(_without(text, _of_the_other_kind(read(text), section, name, index)))
+    ini = read(without(text, _of_the_other_kind(read(text), section, name, index)))
     headings = [heading for heading in ini.headings if heading.name == section]
     if not headings:
         return _with_section(ini.source, section, line)
@@ -575,7 +575,7 @@ def with_key(text: str, section: str, key: str, value: Scalar | Entry) -> str:
         return f"{ini.source[:start]}{_encoded(value)}{ini.source[stop:]}"
     # Before a numbered item, the new one could get that number and lose it again.
     is_numbered = any(_WHOLE_NUMBER.fullmatch(entry.index or "") for entry in known)
-    return _with_line(ini.source, known[-1].stop if is_numbered else headings[-1].stop, line)
+    return with_line(ini.source, known[-1].stop if is_numbered else headings[-1].stop, line)
 
 
 def _of_the_other_kind(ini: Ini, section: str, name: str, index: str | None) -> list[Entry]:
@@ -583,7 +583,8 @@ def _of_the_other_kind(ini: Ini, section: str, name: str, index: str | None) -> 
     return [entry for entry in ini.of(section, name) if (entry.index is None) != (index is None)]
 
 
-def _with_line(text: str, offset: int, line: str) -> str:
+def with_line(text: str, offset: int, line: str) -> str:
+    """Return `text` with a line more, which stands where a statement that was read of it stops."""
     newline, before = _newline(text), text[:offset]
     if not before.endswith(("\n", "\r")):
         before += newline
@@ -619,7 +620,7 @@ def without_key(text: str, section: str, key: str) -> str:
         for entry in read(text).of(section, name)
         if entry.index == index or (index == "" and entry.index is not None)
     ]
-    return _without(text, gone)
+    return without(text, gone)
 
 
 def without_section(text: str, section: str) -> str:
@@ -631,10 +632,11 @@ def without_section(text: str, section: str) -> str:
     headings = read(text).headings
     stops = [*(heading.start for heading in headings[1:]), len(text)]
     whole = [replace(heading, stop=stop) for heading, stop in zip(headings, stops, strict=False)]
-    return _without(text, [part for part in whole if part.name == section])
+    return without(text, [part for part in whole if part.name == section])
 
 
-def _without(text: str, gone: Sequence[Heading | Entry]) -> str:
+def without(text: str, gone: Sequence[Heading | Entry]) -> str:
+    """Return `text` without some of the statements that were read of it, in their order."""
     for part in reversed(gone):
         before, piece, after = text[: part.start], text[part.start : part.stop], text[part.stop :]
         if before.strip("\ufeff") and not before.endswith(("\n", "\r")):

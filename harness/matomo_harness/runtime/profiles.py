@@ -129,6 +129,16 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
     return profile
 
 
+def files_of(image: Image) -> ImageProfile:
+    """Return what the files of `image` tell, without its being started.
+
+    Raises:
+        WrongInputError: there is no Matomo in it, or none that is supported.
+    """
+    directory = str(inspected(engine().images.get(image.id), "Config", "WorkingDir") or "")
+    return profile_of(_looked(image, directory), image.reference, directory, ())
+
+
 def _with_templates(profile: ImageProfile, found: LookResult, image: Image) -> ImageProfile:
     """Return `profile` with the variables that templates in `image` have a placeholder for."""
     for path in (*found.get("config", ()), *profile.templates):

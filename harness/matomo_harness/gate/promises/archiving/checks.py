@@ -468,7 +468,7 @@ def _at_work(container: MatomoContainer, counted: CountedVisits, done: str, then
 # -- the settings ---------------------------------------------------------------------------------
 
 
-def _is_at_least(least: int, limit: object) -> bool:
+def is_at_least(least: int, limit: object) -> bool:
     """Return whether a limit is a number that is large enough, or no limit at all.
 
     A missing limit or a list is no number. With 0 and below Matomo keeps every row
@@ -504,7 +504,7 @@ def row_limits(archiving: Archiving, php: Php) -> Finding:
     wrong = [
         f"{report}: {limits[report]}, wanted {rows} or more"
         for report, rows in promised(archiving.maximum_rows).items()
-        if not _is_at_least(rows, limits[report])
+        if not is_at_least(rows, limits[report])
     ]
     return nothing("limit below the policy's", wrong)
 

@@ -1,8 +1,8 @@
 """Settings: nothing is set but what the policy says, in the file, the database and each site."""
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from pydantic import Field
 
@@ -92,7 +92,7 @@ SAFEGUARDS: Final[Mapping[str, int | tuple[str, ...]]] = {
 }
 """Matomo's own defaults (config/global.ini.php of versions.DEFAULTS_READ): allowed values, or the
 most in seconds. They are only those that promise something to visitors or users and that no other
-check can show. An institution may choose other values of those that `_chosen` adds."""
+check can show. An institution may choose other values of those that `chosen_safeguards` adds."""
 
 OF_THE_ENVIRONMENT: Final = ("database", "database_reader", "mail", "PluginsInstalled")
 """Sections that differ from one deployment to the next, or that Matomo writes itself."""
@@ -139,10 +139,10 @@ def no_safeguard_is_off(
     """No default safeguard of Matomo is off or loosened (debug output, frames, unchecked certificates)."""
     effective = php.settings
     off = []
-    for name, allowed in {**SAFEGUARDS, **_chosen(settings, accounts)}.items():
+    for name, allowed in {**SAFEGUARDS, **chosen_safeguards(settings, accounts)}.items():
         section, _, key = name.partition(".")
         value = effective.get(section, {}).get(key)
-        if not _within(value, allowed):
+        if not is_within(value, allowed):
             off.append(f"{name} = {value}")
     general = effective.get("General", {})
     for period in archiving.unique_visitors_of:
@@ -153,7 +153,7 @@ def no_safeguard_is_off(
     return nothing("safeguard off", off)
 
 
-def _chosen(settings: Settings, accounts: Accounts) -> dict[str, int | tuple[str, ...]]:
+def chosen_safeguards(settings: Settings, accounts: Accounts) -> dict[str, int | tuple[str, ...]]:
     """Return the safeguards that an institution may loosen or tighten against Matomo's defaults."""
     trusted: tuple[str, ...] = (*OFF, *ON) if settings.trust_visitors_cookies else OFF
     remembered, idle = accounts.longest_session_seconds, accounts.idle_session_seconds
@@ -166,7 +166,7 @@ def _chosen(settings: Settings, accounts: Accounts) -> dict[str, int | tuple[str
     }
 
 
-def _within(value: object, allowed: int | tuple[str, ...]) -> bool:
+def is_within(value: object, allowed: int | tuple[str, ...]) -> bool:
     """Return whether a setting is an allowed value, at most the number, or unknown to this Matomo."""
     if value is None:
         return True
@@ -249,12 +249,22 @@ def _compared(file: ini.Ini) -> ini.Settings:
 )
 def options(database: Database, settings: Settings, masking: Masking) -> Finding:
     """Every setting in the table option is one that the policy names."""
+    known = {*promised(settings.options), *rows_of_the_mask(masking)}
+    found = [f"{name}={value}" for name, value in options_of(database)]
+    return nothing("setting beyond the policy", [row for row in found if row not in known])
+
+
+def options_of(database: Database) -> list[tuple[str, str]]:
+    """Return the rows of the table option that are settings, as name and value."""
     rows = database.query("SELECT option_name AS name, option_value AS value FROM {prefix}option")
-    known = {*promised(settings.options), *_of_the_mask(masking)}
-    return nothing("setting beyond the policy", _beyond(rows, known))
+    return [
+        (name, str(row["value"]))
+        for row in rows
+        if (name := str(row["name"])).startswith(SETTINGS) and not name.startswith(BOOKKEEPING)
+    ]
 
 
-def _of_the_mask(masking: Masking) -> set[str]:
+def rows_of_the_mask(masking: Masking) -> set[str]:
     """Return the rows that mask what is promised, or more, which breaks no promise either."""
     if masking.bytes is None:
         return set()
@@ -263,16 +273,6 @@ def _of_the_mask(masking: Masking) -> set[str]:
         "PrivacyManager.ipAnonymizerEnabled=1",
         *(f"PrivacyManager.ipAddressMaskLength={length}" for length in lengths),
     }
-
-
-def _beyond(rows: list[dict[str, Any]], known: Collection[str]) -> list[str]:
-    return [
-        f"{name}={row['value']}"
-        for row in rows
-        if (name := str(row["name"])).startswith(SETTINGS)
-        and not name.startswith(BOOKKEEPING)
-        and f"{name}={row['value']}" not in known
-    ]
 
 
 @PROMISE.check(
@@ -286,15 +286,20 @@ def _beyond(rows: list[dict[str, Any]], known: Collection[str]) -> list[str]:
 )
 def plugin_settings(database: Database, settings: Settings) -> Finding:
     """Every plugin setting in the database is one that the policy names."""
+    known = set(promised(settings.plugin_settings))
+    found = [f"{name}={value}" for name, value in plugin_settings_of(database)]
+    return nothing(
+        "plugin setting beyond the policy", [setting for setting in found if setting not in known]
+    )
+
+
+def plugin_settings_of(database: Database) -> list[tuple[str, str]]:
+    """Return the settings of plugins that hold for everybody, as `plugin.name` and value."""
     rows = database.query(
         "SELECT CONCAT(plugin_name, '.', setting_name) AS name, setting_value AS value"
         " FROM {prefix}plugin_setting WHERE user_login = ''"
     )
-    known = set(promised(settings.plugin_settings))
-    found = [f"{row['name']}={row['value']}" for row in rows]
-    return nothing(
-        "plugin setting beyond the policy", [setting for setting in found if setting not in known]
-    )
+    return [(str(row["name"]), str(row["value"])) for row in rows]
 
 
 @PROMISE.check(
@@ -308,21 +313,27 @@ def plugin_settings(database: Database, settings: Settings) -> Finding:
 )
 def site_settings(database: Database, settings: Settings) -> Finding:
     """Every site's own plugin setting and exclusion of visits is one that the policy names."""
+    known = set(promised(settings.site_settings))
+    found = [
+        f"{name}={value} of site {site}"
+        for name, value, site in site_settings_of(database)
+        if f"{name}={value}" not in known
+    ]
+    return nothing("site's setting beyond the policy", found)
+
+
+def site_settings_of(database: Database) -> list[tuple[str, str, str]]:
+    """Return single sites' own settings that say something, as name, value and the site's id."""
     rows = database.query(
         "SELECT CONCAT(plugin_name, '.', setting_name) AS name, setting_value AS value, idsite"
         " FROM {prefix}site_setting WHERE plugin_name NOT LIKE '%%Measurable'"
     )
-    known = set(promised(settings.site_settings))
-    found = [
-        f"{row['name']}={row['value']} of site {row['idsite']}"
-        for row in rows
-        # A site's form saves all of them, and one that is off or empty is Matomo's default.
-        if str(row["value"]) not in NOTHING_SET and f"{row['name']}={row['value']}" not in known
-    ]
+    found = [(str(row["name"]), str(row["value"]), str(row["idsite"])) for row in rows]
     found += [
-        f"{name}={row[name]} of site {row['idsite']}"
+        (name, str(row[name]), str(row["idsite"]))
         for row in database.query("SELECT * FROM {prefix}site")
         for name in EXCLUDING_COLUMNS
-        if str(row.get(name)) not in NOTHING_SET and f"{name}={row[name]}" not in known
+        if name in row
     ]
-    return nothing("site's setting beyond the policy", found)
+    # A site's form saves all of them, and one that is off or empty is Matomo's default.
+    return [(name, value, site) for name, value, site in found if value not in NOTHING_SET]

@@ -1,0 +1,418 @@
+"""Turn what a live Matomo says beyond its image into patches of image/config and of the policy.
+
+The live files are compared with those of the image that runs, and what differs is written as a
+change of the repository's files, which may be newer. This only reads; nothing is written but to the
+directory that is asked for.
+"""
+
+import dataclasses
+import os
+import re
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from docker.models.containers import Container
+
+from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
+from matomo_harness.gate.catalogue import read_policy
+from matomo_harness.matomo import ini, read_only
+from matomo_harness.matomo.container import ADDED, SEED
+from matomo_harness.matomo.inside import ReadOnlyContainer
+from matomo_harness.operate import (
+    capture_file,
+    capture_policy,
+    compose,
+    gate_container,
+    local,
+    production_config,
+    production_files,
+    repro,
+    stack_files,
+)
+from matomo_harness.operate.capture_file import Known, LeftOut
+from matomo_harness.operate.capture_policy import Rows, Weakened
+from matomo_harness.operate.stack import LOCAL, Stack
+from matomo_harness.policy import POLICY_FILE
+from matomo_harness.progress import step
+from matomo_harness.runtime import images, profiles
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.inspection import inspected
+from matomo_harness.settings import IMAGE_DIRECTORY, RunSettings
+
+CONFIG: Final = "config.ini.php"
+COMMON: Final = "common.config.ini.php"
+GLOBAL: Final = "global.ini.php"
+OURS: Final = IMAGE_DIRECTORY / "config"
+"""The files of the reference image, in the repository."""
+CONFIG_PATCH: Final = "config.patch"
+POLICY_PATCH: Final = "policy.patch"
+REPORT: Final = "capture.txt"
+FILES: Final = (CONFIG_PATCH, POLICY_PATCH, REPORT)
+NO_DATABASE: Final = (
+    "what people click is in the database, which was not read; give it by DATABASE_URL or"
+    " DATABASE_URL_FILE"
+)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The files of an image.
+
+    Args:
+        path: of its config.ini.php; empty where it has none.
+        config: the text of that; only the first line of one where it has none.
+        common: the text of common.config.ini.php; None where it has none.
+        standard: the text of Matomo's own global.ini.php.
+        added: what the harness added to the image's file, in a golden image.
+    """
+
+    path: str
+    config: str
+    common: str | None
+    standard: str
+    added: str
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is built from the repository's image/."""
+        return self.path == SEED
+
+
+@dataclass(frozen=True)
+class Live:
+    """What runs, or ran when it was saved.
+
+    Args:
+        what: in words.
+        config: the text of its config.ini.php.
+        common: the text of its common.config.ini.php; None where there is none.
+        seeds: the files of its image.
+        variables: its environment.
+        rows: what people have clicked; None where the database was not read.
+        unread: why it was not.
+    """
+
+    what: str
+    config: str = field(repr=False)
+    common: str | None = field(repr=False)
+    seeds: Seeds = field(repr=False)
+    variables: Mapping[str, str] = field(repr=False)
+    rows: Rows | None = field(repr=False)
+    unread: str = ""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What differs.
+
+    Args:
+        what: was looked at, in words.
+        config_patch: changes of the repository's config files; may be empty.
+        policy_patch: likewise of the policy.
+        left_out: what differs and is in no patch.
+        weakened: what is set and breaks a promise.
+        notes: what else there is to know.
+    """
+
+    what: str
+    config_patch: str = field(repr=False)
+    policy_patch: str = field(repr=False)
+    left_out: tuple[LeftOut, ...]
+    weakened: tuple[Weakened, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing differs that is of the image or the policy."""
+        return not (self.config_patch or self.policy_patch or self.weakened)
+
+    @property
+    def lines(self) -> list[str]:
+        """What there is to say besides the patches."""
+        said = [f"{self.what}: {'nothing differs' if self.is_empty else 'differs'}"]
+        said += [f"broken promise: {each}" for each in self.weakened]
+        reasons = dict.fromkeys(each.why for each in self.left_out)
+        for why in reasons:
+            names = ", ".join(each.what for each in self.left_out if each.why == why)
+            said.append(f"left out: {names} ({why})")
+        return [*said, *self.notes]
+
+
+# -- what runs ------------------------------------------------------------------------------------
+
+
+def of_file(path: Path, settings: RunSettings) -> Live:
+    """Return what a config.ini.php or a tar with one says.
+
+    Args:
+        path: the file, or an archive of the directories config, misc and js.
+        settings: name the image that it is compared with.
+
+    Raises:
+        WrongInputError: there is no such file, it is no INI, or there is no config.ini.php in it.
+    """
+    text = _text_of(path)
+    with step("Looking at the image's files"):
+        seeds = seeds_of(images.deployed_image(settings))
+    given = read_only.given()
+    rows = capture_policy.rows_of(read_only.opened(given).database) if given else None
+    return Live(str(path), text, None, seeds, {}, rows, "" if given else NO_DATABASE)
+
+
+def _text_of(path: Path) -> str:
+    """Return the config.ini.php that `path` is, or has in it."""
+    if path.is_file() and tarfile.is_tarfile(path):
+        with production_files.read(path) as files:
+            text = files.config
+        if text is None:
+            raise _wrong(
+                f"config/{CONFIG} in {path}", f"{len(files.names)} other files", f"tar -tf {path}"
+            )
+    else:
+        text = _decoded(path)
+    file = ini.read(text)
+    if not file.headings or not file.entries:
+        raise _wrong(
+            f"a {CONFIG}, with [sections] and keys, in {path}",
+            f"{len(file.headings)} sections and {len(file.entries)} keys",
+            "give the file that Matomo has in config/, or a tar of that directory",
+        )
+    return text
+
+
+def _decoded(path: Path) -> str:
+    production_config.read(path)  # refuses what is none
+    return path.read_bytes().decode()
+
+
+def of_container(name: str) -> Live:
+    """Return what the Matomo in a running container says.
+
+    Raises:
+        WrongInputError: there is no such container, it does not run, or holds no Matomo.
+    """
+    container, matomo = gate_container.entered(name)
+    given, unread = read_only.given(), ""
+    if given is None:
+        given, unread = gate_container.database(container, matomo, "http://localhost")
+    rows = None
+    try:
+        rows = capture_policy.rows_of(read_only.opened(given).database) if given else None
+    except HarnessError as error:
+        unread = error.seen
+    unread = f"{NO_DATABASE} ({unread})" if rows is None else ""
+    return _of_container(f"the container {name}", container, matomo, rows, unread)
+
+
+def of_stack(stack: Stack = LOCAL) -> Live:
+    """Return what the local stack or a reproduction says.
+
+    Raises:
+        WrongInputError: it is not up.
+    """
+    container, matomo = gate_container.entered(str(compose.running("matomo", stack).name))
+    prefix = stack_files.read(stack).tables_prefix
+    database = dataclasses.replace(local.database_of(stack), prefix=prefix)
+    rows = capture_policy.rows_of(database)
+    return _of_container(stack.title, container, matomo, rows, "")
+
+
+def of_reproduction(name: str) -> Live:
+    """Return what a reproduction says.
+
+    Raises:
+        WrongInputError: there is none of that name, or it is not up.
+    """
+    return of_stack(repro.find(name).stack)
+
+
+def _of_container(
+    what: str, container: Container, matomo: ReadOnlyContainer, rows: Rows | None, unread: str
+) -> Live:
+    config = _read(matomo, CONFIG)
+    if config is None:
+        raise _wrong(
+            f"config/{CONFIG} in {what}", f"none in {matomo.root}", "install Matomo there first"
+        )
+    with step("Looking at the image's files"):
+        image = str(inspected(container, "Image"))
+        seeds = seeds_of(Image(image, image, "given"))
+    environment = dict(
+        line.split("=", 1) for line in inspected(container, "Config", "Env") or () if "=" in line
+    )
+    return Live(what, config, _read(matomo, COMMON), seeds, environment, rows, unread)
+
+
+def _read(matomo: ReadOnlyContainer, name: str) -> str | None:
+    found = matomo.run("sh", "-c", f"[ ! -e config/{name} ] || {{ echo; cat config/{name}; }}")
+    return found[1:] if found else None
+
+
+def seeds_of(image: Image) -> Seeds:
+    """Return the files of an image, found by looking at it."""
+    profile = profiles.files_of(image)
+    config = images.file_in(image.id, profile.seed).decode(errors="replace") if profile.seed else ""
+    paths = [f"{profile.code}/config/{name}" for name in (COMMON, GLOBAL)]
+    common, standard, added = (_file_in(image, path) for path in (*paths, ADDED))
+    return Seeds(profile.seed, config or ini.HEADER, common, standard or "", added or "")
+
+
+def _file_in(image: Image, path: str) -> str | None:
+    text = images.run_once(image.id, ["sh", "-c", f"[ ! -e {path} ] || {{ echo; cat {path}; }}"])
+    return text[1:] if text else None
+
+
+# -- what differs ---------------------------------------------------------------------------------
+
+
+def capture(live: Live, policy: Path | None = None, against: Path | None = None) -> Capture:
+    """Return what `live` says beyond its image and its policy.
+
+    Args:
+        live: what runs.
+        policy: the policy's file; by default policy.toml of this directory, or else, for the
+            reference image, the repository's.
+        against: the config.ini.php of the repository that the image is built from; by default the
+            one of image/, where the image is built from that, or else the image's own.
+
+    Raises:
+        WrongInputError: a file is no INI, or the policy has a mistake.
+    """
+    seeds = live.seeds
+    policy = policy or _policy_here()
+    promised = read_policy(policy)
+    promised_variables = promised.value("environment.variables")
+    files = [ini.read(text) for text in (live.config, live.common or "")]
+    known = Known(
+        {*live.variables, *(promised_variables if isinstance(promised_variables, tuple) else ())},
+        capture_file.secrets_of(*files, variables=live.variables),
+    )
+    if not _reads_environment(seeds.config) and not _reads_environment(live.config):
+        known = dataclasses.replace(known, variables=_without_ours(live.variables))
+    defaults = ini.merged(*map(ini.read, (seeds.standard, seeds.common or "", seeds.added)))
+    path = against or (OURS / CONFIG if seeds.is_ours else None)
+    ours = path.read_bytes().decode() if path else seeds.config
+    found = capture_file.captured(ours, seeds.config, live.config, defaults, known)
+    label = _label(path) if path else CONFIG
+    config_patch = capture_file.patch(label, ours if path or seeds.path else None, found.text)
+    if not found.changes:
+        config_patch = ""
+    changes, left_out, notes = [*found.changes], [*found.left_out], []
+    if seeds.is_ours and live.common is not None and seeds.common is not None:
+        common = capture_file.captured(
+            *((OURS / COMMON).read_bytes().decode(), seeds.common, live.common),
+            *(ini.read(seeds.standard).settings, known),
+        )
+        config_patch += capture_file.patch(
+            _label(OURS / COMMON), (OURS / COMMON).read_bytes().decode(), common.text
+        )
+        changes += common.changes
+        left_out += common.left_out
+    before = policy.read_bytes().decode()
+    of_policy = capture_policy.captured(before, promised, changes, live.rows or Rows(), known)
+    if config_patch and not path:
+        where = f"the image has it at {seeds.path}" if seeds.path else "the image has none"
+        notes.append(
+            f"config.patch is against {CONFIG} alone ({where}): apply it where your repository has"
+            " that file, or name that: --against FILE"
+        )
+    if live.unread:
+        notes.append(live.unread)
+    return Capture(
+        live.what,
+        config_patch,
+        capture_file.patch(_label(policy), before, of_policy.text),
+        (*left_out, *of_policy.left_out),
+        of_policy.weakened,
+        tuple(notes),
+    )
+
+
+def _policy_here() -> Path:
+    here = Path(POLICY_FILE.name)
+    return here if here.exists() else POLICY_FILE
+
+
+def _reads_environment(text: str) -> bool:
+    return production_config.READS_ENVIRONMENT in ini.read(text).texts("Plugins", "Plugins")
+
+
+def _without_ours(variables: Mapping[str, str]) -> set[str]:
+    """Return the variables without those that only the EnvironmentVariables plugin reads."""
+    return {name for name in variables if not re.match(r"MATOMO_[A-Z0-9]+_", name)}
+
+
+def _label(path: Path) -> str:
+    """Return a file's path from here, or its name alone where it is elsewhere."""
+    relative = os.path.relpath(path)
+    return path.name if relative.startswith("..") else str(PurePosixPath(relative))
+
+
+# -- what is written ------------------------------------------------------------------------------
+
+
+def require_new(directory: Path) -> None:
+    """Require a directory that has no file of an earlier capture.
+
+    Raises:
+        WrongInputError: it has one, or is no directory.
+    """
+    there = [name for name in FILES if (directory / name).exists()]
+    if there or (directory.exists() and not directory.is_dir()):
+        raise _wrong(
+            f"--to to name a directory without {', '.join(FILES)}",
+            f"{directory / there[0] if there else directory} is there, and nothing is overwritten",
+            "--to ANOTHER",
+        )
+
+
+def write(found: Capture, directory: Path) -> list[Path]:
+    """Write the patches, and what there is to say, below a directory; return the files.
+
+    Raises:
+        WrongInputError: it has one of them, or cannot be written to.
+    """
+    texts: Mapping[str, str] = {
+        CONFIG_PATCH: found.config_patch,
+        POLICY_PATCH: found.policy_patch,
+        REPORT: "".join(f"{line}\n" for line in found.lines),
+    }
+    written: list[Path] = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            if text:
+                with (directory / name).open("xb") as file:
+                    written.append(directory / name)
+                    file.write(text.encode())
+    except OSError as error:
+        for path in written:
+            path.unlink()
+        raise _wrong(
+            f"--to to name a directory that can be written to, without {', '.join(FILES)}",
+            f"{directory}: {error.strerror}",
+            "--to ANOTHER",
+        ) from error
+    return written
+
+
+def require_kept(found: Capture) -> None:
+    """Require that nothing that is set breaks a promise.
+
+    Raises:
+        BrokenPromiseError: something does.
+    """
+    if found.weakened:
+        raise BrokenPromiseError(
+            expected=f"{found.what} to keep what the policy promises",
+            seen="; ".join(f"{each.what}, against `{each.promise}`" for each in found.weakened),
+            next_command="undo what is set there; or change the policy's line, if that is what you"
+            " want to promise",
+        )
+
+
+def _wrong(expected: str, seen: str, next_command: str) -> WrongInputError:
+    return WrongInputError(expected=expected, seen=seen, next_command=next_command)

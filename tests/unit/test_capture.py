@@ -1,6 +1,7 @@
 """What of a live config.ini.php becomes a patch, what stays out, and what a policy is told."""
 
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from matomo_harness.operate.capture import Capture, Live, Seeds
 from matomo_harness.operate.capture_file import CapturedFile, Known, captured, patch
 from matomo_harness.operate.capture_policy import CapturedPolicy, Rows
 from matomo_harness.policy import POLICY_FILE
+from matomo_harness.settings import RunSettings
 
 SEED: Final = """; <?php exit; ?> DO NOT REMOVE THIS LINE
 ; What is deployed.
@@ -475,3 +477,46 @@ def test_files_are_written_once_and_never_over_another(tmp_path: Path) -> None:
     with pytest.raises(WrongInputError, match="File exists"):
         capture.write(found, tmp_path / "to")
     assert [path.name for path in (tmp_path / "to").iterdir()] == ["capture.txt"]
+
+
+# -- wrong input ----------------------------------------------------------------------------------
+
+
+def archive(path: Path, name: str, text: str) -> bytes:
+    (path / "one").write_text(text)
+    with tarfile.open(path / "one.tar.gz", "w:gz") as tar:
+        tar.add(path / "one", name)
+    return (path / "one.tar.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [
+        (b"", "0 sections and 0 keys"),
+        (b"<html>\n<p>" + PLANTED.encode() + b"</p>\n</html>\n", "0 sections and 0 keys"),
+        (b'[General]\na = "' + PLANTED.encode() + b"\n", r"line 2, \[General\] a: a double quote"),
+        (b"\x1f\x8b\x08\x00\xff\xfe", "bytes that are no text"),
+        (None, "1 other files"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(
+    tmp_path: Path, content: bytes | None, seen: str
+) -> None:
+    file = tmp_path / "given"
+    file.write_bytes(archive(tmp_path, "misc/user/logo.png", "x") if content is None else content)
+    with pytest.raises(WrongInputError, match=seen) as error:
+        capture.of_file(file, RunSettings())
+    assert PLANTED not in str(error.value)
+
+
+def test_an_archive_that_is_damaged_is_refused(tmp_path: Path) -> None:
+    whole_one = archive(tmp_path, "config/config.ini.php", "[General]\n" + "a = 1\n" * 9000)
+    for content in (whole_one[:-30], whole_one[:90] + b"\xff" * 40 + whole_one[130:]):
+        (tmp_path / "given").write_bytes(content)
+        with pytest.raises(WrongInputError, match="given"):
+            capture.of_file(tmp_path / "given", RunSettings())
+
+
+def test_a_directory_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(WrongInputError, match="Is a directory"):
+        capture.of_file(tmp_path, RunSettings())

@@ -5,10 +5,13 @@ change of the repository's files, which may be newer. This only reads; nothing i
 directory that is asked for.
 """
 
+import base64
 import dataclasses
+import lzma
 import os
 import re
 import tarfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -132,7 +135,8 @@ class Capture:
     @property
     def lines(self) -> list[str]:
         """What there is to say besides the patches."""
-        said = [f"{self.what}: {'nothing differs' if self.is_empty else 'differs'}"]
+        but = " but what is left out" if self.left_out else ""
+        said = [f"{self.what}: " + (f"nothing differs{but}" if self.is_empty else "differs")]
         said += [f"broken promise: {each}" for each in self.weakened]
         reasons = dict.fromkeys(each.why for each in self.left_out)
         for why in reasons:
@@ -164,9 +168,12 @@ def of_file(path: Path, settings: RunSettings) -> Live:
 
 def _text_of(path: Path) -> str:
     """Return the config.ini.php that `path` is, or has in it."""
-    if path.is_file() and tarfile.is_tarfile(path):
-        with production_files.read(path) as files:
-            text = files.config
+    if _is_tar(path):
+        try:
+            with production_files.read(path) as files:
+                text = files.config
+        except (zlib.error, lzma.LZMAError) as error:
+            raise _wrong(f"a whole archive in {path}", str(error), f"tar -tf {path}") from error
         if text is None:
             raise _wrong(
                 f"config/{CONFIG} in {path}", f"{len(files.names)} other files", f"tar -tf {path}"
@@ -181,6 +188,13 @@ def _text_of(path: Path) -> str:
             "give the file that Matomo has in config/, or a tar of that directory",
         )
     return text
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        return path.is_file() and tarfile.is_tarfile(path)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):  # packed, and not to its end
+        return False
 
 
 def _decoded(path: Path) -> str:
@@ -254,15 +268,17 @@ def _read(matomo: ReadOnlyContainer, name: str) -> str | None:
 def seeds_of(image: Image) -> Seeds:
     """Return the files of an image, found by looking at it."""
     profile = profiles.files_of(image)
-    config = images.file_in(image.id, profile.seed).decode(errors="replace") if profile.seed else ""
-    paths = [f"{profile.code}/config/{name}" for name in (COMMON, GLOBAL)]
-    common, standard, added = (_file_in(image, path) for path in (*paths, ADDED))
-    return Seeds(profile.seed, config or ini.HEADER, common, standard or "", added or "")
+    paths = [*(f"{profile.code}/config/{name}" for name in (COMMON, GLOBAL)), ADDED]
+    said = images.run_once(image.id, ["sh", "-c", SHOW, "show", *paths, profile.seed], user="root")
+    # Nobody else's line ends in what base64 has no sign for.
+    lines = [line[:-1] for line in said.splitlines() if line.endswith("!")]
+    texts = [base64.b64decode(line).decode(errors="replace") for line in lines]
+    common, standard, added, config = (*texts, "", "", "", "")[:4]
+    return Seeds(profile.seed, config or ini.HEADER, common or None, standard, added)
 
 
-def _file_in(image: Image, path: str) -> str | None:
-    text = images.run_once(image.id, ["sh", "-c", f"[ ! -e {path} ] || {{ echo; cat {path}; }}"])
-    return text[1:] if text else None
+SHOW: Final = """for path; do [ ! -f "$path" ] || base64 "$path" | tr -d '\\n'; echo '!'; done"""
+"""Prints files in base64, one in a line; of one that is not there, nothing."""
 
 
 # -- what differs ---------------------------------------------------------------------------------
@@ -408,7 +424,7 @@ def require_kept(found: Capture) -> None:
     if found.weakened:
         raise BrokenPromiseError(
             expected=f"{found.what} to keep what the policy promises",
-            seen="; ".join(f"{each.what}, against `{each.promise}`" for each in found.weakened),
+            seen=f"settings against {'; '.join(dict.fromkeys(e.promise for e in found.weakened))}",
             next_command="undo what is set there; or change the policy's line, if that is what you"
             " want to promise",
         )

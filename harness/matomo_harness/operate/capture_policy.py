@@ -227,7 +227,8 @@ class _Reader:
 
     def _setting(self, change: Difference) -> None:
         name, value = f"{change.section}.{change.name}", _text(change.here)
-        what = f"[{change.section}] {change.name} = {value}"
+        what = f"[{change.section}] {change.name}"
+        what += f" = {value}" if change.here else " not set"
         if OF_ONE_SITE.search(change.section):
             self._weaken(what, "settings: no site has its own section of the configuration")
         elif name in SAYS:

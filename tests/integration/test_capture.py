@@ -1,0 +1,187 @@
+"""What somebody changed in a running Matomo becomes a patch of the repository, without secrets."""
+
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from matomo_harness.errors import ExitCode
+from matomo_harness.matomo import ini
+from matomo_harness.matomo.api import Api
+from matomo_harness.operate import clean
+from matomo_harness.operate.stack import Stack
+from tests.checkout import Answer, Checkout, copied
+
+PLANTED = "pl4nted-s3cret-value"
+HOST = "intranet.planted.example"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A local stack that is up, in which nobody has changed anything."""
+    with copied(tmp_path_factory.mktemp("capture")) as copy:
+        assert (answer := copy.harness("up")).code == 0, answer.text
+        yield copy
+        clean.remove_stack(Stack(copy.root))
+
+
+def web_container(stack: Checkout) -> str:
+    (name,) = (name for name in stack.containers if name.endswith("-matomo-1"))
+    return name
+
+
+def printed(stack: Checkout, *arguments: str) -> tuple[int, str, str]:
+    """Run `capture`; return its exit code, and what it prints as patch and besides."""
+    ended = subprocess.run(
+        stack.command("capture", *arguments),
+        cwd=stack.root,
+        env=stack.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert PLANTED not in ended.stdout + ended.stderr
+    assert HOST not in ended.stdout + ended.stderr
+    assert stack.secret("SALT") not in ended.stdout + ended.stderr
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def applied(stack: Checkout, to: Path, text: str) -> Path:
+    """Apply a patch by git to a copy of image/; return the copy's directory."""
+    root = to / "repository"
+    shutil.copytree(stack.root / "image", root / "image")
+    (to / "a.patch").write_text(text)
+    for options in (["--check"], []):
+        subprocess.run(["git", "apply", *options, str(to / "a.patch")], cwd=root, check=True)
+    return root / "image"
+
+
+def console(stack: Checkout, *arguments: str) -> None:
+    answer = stack.harness("console", *arguments)
+    assert answer.code == 0, answer.text
+
+
+@pytest.mark.slow(reason="a stack is started")
+def test_of_a_stack_that_nobody_changed_nothing_differs(stack: Checkout) -> None:
+    code, patch, said = printed(stack)
+    assert (code, patch) == (0, "")
+    assert "the local stack: nothing differs" in said
+
+
+@pytest.mark.slow(reason="a stack is started")
+def test_what_was_changed_by_console_and_api_is_captured(stack: Checkout, tmp_path: Path) -> None:
+    for setting in (
+        "General.datatable_archiving_maximum_rows_events=9000",
+        'General.multisites_refresh_after_seconds="77"',
+        f'General.api_token="{PLANTED}"',
+        f'CapturedPlugin.motto="see {PLANTED}"',
+        f'CapturedPlugin.cache_host="{HOST}"',
+        'CapturedPlugin.mode="quiet"',
+    ):
+        console(stack, "config:set", setting)
+    console(stack, "plugin:deactivate", "Tour")
+    api = Api(stack.web, stack.harness("token").text.split()[-1])
+    api.call("SitesManager.setKeepURLFragmentsGlobal", enabled=1)
+    before = (stack.root / "image/config/config.ini.php").read_bytes()
+
+    answer = stack.harness("capture", "--to", "captured")
+    assert answer.code == 0, answer.text
+    directory = stack.root / "captured"
+    assert sorted(path.name for path in directory.iterdir()) == [
+        *("capture.txt", "config.patch", "policy.patch")
+    ]
+    texts = [answer.text, *(path.read_text() for path in directory.iterdir())]
+    assert not [text for text in texts if PLANTED in text or HOST in text]
+    assert (stack.root / "image/config/config.ini.php").read_bytes() == before
+
+    code, patch, said = printed(stack)
+    assert code == 0
+    assert (
+        patch == (directory / "config.patch").read_text() + (directory / "policy.patch").read_text()
+    )
+    for name in ("[General] api_token", "[CapturedPlugin] motto", "[CapturedPlugin] cache_host"):
+        assert name in said
+    image = applied(stack, tmp_path, patch)
+    file = ini.read((image / "config/config.ini.php").read_text())
+    assert file.text("General", "datatable_archiving_maximum_rows_events") == "9000"
+    assert file.text("General", "multisites_refresh_after_seconds") == "77"
+    assert file.text("CapturedPlugin", "mode") == "quiet"
+    assert "Tour" not in file.texts("Plugins", "Plugins")
+    assert "; The load balancer appends the visitor's address" in file.source
+    policy = (image / "policy.toml").read_text()
+    assert '"SitesManager_KeepURLFragmentsGlobal=1"' in policy
+    assert '"Tour"' not in policy
+
+
+@pytest.mark.slow(reason="a stack is started")
+def test_a_container_a_file_and_a_tar_say_the_same(stack: Checkout, tmp_path: Path) -> None:
+    console(stack, "config:set", 'CapturedPlugin.mode="loud"')
+    name = web_container(stack)
+    _, of_stack, _ = printed(stack)
+    assert printed(stack, "--container", name)[1] == of_stack
+    assert '+mode = "loud"' in of_stack
+    saved = tmp_path / "config.ini.php"
+    source = f"{name}:/var/www/html/config/config.ini.php"
+    subprocess.run(["docker", "cp", source, str(saved)], check=True, capture_output=True)
+    with tarfile.open(tmp_path / "efs.tar.gz", "w:gz") as archive:
+        archive.add(saved, "backup/config/config.ini.php")
+    for path in (saved, tmp_path / "efs.tar.gz"):
+        code, patch, said = printed(stack, "--config", str(path))
+        assert code == 0
+        assert '+mode = "loud"' in patch
+        assert patch in of_stack or "SitesManager" in of_stack
+        assert "was not read" in said
+
+
+@pytest.mark.slow(reason="a stack is started")
+def test_what_breaks_a_promise_is_named_and_no_weaker_one_proposed(
+    stack: Checkout, tmp_path: Path
+) -> None:
+    put = "REPLACE INTO {prefix}option (option_name, option_value) VALUES (%s, %s)"
+    stack.database.query(put, "PrivacyManager.ipAddressMaskLength", "1")
+    try:
+        code, patch, said = printed(stack, "--to", str(tmp_path / "to"))
+    finally:
+        stack.database.query(
+            "DELETE FROM {prefix}option WHERE option_name = %s",
+            "PrivacyManager.ipAddressMaskLength",
+        )
+    assert code == ExitCode.BROKEN_PROMISE
+    assert "option PrivacyManager.ipAddressMaskLength=1, against `[masking] bytes = 2`" in said
+    assert "promise would be weakened" in said
+    written = "".join(path.read_text() for path in (tmp_path / "to").glob("*.patch"))
+    assert "ipAddressMaskLength" not in patch + written
+    assert "bytes = " not in patch + written
+
+
+@pytest.mark.slow(reason="a stack is started")
+def test_a_container_without_matomo_is_refused(stack: Checkout) -> None:
+    (name,) = (name for name in stack.containers if name.endswith("-mail-1"))
+    refused(stack.harness("capture", "--container", name), "a Matomo in the container")
+
+
+def refused(answer: Answer, *words: str) -> None:
+    answer.refuses(ExitCode.WRONG_INPUT, *words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ("the local stack to be up", "make up")),
+        (("--container", "no-such-container"), ("none of that name",)),
+        (("--repro", "nowhere"), ("the name of a reproduction",)),
+        (("--repro", "one", "--container", "two"), ("one place to look at",)),
+        (("--config", "/no/such/file"), ("No such file",)),
+        (("--against", "/no/such/file"), ("--against to name a file",)),
+        (("--to", "image/policy.toml"), ("nothing is overwritten",)),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_wrong_input_is_refused_by_name(
+    checkout: Checkout, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    refused(checkout.harness("capture", *arguments), *words)

@@ -15,7 +15,7 @@ from matomo_harness.operate import clean
 from matomo_harness.operate.stack import Stack
 from tests.checkout import Answer, Checkout, copied
 
-PLANTED = "pl4nted-s3cret-value"
+PLANTED = "planted-swordfish"
 HOST = "intranet.planted.example"
 
 

@@ -11,6 +11,7 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.gate.catalogue import read_policy
 from matomo_harness.gate.probes.drift import differences
 from matomo_harness.matomo import ini
+from matomo_harness.matomo.container import SEED as SEED_PATH
 from matomo_harness.operate import capture, capture_file, capture_policy
 from matomo_harness.operate.capture import Capture, Live, Seeds
 from matomo_harness.operate.capture_file import CapturedFile, Known, captured, patch
@@ -43,7 +44,8 @@ Plugins[] = "Actions"
 Plugins[] = "EnvironmentVariables"
 Plugins[] = "TagManager" ; optional
 """
-PLANTED: Final = "pl4nted-s3cret-value"
+PLANTED: Final = "planted swordfish"
+"""A secret that does not look like one."""
 
 
 def of(live: str, seed: str = SEED, defaults: str = "", known: Known | None = None) -> CapturedFile:
@@ -169,6 +171,8 @@ def test_of_a_section_that_is_begun_again_the_last_one_counts() -> None:
         (f'trusted_hosts[] = "{PLANTED}.example"', capture_file.OF_DEPLOYMENT),
         (f'api_token = "{PLANTED}"', capture_file.IS_SECRET),
         (f'smtp_pass = "{PLANTED}"', capture_file.IS_SECRET),
+        (f'dbPass = "{PLANTED}"', capture_file.IS_SECRET),
+        (f'api_keys[] = "{PLANTED}"', capture_file.IS_SECRET),
         (f'licence[] = "{PLANTED}"', capture_file.IS_SECRET),
         ('motto = "8f14e45fceea167a5a36dedd4bea2543"', capture_file.IS_SECRET),
         ('motto = "{\\"token\\": \\"short\\"}"', capture_file.IS_SECRET),
@@ -441,17 +445,25 @@ def test_a_secret_in_the_database_is_named_and_not_proposed() -> None:
 # -- all of it ------------------------------------------------------------------------------------
 
 
-def whole(live: str, *, path: str = "/usr/src/matomo-config/config.ini.php") -> Capture:
+def whole(
+    live: str, *, path: str = SEED_PATH, seed: str = "", common: str | None = None, **variables: str
+) -> Capture:
     ours = capture.OURS.joinpath("config.ini.php").read_text()
-    seeds = Seeds(path, ours if path else ini.HEADER, None, "[General]\nx = 1\n", "")
-    return capture.capture(Live("a file", live, None, seeds, {}, Rows()))
+    of_image = capture.OURS.joinpath("common.config.ini.php").read_text()
+    config = seed or (ours if path else ini.HEADER)
+    seeds = Seeds(path, config, of_image, "[General]\nx = 1\n", "")
+    return capture.capture(Live("a file", live, common, seeds, variables, Rows()))
 
 
 def test_nothing_differs() -> None:
-    found = whole(capture.OURS.joinpath("config.ini.php").read_text())
+    ours = capture.OURS.joinpath("config.ini.php").read_text()
+    found = whole(ours)
     assert found.is_empty
     assert found.config_patch == found.policy_patch == ""
     assert found.lines == ["a file: nothing differs"]
+    assert (
+        whole(ini.with_key(ours, "General", "salt", "x")).lines[0].endswith("but what is left out")
+    )
     capture.require_kept(found)
 
 
@@ -460,7 +472,46 @@ def test_the_file_of_an_image_without_one_is_new() -> None:
     assert found.config_patch.startswith("--- /dev/null\n+++ b/config.ini.php\n")
     assert "+y = 2\n" in found.config_patch
     assert "+x" not in found.config_patch
-    assert "apply it where your repository has that file" in found.lines[-1]
+    assert "apply it where your repository has that file" in found.lines[-2]
+    assert "nothing was compared with promises" in found.lines[-1]
+    assert not found.weakened
+
+
+def test_the_file_of_another_image_is_named_and_its_variables_stay_out() -> None:
+    seed = '[database]\nhost = "${DB}"\n[General]\nmotto = "${MOTTO}"\na = 1\n'
+    live = seed.replace("${MOTTO}", "said").replace("a = 1", "a = 2")
+    found = whole(live, path="/app/config.ini.php", seed=seed)
+    assert found.config_patch.startswith("--- a/config.ini.php\n")
+    assert "+a = 2\n" in found.config_patch
+    assert "said" not in found.config_patch
+    assert "[General] motto" in found.lines[1]
+    assert "/app/config.ini.php" in found.lines[2]
+
+
+def test_what_an_older_image_had_is_no_drift_and_is_named() -> None:
+    ours = capture.OURS.joinpath("config.ini.php").read_text()
+    older = ini.with_key(ours, "General", "archive_failure_recovery_timeout", 3600)
+    assert whole(older, seed=older).is_empty
+    found = whole(ini.with_key(older, "New", "a", 1), seed=older)
+    assert "-archive_failure" not in found.config_patch
+    assert "+a = 1\n" in found.config_patch
+    assert "built from another" in found.lines[-1]
+    assert "archive_failure_recovery_timeout" in found.lines[-1]
+
+
+def test_the_file_of_defaults_is_compared_as_well() -> None:
+    ours = capture.OURS.joinpath("config.ini.php").read_text()
+    common = capture.OURS.joinpath("common.config.ini.php").read_text()
+    found = whole(ours, common=ini.with_key(common, "General", "enable_installer", 1))
+    assert found.config_patch.startswith("--- a/image/config/common.config.ini.php\n")
+    assert "+enable_installer = 1\n" in found.config_patch
+
+
+def test_secrets_of_the_environment_are_nowhere() -> None:
+    ours = capture.OURS.joinpath("config.ini.php").read_text()
+    live = ini.with_key(ours, "New", "motto", f"see {PLANTED}")
+    assert PLANTED in whole(live).config_patch  # nothing says what it is
+    assert whole(live, MATOMO_MAIL_PASSWORD=PLANTED).config_patch == ""
 
 
 def test_files_are_written_once_and_never_over_another(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import base64
 import dataclasses
 import lzma
 import os
-import re
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from docker.models.containers import Container
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
 from matomo_harness.gate.catalogue import read_policy
+from matomo_harness.gate.probes.drift import differences
 from matomo_harness.matomo import ini, read_only
 from matomo_harness.matomo.container import ADDED, SEED
 from matomo_harness.matomo.inside import ReadOnlyContainer
@@ -38,12 +38,12 @@ from matomo_harness.operate import (
 from matomo_harness.operate.capture_file import Known, LeftOut
 from matomo_harness.operate.capture_policy import Rows, Weakened
 from matomo_harness.operate.stack import LOCAL, Stack
-from matomo_harness.policy import POLICY_FILE
+from matomo_harness.policy import POLICY_FILE, Policy
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, profiles
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.inspection import inspected
-from matomo_harness.settings import IMAGE_DIRECTORY, RunSettings
+from matomo_harness.settings import IMAGE_DIRECTORY, ROOT, RunSettings
 
 CONFIG: Final = "config.ini.php"
 COMMON: Final = "common.config.ini.php"
@@ -80,8 +80,8 @@ class Seeds:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is built from the repository's image/."""
-        return self.path == SEED
+        """Whether it is built from image/ of this checkout; a wheel's own is nobody's to change."""
+        return self.path == SEED and ROOT / "image" == IMAGE_DIRECTORY
 
 
 @dataclass(frozen=True)
@@ -297,68 +297,84 @@ def capture(live: Live, policy: Path | None = None, against: Path | None = None)
     Raises:
         WrongInputError: a file is no INI, or the policy has a mistake.
     """
-    seeds = live.seeds
-    policy = policy or _policy_here()
-    promised = read_policy(policy)
-    promised_variables = promised.value("environment.variables")
-    files = [ini.read(text) for text in (live.config, live.common or "")]
-    known = Known(
-        {*live.variables, *(promised_variables if isinstance(promised_variables, tuple) else ())},
-        capture_file.secrets_of(*files, variables=live.variables),
-    )
-    if not _reads_environment(seeds.config) and not _reads_environment(live.config):
-        known = dataclasses.replace(known, variables=_without_ours(live.variables))
+    seeds, notes = live.seeds, [live.unread] if live.unread else []
+    policy = policy or _policy_of(seeds)
+    promised = read_policy(policy) if policy else Policy()
+    known = _known(live, promised)
     defaults = ini.merged(*map(ini.read, (seeds.standard, seeds.common or "", seeds.added)))
     path = against or (OURS / CONFIG if seeds.is_ours else None)
     ours = path.read_bytes().decode() if path else seeds.config
     found = capture_file.captured(ours, seeds.config, live.config, defaults, known)
-    label = _label(path) if path else CONFIG
-    config_patch = capture_file.patch(label, ours if path or seeds.path else None, found.text)
-    if not found.changes:
-        config_patch = ""
-    changes, left_out, notes = [*found.changes], [*found.left_out], []
-    if seeds.is_ours and live.common is not None and seeds.common is not None:
-        common = capture_file.captured(
-            *((OURS / COMMON).read_bytes().decode(), seeds.common, live.common),
-            *(ini.read(seeds.standard).settings, known),
-        )
-        config_patch += capture_file.patch(
-            _label(OURS / COMMON), (OURS / COMMON).read_bytes().decode(), common.text
-        )
-        changes += common.changes
-        left_out += common.left_out
+    patch = ""
+    if found.changes:
+        before = ours if path or seeds.path else None
+        patch = capture_file.patch(_label(path) if path else CONFIG, before, found.text)
+    changes, left_out = [*found.changes], [*found.left_out]
+    common = path.with_name(COMMON) if path else None
+    if common and common.is_file() and live.common is not None and seeds.common is not None:
+        before = common.read_bytes().decode()
+        standard = ini.read(seeds.standard).settings
+        also = capture_file.captured(before, seeds.common, live.common, standard, known)
+        patch += capture_file.patch(_label(common), before, also.text)
+        changes += also.changes
+        left_out += also.left_out
+    if patch:
+        notes += _notes_on(seeds, path, ours, defaults)
+    if policy is None:
+        notes.append(f"no {POLICY_FILE.name} here, so nothing was compared with promises: --policy")
+        return Capture(live.what, patch, "", tuple(left_out), (), tuple(notes))
     before = policy.read_bytes().decode()
-    of_policy = capture_policy.captured(before, promised, changes, live.rows or Rows(), known)
-    if config_patch and not path:
-        where = f"the image has it at {seeds.path}" if seeds.path else "the image has none"
-        notes.append(
-            f"config.patch is against {CONFIG} alone ({where}): apply it where your repository has"
-            " that file, or name that: --against FILE"
-        )
-    if live.unread:
-        notes.append(live.unread)
+    said = capture_policy.captured(before, promised, changes, live.rows or Rows(), known)
     return Capture(
         live.what,
-        config_patch,
-        capture_file.patch(_label(policy), before, of_policy.text),
-        (*left_out, *of_policy.left_out),
-        of_policy.weakened,
+        patch,
+        capture_file.patch(_label(policy), before, said.text),
+        (*left_out, *said.left_out),
+        said.weakened,
         tuple(notes),
     )
 
 
-def _policy_here() -> Path:
+def _known(live: Live, policy: Policy) -> Known:
+    """Return which variables are set or promised, and which values may be nowhere."""
+    files = [ini.read(text) for text in (live.config, live.common or "")]
+    promised = policy.value("environment.variables")
+    variables = {*live.variables, *(promised if isinstance(promised, tuple) else ())}
+    if not any(map(_reads_environment, (live.seeds.config, live.config))):
+        variables = {name for name in variables if not name.startswith("MATOMO_")}
+    return Known(variables, capture_file.secrets_of(*files, variables=live.variables))
+
+
+def _notes_on(seeds: Seeds, path: Path | None, ours: str, defaults: ini.Settings) -> list[str]:
+    """Return what to know before a patch is applied: which file it is a change of."""
+    if path is None:
+        where = f"the image has it at {seeds.path}" if seeds.path else "the image has none"
+        return [
+            f"config.patch is against {CONFIG} alone ({where}): apply it where your repository has"
+            " that file, or name that: --against FILE"
+        ]
+    # A build drops optional plugins from the list.
+    differ = [
+        f"[{each.section}] {each.name}"
+        for each in differences(ini.read(ours).settings, ini.read(seeds.config).settings, defaults)
+        if (each.section, each.name) != capture_file.LIST_OF_PLUGINS
+    ]
+    if not differ:
+        return []
+    return [
+        f"the image that runs was built from another {_label(path)}: {', '.join(differ)} differ."
+        " What differs live is in the patch all the same; is it your image's file (--against FILE)?"
+    ]
+
+
+def _policy_of(seeds: Seeds) -> Path | None:
+    """Return the policy of this directory, or the reference image's for that one alone."""
     here = Path(POLICY_FILE.name)
-    return here if here.exists() else POLICY_FILE
+    return here if here.exists() else POLICY_FILE if seeds.is_ours else None
 
 
 def _reads_environment(text: str) -> bool:
     return production_config.READS_ENVIRONMENT in ini.read(text).texts("Plugins", "Plugins")
-
-
-def _without_ours(variables: Mapping[str, str]) -> set[str]:
-    """Return the variables without those that only the EnvironmentVariables plugin reads."""
-    return {name for name in variables if not re.match(r"MATOMO_[A-Z0-9]+_", name)}
 
 
 def _label(path: Path) -> str:

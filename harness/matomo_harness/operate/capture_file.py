@@ -17,7 +17,8 @@ from matomo_harness.matomo.ini import Entry, Ini, Setting, Settings
 from matomo_harness.operate.production_config import ELSEWHERE, OF_TABLES, SECRET
 
 NAMED_SECRET: Final = re.compile(
-    r"(?i)pass(word|wd|phrase)|secret|salt|token|api_?key|licen[cs]e|credential|private|auth|dsn"
+    r"(?i)pass(word|wd|phrase|code)|pass(?![a-z])|(^|_)pw(d|$)|secret|salt|token|api_?key|keys$"
+    r"|licen[cs]e|credential|private|auth|dsn|webhook"
 )
 NO_SECRET: Final = re.compile(r"password_hash_\w+")
 """Names that say `password` and hold the cost of a hash (core/Auth/Password.php)."""
@@ -39,7 +40,9 @@ APART: Final = re.compile(r"[\s,;\"'\[\]{}]+")
 """What stands between the words of a value with several: a list, JSON, serialised PHP."""
 LIST_OF_PLUGINS: Final = ("Plugins", "Plugins")
 LEAST_SECRET: Final = 4
-"""Signs of a secret that is searched for in other values; shorter ones are in everything."""
+LEAST_LIKELY: Final = 8
+"""Signs of a secret that is searched for in other values, as shorter ones are in everything; and of
+one by a name that may mean something else, such as `auth_module`."""
 
 INSTALLED: Final = (
     "Matomo writes it with each installation; in an image's file it would say of a new database"
@@ -114,7 +117,12 @@ def secrets_of(*files: Ini, variables: Mapping[str, str]) -> frozenset[str]:
     return frozenset(
         value
         for name, value in named
-        if SECRET.search(name) and len(value) >= LEAST_SECRET and not SWITCH.fullmatch(value)
+        if not SWITCH.fullmatch(value)
+        and not NO_SECRET.fullmatch(name)
+        and (
+            (SECRET.search(name) and len(value) >= LEAST_SECRET)
+            or (NAMED_SECRET.search(name) and len(value) >= LEAST_LIKELY)
+        )
     )
 
 

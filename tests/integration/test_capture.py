@@ -1,5 +1,7 @@
 """What somebody changed in a running Matomo becomes a patch of the repository, without secrets."""
 
+import re
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -13,9 +15,11 @@ from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
 from matomo_harness.operate import clean
 from matomo_harness.operate.stack import Stack
+from matomo_harness.settings import ROOT
 from tests.checkout import Answer, Checkout, copied
 
 PLANTED = "planted-swordfish"
+PAGE = ROOT / "docs/howto/compare-and-capture-configuration.md"
 HOST = "intranet.planted.example"
 
 
@@ -162,6 +166,43 @@ def test_what_breaks_a_promise_is_named_and_no_weaker_one_proposed(
 def test_a_container_without_matomo_is_refused(stack: Checkout) -> None:
     (name,) = (name for name in stack.containers if name.endswith("-mail-1"))
     refused(stack.harness("capture", "--container", name), "a Matomo in the container")
+
+
+@pytest.mark.slow(reason="a stack is started")
+def test_the_commands_of_the_how_to_do_what_it_says(stack: Checkout, tmp_path: Path) -> None:
+    """Runs every command of the page in its order, on a stack that somebody has changed."""
+    copy = tmp_path / "copy"
+    shutil.copytree(stack.root, copy, symlinks=True, ignore=shutil.ignore_patterns("captured"))
+    name = web_container(stack)
+    console(stack, "config:set", "General.multisites_refresh_after_seconds=78")
+    console(stack, "plugin:deactivate", "Feedback")
+    source = f"{name}:/var/www/html/config/config.ini.php"
+    subprocess.run(
+        ["docker", "cp", source, str(stack.root / "config.ini.php")],
+        check=True,
+        capture_output=True,
+    )
+    with tarfile.open(stack.root / "efs.tar.gz", "w:gz") as archive:
+        archive.add(stack.root / "config.ini.php", "config/config.ini.php")
+    shutil.rmtree(stack.root / "captured", ignore_errors=True)
+    commands = re.findall(r"(?m)^    ((?:matomo-harness|git) .+)$", PAGE.read_text())
+    said, applied_text = [], ""
+    for command in commands:
+        words = [name if word == "NAME" else word for word in shlex.split(command)]
+        if words[0] == "git":
+            subprocess.run(words, cwd=stack.root, check=True)
+            if "captured/policy.patch" in words and "--reverse" not in words:
+                applied_text = (stack.root / "image/config/config.ini.php").read_text()
+        else:
+            answer = stack.harness(*words[1:])
+            assert answer.code == 0, answer.text
+            said.append(answer.text)
+    assert len(commands) == 12
+    assert "multisites_refresh_after_seconds = 78" in applied_text
+    assert all("+multisites_refresh_after_seconds = 78" in text for text in said[:4])
+    assert "multisites_refresh_after_seconds" not in said[-1]
+    for file in ("config/config.ini.php", "policy.toml"):
+        assert (stack.root / "image" / file).read_text() == (copy / "image" / file).read_text()
 
 
 def refused(answer: Answer, *words: str) -> None:

@@ -464,7 +464,7 @@ def test_nothing_differs() -> None:
     assert (
         whole(ini.with_key(ours, "General", "salt", "x")).lines[0].endswith("but what is left out")
     )
-    capture.require_kept(found)
+    capture.require_promises_hold(found)
 
 
 def test_the_file_of_an_image_without_one_is_new() -> None:

@@ -69,4 +69,4 @@ def capture(
     if not found.is_empty:
         where = f"{to}/config.patch" if to else "FILE"
         console.print(f"Next: git apply --check {where}; then read it, and git apply {where}")
-    operation.require_kept(found)
+    operation.require_promises_hold(found)

@@ -36,7 +36,7 @@ from matomo_harness.operate import (
     stack_files,
 )
 from matomo_harness.operate.capture_file import Known, LeftOut
-from matomo_harness.operate.capture_policy import Rows, Weakened
+from matomo_harness.operate.capture_policy import BrokenSetting, Rows
 from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.policy import POLICY_FILE, Policy
 from matomo_harness.progress import step
@@ -124,7 +124,7 @@ class Capture:
     config_patch: str = field(repr=False)
     policy_patch: str = field(repr=False)
     left_out: tuple[LeftOut, ...]
-    weakened: tuple[Weakened, ...]
+    weakened: tuple[BrokenSetting, ...]
     notes: tuple[str, ...]
 
     @property
@@ -431,7 +431,7 @@ def write(found: Capture, directory: Path) -> list[Path]:
     return written
 
 
-def require_kept(found: Capture) -> None:
+def require_promises_hold(found: Capture) -> None:
     """Require that nothing that is set breaks a promise.
 
     Raises:

@@ -98,7 +98,7 @@ CLICKED: Final[Mapping[str, tuple[str, Holds]]] = MappingProxyType(
 )
 """The same of what people click, in the tables option and plugin_setting."""
 MASK: Final = ("PrivacyManager.ipAnonymizerEnabled", "PrivacyManager.ipAddressMaskLength")
-KEPT_BY: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+NEEDED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "TwoFactorAuth": ("second_factors.for_everybody",),
         "PrivacyManager": ("masking.bytes", "retention.visits_days", "retention.erasure"),
@@ -107,7 +107,7 @@ KEPT_BY: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Plugins without which a promise is not kept."""
-BROKEN_BY: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+BREAKING: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"UserId": ("user_ids.none_stored",)}
 )
 """Plugins with which a promise is not kept."""
@@ -124,7 +124,7 @@ CHOSEN: Final[Mapping[str, str]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Weakened:
+class BrokenSetting:
     """What is set and breaks a promise.
 
     Args:
@@ -185,7 +185,7 @@ class CapturedPolicy:
     """
 
     text: str
-    weakened: tuple[Weakened, ...]
+    weakened: tuple[BrokenSetting, ...]
     left_out: tuple[LeftOut, ...]
 
 
@@ -209,7 +209,7 @@ class _Reader:
         self._document = tomlkit.parse(text)
         self._policy = policy
         self._known = known
-        self._weakened: list[Weakened] = []
+        self._weakened: list[BrokenSetting] = []
         self._left_out: list[LeftOut] = []
 
     def read(self, changes: Sequence[Difference], rows: Rows) -> CapturedPolicy:
@@ -259,12 +259,12 @@ class _Reader:
         active = self._policy.value("plugins.active")
         present = self._policy.value("plugins.where_present") or ()
         for plugin in sorted(now - before):
-            if not self._is_guarded(f"plugin {plugin} active", BROKEN_BY.get(plugin, ())) and (
+            if not self._is_guarded(f"plugin {plugin} active", BREAKING.get(plugin, ())) and (
                 isinstance(active, tuple) and plugin not in (*active, *_tuple(present))
             ):
                 self._array("plugins", "active").append(plugin)
         for plugin in sorted(before - now):
-            if not self._is_guarded(f"plugin {plugin} not active", KEPT_BY.get(plugin, ())) and (
+            if not self._is_guarded(f"plugin {plugin} not active", NEEDED.get(plugin, ())) and (
                 isinstance(active, tuple) and plugin in active
             ):
                 self._array("plugins", "active").remove(plugin)
@@ -328,7 +328,7 @@ class _Reader:
         return is_broken
 
     def _weaken(self, what: str, promise: str) -> None:
-        self._weakened.append(Weakened(what, promise))
+        self._weakened.append(BrokenSetting(what, promise))
 
     def _line(self, key: str) -> str:
         table, _, name = key.partition(".")

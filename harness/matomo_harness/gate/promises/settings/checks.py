@@ -195,8 +195,8 @@ def no_site_has_its_own_section(php: Php) -> Finding:
     "file_is_of_the_image",
     proves="file_of_the_image",
     severity=Severity.HIGH,
-    remedy="Copy what drift.ini says into the repository's config.ini.php, or make the one on the"
-    " volume say what the image's says.",
+    remedy="Copy what drift.ini says into the repository's config.ini.php (matomo-harness capture"
+    " writes it as a patch), or make the one on the volume say what the image's says.",
     failure_mode="C9",
     formerly="drift.file_is_the_image_s",
 )

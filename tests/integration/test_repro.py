@@ -139,6 +139,8 @@ def test_an_old_database_of_another_server_runs_without_its_people(
         assert sites
         for site in sites:
             assert site["main_url"].split("//")[1] not in raw
+        captured = reproducing.harness("capture", "--repro", "old")
+        assert "the reproduction old: differs" in captured.text
         people = {row["login"]: row for row in opened.database.query("SELECT * FROM {prefix}user")}
         assert len(people) >= 3  # anonymous, one of production's, and the harness's
         others = people.keys() - {"anonymous", "admin"}

@@ -180,7 +180,10 @@ def _text_of(path: Path) -> str:
             )
     else:
         text = _decoded(path)
-    file = ini.read(text)
+    try:
+        file = ini.read(text)
+    except WrongInputError as error:
+        raise _wrong(f"{error.expected} in {path}", error.seen, error.next_command) from error
     if not file.headings or not file.entries:
         raise _wrong(
             f"a {CONFIG}, with [sections] and keys, in {path}",
@@ -198,8 +201,11 @@ def _is_tar(path: Path) -> bool:
 
 
 def _decoded(path: Path) -> str:
-    production_config.read(path)  # refuses what is none
-    return path.read_bytes().decode()
+    try:
+        return path.read_bytes().decode()
+    except (OSError, UnicodeError) as error:
+        seen = getattr(error, "strerror", None) or "bytes that are no text"
+        raise _wrong(f"a {CONFIG}, or a tar with one, in {path}", seen, f"ls -l {path}") from error
 
 
 def of_container(name: str) -> Live:

@@ -1,5 +1,6 @@
 """What leaves an archive of production's file system, and what does not."""
 
+import hashlib
 import io
 import tarfile
 from pathlib import Path
@@ -71,6 +72,18 @@ def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WrongInputError) as refused, read(path):
         pass
     assert "1 in home/me" in refused.value.seen
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:xz", "w:bz2"])
+def test_an_archive_with_damage_in_the_middle_is_refused(tmp_path: Path, mode: str) -> None:
+    names = [f"js/{hashlib.sha256(bytes([number])).hexdigest()}.js" for number in range(200)]
+    path = archive(tmp_path / "efs.tar", *names, mode=mode)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 60] = bytes(60)
+    path.write_bytes(content)
+    with pytest.raises(WrongInputError), read(path):
+        pass
 
 
 def test_an_archive_that_breaks_off_is_refused(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ config.ini.php. The first two are served to everybody, and the third is no visit
 leaves the archive, as nobody has looked for person data in it.
 """
 
+import lzma
 import re
 import tarfile
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +30,7 @@ MOST: Final = 2**30
 """Bytes that are taken over at most; a database of cities has 2**27."""
 IN_MEMORY: Final = 2**24
 MOST_OF_CONFIG: Final = 2**20
+CHUNK: Final = 2**20
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def read(path: Path) -> Iterator[ProductionFiles]:
         try:
             with tarfile.open(path) as tar:
                 config, names, left_out = _sorted(tar, archive)
-        except (OSError, EOFError, tarfile.TarError) as error:
+        except (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
             raise _wrong(path, getattr(error, "strerror", None) or str(error)) from error
         if config is None and not names:
             others = ", ".join(f"{count} in {name}" for name, count in left_out.items())
@@ -116,6 +119,9 @@ def _sorted(
                 taken.addfile(plain, tar.extractfile(member))
             else:
                 left_out[str(PurePosixPath(name).parent)] += 1
+    # The checksum of what is packed comes last, behind the end of the tar.
+    while tar.fileobj and tar.fileobj.read(CHUNK):
+        pass
     return config, names, dict(left_out)
 
 

@@ -176,17 +176,19 @@ def _of_project(
 
 def _of_reproduction(name: str, policy: Path, checks: "Sequence[Check]") -> dict[str, Any]:
     extra.require_engine_libraries()
-    from matomo_harness.operate import repro, snapshot
+    from matomo_harness.operate import bundle, gate, repro, snapshot
 
-    settings = RunSettings.from_environment()
-    with snapshot.on_a_copy(settings, repro.find(name).stack):
+    settings, stack = RunSettings.from_environment(), repro.find(name).stack
+    with snapshot.on_a_copy(settings, stack):
         access = repro.access(name, settings)
         os.environ.update(access.variables)
-        return _of_container(
+        document = _of_container(
             *(access.container, access.url, policy, checks),
             authority=access.authority,
             allow_hits=True,
         )
+    bundle.remember_gate(gate.DIRECTORY, stack)
+    return document
 
 
 def _of_container(

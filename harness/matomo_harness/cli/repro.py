@@ -29,7 +29,9 @@ Sample = Annotated[str, typer.Option(help="All visits of so many of the visitors
 SchemaOnly = Annotated[
     bool, typer.Option("--schema-only", help="No visits and no reports: settings alone.")
 ]
-Dump = Annotated[list[Path], typer.Argument(help="The dump: files in order, or a directory.")]
+Dump = Annotated[
+    list[Path], typer.Argument(help="The dump: files in order, or a directory; or a bundle.")
+]
 
 
 @app.command()
@@ -85,7 +87,8 @@ def new(
     schema_only: SchemaOnly = False,
     json_output: Json = False,
 ) -> None:
-    """Make a running reproduction of a dump, without person data."""
+    """Make a running reproduction of a dump, or of a bundle, without person data."""
+    from matomo_harness.operate import bundle
     from matomo_harness.operate import repro as operation
     from matomo_harness.operate.prepare import prepare
     from matomo_harness.personal_data import slices
@@ -100,7 +103,7 @@ def new(
             markup=False,
         )
     choices = operation.Choices(name, update, archive, keep_person_data, rules, config, part, files)
-    _show(operation.make(dump, RunSettings.from_environment(), choices), json_output)
+    _show(bundle.reproduce(dump, RunSettings.from_environment(), choices), json_output)
 
 
 @repro.command("open")

@@ -32,6 +32,10 @@ WRAPPINGS: Final = 4
 PASSWORD_VARIABLE: Final = "DUMP_PASSWORD"  # noqa: S105
 LIBRARIES: Final = "pip install 'matomo-harness[repro]'"
 
+BUNDLE_MANIFEST: Final = "manifest.json"
+"""A zip with this file is a bundle (operate/bundle.py), in which one file alone is a dump."""
+BUNDLED_DUMP: Final = "data.sql.zst"
+
 HEAD: Final = 512
 """Bytes that say what a file is: a block of a tar."""
 
@@ -187,8 +191,9 @@ class DumpSource:
         counted = _CountedFile(path, self._count)
         with _errors_of(name), counted, AESZipFile(counted) as archive:
             self.read = self._read_before
+            is_bundle = BUNDLE_MANIFEST in archive.namelist()
             for entry in archive.infolist():
-                if entry.is_dir():
+                if entry.is_dir() or (is_bundle and entry.filename != BUNDLED_DUMP):
                     continue
                 chunks = _entry(name, archive, entry, password)
                 yield from self._member(f"{name}:{entry.filename}", chunks, left, seen)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import ini
+from matomo_harness.personal_data import texts
 
 OF_TABLES: Final = ("charset", "collation", "adapter")
 """Keys of [database] that say how to speak to the tables; the others lead to a server."""
@@ -24,25 +25,36 @@ def read(path: Path) -> str:
     Raises:
         WrongInputError: there is none, or it is not INI.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        ini.read(text)
-    except (OSError, UnicodeError) as error:
-        raise WrongInputError(
-            expected=f"production's config.ini.php in {path}",
-            seen=getattr(error, "strerror", None) or "bytes that are no text",
-            next_command=f"ls -l {path}",
-        ) from error
+    text = text_of(path, "production's config.ini.php")
+    ini.read(text)
     return text
 
 
-def for_reproduction(production: str, own: str, url: str) -> tuple[str, tuple[str, ...]]:
-    """Return the file for a reproduction, and what was taken out of production's.
+def text_of(path: Path, what: str) -> str:
+    """Return the text of a file that a person has named.
 
     Args:
-        production: production's file.
-        own: the file of the reproduction's image, which says whether a salt comes from elsewhere.
-        url: the reproduction's address.
+        path: the file.
+        what: it is, for the error.
+
+    Raises:
+        WrongInputError: there is none, or it is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise WrongInputError(
+            expected=f"{what} in {path}",
+            seen=getattr(error, "strerror", None) or "bytes that are no text",
+            next_command=f"ls -l {path}",
+        ) from error
+
+
+def without_secrets(production: str) -> tuple[str, tuple[str, ...]]:
+    """Return the file without its secrets and what leads to production's services; and their names.
+
+    Args:
+        production: production's file; every other byte of it stays.
     """
     text, left_out = production, []
 
@@ -61,6 +73,39 @@ def for_reproduction(production: str, own: str, url: str) -> tuple[str, tuple[st
             is_of_address = section == "General" and key in OF_ITS_ADDRESS
             if is_of_server or is_of_address or SECRET.search(key):
                 take_out(section, key)
+    return text, tuple(left_out)
+
+
+def for_ticket(production: str) -> tuple[str, tuple[str, ...]]:
+    """Return the file as it may be sent to others, and what was taken out.
+
+    A secret may be in a comment, so there is none; and no value has an address of a person or of a
+    machine in it.
+
+    Args:
+        production: the file.
+
+    Raises:
+        WrongInputError: it is not INI.
+    """
+    text, left_out = without_secrets(production)
+    with_address = [entry for entry in ini.read(text).entries if texts.names_a_person(entry.text)]
+    for entry in with_address:
+        name = f"{entry.name}[]" if entry.index is not None else entry.name
+        text = ini.without_key(text, entry.section, name)
+        left_out = (*left_out, f"{entry.section}.{entry.name}")
+    return ini.write(ini.read(text).settings, ini.HEADER), tuple(dict.fromkeys(left_out))
+
+
+def for_reproduction(production: str, own: str, url: str) -> tuple[str, tuple[str, ...]]:
+    """Return the file for a reproduction, and what was taken out of production's.
+
+    Args:
+        production: production's file.
+        own: the file of the reproduction's image, which says whether a salt comes from elsewhere.
+        url: the reproduction's address.
+    """
+    text, left_out = without_secrets(production)
     if (salt := ini.read(own).text("General", "salt")) is not None:
         text = ini.with_key(text, "General", "salt", salt)
     for host in (urlsplit(url).hostname, urlsplit(url).netloc):
@@ -70,4 +115,4 @@ def for_reproduction(production: str, own: str, url: str) -> tuple[str, tuple[st
         there = ini.read(text).texts(section, section)
         if is_own and there and READS_ENVIRONMENT not in there:
             text = ini.with_key(text, section, f"{section}[]", READS_ENVIRONMENT)
-    return text, tuple(left_out)
+    return text, left_out

@@ -4,15 +4,14 @@ The rewriting is that of a reproduction.
 """
 
 import gzip
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import read_only
+from matomo_harness.operate.new_file import new_file, require_new
 from matomo_harness.operate.quarantined import Certificate, safe_tables
 from matomo_harness.personal_data import slices
 from matomo_harness.personal_data.slices import Slice
@@ -79,46 +78,23 @@ def pseudonymise(
         BrokenPromiseError: the leak search found something.
         UnsupportedEnvironmentError: there is no room.
     """
-    if not to.name.endswith(KINDS):
-        raise WrongInputError(
-            expected=f"--to to end in {', '.join(KINDS)}",
-            seen=to.name,
-            next_command="matomo-harness pseudonymise … --to safe.sql.zst",
-        )
-    if to.exists() or not to.parent.is_dir():
-        raise WrongInputError(
-            expected=f"--to to name a new file in a directory that is there: {to}",
-            seen="a file of that name" if to.exists() else "no such directory",
-            next_command="name another",
-        )
+    require_new(to, KINDS, "matomo-harness pseudonymise … --to safe.sql.zst")
     database = images.mariadb_base(settings)
     with (
         source(paths, database) as dump,
         safe_tables(dump, database, own_rules=own_rules, part=part) as safe,
     ):
-        with step(f"Writing {to.name}") as running, _whole(to) as file:
+        with (
+            step(f"Writing {to.name}") as running,
+            new_file(to) as raw,
+            _compressed(raw, to.name) as file,
+        ):
             written = 0
             for chunk in dumped(safe.held, safe.tables):
                 file.write(chunk)
                 written += len(chunk)
                 running.say(f"{written / 1e6:.0f} MB of SQL")
         return safe.certificate
-
-
-@contextmanager
-def _whole(to: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that gets its name at the end; with an error nothing is left of it."""
-    descriptor, made = tempfile.mkstemp(dir=to.parent, prefix=f".{to.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as raw, _compressed(raw, to.name) as file:
-            yield file
-        Path(made).rename(to)
-    except OSError as error:
-        raise UnsupportedEnvironmentError(
-            expected=f"room for {to.name}", seen=str(error), next_command=f"df -h {to.parent}"
-        ) from error
-    finally:
-        Path(made).unlink(missing_ok=True)
 
 
 @contextmanager

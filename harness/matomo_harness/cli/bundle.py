@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from matomo_harness.cli.shared import Json, out
-from matomo_harness.progress import console
 
 app = typer.Typer()
 
@@ -42,13 +41,6 @@ def bundle(
     from matomo_harness.operate import bundle as operation
     from matomo_harness.operate import snapshot
 
-    if keep_person_data:
-        console.print(
-            f"--keep-person-data: {to.name} will hold what production's visitors and people left."
-            " Whoever gets it gets that.",
-            style="yellow",
-            markup=False,
-        )
     stack = snapshot.stack_of(repro)
     made = operation.write(to, stack, operation.Wish(with_data, keep_person_data, rules))
     manifest = made.manifest

@@ -128,25 +128,32 @@ def write(to: Path, stack: Stack, wish: Wish) -> WrittenBundle:
     require_new(to, KINDS, "matomo-harness bundle --to ticket.zip")
     record = repro.find(stack.name) if stack.name else None
     _require_agreement(record, wish)
+    if wish.keep_person_data:
+        console.print(
+            f"--keep-person-data: {to.name} will hold what production's visitors and people left."
+            " Whoever gets it gets that.",
+            style="yellow",
+            markup=False,
+        )
     with_data = bool(record) if wish.with_data is None else wish.with_data
-    looked = _Looked(stack, keeps_person_data=wish.keep_person_data)
+    inventory = _Inventory(stack, keeps_person_data=wish.keep_person_data)
     with step(f"Looking at {stack.title}"):
-        files = looked.files(record, wish)
+        files = inventory.files(record, wish)
     with new_file(to) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            certificate = _write_data(archive, looked, wish) if with_data else None
+            certificate = _write_data(archive, inventory, wish) if with_data else None
             if not with_data:
-                looked.left_out.append(
+                inventory.left_out.append(
                     "the data, which is not in it unless --with-data asks for it"
                 )
-            manifest = looked.manifest(certificate)
+            manifest = inventory.manifest(certificate)
             files[BUNDLE_MANIFEST] = manifest.model_dump_json(indent=2) + "\n"
             for name, text in sorted(files.items()):
                 archive.writestr(name, text)
             sizes = {info.filename: _size(info) for info in archive.infolist()}
         with step("Searching the bundle for secrets of the stack"):
             file.flush()
-            require_no_secret(file, looked.secrets, to.name)
+            require_no_secret(file, inventory.secrets, to.name)
     return WrittenBundle(to, manifest, sizes)
 
 
@@ -266,7 +273,7 @@ def _require_agreement(record: Reproduction | None, wish: Wish) -> None:
 # -- what is in it --------------------------------------------------------------------------------
 
 
-class _Looked:
+class _Inventory:
     """A stack that is up, looked at for a bundle.
 
     Args:
@@ -288,18 +295,19 @@ class _Looked:
         self.login = stack_files.read(stack).superuser_login
         self.database = dataclasses.replace(local.database_of(stack), prefix=self.prefix)
         self._shell = MatomoShell(self.web)
+        self._config = ""
         self.secrets = self._secrets()
 
     def files(self, record: Reproduction | None, wish: Wish) -> dict[str, str]:
         """Return all files of the bundle but its manifest and its data, by name."""
         found = {SCHEMA: _definitions(self.database), **self._logs()}
-        config = self._shell.read(self._shell.config)
-        self._config = config
         try:
-            found[bundled.CONFIG], left_out = production_config.for_ticket(config)
+            self._config = self._shell.read(self._shell.config)
+            found[bundled.CONFIG], left_out = production_config.for_ticket(self._config)
             self.left_out += [f"{name} of {bundled.CONFIG}" for name in left_out]
-        except WrongInputError as error:
-            self.left_out.append(f"{bundled.CONFIG}, which is not INI: {error.seen}")
+        except HarnessError as error:  # there is none, or it is not INI: this may be the bug
+            said = texts.without_addresses(self._without_secrets(error.seen))
+            self.left_out.append(f"{bundled.CONFIG}: {said}")
         if record:
             found[repro.RECORD] = (self.stack.directory / repro.RECORD).read_text()
         remembered = [
@@ -372,10 +380,15 @@ class _Looked:
     def _plugins(
         self, code: Mapping[str, str | None], active: frozenset[str] | None
     ) -> tuple[BundledPlugin, ...]:
-        rows = self.database.query(
-            "SELECT option_name AS name, option_value AS version FROM {prefix}option"
-            " WHERE option_name LIKE %s",
-            r"version\_%",
+        has_options = "option" in self.database.tables()
+        rows = (
+            []
+            if not has_options
+            else self.database.query(
+                "SELECT option_name AS name, option_value AS version FROM {prefix}option"
+                " WHERE option_name LIKE %s",
+                r"version\_%",
+            )
         )
         # Columns of plugins have options of such names as well: version_log_visit.config_os.
         tables = {
@@ -467,13 +480,13 @@ def _definitions(database: Database) -> str:
     return "\n".join(said)
 
 
-def _write_data(archive: zipfile.ZipFile, looked: _Looked, wish: Wish) -> Certificate:
+def _write_data(archive: zipfile.ZipFile, inventory: _Inventory, wish: Wish) -> Certificate:
     """Write the stack's data into the zip, rewritten as any dump is; return its certificate."""
     import zstandard
 
-    image = _image_that_runs(looked.server)
-    authority = ssl.create_default_context(cafile=str(looked.stack.authority_file))
-    database = dataclasses.replace(looked.database, tls=authority)
+    image = _image_that_runs(inventory.server)
+    authority = ssl.create_default_context(cafile=str(inventory.stack.authority_file))
+    database = dataclasses.replace(inventory.database, tls=authority)
     base_tables = {
         str(row["name"])
         for row in database.query(
@@ -481,9 +494,9 @@ def _write_data(archive: zipfile.ZipFile, looked: _Looked, wish: Wish) -> Certif
             " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
         )
     }
-    chosen = sorted(name for name in base_tables if name.startswith(looked.prefix))
+    chosen = sorted(name for name in base_tables if name.startswith(inventory.prefix))
     if others := sorted(database.all_tables() - set(chosen)):
-        looked.left_out.append(f"rows of what is no table of Matomo's: {', '.join(others)}")
+        inventory.left_out.append(f"rows of what is no table of Matomo's: {', '.join(others)}")
     with (
         live_dump(image, database, chosen) as pipe,
         safe_tables(
@@ -491,7 +504,7 @@ def _write_data(archive: zipfile.ZipFile, looked: _Looked, wish: Wish) -> Certif
         ) as safe,
     ):
         if wish.keep_person_data:
-            _remove_own_account(safe.held, looked)
+            _remove_own_account(safe.held, inventory)
         info = zipfile.ZipInfo(BUNDLED_DUMP, time.gmtime()[:6])
         info.external_attr = 0o600 << 16
         packer = zstandard.ZstdCompressor(level=3, threads=-1)
@@ -514,9 +527,9 @@ def _image_that_runs(container: Container) -> Image:
     )
 
 
-def _remove_own_account(held: Quarantine, looked: _Looked) -> None:
+def _remove_own_account(held: Quarantine, inventory: _Inventory) -> None:
     """Remove the harness's own superuser and all sessions from data that is not rewritten."""
-    tables = looked.database.tables()
+    tables = inventory.database.tables()
     with (
         held.connect() as connection,
         connection.cursor() as cursor,
@@ -524,10 +537,10 @@ def _remove_own_account(held: Quarantine, looked: _Looked) -> None:
     ):
         of_people = {"user", "access", "user_token_auth", "twofactor_recovery_code"} & tables
         for table in of_people:
-            name = quoted(f"{looked.prefix}{table}")
-            cursor.execute(f"DELETE FROM {name} WHERE login = %s", (looked.login,))  # noqa: S608
+            name = quoted(f"{inventory.prefix}{table}")
+            cursor.execute(f"DELETE FROM {name} WHERE login = %s", (inventory.login,))  # noqa: S608
         if "session" in tables:
-            cursor.execute(f"DELETE FROM {quoted(f'{looked.prefix}session')}")  # noqa: S608
+            cursor.execute(f"DELETE FROM {quoted(f'{inventory.prefix}session')}")  # noqa: S608
 
 
 # -- the last look at it --------------------------------------------------------------------------
@@ -544,13 +557,12 @@ def require_no_secret(file: IO[bytes], secrets: Sequence[str], name: str) -> Non
     Raises:
         BrokenPromiseError: one is. It is not said which.
     """
-    needles = {
-        needle: form
-        for secret in secrets
-        if len(secret) >= SHORTEST_SECRET
-        for form, listed in Canary(secret).forms().items()
-        for needle in listed
-    }
+    needles: dict[bytes, str] = {}
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            for form, listed in Canary(secret).forms().items():
+                # What is in lower case anyhow is there in plain.
+                needles |= {needle: form for needle in listed if needle not in needles}
     file.seek(0)
     found = []
     with zipfile.ZipFile(file) as archive:

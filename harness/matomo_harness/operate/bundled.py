@@ -1,8 +1,8 @@
 """A bundle as it is read: what its manifest says, and what else is in it.
 
 It comes from somebody else. Its data goes through the quarantine as any dump does (dumps/sources.py
-takes it out of the zip), its configuration through the filter of production's; the rest is for
-people to read, and is not looked at here.
+takes it out of the zip), its configuration through the filter of production's; nothing
+here reads the rest, which is for people.
 """
 
 import contextlib

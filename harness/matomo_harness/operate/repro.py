@@ -473,7 +473,8 @@ def _configure(started: StartedStack, production: str) -> None:
     own = shell.read(shell.config)
     text, left_out = production_config.for_reproduction(production, own, started.web.url)
     shell.write(shell.config, text)
-    console.print(f"Of production's configuration without: {', '.join(left_out)}", markup=False)
+    named = ", ".join(left_out) or "nothing"
+    console.print(f"Of production's configuration left out: {named}", markup=False)
 
 
 def _opened(

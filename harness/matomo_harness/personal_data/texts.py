@@ -9,9 +9,7 @@ _MAIL: Final = re.compile(
     r"[A-Za-z0-9._+'-]+(?:@|%40)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}"
 )
 _IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
-_IPV6: Final = re.compile(
-    r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])"
-)
+_IPV6: Final = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:])")
 _VALUE: Final = re.compile(r"([?&;]([\w\[\]%.-]+)=)([^&\s\"'#]+)")
 _OF_MATOMO: Final = ("module", "action", "method", "period", "format", "rec", "idsite", "idSite")
 """Parameters of an address that say what was asked, and never by whom or of whom."""

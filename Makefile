@@ -4,7 +4,7 @@ HARNESS := .venv/bin/matomo-harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console shell traffic repro capture archive fault token totp logs doctor test-local test-all test-nightly lint \
+.PHONY: help up down clean console shell traffic repro bundle capture archive fault token totp logs doctor test-local test-all test-nightly lint \
     e2e-ten pictures docs gate mutants bench images dist-dev lock
 
 help: ## list the targets
@@ -45,11 +45,14 @@ token: .venv/requirements.lock ## print an API token of the local stack's superu
 totp: .venv/requirements.lock ## print the current 2FA code of the local stack's superuser
 	@$(HARNESS) totp
 
-repro: .venv/requirements.lock ## a dump of production as a Matomo on this machine, without person data: DUMP=prod.sql.gz CONFIG=config.ini.php FILES=efs.tar NAME=, UPDATE=1; SINCE=2026-01-31, SITES=1,3, SAMPLE=1% or SCHEMA_ONLY=1 cut it
+repro: .venv/requirements.lock ## a dump of production as a Matomo on this machine, without person data: DUMP=prod.sql.gz (or a bundle) CONFIG=config.ini.php FILES=efs.tar NAME=, UPDATE=1; SINCE=2026-01-31, SITES=1,3, SAMPLE=1% or SCHEMA_ONLY=1 cut it
 	@$(HARNESS) repro new $(DUMP) $(if $(NAME),--name "$(NAME)") $(if $(UPDATE),--update) $(if $(CONFIG),--config "$(CONFIG)") $(if $(FILES),--files "$(FILES)") $(if $(RULES),--rules "$(RULES)") $(if $(SINCE),--since "$(SINCE)") $(if $(SITES),--sites "$(SITES)") $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(SCHEMA_ONLY),--schema-only)
 
 capture: .venv/requirements.lock ## what a live configuration says beyond image/ and its policy, as patches: of the local stack, FROM=config.ini.php or efs.tar, CONTAINER=name, REPRO=name; TO=directory
 	@$(HARNESS) capture $(if $(FROM),--config "$(FROM)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(REPRO),--repro "$(REPRO)") $(if $(TO),--to "$(TO)") $(if $(POLICY),--policy "$(POLICY)") $(if $(AGAINST),--against "$(AGAINST)")
+
+bundle: .venv/requirements.lock ## write one file for a ticket: TO=ticket.zip; REPRO= of a reproduction, else of the local stack; WITH_DATA=1, RULES=
+	@$(HARNESS) bundle --to "$(TO)" $(if $(REPRO),--repro "$(REPRO)") $(if $(filter 1,$(WITH_DATA)),--with-data) $(if $(RULES),--rules "$(RULES)")
 
 logs: .venv/requirements.lock ## follow the local stack's logs
 	@$(HARNESS) logs

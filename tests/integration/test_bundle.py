@@ -176,9 +176,9 @@ def test_what_cannot_be_bundled_is_refused_by_name(checkout: Checkout, tmp_path:
         record = checkout.root / f".local/repro/{name}/.local/reproduction.json"
         record.parent.mkdir(parents=True)
         record.write_text(json.dumps(recorded(name, keeps_person_data=keeps)))
-    of_kept = ("bundle", "--to", to, "--repro", "kept")
-    checkout.harness(*of_kept).refuses(ExitCode.WRONG_INPUT, "--keep-person-data", "kept")
-    agreed = checkout.harness(*of_kept, "--keep-person-data")
+    with_people = ("bundle", "--to", to, "--repro", "kept")
+    checkout.harness(*with_people).refuses(ExitCode.WRONG_INPUT, "--keep-person-data", "kept")
+    agreed = checkout.harness(*with_people, "--keep-person-data")
     agreed.refuses(ExitCode.WRONG_INPUT, "t.zip will hold what", "repro open kept")
     needless = ("bundle", "--to", to, "--repro", "rewritten", "--keep-person-data")
     checkout.harness(*needless).refuses(ExitCode.WRONG_INPUT, "rewritten was rewritten")

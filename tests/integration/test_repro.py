@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tarfile
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -355,6 +356,12 @@ def test_bugs_of_production_show_in_the_gate(
             "database.numbers_of_archives_are_new",
             "plugins.have_their_tables",
         } <= red
+        ticket = tmp_path / "ticket.zip"
+        bundle = ("bundle", "--repro", "bugs", "--without-data", "--to", str(ticket))
+        assert reproducing.harness(*bundle).code == 0
+        with zipfile.ZipFile(ticket) as archive:
+            assert json.loads(archive.read("gate.json"))["checks"] == report["checks"]
+            assert b"numbers of archives are new" in archive.read("gate.html")
     finally:
         assert reproducing.harness("repro", "remove", "bugs").code == 0
 

@@ -361,7 +361,7 @@ def test_bugs_of_production_show_in_the_gate(
         assert reproducing.harness(*bundle).code == 0
         with zipfile.ZipFile(ticket) as archive:
             assert json.loads(archive.read("gate.json"))["checks"] == report["checks"]
-            assert b"numbers of archives are new" in archive.read("gate.html")
+            assert archive.read("gate.html").startswith(b"<!doctype html>")
     finally:
         assert reproducing.harness("repro", "remove", "bugs").code == 0
 

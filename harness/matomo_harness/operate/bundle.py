@@ -48,7 +48,7 @@ from matomo_harness.personal_data import texts
 from matomo_harness.personal_data.schema import quoted
 from matomo_harness.personal_data.search import Canary
 from matomo_harness.progress import console, step
-from matomo_harness.redaction import redact
+from matomo_harness.redaction import REDACTED, redact
 from matomo_harness.runtime import images
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
@@ -314,7 +314,8 @@ class _Inventory:
             name for name in GATE_FILES.values() if (self.stack.directory / name).exists()
         ]
         found |= {
-            name: self._without_secrets((self.stack.directory / name).read_text())
+            # Written without what fields call secret; once more could end a string of JSON.
+            name: self._without_known((self.stack.directory / name).read_text())
             for name in remembered
         }
         if not remembered:
@@ -422,13 +423,13 @@ class _Inventory:
         return found
 
     def _without_secrets(self, text: str) -> str:
-        forms = [
-            needle.decode()
-            for secret in self.secrets
-            for needle in _needles(secret)
-            if needle.isascii()
-        ]
-        return redact(text, forms)
+        return redact(self._without_known(text), ())
+
+    def _without_known(self, text: str) -> str:
+        forms = {needle.decode() for secret in self.secrets for needle in _needles(secret)}
+        for form in sorted(forms, key=len, reverse=True):
+            text = text.replace(form, REDACTED)
+        return text
 
     def _secrets(self) -> tuple[str, ...]:
         """Return what opens something in this stack."""
@@ -582,8 +583,9 @@ def _needles(secret: str) -> Iterator[bytes]:
     if len(secret) < SHORTEST_SECRET:
         yield secret.encode()
         return
-    for listed in Canary(secret).forms().values():
-        yield from listed
+    for form, listed in Canary(secret).forms().items():
+        if not form.startswith("packed"):  # bytes, of a secret that reads as an address
+            yield from listed
 
 
 def _in_chunks(chunks: Iterable[bytes], needles: Iterable[bytes]) -> set[bytes]:

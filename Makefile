@@ -4,7 +4,7 @@ HARNESS := .venv/bin/matomo-harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console shell traffic repro bundle capture archive fault token totp logs doctor test-local test-all test-nightly lint \
+.PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe token totp logs doctor test-local test-all test-nightly lint \
     e2e-ten pictures docs gate mutants bench images dist-dev lock
 
 help: ## list the targets
@@ -38,6 +38,9 @@ archive: .venv/requirements.lock ## run the local stack's archiver now, as the s
 
 fault: .venv/requirements.lock ## make something go wrong for a while: F="cut db --seconds 5"
 	@$(HARNESS) fault $(F)
+
+recipe: .venv/requirements.lock ## bring a known failure about in the local stack: NAME=database-gone; without a name, list them
+	@$(HARNESS) recipe $(if $(NAME),run "$(NAME)",list)
 
 token: .venv/requirements.lock ## print an API token of the local stack's superuser, for HARNESS_TOKEN
 	@$(HARNESS) token

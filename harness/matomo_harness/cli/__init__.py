@@ -8,7 +8,18 @@ from typing import Annotated, Final
 import typer
 
 from matomo_harness import __version__, extra, progress
-from matomo_harness.cli import bundle, capture, gate, images, own, policy, repro, snapshot, stack
+from matomo_harness.cli import (
+    bundle,
+    capture,
+    gate,
+    images,
+    own,
+    policy,
+    recipe,
+    repro,
+    snapshot,
+    stack,
+)
 from matomo_harness.cli.shared import out
 from matomo_harness.errors import HarnessError
 
@@ -18,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Proves that a containerised Matomo keeps its promises.",
 )
-for group in (images, stack, own, gate, policy, repro, snapshot, capture, bundle):
+for group in (images, stack, own, gate, policy, repro, snapshot, capture, bundle, recipe):
     app.add_typer(group.app)
 
 INTERRUPTED: Final = 130

@@ -29,6 +29,8 @@ def up(json_output: Json = False) -> None:
 
     settings = RunSettings.from_environment()
     run()
+    if LOCAL.recipe_file.exists():
+        progress.console.print("A recipe is under way. Next: matomo-harness recipe list")
     report = local.up(settings)
     progress.write_timings(REPORTS / "up.json")
     if json_output:

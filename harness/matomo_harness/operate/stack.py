@@ -53,6 +53,11 @@ class Stack:
         return self.directory / "snapshots"
 
     @property
+    def recipe_file(self) -> Path:
+        """The record of the recipe that is under way."""
+        return self.directory / "recipe.json"
+
+    @property
     def tls_directory(self) -> Path:
         """Its certificates."""
         return self.directory / "tls"

@@ -91,8 +91,9 @@ def make_certificates(stack: Stack = LOCAL) -> None:
 
 
 def remove(stack: Stack = LOCAL) -> None:
-    """Remove secrets, certificates and the records of snapshots."""
+    """Remove secrets, certificates and the records of snapshots and of a recipe."""
     stack.secrets_file.unlink(missing_ok=True)
+    stack.recipe_file.unlink(missing_ok=True)
     stack.candidate.secrets_file.unlink(missing_ok=True)
     shutil.rmtree(stack.snapshots, ignore_errors=True)
     shutil.rmtree(stack.tls_directory, ignore_errors=True)

@@ -51,14 +51,25 @@ def slow(container: Container, cpus: float = 0.05) -> Iterator[None]:
         container: a running container.
         cpus: number of processors that it may use, 0.01 at least.
     """
-    container.reload()
-    cpus_in_billionths = inspected(container, "HostConfig", "NanoCpus") or 0
-    before = cpus_in_billionths / 1e9 or float(engine().info()["NCPU"])
-    _limit(container, cpus)
+    before = cpus_of(container)
+    limit(container, cpus)
     try:
         yield
     finally:
-        _limit(container, before)
+        limit(container, before)
+
+
+def cpus_of(container: Container) -> float:
+    """Return the number of processors that `container` may use."""
+    container.reload()
+    cpus_in_billionths = inspected(container, "HostConfig", "NanoCpus") or 0
+    return cpus_in_billionths / 1e9 or float(engine().info()["NCPU"])
+
+
+def limit(container: Container, cpus: float) -> None:
+    """Let `container` use that many processors, 0.01 at least."""
+    # docker-py's update has no NanoCpus, and the engine accepts nothing else once they are set.
+    process.run(["docker", "update", "--cpus", f"{cpus:.2f}", str(container.id)])
 
 
 @contextmanager
@@ -74,6 +85,15 @@ def kill(container: Container) -> Iterator[None]:
 
 @contextmanager
 def full_disk(container: Container, path: str) -> Iterator[None]:
+    """Fill the file system at `path` to its last byte; see `fill`."""
+    fill(container, path)
+    try:
+        yield
+    finally:
+        empty(container, path)
+
+
+def fill(container: Container, path: str) -> None:
     """Fill the file system at `path` to its last byte.
 
     Args:
@@ -95,10 +115,12 @@ def full_disk(container: Container, path: str) -> Iterator[None]:
     _run(container, ["dd", "if=/dev/zero", f"of={file}", "bs=1M"])
     # This takes what is left of the last megabyte.
     _run(container, ["dd", "if=/dev/zero", f"of={file}.rest", "bs=1k"])
-    try:
-        yield
-    finally:
-        _run(container, ["rm", "-f", file, f"{file}.rest"])
+
+
+def empty(container: Container, path: str) -> None:
+    """Take away what `fill` has left at `path`."""
+    file = f"{path}/{BALLAST}"
+    _run(container, ["rm", "-f", file, f"{file}.rest"])
 
 
 RESTART_SECONDS: Final = 1
@@ -128,11 +150,6 @@ def clock_skew(container: Container, seconds: int) -> Iterator[None]:
     finally:
         _run(container, ["rm", "-f", PRELOAD, SKEW])
         container.restart(timeout=RESTART_SECONDS)
-
-
-def _limit(container: Container, cpus: float) -> None:
-    # docker-py's update has no NanoCpus, and the engine accepts nothing else once they are set.
-    process.run(["docker", "update", "--cpus", f"{cpus:.2f}", str(container.id)])
 
 
 def _run(container: Container, command: Sequence[str]) -> str:

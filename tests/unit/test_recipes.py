@@ -40,7 +40,7 @@ def test_every_name_is_given_once_and_easy_to_type() -> None:
 
 @each
 def test_it_says_in_a_sentence_what_happens(recipe: Recipe) -> None:
-    assert recipe.happens[0].islower()
+    assert recipe.happens[0].islower() or recipe.happens.startswith("Matomo ")
     assert recipe.happens[-1].isalpha()
     assert recipe.sights
     assert recipe.by_hand
@@ -57,7 +57,7 @@ def test_it_names_checks_that_see_it_without_more_than_it_says(recipe: Recipe) -
 
 @each
 def test_its_commands_are_whole_and_our_own_exist(recipe: Recipe, tmp_path: Path) -> None:
-    told = recipes.told(recipe, RunSettings(*["x"] * 3, port=8443), Stack(tmp_path))
+    told = recipes.told(recipe, RunSettings(), Stack(tmp_path))
     commands = [command for command, _ in told.see] + list(told.heal_by_hand)
     assert not [command for command in commands if re.search(r"\{[a-z]+\}", command)]
     command = get_command(app)

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.gate.mutants import Change, Deployment
-from matomo_harness.gate.mutants.changes import every, file, option, sql, web_server, with_key
+from matomo_harness.gate.mutants.changes import file, option, sql, web_server, with_key
 from matomo_harness.gate.mutation import WRITTEN
 from matomo_harness.gate.promises.database.mutants import AN_ARCHIVE, TABLE_OF_A_MONTH
 from matomo_harness.matomo import ini
@@ -187,30 +187,7 @@ class Verb:
         return f"exit code 1: {self.says}"
 
 
-@dataclass(frozen=True)
-class LogLine:
-    """A line in the log of the web container, once a page was asked for.
-
-    Args:
-        path: the page, below Matomo's address.
-        says: a part of the line.
-    """
-
-    path: str
-    says: str
-
-    @property
-    def command(self) -> str:
-        """The command that shows it."""
-        return f"curl --cacert {{authority}} '{{url}}/{self.path}'; docker logs --since 10s {{web}}"
-
-    @property
-    def answer(self) -> str:
-        """What one sees then."""
-        return f"a line of the log: {self.says}"
-
-
-Sight = Page | RedCheck | Verb | LogLine
+Sight = Page | RedCheck | Verb
 
 
 # -- what is changed, and back --------------------------------------------------------------------
@@ -273,7 +250,19 @@ def _option(change: Change, name: str) -> Fault:
     return Fault(begin=lambda scene: change(scene.deployment), heal=heal, look=rows)
 
 
-NO_TRIGGER: Final = sql("DROP TRIGGER IF EXISTS full")
+ARCHIVER_BEGAN: Final = "LastFullArchivingStartTime"
+"""The option that every archiver writes first (core/CronArchive.php), even where nothing is due."""
+ACCEPT: Final = (
+    "DROP TRIGGER IF EXISTS full",
+    # Where no archiver has written it yet.
+    f"DELETE FROM {{prefix}}option WHERE option_name = '{ARCHIVER_BEGAN}' AND option_value = '0'",  # noqa: S608
+)
+REFUSE: Final = (
+    f"INSERT IGNORE INTO {{prefix}}option VALUES ('{ARCHIVER_BEGAN}', '0', 0)",
+    "CREATE TRIGGER full BEFORE UPDATE ON {prefix}option FOR EACH ROW"
+    f" IF NEW.option_name = '{ARCHIVER_BEGAN}' THEN"
+    " SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'disk full'; END IF",
+)
 
 
 def _has_table(scene: Scene, name: str) -> bool:
@@ -472,10 +461,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
         name="tmp-full",
         failure_mode="F4",
         happens="the volume of tmp/ is full, and a template cannot be compiled",
-        sights=(
-            Page(LOGIN, 500, "Failed to write cache file"),
-            LogLine(LOGIN, "No space left on device"),
-        ),
+        sights=(Page(LOGIN, 500, "Failed to write cache file"),),
         by_hand=(_by_root(f"sh -c 'rm {faults.BALLAST}*'"),),
         fault=Fault(begin=_fill_the_volume, heal=_empty_the_volume),
     ),
@@ -499,9 +485,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
         happens="the database refuses what the archiver writes: reports stay as old as they are",
         sights=(Verb(("archive",), "ARCHIVING FAILED"),),
         by_hand=(_by_sql("DROP TRIGGER full"),),
-        fault=_in_the_database(
-            every(NO_TRIGGER, _of_mutant("archiving.archiver_fails")), NO_TRIGGER
-        ),
+        fault=_in_the_database(sql(*ACCEPT, *REFUSE), sql(*ACCEPT)),
     ),
     Recipe(
         name="archiver-as-root",

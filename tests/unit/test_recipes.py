@@ -32,6 +32,12 @@ def test_there_are_ten_of_as_many_rows() -> None:
     assert {recipe.failure_mode for recipe in RECIPES} <= ROWS
 
 
+def test_the_page_names_all_with_their_rows() -> None:
+    page = (ROOT / "docs" / "howto" / "see-a-failure-on-purpose.md").read_text()
+    listed = re.findall(r"(?m)^\| `([a-z-]+)` \| ([A-Z]\d+) \|", page)
+    assert listed == [(recipe.name, recipe.failure_mode) for recipe in RECIPES]
+
+
 def test_every_name_is_given_once_and_easy_to_type() -> None:
     names = [recipe.name for recipe in RECIPES]
     assert len(names) == len(set(names))

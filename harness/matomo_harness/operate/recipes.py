@@ -258,8 +258,8 @@ ACCEPT: Final = (
     f"DELETE FROM {{prefix}}option WHERE option_name = '{ARCHIVER_BEGAN}' AND option_value = '0'",  # noqa: S608
 )
 REFUSE: Final = (
-    f"INSERT IGNORE INTO {{prefix}}option VALUES ('{ARCHIVER_BEGAN}', '0', 0)",
-    "CREATE TRIGGER full BEFORE UPDATE ON {prefix}option FOR EACH ROW"
+    f"INSERT IGNORE INTO {{prefix}}option VALUES ('{ARCHIVER_BEGAN}', '0', 0)",  # noqa: S608
+    "CREATE TRIGGER full BEFORE UPDATE ON {prefix}option FOR EACH ROW"  # noqa: S608
     f" IF NEW.option_name = '{ARCHIVER_BEGAN}' THEN"
     " SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'disk full'; END IF",
 )

@@ -162,8 +162,8 @@ def test_the_commands_that_it_names_heal_it_by_hand(
     recipe: Recipe, stack: Checkout, scene: Scene, eyes: Eyes
 ) -> None:
     before = state(scene)
-    told = recipes.run(recipe.name, scene.stack)
-    for command in told.heal_by_hand:
+    shown = recipes.run(recipe.name, scene.stack)
+    for command in shown.heal_by_hand:
         assert (answer := typed(stack, command)).code == 0, answer.text
     wait_for_database(local.database_of(scene.stack), scene.container("db"))
     wait_for_web(scene.web, scene.container("matomo"))

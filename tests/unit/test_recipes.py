@@ -63,11 +63,13 @@ def test_it_names_checks_that_see_it_without_more_than_it_says(recipe: Recipe) -
 
 @each
 def test_its_commands_are_whole_and_our_own_exist(recipe: Recipe, tmp_path: Path) -> None:
-    told = recipes.told(recipe, RunSettings(), Stack(tmp_path))
-    commands = [command for command, _ in told.see] + list(told.heal_by_hand)
+    shown = recipes.directions(recipe, RunSettings(), Stack(tmp_path))
+    commands = [command for command, _ in shown.see] + list(shown.heal_by_hand)
     assert not [command for command in commands if re.search(r"\{[a-z]+\}", command)]
     command = get_command(app)
-    for words in re.findall(r"matomo-harness ((?:[^)\s;]|\s)+)", "\n".join([*commands, told.heal])):
+    for words in re.findall(
+        r"matomo-harness ((?:[^)\s;]|\s)+)", "\n".join([*commands, shown.heal])
+    ):
         first, *rest = words.split()
         verbs = getattr(command, "commands", {})[first]
         assert not hasattr(verbs, "commands") or rest[0] in verbs.commands
@@ -91,9 +93,9 @@ def test_the_list_is_json_without_what_is_inside() -> None:
 
 def test_an_unknown_name_is_answered_by_the_nearest(tmp_path: Path) -> None:
     for verb in (recipes.run, recipes.heal):
-        with pytest.raises(WrongInputError, match="nearest: database-gone") as told:
+        with pytest.raises(WrongInputError, match="nearest: database-gone") as refused:
             verb("databse-gone", Stack(tmp_path))
-        assert told.value.next_command == "matomo-harness recipe list"
+        assert refused.value.next_command == "matomo-harness recipe list"
     assert not list(tmp_path.iterdir())
 
 

@@ -24,16 +24,16 @@ def list_all(json_output: Json = False) -> None:
     from matomo_harness.operate import recipes
 
     settings = RunSettings.from_environment()
-    told = [recipes.told(each, settings) for each in recipes.RECIPES]
+    shown = [recipes.directions(each, settings) for each in recipes.RECIPES]
     if json_output:
-        out.print_json(json.dumps([asdict(each) for each in told]))
+        out.print_json(json.dumps([asdict(each) for each in shown]))
         return
     table = Table(Column("recipe", no_wrap=True), "row", Column("what happens", overflow="fold"))
-    for each in told:
+    for each in shown:
         mark = " (under way)" if each.is_under_way else ""
         table.add_row(f"{each.name}{mark}", each.failure_mode, escape(each.happens))
     out.print(table)
-    begun = next((each for each in told if each.is_under_way), None)
+    begun = next((each for each in shown if each.is_under_way), None)
     out.print(f"Next: {begun.heal if begun else 'matomo-harness recipe run NAME'}", markup=False)
 
 
@@ -42,12 +42,12 @@ def run(name: Name) -> None:
     """Bring a failure about in the local stack; say how to see it, and how to heal it."""
     from matomo_harness.operate import recipes
 
-    told = recipes.run(name)
-    lines = [f"{told.name} ({told.failure_mode}): {told.happens}.", "See it:"]
-    for command, answer in told.see:
+    shown = recipes.run(name)
+    lines = [f"{shown.name} ({shown.failure_mode}): {shown.happens}.", "See it:"]
+    for command, answer in shown.see:
         lines += [f"  {command}", f"      {answer}"]
-    lines += ["Heal it by hand:", *(f"  {command}" for command in told.heal_by_hand)]
-    lines.append(f"Next: {told.heal}   (brings the state back, also after that)")
+    lines += ["Heal it by hand:", *(f"  {command}" for command in shown.heal_by_hand)]
+    lines.append(f"Next: {shown.heal}   (brings the state back, also after that)")
     out.print("\n".join(lines), markup=False)
 
 

@@ -625,7 +625,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
 
 
 @dataclass(frozen=True)
-class Told:
+class Directions:
     """A recipe in the words of one stack.
 
     Args:
@@ -669,12 +669,12 @@ def under_way(stack: Stack = LOCAL) -> str:
     return str(_record(stack).get("recipe", ""))
 
 
-def told(recipe: Recipe, settings: RunSettings, stack: Stack = LOCAL) -> Told:
+def directions(recipe: Recipe, settings: RunSettings, stack: Stack = LOCAL) -> Directions:
     """Return a recipe in the words of a stack, which need not be up."""
-    return _told(recipe, f"https://localhost:{settings.port}", stack)
+    return _directions(recipe, f"https://localhost:{settings.port}", stack)
 
 
-def run(name: str, stack: Stack = LOCAL) -> Told:
+def run(name: str, stack: Stack = LOCAL) -> Directions:
     """Bring a failure about; the record of what was before is written first.
 
     Raises:
@@ -705,7 +705,7 @@ def run(name: str, stack: Stack = LOCAL) -> Told:
                 seen=str(error),
                 next_command="matomo-harness recipe list",
             ) from error
-        return _told(recipe, scene.url, stack)
+        return _directions(recipe, scene.url, stack)
 
 
 def heal(name: str, stack: Stack = LOCAL) -> None:
@@ -757,9 +757,9 @@ def _record(stack: Stack) -> Mapping[str, Any]:
         ) from error
 
 
-def _told(recipe: Recipe, url: str, stack: Stack) -> Told:
+def _directions(recipe: Recipe, url: str, stack: Stack) -> Directions:
     words = names(stack, url)
-    return Told(
+    return Directions(
         name=recipe.name,
         failure_mode=recipe.failure_mode,
         happens=recipe.happens,

@@ -23,7 +23,7 @@ from matomo_harness.runtime.containers import wait_for_database
 from matomo_harness.runtime.shell import OWN_CONFIG, wait_for_web
 from tests.checkout import Answer, Checkout, copied
 
-IN_EVERY_RUN: Final = ("database-gone", "guard-lost", "mask-of-one-byte")
+IN_EVERY_RUN: Final = ("database-gone", "mask-of-one-byte")
 every_recipe = pytest.mark.parametrize(
     "recipe",
     [
@@ -230,6 +230,7 @@ recipes.run("guard-lost")
 """Runs a recipe that is killed before or after its change, and never comes to its end."""
 
 
+@pytest.mark.nightly(reason="the record of a recipe, beside the whole way in every run")
 @pytest.mark.usefixtures("healthy")
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_of_a_killed_one_the_record_is_there_to_heal_by(
@@ -251,6 +252,7 @@ def test_of_a_killed_one_the_record_is_there_to_heal_by(
     assert not recipes.under_way(scene.stack)
 
 
+@pytest.mark.nightly(reason="a rare state, beside the whole way in every run")
 @pytest.mark.usefixtures("healthy")
 def test_of_a_stack_on_another_state_nothing_is_taken_back(scene: Scene) -> None:
     recipes.run("guard-lost", scene.stack)
@@ -263,6 +265,7 @@ def test_of_a_stack_on_another_state_nothing_is_taken_back(scene: Scene) -> None
     scene.shell.write(OWN_CONFIG, f"{HEADER}{text}")
 
 
+@pytest.mark.nightly(reason="a rare state, beside the whole way in every run")
 @pytest.mark.usefixtures("healthy")
 def test_a_stack_without_what_it_breaks_is_named_and_untouched(scene: Scene) -> None:
     text = scene.shell.read(OWN_CONFIG)

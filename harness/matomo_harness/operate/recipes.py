@@ -448,11 +448,11 @@ RECIPES: Final[tuple[Recipe, ...]] = (
     Recipe(
         name="web-server-slow",
         failure_mode="O1",
-        happens="the web server has three hundredths of a processor, and answers after seconds",
+        happens="the web server has two hundredths of a processor, and answers after seconds",
         sights=(Page(LOGIN, 200, "Sign in", slower_than=2.0),),
         by_hand=("docker update --cpus {cpus} {web}",),
         fault=Fault(
-            begin=lambda scene: _limit(scene, 0.03),
+            begin=lambda scene: _limit(scene, 0.02),
             heal=lambda scene, before: _limit(scene, before["cpus"]),
             look=lambda scene: {"cpus": faults.cpus_of(scene.container("matomo"))},
         ),
@@ -595,7 +595,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
         name="copy-in-the-web-root",
         failure_mode="S8",
         happens="an editor's copy of config.ini.php lies in js/, which is open",
-        sights=(Page(COPY, 200, "[General]"), RedCheck("exposure.only_known_files_are_served")),
+        sights=(Page(COPY, 200, "[General]"),),
         by_hand=(_by_root(f"rm {COPY}"),),
         fault=Fault(
             begin=lambda scene: _of_mutant("exposure.editors_copy_beside_the_tracker")(
@@ -608,10 +608,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
         name="mask-of-one-byte",
         failure_mode="P1",
         happens="rows of an older dump are back: one byte of an address is masked, and not two",
-        sights=(
-            RedCheck("masking.ipv4_of_a_new_visitor", hits=True),
-            RedCheck("settings.options"),
-        ),
+        sights=(RedCheck("masking.ipv4_of_a_new_visitor", hits=True),),
         by_hand=(
             _by_sql(f"DELETE FROM {{prefix}}option WHERE option_name = '{LENGTH}'"),  # noqa: S608
             _by_root("rm -rf tmp/cache/tracker"),

@@ -297,11 +297,8 @@ def test_a_stack_that_went_down_and_up_is_healed_as_well(stack: Checkout, scene:
         assert state(scene) == before
 
 
-@pytest.mark.slow(reason="a copy, and two commands")
 def test_a_stack_that_is_not_up_is_named(tmp_path: Path) -> None:
     with copied(tmp_path) as copy:
         answer = copy.harness("recipe", "run", "guard-lost")
         answer.refuses(ExitCode.WRONG_INPUT, "the local stack to be up", "make up")
         assert not (copy.root / ".local/recipe.json").exists()
-        unknown = copy.harness("recipe", "run", "gard-lost")
-        unknown.refuses(ExitCode.WRONG_INPUT, "nearest: guard-lost", "recipe list")

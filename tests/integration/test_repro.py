@@ -2,14 +2,12 @@
 
 import functools
 import gzip
-import io
 import json
 import signal
 import subprocess
-import tarfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -30,9 +28,9 @@ from matomo_harness.runtime.certificates import loopback_tls
 from matomo_harness.runtime.containers import SCHEMA
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.quarantine import execute_stream
 from matomo_harness.settings import OWNER_LABEL, RunSettings, project_name
 from tests.checkout import Checkout, copied
+from tests.dumped import dump_of, tar_of
 
 DUMPS: Final = Path(__file__).parents[1] / "dumps"
 FIRST_DAY: Final = date(2025, 5, 31)
@@ -186,21 +184,6 @@ def _without_links(report: Any) -> Any:
     return report
 
 
-def dump_of(instance: Instance, to: Path) -> None:
-    """Write a dump of an instance's schema, by the default options of mariadb-dump."""
-    database = instance.database
-    (container,) = [
-        found
-        for found in engine().containers.list(ignore_removed=True)
-        if str(database.port)
-        in {binding["HostPort"] for bound in found.ports.values() if bound for binding in bound}
-    ]
-    environment = {"MYSQL_PWD": database.password}
-    command = ["mariadb-dump", f"--user={database.user}", "--host=127.0.0.1", "--skip-ssl"]
-    made = b"".join(execute_stream(container, [*command, database.name], environment))
-    to.write_bytes(gzip.compress(made))
-
-
 @pytest.fixture
 def production(fresh_matomo: Instance) -> Instance:
     """A Matomo with two sites, visits of three days, reports, and a person."""
@@ -301,15 +284,6 @@ def test_reports_are_there_after_an_update_that_came_later(
 
 
 # -- the same bugs ---------------------------------------------------------------------------------
-
-
-def tar_of(path: Path, files: Mapping[str, str]) -> None:
-    """Write a tar with files of these texts."""
-    with tarfile.open(path, "w:gz") as tar:
-        for name, text in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(text.encode())
-            tar.addfile(member, io.BytesIO(text.encode()))
 
 
 STATE: Final = "CHECKSUM TABLE {prefix}log_visit, {prefix}site, {prefix}user"

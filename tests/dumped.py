@@ -1,0 +1,35 @@
+"""A production as its administrator hands it over: a dump, and a tar of files."""
+
+import gzip
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.instance import Instance
+from matomo_harness.runtime.quarantine import execute_stream
+
+
+def dump_of(instance: Instance, to: Path) -> None:
+    """Write a dump of an instance's schema, by the default options of mariadb-dump."""
+    database = instance.database
+    (container,) = [
+        found
+        for found in engine().containers.list(ignore_removed=True)
+        if str(database.port)
+        in {binding["HostPort"] for bound in found.ports.values() if bound for binding in bound}
+    ]
+    environment = {"MYSQL_PWD": database.password}
+    command = ["mariadb-dump", f"--user={database.user}", "--host=127.0.0.1", "--skip-ssl"]
+    made = b"".join(execute_stream(container, [*command, database.name], environment))
+    to.write_bytes(gzip.compress(made))
+
+
+def tar_of(path: Path, files: Mapping[str, str]) -> None:
+    """Write a tar with files of these texts."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            tar.addfile(member, io.BytesIO(text.encode()))

@@ -23,7 +23,7 @@ from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core.check import Check
 from matomo_harness.gate.core.runner import run as run_checks
 from matomo_harness.matomo.web import Parameters
-from matomo_harness.operate import compose, local
+from matomo_harness.operate import bench_reproduction, compose, local
 from matomo_harness.operate.gate_image import AT_ONCE
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, reaper, targets
@@ -118,6 +118,8 @@ def run(settings: RunSettings) -> Measurement:
         through, straight = _hits(state)
     with step("The gate: one check at a time, all side by side, and one check alone"):
         in_turn, at_once, alone = _gates(state)
+    with step(f"A reproduction of {bench_reproduction.VISITS:,} visits, and the plain client"):
+        reproduced, loaded, size = bench_reproduction.times(settings, state, database_image)
     with step("The local stack, down and up again"):
         local.up(settings)
         local.down()
@@ -155,6 +157,11 @@ def run(settings: RunSettings) -> Measurement:
             _figure("the gate, checks side by side", [at_once], "s", 45),
             _ratio("checks side by side against one at a time", round(in_turn / at_once, 1), 1.5),
             _figure("one check that needs no archive", [alone], "s", 10),
+            _figure(
+                f"from a dump of {size / 1e6:.0f} MB to a Matomo that runs", [reproduced], "s", None
+            ),
+            _figure("the plain client, into default settings", [loaded], "s", None),
+            _figure("a reproduction against the plain client", [reproduced / loaded], "x", 1.2),
             _figure("`make up` of all services, images built", [first], "s", 60),
             _figure("second `make up`", second, "s", 5),
             _figure("the local stack, idle", [stack], "MiB", 700),

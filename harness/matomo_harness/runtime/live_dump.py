@@ -83,6 +83,8 @@ def _created(
     options, mounts = list(OPTIONS), {}
     if database.tls is None:
         options.append("--skip-ssl")
+    elif database.tls.verify_mode is ssl.CERT_NONE:
+        options += ["--ssl", "--skip-ssl-verify-server-cert"]
     else:
         authority = inside / "authority.pem"
         found = database.tls.get_ca_certs(binary_form=True)

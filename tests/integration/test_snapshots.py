@@ -4,8 +4,10 @@ import json
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,6 +98,45 @@ def test_a_state_comes_back_with_database_files_and_secrets(stack: Checkout) -> 
     assert (answer := restored(stack)).code == 0, answer.text
     assert marks(stack) == ["then", "then"]
     assert stack.secret("SALT") == salt
+    assert_only_one_state_and_the_snapshot(stack)
+
+
+TESTS = """
+import pytest
+
+@pytest.mark.matomo_snapshot("saved")
+def test_has_the_state(snapshot_matomo):
+    (row,) = snapshot_matomo.database.query("SELECT name FROM {prefix}site WHERE idsite = 1")
+    assert row["name"] == "then"
+    assert snapshot_matomo.shell.run("cat", "/var/www/html/misc/mark").strip() == "then"
+    assert snapshot_matomo.api.call("SitesManager.getSiteFromId", idSite=1)["name"] == "then"
+    snapshot_matomo.database.query("UPDATE {prefix}site SET name = 'changed'")
+
+@pytest.mark.matomo_snapshot("nowhere")
+def test_of_an_unknown_one(snapshot_matomo):
+    pass
+
+def test_without_a_name(snapshot_matomo):
+    pass
+"""
+
+
+@pytest.mark.slow(reason="a copy of a stack is started")
+def test_a_test_runs_on_a_copy_and_the_stack_runs_on(stack: Checkout, tmp_path: Path) -> None:
+    mark(stack, "mine")
+    (tmp_path / "test_state.py").write_text(TESTS)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
+        env=stack.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 passed, 2 errors" in ended.stdout, ended.stdout
+    assert f"there are: {SAVED}" in ended.stdout
+    assert "a marker that names a snapshot" in ended.stdout
+    assert marks(stack) == ["mine", "mine"]
     assert_only_one_state_and_the_snapshot(stack)
 
 

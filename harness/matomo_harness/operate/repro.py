@@ -233,7 +233,7 @@ def _make(
         )
         with _removed_unless_whole(stack):
             _fill(safe, record, settings)
-            with _free_ports() as (port, http_port):
+            with free_ports() as (port, http_port):
                 record = dataclasses.replace(record, port=port, http_port=http_port)
                 started = _start(record, settings)
             missing = _missing_plugins(started.shell, described.plugins)
@@ -544,7 +544,7 @@ def _archive(database: Database, shell: MatomoShell) -> None:
 
 
 @contextmanager
-def _free_ports() -> Iterator[tuple[int, int]]:
+def free_ports() -> Iterator[tuple[int, int]]:
     """Yield two ports on loopback that nobody listens on and no reproduction here has.
 
     Until the block ends, no other reproduction of this user's is given any.

@@ -234,7 +234,7 @@ def restore(name: str, settings: RunSettings, stack: Stack = LOCAL) -> Restorati
             local.down(stack)
             with step(f"Starting {stack.title} on it"):
                 started = local.start(settings, candidate, adopts=False)
-                waits = _waits_for_update(started, f"the login page on the state {name}")
+                waits = waits_for_update(started, f"the login page on the state {name}")
             candidate.secrets_file.rename(stack.secrets_file)
         except BaseException:
             _give_up(stack, running)
@@ -242,6 +242,22 @@ def restore(name: str, settings: RunSettings, stack: Stack = LOCAL) -> Restorati
         _remove_leftovers(stack)
         schedule.begin(settings.archive_seconds, stack)
         return Restoration(snapshot, f"{started.web.url}/", started.superuser.login, waits)
+
+
+def fill(name: str, settings: RunSettings, copy: Stack, stack: Stack = LOCAL) -> None:
+    """Make the volumes and the secrets of another stack, which has nothing yet, of a snapshot.
+
+    Raises:
+        WrongInputError: there is no such snapshot, or the images do not fit its data.
+        UnsupportedEnvironmentError: there is no room.
+    """
+    with _alone(stack):
+        snapshot = _read(_existing(name, stack))
+        image = _fitting(snapshot, settings, stack)
+        saved = (stack.snapshots / name / SECRETS).read_text()
+        values = dict(line.split("=", 1) for line in saved.splitlines())
+        stack_files.write({**values, "GENERATION": ""}, copy)
+        _fill(copy, {part: _of(snapshot, part, stack) for part in snapshot.sizes}, image)
 
 
 @contextmanager
@@ -533,7 +549,7 @@ def _fill(candidate: Stack, sources: Mapping[str, str], image: Image) -> None:
     volumes.copy(image.id, sources, targets)
 
 
-def _waits_for_update(started: StartedStack, expected: str) -> bool:
+def waits_for_update(started: StartedStack, expected: str) -> bool:
     """Require an answer of Matomo; return whether it is its updater, and not the login page.
 
     Raises:

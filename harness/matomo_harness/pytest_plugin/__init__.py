@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_MARKER: Final = "matomo_environment"
 LOG_MARKER: Final = "matomo_log"
+SNAPSHOT_MARKER: Final = "matomo_snapshot"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,6 +68,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         f"{ENVIRONMENT_MARKER}(**variables): MATOMO_* variables of this test's dedicated_matomo.",
+    )
+    config.addinivalue_line(
+        "markers",
+        f"{SNAPSHOT_MARKER}(name, repro=''): the snapshot that snapshot_matomo is a copy of.",
     )
     config.addinivalue_line(
         "markers",
@@ -394,6 +399,37 @@ def matomo_production(
         yield stack
         if _is_left_running(request):
             stack.keep()
+
+
+@pytest.fixture
+def snapshot_matomo(
+    matomo_settings: "RunSettings", request: pytest.FixtureRequest
+) -> Iterator["Instance"]:
+    """A copy of a snapshot of the local stack, or of a reproduction, in about ten seconds.
+
+    The marker matomo_snapshot names it.
+
+    Raises:
+        WrongInputError: no marker names one, there is none of that name, or it does not fit.
+    """
+    from matomo_harness.errors import WrongInputError
+    from matomo_harness.operate import compose, snapshot
+    from matomo_harness.operate.snapshot_copy import running_copy
+    from matomo_harness.runtime.reaper import this_process
+
+    marker = request.node.get_closest_marker(SNAPSHOT_MARKER)
+    if marker is None or not marker.args:
+        raise WrongInputError(
+            expected="a marker that names a snapshot",
+            seen="none",
+            next_command=f'@pytest.mark.{SNAPSHOT_MARKER}("NAME", repro="")',
+        )
+    stack = snapshot.stack_of(marker.kwargs.get("repro", ""))
+    run = this_process()
+    with running_copy(marker.args[0], matomo_settings, run, stack) as (instance, copy):
+        web, database = compose.running("matomo", copy), compose.running("db", copy)
+        _watch(request.node, instance, web, database, run)
+        yield instance
 
 
 def _environment(item: pytest.Item) -> dict[str, str]:

@@ -5,8 +5,10 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo import ini
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.operate import clean, local, repro, snapshot, stack_files
 from matomo_harness.operate.local import StartedStack
@@ -67,7 +69,16 @@ def _goes_with(run: Run) -> Iterator[None]:
             os.environ[PARENT_VARIABLE] = before
 
 
+def _take_own_address(started: StartedStack) -> None:
+    """Have Matomo trust the copy's address: it remembers that of the first one who logged in."""
+    shell = started.shell
+    text, host = shell.read(shell.config), urlsplit(started.web.url).netloc
+    if ini.read(text).texts("General", "trusted_hosts"):
+        shell.write(shell.config, ini.with_key(text, "General", "trusted_hosts[]", host))
+
+
 def _instance(started: StartedStack, settings: RunSettings, name: str) -> Instance:
+    _take_own_address(started)
     copy, opening = started.stack, stack_files.read(started.stack)
     if snapshot.waits_for_update(started, f"the login page of the snapshot {name}"):
         raise WrongInputError(

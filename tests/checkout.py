@@ -109,15 +109,20 @@ class Checkout:
 
 
 @contextmanager
-def copied(directory: Path) -> Iterator[Checkout]:
-    """Copy this checkout into `directory`; at the end, remove what its stack made."""
+def copied(directory: Path, settings: RunSettings | None = None) -> Iterator[Checkout]:
+    """Copy this checkout into `directory`; at the end, remove what its stack made.
+
+    Args:
+        directory: an empty one.
+        settings: images and Matomo's version; by default those of the environment.
+    """
     root = directory / "checkout"
     left_out = shutil.ignore_patterns(
         ".git", ".venv", ".local", "reports", ".*_cache", "__pycache__"
     )
     shutil.copytree(ROOT, root, ignore=left_out)
     settings = dataclasses.replace(
-        RunSettings.from_environment(), port=free_port(), http_port=free_port()
+        settings or RunSettings.from_environment(), port=free_port(), http_port=free_port()
     )
     try:
         yield Checkout(root, settings)

@@ -14,7 +14,7 @@ import pytest
 from matomo_harness.matomo import tracker, traffic
 from matomo_harness.matomo.traffic import Site
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.settings import ROOT
+from matomo_harness.settings import ROOT, RunSettings
 from tests.checkout import Checkout, copied
 from tests.dumped import dump_of
 
@@ -43,9 +43,11 @@ def production(fresh_matomo: Instance) -> Instance:
 
 
 @pytest.fixture
-def handed_over(tmp_path: Path, production: Instance) -> Iterator[Checkout]:
+def handed_over(
+    tmp_path: Path, production: Instance, matomo_settings: RunSettings
+) -> Iterator[Checkout]:
     """A checkout beside production's dump and files, as the pages call them."""
-    with copied(tmp_path) as checkout:
+    with copied(tmp_path, matomo_settings) as checkout:
         for name in ("prod.sql.gz", "backup.sql.gz"):
             dump_of(production, checkout.root / name)
         config = production.shell.read(production.shell.config)
@@ -91,7 +93,7 @@ def run(checkout: Checkout, line: str) -> None:
 
 @pytest.mark.nightly(reason="a stack or more for each page")
 @pytest.mark.parametrize(
-    "page",
+    "name",
     [
         "reproduce-a-bug.md",
         "states-by-name.md",
@@ -99,10 +101,10 @@ def run(checkout: Checkout, line: str) -> None:
         "migrate-from-another-host.md",
     ],
 )
-def test_every_command_of_the_page_runs_in_its_order(handed_over: Checkout, page: str) -> None:
-    commands = COMMAND.findall((HOWTO / page).read_text())
+def test_every_command_of_the_page_runs_in_its_order(handed_over: Checkout, name: str) -> None:
+    commands = COMMAND.findall((HOWTO / name).read_text())
     assert len(commands) >= 5
-    for line in (*BEFORE.get(page, ()), *commands):
+    for line in (*BEFORE.get(name, ()), *commands):
         for said, meant in IN_SMALL.items():
             line = line.replace(said, meant)
         run(handed_over, line)

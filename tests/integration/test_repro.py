@@ -88,9 +88,11 @@ class RunningReproduction:
 
 
 @pytest.fixture(scope="module")
-def reproducing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+def reproducing(
+    tmp_path_factory: pytest.TempPathFactory, matomo_settings: RunSettings
+) -> Iterator[Checkout]:
     """A copy of this checkout; whatever its tests reproduced is removed at its end."""
-    with copied(tmp_path_factory.mktemp("reproducing")) as copy:
+    with copied(tmp_path_factory.mktemp("reproducing"), matomo_settings) as copy:
         yield copy
         assert copy.harness("clean").code == 0
 
@@ -261,7 +263,7 @@ def _in_files(opened: RunningReproduction, words: tuple[str, ...]) -> list[str]:
 def test_reports_are_there_after_an_update_that_came_later(
     reproducing: Checkout, production: Instance, tmp_path: Path
 ) -> None:
-    if RunSettings.from_environment().matomo_version != versions.NAMES[0]:
+    if reproducing.settings.matomo_version != versions.NAMES[0]:
         pytest.skip("one version only: there is no newer image to update to")
     before = numbers(production.api, 1)
     dump_of(production, tmp_path / "older.sql.gz")

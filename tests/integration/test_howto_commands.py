@@ -91,20 +91,31 @@ def run(checkout: Checkout, line: str) -> None:
     assert ended.returncode == 0, said
 
 
-@pytest.mark.nightly(reason="a stack or more for each page")
-@pytest.mark.parametrize(
-    "name",
-    [
-        "reproduce-a-bug.md",
-        "states-by-name.md",
-        "restore-from-a-backup.md",
-        "migrate-from-another-host.md",
-    ],
+PAGES: Final = (
+    "reproduce-a-bug.md",
+    "states-by-name.md",
+    "restore-from-a-backup.md",
+    "migrate-from-another-host.md",
 )
-def test_every_command_of_the_page_runs_in_its_order(handed_over: Checkout, name: str) -> None:
-    commands = COMMAND.findall((HOWTO / name).read_text())
+
+
+def commands_of(name: str) -> list[str]:
+    return COMMAND.findall((HOWTO / name).read_text())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_ends_with_the_way_back(name: str) -> None:
+    commands = commands_of(name)
     assert len(commands) >= 5
-    for line in (*BEFORE.get(name, ()), *commands):
+    made = set(re.findall(r"\bNAME=(\w+)", "\n".join(commands))) - {"small", "theirs"}
+    for reproduction in made:
+        assert f"matomo-harness repro remove {reproduction}" in commands
+
+
+@pytest.mark.nightly(reason="a stack or more for each page")
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_of_the_page_runs_in_its_order(handed_over: Checkout, name: str) -> None:
+    for line in (*BEFORE.get(name, ()), *commands_of(name)):
         for said, meant in IN_SMALL.items():
             line = line.replace(said, meant)
         run(handed_over, line)

@@ -21,8 +21,8 @@ AT_ONCE: Final = 3
 """How many checks run side by side on a deployment of ours; on somebody else's it is one.
 
 The archiver is the longest thread of a gate: with a fourth check beside it, it waits for a
-processor (2 cores, one after the other: 50.1, 48.0, 47.4, 49.4 s with four; 45.7, 41.5 s with
-three; 48.5, 54.1 s with two).
+processor (2 cores, in turns: median 45 s of eight gates with three, 41.5 to 51.9; 49 s of six with
+four, 46.5 to 52.4; 48.5 and 54.1 s with two).
 """
 
 

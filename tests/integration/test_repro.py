@@ -1,5 +1,6 @@
 """A production state on this machine: dump in, person data out, the same numbers."""
 
+import dataclasses
 import functools
 import gzip
 import json
@@ -446,15 +447,20 @@ def test_a_dump_is_written_again_without_person_data(reproducing: Checkout, tmp_
     )
 
 
+def url_of(database: Database) -> str:
+    """Return the address of a schema, as DATABASE_URL takes it."""
+    password = quote(database.password)
+    return f"mysql://{database.user}:{password}@{database.host}:{database.port}/{database.name}"
+
+
 @pytest.mark.slow(reason="a quarantine is started")
 def test_a_database_that_runs_is_dumped_without_person_data(
     reproducing: Checkout, production: Instance, tmp_path: Path
 ) -> None:
     database = production.database
-    host = f"{database.host}:{database.port}"
     url = tmp_path / "url.txt"
     url.touch(mode=0o600)
-    url.write_text(f"mysql://{database.user}:{quote(database.password)}@{host}/{database.name}")
+    url.write_text(url_of(database))
     safe = tmp_path / "safe.sql.gz"
     answer = reproducing.harness(
         *("pseudonymise", "--to", str(safe), "--schema-only"), DATABASE_URL_FILE=str(url)
@@ -465,7 +471,7 @@ def test_a_database_that_runs_is_dumped_without_person_data(
     assert text.count("CREATE TABLE") == len(database.all_tables())
     assert "INSERT INTO `site`" in text or f"INSERT INTO `{database.tables_prefix}site`" in text
     assert PERSON not in text
-    wrong = f"mysql://{database.user}:{quote(database.password)}@{host}/nowhere"
+    wrong = url_of(dataclasses.replace(database, name="nowhere"))
     refused = reproducing.harness(
         *("pseudonymise", "--to", str(tmp_path / "no.sql.gz")), DATABASE_URL=wrong
     )
@@ -480,12 +486,11 @@ def test_a_table_that_may_not_be_read_ends_a_dump_by_name(
     reproducing: Checkout, production: Instance, tmp_path: Path
 ) -> None:
     database = production.database
-    host = f"{database.host}:{database.port}"
     # A view of nothing: mariadb-dump stops at it, in the middle.
     database.query("CREATE TABLE {prefix}gone (n INT)")
     database.query("CREATE VIEW {prefix}seen AS SELECT n FROM {prefix}gone")
     database.query("DROP TABLE {prefix}gone")
-    url = f"mysql://{database.user}:{quote(database.password)}@{host}/{database.name}"
+    url = url_of(database)
     answer = reproducing.harness(
         *("pseudonymise", "--to", str(tmp_path / "no.sql.gz")), DATABASE_URL=url
     )

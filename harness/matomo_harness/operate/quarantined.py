@@ -13,8 +13,9 @@ import pymysql
 
 from matomo_harness.dumps.description import Description, DumpReader
 from matomo_harness.dumps.sources import DumpSource
-from matomo_harness.errors import BrokenPromiseError, WrongInputError
+from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.operate.loading import Keys, loader, side_by_side
+from matomo_harness.operate.production_config import text_of
 from matomo_harness.personal_data import canaries, rewriting, schema, search, slices
 from matomo_harness.personal_data.anonymity import anonymity
 from matomo_harness.personal_data.rules import Rules, TablePlan, built_in, parse
@@ -127,18 +128,7 @@ def safe_tables(
 def _rules(own: Path | None) -> Rules:
     if own is None:
         return built_in()
-    return built_in().extended(parse(_text_of(own), own.name))
-
-
-def _text_of(own: Path) -> str:
-    try:
-        return own.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        raise WrongInputError(
-            expected=f"rules in {own}",
-            seen=getattr(error, "strerror", None) or "bytes that are no text",
-            next_command=f"ls -l {own}",
-        ) from error
+    return built_in().extended(parse(text_of(own, "rules"), own.name))
 
 
 def _memory(paths: Sequence[Path], size: int) -> int | None:

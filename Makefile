@@ -109,6 +109,7 @@ lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint
 	@echo "lint: clean"
 
 gate: .venv/requirements.lock ## prove every promise: of image/, of IMAGE=ref, of a copy of your project: COMPOSE=file SERVICE=name, or of what runs: URL=https://… (EXEC=), CONTAINER=name
+	@$(if $(URL),,$(HARNESS) prepare --browser)
 	@$(HARNESS) gate $(if $(ONLY),--only "$(ONLY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(URL),--url $(URL)) $(if $(COMPOSE),--compose "$(COMPOSE)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(REPRO),--repro "$(REPRO)") $(if $(EXEC),--exec "$(EXEC)") $(if $(AUTHORITY),--authority $(AUTHORITY)) $(if $(ALLOW_HITS),--allow-hits) $(if $(SUMMARY),--summary "$(SUMMARY)")
 
 mutants: .venv/requirements.lock ## prove the gate itself: break each promise in turn; T=privacy, GENERATED=1, FULL=1, SHARD=1/4

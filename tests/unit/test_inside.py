@@ -116,6 +116,21 @@ def test_who_is_not_root_is_not_taken_for_root(root: Path) -> None:
         container.run("echo", "here", user="root")
 
 
+@pytest.mark.parametrize("seed", ["", "/usr/src/matomo-config/config.ini.php"])
+def test_the_file_in_use_is_not_taken_for_the_image_s(
+    seed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        "matomo\t/srv/matomo 5.3.1",
+        "server\tapache",
+        "config\t/srv/matomo/config/config.ini.php",
+    ]
+    lines += [f"config\t{seed}"] if seed else []
+    monkeypatch.setattr(ReadOnlyContainer, "run", lambda *_, **__: "\n".join(lines))
+    container = ReadOnlyContainer("`x`", here, "/srv/matomo", False, (), "5.3.1")
+    assert (container.profile.seed, container.profile.configuration) == (seed, "web root")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
 def test_root_becomes_the_owner_of_matomo_files(command: str, root: Path) -> None:
     for directory in (root.parent, *root.parent.parents):

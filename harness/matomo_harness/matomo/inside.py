@@ -9,6 +9,7 @@ does not echo the mark.
 
 import base64
 import binascii
+import dataclasses
 import os
 import re
 import secrets
@@ -99,9 +100,16 @@ class ReadOnlyContainer:
 
     @cached_property
     def profile(self) -> ImageProfile:
-        """What is known by looking inside; how its image starts is not."""
-        said = self.run("sh", "-c", look.SCRIPT, "look", self.root)
-        return look.profile_of(look.found_in(said), self.name, self.root, ())
+        """What is known by looking inside; how its image starts is not.
+
+        The file that Matomo uses is never taken for the image's own, which it may hide.
+        """
+        found = look.found_in(self.run("sh", "-c", look.SCRIPT, "look", self.root))
+        profile = look.profile_of(found, self.name, self.root, ())
+        if profile.seed != f"{self.root}/{self.config}":
+            return profile
+        others = [path for path in look.seeds_in(found) if path != profile.seed]
+        return dataclasses.replace(profile, seed=next(iter(others), ""))
 
     @property
     def started_at(self) -> int:

@@ -96,14 +96,19 @@ def profile_of(
     return dataclasses.replace(profile, **_commands(profile, found, started))
 
 
+def seeds_in(found: LookResult) -> list[str]:
+    """Return the paths of each config.ini.php, the shortest first."""
+    paths = (path for path in found.get("config", ()) if path.endswith("/config.ini.php"))
+    return sorted(paths, key=len)
+
+
 def _seed(found: LookResult, web_root: str) -> tuple[str, Configuration]:
     """Return the image's own config.ini.php, and where Matomo's comes from."""
-    seeds = [path for path in found.get("config", ()) if path.endswith("/config.ini.php")]
+    seeds = seeds_in(found)
     in_web_root = f"{web_root}/config/config.ini.php"
     if in_web_root in seeds:
         return in_web_root, "web root"
-    seed = next(iter(sorted(seeds, key=len)), "")
-    return seed, "file" if seed else "wizard"
+    return (seeds[0], "file") if seeds else ("", "wizard")
 
 
 def _web_root(places: Sequence[str], directory: str) -> str:

@@ -255,7 +255,7 @@ def ensure_browser() -> None:
     """
     if process.is_root_on_debian():
         process.install_packages("libatomic1")  # of Playwright's own Node; a bare Debian lacks it
-    if playwrights_chromium() or shutil.which(HEADLESS):
+    if shutil.which(HEADLESS) or playwrights_chromium():
         return
     if process.is_root_on_debian():
         with contextlib.suppress(UnsupportedEnvironmentError):  # not every release has it

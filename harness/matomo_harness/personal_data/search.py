@@ -39,6 +39,11 @@ _IPV6: Final = re.compile(
     rb"(?<![0-9A-Za-z:._])(?:[0-9A-Fa-f]{1,4}:){2,7}(?::|[0-9A-Fa-f]{1,4})"
     rb"(?::?[0-9A-Fa-f]{1,4}){0,6}(?![0-9A-Za-z:])"
 )
+_SHORT_IPV6: Final = re.compile(
+    rb"(?<![0-9A-Za-z:._\\])(?:[23][0-9A-Fa-f]{3}|[Ff][C-Fc-f][0-9A-Fa-f]{2})"
+    rb"::[0-9A-Fa-f]{1,4}(?![0-9A-Za-z:_(])"
+)
+"""As fe80::1, of the ranges that are given out: Db::add is a class of PHP and its method."""
 _TOKEN: Final = re.compile(rb"(?<![0-9A-Za-z])[0-9a-fA-F]{32}(?![0-9A-Za-z])")
 _LONG_TOKEN: Final = re.compile(
     rb"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})(?![0-9A-Za-z])"
@@ -51,6 +56,7 @@ _SIGNS: Final = (
     re.compile(rb"%40[A-Za-z0-9-]"),
     re.compile(rb"\.\d{1,3}\.\d{1,3}\.\d"),
     re.compile(rb":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:"),
+    re.compile(rb"[23Ff][0-9A-Fa-f]{3}::"),
     re.compile(rb"\$(?:2|argon)"),
 )
 _DIGITS: Final = bytes(
@@ -191,15 +197,14 @@ class _Patterns:
         return found | {form for form, has in ways if form not in explained and has(data)}
 
     def _has_address(self, data: bytes) -> bool:
-        for text in (*_IPV4.findall(data), *_IPV6.findall(data)):
+        candidates = *_IPV4.findall(data), *_IPV6.findall(data), *_SHORT_IPV6.findall(data)
+        for text in candidates:
             try:
                 address = ipaddress.ip_address(text.decode())
             except ValueError:
                 continue
             if address.is_loopback or address.is_unspecified:
                 continue
-            if address.version == 6 and text.count(b":") < 3:
-                continue  # a time, or a class and its method in PHP
             left = 4 - self._masked_bytes if address.version == 4 else None
             left = IPV6_BYTES_LEFT[self._masked_bytes] if left is None else left
             if any(address.packed[left:]):

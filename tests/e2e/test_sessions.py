@@ -21,6 +21,7 @@ from tests.e2e.users import enrolled_user
 
 @login_asked_for
 @pytest.mark.all_versions(reason="the pages are the version's")
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_installer_and_updater_are_closed(page: Page, matomo_by_tls: MatomoByTls) -> None:
     assert matomo_by_tls.instance.url
     for step in ("welcome", "databaseSetup", "setupSuperUser"):

@@ -63,6 +63,7 @@ def test_an_engine_that_does_not_answer_is_named(checkout: Checkout) -> None:
     answer.refuses(ExitCode.UNSUPPORTED_ENVIRONMENT, "container engine", "no answer")
 
 
+@pytest.mark.slow(reason="a checkout of its own builds an image")
 def test_a_broken_line_of_the_configuration_is_named(checkout: Checkout) -> None:
     config = checkout.root / "image/config/config.ini.php"
     config.write_text(config.read_text() + "redefining them in this file.\n")
@@ -122,11 +123,13 @@ def test_an_interrupted_up_is_completed_by_the_next(checkout: Checkout) -> None:
     assert '"installed_now": false' in again.text, "down keeps the data"
 
 
+@pytest.mark.slow(reason="three commands")
 def test_a_command_on_a_stack_that_is_down_names_make_up(checkout: Checkout) -> None:
     for verb in ("totp", "logs", "console"):
         checkout.harness(verb).refuses(ExitCode.WRONG_INPUT, "local stack to be up", "make up")
 
 
+@pytest.mark.slow(reason="an engine of its own with a small disk")
 def test_a_full_disk_during_a_build_is_named(small_engine: str, checkout: Checkout) -> None:
     # The substitute is built on an image of this name; one of the files that it copies is too big.
     with closing(docker.DockerClient(base_url=small_engine)) as client:

@@ -121,7 +121,7 @@ def test_what_was_changed_by_console_and_api_is_captured(stack: Checkout, tmp_pa
     assert '"Tour"' not in policy
 
 
-@pytest.mark.slow(reason="a stack is started")
+@pytest.mark.nightly(reason="the same by three ways, beside the whole way in every run")
 def test_a_container_a_file_and_a_tar_say_the_same(stack: Checkout, tmp_path: Path) -> None:
     console(stack, "config:set", 'CapturedPlugin.mode="loud"')
     name = web_container(stack)
@@ -168,7 +168,7 @@ def test_a_container_without_matomo_is_refused(stack: Checkout) -> None:
     refused(stack.harness("capture", "--container", name), "a Matomo in the container")
 
 
-@pytest.mark.slow(reason="a stack is started")
+@pytest.mark.nightly(reason="ten commands, beside the whole way in every run")
 def test_the_commands_of_the_how_to_do_what_it_says(stack: Checkout, tmp_path: Path) -> None:
     """Runs every command of the page in its order, on a stack that somebody has changed."""
     copy = tmp_path / "copy"

@@ -114,6 +114,7 @@ def machine(small_engine: str, tmp_path: Path) -> Iterator[Machine]:
         yield machine
 
 
+@pytest.mark.slow(reason="an engine of its own, and two commands")
 def test_a_living_run_keeps_its_containers_and_images(machine: Machine, checkout: Checkout) -> None:
     own, other = project_name(checkout.root), "matomo-1234abcd"
     machine.create_stack(own)
@@ -146,6 +147,7 @@ def test_a_living_run_keeps_its_containers_and_images(machine: Machine, checkout
     assert IMAGE not in machine.names, "no living run uses it"
 
 
+@pytest.mark.slow(reason="an engine of its own, and two commands")
 def test_an_image_that_a_program_has_found_stays(machine: Machine, checkout: Checkout) -> None:
     with machine.program(FINDS_IMAGE):
         machine.clean(checkout)
@@ -174,6 +176,7 @@ def test_a_build_keeps_all_images(machine: Machine, checkout: Checkout) -> None:
     assert "matomo-harness/debian:trixie" in machine.names
 
 
+@pytest.mark.slow(reason="an engine of its own, and two commands")
 def test_a_preserved_run_goes_with_its_own_checkout(machine: Machine, checkout: Checkout) -> None:
     with machine.program(PRESERVED_RUN, "own", root=checkout.root) as (process, _):
         process.wait()

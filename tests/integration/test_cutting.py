@@ -103,7 +103,7 @@ def test_visits_since_a_day_and_their_reports_stay(filled: CutMatomo) -> None:
     require_whole(filled)
 
 
-@pytest.mark.slow(reason="reports are archived twice")
+@pytest.mark.nightly(reason="another cut, archived twice")
 def test_a_site_stays_with_its_reports_and_the_others_go(filled: CutMatomo) -> None:
     two = filled.sites[1]
     before = filled.numbers(two)
@@ -117,7 +117,7 @@ def test_a_site_stays_with_its_reports_and_the_others_go(filled: CutMatomo) -> N
     require_whole(filled)
 
 
-@pytest.mark.slow(reason="reports are archived twice")
+@pytest.mark.nightly(reason="another cut, archived twice")
 def test_a_sample_has_all_visits_of_some_visitors(filled: CutMatomo) -> None:
     filled.cut(Slice(sample=WHOLE // 2))
     rows = filled.instance.database.query(
@@ -132,7 +132,7 @@ def test_a_sample_has_all_visits_of_some_visitors(filled: CutMatomo) -> None:
     require_whole(filled)
 
 
-@pytest.mark.slow(reason="reports are archived")
+@pytest.mark.nightly(reason="another cut, archived")
 def test_a_schema_alone_has_people_and_sites_and_no_visits(filled: CutMatomo) -> None:
     people = filled.count("{prefix}user")
     assert filled.cut(Slice(schema_only=True)) == "no visits and no reports"

@@ -100,6 +100,7 @@ def test_no_part_of_a_task_writes_as_root(stack: FullStack, efs: Efs) -> None:
     assert efs.shell(of_root) == ""
 
 
+@pytest.mark.slow(reason="a deployment of its own on a cold file system")
 def test_a_task_boots_where_chown_is_refused(matomo_image: Image, efs: Efs) -> None:
     with network() as own_network:
         options = {"mounts": efs.mounts(), **NO_CHOWN}
@@ -147,6 +148,7 @@ def test_a_task_takes_its_files_where_chown_is_allowed(any_image: Image) -> None
 
 
 @pytest.mark.all_versions(reason="from one version to the next")
+@pytest.mark.slow(reason="a deployment of its own on a cold file system")
 def test_a_new_image_brings_its_own_files(any_image: Image, efs: Efs, matomo_image: Image) -> None:
     # One version boots, then another: the code's part of config/ must follow the code.
     with network() as own_network:

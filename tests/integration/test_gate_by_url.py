@@ -138,6 +138,7 @@ def test_another_major_version_is_refused(dedicated_matomo: DedicatedMatomo) -> 
 @pytest.mark.matomo_environment(
     MATOMO_GENERAL_ENABLE_INTERNET_FEATURES="1", MATOMO_GENERAL_ENABLE_AUTO_UPDATE="1"
 )
+@pytest.mark.slow(reason="a deployment of its own")
 def test_a_database_that_wants_an_update_is_refused(dedicated_matomo: DedicatedMatomo) -> None:
     """Matomo says so to everybody where it may update itself, and to nobody where it may not."""
     dedicated_matomo.database.query(

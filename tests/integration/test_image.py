@@ -59,6 +59,7 @@ def test_own_layers_are_under_five_mebibytes(matomo_image: Image, base: Image) -
     assert of_image - of_base < 5 * MIB
 
 
+@pytest.mark.slow(reason="an image is built")
 def test_a_plugin_folder_is_in_the_next_build(any_base: Image, tree: Path, tag: str) -> None:
     plugin = tree / "plugins" / "Licensed"
     plugin.mkdir()
@@ -80,7 +81,16 @@ def test_a_listed_plugin_that_is_missing_fails_the_build(
         images.build_deployed(any_base, tag, directory=tree)
 
 
-@pytest.mark.parametrize("required", [f">={BEYOND}.0.0-b1", ">=5.0.0-b1,<5.1.0-b1", ">=4.0.0,<5"])
+@pytest.mark.parametrize(
+    "required",
+    [
+        f">={BEYOND}.0.0-b1",
+        *(
+            pytest.param(other, marks=pytest.mark.nightly(reason="one more build"))
+            for other in (">=5.0.0-b1,<5.1.0-b1", ">=4.0.0,<5")
+        ),
+    ],
+)
 def test_a_plugin_for_another_matomo_fails_the_build(
     any_base: Image, tree: Path, tag: str, required: str
 ) -> None:
@@ -197,6 +207,7 @@ def volume() -> Iterator[str]:
     made.remove(force=True)
 
 
+@pytest.mark.slow(reason="three containers of its own")
 def test_a_live_configuration_outlives_the_container(any_image: Image, volume: str) -> None:
     for expected in ("; <?php exit;", "; a person was here"):
         with network() as own_network:
@@ -220,7 +231,10 @@ def test_code_of_another_version_on_a_volume_is_named(any_image: Image, volume: 
                 matomo.shell.write("core/Version.php", "<?php // older")
 
 
-@pytest.mark.parametrize("signal", ["SIGTERM", "SIGWINCH"])
+@pytest.mark.parametrize(
+    "signal",
+    ["SIGTERM", pytest.param("SIGWINCH", marks=pytest.mark.nightly(reason="a second signal"))],
+)
 def test_a_container_stops_cleanly(any_image: Image, signal: str) -> None:
     with network() as own_network, WebContainer(any_image.reference, own_network, {}) as matomo:
         container = matomo.get_wrapped_container()

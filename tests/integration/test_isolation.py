@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -177,6 +177,12 @@ EXPECTED_ERRORS = pytest.mark.matomo_log(
 )
 
 
+ARCHIVES: Final = pytest.mark.slow(reason="archives, once for each instance")
+NAMES: Final = [
+    pytest.param(name, marks=ARCHIVES) if name == "archive tables" else name for name in PROBES
+]
+
+
 @pytest.fixture
 def second(matomo_servers: SharedServers) -> Iterator[Instance]:
     servers, instance = matomo_servers.fresh()
@@ -210,7 +216,7 @@ def is_apart(probe: Probe, first: Instance, other: Instance) -> bool:
 
 @ALL_VERSIONS
 @EXPECTED_ERRORS
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_instance_does_not_see_changes_of_another(
     name: str, fresh_matomo: Instance, second: Instance
 ) -> None:
@@ -218,7 +224,7 @@ def test_an_instance_does_not_see_changes_of_another(
 
 
 @EXPECTED_ERRORS
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_change_is_seen_without_isolation(
     name: str, fresh_matomo: Instance, twin: Instance
 ) -> None:
@@ -227,7 +233,7 @@ def test_a_change_is_seen_without_isolation(
 
 @ALL_VERSIONS
 @EXPECTED_ERRORS
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_reset_takes_the_change_back(
     name: str, fresh_matomo: Instance, matomo_servers: SharedServers
 ) -> None:
@@ -246,6 +252,7 @@ def test_a_reset_takes_the_change_back(
 
 
 @ALL_VERSIONS
+@pytest.mark.slow(reason="many pages, one after the other")
 def test_the_caches_that_instances_share_hold_no_state(fresh_matomo: Instance) -> None:
     shared = caches(fresh_matomo)
     assert shared, "no cache is shared"

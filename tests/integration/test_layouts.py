@@ -69,11 +69,13 @@ NO_HEADER = "Matomo is told by which header a proxy names the visitor's address"
 NOT_THERE = "Every plugin that config.ini.php lists is in the image"
 WAITS = '[web]\nport = 80\n[web.variables]\nDB_SERVER = "${MATOMO_DATABASE_HOST}"\n'
 SHORT = (
-    Layout("listed-not-there", red=frozenset({"plugins.have_their_code"})),
-    Layout("other-port"),
+    Layout("several-habits", red=frozenset({"plugins.have_their_code"})),
     Layout("no-scheme-headers", causes=(LOOP,), version="next"),
 )
+"""Four habits in one image, and one that ends before the checks."""
 LONG = (
+    Layout("listed-not-there", red=frozenset({"plugins.have_their_code"})),
+    Layout("other-port"),
     Layout("plain", red=STOCK, causes=(NO_HEADER,), on="base"),
     Layout("secure-file"),
     Layout("force-ssl"),

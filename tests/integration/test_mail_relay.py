@@ -244,12 +244,14 @@ def _has_page(relay: _Relay) -> bool:
     )
 
 
+@pytest.mark.slow(reason="a page of mails is started")
 def test_a_page_on_demand_starts_when_it_is_read(without_page: _Relay) -> None:
     assert not _has_page(without_page)
     assert without_page.mailbox.mails() == []
     assert _has_page(without_page)
 
 
+@pytest.mark.slow(reason="a page of mails is started")
 def test_a_page_on_demand_shows_the_mail_that_started_it(
     without_page: _Relay, certificate: Certificate, recipient: str
 ) -> None:
@@ -268,7 +270,10 @@ def test_no_mail_is_taken_when_the_page_does_not_start(
         without_page.send(certificate.authority, _mail(recipient, "Lost"))
 
 
-@pytest.mark.parametrize("daemon", ["exim4", "node"])
+@pytest.mark.parametrize(
+    "daemon",
+    ["exim4", pytest.param("node", marks=pytest.mark.nightly(reason="as the other daemon"))],
+)
 @pytest.mark.slow(reason="a container of its own, to its end")
 def test_the_container_ends_with_either_daemon(certificate: Certificate, daemon: str) -> None:
     with network() as own_network, MailContainer(own_network, certificate=certificate) as ending:
@@ -278,6 +283,7 @@ def test_the_container_ends_with_either_daemon(certificate: Certificate, daemon:
         assert container.wait(timeout=10)["StatusCode"] == 1
 
 
+@pytest.mark.slow(reason="a container of its own, to its end")
 def test_a_stop_takes_less_than_two_seconds(certificate: Certificate) -> None:
     with network() as own_network, MailContainer(own_network, certificate=certificate) as ending:
         started = time.monotonic()

@@ -105,6 +105,7 @@ def test_an_fpm_image_is_known_by_looking(fpm: Image) -> None:
     assert "/var/www/html" in inspected(found, "Config", "Volumes")
 
 
+@pytest.mark.slow(reason="an image of PHP's process manager is built and started")
 def test_files_and_pages_come_through_nginx(behind_nginx: FpmContainer) -> None:
     web = behind_nginx.web
     script = web.get(path="matomo.js")

@@ -151,7 +151,7 @@ def test_our_policy_is_for_our_image(
     assert policy_for(foreign) == Path("policy.toml")
 
 
-@pytest.mark.slow(reason="an image is built, and started twice")
+@pytest.mark.nightly(reason="an image is built, and started twice")
 def test_a_start_that_ends_without_its_variables_is_tried_with_those_of_its_template(
     built: Build,
 ) -> None:

@@ -136,6 +136,7 @@ ROWS = 5
 @pytest.mark.matomo_environment(
     MATOMO_GENERAL_DATATABLE_ARCHIVING_MAXIMUM_ROWS_ACTIONS=str(ROWS),
 )
+@pytest.mark.slow(reason="a deployment of its own, which archives")
 def test_rows_beyond_the_limit_are_summed_up_as_others(
     dedicated_matomo: DedicatedMatomo,
 ) -> None:
@@ -150,6 +151,7 @@ def test_rows_beyond_the_limit_are_summed_up_as_others(
     assert sum(row["nb_hits"] for row in rows) == PAGES
 
 
+@pytest.mark.slow(reason="archives twice")
 def test_today_is_archived_anew_once_it_is_old_enough(fresh_matomo: Instance) -> None:
     api, shell = fresh_matomo.api, fresh_matomo.shell
     hit(api, 1, page=1)

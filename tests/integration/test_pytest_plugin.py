@@ -38,6 +38,7 @@ def test_the_example_of_the_documentation_passes(
     pytester.runpytest_subprocess(*options, "--strict-markers").assert_outcomes(passed=6)
 
 
+@pytest.mark.slow(reason="a virtual environment is made")
 def test_a_wheel_alone_is_enough(
     pytester: pytest.Pytester,
     options: tuple[str, ...],
@@ -159,6 +160,7 @@ def test_an_error_in_the_log_fails_a_test_that_does_not_expect_it(
     result.stdout.fnmatch_lines('*mark the test: @pytest.mark.matomo_log("pattern", reason="…")')
 
 
+@pytest.mark.slow(reason="a run of pytest with servers of its own")
 def test_what_only_a_dedicated_matomo_has_is_refused_by_name(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
@@ -219,7 +221,7 @@ def test_a_failure_leaves_evidence_and_no_secret(
     assert not [name for name, text in files.items() for secret in secrets if secret in text]
 
 
-@pytest.mark.slow(reason="a run of pytest with servers of its own")
+@pytest.mark.nightly(reason="a run of pytest with servers of its own, beside others")
 def test_missing_evidence_does_not_hide_the_failure(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:
@@ -348,7 +350,7 @@ def test_an_image_without_matomo_is_named(pytester: pytest.Pytester, any_golden:
     assert os.environ.get("HARNESS_DEBUG") or "servers.py" not in str(result.stdout)
 
 
-@pytest.mark.slow(reason="golden images are built")
+@pytest.mark.nightly(reason="golden images are built")
 def test_the_fixtures_take_a_plain_official_image(
     pytester: pytest.Pytester, any_base: Image
 ) -> None:

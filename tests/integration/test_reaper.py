@@ -85,6 +85,7 @@ def test_a_killed_run_leaves_nothing(any_image: Image, ending: signal.Signals) -
         wait_until_nothing_is_left_of(run)
 
 
+@pytest.mark.slow(reason="containers of three runs")
 def test_the_next_start_removes_leftovers_of_dead_runs_only(any_image: Image) -> None:
     with program(any_image) as (_, living, _), program(any_image) as (process, dead, watcher):
         os.kill(watcher, signal.SIGKILL)

@@ -187,7 +187,7 @@ def typed(stack: Checkout, command: str) -> Answer:
 
 
 @pytest.mark.usefixtures("healthy")
-@pytest.mark.slow(reason="five commands, and the gate twice")
+@pytest.mark.nightly(reason="five commands, and the gate twice")
 def test_the_command_says_how_to_see_and_heal_it_and_no_other_begins(stack: Checkout) -> None:
     begun = stack.harness("recipe", "run", "guard-lost")
     assert begun.code == 0, begun.text

@@ -112,7 +112,9 @@ def left_of(checkout: Checkout, name: str) -> list[str]:
 @pytest.mark.parametrize(
     "file",
     [
-        "matomo-4.x-mysql-8.0.sql",
+        pytest.param(
+            "matomo-4.x-mysql-8.0.sql", marks=pytest.mark.nightly(reason="as its dump, in each run")
+        ),
         pytest.param(
             "matomo-4.2-mysql-5.7.sql", marks=pytest.mark.nightly(reason="a second old database")
         ),
@@ -293,9 +295,21 @@ STATE: Final = "CHECKSUM TABLE {prefix}log_visit, {prefix}site, {prefix}user"
 """What hits and accounts of the gate's would change."""
 
 
+BUGS: Final = (
+    "masking.page_shows_the_mask",
+    "database.numbers_of_archives_are_new",
+    "plugins.have_their_tables",
+)
+
+
 @pytest.mark.slow(reason="a stack is started from a dump, and judged")
+@pytest.mark.parametrize(
+    "only",
+    [" ".join(BUGS), pytest.param("", marks=pytest.mark.nightly(reason="the whole gate"))],
+    ids=["their checks", "all checks"],
+)
 def test_bugs_of_production_show_in_the_gate(
-    reproducing: Checkout, production: Instance, tmp_path: Path
+    reproducing: Checkout, production: Instance, tmp_path: Path, only: str
 ) -> None:
     database = production.database
     set_option = "REPLACE INTO {prefix}option (option_name, option_value) VALUES (%s, %s)"
@@ -323,16 +337,12 @@ def test_bugs_of_production_show_in_the_gate(
     try:
         assert opened.web.get(path="js/container_abcdefgh.js").text == "/* of production */"
         before = opened.database.query(STATE)
-        answer = reproducing.harness("gate", "--repro", "bugs")
+        answer = reproducing.harness("gate", "--repro", "bugs", "--only", only)
         assert answer.code == ExitCode.BROKEN_PROMISE, answer.text
         assert opened.database.query(STATE) == before, "the gate judges a copy"
         report = json.loads((reproducing.root / "reports/gate/gate.json").read_text())
         red = {check["id"] for check in report["checks"] if check["status"] in ("fail", "error")}
-        assert {
-            "masking.page_shows_the_mask",
-            "database.numbers_of_archives_are_new",
-            "plugins.have_their_tables",
-        } <= red
+        assert set(BUGS) <= red
         ticket = tmp_path / "ticket.zip"
         bundle = ("bundle", "--repro", "bugs", "--without-data", "--to", str(ticket))
         assert reproducing.harness(*bundle).code == 0
@@ -392,9 +402,24 @@ REFUSED: Final = {
     "with a statement that no server takes": (TABLE, f"CREATE TABLE x (y nonsense);\n{TABLE}", ()),
 }
 
+IN_EACH_RUN: Final = (
+    "truncated",
+    "that makes a user",
+    "with an unknown column",
+    "with two rows of one key",
+)
+
 
 @pytest.mark.slow(reason="a quarantine is started for each")
-@pytest.mark.parametrize("what", REFUSED)
+@pytest.mark.parametrize(
+    "what",
+    [
+        name
+        if name in IN_EACH_RUN
+        else pytest.param(name, marks=pytest.mark.nightly(reason="refused by the same part"))
+        for name in REFUSED
+    ],
+)
 def test_a_dump_is_refused_and_leaves_nothing(
     reproducing: Checkout, tmp_path: Path, what: str
 ) -> None:
@@ -547,6 +572,7 @@ def _until(condition: Any, *, seconds: float) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.slow(reason="four commands")
 def test_a_name_is_small_letters_and_digits(checkout: Checkout) -> None:
     dump = str(DUMPS / "matomo-4.x-mysql-8.0.sql")
     checkout.harness("repro", "new", dump, "--name", "../up").refuses(

@@ -199,6 +199,7 @@ def test_data_files_of_another_release_series_are_refused(stack: Checkout) -> No
     assert marks(stack) == ["mine", "mine"]
 
 
+@pytest.mark.nightly(reason="a stack is started, and another refusal runs in each run")
 def test_tables_that_are_newer_than_the_code_are_refused(stack: Checkout) -> None:
     mark(stack, "mine")
     other = {"matomo_version": "99.0.0", "image": "matomo:99"}
@@ -267,7 +268,7 @@ def test_a_second_command_at_the_same_time_is_refused(stack: Checkout) -> None:
     assert_only_one_state_and_the_snapshot(stack)
 
 
-@pytest.mark.slow(reason="a stack is restored, and started as it was")
+@pytest.mark.nightly(reason="another end of a restoring")
 def test_a_state_that_does_not_answer_leaves_the_one_before(stack: Checkout) -> None:
     mark(stack, "mine")
     with spoiled(f"{project_name(stack.root)}_snapshot_{SAVED}_database"):
@@ -340,7 +341,7 @@ def killed(stack: Checkout, moment: str, *arguments: str) -> None:
     assert program.returncode == -signal.SIGKILL
 
 
-@pytest.mark.slow(reason="a restoring is killed, make up, and a restoring")
+@pytest.mark.nightly(reason="another moment of a killed restoring")
 def test_a_state_that_runs_and_has_not_answered_is_not_saved_and_not_taken(stack: Checkout) -> None:
     mark(stack, "mine")
     with running(stack, "restore", SAVED) as program:
@@ -374,7 +375,7 @@ def wait_for_candidate(stack: Checkout) -> None:
     attempts(lambda: engine().containers.list(filters={"label": labels}))
 
 
-@pytest.mark.slow(reason="a saving is killed, and make up")
+@pytest.mark.nightly(reason="another moment of a kill")
 def test_a_saving_that_is_killed_leaves_no_snapshot(stack: Checkout) -> None:
     mark(stack, "mine")
     killed(stack, "Copying the volumes", "save", "cut")

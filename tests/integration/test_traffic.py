@@ -92,7 +92,7 @@ def test_a_shell_is_the_web_servers_user_in_the_web_root(stack: Checkout) -> Non
     assert ended.returncode == 7
 
 
-@pytest.mark.slow(reason="hits of some seconds")
+@pytest.mark.nightly(reason="hits of some seconds, beside the whole way in every run")
 def test_of_an_interrupted_run_nothing_stays(stack: Checkout, database: Database) -> None:
     before = rows(database)
     with subprocess.Popen(
@@ -182,7 +182,7 @@ def planned(made: dict[str, Any], api: Api) -> made_up.Plan:
     return made_up.plan(places, DAYS, VISITS, run=1, tracked=TRACKED)
 
 
-@pytest.mark.slow(reason="archives")
+@pytest.mark.nightly(reason="archives, beside the whole way in every run")
 def test_the_page_that_it_names_is_of_a_day_with_visits_and_more_may_come(stack: Checkout) -> None:
     answer = stack.harness("traffic", "--sites", "1", "--days", "2", "--visits", "30")
     assert answer.code == 0, answer.text  # it compares with what was there before

@@ -572,12 +572,15 @@ def _until(condition: Any, *, seconds: float) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.slow(reason="four commands")
 def test_a_name_is_small_letters_and_digits(checkout: Checkout) -> None:
     dump = str(DUMPS / "matomo-4.x-mysql-8.0.sql")
     checkout.harness("repro", "new", dump, "--name", "../up").refuses(
         ExitCode.WRONG_INPUT, "lower-case"
     )
+
+
+@pytest.mark.slow(reason="three commands")
+def test_what_is_not_there_is_named(checkout: Checkout) -> None:
     checkout.harness("repro", "open", "nobody").refuses(ExitCode.WRONG_INPUT, "repro list")
     checkout.harness("repro", "remove", "nobody").refuses(ExitCode.WRONG_INPUT, "repro list")
     checkout.harness("repro", "new", "no-such.sql").refuses(ExitCode.WRONG_INPUT, "no-such.sql")

@@ -117,7 +117,7 @@ def test_who_is_not_root_is_not_taken_for_root(root: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", ["", "/usr/src/matomo-config/config.ini.php"])
-def test_the_file_in_use_is_not_taken_for_the_image_s(
+def test_the_file_in_use_is_not_taken_for_that_of_the_image(
     seed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = [

@@ -121,8 +121,10 @@ def test_what_was_changed_by_console_and_api_is_captured(stack: Checkout, tmp_pa
     assert '"Tour"' not in policy
 
 
-@pytest.mark.nightly(reason="the same by three ways, beside the whole way in every run")
-def test_a_container_a_file_and_a_tar_say_the_same(stack: Checkout, tmp_path: Path) -> None:
+@pytest.mark.nightly(reason="the same by four ways, beside the whole way in every run")
+def test_a_container_a_file_a_tar_and_a_command_say_the_same(
+    stack: Checkout, tmp_path: Path
+) -> None:
     console(stack, "config:set", 'CapturedPlugin.mode="loud"')
     name = web_container(stack)
     _, of_stack, _ = printed(stack)
@@ -133,8 +135,9 @@ def test_a_container_a_file_and_a_tar_say_the_same(stack: Checkout, tmp_path: Pa
     subprocess.run(["docker", "cp", source, str(saved)], check=True, capture_output=True)
     with tarfile.open(tmp_path / "efs.tar.gz", "w:gz") as archive:
         archive.add(saved, "backup/config/config.ini.php")
-    for path in (saved, tmp_path / "efs.tar.gz"):
-        code, patch, said = printed(stack, "--config", str(path))
+    reached = ("--exec", f"docker exec -i {name}")
+    for way in (("--config", str(saved)), ("--config", str(tmp_path / "efs.tar.gz")), reached):
+        code, patch, said = printed(stack, *way)
         assert code == 0
         assert '+mode = "loud"' in patch
         assert patch in of_stack or "SitesManager" in of_stack
@@ -188,7 +191,7 @@ def test_the_commands_of_the_how_to_do_what_it_says(stack: Checkout, tmp_path: P
     commands = re.findall(r"(?m)^    ((?:matomo-harness|git) .+)$", PAGE.read_text())
     said, applied_text = [], ""
     for command in commands:
-        words = [name if word == "NAME" else word for word in shlex.split(command)]
+        words = [word.replace("NAME", name) for word in shlex.split(command)]
         if words[0] == "git":
             subprocess.run(words, cwd=stack.root, check=True)
             if "captured/policy.patch" in words and "--reverse" not in words:
@@ -197,9 +200,9 @@ def test_the_commands_of_the_how_to_do_what_it_says(stack: Checkout, tmp_path: P
             answer = stack.harness(*words[1:])
             assert answer.code == 0, answer.text
             said.append(answer.text)
-    assert len(commands) == 12
+    assert len(commands) == 13
     assert "multisites_refresh_after_seconds = 78" in applied_text
-    assert all("+multisites_refresh_after_seconds = 78" in text for text in said[:4])
+    assert all("+multisites_refresh_after_seconds = 78" in text for text in said[:5])
     assert "multisites_refresh_after_seconds" not in said[-1]
     for file in ("config/config.ini.php", "policy.toml"):
         assert (stack.root / "image" / file).read_text() == (copy / "image" / file).read_text()
@@ -214,6 +217,7 @@ def refused(answer: Answer, *words: str) -> None:
     [
         ((), ("the local stack to be up", "make up")),
         (("--container", "no-such-container"), ("none of that name",)),
+        (("--exec", "false"), ("an answer of sh", "exit 1")),
         (("--repro", "nowhere"), ("the name of a reproduction",)),
         (("--repro", "one", "--container", "two"), ("one place to look at",)),
         (("--config", "/no/such/file"), ("No such file",)),

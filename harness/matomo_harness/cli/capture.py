@@ -19,6 +19,10 @@ def capture(
         typer.Option(help="A config.ini.php, or a tar of the directories config, misc and js."),
     ] = None,
     container: Annotated[str, typer.Option(help="A running container instead.")] = "",
+    exec_command: Annotated[
+        str,
+        typer.Option("--exec", help="What reaches a container instead: 'docker exec -i NAME'."),
+    ] = "",
     repro: Annotated[str, typer.Option(help="A reproduction instead, by its name.")] = "",
     to: Annotated[
         Path | None, typer.Option(help="Write into this directory; nothing is overwritten.")
@@ -34,11 +38,17 @@ def capture(
     """Print what a live configuration says beyond the image, as patches without secrets.
 
     Without an option that says where to look it is the local stack. DATABASE_URL or a file that
-    DATABASE_URL_FILE names gives the database of a file or of a container.
+    DATABASE_URL_FILE names gives the database of a file or of a container. A file, and what --exec
+    reaches, are compared with the image that IMAGE names, or else with image/.
     """
     from matomo_harness.operate import capture as operation
 
-    given = {"--config": config, "--container": container, "--repro": repro}
+    given = {
+        "--config": config,
+        "--container": container,
+        "--exec": exec_command,
+        "--repro": repro,
+    }
     if len(named := [option for option, value in given.items() if value]) > 1:
         raise WrongInputError(
             expected="one place to look at", seen=" and ".join(named), next_command="leave one out"
@@ -54,6 +64,8 @@ def capture(
         live = operation.of_file(config, RunSettings.from_environment())
     elif container:
         live = operation.of_container(container)
+    elif exec_command:
+        live = operation.of_command(exec_command, RunSettings.from_environment())
     elif repro:
         live = operation.of_reproduction(repro)
     else:

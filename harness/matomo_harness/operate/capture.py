@@ -11,7 +11,7 @@ import lzma
 import os
 import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -21,7 +21,7 @@ from docker.models.containers import Container
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
 from matomo_harness.gate.catalogue import read_policy
 from matomo_harness.gate.probes.drift import differences
-from matomo_harness.matomo import ini, read_only
+from matomo_harness.matomo import ini, inside, read_only
 from matomo_harness.matomo.container import ADDED, SEED
 from matomo_harness.matomo.inside import ReadOnlyContainer
 from matomo_harness.operate import (
@@ -227,6 +227,28 @@ def of_container(name: str) -> Live:
     return _of_container(f"the container {name}", container, matomo, rows, unread)
 
 
+def of_command(command: str, settings: RunSettings) -> Live:
+    """Return what the Matomo says that a command reaches, as `docker exec -i NAME`.
+
+    Args:
+        command: to it `sh -c SCRIPT` is added (inside.reached_by).
+        settings: name the image that it is compared with.
+
+    Raises:
+        WrongInputError: the command fails, or there is no installed Matomo.
+    """
+    matomo = inside.reached_by(command)
+    what = f"the container that {matomo.name} reaches"
+    config = _config_of(what, matomo)
+    with step("Looking at the image's files"):
+        seeds = seeds_of(images.deployed_image(settings))
+    variables = _variables(matomo.run("env").splitlines())
+    given = read_only.given()
+    rows = capture_policy.rows_of(read_only.opened(given).database) if given else None
+    unread = "" if given else NO_DATABASE
+    return Live(what, config, _read(matomo, COMMON), seeds, variables, rows, unread)
+
+
 def of_stack(stack: Stack = LOCAL) -> Live:
     """Return what the local stack or a reproduction says.
 
@@ -252,18 +274,25 @@ def of_reproduction(name: str) -> Live:
 def _of_container(
     what: str, container: Container, matomo: ReadOnlyContainer, rows: Rows | None, unread: str
 ) -> Live:
+    config = _config_of(what, matomo)
+    with step("Looking at the image's files"):
+        image = str(inspected(container, "Image"))
+        seeds = seeds_of(Image(image, image, "given"))
+    variables = _variables(inspected(container, "Config", "Env") or ())
+    return Live(what, config, _read(matomo, COMMON), seeds, variables, rows, unread)
+
+
+def _config_of(what: str, matomo: ReadOnlyContainer) -> str:
     config = _read(matomo, CONFIG)
     if config is None:
         raise _wrong(
             f"config/{CONFIG} in {what}", f"none in {matomo.root}", "install Matomo there first"
         )
-    with step("Looking at the image's files"):
-        image = str(inspected(container, "Image"))
-        seeds = seeds_of(Image(image, image, "given"))
-    environment = dict(
-        line.split("=", 1) for line in inspected(container, "Config", "Env") or () if "=" in line
-    )
-    return Live(what, config, _read(matomo, COMMON), seeds, environment, rows, unread)
+    return config
+
+
+def _variables(lines: Iterable[str]) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def _read(matomo: ReadOnlyContainer, name: str) -> str | None:

@@ -188,7 +188,9 @@ def typed(stack: Checkout, command: str) -> Answer:
 
 @pytest.mark.usefixtures("healthy")
 @pytest.mark.nightly(reason="five commands, and the gate twice")
-def test_the_command_says_how_to_see_and_heal_it_and_no_other_begins(stack: Checkout) -> None:
+def test_the_command_says_how_to_see_and_heal_it_and_no_other_begins(
+    stack: Checkout, tmp_path: Path
+) -> None:
     begun = stack.harness("recipe", "run", "guard-lost")
     assert begun.code == 0, begun.text
     (command,) = (line for line in begun.text.splitlines() if " gate --container " in line)
@@ -203,6 +205,13 @@ def test_the_command_says_how_to_see_and_heal_it_and_no_other_begins(stack: Chec
         )
     other = stack.harness("recipe", "heal", "database-gone")
     other.refuses(ExitCode.WRONG_INPUT, "seen: guard-lost", "recipe heal guard-lost")
+    ticket = str(tmp_path / "ticket.zip")
+    bundle = stack.harness("bundle", "--to", ticket)
+    assert bundle.code == 0, bundle.text
+    assert "there: make up, then make recipe NAME=guard-lost" in bundle.text
+    stack.harness("repro", "new", ticket).refuses(
+        ExitCode.WRONG_INPUT, "make recipe NAME=guard-lost"
+    )
     healed = stack.harness("recipe", "heal", "guard-lost")
     assert healed.code == 0, healed.text
     assert typed(stack, command).code == 0

@@ -120,6 +120,16 @@ def test_a_bundle_without_data_says_what_is_there(tmp_path: Path) -> None:
     assert "logs/db-1.log, schema.sql" in refused.value.seen
 
 
+def test_a_bundle_without_data_names_the_recipe_that_brings_its_state_about(tmp_path: Path) -> None:
+    manifest = {**MANIFEST, "recipe": "guard-lost"}
+    written(tmp_path / "t.zip", {"manifest.json": json.dumps(manifest)})
+    found = bundled.read([tmp_path / "t.zip"])
+    assert found is not None
+    with pytest.raises(WrongInputError) as refused:
+        found.require_data()
+    assert refused.value.next_command == "make up, then make recipe NAME=guard-lost"
+
+
 def test_of_a_bundle_the_data_alone_is_a_dump(tmp_path: Path) -> None:
     path = ticket(tmp_path / "t.zip", **{"schema.sql": b"DROP TABLE matomo_site;\n"})
     parts = [(part.name, b"".join(part.chunks)) for part in DumpSource([path]).parts()]

@@ -61,4 +61,10 @@ def bundle(
         out.print(f"  certificate {manifest.certificate}", markup=False)
     for note in manifest.left_out:
         out.print(f"  left out    {note}", markup=False)
-    out.print(f"Next: send it; there: make repro DUMP={to.name}", markup=False)
+    there = f"make repro DUMP={to.name}"
+    if manifest.recipe:
+        out.print(f"  recipe      {manifest.recipe} is under way in it", markup=False)
+        there = (
+            there if manifest.certificate else f"make up, then make recipe NAME={manifest.recipe}"
+        )
+    out.print(f"Next: send it; there: {there}", markup=False)

@@ -35,6 +35,7 @@ from matomo_harness.operate import (
     compose,
     local,
     production_config,
+    recipes,
     repro,
     snapshot,
     stack_files,
@@ -225,6 +226,8 @@ def compared(bundle: Bundle, settings: RunSettings) -> Iterator[str]:
         snapshot.series(server), snapshot.series(said.mariadb), str
     )
     yield f"  PHP      {printable(said.php)};" + _here(php.strip()[-20:], said.php, _series)
+    if said.recipe:
+        yield f"  recipe   {printable(said.recipe)} was under way in it"
     for service, here in (("matomo", image), ("db", database_image)):
         there = said.images.get(service)
         if there and there.id != here.id:
@@ -354,6 +357,7 @@ class _Inventory:
             person_data=self._keeps_person_data,
             certificate=str(certificate) if certificate else None,
             left_out=(*self.left_out, *(certificate.left_out if certificate else ())),
+            recipe=recipes.under_way(self.stack),
         )
 
     def _service(self, container: Container) -> str:

@@ -91,6 +91,7 @@ class Manifest(BaseModel):
         person_data: whether the data is as production's people left it.
         certificate: what is known of person data in the data; None where there is no data.
         left_out: what is not in the bundle, and why.
+        recipe: the name of the recipe that was under way in it; empty where none was.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -110,6 +111,7 @@ class Manifest(BaseModel):
     person_data: bool
     certificate: str | None
     left_out: tuple[str, ...]
+    recipe: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,14 @@ class Bundle:
         """
         if not self.has_data:
             there = ", ".join(printable(name) for name in self.names)
+            recipe = printable(self.manifest.recipe)
             raise WrongInputError(
                 expected=f"data ({BUNDLED_DUMP}) in {self.path.name}",
-                seen=f"none; there are: {there}",
-                next_command=f"unzip -p {self.path} {CONFIG}   (to read it), or ask for one that"
+                seen=f"none; there are: {there}"
+                + (f"; the recipe {recipe} was under way" if recipe else ""),
+                next_command=f"make up, then make recipe NAME={recipe}"
+                if recipe
+                else f"unzip -p {self.path} {CONFIG}   (to read it), or ask for one that"
                 " was made by: matomo-harness bundle --with-data --to ticket.zip",
             )
 

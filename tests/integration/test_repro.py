@@ -214,6 +214,11 @@ def test_every_number_is_as_in_production_and_no_person_is_left(
 ) -> None:
     before = {site: numbers(production.api, site) for site in (1, 2)}
     assert sum(len(found) for found in before.values()) == 64
+    # As production deletes old visits, whose reports stay.
+    gone = f"--dates={FIRST_DAY},{FIRST_DAY + timedelta(days=1)}"
+    production.shell.console("core:delete-logs-data", gone, "--no-interaction")
+    left = "SELECT DATE(MIN(visit_last_action_time)) AS first FROM {prefix}log_visit"
+    assert production.database.query(left) == [{"first": FIRST_DAY + timedelta(days=1)}]
     dump_of(production, tmp_path / "production.sql.gz")
     addresses = production.database.query(
         "SELECT DISTINCT HEX(idvisitor) AS id FROM {prefix}log_visit"

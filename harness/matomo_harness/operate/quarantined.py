@@ -16,7 +16,7 @@ from matomo_harness.dumps.sources import DumpSource
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.operate.loading import Keys, loader, side_by_side
 from matomo_harness.operate.production_config import text_of
-from matomo_harness.personal_data import canaries, rewriting, schema, search, slices
+from matomo_harness.personal_data import archives, canaries, rewriting, schema, search, slices
 from matomo_harness.personal_data.anonymity import anonymity
 from matomo_harness.personal_data.rules import Rules, TablePlan, built_in, parse
 from matomo_harness.personal_data.schema import Connection
@@ -199,6 +199,7 @@ def _made_safe(
                 rewriting.add_keys(connection, keys)
                 return certificate, _in_files(connection, plans)
         with step("Rewriting person data"), held.refusals("the rewriting of person data"):
+            plans = archives.bounded(connection, plans)
             planted = canaries.plant(connection, plans)
             with rewriting.key_of_run(connection):
                 side_by_side(

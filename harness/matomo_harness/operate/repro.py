@@ -67,7 +67,7 @@ DIFFERENCES: Final = (
     "salt: a new one, so that sessions and tokens of production are worth nothing here",
     "mail: every mail ends at the local relay; recipients of reports are made up",
     "internet: off (no marketplace, no update check, no licence); licence keys are out",
-    "archives: the reports' labels are out; they are archived anew from the logs that are there",
+    "archives: what there are visits for is archived anew; of older reports the labels are made up",
     "configuration: the image's own, unless CONFIG= or FILES= gives production's; what leads to"
     " production's services and every secret are out",
     "files: the image's own, and of FILES= the pictures, scripts and databases of locations",
@@ -496,7 +496,7 @@ def _opened(
             require_tracking(shell, started.web, database)
             ensure_second_factor(started.web, database, started.superuser)
         if choices.archive and (is_new or waited):
-            _archive(database, shell)
+            _archive(database, shell, choices.part)
         schedule.begin(settings.archive_seconds, stack)
     record_file = stack.directory / RECORD
     record_file.write_text(json.dumps(dataclasses.asdict(record), indent=2) + "\n")
@@ -523,13 +523,18 @@ def _use_charset_of_tables(database: Database, shell: MatomoShell) -> None:
         console.print("The tables are utf8 of three bytes: [database] charset = utf8", markup=False)
 
 
-def _archive(database: Database, shell: MatomoShell) -> None:
-    """Archive anew what there are visits for: the reports' labels were not copied."""
+def _archive(database: Database, shell: MatomoShell, part: Slice) -> None:
+    """Archive anew what there are visits for: the reports that describe them were not copied.
+
+    Those of the first day were, and of all before it (archives.bounded), unless something was cut.
+    """
     (row,) = database.query(
-        "SELECT DATE(MIN(visit_last_action_time)) AS first,"
-        " DATE(MAX(visit_last_action_time)) AS last FROM {prefix}log_visit"
+        "SELECT DATE(MIN(visit_last_action_time)) + INTERVAL %s DAY AS first,"
+        " LEAST(DATE(MAX(visit_last_action_time)) + INTERVAL 1 DAY, UTC_DATE()) AS last"
+        " FROM {prefix}log_visit",
+        int(part.is_all),
     )
-    if not row["first"]:
+    if not row["first"] or row["first"] > row["last"]:
         return
     if not (numbers := numbers_of_archives_are_new(database)).passed:
         console.print(

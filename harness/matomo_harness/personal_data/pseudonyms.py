@@ -285,13 +285,15 @@ class Pseudonyms:
         after = value[len(scheme) :]
         matched = re.match(_AUTHORITY, after)
         authority = matched[0] if matched else ""
-        rest = after[len(authority) :].replace(_BREAK, "").replace(_END, "")
-        pieces = re.split(_PARTS, rest)
-        hashed = [
+        return f"{scheme}{self.host(authority)}{self.page(after[len(authority) :])}"
+
+    def page(self, value: str) -> str:
+        """Return what takes the place of a path with a query, or of a part of one."""
+        pieces = re.split(_PARTS, value.replace(_BREAK, "").replace(_END, ""))
+        return "".join(
             piece if place % 2 or not piece else self.digest(piece, WORD)
             for place, piece in enumerate(pieces)
-        ]
-        return f"{scheme}{self.host(authority)}{''.join(hashed)}"
+        )
 
 
 def _fold(value: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from pymysql.cursors import Cursor
 
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
-from matomo_harness.personal_data import documents, pseudonyms
+from matomo_harness.personal_data import archives, documents, pseudonyms
 from matomo_harness.personal_data.pseudonyms import KEY_VARIABLE, Pseudonyms
 from matomo_harness.personal_data.rules import (
     UNCHANGED,
@@ -39,6 +39,8 @@ MASKED_BYTES: Final = 2
 """Bytes of an address to mask, where a policy says nothing else: Matomo's own default."""
 CHUNK: Final = 200
 """Documents that are read at once; a dashboard has a few KiB, a tag rarely more than 100."""
+REPORTS: Final = 50
+"""Records of archives that are read at once: one has up to some hundred KiB, packed."""
 
 # A row whose number is 0 would get another one without the mode.
 _SESSION: Final = (
@@ -243,7 +245,7 @@ def _rewritten_columns(plan: TablePlan, masked_bytes: int) -> dict[str, str]:
             made[column.name] = _buster(plan, column)
         elif rule.cases:
             made[column.name] = _by_case(rule.cases, column)
-        elif rule.kind in ("document", "segment", "md5", "crc32"):
+        elif rule.kind in ("document", "segment", "md5", "crc32", "report"):
             made[column.name] = quoted(column.name)
         else:
             made[column.name] = expression(rule.kind, column, masked_bytes=masked_bytes)
@@ -251,9 +253,8 @@ def _rewritten_columns(plan: TablePlan, masked_bytes: int) -> dict[str, str]:
 
 
 def _drops_rows(plan: TablePlan) -> list[str]:
-    return [
-        condition for _, rule in plan.columns if rule.cases and (condition := _dropped(rule.cases))
-    ]
+    dropped = [_dropped(rule.cases) for _, rule in plan.columns if rule.cases]
+    return [*filter(None, dropped), *([f"NOT ({plan.staying})"] if plan.staying else [])]
 
 
 def _rows_left(plan: TablePlan) -> str:
@@ -359,6 +360,8 @@ def _rewrite_documents(cursor: Cursor, plan: TablePlan, made: Pseudonyms) -> int
     for column, rule in plan.columns:
         for condition, rules in _documents(rule):
             seen += _rewrite_each(cursor, plan, column, condition, rules, made)
+    for column in plan.of_kind("report"):
+        seen += _rewrite_reports(cursor, plan, column, made)
     for column in plan.of_kind("md5"):
         name, table = quoted(column.name), quoted(plan.table)
         cursor.execute(f"UPDATE {table} SET {name} = MD5(`definition`) WHERE {name} IS NOT NULL")
@@ -409,6 +412,30 @@ def _rewrite_each(
         if len(rows) < CHUNK:
             return seen
         offset += CHUNK - emptied
+
+
+def _rewrite_reports(cursor: Cursor, plan: TablePlan, column: Column, made: Pseudonyms) -> int:
+    """Rewrite the records of archives; what cannot be read is removed, to be archived anew."""
+    table, value = quoted(plan.table), quoted(column.name)
+    last: tuple[Any, ...] = (0, "")
+    seen = 0
+    while True:
+        cursor.execute(
+            f"SELECT idarchive, name, {value} FROM {table} WHERE (idarchive, name) > (%s, %s)"
+            f" ORDER BY idarchive, name LIMIT {REPORTS}",
+            last,
+        )
+        rows: list[tuple[Any, ...]] = list(cursor.fetchall())
+        for *key, old in rows:
+            if new := archives.rewritten(old or b"", key[1], made):
+                set_value = f"UPDATE {table} SET {value} = %s WHERE idarchive = %s AND name = %s"
+                cursor.execute(set_value, (new, *key))
+            else:
+                cursor.execute(f"DELETE FROM {table} WHERE idarchive = %s AND name = %s", key)
+        seen += len(rows)
+        if len(rows) < REPORTS:
+            return seen
+        last = tuple(rows[-1][:2])
 
 
 def _itself(plan: TablePlan) -> str:

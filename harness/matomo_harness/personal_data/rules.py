@@ -21,6 +21,7 @@ DRAFT_COMMAND: Final = (
 KINDS: Final = (
     *("keep", "version", "plain", "empty", "pseudonym", "login", "mail", "person", "address"),
     *("url", "referrer", "text", "degrees", "crc32", "buster", "md5", "segment", "second_factor"),
+    "report",
 )
 """What a rule may do with a column, as the head of the file explains."""
 
@@ -104,14 +105,13 @@ class TableRules(_Strict):
 
     Args:
         name: the name without prefix, or a pattern.
-        rows: whether rows stay, are dropped, or are archives that are dropped until they can be
-            rewritten.
+        rows: whether rows stay, or are dropped.
         documents: rules for JSON and serialised PHP, by column or by the name that a case uses.
         cases: rules that depend on another column.
     """
 
     name: str
-    rows: Literal["keep", "drop", "archive"] = "keep"
+    rows: Literal["keep", "drop"] = "keep"
     keep: Names = ()
     version: Names = ()
     plain: Names = ()
@@ -130,6 +130,7 @@ class TableRules(_Strict):
     buster: Names = ()
     md5: Names = ()
     segment: Names = ()
+    report: Names = ()
     documents: Mapping[str, DocumentRules] = Field(default_factory=dict)
     cases: Annotated[tuple[Cases, ...], Field(strict=False)] = ()
 
@@ -164,12 +165,14 @@ class TablePlan:
         name: its name without.
         rows: as in TableRules.
         columns: each column with its rule, in the table's order.
+        staying: the condition of rows that stay, in SQL; empty where all do.
     """
 
     table: str
     name: str
     rows: str
     columns: tuple[tuple[Column, Rule], ...]
+    staying: str = ""
 
     def of_kind(self, *kinds: str) -> list[Column]:
         """Return the columns whose rule is one of `kinds`."""

@@ -1,0 +1,166 @@
+"""Reports in archives, rewritten row by row: numbers stay, and labels become what logs become.
+
+A value is a table that PHP has serialised and zlib has packed (core/DataTable.php, getSerialized):
+a row has its columns at 0, its metadata at 1, and the number of the table below it at 3. Tables
+below are in records of the same name with `_chunk_0_99` behind it, each as a serialised string.
+"""
+
+import dataclasses
+import re
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from pymysql.cursors import Cursor
+
+from matomo_harness.personal_data import documents
+from matomo_harness.personal_data.pseudonyms import Pseudonyms
+from matomo_harness.personal_data.rules import TablePlan
+from matomo_harness.personal_data.schema import Connection, one_value, quoted
+
+COLUMNS: Final = 0
+METADATA: Final = 1
+_HARMLESS: Final = (
+    *("DevicesDetection_", "DevicePlugins_", "Resolution_", "UserLanguage_", "VisitTime_"),
+    *("VisitorInterest_", "VisitFrequency_", "Referrers_type", "UserCountry_country"),
+    *("UserCountry_region", "PagePerformance_"),
+)
+"""Beginnings of the names of reports about devices, places and times, as the log has them too."""
+_KINDS: Final = {
+    "Actions_actions_url": ("page", "page"),
+    "Actions_actions": ("title", "title"),
+    "Actions_downloads": ("host", "page"),
+    "Actions_outlink": ("host", "page"),
+    "Referrers_keywordBySearchEngine": ("keep", "pseudonym"),
+    "Referrers_searchEngineByKeyword": ("pseudonym", "keep"),
+    "Referrers_keywordByCampaign": ("pseudonym", "pseudonym"),
+    "Referrers_urlByWebsite": ("host", "page"),
+    "Referrers_urlBySocialNetwork": ("keep", "url"),
+    "UserId_users": ("pseudonym", "pseudonym"),
+}
+"""What becomes of a report's labels, and of those in the tables below it (plugins/*/Archiver.php);
+of others they are text."""
+_BELOW: Final = re.compile(r"_(?:chunk_)?\d+(?:_\d+)?$")
+_NUMBER: Final = re.compile(r"[-+ ]?[0-9][0-9 .,:%\u2013-]{0,30}")
+_PLAIN: Final = re.compile(r"[\w ;|/+()&',:-]{0,80}")
+"""Labels that stay as they are; one with a dot might be an address or a name of a host."""
+_METRIC: Final = re.compile(r"[A-Za-z_]\w{0,79}(?:=\w{0,20})?")
+"""Names of columns, as `nb_visits` and `idgoal=ecommerceOrder`."""
+_OWN: Final = ("", "/index", "__mtm_ranking_query_others__")
+"""What Matomo itself writes for a page without a name, and for what is beyond a report's limit."""
+
+
+def bounded(connection: Connection, plans: Iterable[TablePlan]) -> list[TablePlan]:
+    """Return plans by which only those reports stay that no visit is there for.
+
+    The first day with visits counts as one of these: where a site's day begins in another one of
+    the server's, a part of its visits may be gone. A week, month or year that begins before it is
+    put together again from its days, old ones and new ones.
+
+    Args:
+        connection: a session with the raw tables.
+        plans: of all tables.
+    """
+    plans = list(plans)
+    visits = next((plan.table for plan in plans if plan.name == "log_visit"), "")
+    if not visits:
+        return plans
+    with connection.cursor(Cursor) as cursor:
+        cursor.execute(f"SELECT DATE(MIN(visit_last_action_time)) FROM {quoted(visits)}")
+        first = one_value(cursor.fetchone())
+    if first is None:
+        return plans
+    staying = f"`date1` <= '{first}'"
+    return [
+        dataclasses.replace(plan, staying=staying) if plan.of_kind("report") else plan
+        for plan in plans
+    ]
+
+
+def rewritten(value: bytes, name: str, pseudonyms: Pseudonyms) -> bytes | None:
+    """Return a record of an archive with its labels rewritten; None where it cannot be read.
+
+    Args:
+        value: as it is in the database.
+        name: of the record.
+        pseudonyms: of this run.
+    """
+    try:
+        table = documents.unserialised(zlib.decompress(value).decode())
+        report, is_below = _BELOW.sub("", name), bool(_BELOW.search(name))
+        made = _Labels(report, is_below, pseudonyms).table(table)
+        return zlib.compress(documents.serialised(made).encode())
+    except (ValueError, zlib.error):
+        return None
+
+
+class _Labels:
+    """Rewrites the tables of one report.
+
+    Args:
+        report: the record's name without what says that its tables are below others.
+        is_below: whether they are.
+        pseudonyms: of this run.
+    """
+
+    def __init__(self, report: str, is_below: bool, pseudonyms: Pseudonyms) -> None:
+        self._made = pseudonyms
+        kinds = _KINDS.get(report, ("keep",) * 2 if report.startswith(_HARMLESS) else ("text",) * 2)
+        rewriters: dict[str, Callable[[str], str]] = {
+            "page": pseudonyms.page,
+            "title": self._title,
+            "host": pseudonyms.host,
+            "url": pseudonyms.url,
+            "pseudonym": pseudonyms.pseudonym,
+            "keep": self._plain,
+            "text": pseudonyms.text,
+        }
+        self._label = rewriters[kinds[is_below]]
+
+    def table(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("no table")
+        return {self._key(key): self._row(row) for key, row in value.items()}
+
+    def _row(self, row: Any) -> Any:
+        if isinstance(row, str) and row.startswith("a:"):  # a table below, in a chunk
+            return documents.serialised(self.table(documents.unserialised(row)))
+        if not isinstance(row, dict):
+            return self._other("", row)
+        parts = {COLUMNS: self._column, METADATA: self._other}
+        return {
+            key: {self._key(name): parts[key](name, item) for name, item in inner.items()}
+            if key in parts and isinstance(inner, dict)
+            else self._column(key, inner)
+            for key, inner in row.items()
+        }
+
+    def _column(self, name: Any, item: Any) -> Any:
+        if name == "label" and isinstance(item, str) and not _is_own(item):
+            return self._label(item)
+        return self._other(name, item)
+
+    def _other(self, name: Any, item: Any) -> Any:
+        if isinstance(item, dict):
+            return {self._key(key): self._other(key, inner) for key, inner in item.items()}
+        if not isinstance(item, str) or _is_own(item):
+            return item
+        if name == "url" or item.startswith(("http://", "https://")):
+            return self._made.url(item)
+        if name == "segment":
+            return documents.segment(item, self._made)
+        return item if name == "logo" else self._made.text(item)
+
+    def _key(self, key: Any) -> Any:
+        return key if isinstance(key, int) or _METRIC.fullmatch(key) else self._made.text(key)
+
+    def _title(self, label: str) -> str:
+        bare = label.removeprefix(" ")  # before the last part of a title
+        return label[: len(label) - len(bare)] + self._made.text(bare)
+
+    def _plain(self, label: str) -> str:
+        return label if _PLAIN.fullmatch(label) else self._made.text(label)
+
+
+def _is_own(text: str) -> bool:
+    return text in _OWN or bool(_NUMBER.fullmatch(text) and text.count(".") < 3)

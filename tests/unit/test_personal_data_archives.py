@@ -1,0 +1,103 @@
+"""Records of archives: numbers stay, and no label names anybody."""
+
+import zlib
+from typing import Any
+
+import pytest
+
+from matomo_harness.personal_data.archives import rewritten
+from matomo_harness.personal_data.documents import serialised, unserialised
+from matomo_harness.personal_data.pseudonyms import Pseudonyms
+
+MADE = Pseudonyms(b"k" * 32)
+
+
+def packed(table: Any) -> bytes:
+    return zlib.compress(serialised(table).encode())
+
+
+def unpacked(value: bytes | None) -> Any:
+    assert value is not None
+    return unserialised(zlib.decompress(value).decode())
+
+
+def labels(name: str, *texts: str) -> list[str]:
+    """Return what becomes of the labels of a report."""
+    table = {number: {0: {"label": text, 2: 7}} for number, text in enumerate(texts)}
+    rows = unpacked(rewritten(packed(table), name, MADE))
+    assert [row[0][2] for row in rows.values()] == [7] * len(texts)
+    return [row[0]["label"] for row in rows.values()]
+
+
+def test_numbers_and_the_tables_below_stay() -> None:
+    row = {0: {"label": "/jo", 2: 12, 6: "3.5", "goals": {"idgoal=1": {1: 2}}}, 1: {}, 3: 4}
+    table = {0: row, -1: {0: {"label": -1, 2: 5}}}
+    made = unpacked(rewritten(packed(table), "Actions_actions_url", MADE))
+    assert made == {**table, 0: {**row, 0: {**row[0], "label": f"/{MADE.page('jo')}"}}}
+
+
+def test_a_page_is_called_as_its_address_in_the_log_is() -> None:
+    host, *parts = MADE.url("shop.example/jo/doe?of=ada").split("/")
+    assert labels("Actions_actions_url", "jo", "/doe?of=ada", "/index") == [
+        parts[0],
+        f"/{parts[1]}",
+        "/index",
+    ]
+    assert labels("Referrers_urlByWebsite", "shop.example") == [host]
+
+
+def test_a_title_is_called_as_it_is_in_the_log() -> None:
+    assert labels("Actions_actions", " The diary of Jo") == [f" {MADE.text('The diary of Jo')}"]
+
+
+def test_devices_and_numbers_stay() -> None:
+    same = ["Firefox", "1920x1080", "WIN;10", "us"]
+    assert labels("DevicesDetection_browsers", *same) == same
+    assert labels("Events_category_action", "21-60", "7") == ["21-60", "7"]
+
+
+@pytest.mark.parametrize(
+    "name", ["Events_name_action", "CustomDimensions_Dimension1", "Anything_of_a_plugin"]
+)
+def test_of_any_other_report_labels_are_text(name: str) -> None:
+    assert labels(name, "ada@shop.test") == [MADE.text("ada@shop.test")]
+
+
+def test_what_looks_like_an_address_does_not_stay_in_any_report() -> None:
+    assert labels("DevicesDetection_browserVersions", "93.184.216.34", "a.b@shop.test") == [
+        MADE.text("93.184.216.34"),
+        MADE.text("a.b@shop.test"),
+    ]
+
+
+def test_below_an_engine_are_words_and_below_a_word_is_an_engine() -> None:
+    inner = serialised({0: {0: {"label": "ada lovelace", 2: 1}}})
+    below = unpacked(
+        rewritten(packed({4: inner}), "Referrers_keywordBySearchEngine_chunk_0_99", MADE)
+    )
+    assert unserialised(below[4])[0][0]["label"] == MADE.pseudonym("ada lovelace")
+    assert labels("Referrers_keywordBySearchEngine", "Google") == ["Google"]
+    assert labels("Referrers_searchEngineByKeyword_chunk_0_99", "Google") == ["Google"]
+
+
+def test_metadata_of_a_row_is_rewritten() -> None:
+    meta = {
+        "url": "https://shop.example/jo",
+        "segment": "pageUrl==https%3A%2F%2Fshop.example%2Fjo",
+        "logo": "plugins/Morpheus/icons/dist/flags/us.png",
+        "note": "of Jo",
+    }
+    made = unpacked(rewritten(packed({0: {0: {"label": "jo"}, 1: meta}}), "Any_report", MADE))
+    assert made[0][1]["url"] == MADE.url(meta["url"])
+    assert made[0][1]["logo"] == meta["logo"]
+    assert "jo" not in made[0][1]["segment"].lower()
+    assert made[0][1]["note"] == MADE.text("of Jo")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"no zlib", zlib.compress(b'O:3:"Row":0:{}'), zlib.compress(b's:2:"jo";')],
+    ids=["nothing", "not packed", "an object", "no table"],
+)
+def test_what_cannot_be_read_does_not_stay(value: bytes) -> None:
+    assert rewritten(value, "Any_report", MADE) is None

@@ -180,7 +180,7 @@ KINDS = (
         "empty",
         "plain",
     ),
-    *("document", "segment", "cases", "dropped"),
+    *("document", "segment", "cases", "dropped", "report"),
 )
 
 

@@ -51,7 +51,7 @@ def test_a_title_is_called_as_it_is_in_the_log() -> None:
 
 
 def test_devices_and_numbers_stay() -> None:
-    same = ["Firefox", "1920x1080", "WIN;10", "us"]
+    same = ["Firefox", "1920x1080", "WIN;10", "CH;120.0", "us"]
     assert labels("DevicesDetection_browsers", *same) == same
     assert labels("Events_category_action", "21-60", "7") == ["21-60", "7"]
 

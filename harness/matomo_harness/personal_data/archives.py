@@ -42,8 +42,8 @@ _KINDS: Final = {
 of others they are text."""
 _BELOW: Final = re.compile(r"_(?:chunk_)?\d+(?:_\d+)?$")
 _NUMBER: Final = re.compile(r"[-+ ]?[0-9][0-9 .,:%\u2013-]{0,30}")
-_PLAIN: Final = re.compile(r"[\w ;|/+()&',:-]{0,80}")
-"""Labels that stay as they are; one with a dot might be an address or a name of a host."""
+_PLAIN: Final = re.compile(r"(?!.*(?:\.[A-Za-z]|(?:\d+\.){3}\d))[\w ;|/+()&',:.-]{0,80}")
+"""Labels that stay as they are; another one might be an address, or a name of a host."""
 _METRIC: Final = re.compile(r"[A-Za-z_]\w{0,79}(?:=\w{0,20})?")
 """Names of columns, as `nb_visits` and `idgoal=ecommerceOrder`."""
 _OWN: Final = ("", "/index", "__mtm_ranking_query_others__")

@@ -30,8 +30,12 @@ def labels(name: str, *texts: str) -> list[str]:
 
 
 def test_numbers_and_the_tables_below_stay() -> None:
-    row = {0: {"label": "/jo", 2: 12, 6: "3.5", "goals": {"idgoal=1": {1: 2}}}, 1: {}, 3: 4}
-    table = {0: row, -1: {0: {"label": -1, 2: 5}}}
+    row: dict[Any, Any] = {
+        0: {"label": "/jo", 2: 12, 6: "3.5", "goals": {"idgoal=1": {1: 2}}},
+        1: {},
+        3: 4,
+    }
+    table: dict[int, Any] = {0: row, -1: {0: {"label": -1, 2: 5}}}
     made = unpacked(rewritten(packed(table), "Actions_actions_url", MADE))
     assert made == {**table, 0: {**row, 0: {**row[0], "label": f"/{MADE.page('jo')}"}}}
 

@@ -1,4 +1,4 @@
-"""An engine that the harness does not work with is refused by its name, whatever the command."""
+"""The harness works with another Docker, and refuses any other engine by its name."""
 
 import json
 import os
@@ -7,17 +7,26 @@ import socketserver
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Final
 
+import docker
 import pytest
+from docker.models.containers import Container
 
-from matomo_harness.errors import ExitCode
+from matomo_harness import process
+from matomo_harness.errors import ExitCode, UnsupportedEnvironmentError
+from matomo_harness.operate.prepare import wait_for_engine
+from matomo_harness.operate.prepare_images import SERVICES
+from matomo_harness.runtime import faults, images
+from matomo_harness.runtime.engine import connect, engine
+from matomo_harness.settings import RunSettings
 from tests.checkout import Answer, Checkout
-from tests.unit.test_engine_choice import PODMAN, contexts
+from tests.unit.test_engine_choice import DEBIAN, PODMAN, contexts
 
 QUICK: Final = (("doctor",), ("up",))
 OTHERS: Final = (
@@ -40,13 +49,15 @@ OTHERS: Final = (
 
 
 @contextmanager
-def answering(version: dict[str, Any]) -> Iterator[str]:
-    """Yield the address of an engine that says `version` of itself and has nothing else."""
+def answering(version: dict[str, Any], info: dict[str, Any] | None = None) -> Iterator[str]:
+    """Yield the address of an engine that says this of itself and has nothing else."""
+    answers = {"version": version, "info": info or {}}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps(version if self.path.endswith("/version") else {}).encode()
-            self.send_response(200 if self.path.endswith("/version") else 404)
+            asked = self.path.rpartition("/")[2]
+            body = json.dumps(answers.get(asked, {})).encode()
+            self.send_response(200 if asked in answers else 404)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -132,3 +143,106 @@ def podman(tmp_path: Path) -> Iterator[str]:
 def test_a_real_podman_is_refused_by_name(podman: str, checkout: Checkout) -> None:
     for arguments in (*QUICK, ("dist", "any:name"), ("gate",), ("clean",)):
         refuses(checkout.harness(*arguments, DOCKER_HOST=podman), *arguments)
+
+
+def test_slow_is_refused_where_docker_cannot_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(DEBIAN, {"CgroupDriver": "none", "NCPU": 2}) as address:  # rootless, recorded
+        monkeypatch.setattr(faults, "engine", lambda: connect(address))
+        with pytest.raises(UnsupportedEnvironmentError) as refused:
+            faults.limit(Container(attrs={"Id": "0" * 64}), 0.5)
+    assert "without cgroups" in refused.value.seen
+    assert "cgroup_hierarchy=1" in refused.value.next_command
+
+
+@dataclass(frozen=True)
+class OtherDocker:
+    """A Docker beside the machine's own.
+
+    Args:
+        address: where it answers.
+        beside: a command's first words, with which it runs in the network namespace of this Docker.
+    """
+
+    address: str
+    beside: tuple[str, ...]
+
+
+TRIXIE: Final = """
+mount --bind "$0/usr" /usr
+ip link set lo up
+exec dockerd "$@"
+"""
+"""Starts the dockerd of another Debian, in a mount namespace of its own: what needs a newer libc is
+all below /usr. The rest of the machine stays in its place, and so do the files that are mounted."""
+
+
+@pytest.fixture
+def docker_of_trixie(tmp_path: Path) -> Iterator[OtherDocker]:
+    """Start Debian 13's Docker in namespaces of its own, with the images of this machine's."""
+    if not process.is_root_on_debian():
+        pytest.skip("a second Docker in namespaces of its own needs root on Debian")
+    process.install_packages("mmdebstrap")
+    trixie, run = tmp_path / "trixie", Path(tempfile.mkdtemp(prefix="engine-"))
+    packages = "docker.io,iptables,iproute2"
+    process.run(
+        ["mmdebstrap", "--variant=essential", f"--include={packages}", "trixie", str(trixie)]
+    )
+    address = f"unix://{run}/engine.sock"
+    command = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net", "--mount"]
+    command += ["sh", "-c", TRIXIE, str(trixie), "--host", address, "--ip", "127.0.0.1"]
+    command += ["--data-root", str(tmp_path / "data"), "--exec-root", str(run / "exec")]
+    # No nameserver can be reached: without this, each unknown name is waited for.
+    command += ["--pidfile", str(run / "pid"), "--dns", "127.0.0.1"]
+    with (run / "log").open("wb") as log:
+        program = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for_engine(address)
+        load(images_of_a_gate(), address)
+        yield OtherDocker(address, ("nsenter", f"--net=/proc/{program.pid}/ns/net"))
+    finally:
+        program.terminate()
+        program.wait(timeout=60)
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+        shutil.rmtree(trixie, ignore_errors=True)
+
+
+def images_of_a_gate() -> list[str]:
+    settings = RunSettings.from_environment()
+    needed = [images.mariadb_base(settings), images.deployed_image(settings)]
+    needed += [] if settings.image else [images.matomo_base(settings)]
+    needed += map(images.service_image, SERVICES)
+    return [images.DEBIAN, *(image.reference for image in needed)]
+
+
+def load(references: Sequence[str], address: str) -> None:
+    """Copy images from this machine's Docker to another."""
+    with subprocess.Popen(["docker", "save", *references], stdout=subprocess.PIPE) as save:
+        subprocess.run(["docker", "--host", address, "load", "-q"], stdin=save.stdout, check=True)
+    assert save.returncode == 0
+
+
+@pytest.mark.nightly(reason="makes a Debian 13 and copies every image to its Docker")
+@pytest.mark.slow(reason="a second Docker, a local stack and a gate")
+@pytest.mark.timeout(1200)
+def test_docker_of_debian_13_has_a_stack_and_a_gate(
+    docker_of_trixie: OtherDocker, checkout: Checkout
+) -> None:
+    def harness(*arguments: str) -> Answer:
+        return checkout.harness(
+            *arguments, prefix=docker_of_trixie.beside, DOCKER_HOST=docker_of_trixie.address
+        )
+
+    with closing(docker.DockerClient(base_url=docker_of_trixie.address)) as client:
+        assert client.version()["Version"] != engine().version()["Version"]
+        try:
+            up = harness("up", "--json")
+            assert up.code == ExitCode.OK, up.text
+            gate = harness("gate", "--only", "masking")
+            assert gate.code == ExitCode.OK, gate.text
+        finally:
+            clean = harness("clean")
+        assert clean.code == ExitCode.OK, clean.text
+        assert client.containers.list(all=True) == []
+        assert client.volumes.list() == []
+        assert [net.name for net in client.networks.list(filters={"type": "custom"})] == []

@@ -1,5 +1,9 @@
 """The output of a build is read as a person would read it; images are listed."""
 
+import multiprocessing
+import os
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +11,7 @@ from docker.errors import BuildError, ImageNotFound
 
 from matomo_harness.progress import ProgressStep
 from matomo_harness.runtime import images
-from matomo_harness.runtime.images import _follow
+from matomo_harness.runtime.images import _follow, build_lock
 
 
 def test_the_last_output_of_a_command_leads_the_error_of_the_build() -> None:
@@ -43,3 +47,23 @@ def test_an_image_that_vanishes_during_the_listing_is_left_out(
     )
     monkeypatch.setattr(images, "engine", lambda: engine)
     assert images.listed() == ["here"]
+
+
+def test_two_users_of_a_machine_may_build_the_same_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o1777)
+        monkeypatch.setattr(tempfile, "tempdir", directory)
+        with build_lock("matomo-harness/matomo:tag"):
+            pass
+        other = multiprocessing.get_context("fork").Process(target=_lock_as_nobody)
+        other.start()
+        other.join()
+    assert other.exitcode == 0
+
+
+def _lock_as_nobody() -> None:
+    os.setuid(65534)
+    with build_lock("matomo-harness/matomo:tag"):
+        pass

@@ -8,7 +8,7 @@ from typing import Final
 from matomo_harness.errors import HarnessError
 from matomo_harness.gate.probes.chromium import system_chromium
 from matomo_harness.operate.prepare import compose_version, playwrights_chromium
-from matomo_harness.runtime.engine import EngineSilentError, connect
+from matomo_harness.runtime.engine import NO_CGROUPS, EngineSilentError, connect
 from matomo_harness.settings import ROOT
 
 DISK_GIB: Final = 6
@@ -40,14 +40,18 @@ def examine() -> list[Requirement]:
 
 def _engine() -> Requirement:
     try:
-        version = connect().version()
+        client = connect()
+        version, driver = client.version(), client.info().get("CgroupDriver")
     except EngineSilentError as error:
         return Requirement(
             "container engine", error.seen, "make up   (or: " + error.next_command + ")"
         )
     except HarnessError as error:  # there is one, and installing another would not help
         return Requirement("container engine", error.seen, error.next_command)
-    return Requirement("container engine", f"{version['Version']}, API {version['ApiVersion']}")
+    seen = f"{version['Version']}, API {version['ApiVersion']}"
+    if driver == NO_CGROUPS:
+        seen += ", which limits neither memory nor processors"
+    return Requirement("container engine", seen)
 
 
 def _compose() -> Requirement:

@@ -62,6 +62,9 @@ OLDEST_API: Final = (1, 41)
 DOCKER: Final = "Engine"
 """Docker calls itself so in its answer to /version, among the Components; Podman calls itself
 "Podman Engine"."""
+NO_CGROUPS: Final = "none"
+"""CgroupDriver, in the answer to /info, of a rootless Docker that cannot limit a container: on a
+machine without cgroup v2, or without a systemd that hands it on."""
 
 
 def require_known(version: Mapping[str, Any], address: EngineAddress) -> None:

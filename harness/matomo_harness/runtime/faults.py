@@ -13,9 +13,9 @@ from typing import Final
 from docker.models.containers import Container
 
 from matomo_harness import process
-from matomo_harness.errors import WrongInputError
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.runtime import images
-from matomo_harness.runtime.engine import engine, execute
+from matomo_harness.runtime.engine import NO_CGROUPS, engine, execute
 from matomo_harness.runtime.inspection import inspected, networks
 
 BALLAST: Final = ".matomo-harness-full-disk"
@@ -67,7 +67,17 @@ def cpus_of(container: Container) -> float:
 
 
 def limit(container: Container, cpus: float) -> None:
-    """Let `container` use that many processors, 0.01 at least."""
+    """Let `container` use that many processors, 0.01 at least.
+
+    Raises:
+        UnsupportedEnvironmentError: the engine cannot limit a container.
+    """
+    if engine().info().get("CgroupDriver") == NO_CGROUPS:
+        raise UnsupportedEnvironmentError(
+            expected="an engine that can limit a container's processors",
+            seen="a Docker without cgroups: rootless, and on no cgroup v2",
+            next_command="boot with systemd.unified_cgroup_hierarchy=1   (or use root's Docker)",
+        )
     # docker-py's update has no NanoCpus, and the engine accepts nothing else once they are set.
     process.run(["docker", "update", "--cpus", f"{cpus:.2f}", str(container.id)])
 

@@ -474,8 +474,12 @@ def _debootstrap() -> Image:
 
 
 def build_lock(name: str) -> FileLock:
-    """Return the lock that a process holds while it builds `name` and others wait."""
-    return FileLock(Path(tempfile.gettempdir()) / f"{name.replace('/', '-')}.lock")
+    """Return the lock that a process holds while it builds `name` and others wait.
+
+    Each user has one of their own, as nobody may open another user's file there.
+    """
+    file = f"{name.replace('/', '-')}-{os.getuid()}.lock"
+    return FileLock(Path(tempfile.gettempdir()) / file)
 
 
 def _built_once(tag: str, origin: Origin, make: Callable[[], Image]) -> Image:

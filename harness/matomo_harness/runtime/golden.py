@@ -77,9 +77,12 @@ COMPILED: Final = "/golden/opcache"
 SET_ASIDE: Final = "/golden/set-aside"
 """What the image has below its web root (start-matomo copies it into memory)."""
 PACK: Final = """
-for name in config misc js tmp plugins; do
-    if [ -L $name ] && [ -d $name/ ]; then
-        cp -a $name/. .real-$name && rm $name && mv .real-$name $name
+for name in config config/config.ini.php misc misc/user js tmp plugins; do
+    [ -L $name ] || continue
+    if [ -d $name/ ]; then
+        cp -a $name/. .real && rm $name && mv .real $name
+    elif [ -e $name ]; then
+        cp -pL $name .real && rm $name && mv .real $name
     fi
 done
 IFS='
@@ -88,8 +91,8 @@ tar cf /golden/html.tar $(ls -A)
 """
 """Packs the web root without an entry for itself, whose owner and mode are the mount's.
 
-A directory that is a link, as to a volume of the image's, is packed with its content: what is
-behind the link ends with the container.
+A directory that is a link, as to a volume of the image's, is packed with its content, and so is
+config.ini.php: what is behind the link ends with the container.
 """
 SETTINGS_SEEN: Final = """
 define("PIWIK_ENABLE_DISPATCH", false);
@@ -409,6 +412,7 @@ def _started(matomo: WebContainer) -> Iterator[WebContainer]:
     """Start the web container for the first time with a database.
 
     Raises:
+        WrongInputError: it answers, and does not serve Matomo where a browser asks for it.
         UnsupportedEnvironmentError: it does not answer; what it may wait for is said.
     """
     with ExitStack() as running:
@@ -430,7 +434,7 @@ def _started(matomo: WebContainer) -> Iterator[WebContainer]:
 def _opened(shell: MatomoShell) -> tuple[str, str] | None:
     """Make config.ini.php writable for Matomo; return its owner and mode where it was not."""
     said = shell.run(
-        "sh", "-c", f"stat -c '%u:%g %a' {shell.config} 2>/dev/null || true", user="root"
+        "sh", "-c", f"stat -L -c '%u:%g %a' {shell.config} 2>/dev/null || true", user="root"
     )
     may_write = shell.run("sh", "-c", f"test -w {shell.config} && echo yes || true")
     if not said or may_write:

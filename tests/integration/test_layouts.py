@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from matomo_harness.errors import WrongInputError
 from matomo_harness.operate.gate_image import of_image
 from matomo_harness.operate.init import DEPLOYMENT, POLICY, init
 from matomo_harness.runtime import images
@@ -97,6 +98,14 @@ LONG = (
         "web-root", red=WITHOUT_UPDATER | UNLISTED, causes=(NOT_THERE,), on="base-without-volume"
     ),
 )
+
+
+REFUSED = (
+    (Layout("heredoc", on="base"), "with each start of a container every API token"),
+    (Layout("below-a-path", on="base"), "matomo/matomo.js is there: Matomo is below a path"),
+    (Layout("nobody-copies", on="base-without-volume"), "no matomo.php in it"),
+)
+"""Habits with which no check can be run, and what the error says of each."""
 
 
 def verdict(layout: Layout, directory: Path) -> dict[str, Any]:
@@ -191,6 +200,18 @@ def test_every_other_layout_comes_to_a_true_verdict(layout: Layout, tmp_path: Pa
     require_true(layout, tmp_path)
 
 
+@pytest.mark.nightly(reason="some images are started, and the waits for them take a minute")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("layout", "seen"), REFUSED, ids=lambda value: getattr(value, "name", ""))
+def test_a_layout_that_cannot_be_judged_is_refused_by_name(
+    layout: Layout, seen: str, tmp_path: Path
+) -> None:
+    with pytest.raises(WrongInputError) as error:
+        verdict(layout, tmp_path)
+    assert seen in error.value.seen
+
+
 def test_every_layout_is_judged() -> None:
     folders = {path.name for path in LAYOUTS.iterdir() if path.is_dir()}
-    assert folders == {layout.name for layout in (*SHORT, *LONG)}
+    judged = {layout.name for layout in (*SHORT, *LONG)}
+    assert folders == judged | {layout.name for layout, _ in REFUSED}

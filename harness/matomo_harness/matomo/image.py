@@ -11,8 +11,11 @@ image below the web root, a start that writes it, or the installation wizard."""
 
 VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 
+SCHEMA_VARIABLE: Final = "MATOMO_DATABASE_DBNAME"
+"""Where several instances share a container it is not set: a plugin might apply it to all of them."""
 SAME_EVERYWHERE: Final[Mapping[str, str]] = {
     "MATOMO_DATABASE_PORT": "3306",
+    SCHEMA_VARIABLE: "matomo",
     "MATOMO_DATABASE_ADAPTER": "MYSQLI",
     "MATOMO_DATABASE_CHARSET": "utf8mb4",
 }
@@ -119,11 +122,12 @@ class ImageProfile:
         Args:
             known: what the harness sets for the reference image: MATOMO_DATABASE_HOST, and so on.
         """
-        known = {**SAME_EVERYWHERE, **known}
+        given, known = known, {**SAME_EVERYWHERE, **known}
         found = {
             name: known[variable]
             for key, name in (*self.named, *self.variables)
             if (variable := f"MATOMO_{key.replace('.', '_').upper()}") in known
+            and (name != SCHEMA_VARIABLE or name in given)
         }
         said = {
             name: VARIABLE.sub(lambda match: known.get(match[1], ""), text)

@@ -19,7 +19,7 @@ HEADING: Final = re.compile(r"\s*\[(\w+)\]\s*")
 PLACEHOLDER: Final = re.compile(
     r"""\s*(\w+)\s*=\s*["']?"""
     r"""(?:\$|[${@%<]+[?=]*\s*(?:php\s+echo\s+)?(?:[.]?[Ee]nv[.]|ENV\[|(?:get)?env\b|[.])?[\s(]*["']?|__)"""
-    r"""([A-Z][A-Z0-9_]*?)(?::?-[^}]*)?["'\])]*\s*(?:[|][^}]*)?[;?]?\s*[}@%>_]*"""
+    r"""([A-Z][A-Z0-9_]*?)(?::?-[^}]*)?["'\])]*\s*(?:[|][^}]*)?[;?\s]*[}@%>_]*"""
     r"""["']?\s*"""
 )
 """A setting whose whole value stands for a variable: `${NAME}`, `$NAME`, `{NAME}`, `{{ .NAME }}`,

@@ -25,7 +25,7 @@ for name in "$user" www-data apache nginx; do
     [ -n "$name" ] && id "$name" >/dev/null 2>&1 && say web_user "$name"
 done
 
-for directory in "$1" /var/www/html; do
+for directory in "$1" /var/www/html $code; do
     [ -d "$directory" ] || continue
     say directory "$directory $(stat -c '%u:%g:%a' "$directory") $(find "$directory" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)"
 done

@@ -31,6 +31,7 @@ from matomo_harness.errors import (
 )
 from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
+from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.image import ImageProfile, profile_of
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.twofactor import Account
@@ -342,6 +343,7 @@ def _install(
         matomo = web_container(stage, own_network, environment, profile=profile)
         with mariadb, _started(matomo):
             shell, web, database = matomo.shell, matomo.web, mariadb.database
+            _drop_tables(database)
             connection = _connection(mariadb, environment, salt)
             own = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true", user="root")
             mode = _opened(shell)
@@ -429,6 +431,13 @@ def _started(matomo: WebContainer) -> Iterator[WebContainer]:
                 " [web.variables] by which of its variables it finds its database",
             ) from error
         yield matomo
+
+
+def _drop_tables(database: Database) -> None:
+    """Drop what an image that installs itself has made: its account would be nobody's we know."""
+    if tables := database.all_tables():
+        names = ", ".join(f"`{table}`" for table in sorted(tables))
+        database.query(f"DROP TABLE IF EXISTS {names}")
 
 
 def _opened(shell: MatomoShell) -> tuple[str, str] | None:

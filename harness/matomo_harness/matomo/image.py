@@ -12,7 +12,7 @@ image below the web root, a start that writes it, or the installation wizard."""
 VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 
 SCHEMA_VARIABLE: Final = "MATOMO_DATABASE_DBNAME"
-"""Where several instances share a container it is not set: a plugin might apply it to all of them."""
+"""Not set where several instances share a container: a plugin might apply it to all of them."""
 SAME_EVERYWHERE: Final[Mapping[str, str]] = {
     "MATOMO_DATABASE_PORT": "3306",
     SCHEMA_VARIABLE: "matomo",

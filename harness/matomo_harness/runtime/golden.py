@@ -307,11 +307,15 @@ def _seen_from_within(profile: ImageProfile) -> ImageProfile:
 def _set_aside(profile: ImageProfile) -> list[str]:
     """Return the instructions that keep what the image has below the web root.
 
-    A mount hides it there, and start-matomo copies it into memory.
+    A mount hides it there, and start-matomo copies it into memory, as the user of the image.
     """
     if not profile.has_web_root_files:
         return []
-    return [f"RUN mkdir {SET_ASIDE} && cp -a {profile.web_root}/. {SET_ASIDE}/"]
+    set_aside = f"RUN mkdir {SET_ASIDE} && cp -a {profile.web_root}/. {SET_ASIDE}/"
+    if not profile.user or not profile.web_root_owner.startswith("0:"):
+        return [set_aside]
+    # The engine gives a mount the mode of what it hides, and another than root copies into it.
+    return [set_aside, f"RUN chmod 1777 {profile.web_root}"]
 
 
 def _dockerfile(context: Path, *lines: str) -> None:

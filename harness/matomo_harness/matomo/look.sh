@@ -50,7 +50,7 @@ done
 
 # Names of variables that have to do with a database or a salt, in what the image starts and in the scripts
 # that this may call.
-names() { grep -ohE '[A-Z][A-Z0-9_]*' "$@" 2>/dev/null | grep -E 'DB|DATABASE|MYSQL|MARIADB|RDS|SALT'; }
+names() { grep -oE '[A-Z][A-Z0-9_]*' | grep -E 'DB|DATABASE|MYSQL|MARIADB|RDS|SALT'; }
 {
     printf '%s\n' "$@" | names
     for word in "$@"; do

@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ from matomo_harness.runtime.servers import (
     Servers,
     without_https,
 )
-from matomo_harness.runtime.shell import MatomoShell
+from matomo_harness.runtime.shell import MatomoShell, ask_web
 from matomo_harness.settings import COMPOSE_FILE
 
 FILES: Final = Path(__file__).parent / "golden_image"
@@ -108,6 +109,9 @@ echo "SEEN", json_encode(["database" => $config->database, "General" => $general
 """Prints what Matomo takes for its database connection, whatever that comes from."""
 CONNECTION: Final = {("database", "host"), ("database", "username"), ("database", "password")}
 """Without these Matomo reaches no database."""
+STEADY_SECONDS: Final = 10.0
+LONGEST_START: Final = 120.0
+"""In seconds: for a start that makes something of its database."""
 USED_CODES: Final = "twofa\\_codes\\_used%"
 """Options that say which codes were used (plugins/TwoFactorAuth/TwoFactorAuthentication.php)."""
 WARM: Final = ("assets", "cache", "templates_c")
@@ -347,6 +351,8 @@ def _install(
         matomo = web_container(stage, own_network, environment, profile=profile)
         with mariadb, _started(matomo):
             shell, web, database = matomo.shell, matomo.web, mariadb.database
+            if not profile.starts_alone:
+                _wait_until_steady(matomo, database)
             _drop_tables(database)
             connection = _connection(mariadb, environment, salt)
             own = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true", user="root")
@@ -435,6 +441,31 @@ def _started(matomo: WebContainer) -> Iterator[WebContainer]:
                 " [web.variables] by which of its variables it finds its database",
             ) from error
         yield matomo
+
+
+def _wait_until_steady(matomo: WebContainer, database: Database) -> None:
+    """Wait until nothing has changed for STEADY_SECONDS: which tables there are, and an answer.
+
+    A start that waits for its database may use it: some go through the wizard with a web server
+    that they stop again. Where it does not come to rest, the installation says what is wrong.
+    """
+    begun = since = time.monotonic()
+    seen: set[str] | None = None
+    while time.monotonic() - begun < LONGEST_START:
+        tables = database.all_tables() if _answers(matomo) else None
+        if tables is None or tables != seen:
+            seen, since = tables, time.monotonic()
+        elif time.monotonic() - since >= STEADY_SECONDS:
+            return
+        time.sleep(0.5)
+
+
+def _answers(matomo: WebContainer) -> bool:
+    try:
+        ask_web(matomo.web)
+    except (HarnessError, OSError):
+        return False
+    return True
 
 
 def _drop_tables(database: Database) -> None:

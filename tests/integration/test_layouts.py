@@ -110,6 +110,7 @@ STARTED = (
     Layout("cron-inside", on="base"),
     Layout("data-volume", on="base"),
     Layout("nonroot-fpm", on="base-without-volume"),
+    Layout("main-server-only", on="base-without-volume"),
     Layout("installs-itself", on="base"),
 )
 """Habits that are proven up to a stack that a gate could judge: it is their start that is odd."""

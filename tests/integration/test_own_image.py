@@ -174,7 +174,7 @@ def test_a_start_that_ends_without_its_variables_is_tried_with_those_of_its_temp
 @pytest.mark.nightly(reason="an image is started twice")
 @pytest.mark.slow(reason="an image is built and started")
 def test_a_start_that_ends_for_another_reason_says_it_once_it_has_a_database(built: Build) -> None:
-    needs = 'RUN printf \': "${CAMPUS:?is required}"\nexec matomo-entrypoint "$@"\n\' > /start'
+    needs = 'RUN printf \': "${CAMPUS:?is required}"\\nexec matomo-entrypoint "$@"\\n\' > /start'
     image = built(needs, 'ENTRYPOINT ["sh", "/start"]', 'CMD ["apache2-foreground"]')
     found = profiles.look(image)
     assert (found.port, found.starts_alone) == (80, False)

@@ -109,8 +109,12 @@ echo "SEEN", json_encode(["database" => $config->database, "General" => $general
 """Prints what Matomo takes for its database connection, whatever that comes from."""
 CONNECTION: Final = {("database", "host"), ("database", "username"), ("database", "password")}
 """Without these Matomo reaches no database."""
-STEADY_SECONDS: Final = 10.0
-LONGEST_START: Final = 120.0
+WRITTEN: Final = """
+SHOW GLOBAL STATUS WHERE Variable_name IN
+('Com_create_table', 'Com_insert', 'Com_replace', 'Com_update', 'Com_delete')
+"""
+STEADY_SECONDS: Final = 15.0
+LONGEST_START: Final = 180.0
 """In seconds: for a start that makes something of its database."""
 USED_CODES: Final = "twofa\\_codes\\_used%"
 """Options that say which codes were used (plugins/TwoFactorAuth/TwoFactorAuthentication.php)."""
@@ -444,17 +448,17 @@ def _started(matomo: WebContainer) -> Iterator[WebContainer]:
 
 
 def _wait_until_steady(matomo: WebContainer, database: Database) -> None:
-    """Wait until nothing has changed for STEADY_SECONDS: which tables there are, and an answer.
+    """Wait until it answers and has written nothing to its database for STEADY_SECONDS.
 
     A start that waits for its database may use it: some go through the wizard with a web server
     that they stop again. Where it does not come to rest, the installation says what is wrong.
     """
     begun = since = time.monotonic()
-    seen: set[str] | None = None
+    seen: list[dict[str, Any]] | None = None
     while time.monotonic() - begun < LONGEST_START:
-        tables = database.all_tables() if _answers(matomo) else None
-        if tables is None or tables != seen:
-            seen, since = tables, time.monotonic()
+        written = database.query(WRITTEN) if _answers(matomo) else None
+        if written is None or written != seen:
+            seen, since = written, time.monotonic()
         elif time.monotonic() - since >= STEADY_SECONDS:
             return
         time.sleep(0.5)

@@ -16,10 +16,13 @@ from typing import Any
 
 import pytest
 
+from matomo_harness.errors import WrongInputError
 from matomo_harness.operate.gate_image import of_image
 from matomo_harness.operate.init import DEPLOYMENT, POLICY, init
 from matomo_harness.runtime import images
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.full_stack import FullStack
+from matomo_harness.runtime.golden import golden
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.inspection import inspected
 from matomo_harness.settings import IMAGE_DIRECTORY, OWNER_LABEL, RunSettings
@@ -97,6 +100,26 @@ LONG = (
         "web-root", red=WITHOUT_UPDATER | UNLISTED, causes=(NOT_THERE,), on="base-without-volume"
     ),
 )
+
+
+STARTED = (
+    Layout("user-33", on="base"),
+    Layout("cmd-envsubst", on="base"),
+    Layout("unknown-uid", on="base-without-volume"),
+    Layout("console-first", on="base"),
+    Layout("cron-inside", on="base"),
+    Layout("data-volume", on="base"),
+    Layout("nonroot-fpm", on="base-without-volume"),
+    Layout("main-server-only", on="base-without-volume"),
+    Layout("installs-itself", on="base"),
+)
+"""Habits that are proven up to a stack that a gate could judge: it is their start that is odd."""
+REFUSED = (
+    (Layout("heredoc", on="base"), "with each start of a container every API token"),
+    (Layout("below-a-path", on="base"), "matomo/matomo.js is there: Matomo is below a path"),
+    (Layout("nobody-copies", on="base-without-volume"), "no matomo.php in it"),
+)
+"""Habits with which no check can be run, and what the error says of each."""
 
 
 def verdict(layout: Layout, directory: Path) -> dict[str, Any]:
@@ -191,6 +214,30 @@ def test_every_other_layout_comes_to_a_true_verdict(layout: Layout, tmp_path: Pa
     require_true(layout, tmp_path)
 
 
+@pytest.mark.nightly(reason="some images are installed and started")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("layout", STARTED, ids=_ids)
+def test_an_image_with_an_odd_start_is_installed_and_starts_again(layout: Layout) -> None:
+    settings = RunSettings.from_environment()
+    with image_of(layout, settings) as image:
+        installed = golden(image, images.mariadb_base(settings))
+        # Its token is of the installation: salt, account and database are the same as then.
+        with FullStack(installed, is_changed=False) as stack:
+            assert stack.instance.api.call("SitesManager.getAllSitesId") == [1]
+
+
+@pytest.mark.nightly(reason="some images are started, and the waits for them take a minute")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("layout", "seen"), REFUSED, ids=lambda value: getattr(value, "name", ""))
+def test_a_layout_that_cannot_be_judged_is_refused_by_name(
+    layout: Layout, seen: str, tmp_path: Path
+) -> None:
+    with pytest.raises(WrongInputError) as error:
+        verdict(layout, tmp_path)
+    assert seen in error.value.seen
+
+
 def test_every_layout_is_judged() -> None:
     folders = {path.name for path in LAYOUTS.iterdir() if path.is_dir()}
-    assert folders == {layout.name for layout in (*SHORT, *LONG)}
+    judged = {layout.name for layout in (*SHORT, *LONG, *STARTED)}
+    assert folders == judged | {layout.name for layout, _ in REFUSED}

@@ -114,6 +114,12 @@ def test_an_image_without_a_web_server_is_refused(built: Build) -> None:
     assert "a web server in" in error.expected
 
 
+def test_an_image_that_starts_nothing_is_refused(built: Build) -> None:
+    error = refused(built("ENTRYPOINT []"))
+    assert "neither ENTRYPOINT nor CMD" in error.seen
+    assert "CMD" in error.next_command
+
+
 def test_matomo_4_is_refused(built: Build) -> None:
     version = "s/const VERSION = '[^']*'/const VERSION = '4.16.1'/"
     error = refused(built(f'RUN sed -i "{version}" /usr/src/matomo/core/Version.php'))
@@ -160,9 +166,22 @@ def test_a_start_that_ends_without_its_variables_is_tried_with_those_of_its_temp
     start = ('ENTRYPOINT ["sh", "/start"]', 'CMD ["apache2-foreground"]')
     found = profiles.look(built(template, needs, *start))
     assert (found.port, found.starts_alone, found.templates) == (80, True, ("/settings.tpl",))
+    found = profiles.look(built("RUN rm /settings.tpl", on=built(template, needs, *start)))
+    assert (found.starts_alone, found.templates) == (True, ())
+    assert ("database.host", "DB_HOST") in found.named
+
+
+@pytest.mark.nightly(reason="an image is started twice")
+@pytest.mark.slow(reason="an image is built and started")
+def test_a_start_that_ends_for_another_reason_says_it_once_it_has_a_database(built: Build) -> None:
+    needs = 'RUN printf \': "${CAMPUS:?is required}"\\nexec matomo-entrypoint "$@"\\n\' > /start'
+    image = built(needs, 'ENTRYPOINT ["sh", "/start"]', 'CMD ["apache2-foreground"]')
+    found = profiles.look(image)
+    assert (found.port, found.starts_alone) == (80, False)
     with pytest.raises(UnsupportedEnvironmentError) as error:
-        profiles.look(built("RUN rm /settings.tpl", on=built(template, needs, *start)))
-    assert "DB_HOST: is required" in error.value.seen
+        golden(image, images.mariadb_base(RunSettings.from_environment()))
+    assert "CAMPUS: is required" in error.value.seen
+    assert "[web.variables]" in error.value.next_command
 
 
 @pytest.mark.nightly(reason="the waits for what cannot come take 90 s")

@@ -11,6 +11,17 @@ image below the web root, a start that writes it, or the installation wizard."""
 
 VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
 
+SCHEMA_VARIABLE: Final = "MATOMO_DATABASE_DBNAME"
+"""Not set where several instances share a container: a plugin might apply it to all of them."""
+SAME_EVERYWHERE: Final[Mapping[str, str]] = {
+    "MATOMO_DATABASE_PORT": "3306",
+    SCHEMA_VARIABLE: "matomo",
+    "MATOMO_DATABASE_ADAPTER": "MYSQLI",
+    "MATOMO_DATABASE_CHARSET": "utf8mb4",
+}
+"""Of the connection to any database of the harness, for a template that has no default. The other
+adapter's name has a backslash, which some starts lose."""
+
 PROCESS_MANAGER: Final = "php-fpm"
 """PHP's process manager, which speaks FastCGI and no HTTP."""
 NGINX_PORT: Final = 80
@@ -48,6 +59,8 @@ class ImageProfile:
         templates: other files of the image that look like a configuration of Matomo.
         variables: names of environment variables in the values of config.ini.php, by
             `section.key`.
+        named: variables of its start whose names say for which setting they stand, by
+            `section.key`, as `variables`.
         plugins: the folders in plugins/.
         lists_installed_plugins: whether its config.ini.php has [PluginsInstalled].
         prefix: tables_prefix of its config.ini.php; None where it says none.
@@ -81,6 +94,7 @@ class ImageProfile:
     seed: str = ""
     templates: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
+    named: tuple[tuple[str, str], ...] = ()
     plugins: tuple[str, ...] = field(default=(), repr=False)
     lists_installed_plugins: bool = False
     prefix: str | None = None
@@ -108,11 +122,12 @@ class ImageProfile:
         Args:
             known: what the harness sets for the reference image: MATOMO_DATABASE_HOST, and so on.
         """
-        known = {"MATOMO_DATABASE_PORT": "3306", **known}
+        given, known = known, {**SAME_EVERYWHERE, **known}
         found = {
             name: known[variable]
-            for key, name in self.variables
+            for key, name in (*self.named, *self.variables)
             if (variable := f"MATOMO_{key.replace('.', '_').upper()}") in known
+            and (name != SCHEMA_VARIABLE or name in given)
         }
         said = {
             name: VARIABLE.sub(lambda match: known.get(match[1], ""), text)

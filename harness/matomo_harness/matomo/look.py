@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +18,31 @@ LookResult = Mapping[str, Sequence[str]]
 HEADING: Final = re.compile(r"\s*\[(\w+)\]\s*")
 PLACEHOLDER: Final = re.compile(
     r"""\s*(\w+)\s*=\s*["']?"""
-    r"(?:\$|[${@%<]+[ ]?[.]?|__)([A-Z][A-Z0-9_]*?)(?::?-[^}]*)?[ ]?[}@%>_]*"
+    r"""(?:\$|[${@%<]+[?=]*\s*(?:php\s+echo\s+)?(?:[.]?[Ee]nv[.]|ENV\[|(?:get)?env\b|[.])?[\s(]*["']?|__)"""
+    r"""([A-Z][A-Z0-9_]*?)(?::?-[^}]*)?["'\])]*\s*(?:[|][^}]*)?[;?\s]*[}@%>_]*"""
     r"""["']?\s*"""
 )
 """A setting whose whole value stands for a variable: `${NAME}`, `$NAME`, `{NAME}`, `{{ .NAME }}`,
-`@NAME@`, `%NAME%`, `__NAME__`."""
+`@NAME@`, `%NAME%`, `__NAME__`; or asks for one, as dockerize, gomplate, Jinja, ERB and PHP do:
+`{{ .Env.NAME }}`, `{{ getenv "NAME" }}`, `{{ NAME | default("") }}`, `<%= ENV["NAME"] %>`,
+`<?= getenv("NAME") ?>`."""
+OF_DATABASE: Final = re.compile(
+    r"(?:\w*_)?(?:DB|DATABASE|MYSQL|MARIADB|RDS)_(?:DB_|DATABASE_|MYSQL_)?"
+    r"(?:(?P<host>HOST|HOSTNAME|SERVER|ENDPOINT)|(?P<username>USER|USERNAME|LOGIN)"
+    r"|(?P<password>PASS|PASSWORD|PWD)|(?P<dbname>NAME|DBNAME|DB|DATABASE|SCHEMA)"
+    r"|(?P<port>PORT|PORT_NUMBER)|(?P<tables_prefix>(?:TABLES?_)?PREFIX))"
+)
+"""A variable's name that says for which setting of the database connection it stands."""
+OF_EVERY_IMAGE: Final = (
+    "MATOMO_DATABASE_HOST",
+    "MATOMO_DATABASE_USERNAME",
+    "MATOMO_DATABASE_PASSWORD",
+    "MATOMO_DATABASE_DBNAME",
+    "MATOMO_DATABASE_TABLES_PREFIX",
+    "MATOMO_GENERAL_SALT",
+)
+"""Every image is given these, whatever it reads."""
+OF_SALT: Final = re.compile(r"(?:[A-Z0-9_]*_)?SALT")
 OFFICIAL_BASE: Final = "give an image that is built on the official matomo image"
 
 
@@ -158,6 +178,25 @@ def with_placeholders(profile: ImageProfile, text: str) -> ImageProfile:
         elif section and (setting := PLACEHOLDER.fullmatch(line)):
             variables.setdefault(f"{section}.{setting[1]}", setting[2])
     return dataclasses.replace(profile, variables=tuple(variables.items()))
+
+
+def with_names(profile: ImageProfile, names: Iterable[str]) -> ImageProfile:
+    """Add the variables whose names say for which setting they stand.
+
+    Args:
+        profile: what is known of the image.
+        names: of the variables that its start mentions, or that the image sets.
+    """
+    found = []
+    for name in sorted(set(names)):
+        if name in OF_EVERY_IMAGE:
+            continue
+        if match := OF_DATABASE.fullmatch(name):
+            key = next(key for key, text in match.groupdict().items() if text)
+            found.append((f"database.{key}", name))
+        elif OF_SALT.fullmatch(name):
+            found.append(("General.salt", name))
+    return dataclasses.replace(profile, named=tuple(found))
 
 
 def _commands(profile: ImageProfile, found: LookResult, started: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC1091,SC2012
 # Prints what there is to know of an image or a running container that has Matomo: lines of a key, a
-# tab and a value. Its argument is the working directory. It needs sh, and find, grep and sed as
-# busybox has them.
+# tab and a value. Its arguments are the working directory and the words that the image starts. It needs
+# sh, and find, grep and sed as busybox has them.
 say() { printf '%s\t%s\n' "$1" "$2"; }
 
 everywhere() { find / \( -path /proc -o -path /sys -o -path /dev -o -path /golden \) -prune -o "$@" -print 2>/dev/null; }
@@ -25,7 +25,7 @@ for name in "$user" www-data apache nginx; do
     [ -n "$name" ] && id "$name" >/dev/null 2>&1 && say web_user "$name"
 done
 
-for directory in "$1" /var/www/html; do
+for directory in "$1" /var/www/html $code; do
     [ -d "$directory" ] || continue
     say directory "$directory $(stat -c '%u:%g:%a' "$directory") $(find "$directory" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)"
 done
@@ -36,22 +36,37 @@ everywhere -name '*config.ini.php*' -type f | while read -r file; do
 done
 # A template has another name, and the sections; it may be a text within a script.
 {
-    find / -maxdepth 1 -type f -size -64k -exec grep -lE '^\[(database|Plugins)\]' {} + 2>/dev/null
+    find / -maxdepth 1 -type f -size -64k -exec grep -lE '^[[:space:]]*\[(database|Plugins)\]' {} + 2>/dev/null
     for directory in /usr/src /usr/local /etc /opt /srv /app /templates /docker /config /tmp; do
         [ -d "$directory" ] || continue
         find "$directory" -type f -size -64k ! -path '*/vendor/*' ! -path '*/plugins/*' ! -path '*/core/*' ! -path '*/lang/*' \
             ! -path '*/node_modules/*' ! -path '*/tests/*' ! -path '*/libs/*' ! -path '*/js/*' \
-            -exec grep -lE '^\[(database|Plugins)\]' {} + 2>/dev/null
+            -exec grep -lE '^[[:space:]]*\[(database|Plugins)\]' {} + 2>/dev/null
     done
 } | while read -r file; do
     case $file in *global.ini.php | *config.ini.php) continue ;; esac
     say template "$file"
 done
 
+# Names of variables that have to do with a database or a salt, in what the image starts and in the scripts
+# that this may call.
+names() { grep -oE '[A-Z][A-Z0-9_]*' | grep -E 'DB|DATABASE|MYSQL|MARIADB|RDS|SALT'; }
+{
+    printf '%s\n' "$@" | names
+    for word in "$@"; do
+        file=$(command -v "$word" 2>/dev/null) || continue
+        [ -f "$file" ] && find -L "$file" -size -64k -exec grep -ohE '[A-Z][A-Z0-9_]*' {} +
+    done | names
+    find / -maxdepth 1 -type f -size -64k -exec grep -ohE '[A-Z][A-Z0-9_]*' {} + 2>/dev/null | names
+    for directory in /docker-entrypoint.d /docker-entrypoint-init.d /etc/cont-init.d /etc/s6-overlay /lagoon/entrypoints /usr/local/bin; do
+        [ -d "$directory" ] && find "$directory" -type f -size -64k -exec grep -ohE '[A-Z][A-Z0-9_]*' {} + 2>/dev/null
+    done | names
+} | sort -u | while read -r name; do say name "$name"; done
+
 programs() {
     {
         find /usr/local/bin /usr/local/sbin /opt /srv /app /scripts /root /home -maxdepth 3 -type f -size -64k -exec grep -lE "$1" {} + 2>/dev/null
-        find / -maxdepth 1 -type f -size -64k -exec grep -lE "$1" {} + 2>/dev/null
+        find / /usr/bin /usr/sbin -maxdepth 1 -type f -size -64k -exec grep -lE "$1" {} + 2>/dev/null
     } | while read -r program; do
         # Matomo's own code names its commands, too.
         for directory in $code; do

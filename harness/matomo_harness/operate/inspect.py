@@ -102,6 +102,9 @@ def described(profile: ImageProfile) -> Iterator[tuple[str, str]]:
         yield "from the environment", ", ".join(pairs)
     if profile.lists_installed_plugins:
         yield "[PluginsInstalled]", "is in it: it would keep the installer from making their tables"
+    if guessed := [pair for pair in profile.named if pair not in profile.variables]:
+        pairs = (f"{key} from {name}" for key, name in guessed)
+        yield "by their names", ", ".join(pairs)
     yield "table prefix", "not said" if profile.prefix is None else repr(profile.prefix)
     yield "plugins", f"{len(profile.plugins)} folders"
     own = "" if profile.has_archiver else " (Matomo's own: the image has none)"

@@ -8,29 +8,31 @@ import dataclasses
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+import requests
 from docker.errors import NotFound
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError
+from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.image import OFFICIAL, ImageProfile
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime import description
 from matomo_harness.runtime.certificates import Certificate, loopback_tls
 from matomo_harness.runtime.description import Service, require_supported
-from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.engine import engine, execute
 from matomo_harness.runtime.reaper import Run, this_process
 from matomo_harness.runtime.shell import (
     ANSWER_SECONDS,
     AnswerWaitStrategy,
     MatomoShell,
     ask_web,
+    is_alive,
     wait_for_answer,
 )
 
@@ -331,7 +333,7 @@ def web_root_options(profile: ImageProfile) -> str:
     if not profile.web_root_owner:
         return "exec"
     user, group, mode = profile.web_root_owner.split(":")
-    if user == "0" and not profile.user:
+    if user == "0":
         return "exec,mode=1777"
     return f"exec,uid={user},gid={group},mode={mode}"
 
@@ -389,7 +391,13 @@ class WebContainer(HarnessContainer):
         known = {**described.variables(*OF_EVERY_MATOMO), **environment}
         self.with_envs(**{**known, **profile.environment(known)})
         # Any answer will do, as Matomo may not be installed yet.
-        self.waiting_for(AnswerWaitStrategy("the web server", lambda: ask_web(self.web)))
+        self.waiting_for(
+            AnswerWaitStrategy("the web server", lambda: ask_web(self.web), self.misplaced)
+        )
+
+    def misplaced(self) -> WrongInputError | None:
+        """Return why it does not serve Matomo, though it runs; None where that is not known."""
+        return _misplaced(self)
 
     @property
     def web(self) -> Web:
@@ -400,6 +408,42 @@ class WebContainer(HarnessContainer):
     def shell(self) -> MatomoShell:
         """Its console and its files."""
         return MatomoShell(self.get_wrapped_container(), profile=self.profile)
+
+
+def _misplaced(matomo: WebContainer) -> WrongInputError | None:
+    """Return why a web server that runs does not serve Matomo; None where it does, or has ended."""
+    container, profile = matomo.get_wrapped_container(), matomo.profile
+    if not is_alive(container):
+        return None
+    root = profile.web_root
+    if execute(container, ["test", "-e", f"{root}/matomo.php"], "root").code != 0:
+        return WrongInputError(
+            expected=f"the image's start to put Matomo's code into {root}, its web root",
+            seen=f"no matomo.php in it while the web server runs; the code is in {profile.code}",
+            next_command="have the start copy it there, as the official image's /entrypoint.sh"
+            " does, or build it into the web root",
+        )
+    status = _status(matomo, "matomo.js")
+    if status in (None, requests.codes.ok):
+        return None
+    parts = PurePosixPath(root).parts[1:]
+    paths = ("/".join(parts[start:]) for start in range(len(parts)))
+    below = next((path for path in paths if _status(matomo, f"{path}/matomo.js") == 200), None)
+    seen = f"; {below}/matomo.js is there: Matomo is below a path" if below else ""
+    return WrongInputError(
+        expected=f"the web server to serve {root} at the top of its address, as the checks ask it",
+        seen=f"HTTP {status} for matomo.js{seen}",
+        next_command=f"make {root} the web server's document root in the image; a path before it"
+        " is the load balancer's",
+    )
+
+
+def _status(matomo: WebContainer, path: str) -> int | None:
+    """Return the status of the answer to `path`; None where nobody answers."""
+    try:
+        return matomo.web.ask(path).status_code
+    except (HarnessError, OSError):
+        return None
 
 
 def wait_for_database(database: Database, container: Container) -> None:

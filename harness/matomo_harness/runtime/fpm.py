@@ -147,7 +147,8 @@ class FpmContainer(WebContainer):
         engine().volumes.create(self._volume, driver_opts=options, labels=self._labels)
         self._front.start()
         super().start()
-        wait_for_answer(self.get_wrapped_container(), "php-fpm", self._ask_a_script)
+        container = self.get_wrapped_container()
+        wait_for_answer(container, "php-fpm", self._ask_a_script, self.misplaced)
         return self
 
     def _ask_a_script(self) -> None:

@@ -44,6 +44,7 @@ from matomo_harness.runtime.reaper import Run, this_process
 from matomo_harness.runtime.shell import wait_for_web
 
 SALT: Final = "MATOMO_GENERAL_SALT"
+SALT_SETTING: Final = ("General", "salt")
 """The salt is that of the installation in the golden images, not that of the description."""
 ADDRESSES: Final = (
     "noreply_email_address",
@@ -193,12 +194,21 @@ class FullStack:
             ("database", "host"): self.mariadb.alias,
             ("database", "username"): DATABASE_USER,
             ("database", "password"): self.mariadb.passwords.matomo,
-            ("General", "salt"): self.salt,
+            SALT_SETTING: self.salt,
         }
         seen = as_matomo_sees(self.matomo.shell)
         other = [key for key, value in expected.items() if seen.get(key) != value]
         if not other:
             return
+        if other == [SALT_SETTING]:
+            raise WrongInputError(
+                expected="the image's start to write the same salt into config.ini.php each time",
+                seen="another one than Matomo was installed with: with each start of a container"
+                " every API token and every session is lost",
+                next_command="have the start take the salt from a variable, which deployment.toml"
+                ' names under [web.variables]: NAME = "${MATOMO_GENERAL_SALT}"; or have it write'
+                " the file only where there is none",
+            )
         keys = ", ".join(f"[{section}] {name}" for section, name in other)
         values = (f"${{MATOMO_{section}_{name}}}".upper() for section, name in other)
         said = ", ".join(f'NAME = "{value}"' for value in values)

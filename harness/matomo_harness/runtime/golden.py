@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from matomo_harness.errors import (
 )
 from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
+from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.image import ImageProfile, profile_of
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.twofactor import Account
@@ -62,7 +64,7 @@ from matomo_harness.runtime.servers import (
     Servers,
     without_https,
 )
-from matomo_harness.runtime.shell import MatomoShell
+from matomo_harness.runtime.shell import MatomoShell, ask_web
 from matomo_harness.settings import COMPOSE_FILE
 
 FILES: Final = Path(__file__).parent / "golden_image"
@@ -77,9 +79,12 @@ COMPILED: Final = "/golden/opcache"
 SET_ASIDE: Final = "/golden/set-aside"
 """What the image has below its web root (start-matomo copies it into memory)."""
 PACK: Final = """
-for name in config misc js tmp plugins; do
-    if [ -L $name ] && [ -d $name/ ]; then
-        cp -a $name/. .real-$name && rm $name && mv .real-$name $name
+for name in config config/config.ini.php misc misc/user js tmp plugins; do
+    [ -L $name ] || continue
+    if [ -d $name/ ]; then
+        cp -a $name/. .real && rm $name && mv .real $name
+    elif [ -e $name ]; then
+        cp -pL $name .real && rm $name && mv .real $name
     fi
 done
 IFS='
@@ -88,8 +93,8 @@ tar cf /golden/html.tar $(ls -A)
 """
 """Packs the web root without an entry for itself, whose owner and mode are the mount's.
 
-A directory that is a link, as to a volume of the image's, is packed with its content: what is
-behind the link ends with the container.
+A directory that is a link, as to a volume of the image's, is packed with its content, and so is
+config.ini.php: what is behind the link ends with the container.
 """
 SETTINGS_SEEN: Final = """
 define("PIWIK_ENABLE_DISPATCH", false);
@@ -104,6 +109,13 @@ echo "SEEN", json_encode(["database" => $config->database, "General" => $general
 """Prints what Matomo takes for its database connection, whatever that comes from."""
 CONNECTION: Final = {("database", "host"), ("database", "username"), ("database", "password")}
 """Without these Matomo reaches no database."""
+WRITTEN: Final = """
+SHOW GLOBAL STATUS WHERE Variable_name IN
+('Com_create_table', 'Com_insert', 'Com_replace', 'Com_update', 'Com_delete')
+"""
+STEADY_SECONDS: Final = 15.0
+LONGEST_START: Final = 180.0
+"""In seconds: for a start that makes something of its database."""
 USED_CODES: Final = "twofa\\_codes\\_used%"
 """Options that say which codes were used (plugins/TwoFactorAuth/TwoFactorAuthentication.php)."""
 WARM: Final = ("assets", "cache", "templates_c")
@@ -303,11 +315,15 @@ def _seen_from_within(profile: ImageProfile) -> ImageProfile:
 def _set_aside(profile: ImageProfile) -> list[str]:
     """Return the instructions that keep what the image has below the web root.
 
-    A mount hides it there, and start-matomo copies it into memory.
+    A mount hides it there, and start-matomo copies it into memory, as the user of the image.
     """
     if not profile.has_web_root_files:
         return []
-    return [f"RUN mkdir {SET_ASIDE} && cp -a {profile.web_root}/. {SET_ASIDE}/"]
+    set_aside = f"RUN mkdir {SET_ASIDE} && cp -a {profile.web_root}/. {SET_ASIDE}/"
+    if not profile.user or not profile.web_root_owner.startswith("0:"):
+        return [set_aside]
+    # The engine gives a mount the mode of what it hides, and another than root copies into it.
+    return [set_aside, f"RUN chmod 1777 {profile.web_root}"]
 
 
 def _dockerfile(context: Path, *lines: str) -> None:
@@ -339,6 +355,9 @@ def _install(
         matomo = web_container(stage, own_network, environment, profile=profile)
         with mariadb, _started(matomo):
             shell, web, database = matomo.shell, matomo.web, mariadb.database
+            if not profile.starts_alone:
+                _wait_until_steady(matomo, database)
+            _drop_tables(database)
             connection = _connection(mariadb, environment, salt)
             own = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true", user="root")
             mode = _opened(shell)
@@ -409,6 +428,7 @@ def _started(matomo: WebContainer) -> Iterator[WebContainer]:
     """Start the web container for the first time with a database.
 
     Raises:
+        WrongInputError: it answers, and does not serve Matomo where a browser asks for it.
         UnsupportedEnvironmentError: it does not answer; what it may wait for is said.
     """
     with ExitStack() as running:
@@ -427,10 +447,42 @@ def _started(matomo: WebContainer) -> Iterator[WebContainer]:
         yield matomo
 
 
+def _wait_until_steady(matomo: WebContainer, database: Database) -> None:
+    """Wait until it answers and has written nothing to its database for STEADY_SECONDS.
+
+    A start that waits for its database may use it: some go through the wizard with a web server
+    that they stop again. Where it does not come to rest, the installation says what is wrong.
+    """
+    begun = since = time.monotonic()
+    seen: list[dict[str, Any]] | None = None
+    while time.monotonic() - begun < LONGEST_START:
+        written = database.query(WRITTEN) if _answers(matomo) else None
+        if written is None or written != seen:
+            seen, since = written, time.monotonic()
+        elif time.monotonic() - since >= STEADY_SECONDS:
+            return
+        time.sleep(0.5)
+
+
+def _answers(matomo: WebContainer) -> bool:
+    try:
+        ask_web(matomo.web)
+    except (HarnessError, OSError):
+        return False
+    return True
+
+
+def _drop_tables(database: Database) -> None:
+    """Drop what an image that installs itself has made: its account would be nobody's we know."""
+    if tables := database.all_tables():
+        names = ", ".join(f"`{table}`" for table in sorted(tables))
+        database.query(f"DROP TABLE IF EXISTS {names}")
+
+
 def _opened(shell: MatomoShell) -> tuple[str, str] | None:
     """Make config.ini.php writable for Matomo; return its owner and mode where it was not."""
     said = shell.run(
-        "sh", "-c", f"stat -c '%u:%g %a' {shell.config} 2>/dev/null || true", user="root"
+        "sh", "-c", f"stat -L -c '%u:%g %a' {shell.config} 2>/dev/null || true", user="root"
     )
     may_write = shell.run("sh", "-c", f"test -w {shell.config} && echo yes || true")
     if not said or may_write:

@@ -18,6 +18,7 @@ from matomo_harness.matomo.look import (
     LookResult,
     found_in,
     profile_of,
+    with_names,
     with_placeholders,
     with_settings,
 )
@@ -60,6 +61,8 @@ NOWHERE: Final[Mapping[str, str]] = {
     "MATOMO_GENERAL_SALT": "0" * 32,
 }
 """Of a database that is not there, for a start that ends without such values."""
+CHOICES: Final = ("database.adapter", "database.charset")
+"""Settings of the connection that need not be the harness's."""
 WEB_PROCESSES: Final = ("apache2", "httpd", "nginx", "php-fpm", "caddy", "frankenphp", "lighttpd")
 PROCESSES: Final = (
     "for process in /proc/[0-9]*; do"
@@ -100,9 +103,15 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
     require_runnable(image)
     settings: Mapping[str, Any] = inspected(engine().images.get(image.id), "Config") or {}
     directory = str(settings.get("WorkingDir") or "")
-    found = _looked(image, directory)
     entrypoint = tuple(settings.get("Entrypoint") or ())
     command = tuple(settings.get("Cmd") or ())
+    if not entrypoint and not command:
+        raise _wrong(
+            f"{image.reference} to start a web server",
+            "neither ENTRYPOINT nor CMD: an ENTRYPOINT in a Dockerfile drops the base's CMD",
+            'name the command in the Dockerfile, as in CMD ["apache2-foreground"]',
+        )
+    found = _looked(image, directory, (*entrypoint, *command))
     profile = dataclasses.replace(
         profile_of(found, image.reference, directory, (*entrypoint, *command)),
         user=str(settings.get("User") or ""),
@@ -110,6 +119,7 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
         command=command,
         volumes=tuple(settings.get("Volumes") or ()),
     )
+    profile = with_names(profile, (*found.get("name", ()), *_preset(settings)))
     if profile.seed:
         text = images.file_in(image.reference, profile.seed).decode(errors="replace")
         profile = with_settings(profile, text)
@@ -144,7 +154,17 @@ def _with_templates(profile: ImageProfile, found: LookResult, image: Image) -> I
     for path in (*found.get("config", ()), *profile.templates):
         text = images.file_in(image.reference, path).decode(errors="replace")
         profile = with_placeholders(profile, text)
-    return profile
+    # The image's own choice of these stays.
+    preset = _preset(inspected(engine().images.get(image.id), "Config") or {})
+    variables = (
+        (key, name) for key, name in profile.variables if not (key in CHOICES and name in preset)
+    )
+    return dataclasses.replace(profile, variables=tuple(variables))
+
+
+def _preset(settings: Mapping[str, Any]) -> list[str]:
+    """Return the names of the variables that an image sets (ENV)."""
+    return [str(pair).partition("=")[0] for pair in settings.get("Env") or ()]
 
 
 def _environments(
@@ -156,9 +176,9 @@ def _environments(
         yield values
 
 
-def _looked(image: Image, directory: str) -> LookResult:
-    """Run look.sh in `image`, without its entrypoint."""
-    command = ["sh", "-c", SCRIPT, "look", directory or "/"]
+def _looked(image: Image, directory: str, started: Sequence[str] = ()) -> LookResult:
+    """Run look.sh in `image`, which starts the words of `started`, without its entrypoint."""
+    command = ["sh", "-c", SCRIPT, "look", directory or "/", *started]
     try:
         return found_in(images.run_once(image.reference, command, user="root"))
     except UnsupportedEnvironmentError as error:
@@ -219,7 +239,7 @@ def _first_start(
         is_known: whether its port is in deployment.toml.
 
     Returns:
-        None where it waits for its database, and its port is declared.
+        None where it waits for its database or ends without, and its port is declared.
 
     Raises:
         UnsupportedEnvironmentError: it ends, or listens nowhere.
@@ -241,8 +261,8 @@ def _first_start(
             seen += log_end(container)
             if is_alive(container) and (exposed or is_known):
                 return None  # it waits for its database
-    if is_known:
-        return None
+    if exposed or is_known:
+        return None  # it may end because it has none
     raise UnsupportedEnvironmentError(
         expected=f"{image.reference} to {'answer HTTP' if is_http else 'listen'} somewhere"
         f" within {START_SECONDS:.0f} s of its start, without its database",

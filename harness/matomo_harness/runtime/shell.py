@@ -10,6 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
+import requests
 from docker.models.containers import Container
 from docker.utils.socket import frames_iter
 from tenacity import RetryCallState, RetryError, Retrying, stop_after_delay, wait_fixed
@@ -248,17 +249,24 @@ class LastingShell:
         )
 
 
-def wait_for_answer(container: Container, what: str, ask: Callable[[], object]) -> None:
+def wait_for_answer(
+    container: Container,
+    what: str,
+    ask: Callable[[], object],
+    explain: Callable[[], HarnessError | None] = lambda: None,
+) -> None:
     """Call `ask` until it raises nothing.
 
     Args:
         container: the container to wait for; the wait ends when it stops.
         what: what runs in it, for the error.
         ask: a function that raises as long as there is no answer.
+        explain: called when the wait has failed; returns the error that says more of it.
 
     Raises:
-        UnsupportedEnvironmentError: it stopped, or was silent for ANSWER_SECONDS; `seen` is the
-            end of its log.
+        HarnessError: what `explain` returned.
+        UnsupportedEnvironmentError: it stopped, was silent for ANSWER_SECONDS, or answered with
+            an error for as long; `seen` is that error and the end of its log.
     """
     attempts = Retrying(
         stop=stop_after_delay(ANSWER_SECONDS),
@@ -272,9 +280,13 @@ def wait_for_answer(container: Container, what: str, ask: Callable[[], object]) 
         HarnessError,
         OSError,
     ) as error:  # OSError: from requests and Testcontainers
+        if better := explain():
+            raise better from error
+        last = error.last_attempt.exception() if isinstance(error, RetryError) else error
+        answer = f"{last}; " if isinstance(last, requests.HTTPError) else ""
         raise UnsupportedEnvironmentError(
             expected=f"{what} in {container.name} to answer within {ANSWER_SECONDS} s",
-            seen=log_end(container),
+            seen=f"{answer}{log_end(container)}",
             next_command=f"docker logs {container.name}",
         ) from error
 
@@ -285,12 +297,19 @@ class AnswerWaitStrategy(WaitStrategy):
     Args:
         what: what runs in the container, for the error.
         ask: a function that raises as long as there is no answer.
+        explain: returns the error that says more, once the wait has failed.
     """
 
-    def __init__(self, what: str, ask: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        what: str,
+        ask: Callable[[], object],
+        explain: Callable[[], HarnessError | None] = lambda: None,
+    ) -> None:
         super().__init__()
         self._what = what
         self._ask = ask
+        self._explain = explain
 
     def wait_until_ready(self, container: WaitStrategyTarget) -> None:
         """Wait for the answer.
@@ -298,7 +317,7 @@ class AnswerWaitStrategy(WaitStrategy):
         Raises:
             UnsupportedEnvironmentError: the container stopped, or was silent for ANSWER_SECONDS.
         """
-        wait_for_answer(container.get_wrapped_container(), self._what, self._ask)
+        wait_for_answer(container.get_wrapped_container(), self._what, self._ask, self._explain)
 
 
 def wait_for_web(web: Web, container: Container) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pymysql
 import pytest
@@ -62,13 +63,14 @@ class Servers:
         self, environment: dict[str, str], *arguments: str, files: dict[str, str] | None = None
     ) -> Container:
         """Start one with an environment, arguments after its name, and mounted files."""
+        anywhere: dict[str, Any] = {"3306/tcp": ("127.0.0.1", None)}
         container = engine().containers.run(
             self.image.reference,
             list(arguments),
             detach=True,
             environment=environment,
             volumes=[f"{here}:{there}:ro" for there, here in (files or {}).items()],
-            ports={"3306/tcp": ("127.0.0.1", None)},
+            ports=anywhere,
             labels=reaper.this_process().labels,
         )
         self.containers.append(container)

@@ -1,0 +1,225 @@
+"""A whole production on an older MariaDB, by two tools' dumps: in the older and the newer image.
+
+Months of visits on two sites, second factors, and tables of a queue's and of another plugin's own.
+"""
+
+import dataclasses
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from docker.models.containers import Container
+
+from matomo_harness.errors import ExitCode
+from matomo_harness.matomo import database_versions, versions
+from matomo_harness.matomo.api import Api
+from matomo_harness.operate.compose import SERVICE_LABEL
+from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime.engine import engine
+from matomo_harness.settings import OWNER_LABEL, RunSettings, project_name
+from tests.checkout import Checkout, copied
+from tests.dumped import write_dump
+from tests.reproduced import RunningReproduction, in_files, left_of, made, numbers
+
+VISITS: Final = 1_200
+"""More than go through the tracker, so that some are copies; 100,000 went through by hand."""
+DAYS: Final = 40
+OLDER: Final = database_versions.NAMES[-1]
+PERSON: Final = "katherine.johnson"
+MAIL: Final = f"{PERSON}@library.example.edu"
+PLANTED: Final = (PERSON, "203.0.113.77", "JBSWY3DPEHPK3PXP", "555-0199")
+TOOLS: Final = ("mariadb-dump", "mydumper")
+PLUGIN_TABLES: Final = ("loancards_card", "loancards_desk")
+
+PEOPLE: Final = (Path(__file__).parents[1] / "dumps/people-and-plugins.sql").read_text()
+"""A person's second factor and visits, and the tables of QueuedTracking and of a made-up plugin."""
+
+
+@dataclass(frozen=True)
+class Production:
+    """A production that was dumped.
+
+    Args:
+        before: its reports, by site.
+        dumps: of each tool.
+        visits: how many it has.
+    """
+
+    before: dict[int, dict[str, Any]]
+    dumps: dict[str, Path]
+    visits: int
+
+
+def middle() -> date:
+    """Return the day whose reports are looked at, of every kind of period."""
+    return datetime.now(UTC).date() - timedelta(days=DAYS // 2)
+
+
+@pytest.fixture(scope="module")
+def settings() -> RunSettings:
+    """The older version of Matomo, of the two that can be chosen."""
+    chosen = RunSettings.from_environment()
+    if not chosen.chooses_base or chosen.mariadb_base not in ("auto", "substitute"):
+        pytest.skip("an image is given: no older version of Matomo or MariaDB can be chosen")
+    return dataclasses.replace(chosen, matomo_version=versions.NAMES[0])
+
+
+@pytest.fixture(scope="module")
+def production(
+    tmp_path_factory: pytest.TempPathFactory, settings: RunSettings
+) -> Iterator[Production]:
+    """Two sites with visits of months on the older MariaDB, dumped by both tools, and gone."""
+    with copied(tmp_path_factory.mktemp("older"), settings) as copy:
+        copy = dataclasses.replace(copy, seconds=1200)
+        up = copy.harness("up", MARIADB_VERSION=OLDER)
+        assert up.code == 0, up.text
+        sizes = ("--sites", "2", "--days", str(DAYS), "--visits", str(VISITS))
+        filled = copy.harness("traffic", *sizes, MARIADB_VERSION=OLDER)
+        assert filled.code == 0, filled.text
+        yield dumped(copy, tmp_path_factory.mktemp("dumps"))
+
+
+def dumped(production: Checkout, to: Path) -> Production:
+    """Give a production its people and plugins; read its reports, and dump it by both tools."""
+    api = Api(production.web, production.harness("token").text.split()[-1])
+    api.call("UsersManager.addUser", userLogin=PERSON, password=secrets.token_hex(), email=MAIL)
+    database = production.database
+    for statement in PEOPLE.split(";\n")[:-1]:
+        database.query(statement)
+    (row,) = database.query("SELECT COUNT(*) AS visits, VERSION() AS server FROM {prefix}log_visit")
+    assert str(row["server"]).startswith(OLDER)
+    before = {site: numbers(api, site, middle()) for site in (1, 2)}
+    container = server_of(production)
+    return Production(
+        before,
+        {"mariadb-dump": by_mariadb_dump(container, to), "mydumper": by_mydumper(container, to)},
+        int(row["visits"]),
+    )
+
+
+def server_of(production: Checkout) -> Container:
+    labels = [f"{OWNER_LABEL}={project_name(production.root)}", f"{SERVICE_LABEL}=db"]
+    (container,) = engine().containers.list(filters={"label": labels})
+    return container
+
+
+def root_password(container: Container) -> str:
+    """Return what the first start has made up, and logged."""
+    found = re.search(r"GENERATED ROOT PASSWORD: (\S+)", container.logs().decode())
+    assert found
+    return found[1]
+
+
+def by_mariadb_dump(server: Container, to: Path) -> Path:
+    """Dump with the default options, as the how-to says it."""
+    path = to / "prod.sql.gz"
+    write_dump(server, ("root", root_password(server)), "matomo", path, "--single-transaction")
+    return path
+
+
+def by_mydumper(server: Container, to: Path) -> Path:
+    """Dump with the default options, from a container beside the server."""
+    base = str(server.attrs["Config"]["Image"])
+    directory = Path(__file__).parents[1] / "bases/mydumper"
+    key = images.content_hash(images.tree(directory), base)
+    tag = f"{images.REPOSITORY}/test-mydumper:{key}"
+    image = images.local(tag, "local") or images.build(directory, tag, {"MARIADB_BASE": base}, {})
+    (network,) = server.attrs["NetworkSettings"]["Networks"]
+    folder = to / "mydumper"
+    folder.mkdir()
+    command = ["mydumper", "-h", "db", "-u", "root", "-B", "matomo", "--ssl", "-o", "/dump"]
+    engine().containers.run(
+        image.reference,
+        ["-c", f'{" ".join(command)} -p "$ROOT_PASSWORD"'],
+        entrypoint="sh",
+        network=network,
+        environment={"ROOT_PASSWORD": root_password(server)},
+        volumes=[f"{folder}:/dump:rw"],
+        labels=reaper.this_process().labels,
+        remove=True,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reproducing(
+    tmp_path_factory: pytest.TempPathFactory, settings: RunSettings
+) -> Iterator[Checkout]:
+    """A copy of this checkout, which reproduces."""
+    with copied(tmp_path_factory.mktemp("reproducing"), settings) as copy:
+        yield dataclasses.replace(copy, seconds=1200)
+        assert copy.harness("clean").code == 0
+
+
+@pytest.fixture(scope="module")
+def rules(
+    reproducing: Checkout, production: Production, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What the refusal of a plugin's tables drafts, written to a file."""
+    dump = str(production.dumps[TOOLS[0]])
+    refused = reproducing.harness("repro", "new", dump, "--name", "refused")
+    refused.refuses(ExitCode.WRONG_INPUT, *(f"table {name}" for name in PLUGIN_TABLES))
+    assert "queuedtracking" not in refused.text
+    assert not [word for word in PLANTED if word in refused.text]
+    assert left_of(reproducing, "refused") == []
+    draft = refused.text.partition("to be added:\n")[2].rpartition("\n  next:")[0]
+    own = tmp_path_factory.mktemp("rules") / "own.toml"
+    own.write_text(draft)
+    return own
+
+
+def test_each_version_of_mariadb_that_is_older_comes_later_in_the_list() -> None:
+    assert database_versions.NAMES[0] == RunSettings().mariadb_version
+    assert database_versions.NAMES[0] != OLDER
+
+
+@pytest.mark.nightly(reason="a production is made and dumped, and a stack started from each dump")
+@pytest.mark.parametrize("matomo", versions.NAMES)
+@pytest.mark.parametrize("tool", TOOLS)
+def test_every_number_is_as_on_the_older_server_and_no_person_is_left(
+    reproducing: Checkout, production: Production, rules: Path, tool: str, matomo: str
+) -> None:
+    reproduced(reproducing, production, rules, production.dumps[tool], matomo)
+
+
+def reproduced(
+    reproducing: Checkout, production: Production, rules: Path, dump: Path, matomo: str
+) -> None:
+    """Reproduce a dump in a version of the image, and prove what is promised of it."""
+    update = [] if matomo == versions.NAMES[0] else ["--update"]
+    new = ("repro", "new", str(dump), "--name", "older", "--rules", str(rules), "--json", *update)
+    answer = made(reproducing.harness(*new, MATOMO_VERSION=matomo))
+    try:
+        assert not answer["waits_for_update"]
+        assert answer["record"]["certificate"]["findings"] == []
+        opened = RunningReproduction(reproducing, answer)
+        found = {site: numbers(opened.api, site, middle()) for site in (1, 2)}
+        assert sum(len(reports) for reports in found.values()) == 64
+        for site, reports in production.before.items():
+            for name, report in reports.items():
+                assert known(found[site][name], report) == report, f"{name} of {site}"
+        assert in_files(opened, PLANTED) == []
+        database = opened.database
+        (row,) = database.query("SELECT COUNT(*) AS visits FROM {prefix}log_visit")
+        assert int(row["visits"]) == production.visits
+        cards = database.query("SELECT idcard, lent FROM {prefix}loancards_card ORDER BY idcard")
+        assert [(card["idcard"], card["lent"]) for card in cards] == [(1, 3), (2, 4)]
+        assert len(database.query("SELECT * FROM {prefix}loancards_desk")) == 2
+        assert not database.query("SELECT * FROM {prefix}queuedtracking_queue")
+    finally:
+        assert reproducing.harness("repro", "remove", "older").code == 0
+    assert left_of(reproducing, "older") == []
+
+
+def known(found: Any, before: Any) -> Any:
+    """Return a report without the figures that only a newer Matomo has."""
+    if isinstance(found, list) and isinstance(before, list) and len(found) == len(before):
+        return [known(one, other) for one, other in zip(found, before, strict=True)]
+    if isinstance(found, dict) and isinstance(before, dict):
+        return {key: known(found[key], before[key]) for key in found if key in before}
+    return found

@@ -326,20 +326,11 @@ def of_mydumper(tmp_path: Path) -> Path:
     return shutil.copytree(DUMPS / "mydumper", tmp_path / "export-20261129-091127")
 
 
-def test_a_directory_of_mydumper_has_each_table_before_its_rows(of_mydumper: Path) -> None:
-    # Its rows sort before it.
-    for name in ("matomo.a-schema.sql", "matomo.a.00001.sql", "matomo.a.00000.sql"):
-        (of_mydumper / name).write_text("COMMIT;")
-    names = [part.name for part in DumpSource([of_mydumper]).parts()]
-    assert names[0] == "matomo-schema-create.sql"
-    assert names.index("matomo.a-schema.sql") < names.index("matomo.a.00000.sql")
-    assert names.index("matomo.a.00000.sql") < names.index("matomo.a.00001.sql")
-    assert "metadata" not in names
-    assert sorted(names) == sorted(file.name for file in of_mydumper.glob("*.sql"))
-
-
 def test_packed_files_of_mydumper_are_read_too(of_mydumper: Path) -> None:
+    (of_mydumper / "matomo.a.00001.sql").write_text("COMMIT;")
+    (of_mydumper / "matomo.a-schema.sql").write_text("BEGIN;")
     whole = [b"".join(part.chunks) for part in DumpSource([of_mydumper]).parts()]
+    assert whole.index(b"BEGIN;") < whole.index(b"COMMIT;")
     for file in of_mydumper.glob("*.sql"):
         packed = file.with_name(f"{file.name}.gz")
         packed.write_bytes(gzip.compress(file.read_bytes()))

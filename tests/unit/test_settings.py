@@ -40,6 +40,8 @@ def test_two_checkouts_have_two_projects() -> None:
 
 
 def test_a_version_of_mariadb_is_chosen_beside_its_base() -> None:
-    chosen = RunSettings.from_environment({"MARIADB_BASE": "substitute", "MARIADB_VERSION": "10.11"})
+    chosen = RunSettings.from_environment(
+        {"MARIADB_BASE": "substitute", "MARIADB_VERSION": "10.11"}
+    )
     assert (chosen.mariadb_base, chosen.mariadb_version) == ("substitute", "10.11")
     assert RunSettings.from_environment({}).mariadb_version == "11.8"

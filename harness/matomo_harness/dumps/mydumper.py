@@ -15,7 +15,6 @@ from matomo_harness.errors import WrongInputError
 METADATA: Final = ("metadata", "metadata.partial")
 END: Final = "Finished dump at"
 _STATEMENTS: Final = re.compile(r"\.sql(?:\.(?:gz|zst))?")
-_ORDER: Final = ("-schema-create.sql", "-schema.sql")
 
 
 def is_metadata(path: Path) -> bool:
@@ -44,7 +43,7 @@ def files(folder: Path) -> list[Path]:
             seen="none",
             next_command=f"ls {folder}; copy the directory anew, as a whole",
         )
-    return sorted(statements, key=_place)
+    return sorted(statements)  # `-schema` sorts before `.sql` and before the number of a piece
 
 
 def require_end(name: str, metadata: str) -> None:
@@ -64,10 +63,3 @@ def require_end(name: str, metadata: str) -> None:
         seen="a dump without that: it is truncated, or mydumper broke off",
         next_command="copy it anew, or dump again and look at mydumper's exit code",
     )
-
-
-def _place(path: Path) -> tuple[int, str]:
-    for place, ending in enumerate(_ORDER):
-        if ending in path.name:
-            return place, path.name
-    return len(_ORDER), path.name

@@ -1,14 +1,13 @@
 """A whole production on an older MariaDB, by two tools' dumps: in the older and the newer image.
 
-Months of visits on two sites, second factors, and tables of a queue's and of another plugin's own.
+Visits of two months on two sites, second factors, tables of a queue's and of another plugin's own.
 """
 
 import dataclasses
-import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,19 +15,23 @@ import pytest
 from docker.models.containers import Container
 
 from matomo_harness.errors import ExitCode
-from matomo_harness.matomo import database_versions, versions
-from matomo_harness.matomo.api import Api
-from matomo_harness.operate.compose import SERVICE_LABEL
+from matomo_harness.matomo import database_versions, tracker, traffic, versions
+from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.traffic import Site
 from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime.dedicated import DedicatedMatomo, pair
 from matomo_harness.runtime.engine import engine
-from matomo_harness.settings import OWNER_LABEL, RunSettings, project_name
+from matomo_harness.runtime.golden import golden
+from matomo_harness.runtime.images import Image
+from matomo_harness.settings import RunSettings
 from tests.checkout import Checkout, copied
 from tests.dumped import write_dump
 from tests.reproduced import RunningReproduction, in_files, left_of, made, numbers
 
-VISITS: Final = 1_200
-"""More than go through the tracker, so that some are copies; 100,000 went through by hand."""
-DAYS: Final = 40
+FIRST_DAY: Final = date(2025, 5, 31)
+DAYS: Final = 3
+"""Few days, of two months: a reproduction archives each. 100,000 visits went through by hand."""
+LOOKED_AT: Final = FIRST_DAY + timedelta(days=1)
 OLDER: Final = database_versions.NAMES[-1]
 PERSON: Final = "katherine.johnson"
 MAIL: Final = f"{PERSON}@library.example.edu"
@@ -55,11 +58,6 @@ class Production:
     visits: int
 
 
-def middle() -> date:
-    """Return the day whose reports are looked at, of every kind of period."""
-    return datetime.now(UTC).date() - timedelta(days=DAYS // 2)
-
-
 @pytest.fixture(scope="module")
 def settings() -> RunSettings:
     """The older version of Matomo, of the two that can be chosen."""
@@ -73,72 +71,53 @@ def settings() -> RunSettings:
 def production(
     tmp_path_factory: pytest.TempPathFactory, settings: RunSettings
 ) -> Iterator[Production]:
-    """Two sites with visits of months on the older MariaDB, dumped by both tools, and gone."""
-    with copied(tmp_path_factory.mktemp("older"), settings) as copy:
-        copy = dataclasses.replace(copy, seconds=1200)
-        up = copy.harness("up", MARIADB_VERSION=OLDER)
-        assert up.code == 0, up.text
-        sizes = ("--sites", "2", "--days", str(DAYS), "--visits", str(VISITS))
-        filled = copy.harness("traffic", *sizes, MARIADB_VERSION=OLDER)
-        assert filled.code == 0, filled.text
-        yield dumped(copy, tmp_path_factory.mktemp("dumps"))
+    """Two sites with visits on the older MariaDB, archived, and dumped by both tools."""
+    older = dataclasses.replace(settings, mariadb_version=OLDER)
+    base = images.mariadb_base(older)
+    with pair(golden(images.deployed_image(older), base)) as matomo:
+        other, zone = "https://two.example", "America/New_York"
+        second = Site(matomo.api.add_site("Two", other, zone, since="2025-05-01"), other, zone)
+        sites = [Site(1, "https://one.example", "UTC"), second]
+        hits = list(traffic.hits(traffic.visits(sites, FIRST_DAY, DAYS)))
+        assert tracker.send(matomo.api, hits) == len(hits)
+        matomo.shell.console("core:archive")
+        yield dumped(matomo, base, tmp_path_factory.mktemp("dumps"))
 
 
-def dumped(production: Checkout, to: Path) -> Production:
+def dumped(matomo: DedicatedMatomo, base: Image, to: Path) -> Production:
     """Give a production its people and plugins; read its reports, and dump it by both tools."""
-    api = Api(production.web, production.harness("token").text.split()[-1])
+    api, database = matomo.api, matomo.database
     api.call("UsersManager.addUser", userLogin=PERSON, password=secrets.token_hex(), email=MAIL)
-    database = production.database
     for statement in PEOPLE.split(";\n")[:-1]:
         database.query(statement)
     (row,) = database.query("SELECT COUNT(*) AS visits, VERSION() AS server FROM {prefix}log_visit")
     assert str(row["server"]).startswith(OLDER)
-    before = {site: numbers(api, site, middle()) for site in (1, 2)}
-    container = server_of(production)
-    return Production(
-        before,
-        {"mariadb-dump": by_mariadb_dump(container, to), "mydumper": by_mydumper(container, to)},
-        int(row["visits"]),
-    )
+    before = {site: numbers(api, site, LOOKED_AT) for site in (1, 2)}
+    root = matomo.mariadb.root
+    server = matomo.mariadb.get_wrapped_container()
+    dump = to / "prod.sql.gz"
+    write_dump(server, (root.user, root.password), root.name, dump, "--single-transaction")
+    dumps = {"mariadb-dump": dump, "mydumper": by_mydumper(server, root, base, to)}
+    return Production(before, dumps, int(row["visits"]))
 
 
-def server_of(production: Checkout) -> Container:
-    labels = [f"{OWNER_LABEL}={project_name(production.root)}", f"{SERVICE_LABEL}=db"]
-    (container,) = engine().containers.list(filters={"label": labels})
-    return container
-
-
-def root_password(container: Container) -> str:
-    """Return what the first start has made up, and logged."""
-    found = re.search(r"GENERATED ROOT PASSWORD: (\S+)", container.logs().decode())
-    assert found
-    return found[1]
-
-
-def by_mariadb_dump(server: Container, to: Path) -> Path:
-    """Dump with the default options, as the how-to says it."""
-    path = to / "prod.sql.gz"
-    write_dump(server, ("root", root_password(server)), "matomo", path, "--single-transaction")
-    return path
-
-
-def by_mydumper(server: Container, to: Path) -> Path:
-    """Dump with the default options, from a container beside the server."""
-    base = str(server.attrs["Config"]["Image"])
+def by_mydumper(server: Container, root: Database, base: Image, to: Path) -> Path:
+    """Dump with the default options, from a container that is as near as the server itself."""
     directory = Path(__file__).parents[1] / "bases/mydumper"
-    key = images.content_hash(images.tree(directory), base)
+    key = images.content_hash(images.tree(directory), base.id)
     tag = f"{images.REPOSITORY}/test-mydumper:{key}"
-    image = images.local(tag, "local") or images.build(directory, tag, {"MARIADB_BASE": base}, {})
-    (network,) = server.attrs["NetworkSettings"]["Networks"]
+    image = images.local(tag, "local") or images.build(
+        directory, tag, {"MARIADB_BASE": base.reference}, {}
+    )
     folder = to / "mydumper"
     folder.mkdir()
-    command = ["mydumper", "-h", "db", "-u", "root", "-B", "matomo", "--ssl", "-o", "/dump"]
+    command = f'mydumper -h 127.0.0.1 -u {root.user} -p "$PASSWORD" -B {root.name} -o /dump'
     engine().containers.run(
         image.reference,
-        ["-c", f'{" ".join(command)} -p "$ROOT_PASSWORD"'],
+        ["-c", command],
         entrypoint="sh",
-        network=network,
-        environment={"ROOT_PASSWORD": root_password(server)},
+        network_mode=f"container:{server.id}",
+        environment={"PASSWORD": root.password},
         volumes=[f"{folder}:/dump:rw"],
         labels=reaper.this_process().labels,
         remove=True,
@@ -198,7 +177,7 @@ def reproduced(
         assert not answer["waits_for_update"]
         assert answer["record"]["certificate"]["findings"] == []
         opened = RunningReproduction(reproducing, answer)
-        found = {site: numbers(opened.api, site, middle()) for site in (1, 2)}
+        found = {site: numbers(opened.api, site, LOOKED_AT) for site in (1, 2)}
         assert sum(len(reports) for reports in found.values()) == 64
         for site, reports in production.before.items():
             for name, report in reports.items():

@@ -1,13 +1,16 @@
 """The output of a build is read as a person would read it; images are listed."""
 
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from docker.errors import BuildError, ImageNotFound
 
+from matomo_harness.matomo.database_versions import DATABASES
 from matomo_harness.progress import ProgressStep
 from matomo_harness.runtime import images
-from matomo_harness.runtime.images import _follow
+from matomo_harness.runtime.images import BASES_DIRECTORY, Image, _follow, _Substitute
 
 
 def test_the_last_output_of_a_command_leads_the_error_of_the_build() -> None:
@@ -43,3 +46,22 @@ def test_an_image_that_vanishes_during_the_listing_is_left_out(
     )
     monkeypatch.setattr(images, "engine", lambda: engine)
     assert images.listed() == ["here"]
+
+
+def test_a_change_to_one_version_of_a_substitute_builds_no_other_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(BASES_DIRECTORY / "mariadb", tmp_path / "mariadb")
+    monkeypatch.setattr(images, "BASES_DIRECTORY", tmp_path)
+    names = tuple(DATABASES)
+    debian = Image("debian", "sha256:1", "local")
+
+    def tags() -> list[str]:
+        made = (_Substitute("mariadb", name, {}, "trixie", names) for name in names)
+        return [images._substitute_tag(substitute, debian) for substitute in made]
+
+    before = tags()
+    assert len(set(before)) == len(names)
+    (tmp_path / "mariadb/10.11/Dockerfile").write_text("FROM scratch")
+    after = tags()
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False]

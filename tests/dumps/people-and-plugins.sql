@@ -24,7 +24,7 @@ CREATE TABLE {prefix}loancards_card (
   since DATETIME NOT NULL,
   PRIMARY KEY (idcard),
   UNIQUE KEY by_mail (email)
-);
+) DEFAULT CHARSET=latin1;
 CREATE TABLE {prefix}loancards_desk (iddesk INT NOT NULL, opened DATETIME, PRIMARY KEY (iddesk)) ENGINE=MyISAM;
 INSERT INTO {prefix}loancards_card (owner_login, email, last_ip, binary_ip, phone, note, lent, since) VALUES
   ('katherine.johnson', 'katherine.johnson@library.example.edu', '203.0.113.77', INET6_ATON('203.0.113.77'),

@@ -123,6 +123,13 @@ def test_the_server_is_of_the_version_that_was_chosen(running: Container, versio
     assert "MariaDB" in str(seen)
 
 
+def test_a_schema_without_a_word_of_it_has_unicode(running: Container) -> None:
+    statement = "SELECT default_character_set_name FROM information_schema.schemata"
+    password = PASSWORDS["MARIADB_PASSWORD"]
+    where = f"{statement} WHERE schema_name = 'mato_mo'"
+    assert ask(running, "matomo", password, where) == [("utf8mb4",)]
+
+
 def test_the_image_says_how_to_run_it(mariadb: Image) -> None:
     config = inspected(engine().images.get(mariadb.id), "Config")
     assert config["Entrypoint"] == ["docker-entrypoint.sh"]

@@ -193,11 +193,11 @@ def test_nothing_is_left_in_a_table_of_older_characters(server: Database, charac
                 rewriting.rewrite(connection, tables)
                 assert search.search(connection, tables, planted.canaries) == []
                 canaries.remove(connection, planted)
-            ((owner, number, kept),) = rows(
+            ((owner, number, collation),) = rows(
                 connection, "SELECT owner, number, COLLATION(note) FROM card"
             )
             assert (owner[:5], number) == ("user-", "17")
-            assert kept.startswith(characters)
+            assert collation.startswith(characters)
     finally:
         server.query("DROP DATABASE old_plugin")
 

@@ -1,7 +1,7 @@
 # The entry point. `make help` lists the targets; what each does is in harness/matomo_harness/.
 SHELL := /bin/sh
 HARNESS := .venv/bin/matomo-harness
-export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
+export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MARIADB_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe token totp logs doctor test-local test-all test-nightly lint \

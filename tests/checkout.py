@@ -45,10 +45,17 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy of this checkout, and so a local stack of its own."""
+    """A copy of this checkout, and so a local stack of its own.
+
+    Args:
+        root: its directory.
+        settings: images and ports.
+        seconds: that a command may take.
+    """
 
     root: Path
     settings: RunSettings
+    seconds: float = 240
 
     def environment(self, **changes: str) -> dict[str, str]:
         """Return the environment that leads a command to this copy."""
@@ -74,7 +81,7 @@ class Checkout:
             env=self.environment(**changes),
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=self.seconds,
             check=False,
         )
         return Answer(ended.returncode, ended.stdout + ended.stderr)

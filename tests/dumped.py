@@ -6,6 +6,8 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from docker.models.containers import Container
+
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.quarantine import execute_stream
@@ -20,9 +22,17 @@ def dump_of(instance: Instance, to: Path) -> None:
         if str(database.port)
         in {binding["HostPort"] for bound in found.ports.values() if bound for binding in bound}
     ]
-    environment = {"MYSQL_PWD": database.password}
-    command = ["mariadb-dump", f"--user={database.user}", "--host=127.0.0.1", "--skip-ssl"]
-    made = b"".join(execute_stream(container, [*command, database.name], environment))
+    account = (database.user, database.password)
+    write_dump(container, account, database.name, to, "--host=127.0.0.1", "--skip-ssl")
+
+
+def write_dump(
+    container: Container, account: tuple[str, str], schema: str, to: Path, *options: str
+) -> None:
+    """Write a dump of a schema by the mariadb-dump of its server's own container."""
+    user, password = account
+    command = ["mariadb-dump", f"--user={user}", *options, schema]
+    made = b"".join(execute_stream(container, command, {"MYSQL_PWD": password}))
     to.write_bytes(gzip.compress(made))
 
 

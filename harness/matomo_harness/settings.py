@@ -3,12 +3,12 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from matomo_harness.errors import WrongInputError
-from matomo_harness.matomo import versions
+from matomo_harness.matomo import database_versions, versions
 
 _PARENT = Path(__file__).resolve().parents[2]
 ROOT = _PARENT if (_PARENT / "pyproject.toml").exists() else Path.cwd()
@@ -49,6 +49,7 @@ class RunSettings:
             reference.
         mariadb_base: the same for the database.
         matomo_version: one of versions.NAMES; only `auto` and `substitute` use it.
+        mariadb_version: one of database_versions.NAMES; likewise.
         image: a deployed image built elsewhere; None builds image/ on the base.
         port: the local stack's HTTPS port on 127.0.0.1.
         http_port: the local stack's HTTP port, which redirects to `port`.
@@ -58,6 +59,7 @@ class RunSettings:
     matomo_base: str = "auto"
     mariadb_base: str = "auto"
     matomo_version: str = versions.NAMES[0]
+    mariadb_version: str = database_versions.NAMES[0]
     image: str | None = None
     port: int = 8443
     http_port: int = 8080
@@ -65,22 +67,22 @@ class RunSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "RunSettings":
-        """Read MATOMO_BASE, MARIADB_BASE, MATOMO_VERSION, IMAGE, MATOMO_PORT, and so on.
+        """Read MATOMO_BASE, MARIADB_BASE, MATOMO_VERSION, MARIADB_VERSION, IMAGE, and so on.
 
         Raises:
             WrongInputError: a value is out of range or unknown.
         """
-        version = environment.get("MATOMO_VERSION") or cls.matomo_version
-        if version not in versions.NAMES:
-            raise WrongInputError(
-                expected=f"MATOMO_VERSION to be one of {', '.join(versions.NAMES)}",
-                seen=f"MATOMO_VERSION={version}",
-                next_command=f"MATOMO_BASE=matomo:{version}-apache make up   (an official image)",
-            )
+        matomo_version = _named(
+            environment, "MATOMO_VERSION", versions.NAMES, "MATOMO_BASE=matomo:{}-apache"
+        )
+        mariadb_version = _named(
+            environment, "MARIADB_VERSION", database_versions.NAMES, "MARIADB_BASE=mariadb:{}"
+        )
         return cls(
             matomo_base=base_choice(environment.get("MATOMO_BASE") or cls.matomo_base),
             mariadb_base=base_choice(environment.get("MARIADB_BASE") or cls.mariadb_base),
-            matomo_version=version,
+            matomo_version=matomo_version,
+            mariadb_version=mariadb_version,
             image=environment.get("IMAGE") or None,
             port=_number(environment, "MATOMO_PORT", cls.port, PORTS),
             http_port=_number(environment, "MATOMO_HTTP_PORT", cls.http_port, PORTS),
@@ -111,6 +113,20 @@ def every_version(environment: Mapping[str, str] = os.environ) -> list[RunSettin
 
 PORTS = range(1, 65536)
 PERIODS = range(10, 86401)
+
+
+def _named(
+    environment: Mapping[str, str], variable: str, names: Sequence[str], official: str
+) -> str:
+    """Return the version that is chosen; the first where none is."""
+    version = environment.get(variable) or names[0]
+    if version not in names:
+        raise WrongInputError(
+            expected=f"{variable} to be one of {', '.join(names)}",
+            seen=f"{variable}={version}",
+            next_command=f"{official.format(version)} make up   (an official image)",
+        )
+    return version
 
 
 def _number(environment: Mapping[str, str], variable: str, default: int, choice: range) -> int:

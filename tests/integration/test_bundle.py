@@ -17,7 +17,8 @@ from matomo_harness.operate.compose import SERVICE_LABEL
 from matomo_harness.runtime.engine import engine, execute
 from matomo_harness.settings import OWNER_LABEL, project_name
 from tests.checkout import Checkout, copied
-from tests.integration.test_repro import DUMPS, RunningReproduction, left_of, made
+from tests.integration.test_repro import DUMPS
+from tests.reproduced import RunningReproduction, left_of, made
 
 VISITOR: Final = "ada.lovelace@library.edu"
 ADDRESS: Final = "198.51.100.77"

@@ -122,6 +122,20 @@ def test_whatever_the_options_of_the_dump_were_the_rows_are_the_same(
     assert [row["login"] for row in rows(database, "matomo_user", "login")] == LOGINS
 
 
+def test_a_directory_of_mydumper_is_loaded_whole(database: Database) -> None:
+    described = loaded(database, DUMPS / "mydumper")
+
+    assert (described.tool, described.is_known_whole) == ("mydumper", True)
+    assert described.tables == ("log_action", "log_visit", "odd", "option", "site", "user")
+    assert described.matomo_version == "4.14.1"
+    odd = database.query("SELECT *, hidden FROM matomo_odd ORDER BY id")
+    assert [(row["a b;x"], row["raw"], row["j"]) for row in odd] == ODD
+    assert {(row["hidden"], row["doubled"]) for row in odd} == {(7, 14)}
+    (visit,) = rows(database, "matomo_log_visit", "idvisit")
+    assert (visit["config_id"], visit["user_id"]) == (b"'\\\0\n\r\x1a\"`", "o'neill")
+    assert [row["login"] for row in rows(database, "matomo_user", "login")] == LOGINS
+
+
 def test_a_dump_of_phpmyadmin_is_loaded_with_its_keys(database: Database) -> None:
     described = loaded(database, DUMPS / "phpmyadmin.sql")
 

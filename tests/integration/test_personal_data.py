@@ -15,7 +15,7 @@ from matomo_harness.matomo.database import Database
 from matomo_harness.personal_data import anonymity, canaries, pseudonyms, rewriting, schema, search
 from matomo_harness.personal_data.canaries import PlantedCanaries
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
-from matomo_harness.personal_data.rules import UNCHANGED, Rules, TablePlan, built_in
+from matomo_harness.personal_data.rules import UNCHANGED, Rules, TablePlan, built_in, parse
 from matomo_harness.personal_data.schema import Column, Connection
 from matomo_harness.runtime import images
 from matomo_harness.runtime.containers import DATA_DIRECTORY, MariaDBContainer, network
@@ -150,6 +150,56 @@ def test_nothing_is_left_of_an_old_matomo(server: Database, dump: str) -> None:
     with filled(server, "old", dump, *TABLES_OF_PLUGINS) as connection:
         planted = require_safe(connection, OLD[dump])
         assert len(planted.columns) > 90
+
+
+CARD = """
+[[tables]]
+name = "card"
+keep = ["id"]
+login = ["owner"]
+mail = ["email"]
+person = ["name"]
+address = ["ip"]
+url = ["picture"]
+pseudonym = ["code"]
+plain = ["number"]
+empty = ["phone"]
+text = ["note"]
+"""
+
+
+@pytest.mark.parametrize("characters", ["latin1", "utf16", "ascii", "utf8mb3", "utf8mb4"])
+def test_nothing_is_left_in_a_table_of_older_characters(server: Database, characters: str) -> None:
+    server.query("CREATE DATABASE old_plugin")
+    try:
+        with dataclasses.replace(server, name="old_plugin").connection() as connection:
+            rows(
+                connection,
+                "CREATE TABLE card (id INT PRIMARY KEY, owner VARCHAR(100), email VARCHAR(100)"
+                " UNIQUE, name VARCHAR(90), ip VARCHAR(45), picture VARCHAR(200), code VARCHAR(90),"
+                " number VARCHAR(90), phone VARCHAR(90), note TEXT) DEFAULT CHARSET=" + characters,
+            )
+            rows(
+                connection,
+                "INSERT INTO card VALUES (1, 'ada', 'ada@library.edu', 'Ada', '198.51.100.77',"
+                " 'https://library.edu/ada.png', 'A-1', '17', '555-0199', 'Ask ada@library.edu')",
+            )
+            tables = parse(CARD).plan(schema.read(connection))
+            planted = canaries.plant(connection, tables)
+            raw = search.search(connection, tables, planted.canaries)
+            assert of_canaries(raw) == set(planted.columns)
+            assert {"card.email", "card.note"} <= found(raw)
+            with rewriting.key_of_run(connection):
+                rewriting.rewrite(connection, tables)
+                assert search.search(connection, tables, planted.canaries) == []
+                canaries.remove(connection, planted)
+            ((owner, number, collation),) = rows(
+                connection, "SELECT owner, number, COLLATION(note) FROM card"
+            )
+            assert (owner[:5], number) == ("user-", "17")
+            assert collation.startswith(characters)
+    finally:
+        server.query("DROP DATABASE old_plugin")
 
 
 @pytest.mark.all_versions(reason="each version has tables and columns of its own")

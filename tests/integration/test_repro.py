@@ -1,7 +1,6 @@
 """A production state on this machine: dump in, person data out, the same numbers."""
 
 import dataclasses
-import functools
 import gzip
 import json
 import signal
@@ -18,74 +17,20 @@ import pytest
 
 from matomo_harness.errors import ExitCode
 from matomo_harness.matomo import tracker, traffic, versions
-from matomo_harness.matomo.api import Api, create_token
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.traffic import Site
-from matomo_harness.matomo.twofactor import Account
-from matomo_harness.matomo.web import Web
-from matomo_harness.operate.compose import LOOPBACK, SERVICE_LABEL
 from matomo_harness.runtime import reaper
-from matomo_harness.runtime.certificates import loopback_tls
-from matomo_harness.runtime.containers import SCHEMA
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.settings import OWNER_LABEL, RunSettings, project_name
 from tests.checkout import Checkout, copied
 from tests.dumped import dump_of, tar_of
+from tests.reproduced import RunningReproduction, in_files, left_of, made, numbers
 
 DUMPS: Final = Path(__file__).parents[1] / "dumps"
 FIRST_DAY: Final = date(2025, 5, 31)
+LOOKED_AT: Final = FIRST_DAY + timedelta(days=1)
 PERSON: Final = "margaret.hamilton"
-METHODS: Final = (
-    "VisitsSummary.get",
-    "Actions.get",
-    "Actions.getPageUrls",
-    "Actions.getPageTitles",
-    "Referrers.getReferrerType",
-    "UserCountry.getCountry",
-    "DevicesDetection.getBrowsers",
-    "VisitTime.getVisitInformationPerServerTime",
-)
-LABELLED: Final = ("Actions.getPageUrls", "Actions.getPageTitles")
-"""Reports whose labels are a page's address or title: the numbers stay, and the labels do not."""
-
-
-def made(answer: Any) -> dict[str, Any]:
-    assert answer.code == 0, answer.text
-    text = answer.text
-    found: dict[str, Any] = json.loads(text[text.index("{\n") : text.rindex("}") + 1])
-    return found
-
-
-class RunningReproduction:
-    """A reproduction that runs, as a person reaches it."""
-
-    def __init__(self, checkout: Checkout, answer: dict[str, Any]) -> None:
-        record = answer["record"]
-        self.root = checkout.root / ".local/repro" / record["name"]
-        self.record = record
-        self.web = Web(
-            f"https://localhost:{record['port']}", authority=self.root / ".local/tls/authority.pem"
-        )
-        text = (self.root / ".local/stack.env").read_text()
-        self.secrets = dict(line.split("=", 1) for line in text.splitlines())
-
-    @property
-    def database(self) -> Database:
-        """Its schema, as Matomo's user sees it."""
-        labels = [f"{OWNER_LABEL}={project_name(self.root)}", f"{SERVICE_LABEL}=db"]
-        (container,) = engine().containers.list(filters={"label": labels})
-        port = int((container.ports["3306/tcp"] or [])[0]["HostPort"])
-        password = self.secrets["DATABASE_PASSWORD"]
-        return Database(LOOPBACK, port, "matomo", password, "matomo", tls=loopback_tls())
-
-    @functools.cached_property  # each code is good for one token
-    def api(self) -> Api:
-        """Its API, as the harness's superuser."""
-        login = self.secrets["SUPERUSER_LOGIN"]
-        secret = self.database.second_factor_secret(login)
-        account = Account(login, self.secrets["SUPERUSER_PASSWORD"], secret or "")
-        return Api(self.web, create_token(self.web, account, steps=1).token)
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +41,6 @@ def reproducing(
     with copied(tmp_path_factory.mktemp("reproducing"), matomo_settings) as copy:
         yield copy
         assert copy.harness("clean").code == 0
-
-
-def left_of(checkout: Checkout, name: str) -> list[str]:
-    """Name what is left of a reproduction."""
-    root = checkout.root / ".local/repro" / name
-    things = reaper.labelled(engine(), f"{OWNER_LABEL}={project_name(root)}")
-    return [thing.name for thing in things] + ([str(root)] if root.exists() else [])
 
 
 # -- real databases -------------------------------------------------------------------------------
@@ -158,37 +96,6 @@ def test_an_old_database_of_another_server_runs_without_its_people(
 # -- the same numbers -----------------------------------------------------------------------------
 
 
-def numbers(api: Api, site: int) -> dict[str, Any]:
-    """Return reports of a site, of every kind of period, without what names a page."""
-    found: dict[str, Any] = {}
-    for period in ("day", "week", "month", "year"):
-        for method in METHODS:
-            asked: dict[str, Any] = {
-                "idSite": site,
-                "period": period,
-                "date": (FIRST_DAY + timedelta(days=1)).isoformat(),
-                "filter_limit": -1,
-            }
-            if method in LABELLED:
-                asked["flat"] = 1
-            report = api.call(method, **asked)
-            if method in LABELLED:
-                report = sorted(
-                    (row["nb_visits"], row["nb_hits"], str(row.get("entry_nb_visits")))
-                    for row in report
-                )
-            found[f"{method} {period}"] = _without_links(report)
-    return found
-
-
-def _without_links(report: Any) -> Any:
-    if isinstance(report, list):
-        return [_without_links(row) for row in report]
-    if isinstance(report, dict):
-        return {key: value for key, value in report.items() if key not in ("url", "logo")}
-    return report
-
-
 @pytest.fixture
 def production(fresh_matomo: Instance) -> Instance:
     """A Matomo with two sites, visits of three days, reports, and a person."""
@@ -212,7 +119,7 @@ def production(fresh_matomo: Instance) -> Instance:
 def test_every_number_is_as_in_production_and_no_person_is_left(
     reproducing: Checkout, production: Instance, tmp_path: Path
 ) -> None:
-    before = {site: numbers(production.api, site) for site in (1, 2)}
+    before = {site: numbers(production.api, site, LOOKED_AT) for site in (1, 2)}
     assert sum(len(found) for found in before.values()) == 64
     # As production deletes old visits, whose reports stay.
     gone = f"--dates={FIRST_DAY},{FIRST_DAY + timedelta(days=1)}"
@@ -230,7 +137,7 @@ def test_every_number_is_as_in_production_and_no_person_is_left(
     )
     opened = RunningReproduction(reproducing, answer)
     try:
-        assert {site: numbers(opened.api, site) for site in (1, 2)} == before
+        assert {site: numbers(opened.api, site, LOOKED_AT) for site in (1, 2)} == before
         ids = opened.database.query("SELECT DISTINCT HEX(idvisitor) AS id FROM {prefix}log_visit")
         assert len(ids) == len(addresses)
         assert not {row["id"] for row in ids} & {row["id"] for row in addresses}
@@ -239,7 +146,7 @@ def test_every_number_is_as_in_production_and_no_person_is_left(
             f"%{PERSON}%",
             f"%{PERSON}%",
         )
-        assert _in_files(opened, (PERSON, "a-password-of-hers")) == []
+        assert in_files(opened, (PERSON, "a-password-of-hers")) == []
         listed = json.loads(reproducing.harness("repro", "list", "--json").text)
         assert [record["name"] for record in listed] == ["same"]
         taken = reproducing.harness(
@@ -253,27 +160,13 @@ def test_every_number_is_as_in_production_and_no_person_is_left(
     assert left_of(reproducing, "same") == []
 
 
-def _in_files(opened: RunningReproduction, words: tuple[str, ...]) -> list[str]:
-    """Name the words that are anywhere in the data directory of the reproduction's database."""
-    labels = [f"{OWNER_LABEL}={project_name(opened.root)}", f"{SERVICE_LABEL}=db"]
-    (container,) = engine().containers.list(filters={"label": labels})
-    return [
-        word
-        for word in words
-        if container.exec_run(
-            ["grep", "-rqa", word, f"/var/lib/mysql/{SCHEMA}"], user="root"
-        ).exit_code
-        == 0
-    ]
-
-
 @pytest.mark.nightly(reason="a stack of the next version is started, and updated")
 def test_reports_are_there_after_an_update_that_came_later(
     reproducing: Checkout, production: Instance, tmp_path: Path
 ) -> None:
     if reproducing.settings.matomo_version != versions.NAMES[0]:
         pytest.skip("one version only: there is no newer image to update to")
-    before = numbers(production.api, 1)
+    before = numbers(production.api, 1, LOOKED_AT)
     dump_of(production, tmp_path / "older.sql.gz")
     newer = versions.NAMES[-1]
     new = ("repro", "new", str(tmp_path / "older.sql.gz"), "--name", "later", "--json")
@@ -286,7 +179,7 @@ def test_reports_are_there_after_an_update_that_came_later(
             )
         )
         assert not answer["waits_for_update"]
-        after = numbers(RunningReproduction(reproducing, answer).api, 1)
+        after = numbers(RunningReproduction(reproducing, answer).api, 1, LOOKED_AT)
         urls = [key for key in before if key.startswith("Actions.getPageUrls")]
         assert {key: len(after[key]) for key in urls} == {key: len(before[key]) for key in urls}
     finally:

@@ -288,3 +288,16 @@ def test_statements_say_which_file_and_line_they_are_of() -> None:
         assert file == "phpmyadmin.sql"
         assert isinstance(statement, Statement)
         assert statement.text.decode().startswith(lines[line - 1].rstrip(";"))
+
+
+def test_mydumper_writes_names_in_other_quotes() -> None:
+    described = describe(DumpSource([DUMPS / "mydumper"]))
+    assert (described.tool, described.matomo_version) == ("mydumper", "4.14.1")
+    assert described.plugins
+
+
+def test_rows_before_their_table_are_refused_with_the_way_out(dump: Path) -> None:
+    head, _, rest = MYSQL.partition("-- Table structure for table `matomo_access`")
+    seen = refused(dump, f"{head}\nINSERT INTO `matomo_access` VALUES (1);\n{rest}")
+    assert "matomo_access" in seen.seen
+    assert "give the directory" in seen.next_command

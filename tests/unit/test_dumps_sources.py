@@ -315,3 +315,44 @@ def test_memory_does_not_grow_with_the_dump(packing: str, file: Path) -> None:
 
     assert size == len(content)
     assert peak < 16 * CHUNK < size
+
+
+# -- mydumper --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def of_mydumper(tmp_path: Path) -> Path:
+    """A directory that mydumper wrote."""
+    return shutil.copytree(DUMPS / "mydumper", tmp_path / "export-20261129-091127")
+
+
+def test_packed_files_of_mydumper_are_read_too(of_mydumper: Path) -> None:
+    (of_mydumper / "matomo.a.00001.sql").write_text("COMMIT;")
+    (of_mydumper / "matomo.a-schema.sql").write_text("BEGIN;")
+    whole = [b"".join(part.chunks) for part in DumpSource([of_mydumper]).parts()]
+    assert whole.index(b"BEGIN;") < whole.index(b"COMMIT;")
+    for file in of_mydumper.glob("*.sql"):
+        packed = file.with_name(f"{file.name}.gz")
+        packed.write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+    assert [b"".join(part.chunks) for part in DumpSource([of_mydumper]).parts()] == whole
+
+
+@pytest.mark.parametrize("is_partial", [True, False])
+def test_a_dump_that_mydumper_did_not_end_is_refused(of_mydumper: Path, is_partial: bool) -> None:
+    metadata = of_mydumper / "metadata"
+    metadata.write_text("Started dump at: 2026-11-29 09:11:27\n")
+    if is_partial:
+        metadata.rename(of_mydumper / "metadata.partial")
+    with pytest.raises(WrongInputError, match="truncated"):
+        DumpSource([of_mydumper])
+
+
+def test_the_end_of_mydumper_is_found_in_a_tar(of_mydumper: Path, file: Path) -> None:
+    names = sorted(of_mydumper.iterdir(), key=lambda path: ("schema" not in path.name, path.name))
+    with tarfile.open(file, "w") as archive:
+        for path in names:
+            archive.add(path, f"export/{path.name}")
+    source = DumpSource([file])
+    assert len([list(part.chunks) for part in source.parts()]) == len(names) - 1
+    assert source.is_finished_by_mydumper

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,9 +10,16 @@ from types import SimpleNamespace
 import pytest
 from docker.errors import BuildError, ImageNotFound
 
+from matomo_harness.matomo.database_versions import DATABASES
 from matomo_harness.progress import ProgressStep
 from matomo_harness.runtime import images
-from matomo_harness.runtime.images import _follow, build_lock
+from matomo_harness.runtime.images import (
+    BASES_DIRECTORY,
+    Image,
+    _follow,
+    _Substitute,
+    build_lock,
+)
 
 
 def test_the_last_output_of_a_command_leads_the_error_of_the_build() -> None:
@@ -67,3 +75,22 @@ def _lock_as_nobody() -> None:
     os.setuid(65534)
     with build_lock("matomo-harness/matomo:tag"):
         pass
+
+
+def test_a_change_to_one_version_of_a_substitute_builds_no_other_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(BASES_DIRECTORY / "mariadb", tmp_path / "mariadb")
+    monkeypatch.setattr(images, "BASES_DIRECTORY", tmp_path)
+    names = tuple(DATABASES)
+    debian = Image("debian", "sha256:1", "local")
+
+    def tags() -> list[str]:
+        made = (_Substitute("mariadb", name, {}, "trixie", names) for name in names)
+        return [images._substitute_tag(substitute, debian) for substitute in made]
+
+    before = tags()
+    assert len(set(before)) == len(names)
+    (tmp_path / "mariadb/10.11/Dockerfile").write_text("FROM scratch")
+    after = tags()
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False]

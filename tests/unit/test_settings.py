@@ -27,6 +27,7 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("MATOMO_PORT", "0"),
         ("MATOMO_PORT", "65536"),
         ("MATOMO_VERSION", "4"),
+        ("MARIADB_VERSION", "10.5"),
     ],
 )
 def test_an_invalid_value_is_named(variable: str, value: str) -> None:
@@ -36,3 +37,11 @@ def test_an_invalid_value_is_named(variable: str, value: str) -> None:
 
 def test_two_checkouts_have_two_projects() -> None:
     assert project_name(Path("/one")) != project_name(Path("/two"))
+
+
+def test_a_version_of_mariadb_is_chosen_beside_its_base() -> None:
+    chosen = RunSettings.from_environment(
+        {"MARIADB_BASE": "substitute", "MARIADB_VERSION": "10.11"}
+    )
+    assert (chosen.mariadb_base, chosen.mariadb_version) == ("substitute", "10.11")
+    assert RunSettings.from_environment({}).mariadb_version == "11.8"

@@ -31,7 +31,7 @@ _CHARACTERS: Final = r"(@OLD_(?:CHARACTER_SET_CLIENT|CHARACTER_SET_RESULTS|COLLA
 save as well: not all of them are set back with --no-create-info."""
 _SAVED: Final = re.compile(_CHARACTERS + r"\s*=\s*@@")
 _RESTORED: Final = re.compile(r"=\s*" + _CHARACTERS)
-_OPTION: Final = re.compile(rb"\(\s*'version_(\w+)'\s*,\s*'([^'\\]*)'")
+_OPTION: Final = re.compile(rb"\(\s*(['\"])version_(\w+)\1\s*,\s*\1([^'\"\\]*)\1")
 OPTION_TABLE: Final = "option"
 SESSION: Final = (
     b"SET NAMES utf8mb4",
@@ -47,7 +47,7 @@ class Description:
     """What a dump says of itself.
 
     Args:
-        tool: `mysqldump`, `mariadb-dump` or `phpMyAdmin`; None where it left that out.
+        tool: `mysqldump`, `mariadb-dump`, `mydumper` or `phpMyAdmin`; None where it left that out.
         tool_version: the tool's version, which is its server's for the first two.
         server: `MySQL` or `MariaDB`; None where the tool does not say.
         server_version: that server's.
@@ -144,6 +144,8 @@ class DumpReader:
             else:
                 yield from self._of_rows(part, part.table)
         self._ends.require_all()
+        if self.source.is_finished_by_mydumper:
+            self._tool, self._is_known_whole = "mydumper", True
         self._is_read = True
         self.description()
 
@@ -183,6 +185,7 @@ class DumpReader:
         if judged.schema is not None:
             self._note_schema(judged.schema, statement)
         if kind is Kind.ROWS and table is not None:
+            self._require_table(table, statement)
             self._note_options(table, statement.text)
         elif kind is Kind.TRANSACTION:
             is_end = statement.text.upper().startswith(b"COMMIT")
@@ -198,6 +201,15 @@ class DumpReader:
                 statement = Statement(text, statement.file, statement.line)
                 judged = Judgement(statement, kind, table)
         return judged
+
+    def _require_table(self, table: str, statement: Statement) -> None:
+        if table not in self._tables:
+            raise WrongInputError(
+                expected=f"the CREATE TABLE of {table} before its rows in {statement.file}",
+                seen=f"rows of {table} in line {statement.line}, and no such table before them",
+                next_command="give the files with the tables first; where an archive has them"
+                " in another order, unpack it, and give the directory",
+            )
 
     def _take_set(self, statement: Statement) -> None:
         text = statement.text.decode(errors="replace").upper()
@@ -253,7 +265,7 @@ class DumpReader:
     def _note_options(self, table: str, text: bytes) -> None:
         if table.endswith(OPTION_TABLE):
             versions = self._plugins.setdefault(table, {})
-            for name, version in _OPTION.findall(text):
+            for _, name, version in _OPTION.findall(text):
                 versions[name.decode()] = version.decode(errors="replace")
 
     def description(self) -> Description:

@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from matomo_harness.dumps import mydumper
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class DumpSource:
     """The files of a dump.
 
     Args:
-        paths: files in their order, or one directory that `mariadb-dump --dir` or `--tab` wrote.
+        paths: files in their order, or one directory that mydumper, or `mariadb-dump --dir` or
+            `--tab` wrote.
         password: of an encrypted zip; what DUMP_PASSWORD is set to by default.
 
     Raises:
@@ -76,6 +78,8 @@ class DumpSource:
 
     def __init__(self, paths: Sequence[Path], password: str | None = None) -> None:
         self._password = os.environ.get(PASSWORD_VARIABLE) if password is None else password
+        self.is_finished_by_mydumper = any(map(mydumper.is_directory, paths))
+        """Whether it has what mydumper writes at its end; known of an archive when all was read."""
         self._files = [file for path in paths for file in _files(path)]
         self.total = sum(path.stat().st_size for path, _ in self._files)
         """Bytes of all files, as they are on the disk; 0 where that cannot be known (a pipe)."""
@@ -217,6 +221,9 @@ class DumpSource:
                     next_command="unpack the archive, and give the directory",
                 )
             yield Part(name, chunks, _table_of(Path(stem).name.rpartition(":")[2]))
+        elif mydumper.is_metadata(Path(name.rpartition(":")[2])):
+            mydumper.require_end(name, b"".join(chunks).decode(errors="replace"))
+            self.is_finished_by_mydumper = True
         else:
             seen.add(name)
             yield from self._unwrapped(name, chunks, None, left)
@@ -233,6 +240,8 @@ def _files(path: Path) -> list[tuple[Path, str | None]]:
         )
     if not path.is_dir():
         return [(path, None)]
+    if mydumper.is_directory(path):
+        return [(file, None) for file in mydumper.files(path)]
     folders = sorted(folder for folder in path.iterdir() if folder.is_dir())
     schemas = [folder for folder in folders if any(folder.glob("*.sql"))]
     if len(schemas) > 1:
@@ -245,7 +254,7 @@ def _files(path: Path) -> list[tuple[Path, str | None]]:
     tables = sorted(folder.glob("*.sql"))
     if not tables:
         raise WrongInputError(
-            expected=f"in {path.name} a directory that mariadb-dump --dir or --tab wrote",
+            expected=f"in {path.name} a directory of mydumper or mariadb-dump --dir or --tab",
             seen="no .sql in it",
             next_command=f"ls {path}",
         )
@@ -508,8 +517,8 @@ class _Reader(RawIOBase):
 
 def _unusable(name: str, seen: str) -> WrongInputError:
     return WrongInputError(
-        expected=f"in {name} a dump of mysqldump, mariadb-dump or phpMyAdmin, plain or packed"
-        " (gz, zst, xz, zip, tar)",
+        expected=f"in {name} a dump of mysqldump, mariadb-dump, mydumper or phpMyAdmin, plain or"
+        " packed (gz, zst, xz, zip, tar)",
         seen=seen,
         next_command="dump again: mariadb-dump --single-transaction SCHEMA > dump.sql",
     )

@@ -269,6 +269,8 @@ def _left_out(described: Description) -> tuple[str, ...]:
     said = [f"{note} ({count})" for note, count in described.dropped.items()]
     if not described.is_known_whole:
         said.append("the tool wrote no end, so that a truncated dump would not show (--compact)")
+    if described.tool == "mydumper":
+        said.append("mydumper ends a dump even where it could not read a table: its exit code says")
     return tuple(said)
 
 

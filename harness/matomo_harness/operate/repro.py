@@ -482,7 +482,7 @@ def _opened(
 ) -> OpenReproduction:
     """Let the reproduction's Matomo update itself if asked, enrol, and write the record."""
     stack, shell, database = record.stack, started.shell, started.database
-    _use_charset_of_tables(database, shell)
+    _speak_as_tables(database, shell)
     waits = waited = bool(Php(shell, Http(started.web.url, started.web.authority)).facts["updates"])
     is_new = not (stack.directory / RECORD).exists()
     if waits and choices.update:
@@ -503,24 +503,36 @@ def _opened(
     return OpenReproduction(record, started.summary(installed_now=False), waits)
 
 
-def _use_charset_of_tables(database: Database, shell: MatomoShell) -> None:
-    """Have Matomo speak to the tables as production does, where they are of three bytes a sign.
+def _speak_as_tables(database: Database, shell: MatomoShell) -> None:
+    """Have Matomo speak to the tables as production does, where this server would do it otherwise.
 
     Matomo takes the collation of its tables for the session as well, which fails with the charset
-    that this image's file names (measured: error 1253 from 5.2 on).
+    that this image's file names, where they are of three bytes a sign (measured: error 1253 from
+    5.2 on). And where an older server made them, the collation of a session is another than theirs,
+    which ends an archiver that adds up subtables (measured: error 1267 of 10.11's on 11.8).
     """
     (row,) = database.query(
-        "SELECT character_set_name AS name FROM information_schema.columns WHERE table_schema ="
-        " DATABASE() AND table_name = %s AND column_name = 'option_value'",
+        "SELECT c.character_set_name AS charset, c.collation_name AS collation,"
+        " s.default_collation_name AS here FROM information_schema.columns AS c"
+        " JOIN information_schema.schemata AS s ON s.schema_name = c.table_schema"
+        " WHERE c.table_schema = DATABASE() AND c.table_name = %s AND c.column_name = %s",
         f"{database.tables_prefix}option",
+        "option_value",
     )
-    if row["name"] not in ("utf8", "utf8mb3"):
-        return
     before = shell.read(shell.config)
-    after = ini.with_key(before, "database", "charset", "utf8")
+    if row["charset"] in ("utf8", "utf8mb3"):
+        changed = {"charset": "utf8"}
+    elif row["collation"] != row["here"] and not ini.read(before).text("database", "collation"):
+        changed = {"collation": str(row["collation"])}
+    else:
+        return
+    after = before
+    for key, value in changed.items():
+        after = ini.with_key(after, "database", key, value)
     if after != before:
         shell.write(shell.config, after)
-        console.print("The tables are utf8 of three bytes: [database] charset = utf8", markup=False)
+        named = ", ".join(f"{key} = {value}" for key, value in changed.items())
+        console.print(f"As the tables are: [database] {named}", markup=False)
 
 
 def _archive(database: Database, shell: MatomoShell, part: Slice) -> None:

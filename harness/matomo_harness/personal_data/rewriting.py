@@ -29,6 +29,7 @@ from matomo_harness.personal_data.schema import (
     KEY_TABLE,
     Column,
     Connection,
+    in_utf8,
     next_number,
     one_value,
     quoted,
@@ -93,16 +94,16 @@ def expression(
     Args:
         kind: the rule's, one that needs no other column of the row but referer_type.
         column: the column.
-        value: the SQL of the value; the column's name by default.
+        value: the SQL of the value; the column's own by default.
         masked_bytes: bytes of an address to mask.
 
     Raises:
         WrongInputError: the column's type does not hold what the rule makes.
     """
-    value, length = value or quoted(column.name), column.length
+    if kind in UNCHANGED:
+        return value or quoted(column.name)
+    value, length = value or in_utf8(column), column.length
     match kind:
-        case "keep" | "version":
-            return value
         case "empty":
             return _empty(column, value)
         case "plain":
@@ -156,7 +157,7 @@ def _is_one_of(by: str, patterns: Iterable[str]) -> str:
 
 
 def _by_case(cases: Cases, column: Column) -> str:
-    whens = [f"WHEN {_is_one_of(cases.by, cases.documents)} THEN {quoted(column.name)}"]
+    whens = [f"WHEN {_is_one_of(cases.by, cases.documents)} THEN {in_utf8(column)}"]
     whens += [
         f"WHEN {_is_one_of(cases.by, patterns)} THEN {expression(kind, column)}"
         for kind in ("keep", "plain", "empty", "url", "text")

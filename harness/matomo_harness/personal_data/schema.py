@@ -16,6 +16,7 @@ _NUMBERS: Final = frozenset(
     ("tinyint", "smallint", "mediumint", "int", "bigint", "float", "double", "decimal", "bit")
 )
 _TIMES: Final = frozenset(("date", "time", "datetime", "timestamp", "year"))
+_UTF8: Final = ("utf8mb4", "utf8mb3")
 _BYTES: Final = frozenset(
     ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "inet6", "uuid")
 )
@@ -36,6 +37,7 @@ class Column:
         sets_itself: whether an UPDATE of other columns changes it to the time of now.
         is_generated: whether the server computes it, so that nothing can be written into it.
         is_case_sensitive: whether values that differ in case only are different ones there.
+        character_set: of its characters; empty where it holds none, or where that is not known.
     """
 
     table: str
@@ -48,6 +50,7 @@ class Column:
     sets_itself: bool = False
     is_generated: bool = False
     is_case_sensitive: bool = False
+    character_set: str = ""
 
     @property
     def is_number(self) -> bool:
@@ -86,7 +89,8 @@ def read(connection: Connection, prefix: str = "") -> dict[str, list[Column]]:
         cursor.execute(
             "SELECT table_name AS `table`, column_name AS name, data_type AS type,"
             " character_maximum_length AS length, is_nullable AS nullable, extra AS extra,"
-            " generation_expression AS generated, collation_name AS collation"
+            " generation_expression AS generated, collation_name AS collation,"
+            " character_set_name AS characters"
             " FROM information_schema.columns WHERE table_schema = DATABASE()"
             " AND table_name <> %s ORDER BY table_name, ordinal_position",
             (KEY_TABLE,),
@@ -114,6 +118,7 @@ def read(connection: Connection, prefix: str = "") -> dict[str, list[Column]]:
             sets_itself="on update" in row["extra"].lower(),
             is_generated=bool(row["generated"]),
             is_case_sensitive=str(row["collation"]).endswith(("_bin", "_cs")),
+            character_set=row["characters"] or "",
         )
         found.setdefault(without_prefix(column.table, prefix), []).append(column)
     return found
@@ -127,6 +132,18 @@ def without_prefix(table: str, prefix: str) -> str:
 def quoted(name: str) -> str:
     """Return `name` as an identifier of SQL."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def in_utf8(column: Column) -> str:
+    """Return the SQL of a column's value, with its characters in utf8mb4.
+
+    What is made of it can then be compared and put together with values of other columns, and a
+    search for bytes sees the same ones, whether an old table is in latin1 or in utf16.
+    """
+    name = quoted(column.name)
+    if not column.is_text or column.character_set in ("", *_UTF8):
+        return name
+    return f"CONVERT({name} USING utf8mb4)"
 
 
 def sizes(connection: Connection) -> dict[str, int]:

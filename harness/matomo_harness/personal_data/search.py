@@ -21,7 +21,7 @@ from matomo_harness.personal_data import pseudonyms
 from matomo_harness.personal_data.pseudonyms import IPV6_BYTES_LEFT, MAIL_DOMAIN
 from matomo_harness.personal_data.rewriting import MASKED_BYTES
 from matomo_harness.personal_data.rules import TablePlan
-from matomo_harness.personal_data.schema import Column, Connection, one_value, quoted
+from matomo_harness.personal_data.schema import Column, Connection, in_utf8, one_value, quoted
 
 ROWS_AT_ONCE: Final = 500
 """Rows whose text is searched at once; where nothing is found nobody looks at them again."""
@@ -288,7 +288,7 @@ def _is_short(column: Column) -> bool:
 
 def _as_bytes(column: Column) -> str:
     name = quoted(column.name)
-    return name if column.is_bytes else f"CAST({name} AS BINARY)"
+    return name if column.is_bytes else f"CAST({in_utf8(column)} AS BINARY)"
 
 
 def _unpacked(value: Any) -> bytes:

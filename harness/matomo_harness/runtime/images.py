@@ -28,6 +28,7 @@ from rich.text import Text
 from matomo_harness import process
 from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo import versions
+from matomo_harness.matomo.database_versions import DATABASES
 from matomo_harness.matomo.image import HEALTH
 from matomo_harness.progress import ProgressStep, step
 from matomo_harness.runtime import reaper
@@ -44,9 +45,8 @@ package managers behind its proxy."""
 REPOSITORY: Final = "matomo-harness"
 """Prefix of every image that is built here."""
 
-OFFICIAL_MARIADB: Final = "mariadb:11.8"
-OFFICIAL_DEBIAN: Final = "debian:trixie-slim"
-DEBIAN: Final = f"{REPOSITORY}/debian:trixie"
+RELEASE: Final = "trixie"
+"""The release of Debian that all images are built on, but the substitute of an older MariaDB."""
 
 Origin = Literal["given", "local", "registry", "substitute"]
 
@@ -97,8 +97,9 @@ def mariadb_base(settings: RunSettings) -> Image:
         WrongInputError: a given reference does not exist.
         BaseUnavailableError: the substitute cannot be built.
     """
-    substitute = _Substitute("mariadb", "11.8", {})
-    return _base(settings.mariadb_base, "MARIADB_BASE", OFFICIAL_MARIADB, substitute)
+    version = DATABASES[settings.mariadb_version]
+    substitute = _Substitute("mariadb", version.name, {}, version.debian_release, tuple(DATABASES))
+    return _base(settings.mariadb_base, "MARIADB_BASE", version.official_image, substitute)
 
 
 def deployed_image(settings: RunSettings) -> Image:
@@ -287,11 +288,32 @@ class _Substitute:
         name: its directory.
         version: version of the official image that it replaces.
         arguments: its build arguments.
+        release: of Debian, that it is built on.
+        versions: all that there are of it, where one may have a folder of its own in the directory,
+            with another Dockerfile.
     """
 
     name: str
     version: str
     arguments: Mapping[str, str]
+    release: str = RELEASE
+    versions: tuple[str, ...] = ()
+
+    @property
+    def directory(self) -> Path:
+        """The build context."""
+        return BASES_DIRECTORY / self.name
+
+    @property
+    def dockerfile(self) -> str:
+        """Its Dockerfile, below the directory."""
+        own = f"{self.version}/Dockerfile"
+        return own if (self.directory / own).exists() else "Dockerfile"
+
+    @property
+    def of_others(self) -> list[Path]:
+        """The folders of the other versions: what changes in them changes nothing here."""
+        return [self.directory / other for other in self.versions if other != self.version]
 
 
 def _base(choice: str, variable: str, official: str, substitute: _Substitute) -> Image:
@@ -369,25 +391,27 @@ def _pulled(reference: str) -> Image | None:
 
 
 def _local_substitute(substitute: _Substitute) -> Image | None:
-    debian = _local_debian()
+    debian = _local_debian(substitute.release)
     return local(_substitute_tag(substitute, debian), "substitute") if debian else None
 
 
 def _build_substitute(substitute: _Substitute) -> Image:
-    debian = _debian()
+    debian = _debian(substitute.release)
     tag = _substitute_tag(substitute, debian)
     return _built_once(tag, "substitute", lambda: _build_on_debian(substitute, debian, tag))
 
 
 def _build_on_debian(substitute: _Substitute, debian: Image, tag: str) -> Image:
-    directory = BASES_DIRECTORY / substitute.name
+    directory, dockerfile = substitute.directory, substitute.dockerfile
+    arguments = {"DEBIAN_BASE": debian.reference, **substitute.arguments}
     try:
-        built = build(directory, tag, {"DEBIAN_BASE": debian.reference, **substitute.arguments}, {})
+        built = build(directory, tag, arguments, {}, dockerfile=dockerfile)
     except WrongInputError as error:
         raise BaseUnavailableError(
             expected=f"to build the substitute {substitute.name} {substitute.version} from Debian",
             seen=error.seen,
-            next_command=f"docker build {os.path.relpath(directory)}   (to see the whole log)",
+            next_command=f"docker build -f {os.path.relpath(directory / dockerfile)}"
+            f" {os.path.relpath(directory)}   (to see the whole log)",
         ) from error
     return Image(tag, built.id, "substitute")
 
@@ -426,19 +450,27 @@ def _machine_authorities() -> Path:
 
 
 def _substitute_tag(substitute: _Substitute, debian: Image) -> str:
-    files = tree(BASES_DIRECTORY / substitute.name)
+    files = tree(substitute.directory, *substitute.of_others)
     key = content_hash(files, debian.id, *substitute.arguments.values())
     return f"{REPOSITORY}/{substitute.name}-base:{substitute.version}-{key}"
 
 
-def _local_debian() -> Image | None:
-    return local(DEBIAN, "substitute") or local(OFFICIAL_DEBIAN, "local")
+def _local_debian(release: str) -> Image | None:
+    return local(_debian_tag(release), "substitute") or local(f"debian:{release}-slim", "local")
 
 
-def _debian() -> Image:
+def _debian_tag(release: str) -> str:
+    return f"{REPOSITORY}/debian:{release}"
+
+
+def _debian(release: str = RELEASE) -> Image:
     """Return a plain Debian; mmdebstrap makes it where no registry has one."""
     return _built_once(
-        DEBIAN, "substitute", lambda: _local_debian() or _pulled(OFFICIAL_DEBIAN) or _debootstrap()
+        _debian_tag(release),
+        "substitute",
+        lambda: (
+            _local_debian(release) or _pulled(f"debian:{release}-slim") or _debootstrap(release)
+        ),
     )
 
 
@@ -448,24 +480,22 @@ _LEFT_OUT: Final = tuple(
 """These are 40 MB that nobody reads in a container."""
 
 
-def _debootstrap() -> Image:
+def _debootstrap(release: str) -> Image:
     process.install_packages("mmdebstrap")
     with (
-        step("Making a Debian base with mmdebstrap") as running,
+        step(f"Making a base of Debian {release} with mmdebstrap") as running,
         tempfile.TemporaryDirectory() as directory,
     ):
         archive = Path(directory) / "debian.tar"
-        process.run(
-            ["mmdebstrap", "--variant=minbase", *_LEFT_OUT, "trixie", str(archive)], running
-        )
-        repository, _, version = DEBIAN.partition(":")
+        process.run(["mmdebstrap", "--variant=minbase", *_LEFT_OUT, release, str(archive)], running)
+        repository, _, version = _debian_tag(release).partition(":")
         engine().api.import_image_from_file(
             str(archive),
             repository=repository,
             tag=version,
             changes=[f"LABEL {OWNER_LABEL}={REPOSITORY}"],
         )
-    image = local(DEBIAN, "substitute")
+    image = local(_debian_tag(release), "substitute")
     assert image is not None  # noqa: S101  the import above did not fail
     return image
 
@@ -491,7 +521,12 @@ def _built_once(tag: str, origin: Origin, make: Callable[[], Image]) -> Image:
 
 
 def build(
-    directory: Path, tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]
+    directory: Path,
+    tag: str,
+    arguments: Mapping[str, str],
+    labels: Mapping[str, str],
+    *,
+    dockerfile: str = "Dockerfile",
 ) -> Image:
     """Build the Dockerfile in `directory` as `tag`.
 
@@ -500,6 +535,7 @@ def build(
         tag: the name of the result.
         arguments: build arguments.
         labels: labels of the result, besides the harness's own.
+        dockerfile: the Dockerfile, below `directory`.
 
     Raises:
         WrongInputError: the Dockerfile or a file that it copies has a mistake.
@@ -509,6 +545,7 @@ def build(
         try:
             stream = engine().api.build(
                 path=str(directory),
+                dockerfile=dockerfile,
                 tag=tag,
                 buildargs=dict(arguments),
                 labels={OWNER_LABEL: REPOSITORY, **labels},

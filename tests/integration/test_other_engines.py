@@ -212,7 +212,7 @@ def images_of_a_gate() -> list[str]:
     needed = [images.mariadb_base(settings), images.deployed_image(settings)]
     needed += [] if settings.image else [images.matomo_base(settings)]
     needed += map(images.service_image, SERVICES)
-    return [images.DEBIAN, *(image.reference for image in needed)]
+    return [images.debian_tag(), *(image.reference for image in needed)]
 
 
 def load(references: Sequence[str], address: str) -> None:

@@ -456,17 +456,18 @@ def _substitute_tag(substitute: _Substitute, debian: Image) -> str:
 
 
 def _local_debian(release: str) -> Image | None:
-    return local(_debian_tag(release), "substitute") or local(f"debian:{release}-slim", "local")
+    return local(debian_tag(release), "substitute") or local(f"debian:{release}-slim", "local")
 
 
-def _debian_tag(release: str) -> str:
+def debian_tag(release: str = RELEASE) -> str:
+    """Return the name of the plain Debian that substitutes and services are built on."""
     return f"{REPOSITORY}/debian:{release}"
 
 
 def _debian(release: str = RELEASE) -> Image:
     """Return a plain Debian; mmdebstrap makes it where no registry has one."""
     return _built_once(
-        _debian_tag(release),
+        debian_tag(release),
         "substitute",
         lambda: (
             _local_debian(release) or _pulled(f"debian:{release}-slim") or _debootstrap(release)
@@ -488,14 +489,14 @@ def _debootstrap(release: str) -> Image:
     ):
         archive = Path(directory) / "debian.tar"
         process.run(["mmdebstrap", "--variant=minbase", *_LEFT_OUT, release, str(archive)], running)
-        repository, _, version = _debian_tag(release).partition(":")
+        repository, _, version = debian_tag(release).partition(":")
         engine().api.import_image_from_file(
             str(archive),
             repository=repository,
             tag=version,
             changes=[f"LABEL {OWNER_LABEL}={REPOSITORY}"],
         )
-    image = local(_debian_tag(release), "substitute")
+    image = local(debian_tag(release), "substitute")
     assert image is not None  # noqa: S101  the import above did not fail
     return image
 

@@ -61,6 +61,14 @@ def test_devices_and_numbers_stay() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "number"),
+    [("UserId_users", "20261129"), ("Actions_sitesearch", "+41 79 123 45 67")],
+)
+def test_a_number_may_be_somebody(name: str, number: str) -> None:
+    assert number not in labels(name, number)
+
+
+@pytest.mark.parametrize(
     "name", ["Events_name_action", "CustomDimensions_Dimension1", "Anything_of_a_plugin"]
 )
 def test_of_any_other_report_labels_are_text(name: str) -> None:

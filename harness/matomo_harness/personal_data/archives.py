@@ -17,6 +17,7 @@ from matomo_harness.personal_data import documents
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
 from matomo_harness.personal_data.rules import TablePlan
 from matomo_harness.personal_data.schema import Connection, one_value, quoted
+from matomo_harness.personal_data.search import UNPACKED_LIMIT
 
 COLUMNS: Final = 0
 METADATA: Final = 1
@@ -41,7 +42,10 @@ _KINDS: Final = {
 """What becomes of a report's labels, and of those in the tables below it (plugins/*/Archiver.php);
 of others they are text."""
 _BELOW: Final = re.compile(r"_(?:chunk_)?\d+(?:_\d+)?$")
-_NUMBER: Final = re.compile(r"[-+ ]?[0-9][0-9 .,:%\u2013-]{0,30}")
+_NUMBER: Final = re.compile(r"-?[0-9]{1,12}(?:[.][0-9]{1,12})?")
+"""What a metric is; as a label it might be somebody's number."""
+_RANGE: Final = re.compile(r"[0-9]{1,3}(?:[-+][0-9]{0,3})?")
+"""A small number, or a range of them, which is no person's in any report."""
 _PLAIN: Final = re.compile(r"(?!.*(?:\.[A-Za-z]|(?:\d+\.){3}\d))[\w ;|/+()&',:.-]{0,80}")
 """Labels that stay as they are; another one might be an address, or a name of a host."""
 _METRIC: Final = re.compile(r"[A-Za-z_]\w{0,79}(?:=\w{0,20})?")
@@ -86,11 +90,14 @@ def rewritten(value: bytes, name: str, pseudonyms: Pseudonyms) -> bytes | None:
         pseudonyms: of this run.
     """
     try:
-        table = documents.unserialised(zlib.decompress(value).decode())
+        unpacking = zlib.decompressobj()
+        table = documents.unserialised(unpacking.decompress(value, UNPACKED_LIMIT).decode())
+        if not unpacking.eof:
+            return None
         report, is_below = _BELOW.sub("", name), bool(_BELOW.search(name))
         made = _Labels(report, is_below, pseudonyms).table(table)
         return zlib.compress(documents.serialised(made).encode())
-    except (ValueError, zlib.error):
+    except (ValueError, RecursionError, zlib.error):
         return None
 
 
@@ -113,7 +120,7 @@ class _Labels:
             "url": pseudonyms.url,
             "pseudonym": pseudonyms.pseudonym,
             "keep": self._plain,
-            "text": pseudonyms.text,
+            "text": lambda label: label if _RANGE.fullmatch(label) else pseudonyms.text(label),
         }
         self._label = rewriters[kinds[is_below]]
 
@@ -136,20 +143,21 @@ class _Labels:
         }
 
     def _column(self, name: Any, item: Any) -> Any:
-        if name == "label" and isinstance(item, str) and not _is_own(item):
-            return self._label(item)
+        if name == "label" and isinstance(item, str):
+            return item if item in _OWN else self._label(item)
         return self._other(name, item)
 
     def _other(self, name: Any, item: Any) -> Any:
         if isinstance(item, dict):
             return {self._key(key): self._other(key, inner) for key, inner in item.items()}
-        if not isinstance(item, str) or _is_own(item):
+        if not isinstance(item, str) or not item or _NUMBER.fullmatch(item):
             return item
         if name == "url" or item.startswith(("http://", "https://")):
             return self._made.url(item)
         if name == "segment":
             return documents.segment(item, self._made)
-        return item if name == "logo" else self._made.text(item)
+        is_matomos = name == "logo" and item.startswith("plugins/")
+        return item if is_matomos else self._made.text(item)
 
     def _key(self, key: Any) -> Any:
         return key if isinstance(key, int) or _METRIC.fullmatch(key) else self._made.text(key)
@@ -160,7 +168,3 @@ class _Labels:
 
     def _plain(self, label: str) -> str:
         return label if _PLAIN.fullmatch(label) else self._made.text(label)
-
-
-def _is_own(text: str) -> bool:
-    return text in _OWN or bool(_NUMBER.fullmatch(text) and text.count(".") < 3)

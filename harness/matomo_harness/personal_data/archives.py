@@ -17,7 +17,6 @@ from matomo_harness.personal_data import documents
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
 from matomo_harness.personal_data.rules import TablePlan
 from matomo_harness.personal_data.schema import Connection, one_value, quoted
-from matomo_harness.personal_data.search import UNPACKED_LIMIT
 
 COLUMNS: Final = 0
 METADATA: Final = 1
@@ -91,7 +90,9 @@ def rewritten(value: bytes, name: str, pseudonyms: Pseudonyms) -> bytes | None:
     """
     try:
         unpacking = zlib.decompressobj()
-        table = documents.unserialised(unpacking.decompress(value, UNPACKED_LIMIT).decode())
+        table = documents.unserialised(
+            unpacking.decompress(value, documents.UNPACKED_LIMIT).decode()
+        )
         if not unpacking.eof:
             return None
         report, is_below = _BELOW.sub("", name), bool(_BELOW.search(name))

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
 from matomo_harness.personal_data.rules import DocumentRules
 
+UNPACKED_LIMIT: Final = 64 * 2**20
+"""Bytes that a compressed value may become."""
 _KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,79}|[0-9]{1,6}")
 """Keys that are names of settings, or numbers of a list; another one may be a person's."""
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from pymysql.cursors import SSCursor
 
 from matomo_harness.personal_data import pseudonyms
+from matomo_harness.personal_data.documents import UNPACKED_LIMIT
 from matomo_harness.personal_data.pseudonyms import IPV6_BYTES_LEFT, MAIL_DOMAIN
 from matomo_harness.personal_data.rewriting import MASKED_BYTES
 from matomo_harness.personal_data.rules import TablePlan
@@ -25,8 +26,6 @@ from matomo_harness.personal_data.schema import Column, Connection, in_utf8, one
 
 ROWS_AT_ONCE: Final = 500
 """Rows whose text is searched at once; where nothing is found nobody looks at them again."""
-UNPACKED_LIMIT: Final = 64 * 2**20
-"""Bytes that a compressed value may become."""
 
 _MAIL: Final = re.compile(
     rb"(?:(?<=[A-Za-z0-9._+'-])@|(?<=[A-Za-z0-9._+'-])%40)([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24})"

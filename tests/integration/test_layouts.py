@@ -94,6 +94,7 @@ LONG = (
     Layout("template", red=NEVER_HALF_SAVED, on="base"),
     Layout("tokens", red=WITHOUT_UPDATER | {FORGED}, on="base"),
     Layout("nginx-and-fpm", red=STOCK, causes=(NO_HEADER,), on="base"),
+    Layout("main-server-only", red=STOCK, causes=(NO_HEADER,), on="base-without-volume"),
     Layout("ssh-first"),
     Layout("waits-for-database", declared=WAITS),
     Layout(
@@ -110,7 +111,6 @@ STARTED = (
     Layout("cron-inside", on="base"),
     Layout("data-volume", on="base"),
     Layout("nonroot-fpm", on="base-without-volume"),
-    Layout("main-server-only", on="base-without-volume"),
     Layout("installs-itself", on="base"),
 )
 """Habits that are proven up to a stack that a gate could judge: it is their start that is odd."""

@@ -161,9 +161,7 @@ def of_file(path: Path, settings: RunSettings) -> Live:
     text = _text_of(path)
     with step("Looking at the image's files"):
         seeds = seeds_of(images.deployed_image(settings))
-    given = read_only.given()
-    rows = capture_policy.rows_of(read_only.opened(given).database) if given else None
-    return Live(str(path), text, None, seeds, {}, rows, "" if given else NO_DATABASE)
+    return Live(str(path), text, None, seeds, {}, *_rows_given())
 
 
 def _text_of(path: Path) -> str:
@@ -243,10 +241,15 @@ def of_command(command: str, settings: RunSettings) -> Live:
     with step("Looking at the image's files"):
         seeds = seeds_of(images.deployed_image(settings))
     variables = _variables(matomo.run("env").splitlines())
+    return Live(what, config, _read(matomo, COMMON), seeds, variables, *_rows_given())
+
+
+def _rows_given() -> tuple[Rows | None, str]:
+    """Return what people have clicked by the database that the environment gives, or why not."""
     given = read_only.given()
-    rows = capture_policy.rows_of(read_only.opened(given).database) if given else None
-    unread = "" if given else NO_DATABASE
-    return Live(what, config, _read(matomo, COMMON), seeds, variables, rows, unread)
+    if given is None:
+        return None, NO_DATABASE
+    return capture_policy.rows_of(read_only.opened(given).database), ""
 
 
 def of_stack(stack: Stack = LOCAL) -> Live:

@@ -51,8 +51,8 @@ totp: .venv/requirements.lock ## print the current 2FA code of the local stack's
 repro: .venv/requirements.lock ## a dump of production as a Matomo on this machine, without person data: DUMP=prod.sql.gz (or a bundle) CONFIG=config.ini.php FILES=efs.tar NAME=, UPDATE=1; SINCE=2026-01-31, SITES=1,3, SAMPLE=1% or SCHEMA_ONLY=1 cut it
 	@$(HARNESS) repro new $(DUMP) $(if $(NAME),--name "$(NAME)") $(if $(UPDATE),--update) $(if $(CONFIG),--config "$(CONFIG)") $(if $(FILES),--files "$(FILES)") $(if $(RULES),--rules "$(RULES)") $(if $(SINCE),--since "$(SINCE)") $(if $(SITES),--sites "$(SITES)") $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(SCHEMA_ONLY),--schema-only)
 
-capture: .venv/requirements.lock ## what a live configuration says beyond image/ and its policy, as patches: of the local stack, FROM=config.ini.php or efs.tar, CONTAINER=name, EXEC="docker exec -i name", REPRO=name; TO=directory
-	@$(HARNESS) capture $(if $(FROM),--config "$(FROM)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(EXEC),--exec "$(EXEC)") $(if $(REPRO),--repro "$(REPRO)") $(if $(TO),--to "$(TO)") $(if $(POLICY),--policy "$(POLICY)") $(if $(AGAINST),--against "$(AGAINST)")
+capture: .venv/requirements.lock ## what a live configuration says beyond image/ and its policy, as patches: of the local stack, FROM=config.ini.php or efs.tar, CONTAINER=name, EXEC="docker exec -i name", URL=https://..., REPRO=name; TO=directory
+	@$(HARNESS) capture $(if $(FROM),--config "$(FROM)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(EXEC),--exec "$(EXEC)") $(if $(URL),--url "$(URL)") $(if $(AUTHORITY),--authority "$(AUTHORITY)") $(if $(REPRO),--repro "$(REPRO)") $(if $(TO),--to "$(TO)") $(if $(POLICY),--policy "$(POLICY)") $(if $(AGAINST),--against "$(AGAINST)")
 
 bundle: .venv/requirements.lock ## write one file for a ticket: TO=ticket.zip; REPRO= of a reproduction, else of the local stack; WITH_DATA=1, RULES=
 	@$(HARNESS) bundle --to "$(TO)" $(if $(REPRO),--repro "$(REPRO)") $(if $(filter 1,$(WITH_DATA)),--with-data) $(if $(RULES),--rules "$(RULES)")

@@ -13,7 +13,7 @@ import pytest
 from matomo_harness.errors import ExitCode
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
-from matomo_harness.operate import clean
+from matomo_harness.operate import clean, local
 from matomo_harness.operate.stack import Stack
 from matomo_harness.settings import ROOT
 from tests.checkout import Answer, Checkout, copied
@@ -121,6 +121,29 @@ def test_what_was_changed_by_console_and_api_is_captured(stack: Checkout, tmp_pa
     assert '"Tour"' not in policy
 
 
+@pytest.mark.slow(reason="a stack is started")
+def test_a_url_alone_says_what_its_page_shows(stack: Checkout) -> None:
+    authority = str(stack.root / ".local/tls/authority.pem")
+    place = ("capture", "--url", stack.web.url, "--authority", authority)
+    refused(stack.harness(*place), "no HARNESS_LOGIN")
+    console(stack, "config:set", 'CapturedPlugin.mode="soft"')
+    _, of_stack, _ = printed(stack)
+    answer = stack.harness(
+        *place,
+        HARNESS_LOGIN="admin",
+        HARNESS_PASSWORD=stack.secret("SUPERUSER_PASSWORD"),
+        HARNESS_TOTP_SECRET=local.second_factor(Stack(stack.root)),
+    )
+    assert answer.code == 0, answer.text
+    assert '+mode = "soft"' in answer.text
+    assert PLANTED not in answer.text
+    assert HOST not in answer.text
+    assert "the sections of the database are not on Matomo's page" in answer.text
+    assert "was not read" in answer.text
+    changes = [line for line in of_stack.splitlines() if line.startswith(("+", "-"))]
+    assert set(changes) >= {line for line in answer.text.splitlines() if line.startswith("+")}
+
+
 @pytest.mark.nightly(reason="the same by four ways, beside the whole way in every run")
 def test_a_container_a_file_a_tar_and_a_command_say_the_same(
     stack: Checkout, tmp_path: Path
@@ -218,6 +241,7 @@ def refused(answer: Answer, *words: str) -> None:
         ((), ("the local stack to be up", "make up")),
         (("--container", "no-such-container"), ("none of that name",)),
         (("--exec", "false"), ("an answer of sh", "exit 1")),
+        (("--url", "ftp://there"), ("no HARNESS_LOGIN",)),
         (("--repro", "nowhere"), ("the name of a reproduction",)),
         (("--repro", "one", "--container", "two"), ("one place to look at",)),
         (("--config", "/no/such/file"), ("No such file",)),

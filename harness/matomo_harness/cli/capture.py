@@ -23,6 +23,12 @@ def capture(
         str,
         typer.Option("--exec", help="What reaches a container instead: 'docker exec -i NAME'."),
     ] = "",
+    url: Annotated[
+        str, typer.Option(help="A running Matomo instead, by its page Config file.")
+    ] = "",
+    authority: Annotated[
+        Path | None, typer.Option(help="With --url: who signed its certificate, a PEM file.")
+    ] = None,
     repro: Annotated[str, typer.Option(help="A reproduction instead, by its name.")] = "",
     to: Annotated[
         Path | None, typer.Option(help="Write into this directory; nothing is overwritten.")
@@ -39,7 +45,8 @@ def capture(
 
     Without an option that says where to look it is the local stack. DATABASE_URL or a file that
     DATABASE_URL_FILE names gives the database of a file or of a container. A file, and what --exec
-    reaches, are compared with the image that IMAGE names, or else with image/.
+    reaches, are compared with the image that IMAGE names, or else with image/; so is a Matomo at a
+    URL, into which HARNESS_LOGIN, HARNESS_PASSWORD and HARNESS_TOTP_SECRET log in.
     """
     from matomo_harness.operate import capture as operation
 
@@ -47,13 +54,15 @@ def capture(
         "--config": config,
         "--container": container,
         "--exec": exec_command,
+        "--url": url,
         "--repro": repro,
     }
     if len(named := [option for option, value in given.items() if value]) > 1:
         raise WrongInputError(
             expected="one place to look at", seen=" and ".join(named), next_command="leave one out"
         )
-    for option, path in (("--against", against), ("--policy", policy)):
+    files = {"--against": against, "--policy": policy, "--authority": authority}
+    for option, path in files.items():
         if path and not path.is_file():
             raise WrongInputError(
                 expected=f"{option} to name a file", seen=str(path), next_command=f"ls -l {path}"
@@ -66,6 +75,8 @@ def capture(
         live = operation.of_container(container)
     elif exec_command:
         live = operation.of_command(exec_command, RunSettings.from_environment())
+    elif url:
+        live = operation.of_url(url, RunSettings.from_environment(), authority)
     elif repro:
         live = operation.of_reproduction(repro)
     else:

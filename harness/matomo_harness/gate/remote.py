@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import requests
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
+from matomo_harness.gate.core.check import Capability
 from matomo_harness.gate.core.target import PATIENCE, Http, Permissions, Target
 from matomo_harness.matomo import read_only, twofactor, versions
 from matomo_harness.matomo.api import Api, ApiError
@@ -52,12 +53,7 @@ def target(
             or the login.
         UnsupportedEnvironmentError: nothing answers.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise _wrong(
-            "an address that begins with http:// or https://", url, "make gate URL=https://…"
-        )
-    url = url.rstrip("/").removesuffix("/index.php")
+    url = _address(url, "make gate URL=https://…")
     if container:
         _require_supported(container.version, container.name)
     opened = read_only.opened(database) if database else None
@@ -90,6 +86,37 @@ def target(
             **(_about_database(opened) if opened else {}),
         },
     )
+
+
+def signed_in(
+    url: str, *, authority: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> Web:
+    """Return a superuser's conversation with the Matomo at `url`.
+
+    Args:
+        url: its address.
+        authority: as in `target`.
+        environment: holds HARNESS_LOGIN, HARNESS_PASSWORD and HARNESS_TOTP_SECRET.
+
+    Raises:
+        WrongInputError: no supported Matomo is there, or it refuses the login.
+        UnsupportedEnvironmentError: nothing answers.
+    """
+    account = _account(environment)
+    if account is None:
+        raise _wrong(Capability.LOGIN.value, f"no {VARIABLES[0]}", f"export {VARIABLES[0]}=…")
+    url = _address(url, "matomo-harness capture --url https://…")
+    _require_matomo(Web(url, authority=authority, time_limit=PATIENCE))
+    web = Web(url, authority=authority, time_limit=PATIENCE)
+    _require_login(web, account)
+    return web
+
+
+def _address(url: str, next_command: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise _wrong("an address that begins with http:// or https://", url, next_command)
+    return url.rstrip("/").removesuffix("/index.php")
 
 
 def _about_database(opened: OpenDatabase) -> dict[str, str]:

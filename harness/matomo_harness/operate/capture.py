@@ -19,6 +19,7 @@ from typing import Final
 from docker.models.containers import Container
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
+from matomo_harness.gate import remote
 from matomo_harness.gate.catalogue import read_policy
 from matomo_harness.gate.probes.drift import differences
 from matomo_harness.matomo import ini, inside, read_only
@@ -26,6 +27,7 @@ from matomo_harness.matomo.container import ADDED, SEED
 from matomo_harness.matomo.inside import ReadOnlyContainer
 from matomo_harness.operate import (
     capture_file,
+    capture_page,
     capture_policy,
     compose,
     gate_container,
@@ -79,6 +81,11 @@ class Seeds:
     added: str
 
     @property
+    def defaults(self) -> ini.Settings:
+        """What holds of keys that config.ini.php does not set."""
+        return ini.merged(*map(ini.read, (self.standard, self.common or "", self.added)))
+
+    @property
     def is_ours(self) -> bool:
         """Whether it is built from image/ of this checkout; a wheel's own is nobody's to change."""
         return self.path == SEED and ROOT / "image" == IMAGE_DIRECTORY
@@ -96,6 +103,7 @@ class Live:
         variables: its environment.
         rows: what people have clicked; None where the database was not read.
         unread: why it was not.
+        unseen: what of its file could not be read, in words.
     """
 
     what: str
@@ -105,6 +113,7 @@ class Live:
     variables: Mapping[str, str] = field(repr=False)
     rows: Rows | None = field(repr=False)
     unread: str = ""
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -244,6 +253,26 @@ def of_command(command: str, settings: RunSettings) -> Live:
     return Live(what, config, _read(matomo, COMMON), seeds, variables, *_rows_given())
 
 
+def of_url(url: str, settings: RunSettings, authority: Path | None = None) -> Live:
+    """Return what the Matomo at an address says on its page Config file.
+
+    Args:
+        url: its address; HARNESS_LOGIN, HARNESS_PASSWORD and HARNESS_TOTP_SECRET are of a
+            superuser there.
+        settings: name the image that it is compared with.
+        authority: who signed its certificate; the public ones where None.
+
+    Raises:
+        WrongInputError: no supported Matomo is there, or it refuses the login.
+        BrokenPromiseError: it does not show that page.
+    """
+    web = remote.signed_in(url, authority=authority)
+    with step("Looking at the image's files"):
+        seeds = seeds_of(images.deployed_image(settings))
+    page = capture_page.shown(web, ini.read(seeds.config).settings, seeds.defaults)
+    return Live(web.url, page.text, None, seeds, {}, *_rows_given(), page.unseen)
+
+
 def _rows_given() -> tuple[Rows | None, str]:
     """Return what people have clicked by the database that the environment gives, or why not."""
     given = read_only.given()
@@ -335,11 +364,11 @@ def capture(live: Live, policy: Path | None = None, against: Path | None = None)
     Raises:
         WrongInputError: a file is no INI, or the policy has a mistake.
     """
-    seeds, notes = live.seeds, [live.unread] if live.unread else []
+    seeds, notes = live.seeds, [*live.unseen, *([live.unread] if live.unread else [])]
     policy = policy or _policy_of(seeds)
     promised = read_policy(policy) if policy else Policy()
     known = _known(live, promised)
-    defaults = ini.merged(*map(ini.read, (seeds.standard, seeds.common or "", seeds.added)))
+    defaults = seeds.defaults
     path = against or (OURS / CONFIG if seeds.is_ours else None)
     ours = path.read_bytes().decode() if path else seeds.config
     found = capture_file.captured(ours, seeds.config, live.config, defaults, known)

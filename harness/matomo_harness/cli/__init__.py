@@ -19,6 +19,7 @@ from matomo_harness.cli import (
     repro,
     snapshot,
     stack,
+    upgrade,
 )
 from matomo_harness.cli.shared import out
 from matomo_harness.errors import HarnessError
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Proves that a containerised Matomo keeps its promises.",
 )
-for group in (images, stack, own, gate, policy, repro, snapshot, capture, bundle, recipe):
+for group in (images, stack, own, gate, policy, repro, snapshot, capture, bundle, recipe, upgrade):
     app.add_typer(group.app)
 
 INTERRUPTED: Final = 130

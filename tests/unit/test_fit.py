@@ -131,11 +131,11 @@ def test_files_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(WrongInputError, match="No such file"):
         fit("5.3.1", "5.8.0", tmp_path / "missing", tmp_path)
     (tmp_path / "plugins" / "Broken").mkdir(parents=True)
-    with pytest.raises(WrongInputError, match="the plugin Broken to have a plugin.json"):
+    with pytest.raises(WrongInputError, match="the plugin Broken to have"):
         of(tmp_path, FORCED)
     (tmp_path / "plugins" / "Broken" / "plugin.json").write_text('{"require": []}')
     with pytest.raises(WrongInputError, match="`require` is no object"):
         of(tmp_path, FORCED)
     (tmp_path / "plugins" / "Broken" / "plugin.json").write_text("{}")
-    with pytest.raises(WrongInputError, match="config.ini.php"):
+    with pytest.raises(WrongInputError, match="config"):
         of(tmp_path, "[General\n")

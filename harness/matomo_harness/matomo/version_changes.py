@@ -1,8 +1,8 @@
 """What changes from one version of Matomo to another for who runs it: plugins, options, servers.
 
-Read in Matomo's CHANGELOG.md and in its code of 5.0, 5.3.1, 5.7, 5.8.0, 5.13 and 6.0 in development;
-what only two of these differ in takes effect somewhere between, and is noted for the earliest. Of 6
-nothing has been released yet.
+Read in Matomo's CHANGELOG.md, and in its code of 5.0, 5.3.1, 5.7, 5.8.0, 5.13 and 6.0 in
+development. What only two of these differ in takes effect somewhere between, and is noted for the
+later. Of 6 nothing has been released yet.
 """
 
 import re
@@ -156,8 +156,8 @@ OPTIONS: Final = (
         Version("5.8"),
         "Tracker",
         "url_query_parameter_to_exclude_from_url",
-        "the default list has more names (li_fat_id; from 5.13 on token_auth and token): an own list"
-        " replaces it, and must have them, too",
+        "the default list has more names (li_fat_id; from 5.13 on token_auth and token): an own"
+        " list replaces it, and must have them, too",
         "config/global.ini.php of 5.8.0; " + _LOG + "5.13.0",
     ),
     OptionChange(
@@ -225,7 +225,7 @@ OPTIONS: Final = (
         Version("6"),
         "TrackingSpamPrevention",
         "block_clouds",
-        "it fetches the clouds' addresses alone; cloud_blocking_mode decides which names are blocked",
+        "it fetches the clouds' addresses alone; cloud_blocking_mode decides which are blocked",
         _LOG + "6.0.0",
     ),
     OptionChange(
@@ -272,22 +272,21 @@ SERVERS: Final = (
     ),
 )
 
-OWN_PLUGINS: Final = frozenset(
-    (
-        "API Actions Annotations BulkTracking Contents CoreAdminHome CoreConsole CoreHome"
-        " CorePluginsAdmin CoreUpdater CoreVisualizations CoreVue CustomDimensions CustomJsTracker"
-        " DBStats Dashboard DevicePlugins DevicesDetection Diagnostics Ecommerce Events FeatureFlags"
-        " Feedback GeoIp2 Goals Heartbeat ImageGraph Insights Installation Intl IntranetMeasurable"
-        " JsTrackerInstallCheck LanguagesManager Live Login Marketplace MobileAppMeasurable"
-        " MobileMessaging Monolog Morpheus MultiSites Overlay PagePerformance PrivacyManager"
-        " ProfessionalServices Proxy Referrers Resolution RssWidget ScheduledReports"
-        " SegmentEditor SitesManager TagManager Tour Transitions TwoFactorAuth UserCountry"
-        " UserCountryMap UserId UserLanguage UsersManager VisitFrequency VisitTime VisitorInterest"
-        " VisitsSummary WebsiteMeasurable Widgetize"
-    ).split()
-)
-"""Plugins that come with every version from 5.3.1 on (config/global.ini.php, PluginList.php); what
-comes or goes since then is in PLUGINS."""
+_ALWAYS: Final = """
+Actions Annotations API BulkTracking Contents CoreAdminHome CoreConsole CoreHome
+CorePluginsAdmin CoreUpdater CoreVisualizations CoreVue CustomDimensions CustomJsTracker
+Dashboard DBStats DevicePlugins DevicesDetection Diagnostics Ecommerce Events FeatureFlags
+Feedback GeoIp2 Goals Heartbeat ImageGraph Insights Installation Intl IntranetMeasurable
+JsTrackerInstallCheck LanguagesManager Live Login Marketplace MobileAppMeasurable
+MobileMessaging Monolog Morpheus MultiSites Overlay PagePerformance PrivacyManager
+ProfessionalServices Proxy Referrers Resolution RssWidget ScheduledReports SegmentEditor
+SEO SitesManager TagManager Tour Transitions TwoFactorAuth UserCountry UserCountryMap
+UserId UserLanguage UsersManager VisitFrequency VisitorInterest VisitsSummary VisitTime
+WebsiteMeasurable Widgetize
+"""
+OWN_PLUGINS: Final = frozenset(_ALWAYS.split())
+"""Plugins that come with Matomo 5.3.1 and newer (config/global.ini.php, PluginList.php); what comes
+or goes since then is in PLUGINS."""
 
 
 def between(before: str, after: str, since: Version) -> bool:
@@ -295,7 +294,7 @@ def between(before: str, after: str, since: Version) -> bool:
     return number(before) < since <= number(after)
 
 
-# -- what a plugin's plugin.json asks for -----------------------------------------------------------
+# -- what a plugin's plugin.json asks for ---------------------------------------------------------
 
 _CONSTRAINT: Final = re.compile(
     r"(?P<operator>>=|<=|==|!=|=|>|<|\^|~)?\s*v?(?P<version>\d[\w.+-]*)"

@@ -189,6 +189,15 @@ def every(stack: Stack = LOCAL) -> list[Snapshot]:
     return [_read(path.parent) for path in sorted(stack.snapshots.glob(f"*/{RECORD}"))]
 
 
+def find(name: str, stack: Stack = LOCAL) -> Snapshot:
+    """Return the snapshot of that name.
+
+    Raises:
+        WrongInputError: there is none.
+    """
+    return _read(_existing(name, stack))
+
+
 def delete(name: str, stack: Stack = LOCAL) -> None:
     """Delete a snapshot.
 
@@ -258,6 +267,29 @@ def fill(name: str, settings: RunSettings, copy: Stack, stack: Stack = LOCAL) ->
         values = dict(line.split("=", 1) for line in saved.splitlines())
         stack_files.write({**values, "GENERATION": ""}, copy)
         _fill(copy, {part: _of(snapshot, part, stack) for part in snapshot.sizes}, image)
+
+
+def fill_from_stack(settings: RunSettings, copy: Stack, stack: Stack) -> None:
+    """Make the volumes and the secrets of another stack, which has nothing yet, of a stack's own.
+
+    Its database is stopped for the copy, if it runs, and started again.
+
+    Raises:
+        WrongInputError: another command is at work on its snapshots.
+        UnsupportedEnvironmentError: there is no room, or the database does not stop cleanly.
+    """
+    with _alone(stack), contextlib.ExitStack() as stopped:
+        _wait_for_archiver(stack)
+        for container in compose.containers(stack):
+            is_database = container.labels.get(compose.SERVICE_LABEL) == "db"
+            if is_database and container.status == "running":
+                stopped.enter_context(_stopped(container, stack))
+        own = stack_files.read(stack).generation
+        values = {**stack_files.known(stack), "GENERATION": ""}
+        values.pop(PREVIOUS, None)
+        stack_files.write(values, copy)
+        sources = {part: compose.volume(part, stack, own) for part in compose.parts()}
+        _fill(copy, sources, images.mariadb_base(settings))
 
 
 @contextmanager

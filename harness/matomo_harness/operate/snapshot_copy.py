@@ -43,7 +43,7 @@ def running_copy(
         settings = repro.settings_of(repro.find(stack.name), settings)
     copy = Stack(run.file(f"snapshot-{secrets.token_hex(3)}"), stack.name)
     copy.directory.mkdir(mode=0o700, parents=True)
-    with _goes_with(run):
+    with goes_with(run):
         try:
             with repro.free_ports() as (port, http_port):
                 settings = dataclasses.replace(settings, port=port, http_port=http_port)
@@ -56,7 +56,7 @@ def running_copy(
 
 
 @contextmanager
-def _goes_with(run: Run) -> Iterator[None]:
+def goes_with(run: Run) -> Iterator[None]:
     """Have Compose label what it makes with the run that it goes with."""
     before = os.environ.get(PARENT_VARIABLE)
     os.environ[PARENT_VARIABLE] = run.id
@@ -69,7 +69,7 @@ def _goes_with(run: Run) -> Iterator[None]:
             os.environ[PARENT_VARIABLE] = before
 
 
-def _take_own_address(started: StartedStack) -> None:
+def take_own_address(started: StartedStack) -> None:
     """Have Matomo trust the copy's address: it remembers that of the first one who logged in."""
     shell = started.shell
     text, host = shell.read(shell.config), urlsplit(started.web.url).netloc
@@ -78,7 +78,7 @@ def _take_own_address(started: StartedStack) -> None:
 
 
 def _instance(started: StartedStack, settings: RunSettings, name: str) -> Instance:
-    _take_own_address(started)
+    take_own_address(started)
     copy, opening = started.stack, stack_files.read(started.stack)
     if snapshot.waits_for_update(started, f"the login page of the snapshot {name}"):
         raise WrongInputError(

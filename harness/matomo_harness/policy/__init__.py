@@ -55,6 +55,17 @@ class Gate(Section, table="gate"):
     )
 
 
+class Upgrade(Section, table="upgrade"):
+    """What an upgrade may cost; a rehearsal is judged by it."""
+
+    longest_minutes: float | None = Field(
+        default=None, gt=0, strict=False, description="For which people may see no report."
+    )
+    lost_hits: int | None = Field(
+        default=None, ge=0, description="Hits that may be lost on the way; a rehearsal sends some."
+    )
+
+
 S = TypeVar("S", bound=Section)
 
 
@@ -111,13 +122,13 @@ def promised(value: T | None) -> T:
 # -- reading --------------------------------------------------------------------------------------
 
 
-def _with_gate(kinds: Iterable[type[Section]]) -> list[type[Section]]:
-    return [Gate, *kinds]
+def _with_own(kinds: Iterable[type[Section]]) -> list[type[Section]]:
+    return [Gate, Upgrade, *kinds]
 
 
 def model_of(kinds: Iterable[type[Section]]) -> type[BaseModel]:
     """Return the model of a whole file."""
-    tables: dict[str, Any] = {kind.table: (kind | None, None) for kind in _with_gate(kinds)}
+    tables: dict[str, Any] = {kind.table: (kind | None, None) for kind in _with_own(kinds)}
     tables["schema_"] = (str | None, Field(default=None, alias="$schema"))
     configuration = ConfigDict(extra="forbid", strict=True, title="policy.toml of matomo-harness")
     return create_model("PolicyFile", __config__=configuration, **tables)
@@ -140,7 +151,7 @@ def read(path: Path, kinds: Iterable[type[Section]]) -> Policy:
             named at once.
     """
     document, digest = files.document(path)
-    all_kinds = _with_gate(kinds)
+    all_kinds = _with_own(kinds)
     try:
         model_of(kinds).model_validate(document)
     except ValidationError as error:

@@ -1,0 +1,101 @@
+"""The gate on a copy, whole or in part."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from matomo_harness.gate import remote, report
+from matomo_harness.gate.catalogue import ALL, PROMISES, read_policy, waivers_of
+from matomo_harness.gate.core import runner
+from matomo_harness.gate.core.check import Check
+from matomo_harness.gate.core.runner import RED
+from matomo_harness.gate.core.verdict import verdict
+from matomo_harness.gate.probes.preflight import PREFLIGHT
+from matomo_harness.matomo.versions import is_supported
+from matomo_harness.operate import gate_container, local
+from matomo_harness.operate.rehearsal.copies import RunningCopy
+
+AT_ONCE: Final = 3
+AFFECTED: Final = ("masking", "user_ids", "tracking")
+"""Promises that hold, or do not, while a visitor's hit is stored: what a way back must keep."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a gate said.
+
+    Args:
+        counts: of each status.
+        red: what each red check has seen, by its id.
+        directory: of its report.
+        not_possible: why there was no gate; empty where there was one.
+    """
+
+    counts: Mapping[str, int]
+    red: Mapping[str, str]
+    directory: str
+    not_possible: str = ""
+
+
+def checks_of(promises: Sequence[str]) -> list[Check]:
+    """Return the checks of some promises, or all where none is named."""
+    return [check for check in ALL if not promises or check.id.partition(".")[0] in promises]
+
+
+def judged(
+    copy: RunningCopy,
+    token: str,
+    policy_file: Path,
+    checks: Sequence[Check],
+    directory: Path,
+    *,
+    code: str,
+    logs_in: bool,
+) -> Judgement:
+    """Run checks on a copy; hits are stored on a site of the gate's own.
+
+    Args:
+        copy: what is judged.
+        token: of a superuser.
+        policy_file: what is promised.
+        checks: those to run.
+        directory: of the report.
+        code: version of the copy's Matomo.
+        logs_in: whether checks that need a login run, too. Matomo takes each code of a second
+            factor once, so gates that do so are a minute apart.
+
+    Raises:
+        HarnessError: the policy has a mistake, or the copy does not answer.
+    """
+    if not is_supported(code):
+        return Judgement({}, {}, "", f"Matomo {code} is older than these checks are made for")
+    policy, waivers = read_policy(policy_file), waivers_of(policy_file)
+    stack, web = copy.stack, copy.started.web
+    container, matomo = gate_container.entered(copy.started.shell.name)
+    database, _ = gate_container.database(container, matomo, web.url)
+    target = remote.target(
+        *(web.url, policy),
+        authority=stack.authority_file,
+        allow_hits=True,
+        environment={"HARNESS_TOKEN": token, **(_account(copy) if logs_in else {})},
+        container=matomo,
+        database=database,
+    )
+    results = runner.run(target, checks, at_once=AT_ONCE, preflight=PREFLIGHT)
+    found = verdict(results, policy, waivers)
+    document = report.write(found, target.about, directory, target.secrets, PROMISES)
+    red = {
+        check["id"]: str(check["seen"]) for check in document["checks"] if check["status"] in RED
+    }
+    return Judgement(document["counts"], red, os.path.relpath(directory))
+
+
+def _account(copy: RunningCopy) -> dict[str, str]:
+    superuser = copy.started.superuser
+    return {
+        "HARNESS_LOGIN": superuser.login,
+        "HARNESS_PASSWORD": superuser.password,
+        "HARNESS_TOTP_SECRET": local.second_factor(copy.stack),
+    }

@@ -1,0 +1,300 @@
+"""The steps of a rehearsal, in their order, and what each of them found."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.version import Version
+
+from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
+from matomo_harness.gate.probes.drift import differences
+from matomo_harness.matomo import ini
+from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.web import Page, Web
+from matomo_harness.operate import capture_file, local, snapshot, stack_files
+from matomo_harness.operate.capture_file import Known
+from matomo_harness.operate.rehearsal import hits, judge, stages, state, updater
+from matomo_harness.operate.rehearsal.copies import RunningCopy, Source, copy_of, settings_of
+from matomo_harness.operate.rehearsal.findings import Findings, SeenPage, Stage
+from matomo_harness.operate.rehearsal.hits import LiveHits
+from matomo_harness.operate.rehearsal.state import Archived
+from matomo_harness.progress import step
+from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime.installation import require_healthy
+from matomo_harness.settings import RunSettings
+
+BEFORE: Final = "before"
+"""Name of the snapshot that the way back restores."""
+BASELINE_SECONDS: Final = 3.0
+"""Of hits on the old code, and again after each way back."""
+PAGES: Final = (
+    ("the login form", "index.php?module=Login"),
+    (
+        "a dashboard's address",
+        "index.php?module=CoreHome&action=index&idSite=1&period=day&date=today",
+    ),
+    ("the API without a token", "index.php?module=API&method=API.getMatomoVersion&format=json"),
+    ("the tracker's script", "matomo.js"),
+)
+"""What people, programs and visitors' browsers ask for."""
+
+NEVER: Final = 10**9
+"""Seconds between two runs of the archiver, which must not change what is compared."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person may choose.
+
+    Args:
+        policy: the policy's file.
+        directory: of the reports.
+        visits: made-up ones, where the rehearsal begins with an image.
+        promises: that the gates judge; all where there are none.
+    """
+
+    policy: Path
+    directory: Path
+    visits: int = 1000
+    promises: tuple[str, ...] = ()
+
+
+def rehearse(source: Source, new_image: str, settings: RunSettings, choices: Choices) -> Findings:
+    """Rehearse the upgrade of `source` to `new_image`; nothing but a copy of it is touched.
+
+    Args:
+        source: what is upgraded.
+        new_image: reference of the image to upgrade to.
+        settings: of this process.
+        choices: what a person may choose.
+
+    Raises:
+        WrongInputError: there is no such source or image, it is the same image, or an older one.
+        UnsupportedEnvironmentError: there is no room, or a container does not start.
+    """
+    new = images.deployed_image(dataclasses.replace(settings, image=new_image))
+    old = images.deployed_image(settings_of(source, settings))
+    new_version = _require_newer(old, new)
+    with copy_of(source, settings, reaper.this_process(), visits=choices.visits) as copy:
+        findings = Findings(str(source), str(old), str(new), new_version)
+        _Rehearsal(copy, new.reference, choices, findings).run()
+    return findings
+
+
+def _require_newer(old: images.Image, new: images.Image) -> str:
+    """Return the version of the new image's code.
+
+    Raises:
+        WrongInputError: it is the same image, or an older code.
+    """
+    if old.id == new.id:
+        raise WrongInputError(
+            expected="TO to be another image than the one that runs",
+            seen=f"{new} twice",
+            next_command="make rehearse-upgrade TO=the image with the new version",
+        )
+    codes = [images.code_version(image.reference) for image in (old, new)]
+    if Version(codes[0]) > Version(codes[1]):
+        raise WrongInputError(
+            expected=f"TO to have Matomo {codes[0]} or newer: Matomo has no way down",
+            seen=f"Matomo {codes[1]} in {new}",
+            next_command="to go back, restore: matomo-harness snapshot restore NAME",
+        )
+    return codes[1]
+
+
+class _Rehearsal:
+    """One rehearsal on a copy that runs."""
+
+    def __init__(
+        self, copy: RunningCopy, new_image: str, choices: Choices, findings: Findings
+    ) -> None:
+        self._copy = copy
+        self._old_image = str(copy.settings.image)
+        self._new_image = new_image
+        self._choices = choices
+        self._found = findings
+        self._api = Api(copy.started.web, local.token(copy.settings, copy.stack))
+        self._site = hits.site_of_its_own(self._api)
+
+    def run(self) -> None:
+        things, rows, numbers = self._look_before()
+        with step("Saving the state before, which the way back restores"):
+            snapshot.save(BEFORE, self._copy.stack)
+        sums = state.checksums(self._database)
+        with LiveHits(self._web.url, self._copy.stack.authority_file, self._site) as live:
+            try:
+                self._upgrade(live, sums, things, rows, numbers)
+            except BrokenPromiseError as error:
+                # What breaks on the way up is what a rehearsal is for; the way back is tried then.
+                self._found.failed = f"expected {error.expected}; seen: {error.seen}"
+            self._go_back(live, sums)
+        live.remember(self._database)
+        self._found.hits = tuple(hits.account(live.hits, frozenset(live.stored)))
+
+    # -- what there is now --------------------------------------------------------------------
+
+    @property
+    def _web(self) -> Web:
+        return self._copy.started.web
+
+    @property
+    def _database(self) -> Database:
+        # Its port is another one each time that it starts.
+        prefix = stack_files.read(self._copy.stack).tables_prefix
+        return dataclasses.replace(local.database_of(self._copy.stack), prefix=prefix)
+
+    @contextmanager
+    def _stage(self, name: str, live: LiveHits | None = None) -> Iterator[None]:
+        begun = time.monotonic()
+        with step(f"Stage: {name}"):
+            if live:
+                with live.stage(name):
+                    yield
+                    seen = self._pages()
+            else:
+                yield
+                seen = self._pages()
+        self._found.stages.append(Stage(name, round(time.monotonic() - begun, 1), seen))
+
+    def _pages(self) -> tuple[SeenPage, ...]:
+        return tuple(seen_page(self._web, name, path) for name, path in PAGES)
+
+    def _gate(self, name: str, promises: Sequence[str]) -> None:
+        folder = name.replace(" ", "-").replace("'", "").replace(",", "")
+        with step(f"Gate: {name}"):
+            self._found.gates[name] = judge.judged(
+                self._copy,
+                self._api.token,
+                self._choices.policy,
+                judge.checks_of(promises),
+                self._choices.directory / folder,
+                code=self._copy.started.shell.console("core:version").strip(),
+                logs_in=promises is not judge.AFFECTED,
+            )
+
+    # -- the way ------------------------------------------------------------------------------
+
+    def _look_before(self) -> tuple[list[Archived], dict[str, str], dict[str, Any]]:
+        with self._stage(stages.TODAY):
+            self._found.before = state.state_of(self._copy.started.shell, self._web, self._database)
+            with step("Reading every archive, and the reports of each site and period"):
+                things = state.archived(self._database, without=[self._site])
+                rows = state.archive_rows(self._database, without=[self._site])
+                numbers = state.numbers(self._api, things)
+        self._gate(stages.TODAY, self._choices.promises)
+        return things, rows, numbers
+
+    def _upgrade(
+        self,
+        live: LiveHits,
+        sums: dict[str, int | None],
+        things: list[Archived],
+        rows: dict[str, str],
+        numbers: dict[str, Any],
+    ) -> None:
+        with live.stage(stages.TODAY):
+            time.sleep(BASELINE_SECONDS)
+        with self._stage(stages.CLOSED, live):
+            self._copy = self._copy.with_image(self._new_image)
+        with self._stage(stages.BACK_AT_ONCE, live):
+            self._copy = self._copy.with_image(self._old_image)
+            time.sleep(BASELINE_SECONDS)
+        with live.paused():
+            self._found.back_at_once = state.changed(
+                sums, state.checksums(self._database), moving=False
+            )
+        self._gate(stages.BACK_AT_ONCE, judge.AFFECTED)
+        with self._stage(stages.AGAIN, live):
+            self._copy = self._copy.with_image(self._new_image)
+        with self._stage(stages.UPDATE, live):
+            self._found.update = updater.update(self._copy.started.shell)
+        if not self._found.update.is_done:
+            raise BrokenPromiseError(
+                expected="core:update to end with exit code 0",
+                seen=f"{self._found.update.code}: {' | '.join(self._found.update.last_lines[-3:])}",
+                next_command="mend what it names, on a copy",
+            )
+        with self._stage(stages.AFTER, live):
+            require_healthy(self._copy.started.shell, self._web, "the login page after the update")
+            self._look_after(things, rows, numbers)
+        with self._stage(stages.NEXT, live):
+            self._copy = self._copy.anew()
+            self._note_configuration()
+        self._gate(stages.AFTER, self._choices.promises)
+
+    def _look_after(
+        self, things: list[Archived], rows: dict[str, str], numbers: dict[str, Any]
+    ) -> None:
+        found, shell = self._found, self._copy.started.shell
+        found.after = state.state_of(shell, self._web, self._database)
+        assert found.before is not None  # noqa: S101  _look_before comes first
+        now = state.archive_rows(self._database, without=[self._site])
+        found.compared_archives, found.compared_numbers = len(rows), len(numbers)
+        found.changed_archives = tuple(state.different(rows, now))
+        after = state.numbers(self._api, things)
+        found.changed_numbers = tuple(state.different(numbers, after))
+        with step("Archiving, and the last day of each site anew"):
+            for thing in things:
+                if thing.period == "day" and not thing.segment:
+                    self._api.call(
+                        "CoreAdminHome.invalidateArchivedReports",
+                        idSites=thing.site,
+                        dates=thing.date,
+                    )
+            shell.console("core:archive")
+        again = state.numbers(self._api, things)
+        found.changed_again = tuple(
+            name for name in state.different(after, again) if name not in found.changed_numbers
+        )
+
+    def _note_configuration(self) -> None:
+        """Note what the update wrote into config.ini.php, and what a new container has of it."""
+        found, shell = self._found, self._copy.started.shell
+        assert found.before is not None and found.after is not None  # noqa: S101, PT018
+        before, after = found.before.config, found.after.config
+        secrets = capture_file.secrets_of(ini.read(before), ini.read(after), variables={})
+        written = capture_file.captured(before, before, after, {}, Known((), secrets))
+        found.config_patch = capture_file.patch("config.ini.php", before, written.text)
+        found.config_left_out = tuple(str(each) for each in written.left_out)
+        now = ini.read(shell.read(shell.config)).settings
+        found.restart_takes_back = tuple(
+            f"[{each.section}] {each.name}"
+            for each in differences(ini.read(after).settings, now, {})
+        )
+
+    # -- the way back -------------------------------------------------------------------------
+
+    def _go_back(self, live: LiveHits, sums: dict[str, int | None]) -> None:
+        with self._stage(stages.BACK):
+            with live.paused():
+                live.remember(self._database)  # before the restore takes them away
+                self._found.lost_by_return = len(live.stored)
+                settings = dataclasses.replace(
+                    self._copy.settings, image=self._old_image, archive_seconds=NEVER
+                )
+                snapshot.restore(BEFORE, settings, self._copy.stack)
+                self._copy = self._copy.with_image(self._old_image)
+                self._found.back_restored = state.changed(
+                    sums, state.checksums(self._database), moving=False
+                )
+            with live.stage(stages.BACK):
+                time.sleep(BASELINE_SECONDS)
+        self._gate(stages.BACK, judge.AFFECTED)
+
+
+def seen_page(web: Web, name: str, path: str) -> SeenPage:
+    """Return what somebody without a session sees of a page."""
+    visitor = Web(web.url, authority=web.authority, time_limit=hits.PATIENCE)
+    try:
+        answer = visitor.get(path=path)
+    except HarnessError as error:
+        return SeenPage(name, None, error.seen[:200])
+    kind = answer.headers.get("Content-Type", "")
+    text = Page(answer).excerpt if "html" in kind else answer.text
+    return SeenPage(name, answer.status_code, " ".join(text.split())[:200])

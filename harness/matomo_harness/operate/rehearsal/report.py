@@ -1,0 +1,133 @@
+"""What a rehearsal leaves: a file for programs, a page to sign, a patch to apply."""
+
+import dataclasses
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+
+from matomo_harness import __version__
+from matomo_harness.gate.report import STYLE
+from matomo_harness.operate.rehearsal import stages
+from matomo_harness.operate.rehearsal.findings import Findings
+from matomo_harness.operate.rehearsal.verdict import Verdict, Weight
+from matomo_harness.policy import deployment
+
+TEMPLATE: Final = Path(__file__).with_name("report.html")
+DOCUMENT: Final = "rehearsal.json"
+PAGE: Final = "index.html"
+PATCH: Final = "config.patch"
+
+
+def write(found: Findings, judged: Verdict, directory: Path) -> dict[str, Any]:
+    """Write the files; return what rehearsal.json holds. No configuration's text is in them.
+
+    Args:
+        found: by the rehearsal.
+        judged: what it means.
+        directory: of the reports; it may have those of an earlier rehearsal.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    document = {
+        "verdict": {"go": judged.is_go, "sentence": judged.sentence},
+        "reasons": [dataclasses.asdict(reason) for reason in judged.reasons],
+        "runbook": runbook(found, judged),
+        "harness": __version__,
+        "time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **_findings(found, directory),
+    }
+    (directory / DOCUMENT).write_text(json.dumps(document, indent=2) + "\n")
+    (directory / PAGE).write_text(_page(document))
+    patch = directory / PATCH
+    if found.config_patch:
+        patch.write_text(found.config_patch)
+    else:
+        patch.unlink(missing_ok=True)
+    return document
+
+
+def _findings(found: Findings, directory: Path) -> dict[str, Any]:
+    said = dataclasses.asdict(found)
+    del said["config_patch"]
+    for name in ("before", "after"):
+        if said[name]:
+            # Its secrets are of the copy alone, and still nobody's to read.
+            del said[name]["config"], said[name]["columns"], said[name]["collations"]
+    said["tables"] = _tables(found)
+    for account, one in zip(said["hits"], found.hits, strict=True):
+        account |= {"sent": one.sent, "lost": one.lost}
+    for gate in said["gates"].values():
+        folder = gate["directory"]
+        gate["report"] = f"{os.path.relpath(folder, directory)}/index.html" if folder else ""
+    return said
+
+
+def _tables(found: Findings) -> dict[str, list[str]]:
+    """Return what tables and columns the update made, changed and removed."""
+    before, after = found.before, found.after
+    if before is None or after is None:
+        return {}
+    old, new = before.columns, after.columns
+    both = old.keys() & new.keys()
+    return {
+        "new tables": sorted(new.keys() - old.keys()),
+        "gone tables": sorted(old.keys() - new.keys()),
+        "new columns": sorted(
+            f"{table}.{name}" for table in both for name in new[table].keys() - old[table].keys()
+        ),
+        "gone columns": sorted(
+            f"{table}.{name}" for table in both for name in old[table].keys() - new[table].keys()
+        ),
+        "changed columns": sorted(
+            f"{table}.{name}: {old[table][name]} → {new[table][name]}"
+            for table in both
+            for name in old[table].keys() & new[table].keys()
+            if old[table][name] != new[table][name]
+        ),
+    }
+
+
+def runbook(found: Findings, judged: Verdict) -> list[dict[str, str]]:
+    """Return the steps of the real upgrade in their order, with the time that each took here."""
+    archiver = deployment.read().variables["ARCHIVER_COMMAND"]
+    steps = [
+        ("Save the database and the file system, and note the image that runs", "", ""),
+        *((reason.what, reason.next, "") for reason in judged.of(Weight.STEP)),
+        (
+            f"Deploy {found.new_image}",
+            "people see Matomo's updater, and hits are stored",
+            _minutes(found.seconds(stages.AGAIN)),
+        ),
+        (
+            "Update the tables, in one container, as the web server's user",
+            "php console core:update --yes",
+            _minutes(found.seconds(stages.UPDATE)),
+        ),
+        ("Log in, and archive", archiver, ""),
+        ("Judge it", "make gate URL=https://…", ""),
+        (
+            "Before core:update, the way back is the old image",
+            f"deploy {found.image}",
+            _minutes(found.seconds(stages.BACK_AT_ONCE)),
+        ),
+        (
+            "After it, the way back is a restore of database and files, with the old image",
+            "what was tracked since the backup is lost",
+            _minutes(found.seconds(stages.BACK)),
+        ),
+    ]
+    return [{"what": what, "how": how, "took": took} for what, how, took in steps]
+
+
+def _minutes(seconds: float) -> str:
+    return "" if not seconds else f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+def _page(document: dict[str, Any]) -> str:
+    template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(
+        TEMPLATE.read_text()
+    )
+    return template.render(**document, style=STYLE.read_text())

@@ -1,0 +1,93 @@
+"""Matomo's own update of its tables, with the time that each step takes."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from matomo_harness.runtime.engine import execute
+from matomo_harness.runtime.shell import MatomoShell
+
+LIMIT_SECONDS: Final = 4 * 3600
+"""Large tables take hours; nothing here does."""
+STAMPED: Final = r"""
+{ php console core:update --yes --no-interaction 2>&1; printf '\nHARNESS_EXIT %s\n' "$?"; } |
+php -r '$begun = microtime(true); while (($line = fgets(STDIN)) !== false) {
+    printf("%.3f %s", microtime(true) - $begun, $line);
+}'
+"""
+"""Runs core:update and puts before each line the seconds since the beginning."""
+EXIT: Final = "HARNESS_EXIT "
+EXECUTING: Final = re.compile(r"\bExecuting (?P<sql>.+?)\s*\.\.\. Done\. \[\d+ / \d+\]")
+"""A migration in the output of core:update (CoreUpdater's CliUpdateObserver)."""
+LAST_LINES: Final = 3
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A step of the update.
+
+    Args:
+        text: as Matomo prints it, in a line.
+        seconds: that it took.
+    """
+
+    text: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Update:
+    """How Matomo's update went.
+
+    Args:
+        code: exit code of core:update.
+        seconds: that it took.
+        migrations: in their order.
+        last_lines: of what it printed.
+    """
+
+    code: int
+    seconds: float
+    migrations: tuple[Migration, ...]
+    last_lines: tuple[str, ...]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it says that it succeeded."""
+        return self.code == 0
+
+
+def update(shell: MatomoShell) -> Update:
+    """Run core:update in a container, as the web server's user.
+
+    Raises:
+        TimeLimitError: it takes longer than LIMIT_SECONDS.
+    """
+    done = execute(
+        shell.container,
+        ["sh", "-c", STAMPED],
+        shell.profile.web_user,
+        directory=shell.profile.web_root,
+        seconds=LIMIT_SECONDS,
+    )
+    return parsed(done.out.splitlines())
+
+
+def parsed(lines: Sequence[str]) -> Update:
+    """Return what the lines of STAMPED say."""
+    migrations, said, code, last = [], [], -1, 0.0
+    for line in lines:
+        stamp, _, text = line.partition(" ")
+        text = text.strip()
+        if not text:
+            continue
+        seconds = float(stamp)
+        if text.startswith(EXIT):
+            code = int(text.removeprefix(EXIT))
+        else:
+            said.append(text)
+        if found := EXECUTING.search(text):
+            migrations.append(Migration(found["sql"], round(seconds - last, 2)))
+        last = seconds
+    return Update(code, round(last, 1), tuple(migrations), tuple(said[-LAST_LINES:]))

@@ -1,0 +1,276 @@
+"""What a rehearsal's findings mean for the real upgrade: go, go with these steps, or no."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from packaging.version import InvalidVersion
+
+from matomo_harness.matomo import version_changes
+from matomo_harness.operate.rehearsal import stages
+from matomo_harness.operate.rehearsal.findings import Findings
+from matomo_harness.operate.rehearsal.judge import Judgement
+from matomo_harness.operate.rehearsal.state import State
+from matomo_harness.policy import Upgrade
+
+NAMED: Final = 8
+"""So many of a list are named; the report has the others."""
+
+
+class Weight(StrEnum):
+    """What a reason means."""
+
+    NO = "no"
+    STEP = "step"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Something that speaks against the upgrade, has to be done with it, or is good to know.
+
+    Args:
+        weight: which of these.
+        what: in a sentence.
+        next: what to do.
+    """
+
+    weight: Weight
+    what: str
+    next: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict.
+
+    Args:
+        reasons: what speaks against it first, then steps, then notes.
+    """
+
+    reasons: tuple[Reason, ...]
+
+    @property
+    def is_go(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.of(Weight.NO)
+
+    def of(self, weight: Weight) -> list[Reason]:
+        """Return the reasons of a weight."""
+        return [reason for reason in self.reasons if reason.weight is weight]
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words."""
+        if not self.is_go:
+            return f"No: {len(self.of(Weight.NO))} things speak against it."
+        steps = self.of(Weight.STEP)
+        return f"Go, with {len(steps)} steps." if steps else "Go."
+
+
+def verdict(found: Findings, limits: Upgrade) -> Verdict:
+    """Return what `found` means, by the limits of the policy."""
+    reasons = [
+        *_of_the_way(found),
+        *_of_code_and_tables(found),
+        *_of_plugins(found),
+        *_of_numbers(found),
+        *_of_configuration(found),
+        *_of_gates(found.gates),
+        *_of_hits(found, limits),
+        *_of_time(found, limits),
+        *_of_ways_back(found),
+    ]
+    order = list(Weight)
+    return Verdict(tuple(sorted(reasons, key=lambda reason: order.index(reason.weight))))
+
+
+def _of_the_way(found: Findings) -> Iterable[Reason]:
+    if found.failed:
+        yield Reason(Weight.NO, f"the upgrade ended early: {found.failed}", "mend it on a copy")
+
+
+def _of_code_and_tables(found: Findings) -> Iterable[Reason]:
+    before, after = found.before, found.after
+    if after is None or before is None:
+        return
+    if after.code != found.new_version:
+        yield Reason(
+            Weight.NO,
+            f"Matomo {after.code} runs from an image with {found.new_version}: the volume has old"
+            " code, which hides the image's",
+            "take the code off the volume: mount config/, misc/ and js/ alone",
+        )
+    if after.updates:
+        yield Reason(
+            Weight.NO,
+            f"after core:update these still wait for an update: {_named(after.updates)}",
+            "php console core:update --yes, once more",
+        )
+    elif after.tables != after.code:
+        yield Reason(
+            Weight.NO,
+            f"core:update says that it is done, and the tables are of {after.tables}",
+            "php console core:update --yes, and read what it prints",
+        )
+    if lacking := [each for each in after.lacking if each not in before.lacking]:
+        yield Reason(
+            Weight.NO,
+            f"columns that active plugins store hits in are not there: {_named(lacking)}",
+            "deactivate and activate the plugin, on a copy; then rehearse again",
+        )
+    if strange := _strange_collations(after):
+        yield Reason(
+            Weight.NO,
+            f"tables with another character set or collation than the rest: {_named(strange)}",
+            "ALTER TABLE … CONVERT TO CHARACTER SET, before the upgrade",
+        )
+
+
+def _strange_collations(state: State) -> list[str]:
+    """Name the tables of another collation than most of them have."""
+    counts = Counter(state.collations.values())
+    if len(counts) < 2:
+        return []
+    ((usual, _),) = counts.most_common(1)
+    return [f"{table} ({found})" for table, found in state.collations.items() if found != usual]
+
+
+def _of_plugins(found: Findings) -> Iterable[Reason]:
+    before, after = found.before, found.after
+    if before is None or after is None:
+        return
+    if gone := sorted(before.plugins.keys() - after.plugins.keys()):
+        yield Reason(
+            Weight.NO,
+            f"active before, and not any more: {_named(gone)}",
+            "matomo-harness fit --to the new version says which take it",
+        )
+    if new := sorted(after.plugins.keys() - before.plugins.keys()):
+        yield Reason(
+            Weight.STEP,
+            f"active now, and not before: {_named(new)}",
+            "add them to [plugins] of the policy and to [Plugins] of the file, or switch them off",
+        )
+    try:
+        off = [
+            change.name
+            for change in version_changes.PLUGINS
+            if not change.is_gone
+            and version_changes.between(before.code, after.code, change.since)
+            and change.name not in after.plugins
+        ]
+    except InvalidVersion:
+        off = []
+    if off:
+        yield Reason(
+            Weight.NOTE,
+            f"new in Matomo, and off, as the file has a list of its own: {_named(off)}",
+            "say in the policy whether you want them",
+        )
+
+
+def _of_numbers(found: Findings) -> Iterable[Reason]:
+    for names, how in (
+        (found.changed_archives, "archives are not as they were after core:update"),
+        (found.changed_numbers, "reports have other numbers after the upgrade"),
+        (found.changed_again, "reports have other numbers once their day is archived anew"),
+    ):
+        if names:
+            yield Reason(
+                Weight.NO,
+                f"{len(names)} {how}: {_named(names)}",
+                "compare them on a copy before you upgrade",
+            )
+    if found.after and not found.compared_numbers:
+        yield Reason(Weight.NOTE, "there was no archive, so no number was compared")
+
+
+def _of_configuration(found: Findings) -> Iterable[Reason]:
+    if found.restart_takes_back:
+        yield Reason(
+            Weight.STEP,
+            "what core:update writes into config.ini.php is gone with the next deployment:"
+            f" {_named(found.restart_takes_back)}",
+            "apply config.patch to the file that the image is built with, before you deploy",
+        )
+    elif found.config_patch:
+        yield Reason(
+            Weight.STEP,
+            "core:update writes into config.ini.php",
+            "apply config.patch to the file that the image is built with, too",
+        )
+
+
+def _of_gates(gates: Mapping[str, Judgement]) -> Iterable[Reason]:
+    today = gates.get(stages.TODAY)
+    known = set(today.red) if today else set()
+    for stage, gate in gates.items():
+        if gate.not_possible:
+            yield Reason(Weight.NOTE, f"no gate of {stage}: {gate.not_possible}")
+        if stage != stages.TODAY and (new := sorted(set(gate.red) - known)):
+            first = f": {gate.red[new[0]][:200]}"
+            yield Reason(
+                Weight.NO,
+                f"{stage}: {len(new)} checks are red that pass today: {_named(new)}{first}",
+                f"open {gate.directory}/index.html",
+            )
+    if known:
+        yield Reason(Weight.NOTE, f"red today already: {_named(sorted(known))}")
+
+
+def _of_hits(found: Findings, limits: Upgrade) -> Iterable[Reason]:
+    for account in found.hits:
+        if account.lost_silently:
+            yield Reason(
+                Weight.NO,
+                f"{account.stage}: {account.lost_silently} hits were answered well and not stored",
+                "look for their times in the logs of the rehearsal",
+            )
+    lost = sum(account.lost for account in found.hits if account.stage in stages.ON_THE_WAY)
+    if lost:
+        is_too_many = limits.lost_hits is not None and lost > limits.lost_hits
+        limit = f", and [upgrade] lost_hits = {limits.lost_hits}" if is_too_many else ""
+        yield Reason(
+            Weight.NO if is_too_many else Weight.NOTE,
+            f"{lost} of {sum(each.sent for each in found.hits)} hits were lost on the way{limit}",
+            "a deployment that starts the new container before it ends the old one loses none",
+        )
+    if found.lost_by_return:
+        yield Reason(
+            Weight.NOTE,
+            f"going back by a restore loses what was tracked since the backup: here"
+            f" {found.lost_by_return} hits",
+        )
+
+
+def _of_time(found: Findings, limits: Upgrade) -> Iterable[Reason]:
+    minutes = round(found.seconds(*stages.CLOSED_TO_PEOPLE) / 60, 1)
+    if limits.longest_minutes is not None and minutes > limits.longest_minutes:
+        yield Reason(
+            Weight.NO,
+            f"people see no report for {minutes} minutes, and [upgrade] longest_minutes ="
+            f" {limits.longest_minutes:g}",
+            "the report has the time of each migration",
+        )
+
+
+def _of_ways_back(found: Findings) -> Iterable[Reason]:
+    for tables, how in (
+        (found.back_at_once, "without a restore"),
+        (found.back_restored, "by a restore"),
+    ):
+        if tables is None:
+            yield Reason(Weight.NO, f"the way back {how} was not reached")
+        elif tables:
+            yield Reason(
+                Weight.NO, f"after the way back {how} tables are not as before: {_named(tables)}"
+            )
+
+
+def _named(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
+    return ", ".join(listed[:NAMED]) + more

@@ -1,0 +1,147 @@
+"""An upgrade is rehearsed on a copy: what it costs and changes, and both ways back."""
+
+import dataclasses
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from matomo_harness.errors import ExitCode
+from matomo_harness.operate import clean
+from matomo_harness.operate.rehearsal import stages
+from matomo_harness.operate.stack import Stack
+from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.images import Image
+from matomo_harness.settings import OWNER_LABEL, RunSettings
+from tests.checkout import Checkout, copied
+
+PROMISES = "masking"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A local stack of 5.3.1 that is up, with visits of some days and their archives."""
+    settings = dataclasses.replace(RunSettings.from_environment(), matomo_version="5.3.1")
+    with copied(tmp_path_factory.mktemp("rehearsal"), settings) as copy:
+        assert (answer := copy.harness("up")).code == 0, answer.text
+        traffic = ("traffic", "--sites", "1", "--days", "3", "--visits", "20")
+        assert (answer := copy.harness(*traffic)).code == 0, answer.text
+        yield copy
+        clean.remove_stack(Stack(copy.root))
+
+
+@pytest.fixture(scope="module")
+def newer() -> Image:
+    """The image with the next version."""
+    settings = RunSettings.from_environment()
+    return images.deployed_image(dataclasses.replace(settings, matomo_version="next", image=None))
+
+
+def rehearsed(stack: Checkout, image: str, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Rehearse an upgrade; return the exit code and what rehearsal.json holds."""
+    answer = dataclasses.replace(stack, seconds=600).harness(
+        "rehearse-upgrade", "--to", image, "--gate", PROMISES, *arguments
+    )
+    path = stack.root / "reports/rehearsal/rehearsal.json"
+    assert path.exists(), answer.text
+    return answer.code, json.loads(path.read_text())
+
+
+def copies() -> list[str]:
+    """Name what is there of copies that rehearsals make."""
+    return [
+        thing.name for thing in reaper.labelled(engine(), OWNER_LABEL) if "rehearsal-" in thing.name
+    ]
+
+
+@pytest.mark.slow(reason="a stack is started, and a copy of it six times")
+@pytest.mark.timeout(900)
+def test_an_upgrade_goes_there_and_back_and_the_stack_hears_nothing(
+    stack: Checkout, newer: Image
+) -> None:
+    before = stack.database.query("CHECKSUM TABLE {prefix}site, {prefix}user, {prefix}log_visit")
+    code, found = rehearsed(stack, newer.reference)
+    after = stack.database.query("CHECKSUM TABLE {prefix}site, {prefix}user, {prefix}log_visit")
+    assert before == after
+    assert copies() == []
+    no = [reason for reason in found["reasons"] if reason["weight"] == "no"]
+    assert (code, no) == (0, [])
+
+    assert found["before"]["code"] == "5.3.1"
+    assert found["after"]["code"] == found["after"]["tables"] == found["new_version"]
+    assert found["update"]["migrations"]
+    assert found["tables"]["new columns"]
+    assert found["compared_numbers"] > 0
+    assert found["compared_archives"] > 0
+    pages = {
+        stage["name"]: {page["name"]: page for page in stage["pages"]} for stage in found["stages"]
+    }
+    # With enable_auto_update = 0 no page says that the tables are older (image/config).
+    for seen in pages.values():
+        assert seen["the login form"]["status"] == 200
+    hits = {account["stage"]: account for account in found["hits"]}
+    assert hits[stages.TODAY]["lost"] == 0
+    assert hits[stages.AFTER]["stored"] > 0
+    assert found["lost_by_return"] >= hits[stages.AFTER]["stored"]
+    for account in found["hits"]:
+        others = sum(account["otherwise"].values())
+        assert account["sent"] == account["answered"] + others + account["unanswered"]
+    assert (found["back_at_once"], found["back_restored"]) == ([], [])
+    assert set(found["gates"]) == {stages.TODAY, stages.BACK_AT_ONCE, stages.AFTER, stages.BACK}
+    page = (stack.root / "reports/rehearsal/index.html").read_text()
+    assert stack.secret("DATABASE_PASSWORD") not in page + json.dumps(found)
+
+
+@pytest.mark.slow(reason="a stack is started")
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_leaves_the_stack_as_it_was_and_nothing_else(stack: Checkout, newer: Image) -> None:
+    program = subprocess.Popen(
+        stack.command("rehearse-upgrade", "--to", newer.reference),
+        cwd=stack.root,
+        env=stack.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert program.stdout
+    for line in program.stdout:
+        if line.startswith(f"Stage: {stages.TODAY}"):
+            break
+    time.sleep(1)
+    program.send_signal(2)
+    said, _ = program.communicate(timeout=60)
+    assert program.returncode == 130, said
+    assert copies() == []
+    assert "form_login" in stack.web.get().text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--to", "no/such:image"), ("no/such:image",)),
+        (("--gate", "privacy"), ("--gate to name promises", "privacy")),
+        (("--from", "repro:nowhere"), ("the name of a reproduction",)),
+        (("--from", "snapshot:nowhere"), ("the name of a snapshot",)),
+        ((), ("the local stack to be up", "make up")),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_wrong_input_is_refused_by_name(
+    checkout: Checkout, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    own = images.deployed_image(checkout.settings).reference
+    answer = checkout.harness("rehearse-upgrade", "--to", own, *arguments)
+    answer.refuses(ExitCode.WRONG_INPUT, *words)
+
+
+@pytest.mark.slow(reason="two images are asked for their code")
+def test_the_same_image_and_an_older_one_are_refused(stack: Checkout, newer: Image) -> None:
+    own = images.deployed_image(stack.settings).reference
+    answer = stack.harness("rehearse-upgrade", "--to", own)
+    answer.refuses(ExitCode.WRONG_INPUT, "another image than the one that runs")
+    answer = stack.harness("rehearse-upgrade", "--from", newer.reference, "--to", own)
+    answer.refuses(ExitCode.WRONG_INPUT, "Matomo has no way down")

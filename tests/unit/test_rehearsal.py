@@ -1,0 +1,196 @@
+"""What became of hits, what an update printed, what differs, and what it all means."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from matomo_harness.operate.rehearsal import stages, state
+from matomo_harness.operate.rehearsal.findings import Findings, Stage
+from matomo_harness.operate.rehearsal.hits import HitAccount, SentHit, account
+from matomo_harness.operate.rehearsal.judge import Judgement
+from matomo_harness.operate.rehearsal.report import runbook
+from matomo_harness.operate.rehearsal.state import State
+from matomo_harness.operate.rehearsal.updater import Migration, Update, parsed
+from matomo_harness.operate.rehearsal.verdict import Weight, verdict
+from matomo_harness.policy import Upgrade
+
+# -- hits -----------------------------------------------------------------------------------------
+
+
+def test_every_hit_is_accounted_for() -> None:
+    sent = [
+        SentHit(1, "one", 0.0, 200),
+        SentHit(2, "one", 0.5, 204),
+        SentHit(3, "one", 1.0, 503),
+        SentHit(4, "two", 2.0, None),
+        SentHit(5, "two", 3.5, 200),
+        SentHit(6, "two", 4.0, 503),
+    ]
+    one, two = account(sent, frozenset({1, 2, 5, 6}))
+    assert one == HitAccount("one", 1.0, 2, {503: 1}, 0, 2, 0, 0)
+    assert two == HitAccount("two", 2.0, 1, {503: 1}, 1, 2, 0, 1)
+    assert (one.sent, one.lost, two.sent, two.lost) == (3, 1, 3, 1)
+    assert account(sent, frozenset({1}))[0].lost_silently == 1
+
+
+# -- the update -----------------------------------------------------------------------------------
+
+
+def test_each_migration_has_the_time_until_it_was_done() -> None:
+    found = parsed(
+        [
+            "0.100     *** Update ***",
+            "0.110 ",
+            "0.400   Executing ALTER TABLE `user` ADD COLUMN a INT... Done. [1 / 2]",
+            "2.900   Executing UPDATE `option` SET b = 1... Done. [2 / 2]",
+            "3.000 Matomo has been successfully updated!",
+            "3.010 HARNESS_EXIT 0",
+        ]
+    )
+    assert found.is_done
+    assert found.seconds == 3.0
+    assert found.migrations == (
+        Migration("ALTER TABLE `user` ADD COLUMN a INT", 0.3),
+        Migration("UPDATE `option` SET b = 1", 2.5),
+    )
+    assert found.last_lines[-1] == "Matomo has been successfully updated!"
+
+
+@pytest.mark.parametrize("lines", [["1.0 HARNESS_EXIT 1"], ["1.0 Killed"], []])
+def test_an_update_without_an_exit_code_of_zero_is_not_done(lines: list[str]) -> None:
+    assert not parsed(lines).is_done
+
+
+# -- what differs ---------------------------------------------------------------------------------
+
+
+def test_tables_that_always_move_are_left_out_where_nothing_was_restored() -> None:
+    before = {"log_visit": 1, "option": 2, "site": 3, "user": 4}
+    after = {"log_visit": 9, "option": 9, "site": 3, "goal": 5}
+    assert state.changed(before, after, moving=False) == ("goal", "user")
+    assert state.changed(before, after, moving=True) == ("goal", "log_visit", "option", "user")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_same"),
+    [
+        ({"nb_visits": 1}, {"nb_visits": 1, "new_metric": 2}, True),
+        ({"nb_visits": 1}, {"nb_visits": 2}, False),
+        ({"nb_visits": 1}, {}, False),
+        ([{"a": 1}], [{"a": 1, "b": 2}], True),
+        ([{"a": 1}], [{"a": 1}, {"a": 2}], False),
+        ([], None, False),
+    ],
+)
+def test_a_report_is_the_same_where_only_a_column_is_new(
+    before: Any, after: Any, is_same: bool
+) -> None:
+    assert state.different({"report": before}, {"report": after}) == ([] if is_same else ["report"])
+
+
+# -- the verdict ----------------------------------------------------------------------------------
+
+COLUMNS = {
+    "user": {"login": "varchar(100) NOT NULL COLLATE utf8mb4_general_ci"},
+    "site": {"name": "varchar(90) NOT NULL COLLATE utf8mb4_general_ci"},
+}
+COLLATIONS = dict.fromkeys(COLUMNS, "utf8mb4_general_ci")
+BEFORE = State("5.3.1", "5.3.1", {"Login": "", "Goals": ""}, COLUMNS, COLLATIONS, (), (), "")
+AFTER = State("5.8.0", "5.8.0", {"Login": "", "Goals": ""}, COLUMNS, COLLATIONS, (), (), "")
+GREEN = Judgement({"pass": 9}, {}, "reports/x")
+GOOD = Findings(
+    source="the local stack",
+    image="old",
+    new_image="new",
+    new_version="5.8.0",
+    stages=[Stage(stages.AGAIN, 20.0), Stage(stages.UPDATE, 100.0), Stage(stages.BACK, 30.0)],
+    before=BEFORE,
+    after=AFTER,
+    update=Update(0, 100.0, (), ()),
+    compared_numbers=64,
+    hits=(HitAccount(stages.AGAIN, 20.0, 90, {502: 4}, 6, 90, 0, 0),),
+    back_at_once=(),
+    back_restored=(),
+    gates={stages.TODAY: GREEN, stages.AFTER: GREEN, stages.BACK: GREEN},
+)
+
+
+def reasons(weight: Weight, limits: Upgrade | None = None, **changes: Any) -> list[str]:
+    found = verdict(dataclasses.replace(GOOD, **changes), limits or Upgrade())
+    return [reason.what for reason in found.of(weight)]
+
+
+def test_nothing_speaks_against_an_upgrade_without_a_finding() -> None:
+    found = verdict(GOOD, Upgrade(longest_minutes=3, lost_hits=10))
+    assert found.is_go
+    assert found.sentence == "Go."
+    assert [reason.weight for reason in found.reasons] == [Weight.NOTE, Weight.NOTE]
+    assert "10 of 100 hits were lost on the way" in found.reasons[1].what
+    assert "BotTracking" in found.reasons[0].what
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"failed": "expected core:update to end"}, "the upgrade ended early"),
+        ({"new_version": "5.9.0"}, "the volume has old code"),
+        ({"after": dataclasses.replace(AFTER, updates=("Forms",))}, "still wait for an update"),
+        ({"after": dataclasses.replace(AFTER, tables="5.7.0")}, "says that it is done"),
+        ({"after": dataclasses.replace(AFTER, lacking=("log_visit.x",))}, "are not there"),
+        ({"after": dataclasses.replace(AFTER, plugins={"Login": ""})}, "not any more: Goals"),
+        ({"changed_archives": ("site 1",)}, "1 archives are not as they were"),
+        ({"changed_numbers": ("Goals.get",)}, "1 reports have other numbers after the upgrade"),
+        ({"changed_again": ("Goals.get",)}, "once their day is archived anew"),
+        (
+            {"gates": {**GOOD.gates, stages.AFTER: Judgement({}, {"masking.x": "4 bytes"}, "d")}},
+            "1 checks are red that pass today: masking.x: 4 bytes",
+        ),
+        (
+            {"hits": (HitAccount(stages.AFTER, 1.0, 5, {}, 0, 4, 1, 0),)},
+            "1 hits were answered well and not stored",
+        ),
+        ({"back_at_once": ("site",)}, "the way back without a restore tables are not as before"),
+        ({"back_restored": ("log_visit",)}, "the way back by a restore tables are not as before"),
+        ({"back_restored": None}, "the way back by a restore was not reached"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_speaks_against_it_is_named(changes: dict[str, Any], words: str) -> None:
+    (what,) = reasons(Weight.NO, **changes)
+    assert words in what
+
+
+def test_limits_of_the_policy_decide() -> None:
+    assert "2.0 minutes" in reasons(Weight.NO, Upgrade(longest_minutes=1.5))[0]
+    assert "[upgrade] lost_hits = 9" in reasons(Weight.NO, Upgrade(lost_hits=9))[0]
+    assert reasons(Weight.NO, Upgrade(lost_hits=10, longest_minutes=2)) == []
+
+
+def test_a_table_of_another_collation_is_named() -> None:
+    odd = {**COLLATIONS, "goal": "latin1_swedish_ci"}
+    (what,) = reasons(Weight.NO, after=dataclasses.replace(AFTER, collations=odd))
+    assert "goal (latin1_swedish_ci)" in what
+
+
+def test_what_is_written_to_the_file_is_a_step_and_what_a_deployment_takes_away_is_named() -> None:
+    (step,) = reasons(Weight.STEP, config_patch="--- a\n")
+    assert "core:update writes into config.ini.php" in step
+    (step,) = reasons(
+        Weight.STEP, config_patch="--- a\n", restart_takes_back=("[General] proxy_scheme_headers",)
+    )
+    assert "gone with the next deployment: [General] proxy_scheme_headers" in step
+
+
+def test_red_checks_of_today_are_a_note() -> None:
+    red = Judgement({}, {"masking.x": "4 bytes"}, "d")
+    found = dict.fromkeys(GOOD.gates, red)
+    assert reasons(Weight.NO, gates=found) == []
+    assert "red today already: masking.x" in reasons(Weight.NOTE, gates=found)
+
+
+def test_the_runbook_has_the_steps_and_their_times() -> None:
+    found = dataclasses.replace(GOOD, config_patch="--- a\n")
+    steps = runbook(found, verdict(found, Upgrade()))
+    assert [step["took"] for step in steps if step["took"]] == ["20 s", "1.7 min", "30 s"]
+    assert any("apply config.patch" in step["how"] for step in steps)

@@ -22,7 +22,7 @@ from matomo_harness.operate.rehearsal import hits, judge, stages, state, updater
 from matomo_harness.operate.rehearsal.copies import RunningCopy, Source, copy_of, settings_of
 from matomo_harness.operate.rehearsal.findings import Findings, SeenPage, Stage
 from matomo_harness.operate.rehearsal.hits import LiveHits
-from matomo_harness.operate.rehearsal.state import Archived
+from matomo_harness.operate.rehearsal.state import ArchivedPeriod
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.installation import require_healthy
@@ -180,7 +180,7 @@ class _Rehearsal:
 
     # -- the way ------------------------------------------------------------------------------
 
-    def _look_before(self) -> tuple[list[Archived], dict[str, str], dict[str, Any]]:
+    def _look_before(self) -> tuple[list[ArchivedPeriod], dict[str, str], dict[str, Any]]:
         with self._stage(stages.TODAY):
             self._found.before = state.state_of(self._copy.started.shell, self._web, self._database)
             with step("Reading every archive, and the reports of each site and period"):
@@ -194,7 +194,7 @@ class _Rehearsal:
         self,
         live: LiveHits,
         sums: dict[str, int | None],
-        things: list[Archived],
+        things: list[ArchivedPeriod],
         rows: dict[str, str],
         numbers: dict[str, Any],
     ) -> None:
@@ -229,7 +229,7 @@ class _Rehearsal:
         self._gate(stages.AFTER, self._choices.promises)
 
     def _look_after(
-        self, things: list[Archived], rows: dict[str, str], numbers: dict[str, Any]
+        self, things: list[ArchivedPeriod], rows: dict[str, str], numbers: dict[str, Any]
     ) -> None:
         found, shell = self._found, self._copy.started.shell
         found.after = state.state_of(shell, self._web, self._database)

@@ -165,7 +165,7 @@ LEFT_OUT: Final = ("url", "logo", "segment", "idsubdatatable")
 
 
 @dataclass(frozen=True)
-class Archived:
+class ArchivedPeriod:
     """Something that there are archives of.
 
     Args:
@@ -189,7 +189,7 @@ class Archived:
 PERIODS: Final = {1: "day", 2: "week", 3: "month", 4: "year", 5: "range"}
 
 
-def archived(database: Database, without: Iterable[int] = ()) -> list[Archived]:
+def archived(database: Database, without: Iterable[int] = ()) -> list[ArchivedPeriod]:
     """Return what there are whole archives of: for each period the latest that has any.
 
     Args:
@@ -220,7 +220,7 @@ def archived(database: Database, without: Iterable[int] = ()) -> list[Archived]:
             latest[key] = max(latest.get(key, ""), date)
     left_out = set(without)
     return [
-        Archived(site, period, date, segment)
+        ArchivedPeriod(site, period, date, segment)
         for (site, period, segment), date in sorted(latest.items())
         if site not in left_out and period
     ]
@@ -255,7 +255,7 @@ def archive_rows(database: Database, without: Iterable[int] = ()) -> dict[str, s
     return {key: value for key, (_, value) in found.items()}
 
 
-def numbers(api: Api, things: Iterable[Archived]) -> dict[str, Any]:
+def numbers(api: Api, things: Iterable[ArchivedPeriod]) -> dict[str, Any]:
     """Return the reports of `things`, by method and thing, without what is no number of them."""
     found: dict[str, Any] = {}
     for thing in things:

@@ -96,6 +96,24 @@ def test_an_upgrade_goes_there_and_back_and_the_stack_hears_nothing(
     assert stack.secret("DATABASE_PASSWORD") not in page + json.dumps(found)
 
 
+@pytest.mark.nightly(reason="the whole way again, of another beginning")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["snapshot", "image"])
+def test_it_begins_with_a_snapshot_or_an_image_as_well(
+    stack: Checkout, newer: Image, kind: str
+) -> None:
+    name = "before-the-update"
+    if kind == "snapshot":
+        assert (answer := stack.harness("snapshot", "save", name)).code == 0, answer.text
+    else:
+        name = images.deployed_image(stack.settings).reference
+    code, found = rehearsed(stack, newer.reference, "--from", name, "--visits", "20")
+    assert name in found["source"]
+    assert [reason for reason in found["reasons"] if reason["weight"] == "no"] == []
+    assert (code, copies()) == (0, [])
+    assert found["compared_numbers"] > 0
+
+
 @pytest.mark.slow(reason="a stack is started")
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_the_stack_as_it_was_and_nothing_else(stack: Checkout, newer: Image) -> None:

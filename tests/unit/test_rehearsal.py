@@ -65,11 +65,11 @@ def test_an_update_without_an_exit_code_of_zero_is_not_done(lines: list[str]) ->
 # -- what differs ---------------------------------------------------------------------------------
 
 
-def test_tables_that_always_move_are_left_out_where_nothing_was_restored() -> None:
+def test_tables_that_always_move_are_left_out_and_visits_where_hits_came() -> None:
     before = {"log_visit": 1, "option": 2, "site": 3, "user": 4}
     after = {"log_visit": 9, "option": 9, "site": 3, "goal": 5}
-    assert state.changed(before, after, moving=False) == ("goal", "user")
-    assert state.changed(before, after, moving=True) == ("goal", "log_visit", "option", "user")
+    assert state.changed(before, after, with_logs=False) == ("goal", "user")
+    assert state.changed(before, after, with_logs=True) == ("goal", "log_visit", "user")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ class WhenSet(StrEnum):
 
     SET = "sets it"
     NOT_SET = "does not set it"
-    EITHER = "whatever it says"
 
 
 @dataclass(frozen=True)
@@ -370,5 +369,5 @@ def relevant(
     for change in changes:
         names = sections.get(change.section, set())
         is_set = bool(names) if change.name == "*" else change.name in names
-        if change.concerns is WhenSet.EITHER or is_set == (change.concerns is WhenSet.SET):
+        if is_set == (change.concerns is WhenSet.SET):
             yield change

@@ -229,7 +229,7 @@ def restore(name: str, settings: RunSettings, stack: Stack = LOCAL) -> Restorati
         if stack.name:
             settings = repro.settings_of(repro.find(stack.name), settings)
         database_image = _fitting(snapshot, settings, stack)
-        running = _settings_of_running(settings, stack)
+        running = settings_of_running(settings, stack)
         candidate = stack.candidate
         if _runs_candidate(stack):
             local.down(stack)
@@ -310,7 +310,7 @@ def on_a_copy(settings: RunSettings, stack: Stack) -> Iterator[None]:
     """
     with _alone(stack):
         settings = repro.settings_of(repro.find(stack.name), settings)
-        running = None if _runs_candidate(stack) else _settings_of_running(settings, stack)
+        running = None if _runs_candidate(stack) else settings_of_running(settings, stack)
         _wait_for_archiver(stack)
         try:
             _stop_database(stack)
@@ -596,7 +596,7 @@ def waits_for_update(started: StartedStack, expected: str) -> bool:
     return False
 
 
-def _settings_of_running(settings: RunSettings, stack: Stack) -> RunSettings | None:
+def settings_of_running(settings: RunSettings, stack: Stack) -> RunSettings | None:
     """Return the settings with the images that the stack runs on; None where it is not up."""
     found = {
         container.labels.get(compose.SERVICE_LABEL): container
@@ -625,7 +625,7 @@ def _runs_candidate(stack: Stack) -> bool:
 
 def _give_up(stack: Stack, running: RunSettings | None) -> None:
     """Remove what was tried, and start the state before again if it ran and does not any more."""
-    is_untouched = running and not _runs_candidate(stack) and _settings_of_running(running, stack)
+    is_untouched = running and not _runs_candidate(stack) and settings_of_running(running, stack)
     if not is_untouched:
         local.down(stack)
     _remove_leftovers(stack)

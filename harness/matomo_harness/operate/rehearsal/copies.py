@@ -14,7 +14,6 @@ from matomo_harness.operate import clean, compose, local, repro, snapshot, snaps
 from matomo_harness.operate.local import StartedStack
 from matomo_harness.operate.stack import LOCAL, NAME, Stack, reproductions
 from matomo_harness.progress import step
-from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.installation import (
     ensure_installed,
     ensure_second_factor,
@@ -145,7 +144,7 @@ def copy_of(
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
     settings = settings_of(source, settings)
-    # Its name would make it a reproduction, which has other ports and another image.
+    # Without a name, which would make it a reproduction, with ports and an image of its own.
     copy = Stack(run.file(f"rehearsal-{secrets.token_hex(3)}"))
     copy.directory.mkdir(mode=0o700, parents=True)
     with snapshot_copy.goes_with(run):
@@ -174,12 +173,9 @@ def settings_of(source: Source, settings: RunSettings) -> RunSettings:
     if source.kind is Kind.SNAPSHOT:
         found = snapshot.find(source.name)
         return dataclasses.replace(settings, image=found.image, mariadb_base=found.database_image)
-    web, database = compose.running("matomo"), compose.running("db")
-    return dataclasses.replace(
-        settings,
-        image=str(inspected(web, "Config", "Image")),
-        mariadb_base=str(inspected(database, "Config", "Image")),
-    )
+    for service in ("matomo", "db"):
+        compose.running(service)
+    return snapshot.settings_of_running(settings, LOCAL) or settings
 
 
 def _started(source: Source, settings: RunSettings, copy: Stack) -> StartedStack:

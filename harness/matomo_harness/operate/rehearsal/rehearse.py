@@ -165,7 +165,7 @@ class _Rehearsal:
     def _pages(self) -> tuple[SeenPage, ...]:
         return tuple(seen_page(self._web, name, path) for name, path in PAGES)
 
-    def _gate(self, name: str, promises: Sequence[str]) -> None:
+    def _gate(self, name: str, promises: Sequence[str], *, logs_in: bool) -> None:
         folder = name.replace(" ", "-").replace("'", "").replace(",", "")
         with step(f"Gate: {name}"):
             self._found.gates[name] = judge.judged(
@@ -175,7 +175,7 @@ class _Rehearsal:
                 judge.checks_of(promises),
                 self._choices.directory / folder,
                 code=self._copy.started.shell.console("core:version").strip(),
-                logs_in=promises is not judge.AFFECTED,
+                logs_in=logs_in,
             )
 
     # -- the way ------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class _Rehearsal:
                 things = state.archived(self._database, without=[self._site])
                 rows = state.archive_rows(self._database, without=[self._site])
                 numbers = state.numbers(self._api, things)
-        self._gate(stages.TODAY, self._choices.promises)
+        self._gate(stages.TODAY, self._choices.promises, logs_in=True)
         return things, rows, numbers
 
     def _upgrade(
@@ -207,9 +207,9 @@ class _Rehearsal:
             time.sleep(BASELINE_SECONDS)
         with live.paused():
             self._found.back_at_once = state.changed(
-                sums, state.checksums(self._database), moving=False
+                sums, state.checksums(self._database), with_logs=False
             )
-        self._gate(stages.BACK_AT_ONCE, judge.AFFECTED)
+        self._gate(stages.BACK_AT_ONCE, judge.AFFECTED, logs_in=False)
         with self._stage(stages.AGAIN, live):
             self._copy = self._copy.with_image(self._new_image)
         with self._stage(stages.UPDATE, live):
@@ -217,7 +217,7 @@ class _Rehearsal:
         if not self._found.update.is_done:
             raise BrokenPromiseError(
                 expected="core:update to end with exit code 0",
-                seen=f"{self._found.update.code}: {' | '.join(self._found.update.last_lines[-3:])}",
+                seen=f"{self._found.update.code}: {' | '.join(self._found.update.last_lines)}",
                 next_command="mend what it names, on a copy",
             )
         with self._stage(stages.AFTER, live):
@@ -226,7 +226,7 @@ class _Rehearsal:
         with self._stage(stages.NEXT, live):
             self._copy = self._copy.anew()
             self._note_configuration()
-        self._gate(stages.AFTER, self._choices.promises)
+        self._gate(stages.AFTER, self._choices.promises, logs_in=True)
 
     def _look_after(
         self, things: list[ArchivedPeriod], rows: dict[str, str], numbers: dict[str, Any]
@@ -262,10 +262,13 @@ class _Rehearsal:
         written = capture_file.captured(before, before, after, {}, Known((), secrets))
         found.config_patch = capture_file.patch("config.ini.php", before, written.text)
         found.config_left_out = tuple(str(each) for each in written.left_out)
+        wrote = differences(ini.read(before).settings, ini.read(after).settings, {})
+        keys = {(each.section, each.name) for each in wrote}
         now = ini.read(shell.read(shell.config)).settings
         found.restart_takes_back = tuple(
             f"[{each.section}] {each.name}"
             for each in differences(ini.read(after).settings, now, {})
+            if (each.section, each.name) in keys
         )
 
     # -- the way back -------------------------------------------------------------------------
@@ -281,11 +284,11 @@ class _Rehearsal:
                 snapshot.restore(BEFORE, settings, self._copy.stack)
                 self._copy = self._copy.with_image(self._old_image)
                 self._found.back_restored = state.changed(
-                    sums, state.checksums(self._database), moving=False
+                    sums, state.checksums(self._database), with_logs=True
                 )
             with live.stage(stages.BACK):
                 time.sleep(BASELINE_SECONDS)
-        self._gate(stages.BACK, judge.AFFECTED)
+        self._gate(stages.BACK, judge.AFFECTED, logs_in=False)
 
 
 def seen_page(web: Web, name: str, path: str) -> SeenPage:

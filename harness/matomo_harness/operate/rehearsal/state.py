@@ -21,8 +21,8 @@ MOVING: Final = (
     "user_token_auth",
     "logger_message",
 )
-"""Tables, besides log_*, that Matomo writes to while nobody changes anything: people log in, times
-of last use and caches are noted."""
+"""Tables that Matomo writes to while nobody changes anything: people log in, times of last use and
+caches are noted. Hits go to those of log_* alone."""
 
 
 @dataclass(frozen=True)
@@ -129,20 +129,21 @@ def checksums(database: Database) -> dict[str, int | None]:
 
 
 def changed(
-    before: Mapping[str, int | None], after: Mapping[str, int | None], *, moving: bool
+    before: Mapping[str, int | None], after: Mapping[str, int | None], *, with_logs: bool
 ) -> tuple[str, ...]:
-    """Return the tables that differ.
+    """Return the tables that differ, but for those that always move.
 
     Args:
         before: checksums.
         after: likewise.
-        moving: whether the tables that Matomo writes to all the time are looked at, too.
+        with_logs: whether tables of visits are compared, too: no hit came in between.
     """
     return tuple(
         name
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
-        and (moving or not (name.startswith("log_") or name in MOVING))
+        and name not in MOVING
+        and (with_logs or not name.startswith("log_"))
     )
 
 
@@ -248,7 +249,7 @@ def archive_rows(database: Database, without: Iterable[int] = ()) -> dict[str, s
         for row in rows:
             if int(row["idsite"]) in left_out:
                 continue
-            key = "site {idsite} {date1} to {date2} {name}".format_map(row)
+            key = "site {idsite}, period {period}, {date1} to {date2}, {name}".format_map(row)
             archive = int(row["idarchive"])
             if archive >= found.get(key, (0, ""))[0]:
                 found[key] = archive, str(row["value"])

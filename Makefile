@@ -4,7 +4,7 @@ HARNESS := .venv/bin/matomo-harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MARIADB_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe rehearse-upgrade token totp logs doctor test-local test-all test-nightly lint \
+.PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe rehearse-upgrade rehearse-plugin token totp logs doctor test-local test-all test-nightly lint \
     e2e-ten pictures docs gate mutants bench images dist-dev lock
 
 help: ## list the targets
@@ -42,8 +42,11 @@ fault: .venv/requirements.lock ## make something go wrong for a while: F="cut db
 recipe: .venv/requirements.lock ## bring a known failure about in the local stack: NAME=database-gone; without a name, list them
 	@$(HARNESS) recipe $(if $(NAME),run "$(NAME)",list)
 
-rehearse-upgrade: .venv/requirements.lock ## an upgrade on a copy, and both ways back: TO=image; FROM= a snapshot, a reproduction or an image, else the local stack
-	@$(HARNESS) rehearse-upgrade --to "$(TO)" $(if $(FROM),--from "$(FROM)") $(if $(POLICY),--policy "$(POLICY)")
+rehearse-upgrade: .venv/requirements.lock ## an upgrade on a copy, and both ways back: TO=image, DATABASE_TO=11.8 or both; FROM= a snapshot, a reproduction or an image (DATABASE_FROM=), else the local stack; DATABASE_WAY=dump
+	@$(HARNESS) rehearse-upgrade $(if $(TO),--to "$(TO)") $(if $(DATABASE_TO),--database-to "$(DATABASE_TO)") $(if $(DATABASE_WAY),--database-way "$(DATABASE_WAY)") $(if $(DATABASE_FROM),--database-from "$(DATABASE_FROM)") $(if $(FROM),--from "$(FROM)") $(if $(POLICY),--policy "$(POLICY)")
+
+rehearse-plugin: .venv/requirements.lock ## a plugin added, updated or removed on a copy: ADD=folder or zip, UPDATE=, or REMOVE=name; FROM= as above, ROUTE=list
+	@$(HARNESS) rehearse-plugin $(if $(ADD),add "$(ADD)")$(if $(UPDATE),update "$(UPDATE)")$(if $(REMOVE),remove "$(REMOVE)") $(if $(FROM),--from "$(FROM)") $(if $(ROUTE),--route "$(ROUTE)") $(if $(POLICY),--policy "$(POLICY)")
 
 token: .venv/requirements.lock ## print an API token of the local stack's superuser, for HARNESS_TOKEN
 	@$(HARNESS) token

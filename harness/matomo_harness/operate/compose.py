@@ -12,6 +12,7 @@ from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.policy import deployment
 from matomo_harness.runtime import description
+from matomo_harness.runtime import volumes as runtime_volumes
 from matomo_harness.runtime.engine import engine
 from matomo_harness.settings import COMPOSE_FILE, OWNER_LABEL
 
@@ -73,6 +74,20 @@ def volume(part: str, stack: Stack, generation: str) -> str:
         generation: of the volumes (StackSecrets.generation).
     """
     return f"{stack.project}_{part}{generation}"
+
+
+def make_volume(part: str, stack: Stack, generation: str) -> str:
+    """Make an empty volume of `stack`, with the labels that Compose gives its own; return its name.
+
+    Args:
+        part: its key in compose.yml.
+        stack: which one.
+        generation: of the volumes (StackSecrets.generation).
+    """
+    name = volume(part, stack, generation)
+    of_compose = {"com.docker.compose.project": stack.project, "com.docker.compose.volume": part}
+    runtime_volumes.create(name, {OWNER_LABEL: stack.project, **of_compose})
+    return name
 
 
 def parts() -> tuple[str, ...]:

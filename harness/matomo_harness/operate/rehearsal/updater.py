@@ -53,6 +53,16 @@ class Update:
     last_lines: tuple[str, ...]
 
     @property
+    def said(self) -> str:
+        """Its exit code, and what it printed last."""
+        return f"exit {self.code}: {' | '.join(self.last_lines)}"
+
+    @property
+    def longest(self) -> Migration | None:
+        """The step that took longest."""
+        return max(self.migrations, key=lambda migration: migration.seconds, default=None)
+
+    @property
     def is_done(self) -> bool:
         """Whether it says that it succeeded."""
         return self.code == 0

@@ -48,10 +48,11 @@ def newer() -> Image:
 
 def rehearsed(stack: Checkout, image: str, *arguments: str) -> tuple[int, dict[str, Any]]:
     """Rehearse an upgrade; return the exit code and what rehearsal.json holds."""
-    answer = dataclasses.replace(stack, seconds=600).harness(
+    path = stack.root / "reports/rehearsal/rehearsal.json"
+    path.unlink(missing_ok=True)
+    answer = dataclasses.replace(stack, seconds=800).harness(
         "rehearse-upgrade", "--to", image, "--gate", PROMISES, *arguments
     )
-    path = stack.root / "reports/rehearsal/rehearsal.json"
     assert path.exists(), answer.text
     return answer.code, json.loads(path.read_text())
 
@@ -119,6 +120,51 @@ def test_it_begins_with_a_snapshot_or_an_image_as_well(
     assert found["compared_numbers"] > 0
 
 
+def moved(stack: Checkout, *arguments: str) -> dict[str, Any]:
+    """Rehearse that a made-up production on MariaDB 10.11 moves to 11.8; assert that it can."""
+    own = images.deployed_image(stack.settings).reference
+    code, found = rehearsed(
+        stack,
+        "",
+        *("--from", own, "--visits", "20", "--database-from", "10.11", "--database-to", "11.8"),
+        *arguments,
+    )
+    assert (code, [each for each in found["reasons"] if each["weight"] == "no"]) == (0, [])
+    server = found["server"]
+    assert server["before"].startswith("10.11.")
+    assert server["after"].startswith("11.8.")
+    assert server["changed"] == []
+    assert found["compared_numbers"] > 0
+    assert found["back_restored"] == []
+    assert copies() == []
+    return found
+
+
+@pytest.mark.slow(reason="a Matomo is installed, and a copy of it started four times")
+@pytest.mark.timeout(900)
+def test_a_newer_database_server_opens_the_files(stack: Checkout) -> None:
+    found = moved(stack)
+    assert found["question"].startswith("Can the image ")
+    assert found["update"] is None
+    assert [step["took"] for step in found["runbook"] if "database server" in step["what"]] != [""]
+    assert {each["name"] for each in found["stages"]} == {
+        stages.TODAY,
+        stages.SERVER,
+        stages.BACK,
+    }
+
+
+@pytest.mark.nightly(reason="the same by another way, and with a newer Matomo behind it")
+@pytest.mark.timeout(900)
+def test_a_newer_database_server_takes_a_dump_and_then_a_newer_matomo(
+    stack: Checkout, newer: Image
+) -> None:
+    found = moved(stack, "--database-way", "dump", "--to", newer.reference)
+    assert found["after"]["code"] == found["new_version"] != "5.3.1"
+    silently = {each["stage"]: each["lost_silently"] for each in found["hits"]}
+    assert silently[stages.SERVER] == 0
+
+
 @pytest.mark.slow(reason="a stack is started")
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_the_stack_as_it_was_and_nothing_else(stack: Checkout, newer: Image) -> None:
@@ -162,6 +208,35 @@ def test_wrong_input_is_refused_by_name(
     own = images.deployed_image(checkout.settings).reference
     answer = checkout.harness("rehearse-upgrade", "--to", own, *arguments)
     answer.refuses(ExitCode.WRONG_INPUT, *words)
+
+
+def test_an_older_server_is_refused_where_it_would_open_a_newer_ones_files(
+    checkout: Checkout,
+) -> None:
+    own = images.deployed_image(checkout.settings).reference
+    answer = checkout.harness("rehearse-upgrade", "--from", own, "--database-to", "10.11")
+    answer.refuses(
+        ExitCode.WRONG_INPUT, "no MariaDB opens the data directory of a newer one", "10.11."
+    )
+
+
+def test_neither_an_image_nor_a_server_is_refused(checkout: Checkout) -> None:
+    answer = checkout.harness("rehearse-upgrade")
+    answer.refuses(ExitCode.WRONG_INPUT, "TO=, the image", "DATABASE_TO=")
+
+
+@pytest.mark.nightly(reason="the whole way again, of tables with another prefix")
+@pytest.mark.timeout(900)
+def test_tables_of_another_prefix_are_upgraded_as_well(stack: Checkout, newer: Image) -> None:
+    renamed = ", ".join(
+        f"{stack.database.tables_prefix}{name} TO piwik_{name}" for name in stack.database.tables()
+    )
+    stack.database.query(f"RENAME TABLE {renamed}")
+    assert (answer := stack.harness("up")).code == 0, answer.text
+    code, found = rehearsed(stack, newer.reference)
+    assert (code, [each for each in found["reasons"] if each["weight"] == "no"]) == (0, [])
+    assert (found["back_at_once"], found["back_restored"]) == ([], [])
+    assert found["compared_numbers"] > 0
 
 
 @pytest.mark.slow(reason="two images are asked for their code")

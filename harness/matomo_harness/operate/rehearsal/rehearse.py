@@ -276,6 +276,8 @@ class _Rehearsal:
             self._update()
             if (plugin := self._choices.plugin) and plugin.kind is Kind.ADD:
                 self._switch_on(plugin)
+                # Its columns of visits and actions are made by an update, and not by installing it.
+                self._update()
         with self._stage(stages.AFTER, live):
             require_healthy(self._copy.started.shell, self._web, "the login page after the update")
             self._look_after(things, rows, numbers)
@@ -328,7 +330,8 @@ class _Rehearsal:
         Raises:
             BrokenPromiseError: the second run fails, too.
         """
-        first = self._found.update = updater.update(self._copy.started.shell)
+        first = updater.update(self._copy.started.shell)
+        self._found.update = first.after(self._found.update) if self._found.update else first
         if first.is_done:
             return
         second = self._found.second_update = updater.update(self._copy.started.shell)

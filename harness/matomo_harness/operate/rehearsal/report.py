@@ -142,8 +142,9 @@ _HOW_THE_SERVER: Final = {
 
 
 _HOW_ON: Final = {
-    Route.CONSOLE: "php console plugin:activate {}",
-    Route.LIST: 'Plugins[] = "{}" in [Plugins] of config.ini.php; the next request installs it',
+    Route.CONSOLE: "php console plugin:activate {} && php console core:update --yes",
+    Route.LIST: 'Plugins[] = "{}" in [Plugins] of config.ini.php; the next request installs it;'
+    " then php console core:update --yes",
 }
 
 

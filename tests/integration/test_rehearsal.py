@@ -10,28 +10,20 @@ from typing import Any
 import pytest
 
 from matomo_harness.errors import ExitCode
-from matomo_harness.operate import clean
 from matomo_harness.operate.rehearsal import stages
-from matomo_harness.operate.stack import Stack
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import BaseUnavailableError, Image
 from matomo_harness.settings import OWNER_LABEL, RunSettings
-from tests.checkout import Checkout, copied
-
-PROMISES = "masking"
+from tests.checkout import Checkout
+from tests.rehearsed import reasons, rehearsed, small_stack
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A local stack of 5.3.1 that is up, with visits of some days and their archives."""
-    settings = dataclasses.replace(RunSettings.from_environment(), matomo_version="5.3.1")
-    with copied(tmp_path_factory.mktemp("rehearsal"), settings) as copy:
-        assert (answer := copy.harness("up")).code == 0, answer.text
-        traffic = ("traffic", "--sites", "1", "--days", "3", "--visits", "20")
-        assert (answer := copy.harness(*traffic)).code == 0, answer.text
-        yield copy
-        clean.remove_stack(Stack(copy.root))
+    with small_stack(tmp_path_factory.mktemp("rehearsal")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +38,9 @@ def newer() -> Image:
         pytest.skip(f"no base for Matomo `next` today: {error.seen}")
 
 
-def rehearsed(stack: Checkout, image: str, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """Rehearse an upgrade; return the exit code and what rehearsal.json holds."""
-    path = stack.root / "reports/rehearsal/rehearsal.json"
-    path.unlink(missing_ok=True)
-    answer = dataclasses.replace(stack, seconds=800).harness(
-        "rehearse-upgrade", "--to", image, "--gate", PROMISES, *arguments
-    )
-    assert path.exists(), answer.text
-    return answer.code, json.loads(path.read_text())
+def upgraded(stack: Checkout, image: str, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Rehearse an upgrade to an image; return the exit code and what rehearsal.json holds."""
+    return rehearsed(stack, "rehearse-upgrade", "--to", image, *arguments)
 
 
 def copies() -> list[str]:
@@ -70,12 +56,11 @@ def test_an_upgrade_goes_there_and_back_and_the_stack_hears_nothing(
     stack: Checkout, newer: Image
 ) -> None:
     before = stack.database.query("CHECKSUM TABLE {prefix}site, {prefix}user, {prefix}log_visit")
-    code, found = rehearsed(stack, newer.reference)
+    code, found = upgraded(stack, newer.reference)
     after = stack.database.query("CHECKSUM TABLE {prefix}site, {prefix}user, {prefix}log_visit")
     assert before == after
     assert copies() == []
-    no = [reason for reason in found["reasons"] if reason["weight"] == "no"]
-    assert (code, no) == (0, [])
+    assert (code, reasons(found, "no")) == (0, [])
 
     assert found["before"]["code"] == "5.3.1"
     assert found["after"]["code"] == found["after"]["tables"] == found["new_version"]
@@ -113,9 +98,9 @@ def test_it_begins_with_a_snapshot_or_an_image_as_well(
         assert (answer := stack.harness("snapshot", "save", name)).code == 0, answer.text
     else:
         name = images.deployed_image(stack.settings).reference
-    code, found = rehearsed(stack, newer.reference, "--from", name, "--visits", "20")
+    code, found = upgraded(stack, newer.reference, "--from", name, "--visits", "20")
     assert name in found["source"]
-    assert [reason for reason in found["reasons"] if reason["weight"] == "no"] == []
+    assert reasons(found, "no") == []
     assert (code, copies()) == (0, [])
     assert found["compared_numbers"] > 0
 
@@ -123,13 +108,13 @@ def test_it_begins_with_a_snapshot_or_an_image_as_well(
 def moved(stack: Checkout, *arguments: str) -> dict[str, Any]:
     """Rehearse that a made-up production on MariaDB 10.11 moves to 11.8; assert that it can."""
     own = images.deployed_image(stack.settings).reference
-    code, found = rehearsed(
+    code, found = upgraded(
         stack,
         "",
         *("--from", own, "--visits", "20", "--database-from", "10.11", "--database-to", "11.8"),
         *arguments,
     )
-    assert (code, [each for each in found["reasons"] if each["weight"] == "no"]) == (0, [])
+    assert (code, reasons(found, "no")) == (0, [])
     server = found["server"]
     assert server["before"].startswith("10.11.")
     assert server["after"].startswith("11.8.")
@@ -233,8 +218,8 @@ def test_tables_of_another_prefix_are_upgraded_as_well(stack: Checkout, newer: I
     )
     stack.database.query(f"RENAME TABLE {renamed}")
     assert (answer := stack.harness("up")).code == 0, answer.text
-    code, found = rehearsed(stack, newer.reference)
-    assert (code, [each for each in found["reasons"] if each["weight"] == "no"]) == (0, [])
+    code, found = upgraded(stack, newer.reference)
+    assert (code, reasons(found, "no")) == (0, [])
     assert (found["back_at_once"], found["back_restored"]) == ([], [])
     assert found["compared_numbers"] > 0
 

@@ -1,52 +1,29 @@
 """A rehearsal sees an upgrade that breaks something, by its name, and lets harmless ones pass."""
 
-import dataclasses
-import json
 import re
-import tomllib
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from matomo_harness.operate import clean
 from matomo_harness.operate.rehearsal.verdict import Weight
-from matomo_harness.operate.stack import Stack
-from matomo_harness.policy import POLICY_FILE
 from matomo_harness.runtime import images
-from matomo_harness.settings import RunSettings
-from tests.checkout import Checkout, copied
+from tests.checkout import Checkout
+from tests.rehearsed import rehearsed, small_stack
 from tests.upgrades import ALONE, AT_ONCE, CONTROLS, TOGETHER, BrokenUpgrade, every
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A local stack of 5.3.1 that is up, with visits of some days and their archives."""
-    settings = dataclasses.replace(RunSettings.from_environment(), matomo_version="5.3.1")
-    with copied(tmp_path_factory.mktemp("rehearsal"), settings) as copy:
-        assert (answer := copy.harness("up")).code == 0, answer.text
-        traffic = ("traffic", "--sites", "1", "--days", "3", "--visits", "20")
-        assert (answer := copy.harness(*traffic)).code == 0, answer.text
-        yield copy
-        clean.remove_stack(Stack(copy.root))
+    with small_stack(tmp_path_factory.mktemp("rehearsal")) as started:
+        yield started
 
 
-def rehearsed(stack: Checkout, upgrade: BrokenUpgrade) -> tuple[int, list[dict[str, str]]]:
+def judged(stack: Checkout, upgrade: BrokenUpgrade) -> tuple[int, list[dict[str, str]]]:
     """Rehearse an upgrade; return the exit code and the reasons of the verdict."""
-    policy = stack.root / "policy-of-the-rehearsal.toml"
-    section = f"[upgrade]\n{upgrade.policy}\n"
-    policy.write_text(re.sub(r"(?ms)^\[upgrade\]$.*?(?=^\[|\Z)", section, POLICY_FILE.read_text()))
-    assert "upgrade" in tomllib.loads(policy.read_text())
     new = upgrade.build(images.deployed_image(stack.settings))
-    answer = dataclasses.replace(stack, seconds=800).harness(
-        *("rehearse-upgrade", "--to", new.reference, "--gate", "masking"),
-        *("--policy", str(policy)),
-    )
-    path = stack.root / "reports/rehearsal/rehearsal.json"
-    assert path.exists(), answer.text
-    found: dict[str, Any] = json.loads(path.read_text())
-    assert found["new_image"].startswith(new.reference), answer.text
-    return answer.code, found["reasons"]
+    code, found = rehearsed(stack, "rehearse-upgrade", "--to", new.reference, limits=upgrade.policy)
+    return code, found["reasons"]
 
 
 def is_named(upgrade: BrokenUpgrade, reasons: list[dict[str, str]]) -> bool:
@@ -65,7 +42,7 @@ def test_each_broken_upgrade_says_what_a_rehearsal_says_of_it() -> None:
 @pytest.mark.slow(reason="a stack is started, and a copy of it six times")
 @pytest.mark.timeout(900)
 def test_what_breaks_at_once_is_seen_in_one_rehearsal(stack: Checkout) -> None:
-    code, reasons = rehearsed(stack, TOGETHER)
+    code, reasons = judged(stack, TOGETHER)
     missing = [each.name for each in AT_ONCE if not is_named(each, reasons)]
     assert (code, missing) == (1, []), reasons
 
@@ -74,7 +51,7 @@ def test_what_breaks_at_once_is_seen_in_one_rehearsal(stack: Checkout) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("upgrade", every(), ids=lambda upgrade: upgrade.id)
 def test_each_is_seen_alone_and_by_its_name(stack: Checkout, upgrade: BrokenUpgrade) -> None:
-    code, reasons = rehearsed(stack, upgrade)
+    code, reasons = judged(stack, upgrade)
     assert is_named(upgrade, reasons), reasons
     assert code == (0 if upgrade.weight is Weight.STEP else 1)
 
@@ -83,7 +60,7 @@ def test_each_is_seen_alone_and_by_its_name(stack: Checkout, upgrade: BrokenUpgr
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("upgrade", CONTROLS, ids=lambda upgrade: upgrade.id)
 def test_nothing_speaks_against_a_harmless_one(stack: Checkout, upgrade: BrokenUpgrade) -> None:
-    code, reasons = rehearsed(stack, upgrade)
+    code, reasons = judged(stack, upgrade)
     assert [reason for reason in reasons if reason["weight"] != "note"] == []
     assert code == 0
     assert not any(is_named(each, reasons) for each in (*AT_ONCE, *ALONE))

@@ -1,7 +1,5 @@
 """A plugin is added, updated and removed on a copy: tables, configuration, the tracker's script."""
 
-import dataclasses
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,24 +8,19 @@ from typing import Any
 import pytest
 
 from matomo_harness.errors import ExitCode
-from matomo_harness.operate import clean
 from matomo_harness.operate.rehearsal import stages
-from matomo_harness.operate.stack import Stack
 from matomo_harness.runtime import images
 from matomo_harness.runtime.images import Image
-from matomo_harness.settings import RunSettings
-from tests.checkout import Checkout, copied
+from tests.checkout import Checkout
 from tests.plugins import NOTES, NOTES_TABLE, SPEED, SPEED_COLUMN, plugin
+from tests.rehearsed import REPORTS, reasons, rehearsed, small_stack
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A local stack of 5.3.1 that is up."""
-    settings = dataclasses.replace(RunSettings.from_environment(), matomo_version="5.3.1")
-    with copied(tmp_path_factory.mktemp("rehearsal"), settings) as copy:
-        assert (answer := copy.harness("up")).code == 0, answer.text
-        yield copy
-        clean.remove_stack(Stack(copy.root))
+    with small_stack(tmp_path_factory.mktemp("rehearsal"), visits=0) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -44,28 +37,22 @@ def with_notes(stack: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Ima
     return images.build(context, f"{images.REPOSITORY}/test-with-notes:{own.digest}", {}, {})
 
 
-def rehearsed(stack: Checkout, *arguments: str) -> tuple[int, dict[str, Any]]:
+def changed(stack: Checkout, *arguments: str) -> tuple[int, dict[str, Any]]:
     """Rehearse the change of a plugin; return the exit code and what rehearsal.json holds."""
-    reports = stack.root / "reports/rehearsal"
-    shutil.rmtree(reports, ignore_errors=True)
-    answer = dataclasses.replace(stack, seconds=800).harness(
-        *("rehearse-plugin", *arguments, "--gate", "masking", "--visits", "20")
-    )
-    assert (reports / "rehearsal.json").exists(), answer.text
-    return answer.code, json.loads((reports / "rehearsal.json").read_text())
+    return rehearsed(stack, "rehearse-plugin", *arguments, "--visits", "20")
 
 
-def reasons(found: dict[str, Any], weight: str) -> str:
-    return "\n".join(reason["what"] for reason in found["reasons"] if reason["weight"] == weight)
+def said(found: dict[str, Any], weight: str) -> str:
+    return "\n".join(reasons(found, weight))
 
 
 def is_added(stack: Checkout, found: dict[str, Any]) -> None:
     """Assert what an added HarnessSpeed leads to, however it was switched on."""
     assert found["tables"]["new columns"] == [f"log_visit.{SPEED_COLUMN}"]
-    assert reasons(found, "no") == ""
-    assert f"active now, and not before: {SPEED}" in reasons(found, "step")
-    assert "matomo.js has the script of a plugin" in reasons(found, "step")
-    patch = (stack.root / "reports/rehearsal/config.patch").read_text()
+    assert said(found, "no") == ""
+    assert f"active now, and not before: {SPEED}" in said(found, "step")
+    assert "matomo.js has the script of a plugin" in said(found, "step")
+    patch = (stack.root / REPORTS / "config.patch").read_text()
     assert f'+Plugins[] = "{SPEED}"' in patch
     assert (found["back_at_once"], found["back_restored"]) == ([], [])
 
@@ -74,7 +61,7 @@ def is_added(stack: Checkout, found: dict[str, Any]) -> None:
 @pytest.mark.timeout(900)
 def test_a_plugin_is_added_by_the_console(stack: Checkout, tmp_path: Path) -> None:
     folder = plugin(tmp_path, SPEED, "1.0.0")
-    code, found = rehearsed(stack, "add", str(folder))
+    code, found = changed(stack, "add", str(folder))
     is_added(stack, found)
     assert found["question"] == f"Can {SPEED} 1.0.0 be added to the local stack?"
     assert code == 0
@@ -106,7 +93,7 @@ def test_a_plugin_is_added_by_the_list_of_the_file(stack: Checkout, tmp_path: Pa
     archive = shutil.make_archive(
         str(tmp_path / "plugin"), "zip", plugin(tmp_path / "x", SPEED, "1.0.0").parent
     )
-    code, found = rehearsed(stack, "add", archive, "--route", "list")
+    code, found = changed(stack, "add", archive, "--route", "list")
     is_added(stack, found)
     assert code == 0
 
@@ -120,8 +107,8 @@ def test_an_update_of_a_plugin_changes_its_tables_once(
     stack: Checkout, with_notes: Image, tmp_path: Path, version: str, columns: list[str] | None
 ) -> None:
     folder = plugin(tmp_path, NOTES, version)
-    code, found = rehearsed(stack, "update", str(folder), "--from", with_notes.reference)
-    assert (code, reasons(found, "no")) == (0, "")
+    code, found = changed(stack, "update", str(folder), "--from", with_notes.reference)
+    assert (code, said(found, "no")) == (0, "")
     assert found["tables"]["new columns"] == (columns or [f"{NOTES_TABLE}.author"])
     assert found["after"]["plugins"][NOTES] == version
 
@@ -129,20 +116,20 @@ def test_an_update_of_a_plugin_changes_its_tables_once(
 @pytest.mark.nightly(reason="a rehearsal for each")
 @pytest.mark.timeout(900)
 def test_a_plugin_is_removed_and_its_table_stays(stack: Checkout, with_notes: Image) -> None:
-    code, found = rehearsed(stack, "remove", NOTES, "--from", with_notes.reference)
-    assert (code, reasons(found, "no")) == (0, "")
+    code, found = changed(stack, "remove", NOTES, "--from", with_notes.reference)
+    assert (code, said(found, "no")) == (0, "")
     assert NOTES not in found["after"]["plugins"]
     assert found["tables"]["gone tables"] == []
-    assert f"tables and settings of {NOTES} stay" in reasons(found, "note")
+    assert f"tables and settings of {NOTES} stay" in said(found, "note")
     assert stages.SWITCHED_OFF in {each["name"] for each in found["stages"]}
 
 
 @pytest.mark.nightly(reason="a rehearsal for each")
 @pytest.mark.timeout(900)
 def test_a_plugin_for_another_matomo_is_refused_by_matomo(stack: Checkout, tmp_path: Path) -> None:
-    code, found = rehearsed(stack, "add", str(plugin(tmp_path, SPEED, "1.2.0")))
+    code, found = changed(stack, "add", str(plugin(tmp_path, SPEED, "1.2.0")))
     assert code == 1
-    assert SPEED in reasons(found, "no")
+    assert SPEED in said(found, "no")
     assert (found["back_restored"], found["after"]) == ([], None)
 
 

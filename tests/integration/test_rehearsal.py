@@ -119,6 +119,9 @@ def moved(stack: Checkout, *arguments: str) -> dict[str, Any]:
     assert server["before"].startswith("10.11.")
     assert server["after"].startswith("11.8.")
     assert server["changed"] == []
+    # Without it the archiver ends with error 1267: seen, before the rehearsal wrote it.
+    assert server["speech"] == {"collation": "utf8mb4_general_ci"}
+    assert any("Illegal mix of collations" in step for step in reasons(found, "step"))
     assert found["compared_numbers"] > 0
     assert found["back_restored"] == []
     assert copies() == []

@@ -27,7 +27,6 @@ from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.promises.database.checks import numbers_of_archives_are_new
-from matomo_harness.matomo import ini
 from matomo_harness.matomo.database import Database
 from matomo_harness.operate import (
     adoption,
@@ -43,6 +42,7 @@ from matomo_harness.operate.local import StackSummary, StartedStack
 from matomo_harness.operate.production_files import ProductionFiles
 from matomo_harness.operate.quarantined import Certificate, SafeTables, safe_tables
 from matomo_harness.operate.stack import REPRODUCTIONS, Stack, reproduction, reproductions
+from matomo_harness.operate.table_collation import speak_as_tables
 from matomo_harness.personal_data import schema, slices
 from matomo_harness.personal_data.slices import Slice
 from matomo_harness.progress import console, step
@@ -482,7 +482,9 @@ def _opened(
 ) -> OpenReproduction:
     """Let the reproduction's Matomo update itself if asked, enrol, and write the record."""
     stack, shell, database = record.stack, started.shell, started.database
-    _speak_as_tables(database, shell)
+    if spoken := speak_as_tables(database, shell):
+        named = ", ".join(f"{key} = {value}" for key, value in spoken.items())
+        console.print(f"As the tables are: [database] {named}", markup=False)
     waits = waited = bool(Php(shell, Http(started.web.url, started.web.authority)).facts["updates"])
     is_new = not (stack.directory / RECORD).exists()
     if waits and choices.update:
@@ -501,38 +503,6 @@ def _opened(
     record_file = stack.directory / RECORD
     record_file.write_text(json.dumps(dataclasses.asdict(record), indent=2) + "\n")
     return OpenReproduction(record, started.summary(installed_now=False), waits)
-
-
-def _speak_as_tables(database: Database, shell: MatomoShell) -> None:
-    """Have Matomo speak to the tables as production does, where this server would do it otherwise.
-
-    Matomo takes the collation of its tables for the session as well, which fails with the charset
-    that this image's file names, where they are of three bytes a sign (measured: error 1253 from
-    5.2 on). And where an older server made them, the collation of a session is another than theirs,
-    which ends an archiver that adds up subtables (measured: error 1267 of 10.11's on 11.8).
-    """
-    (row,) = database.query(
-        "SELECT c.character_set_name AS charset, c.collation_name AS collation,"
-        " s.default_collation_name AS here FROM information_schema.columns AS c"
-        " JOIN information_schema.schemata AS s ON s.schema_name = c.table_schema"
-        " WHERE c.table_schema = DATABASE() AND c.table_name = %s AND c.column_name = %s",
-        f"{database.tables_prefix}option",
-        "option_value",
-    )
-    before = shell.read(shell.config)
-    if row["charset"] in ("utf8", "utf8mb3"):
-        changed = {"charset": "utf8"}
-    elif row["collation"] != row["here"] and not ini.read(before).text("database", "collation"):
-        changed = {"collation": str(row["collation"])}
-    else:
-        return
-    after = before
-    for key, value in changed.items():
-        after = ini.with_key(after, "database", key, value)
-    if after != before:
-        shell.write(shell.config, after)
-        named = ", ".join(f"{key} = {value}" for key, value in changed.items())
-        console.print(f"As the tables are: [database] {named}", markup=False)
 
 
 def _archive(database: Database, shell: MatomoShell, part: Slice) -> None:

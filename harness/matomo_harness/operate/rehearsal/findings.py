@@ -1,5 +1,6 @@
 """What a rehearsal found, as it came."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from matomo_harness.operate.rehearsal.hits import HitAccount
@@ -49,6 +50,8 @@ class ServerChange:
         way: how the data got there.
         image: reference of the new one's image.
         changed: tables that differ from before; visits are left out, as hits go on.
+        speech: keys of [database] in config.ini.php that Matomo needs with this server, and that
+            the rehearsal has written.
     """
 
     before: str
@@ -56,6 +59,7 @@ class ServerChange:
     way: str
     image: str
     changed: tuple[str, ...]
+    speech: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

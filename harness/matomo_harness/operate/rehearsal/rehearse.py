@@ -32,6 +32,7 @@ from matomo_harness.operate.rehearsal.findings import Findings, SeenPage, Server
 from matomo_harness.operate.rehearsal.hits import LiveHits
 from matomo_harness.operate.rehearsal.plugin import Kind, PluginChange, Route
 from matomo_harness.operate.rehearsal.state import ArchivedPeriod
+from matomo_harness.operate.table_collation import speak_as_tables
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.images import Image
@@ -299,10 +300,13 @@ class _Rehearsal:
                     seen=error.seen,
                     next_command="mend what it names, on a copy",
                 ) from error
+            speech = speak_as_tables(self._database, self._copy.started.shell)
             time.sleep(BASELINE_SECONDS)
         with live.paused():
             changed = state.changed(sums, state.checksums(self._database), with_logs=False)
-        self._found.server = ServerChange(before, self._server_version(), way, str(image), changed)
+        self._found.server = ServerChange(
+            before, self._server_version(), way, str(image), changed, speech
+        )
         self._gate(stages.SERVER, judge.AFFECTED, logs_in=False)
 
     def _server_version(self) -> str:

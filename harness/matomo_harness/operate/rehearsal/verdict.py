@@ -107,6 +107,15 @@ def _of_the_server(found: Findings) -> Iterable[Reason]:
             f"on the new database server tables are not as before: {_named(server.changed)}",
             "compare them on a copy before you upgrade the server",
         )
+    if server and server.speech:
+        written = ", ".join(f"{key} = {value}" for key, value in server.speech.items())
+        yield Reason(
+            Weight.STEP,
+            f"[database] {written} has to be in config.ini.php before: with the new server's own"
+            " collation archiving ends with 'Illegal mix of collations' (error 1267)",
+            "put it into the file that the image is built with, or MATOMO_DATABASE_COLLATION into"
+            " the environment, and deploy that first",
+        )
     if server:
         yield Reason(
             Weight.NOTE,

@@ -40,10 +40,12 @@ class Environment:
     Args:
         directory: where it is.
         constraints: file with the versions of requirements.lock, without their hashes.
+        seconds: that a program may take.
     """
 
     directory: Path
     constraints: Path
+    seconds: float = 240
 
     def install(self, *packages: str) -> None:
         """Have pip install `packages`, from where this machine's pip takes them."""
@@ -62,7 +64,7 @@ class Environment:
             env={**clean, **variables},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=self.seconds,
             check=False,
         )
 

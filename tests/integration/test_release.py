@@ -1,5 +1,6 @@
 """A release: built, published to a real index on loopback, and installed from there alone."""
 
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -263,15 +264,17 @@ def test_a_package_from_an_index_runs_the_gate(
 
 
 @pytest.mark.nightly(reason="a draft and a whole gate")
+@pytest.mark.timeout(1800)
 @SLOW
 def test_a_package_from_an_index_takes_an_image_from_a_draft_to_a_verdict(
     from_an_index: wheel.Environment, any_image: Image, tmp_path: Path
 ) -> None:
-    drafted = from_an_index.run("matomo-harness", "init", any_image.reference, directory=tmp_path)
+    patient = dataclasses.replace(from_an_index, seconds=900)
+    drafted = patient.run("matomo-harness", "init", any_image.reference, directory=tmp_path)
     assert drafted.returncode == ExitCode.OK, drafted.stdout + drafted.stderr
     workflow = (tmp_path / ".github/workflows/matomo-gate.yml").read_text()
     assert f'pip install "matomo-harness[docker]=={__version__}"' in workflow
-    judged = from_an_index.run(
+    judged = patient.run(
         *("matomo-harness", "gate", "--image", any_image.reference, "--policy", "policy.toml"),
         directory=tmp_path,
     )

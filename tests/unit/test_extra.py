@@ -10,14 +10,14 @@ import yaml
 from matomo_harness import __version__, extra
 from matomo_harness.operate.init import workflow_text
 
-Installed = Callable[[dict[str, object] | None], None]
+Installation = Callable[[dict[str, object] | None], None]
 WHEEL = "file:///packages/matomo_harness-0.1.0-py3-none-any.whl"
 REPOSITORY = "https://git.example/matomo-harness"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
     """Have an installed harness before all others, with the direct_url.json that pip wrote."""
     described = tmp_path / "matomo_harness-0.1.0.dist-info"
     described.mkdir()
@@ -50,7 +50,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
     ],
 )
 def test_more_is_installed_from_where_the_harness_came(
-    install: Installed, origin: dict[str, object] | None, command: str
+    install: Installation, origin: dict[str, object] | None, command: str
 ) -> None:
     install(origin)
     assert extra.install_command() == command
@@ -61,13 +61,13 @@ def steps(text: str) -> list[dict[str, object]]:
     return found
 
 
-def test_a_drafted_workflow_takes_a_release_by_its_version(install: Installed) -> None:
+def test_a_drafted_workflow_takes_a_release_by_its_version(install: Installation) -> None:
     install(None)
     (step,) = [step for step in steps(workflow_text("a:1")) if "pip" in str(step.get("run"))]
     assert step == {"run": f'pip install "matomo-harness[docker]=={__version__}"'}
 
 
-def test_a_drafted_workflow_takes_a_checkout_by_its_commit(install: Installed) -> None:
+def test_a_drafted_workflow_takes_a_checkout_by_its_commit(install: Installation) -> None:
     install({"url": "file:///harness", "dir_info": {}})
     (step,) = [step for step in steps(workflow_text("a:1")) if "pip" in str(step.get("run"))]
     assert str(step["run"]).startswith('pip install "matomo-harness[docker] @ git+$MATOMO_HARNESS@')

@@ -5,7 +5,7 @@ export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MARIADB_VERSION MATOMO_PORT MATOM
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe rehearse-upgrade token totp logs doctor test-local test-all test-nightly lint \
-    e2e-ten pictures docs gate report mutants bench images versions dist-dev updates release publish-release lock
+    e2e-ten pictures docs site gate report mutants bench images versions dist-dev updates release publish-release lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,10 +94,13 @@ pictures: .venv/requirements.lock ## record the README's pictures anew
 	@$(HARNESS) prepare --browser
 	@.venv/bin/python tests/pictures.py
 
-docs: .venv/requirements.lock ## write docs/checks.md and the coverage in docs/failure-modes.md anew
+docs: .venv/requirements.lock ## write docs/checks.md, docs/commands.md and the coverage in docs/failure-modes.md anew
 	@.venv/bin/python tests/generated_docs.py
 
 SCHEMA := .venv/bin/check-jsonschema --quiet --builtin-schema vendor
+site: .venv/requirements.lock ## build the documents as a site into reports/site, warnings as errors
+	@.venv/bin/mkdocs build --strict
+
 lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint, yamllint, workflows and actions
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --quiet --check .
@@ -106,7 +109,7 @@ lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint
 	@.venv/bin/python tests/generated_docs.py --check
 	@.venv/bin/codespell $$(git ls-files)
 	@.venv/bin/python tests/words.py
-	@.venv/bin/shellcheck .ci/run .ci/images $$(git ls-files "harness/*.sh" "harness/*/start-*") $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
+	@.venv/bin/shellcheck .ci/* $$(git ls-files "harness/*.sh" "harness/*/start-*") $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
 	@.venv/bin/hadolint image/Dockerfile image/bases/*/Dockerfile
 	@.venv/bin/yamllint --strict compose .github action.yml mkdocs.yml .pre-commit-config.yaml
 	@$(SCHEMA).github-workflows .github/workflows/*.yml

@@ -1,7 +1,7 @@
 """MkDocs' hooks: the pages above docs/ become part of the site, and links lead where they led.
 
-In the repository README.md says `docs/gate.md`, and docs/gate.md says `../image/policy.toml`; on the
-site the first is a page beside it, and the second is in the repository alone.
+In the repository README.md says `docs/gate.md`, and docs/gate.md says `../image/policy.toml`; on
+the site the first is a page beside it, and the second is in the repository alone.
 """
 
 import posixpath
@@ -36,7 +36,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_more: object) -> str:
     """Lead the links of a page to where they lead in the repository."""
     here = page.file.src_uri
     source = next((name for name, uri in ABOVE.items() if uri == here), DOCS + here)

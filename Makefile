@@ -5,7 +5,7 @@ export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MARIADB_VERSION MATOMO_PORT MATOM
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe rehearse-upgrade rehearse-plugin token totp logs doctor test-local test-all test-nightly lint \
-    e2e-ten pictures docs gate mutants bench images dist-dev lock
+    e2e-ten pictures docs docs-site gate report mutants bench images versions dist-dev updates release publish-release lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,10 +97,14 @@ pictures: .venv/requirements.lock ## record the README's pictures anew
 	@$(HARNESS) prepare --browser
 	@.venv/bin/python tests/pictures.py
 
-docs: .venv/requirements.lock ## write docs/checks.md and the coverage in docs/failure-modes.md anew
+docs: .venv/requirements.lock ## write docs/checks.md, docs/commands.md and the coverage in docs/failure-modes.md anew
 	@.venv/bin/python tests/generated_docs.py
 
-lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint, yamllint, workflow schema
+SCHEMA := .venv/bin/check-jsonschema --quiet --builtin-schema vendor
+docs-site: .venv/requirements.lock ## build the documents as a site into reports/site, warnings as errors
+	@.venv/bin/mkdocs build --strict
+
+lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint, yamllint, workflows and actions
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --quiet --check .
 	@.venv/bin/mypy --no-error-summary
@@ -108,15 +112,22 @@ lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint
 	@.venv/bin/python tests/generated_docs.py --check
 	@.venv/bin/codespell $$(git ls-files)
 	@.venv/bin/python tests/words.py
-	@.venv/bin/shellcheck .ci/run .ci/images $$(git ls-files "harness/*.sh" "harness/*/start-*") $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
+	@.venv/bin/shellcheck .ci/* $$(git ls-files "harness/*.sh" "harness/*/start-*") $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
 	@.venv/bin/hadolint image/Dockerfile image/bases/*/Dockerfile
-	@.venv/bin/yamllint --strict compose .github
-	@.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@.venv/bin/yamllint --strict compose .github action.yml mkdocs.yml .pre-commit-config.yaml
+	@$(SCHEMA).github-workflows .github/workflows/*.yml
+	@$(SCHEMA).github-actions action.yml
+	@$(SCHEMA).github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(SCHEMA).renovate .github/renovate.json
+	@said=$$(.venv/bin/zizmor --offline . 2>&1) || { echo "$$said"; exit 1; }
 	@echo "lint: clean"
 
 gate: .venv/requirements.lock ## prove every promise: of image/, of IMAGE=ref, of a copy of your project: COMPOSE=file SERVICE=name, or of what runs: URL=https://… (EXEC=), CONTAINER=name
 	@$(if $(URL),,$(HARNESS) prepare --browser)
 	@$(HARNESS) gate $(if $(ONLY),--only "$(ONLY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(URL),--url $(URL)) $(if $(COMPOSE),--compose "$(COMPOSE)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(REPRO),--repro "$(REPRO)") $(if $(EXEC),--exec "$(EXEC)") $(if $(AUTHORITY),--authority $(AUTHORITY)) $(if $(ALLOW_HITS),--allow-hits) $(if $(SUMMARY),--summary "$(SUMMARY)")
+
+report: .venv/requirements.lock ## print the last gate's verdict as Markdown; PR=number also comments on that pull request, FILE=gate.json
+	@$(HARNESS) report $(FILE) $(if $(PR),--pull-request "$(PR)")
 
 mutants: .venv/requirements.lock ## prove the gate itself: break each promise in turn; T=privacy, GENERATED=1, FULL=1, SHARD=1/4
 	@$(HARNESS) mutants $(if $(T),--only "$(T)") $(if $(GENERATED),--generated) $(if $(FULL),--full) $(if $(SHARD),--shard "$(SHARD)")
@@ -129,9 +140,23 @@ bench: .venv/requirements.lock ## measure the figures, into reports/bench.json
 images: .venv/requirements.lock ## build what tests start from, of every version; make test-… does it too
 	@$(HARNESS) prepare --images --all-versions
 
+versions: .venv/requirements.lock ## print the Matomo versions that are tested, as a job's output
+	@.venv/bin/python -c 'import json; from matomo_harness.matomo import versions; \
+	    print(f"versions={json.dumps(versions.NAMES)}")'
+
 dist-dev: .venv/requirements.lock ## build image/ as matomo:latest
 	@$(HARNESS) prepare
 	@$(HARNESS) dist matomo:latest
+
+updates: .venv/requirements.lock ## say which packages of image/ (IMAGE=ref) have a newer version today; a security update is exit code 1
+	@$(HARNESS) updates $(IMAGE)
+
+## -- release -------------------------------------------------------------------------------------
+release: .venv/requirements.lock ## build the wheel and the source distribution into dist/
+	@.venv/bin/python tests/release.py build
+
+publish-release: .venv/requirements.lock ## build and upload a release: TAG=v1.2.3; elsewhere than on GitHub TWINE_USERNAME, TWINE_PASSWORD
+	@.venv/bin/python tests/release.py publish --tag "$(TAG)"
 
 ## -- upkeep --------------------------------------------------------------------------------------
 UV := 0.13.9

@@ -16,6 +16,7 @@ from matomo_harness.cli import (
     own,
     policy,
     recipe,
+    report,
     repro,
     snapshot,
     stack,
@@ -30,7 +31,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Proves that a containerised Matomo keeps its promises.",
 )
-for group in (images, stack, own, gate, policy, repro, snapshot, capture, bundle, recipe, upgrade):
+for group in (
+    *(images, stack, own, gate, report, policy, repro, snapshot),
+    *(capture, bundle, recipe, upgrade),
+):
     app.add_typer(group.app)
 
 INTERRUPTED: Final = 130

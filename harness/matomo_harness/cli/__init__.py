@@ -17,6 +17,7 @@ from matomo_harness.cli import (
     policy,
     recipe,
     repro,
+    site,
     snapshot,
     stack,
     upgrade,
@@ -30,7 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Proves that a containerised Matomo keeps its promises.",
 )
-for group in (images, stack, own, gate, policy, repro, snapshot, capture, bundle, recipe, upgrade):
+for group in (
+    *(images, stack, own, gate, policy, repro, snapshot, capture, bundle, recipe, upgrade, site),
+):
     app.add_typer(group.app)
 
 INTERRUPTED: Final = 130

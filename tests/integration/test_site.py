@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import trustme
 
-from matomo_harness.errors import ExitCode
+from matomo_harness.errors import ExitCode, WrongInputError
 from matomo_harness.matomo import traffic
 from matomo_harness.operate import site as operation
 from matomo_harness.operate.site import report
@@ -89,8 +89,11 @@ class Website:
 
     def look(self, *paths: str, **choices: Any) -> dict[str, Any]:
         """Go through pages, and return what site.json holds."""
+        return self.look_at(*(f"{self.url}/{path}" for path in paths), **choices)
+
+    def look_at(self, *urls: str, **choices: Any) -> dict[str, Any]:
+        """Go through pages by their whole addresses."""
         chosen = operation.Choices(**{"site": self.number, "seconds": 3.0, **choices})
-        urls = tuple(f"{self.url}/{path}" for path in paths)
         # In another thread: pytest-playwright may run a browser's loop in this one.
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(operation.site, urls, chosen, None).result()
@@ -229,8 +232,9 @@ def test_where_nobody_agrees_there_is_no_hit_and_the_remedy_names_the_click(
 
 def test_what_a_page_sends_while_it_is_left_reaches_nobody(website: Website) -> None:
     """It would be stored: `bots=1` has Matomo count a browser without a window."""
-    said = website.look("clean/search.html", "clean/next.html", pages=1)
+    said = website.look("clean/search.html", pages=2)
     assert said["verdict"]["clean"], said["faults"]
+    assert len(said["pages"]) == 2
     assert not website.stored
 
 
@@ -270,19 +274,34 @@ def test_matomo_judges_a_heartbeat_as_a_hit_and_stores_nothing(website: Website)
     ids=["pdf", "script", "not found", "nobody listens", "no host", "no scheme", "file"],
 )
 def test_what_is_no_page_is_wrong_input(
-    website: Website, checkout: Checkout, address: str, words: tuple[str, ...]
+    website: Website, address: str, words: tuple[str, ...]
 ) -> None:
-    answer = checkout.harness("site", address.replace("HERE", website.url))
-    answer.refuses(ExitCode.WRONG_INPUT, *words)
+    with pytest.raises(WrongInputError) as refused:
+        website.look_at(address.replace("HERE", website.url))
+    for word in words:
+        assert word in str(refused.value)
 
 
-def test_a_fault_and_a_button_that_do_not_exist_are_wrong_input(
-    website: Website, checkout: Checkout
+def test_a_button_that_is_not_there_is_wrong_input(website: Website) -> None:
+    with pytest.raises(WrongInputError, match="#no-such"):
+        website.look("clean/next.html", click="#no-such")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--allow", "mail"), "mail-address"),
+        (("--never", "J"), "four characters"),
+        (("--authority", "no-such.pem"), "no-such.pem"),
+        (("localhost/page",), "https://www.example.org/"),
+    ],
+    ids=["fault", "short value", "authority", "no scheme"],
+)
+def test_options_that_cannot_be_are_refused_by_the_command(
+    checkout: Checkout, options: tuple[str, ...], word: str
 ) -> None:
-    page = f"{website.url}/clean/next.html"
-    checkout.harness("site", page, "--allow", "mail").refuses(ExitCode.WRONG_INPUT, "mail-address")
-    checkout.harness("site", page, "--click", "#no-such").refuses(ExitCode.WRONG_INPUT, "#no-such")
-    checkout.harness("site", page, "--never", "J").refuses(ExitCode.WRONG_INPUT, "four characters")
+    answer = checkout.harness("site", "http://localhost:6/", *options)
+    answer.refuses(ExitCode.WRONG_INPUT, word)
 
 
 def test_a_certificate_that_is_not_trusted_is_refused_and_an_authority_opens(

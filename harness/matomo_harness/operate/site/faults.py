@@ -151,7 +151,8 @@ _Said = tuple[str, str, str, str, str]
 def _what_hits_say(hits: Iterable[Hit], expected: Expectation) -> Iterator[_Said]:
     for hit in hits:
         for parameter, value in hit.parameters.items():
-            if _TECHNICAL.fullmatch(parameter) or not value:
+            is_referrer_again = parameter == "_ref" and value == hit.parameters.get("urlref")
+            if _TECHNICAL.fullmatch(parameter) or is_referrer_again or not value:
                 continue
             found = values.traces(value, expected.forbidden)
             if parameter == "cip":

@@ -106,7 +106,24 @@ def masked(text: str, forbidden: tuple[str, ...] = ()) -> str:
 
 def shown_address(url: str, forbidden: tuple[str, ...] = ()) -> str:
     """Return the address of a page for a report: which parameters it has, and not their values."""
-    return masked(texts.without_queries(unquoted(url).replace("#", "?", 1)), forbidden)
+    try:
+        split = urlsplit(url)
+    except ValueError:
+        return REDACTED
+    path, *after = unquoted(split.path).split(";")
+    shown = f"{split.scheme}://{split.netloc}{path}" if split.netloc else path
+    shown += "".join(f";{_without_value(each)}" for each in after)
+    if split.query:
+        shown += "?" + "&".join(map(_without_value, split.query.split("&")))
+    if split.fragment:
+        route = unquoted(split.fragment).partition("?")[0]
+        shown += f"#{route if route[:1] in ('/', '!') else REDACTED}"
+    return masked(shown, forbidden)
+
+
+def _without_value(pair: str) -> str:
+    name, sign, _ = pair.partition("=")
+    return f"{unquoted(name)}={REDACTED}" if sign else REDACTED
 
 
 def unquoted(text: str) -> str:

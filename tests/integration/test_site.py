@@ -242,19 +242,26 @@ def test_what_a_page_sends_while_it_is_left_reaches_nobody(website: Website) -> 
 
 
 @pytest.mark.all_versions(reason="that it stores nothing is Matomo's doing")
-def test_matomo_judges_a_heartbeat_as_a_hit_and_stores_nothing(website: Website) -> None:
-    """Even by a browser with a window, and with a visit of its own a moment ago."""
-    web, number = website.instance.web, website.number
+def test_matomo_judges_a_heartbeat_as_a_hit_and_stores_nothing(fresh_matomo: Instance) -> None:
+    """Even of a browser with a window that has a visit already, which stays as it is."""
+    web, database = fresh_matomo.web, fresh_matomo.database
     web.session.headers["User-Agent"] = traffic.USER_AGENTS[0]
+    assert web.ask("matomo.php?idsite=1&rec=1&action_name=before").ok
+    database.query(
+        "UPDATE {prefix}log_visit"
+        " SET visit_last_action_time = visit_last_action_time - INTERVAL 60 SECOND"
+    )
+    stored = "SELECT idvisit, visit_last_action_time, visit_total_time FROM {prefix}log_visit"
+    before = database.query(stored)
+    assert len(before) == 1
 
-    def asked(site: int) -> str:
-        hit = Hit(f"{website.instance.url}/matomo.php", {"idsite": str(site), "rec": "1"})
-        return harmless(hit).removeprefix(f"{website.instance.url}/")
+    def ask(site: int) -> int:
+        hit = Hit(f"{fresh_matomo.url}/matomo.php", {"idsite": str(site), "rec": "1"})
+        return web.ask(harmless(hit).removeprefix(f"{fresh_matomo.url}/")).status_code
 
-    assert web.ask(asked(number)).ok
-    assert not website.stored
-    assert web.ask(asked(4711)).status_code == 400
-    assert not website.stored
+    assert ask(1) == 200
+    assert ask(4711) == 400
+    assert database.query(stored) == before
 
 
 # -- wrong input ----------------------------------------------------------------------------------
@@ -304,6 +311,7 @@ def test_options_that_cannot_be_are_refused_by_the_command(
     answer.refuses(ExitCode.WRONG_INPUT, word)
 
 
+@pytest.mark.slow(reason="three browsers, one after the other")
 def test_a_certificate_that_is_not_trusted_is_refused_and_an_authority_opens(
     website: Website, checkout: Checkout, tmp_path: Path
 ) -> None:
@@ -322,6 +330,7 @@ def test_a_certificate_that_is_not_trusted_is_refused_and_an_authority_opens(
 # -- the command ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(reason="two browsers, one after the other")
 def test_the_command_ends_with_1_by_name_and_with_0_where_the_fault_is_allowed(
     website: Website, checkout: Checkout
 ) -> None:

@@ -96,7 +96,9 @@ def _handler(words: dict[str, str]) -> type[BaseHTTPRequestHandler]:
             # What follows a page's name is an address of the page itself.
             name = re.sub(r"(\.html).*", r"\1", path.removeprefix("/")) or "clean/plain.html"
             file = PAGES / name
-            if file.suffix not in TYPES or not file.is_file():
+            # Of a single-page application the server has one page.
+            is_within = path.startswith("/clean/single-page.html/")
+            if is_within or file.suffix not in TYPES or not file.is_file():
                 self._answer(404, TYPES[".html"], "<title>Not found</title>")
                 return
             text = filled(file.read_text())

@@ -18,6 +18,7 @@ from matomo_harness.cli import (
     recipe,
     report,
     repro,
+    site,
     snapshot,
     stack,
     upgrade,
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 for group in (
     *(images, stack, own, gate, report, policy, repro, snapshot),
-    *(capture, bundle, recipe, upgrade),
+    *(capture, bundle, recipe, upgrade, site),
 ):
     app.add_typer(group.app)
 

@@ -190,7 +190,7 @@ class _Patterns:
         ways: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
             ("mail address", _has_mail),
             ("address", self._has_address),
-            ("token", lambda text: bool(_TOKEN.search(text) or _LONG_TOKEN.search(text))),
+            ("token", has_token),
             ("password hash", lambda text: bool(_PASSWORD.search(text))),
         )
         return found | {form for form, has in ways if form not in explained and has(data)}
@@ -209,6 +209,11 @@ class _Patterns:
             if any(address.packed[left:]):
                 return True
         return False
+
+
+def has_token(data: bytes) -> bool:
+    """Whether something is in `data` that reads as a token: hex digits, as many as a hash has."""
+    return bool(_TOKEN.search(data) or _LONG_TOKEN.search(data))
 
 
 def _has_mail(data: bytes) -> bool:

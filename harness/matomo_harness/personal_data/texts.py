@@ -15,6 +15,17 @@ _OF_MATOMO: Final = ("module", "action", "method", "period", "format", "rec", "i
 """Parameters of an address that say what was asked, and never by whom or of whom."""
 
 
+def mail_addresses(text: str) -> tuple[str, ...]:
+    """Return the mail addresses in `text`, each once, as they are written there."""
+    return tuple(dict.fromkeys(_MAIL.findall(text)))
+
+
+def network_addresses(text: str) -> tuple[str, ...]:
+    """Return the network addresses in `text` that may be a person's, each once."""
+    found = dict.fromkeys((*_IPV4.findall(text), *_IPV6.findall(text)))
+    return tuple(candidate for candidate in found if _is_of_somebody(candidate))
+
+
 def names_a_person(text: str) -> bool:
     """Whether a mail address or a network address is in `text`."""
     return without_addresses(text) != text
@@ -40,8 +51,12 @@ def without_queries(text: str) -> str:
 
 
 def _address(found: "re.Match[str]") -> str:
+    return REDACTED if _is_of_somebody(found[0]) else found[0]
+
+
+def _is_of_somebody(text: str) -> bool:
     try:
-        address = ipaddress.ip_address(found[0])
+        address = ipaddress.ip_address(text)
     except ValueError:
-        return found[0]  # a version, or a time
-    return found[0] if address.is_loopback or address.is_unspecified else REDACTED
+        return False  # a version, or a time
+    return not (address.is_loopback or address.is_unspecified)

@@ -40,18 +40,27 @@ def rehearse_upgrade(
         WrongInputError: there is no such source, image or promise; or the image is not a newer one.
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
-    if unknown := [name for name in promises if name not in NAMES]:
-        raise WrongInputError(
-            expected=f"--gate to name promises: {', '.join(NAMES)}",
-            seen=", ".join(unknown),
-            next_command="matomo-harness gate --list",
-        )
+    require_promises(promises)
     here = Path(POLICY_FILE.name)
     policy_file = policy or (here if here.exists() else POLICY_FILE)
     limits = read_policy(policy_file).section(Upgrade)
     choices = Choices(policy_file, DIRECTORY, visits, promises)
     found = rehearse.rehearse(copies.source_of(source), image, settings, choices)
     return report.write(found, verdict(found, limits), DIRECTORY)
+
+
+def require_promises(names: tuple[str, ...]) -> None:
+    """Require that there are promises of these names.
+
+    Raises:
+        WrongInputError: there is none of one.
+    """
+    if unknown := [name for name in names if name not in NAMES]:
+        raise WrongInputError(
+            expected=f"--gate to name promises: {', '.join(NAMES)}",
+            seen=", ".join(unknown),
+            next_command="matomo-harness gate --list",
+        )
 
 
 def shown(name: str) -> str:

@@ -99,30 +99,31 @@ def runbook(found: Findings, judged: Verdict) -> list[dict[str, str]]:
         (
             f"Deploy {found.new_image}",
             "people see Matomo's updater, and hits are stored",
-            _minutes(found.seconds(stages.AGAIN)),
+            minutes(found.seconds(stages.AGAIN)),
         ),
         (
             "Update the tables, in one container, as the web server's user",
             "php console core:update --yes",
-            _minutes(found.seconds(stages.UPDATE)),
+            minutes(found.seconds(stages.UPDATE)),
         ),
         ("Log in, and archive", archiver, ""),
         ("Judge it", "make gate URL=https://…", ""),
         (
             "Before core:update, the way back is the old image",
             f"deploy {found.image}",
-            _minutes(found.seconds(stages.BACK_AT_ONCE)),
+            minutes(found.seconds(stages.BACK_AT_ONCE)),
         ),
         (
             "After it, the way back is a restore of database and files, with the old image",
             "what was tracked since the backup is lost",
-            _minutes(found.seconds(stages.BACK)),
+            minutes(found.seconds(stages.BACK)),
         ),
     ]
     return [{"what": what, "how": how, "took": took} for what, how, took in steps]
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """Return a time as a report shows it; empty where none was taken."""
     return "" if not seconds else f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
 

@@ -140,11 +140,8 @@ def read(path: Path) -> Iterator[BackupFiles]:
         path: the archive; see production_files.read.
 
     Raises:
-        WrongInputError: there is no such file.
         DamagedFilesError: it cannot be read to its end, or nothing in it is of Matomo.
     """
-    if not path.is_file():
-        raise production_files.wrong(path, "no such file")
     with tempfile.TemporaryFile() as archive:
         try:
             with tarfile.open(path) as tar:

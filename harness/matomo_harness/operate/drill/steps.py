@@ -27,7 +27,7 @@ from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Page
-from matomo_harness.operate import adoption, local, repro
+from matomo_harness.operate import adoption, local, production_files, repro
 from matomo_harness.operate.drill import against, archived, backup_files, deployment
 from matomo_harness.operate.drill.against import Production
 from matomo_harness.operate.drill.archived import Archive
@@ -100,7 +100,10 @@ def drill(
         WrongInputError: a file is not there, or the image is not of the version of the tables.
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
-    DumpSource(paths)  # a file that is not there is no broken backup
+    # A file that is not there is no broken backup.
+    DumpSource(paths)
+    if not archive.is_file():
+        raise production_files.wrong(archive, "no such file")
     found = Findings(
         dump=tuple(path.name for path in paths),
         files=archive.name,

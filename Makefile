@@ -4,7 +4,7 @@ HARNESS := .venv/bin/matomo-harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MARIADB_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe rehearse-upgrade rehearse-plugin token totp logs doctor test-local test-all test-nightly lint \
+.PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe rehearse-upgrade rehearse-plugin drill token totp logs doctor test-local test-all test-nightly lint \
     e2e-ten pictures docs docs-site gate report mutants bench images versions dist-dev updates release publish-release lock
 
 help: ## list the targets
@@ -56,6 +56,9 @@ totp: .venv/requirements.lock ## print the current 2FA code of the local stack's
 
 repro: .venv/requirements.lock ## a dump of production as a Matomo on this machine, without person data: DUMP=prod.sql.gz (or a bundle) CONFIG=config.ini.php FILES=efs.tar NAME=, UPDATE=1; SINCE=2026-01-31, SITES=1,3, SAMPLE=1% or SCHEMA_ONLY=1 cut it
 	@$(HARNESS) repro new $(DUMP) $(if $(NAME),--name "$(NAME)") $(if $(UPDATE),--update) $(if $(CONFIG),--config "$(CONFIG)") $(if $(FILES),--files "$(FILES)") $(if $(RULES),--rules "$(RULES)") $(if $(SINCE),--since "$(SINCE)") $(if $(SITES),--sites "$(SITES)") $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(SCHEMA_ONLY),--schema-only)
+
+drill: .venv/requirements.lock ## prove last night's backup in a deployment that is closed and destroyed: DUMP=last-night.sql.gz FILES=efs.tar; AGAINST=numbers.json or URL=https://..., POLICY=, GATE="masking plugins"
+	@$(HARNESS) drill $(foreach file,$(DUMP),--dump "$(file)") --files "$(FILES)" $(if $(AGAINST),--against "$(AGAINST)") $(if $(URL),--url "$(URL)") $(if $(AUTHORITY),--authority "$(AUTHORITY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(GATE),--gate "$(GATE)")
 
 capture: .venv/requirements.lock ## what a live configuration says beyond image/ and its policy, as patches: of the local stack, FROM=config.ini.php or efs.tar, CONTAINER=name, EXEC="docker exec -i name", URL=https://..., REPRO=name; TO=directory
 	@$(HARNESS) capture $(if $(FROM),--config "$(FROM)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(EXEC),--exec "$(EXEC)") $(if $(URL),--url "$(URL)") $(if $(AUTHORITY),--authority "$(AUTHORITY)") $(if $(REPRO),--repro "$(REPRO)") $(if $(TO),--to "$(TO)") $(if $(POLICY),--policy "$(POLICY)") $(if $(AGAINST),--against "$(AGAINST)")

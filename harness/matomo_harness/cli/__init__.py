@@ -11,6 +11,7 @@ from matomo_harness import __version__, extra, progress
 from matomo_harness.cli import (
     bundle,
     capture,
+    drill,
     gate,
     images,
     own,
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 for group in (
     *(images, stack, own, gate, report, policy, repro, snapshot),
-    *(capture, bundle, recipe, upgrade, site),
+    *(capture, bundle, recipe, upgrade, site, drill),
 ):
     app.add_typer(group.app)
 

@@ -17,6 +17,8 @@ from matomo_harness.runtime.engine import engine
 from matomo_harness.settings import COMPOSE_FILE, OWNER_LABEL
 
 FILE: Final = COMPOSE_FILE
+CLOSED: Final = COMPOSE_FILE.with_name("closed.yml")
+"""What is added to it for a stack that nothing may leave."""
 LOOPBACK: Final = "127.0.0.1"
 SERVICE_LABEL: Final = "com.docker.compose.service"
 GENERATION_LABEL: Final = "org.matomo-harness.generation"
@@ -40,7 +42,9 @@ def up(variables: Mapping[str, str], stack: Stack = LOCAL, *services: str) -> No
 
 def command(stack: Stack = LOCAL) -> list[str]:
     """Return the command line of Compose for `stack`."""
-    return ["docker", "compose", "--file", str(FILE), "--project-name", stack.project]
+    files = [FILE, *([CLOSED] if stack.is_closed else [])]
+    named = [word for file in files for word in ("--file", str(file))]
+    return ["docker", "compose", *named, "--project-name", stack.project]
 
 
 def plain_environment() -> dict[str, str]:

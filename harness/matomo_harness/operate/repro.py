@@ -232,11 +232,12 @@ def _make(
             certificate=safe.certificate,
         )
         with _removed_unless_whole(stack):
-            _fill(safe, record, settings)
+            with step("Copying the tables into the reproduction's database"):
+                fill(safe, record.stack, settings_of(record, settings))
             with free_ports() as (port, http_port):
                 record = dataclasses.replace(record, port=port, http_port=http_port)
                 started = _start(record, settings)
-            missing = _missing_plugins(started.shell, described.plugins)
+            missing = missing_plugins(started.shell, described.plugins)
             record = dataclasses.replace(record, missing_plugins=missing)
             if production.files:
                 _take_over(started, production.files, stack)
@@ -407,20 +408,29 @@ def _removed_unless_whole(stack: Stack) -> Iterator[None]:
         raise
 
 
-def _fill(safe: SafeTables, record: Reproduction, settings: RunSettings) -> None:
-    """Start the reproduction's database, and copy the tables into it by their data files."""
-    with step("Copying the tables into the reproduction's database"):
-        stack_files.read(record.stack)  # makes its secrets
-        stack_files.remember_prefix(safe.described.prefix, record.stack)
-        database, container = local.start_database(settings_of(record, settings), record.stack)
-        try:
-            _transfer(safe.held, safe.tables, database, container)
-        except (pymysql.Error, APIError) as error:
-            raise UnsupportedEnvironmentError(
-                expected="the reproduction's database to take the tables' data files",
-                seen=str(error.args[-1])[:200] if error.args else "no answer",
-                next_command="docker system df   (is the disk full?)",
-            ) from error
+def fill(safe: SafeTables, stack: Stack, settings: RunSettings) -> Database:
+    """Start a stack's empty database, copy the tables into it by their data files; return it.
+
+    Args:
+        safe: the tables.
+        stack: which has no data yet.
+        settings: images of the stack.
+
+    Raises:
+        UnsupportedEnvironmentError: it does not start, or there is no room.
+    """
+    stack_files.read(stack)  # makes its secrets
+    stack_files.remember_prefix(safe.described.prefix, stack)
+    database, container = local.start_database(settings, stack)
+    try:
+        _transfer(safe.held, safe.tables, database, container)
+    except (pymysql.Error, APIError) as error:
+        raise UnsupportedEnvironmentError(
+            expected=f"the database of {stack.title} to take the tables' data files",
+            seen=str(error.args[-1])[:200] if error.args else "no answer",
+            next_command="docker system df   (is the disk full?)",
+        ) from error
+    return dataclasses.replace(database, prefix=safe.described.prefix)
 
 
 def _transfer(
@@ -453,7 +463,7 @@ def _start(record: Reproduction, settings: RunSettings) -> StartedStack:
         return local.start(settings_of(record, settings), record.stack, adopts=False)
 
 
-def _missing_plugins(shell: MatomoShell, plugins: Iterable[str]) -> tuple[str, ...]:
+def missing_plugins(shell: MatomoShell, plugins: Iterable[str]) -> tuple[str, ...]:
     """Return those of production's plugins that the image has no code of, by name."""
     there = shell.run("ls", f"{shell.profile.web_root}/plugins").split()
     return tuple(sorted({*plugins} - {*there}))

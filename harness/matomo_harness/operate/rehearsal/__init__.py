@@ -54,12 +54,7 @@ def rehearse_upgrade(
         WrongInputError: there is no such source, image or promise; or the image is not a newer one.
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
-    if unknown := [name for name in promises if name not in NAMES]:
-        raise WrongInputError(
-            expected=f"--gate to name promises: {', '.join(NAMES)}",
-            seen=", ".join(unknown),
-            next_command="matomo-harness gate --list",
-        )
+    require_promises(promises)
     begins = copies.source_of(source)
     if not image and not database_to:
         raise WrongInputError(
@@ -82,6 +77,20 @@ def rehearse_upgrade(
     choices = Choices(policy_file, DIRECTORY, visits, promises, server, database_way, plugin)
     found = rehearse.rehearse(begins, image, settings, choices)
     return report.write(found, verdict(found, limits), DIRECTORY)
+
+
+def require_promises(names: tuple[str, ...]) -> None:
+    """Require that there are promises of these names.
+
+    Raises:
+        WrongInputError: there is none of one.
+    """
+    if unknown := [name for name in names if name not in NAMES]:
+        raise WrongInputError(
+            expected=f"--gate to name promises: {', '.join(NAMES)}",
+            seen=", ".join(unknown),
+            next_command="matomo-harness gate --list",
+        )
 
 
 def rehearse_plugin(

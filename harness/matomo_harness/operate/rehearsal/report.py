@@ -117,7 +117,7 @@ def runbook(found: Findings, judged: Verdict) -> list[dict[str, str]]:
                 (
                     f"Upgrade the database server to MariaDB {server.after}",
                     _HOW_THE_SERVER[Way(server.way)],
-                    _minutes(found.seconds(stages.SERVER)),
+                    minutes(found.seconds(stages.SERVER)),
                 )
             ]
             if server
@@ -129,7 +129,7 @@ def runbook(found: Findings, judged: Verdict) -> list[dict[str, str]]:
         (
             "Afterwards the way back is a restore of database and files, with the old images",
             "what was tracked since the backup is lost",
-            _minutes(found.seconds(stages.BACK)),
+            minutes(found.seconds(stages.BACK)),
         ),
     ]
     return [{"what": what, "how": how, "took": took} for what, how, took in steps]
@@ -159,12 +159,12 @@ def _steps_of_the_code(found: Findings) -> list[tuple[str, str, str]]:
         (
             f"Deploy {found.new_image}",
             "people see Matomo's updater, and hits are stored",
-            _minutes(found.seconds(stages.AGAIN)),
+            minutes(found.seconds(stages.AGAIN)),
         ),
         (
             "Update the tables, in one container, as the web server's user",
             "php console core:update --yes",
-            _minutes(found.seconds(stages.UPDATE)),
+            minutes(found.seconds(stages.UPDATE)),
         ),
         *(
             [(f"Switch {plugin.name} on", _HOW_ON[plugin.route].format(plugin.name), "")]
@@ -174,12 +174,13 @@ def _steps_of_the_code(found: Findings) -> list[tuple[str, str, str]]:
         (
             "Before core:update, the way back is the old image",
             f"deploy {found.image}",
-            _minutes(found.seconds(stages.BACK_AT_ONCE)),
+            minutes(found.seconds(stages.BACK_AT_ONCE)),
         ),
     ]
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """Return a time as a report shows it; empty where none was taken."""
     return "" if not seconds else f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
 

@@ -104,7 +104,7 @@ def _of_the_server(found: Findings) -> Iterable[Reason]:
     if server and server.changed:
         yield Reason(
             Weight.NO,
-            f"on the new database server tables are not as before: {_named(server.changed)}",
+            f"on the new database server tables are not as before: {named(server.changed)}",
             "compare them on a copy before you upgrade the server",
         )
     if server and server.speech:
@@ -138,7 +138,7 @@ def _of_code_and_tables(found: Findings) -> Iterable[Reason]:
     if after.updates:
         yield Reason(
             Weight.NO,
-            f"after core:update these still wait for an update: {_named(after.updates)}",
+            f"after core:update these still wait for an update: {named(after.updates)}",
             "php console core:update --yes, once more",
         )
     elif after.tables != after.code:
@@ -150,13 +150,13 @@ def _of_code_and_tables(found: Findings) -> Iterable[Reason]:
     if lacking := [each for each in after.lacking if each not in before.lacking]:
         yield Reason(
             Weight.NO,
-            f"columns that active plugins store hits in are not there: {_named(lacking)}",
+            f"columns that active plugins store hits in are not there: {named(lacking)}",
             "deactivate and activate the plugin, on a copy; then rehearse again",
         )
     if strange := _strange_collations(after):
         yield Reason(
             Weight.NO,
-            f"tables with another character set or collation than the rest: {_named(strange)}",
+            f"tables with another character set or collation than the rest: {named(strange)}",
             "ALTER TABLE … CONVERT TO CHARACTER SET, before the upgrade",
         )
 
@@ -191,20 +191,20 @@ def _of_plugins(found: Findings) -> Iterable[Reason]:
     if gone := sorted(before.plugins.keys() - after.plugins.keys() - removed):
         yield Reason(
             Weight.NO,
-            f"active before, and not any more: {_named(gone)}",
+            f"active before, and not any more: {named(gone)}",
             "matomo-harness fit --to the new version says which take it",
         )
     if new := sorted(after.plugins.keys() - before.plugins.keys()):
         yield Reason(
             Weight.STEP,
-            f"active now, and not before: {_named(new)}",
+            f"active now, and not before: {named(new)}",
             "add them to [plugins] of the policy and to [Plugins] of the file, or switch them off",
         )
     if off := sorted(after.defaults - before.defaults - after.plugins.keys()):
         yield Reason(
             Weight.STEP,
             "Matomo has them on from now on, and here they stay off, as the file has a list of its"
-            f" own: {_named(off)}",
+            f" own: {named(off)}",
             "decide for each: add it to [Plugins] of the file and [plugins] of the policy, or leave"
             " it off and say so in the policy",
         )
@@ -241,7 +241,7 @@ def _of_numbers(found: Findings) -> Iterable[Reason]:
         if names:
             yield Reason(
                 Weight.NO,
-                f"{len(names)} {how}: {_named(names)}",
+                f"{len(names)} {how}: {named(names)}",
                 "compare them on a copy before you upgrade",
             )
     if found.after and not found.compared_numbers:
@@ -259,7 +259,7 @@ def _of_configuration(found: Findings) -> Iterable[Reason]:
         yield Reason(
             Weight.STEP,
             "what core:update writes into config.ini.php is gone with the next deployment:"
-            f" {_named(found.restart_takes_back)}",
+            f" {named(found.restart_takes_back)}",
             "apply config.patch to the file that the image is built with, before you deploy",
         )
     elif found.config_patch:
@@ -280,11 +280,11 @@ def _of_gates(gates: Mapping[str, Judgement]) -> Iterable[Reason]:
             first = f": {gate.red[new[0]][:200]}"
             yield Reason(
                 Weight.NO,
-                f"{stage}: {len(new)} checks are red that pass today: {_named(new)}{first}",
+                f"{stage}: {len(new)} checks are red that pass today: {named(new)}{first}",
                 f"open {gate.directory}/index.html",
             )
     if known:
-        yield Reason(Weight.NOTE, f"red today already: {_named(sorted(known))}")
+        yield Reason(Weight.NOTE, f"red today already: {named(sorted(known))}")
 
 
 def _of_hits(found: Findings, limits: Upgrade) -> Iterable[Reason]:
@@ -337,7 +337,7 @@ def _of_ways_back(found: Findings) -> Iterable[Reason]:
             yield Reason(Weight.NO, f"the way back {how} was not reached")
         elif tables:
             yield Reason(
-                Weight.NO, f"after the way back {how} tables are not as before: {_named(tables)}"
+                Weight.NO, f"after the way back {how} tables are not as before: {named(tables)}"
             )
 
 
@@ -345,7 +345,8 @@ def _counted(count: int, one: str, more: str) -> str:
     return f"{count} {one if count == 1 else more}"
 
 
-def _named(names: Iterable[str]) -> str:
+def named(names: Iterable[str]) -> str:
+    """Return the first of some names, and how many others there are."""
     listed = list(names)
     more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
     return ", ".join(listed[:NAMED]) + more

@@ -361,10 +361,10 @@ def is_alive(container: Container) -> bool:
 
 
 def why_it_failed(container: Container) -> str:
-    """Return the errors in the log of a command's container, and its end, which counts them."""
+    """Return the first errors in the log of a command's container; those behind count them."""
     lines = container.logs().decode(errors="replace").strip().splitlines()
-    errors = [line for line in lines[:-LAST_LINES] if "error" in line.lower()]
-    return " | ".join((*errors[-LAST_LINES:], *lines[-LAST_LINES:])) or "its log is empty"
+    errors = [line.strip() for line in lines if "error" in line.lower()]
+    return " | ".join(errors[:LAST_LINES] or lines[-LAST_LINES:]) or "its log is empty"
 
 
 def log_end(container: Container) -> str:

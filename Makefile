@@ -5,7 +5,7 @@ export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MARIADB_VERSION MATOMO_PORT MATOM
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe rehearse-upgrade rehearse-plugin drill token totp logs doctor test-local test-all test-nightly lint \
-    e2e-ten pictures docs docs-site gate report mutants bench images versions dist-dev updates release publish-release lock
+    e2e-ten pictures docs docs-site gate report mutants bench images versions dist-dev updates release publish-release audit lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -153,6 +153,9 @@ dist-dev: .venv/requirements.lock ## build image/ as matomo:latest
 
 updates: .venv/requirements.lock ## say which packages of image/ (IMAGE=ref) have a newer version today; a security update is exit code 1
 	@$(HARNESS) updates $(IMAGE)
+
+audit: .venv/requirements.lock ## ask what is known to be wrong in the harness's own packages; a database out of reach is exit code 3
+	@.venv/bin/python tests/audit.py
 
 ## -- release -------------------------------------------------------------------------------------
 release: .venv/requirements.lock ## build the wheel and the source distribution into dist/

@@ -49,7 +49,7 @@ def run(
         env={**clean, **of_github, **own},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=1200,
         check=False,
     )
 
@@ -64,6 +64,8 @@ def test_the_workflow_of_the_documentation_gives_the_action_what_it_takes() -> N
     assert needed <= set(taken["with"])
 
 
+@pytest.mark.nightly(reason="an environment of its own, and two gates")
+@pytest.mark.timeout(1500)
 @pytest.mark.slow(reason="a virtual environment is made, and pip installs into it")
 def test_another_repository_runs_the_gate_on_its_image(any_image: Image, tmp_path: Path) -> None:
     repository, temporary = tmp_path / "repository", tmp_path / "temporary"

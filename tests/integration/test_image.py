@@ -109,6 +109,7 @@ def test_no_file_of_the_image_is_open_to_all(files: dict[str, FoundFile]) -> Non
     assert open_to_all(files) == []
 
 
+@pytest.mark.nightly(reason="it proves the test beside it")
 @pytest.mark.slow(reason="all files of an image are read")
 def test_a_file_that_all_may_write_is_found(derived: Derive) -> None:
     image = derived("RUN chmod 666 /usr/local/bin/matomo-health && mkdir -m 777 /usr/src/open")
@@ -121,6 +122,7 @@ def test_no_layer_and_no_step_of_the_build_has_a_secret(any_image: Image) -> Non
     assert image_contents.secrets(any_image.reference) == []
 
 
+@pytest.mark.nightly(reason="it proves the test beside it")
 @pytest.mark.slow(reason="all layers of an image are read")
 def test_a_secret_that_a_later_layer_removes_is_found(derived: Derive) -> None:
     value = uuid.uuid4().hex
@@ -165,6 +167,7 @@ def test_two_builds_give_the_same_files(
     assert different(files, image_contents.files(again.reference)) == set(DIFFERENT)
 
 
+@pytest.mark.nightly(reason="it proves the test beside it")
 @pytest.mark.slow(reason="an image is built, and all its files are read")
 def test_a_build_that_writes_its_time_is_another(
     any_base: Image, files: dict[str, FoundFile], tree: Path, tag: str

@@ -3,7 +3,9 @@
 `make lint` has zizmor and the schemas look at them as well; this is what they do not know.
 """
 
+import os
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -151,3 +153,34 @@ def test_a_drafted_workflow_passes_the_linters(tmp_path: Path) -> None:
             check=False,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+# -- the key of the passports ---------------------------------------------------------------------
+
+
+def handed_on(directory: Path, key: str) -> subprocess.CompletedProcess[str]:
+    given = {"RUNNER_TEMP": str(directory), "GITHUB_ENV": str(directory / "env")}
+    return subprocess.run(
+        [str(ROOT / ".ci/passport-key")],
+        env={"PATH": os.environ["PATH"], "PASSPORT_KEY": key, **given},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_key_becomes_a_file_of_this_user_alone_and_is_not_printed(tmp_path: Path) -> None:
+    ended = handed_on(tmp_path, "a key of\ntwo lines")
+    assert ended.returncode == 0, ended.stderr
+    assert "two lines" not in ended.stdout + ended.stderr
+    (line,) = (tmp_path / "env").read_text().splitlines()
+    variable, _, name = line.partition("=")
+    assert variable == "HARNESS_PASSPORT_KEY"
+    assert Path(name).read_text() == "a key of\ntwo lines\n"
+    assert stat.S_IMODE(Path(name).stat().st_mode) == 0o600
+
+
+def test_a_key_that_is_not_there_is_named(tmp_path: Path) -> None:
+    ended = handed_on(tmp_path, "")
+    assert ended.returncode != 0
+    assert "the secret PASSPORT_KEY" in ended.stderr

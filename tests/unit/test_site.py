@@ -1,10 +1,14 @@
 """What a hit says, what in it names a person, and what a report shows; no browser is needed."""
 
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError
+from matomo_harness.gate.probes import chromium
 from matomo_harness.operate import site
 from matomo_harness.operate.site import faults, values
 from matomo_harness.operate.site.faults import Expectation
@@ -264,3 +268,27 @@ def test_what_is_allowed_is_listed_and_does_not_count() -> None:
     with pytest.raises(BrokenPromiseError, match="mail-address"):
         site.require_clean(site.judged(pages, site.Choices()))
     assert MAIL not in json.dumps(said, ensure_ascii=False)
+
+
+# -- machines without a browser -------------------------------------------------------------------
+
+
+def test_without_playwright_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
+    with pytest.raises(UnsupportedEnvironmentError, match="pip install playwright"):
+        site.site(("http://localhost:6/",), site.Choices(), None)
+
+
+def test_without_a_browser_the_command_says_what_to_prepare(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(chromium, "system_chromium", lambda: None)
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
+    # In another thread: pytest-playwright may run a browser's loop in this one.
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(UnsupportedEnvironmentError, match="matomo-harness prepare --browser"),
+    ):
+        pool.submit(site.site, ("http://localhost:6/",), site.Choices(), None).result()

@@ -13,7 +13,7 @@ from matomo_harness.operate import site
 from matomo_harness.operate.site import faults, values
 from matomo_harness.operate.site.faults import Expectation
 from matomo_harness.operate.site.hits import Matomo, decoded, harmless
-from matomo_harness.operate.site.records import PageRecord, SentRequest
+from matomo_harness.operate.site.records import PageRecord, Refusal, SentRequest
 
 TRACKER = "https://matomo.example/matomo.php"
 MAIL = "jane.doe@people.example"
@@ -268,6 +268,25 @@ def test_what_is_allowed_is_listed_and_does_not_count() -> None:
     with pytest.raises(BrokenPromiseError, match="mail-address"):
         site.require_clean(site.judged(pages, site.Choices()))
     assert MAIL not in json.dumps(said, ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "is_fault"),
+    [
+        (Refusal("connect-src", f"{TRACKER}?idsite=2&url=secret"), True),
+        (Refusal("require-trusted-types-for", "trusted-types-sink", f"Script src|{TRACKER}"), True),
+        (Refusal("script-src-elem", "inline"), True),
+        (Refusal("style-src-elem", "inline"), False),
+        (Refusal("img-src", "https://www.example/logo.png"), False),
+        (Refusal("script-src", "eval"), False),
+    ],
+)
+def test_a_refusal_counts_where_it_is_of_matomo(refusal: Refusal, is_fault: bool) -> None:
+    page = page_with(action_name="A")
+    page.refusals, page.has_inline_code = [refusal], True
+    found = faults.found_in([page], Expectation(Matomo()))
+    assert [fault.name for fault in found] == ["refused-by-policy"] * is_fault
+    assert "secret" not in str(found)
 
 
 # -- machines without a browser -------------------------------------------------------------------

@@ -238,6 +238,14 @@ def test_what_a_page_sends_while_it_is_left_reaches_nobody(website: Website) -> 
     assert not website.stored
 
 
+def test_a_page_that_leads_on_is_judged_with_the_one_it_leads_to(website: Website) -> None:
+    said = website.look("clean/leads-on.html", pages=1)
+    assert said["verdict"]["clean"], said["faults"]
+    (page,) = said["pages"]
+    assert page["address"] == f"{website.url}/clean/next.html"
+    assert page["arrived"] == 1
+
+
 # -- the heartbeat that a hit is turned into ------------------------------------------------------
 
 
@@ -325,6 +333,21 @@ def test_a_certificate_that_is_not_trusted_is_refused_and_an_authority_opens(
         refused.refuses(ExitCode.WRONG_INPUT, "ERR_CERT_AUTHORITY_INVALID")
         opened = checkout.harness("site", page, "--authority", str(authority), "--seconds", "1")
         opened.refuses(ExitCode.BROKEN_PROMISE, "no-hit")
+
+
+def test_a_matomo_whose_certificate_is_not_trusted_is_named(
+    website: Website, tmp_path: Path
+) -> None:
+    authority, tls = certificate_for_localhost(tmp_path)
+    _, foreign = certificate_for_localhost(tmp_path / "foreign")
+    with (
+        served(website.instance.url, website.number, foreign) as matomo,
+        served(matomo, website.number, tls) as url,
+    ):
+        said = website.look_at(f"{url}/clean/next.html", pages=1, authority=authority)
+    (named, _) = said["faults"]
+    assert (named["name"], named["where"]) == ("hit-not-arrived", matomo)
+    assert "certificate" in named["seen"]
 
 
 # -- the command ----------------------------------------------------------------------------------

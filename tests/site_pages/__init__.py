@@ -11,10 +11,11 @@ for an address where nobody listens.
 import re
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -51,16 +52,22 @@ ANSWERS: Final = {
 
 
 @contextmanager
-def served(matomo: str, number: int, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+def served(
+    matomo: str,
+    number: int,
+    tls: ssl.SSLContext | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[str]:
     """Serve the pages; yield their address, without a slash at its end.
 
     Args:
         matomo: address of the Matomo, without a slash at its end.
         number: the site's, in Matomo.
         tls: with the certificate, where the pages are served by https.
+        more: texts of further files, or of others, by their paths.
     """
     words = {"MATOMO": matomo, "SITE": str(number), "CLOSED": CLOSED}
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(words)) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(words, more)) as server:
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -70,7 +77,7 @@ def served(matomo: str, number: int, tls: ssl.SSLContext | None = None) -> Itera
             server.shutdown()
 
 
-def _handler(words: dict[str, str]) -> type[BaseHTTPRequestHandler]:
+def _handler(words: Mapping[str, str], more: Mapping[str, str]) -> type[BaseHTTPRequestHandler]:
     def filled(text: str) -> str:
         for word, value in words.items():
             text = re.sub(rf"\b{word}\b", value, text)
@@ -81,6 +88,9 @@ def _handler(words: dict[str, str]) -> type[BaseHTTPRequestHandler]:
             path = urlsplit(self.path).path
             if path in ANSWERS:
                 self._answer(ANSWERS[path], "image/gif", "")
+            elif path in more:
+                kind = TYPES.get(Path(path).suffix, TYPES[".html"])
+                self._answer(200, kind, more[path], dict(HEADER.findall(more[path])))
             elif path == "/tracking.js":
                 self._answer(200, TYPES[".js"], filled(TRACKING))
             elif path == "/paper.pdf":

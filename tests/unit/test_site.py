@@ -1,15 +1,19 @@
 """What a hit says, what in it names a person, and what a report shows; no browser is needed."""
 
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError
+from matomo_harness.gate.probes import chromium
 from matomo_harness.operate import site
 from matomo_harness.operate.site import faults, values
 from matomo_harness.operate.site.faults import Expectation
 from matomo_harness.operate.site.hits import Matomo, decoded, harmless
-from matomo_harness.operate.site.records import PageRecord, SentRequest
+from matomo_harness.operate.site.records import PageRecord, Refusal, SentRequest
 
 TRACKER = "https://matomo.example/matomo.php"
 MAIL = "jane.doe@people.example"
@@ -264,3 +268,46 @@ def test_what_is_allowed_is_listed_and_does_not_count() -> None:
     with pytest.raises(BrokenPromiseError, match="mail-address"):
         site.require_clean(site.judged(pages, site.Choices()))
     assert MAIL not in json.dumps(said, ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "is_fault"),
+    [
+        (Refusal("connect-src", f"{TRACKER}?idsite=2&url=secret"), True),
+        (Refusal("require-trusted-types-for", "trusted-types-sink", f"Script src|{TRACKER}"), True),
+        (Refusal("script-src-elem", "inline"), True),
+        (Refusal("style-src-elem", "inline"), False),
+        (Refusal("img-src", "https://www.example/logo.png"), False),
+        (Refusal("script-src", "eval"), False),
+    ],
+)
+def test_a_refusal_counts_where_it_is_of_matomo(refusal: Refusal, is_fault: bool) -> None:
+    page = page_with(action_name="A")
+    page.refusals, page.has_inline_code = [refusal], True
+    found = faults.found_in([page], Expectation(Matomo()))
+    assert [fault.name for fault in found] == ["refused-by-policy"] * is_fault
+    assert "secret" not in str(found)
+
+
+# -- machines without a browser -------------------------------------------------------------------
+
+
+def test_without_playwright_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
+    with pytest.raises(UnsupportedEnvironmentError, match="pip install playwright"):
+        site.site(("http://localhost:6/",), site.Choices(), None)
+
+
+def test_without_a_browser_the_command_says_what_to_prepare(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(chromium, "system_chromium", lambda: None)
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
+    # In another thread: pytest-playwright may run a browser's loop in this one.
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(UnsupportedEnvironmentError, match="matomo-harness prepare --browser"),
+    ):
+        pool.submit(site.site, ("http://localhost:6/",), site.Choices(), None).result()

@@ -88,6 +88,12 @@ def test_a_wrong_url_is_reported_without_the_extra() -> None:
     assert "docker" not in ended.stderr
 
 
+def test_a_wrong_page_is_reported_without_the_extra() -> None:
+    ended = harness("site", "nonsense")
+    Answer(ended.returncode, ended.stderr).refuses(ExitCode.WRONG_INPUT, "https://www.example.org/")
+    assert "docker" not in ended.stderr
+
+
 def test_every_verb_that_needs_the_engine_names_the_extra() -> None:
     """One process runs all of them, as each process would wait for the imports again."""
     ended = python(

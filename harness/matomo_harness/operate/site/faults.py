@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from matomo_harness.gate.core.check import Severity
 from matomo_harness.operate.site import values
 from matomo_harness.operate.site.hits import Hit, Matomo
-from matomo_harness.operate.site.records import PageRecord, SentRequest
+from matomo_harness.operate.site.records import PageRecord, Refusal, SentRequest
 from matomo_harness.operate.site.values import Trace
 
 GUIDE: Final = "https://developer.matomo.org/guides/tracking-javascript-guide"
@@ -304,29 +304,27 @@ def _whether_they_arrive(page: PageRecord, expected: Expectation) -> Iterator[_S
 
 def _refused(page: PageRecord, matomo: Matomo) -> Iterator[_Said]:
     for refusal in page.refusals:
-        is_inline = refusal.blocked == "inline"
-        is_of_matomo = matomo.concerns(refusal.blocked) or matomo.is_script(
-            refusal.sample.rpartition("|")[2]
-        )
-        if not (is_of_matomo or (is_inline and page.has_inline_code and _is_script(refusal))):
-            continue
-        if is_inline:
-            seen = f"{refusal.directive} refuses the tracking code, which is in the page itself"
-            remedy = 'the code in a file of its own: <script src="/tracking.js"></script>'
-        else:
-            split = urlsplit(refusal.blocked)
-            origin = f"{split.scheme}://{split.netloc}" if split.netloc else "of your Matomo"
-            address = refusal.blocked.partition("?")[0]
-            seen = f"{refusal.directive} refuses {address}"
+        if refusal.blocked == "inline":
+            if page.has_inline_code and refusal.directive.startswith("script-src"):
+                seen = f"{refusal.directive} refuses the tracking code, which is in the page itself"
+                remedy = 'the code in a file of its own: <script src="/tracking.js"></script>'
+                yield REFUSED, refusal.directive, seen, remedy, POLICY
+        elif address := _of_matomo(refusal, matomo):
+            split = urlsplit(address)
+            origin = f"{split.scheme}://{split.netloc}"
             remedy = (
                 f"Content-Security-Policy: script-src 'self' {origin}; connect-src 'self' {origin};"
                 f" img-src 'self' {origin}"
             )
-        yield REFUSED, refusal.directive, seen, remedy, POLICY
+            seen = f"{refusal.directive} refuses {address.partition('?')[0]}"
+            yield REFUSED, refusal.directive, seen, remedy, POLICY
 
 
-def _is_script(refusal: object) -> bool:
-    return getattr(refusal, "directive", "").startswith("script-src")
+def _of_matomo(refusal: Refusal, matomo: Matomo) -> str:
+    """Return the address that was refused, where it is of Matomo."""
+    # Trusted Types report `trusted-types-sink`, and the address in the sample.
+    addresses = (refusal.blocked, refusal.sample.rpartition("|")[2])
+    return next((address for address in addresses if matomo.concerns(address)), "")
 
 
 def _not_loaded(page: PageRecord) -> Iterator[_Said]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -31,6 +31,8 @@ FLUSH: Final = "() => { dispatchEvent(new Event('beforeunload')); }"
 """Has matomo.js send what it collects: by itself it does so after 2.5 s, or when a page is left."""
 LOAD_MS: Final = 30_000
 CLICK_MS: Final = 5_000
+LEADS_ON: Final = 5
+"""How many pages may follow one another by themselves."""
 HTML: Final = ("text/html", "application/xhtml+xml")
 _FILE: Final = re.compile(r"\.(?!html?$|xhtml$|php\d?$|aspx?$|jspx?$|cgi$|do$)[A-Za-z0-9]{1,5}$")
 """The end of a path that is no page's: of a PDF, a picture, an archive."""
@@ -185,13 +187,14 @@ class _Visitor:
         record.address = self._page.url
         progress.console.print(f"{self._way.shown(record.address)} ...", markup=False)
         self._wait(is_expecting=not (is_first and self._way.click))
-        record.has_inline_code = bool(self._page.evaluate(_INLINE_CODE))
+        record.has_inline_code = bool(self._evaluate(_INLINE_CODE))
         if not self._watch.has_agreed:
             cookies = (str(cookie.get("name")) for cookie in self._context.cookies())
             record.cookies = tuple(filter(faults.is_cookie_of_matomo, cookies))
         if is_first and self._way.click:
             self._agree()
             self._wait(is_expecting=True)
+        record.address = self._page.url
         if self._way.authority:
             record.untrusted = tuple(_untrusted_origins(record, self._way.authority))
         return record
@@ -219,7 +222,7 @@ class _Visitor:
         if is_expecting:
             self._wait_until(lambda: self._watch.page.has_begun, self._way.seconds)
         self._wait_until(lambda: self._watch.quiet_seconds > QUIET_SECONDS, LOAD_MS / 1000)
-        self._page.evaluate(FLUSH)
+        self._evaluate(FLUSH)
         self._wait_until(lambda: self._watch.quiet_seconds > FLUSH_SECONDS, LOAD_MS / 1000)
         self._wait_until(lambda: not self._watch.is_busy, ANSWER_SECONDS)
         self._watch.give_up(f"no answer in {ANSWER_SECONDS:g} s; a redirect of a POST has none")
@@ -229,9 +232,24 @@ class _Visitor:
         while not is_reached() and time.monotonic() - begun < seconds:
             self._page.wait_for_timeout(50)
 
+    def _evaluate(self, script: str) -> Any:
+        """Return what a script says in the page; where it leads on meanwhile, in the next one."""
+        from playwright.sync_api import Error
+
+        for _ in range(LEADS_ON):
+            try:
+                return self._page.evaluate(script)
+            except Error:
+                self._page.wait_for_load_state("load")
+        raise WrongInputError(
+            expected=f"a page that stays at {self._way.shown(self._watch.page.address)}",
+            seen="one that leads on to others",
+            next_command="matomo-harness site with the address that it leads to",
+        )
+
     def _links(self, host: str, known: set[str]) -> list[str]:
         found: dict[str, str] = {}
-        for link in self._page.evaluate(_LINKS):
+        for link in self._evaluate(_LINKS):
             split = urlsplit(link)
             is_page = split.scheme in ("http", "https") and not _FILE.search(split.path)
             if split.netloc == host and is_page and _document(link) not in known:
@@ -327,7 +345,7 @@ def _untrusted_origins(record: PageRecord, authority: Path) -> Iterator[str]:
 @contextmanager
 def _browser() -> Iterator["Browser"]:
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import Error, sync_playwright
     except ImportError as error:
         raise UnsupportedEnvironmentError(
             expected="Playwright, which drives the browser",
@@ -336,7 +354,15 @@ def _browser() -> Iterator["Browser"]:
         ) from error
     with sync_playwright() as playwright:
         chromium = playwright.chromium
-        browser = chromium.launch(**launch_options(Path(chromium.executable_path)))
+        options = launch_options(Path(chromium.executable_path))
+        try:
+            browser = chromium.launch(**options)
+        except Error as error:
+            raise UnsupportedEnvironmentError(
+                expected=f"{options['executable_path']} to start",
+                seen=str(error).splitlines()[0],
+                next_command="matomo-harness prepare --browser",
+            ) from error
         try:
             yield browser
         finally:

@@ -20,7 +20,7 @@ from matomo_harness.operate.drill.backup_files import DamagedFilesError
 from matomo_harness.operate.drill.deployment import connected
 from matomo_harness.operate.drill.findings import (
     Ages,
-    Compared,
+    Comparison,
     Counts,
     Findings,
     Gate,
@@ -66,8 +66,8 @@ def proven(**changes: Any) -> Findings:
         salt=Salt.FILES,
         salt_fits=True,
         restored_by="restore-data.sh",
-        numbers=Compared(50),
-        sample=Compared(27),
+        numbers=Comparison(50),
+        sample=Comparison(27),
         login=LOGIN,
         gate=Gate({"pass": 9}, {}),
     )
@@ -101,9 +101,9 @@ def test_a_good_backup_has_nothing_against_it() -> None:
         ({"missing_tables": ("goal",)}, "tables that the code needs are not in the dump: goal"),
         ({"missing_columns": ("log_visit.a",)}, "columns that hits are stored in"),
         ({"moved": ("site",)}, "not as in the dump once Matomo has started: site"),
-        ({"numbers": Compared(50, ("site 1",))}, "1 of 50 numbers that Matomo reports"),
-        ({"production": Compared(50, ("site 1",))}, "1 of 50 reports are not as in production"),
-        ({"sample": Compared(9, ("site 1",))}, "once their day is archived anew: site 1"),
+        ({"numbers": Comparison(50, ("site 1",))}, "1 of 50 numbers that Matomo reports"),
+        ({"production": Comparison(50, ("site 1",))}, "1 of 50 reports are not as in production"),
+        ({"sample": Comparison(9, ("site 1",))}, "once their day is archived anew: site 1"),
         ({"login": Login(0, 0)}, "no superuser"),
         ({"login": dataclasses.replace(LOGIN, is_in=False)}, "cannot log in with the second"),
         ({"login": dataclasses.replace(LOGIN, asked=False)}, "gets in without it"),

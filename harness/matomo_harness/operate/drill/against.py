@@ -12,7 +12,7 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate.drill import archived
-from matomo_harness.operate.drill.findings import Compared
+from matomo_harness.operate.drill.findings import Comparison
 from matomo_harness.operate.rehearsal import state
 from matomo_harness.operate.rehearsal.state import ArchivedPeriod
 
@@ -78,7 +78,7 @@ def production_of(file: Path | None, url: str, authority: Path | None) -> Produc
     return Production(file, url.rstrip("/"), authority, token)
 
 
-def compared(production: Production, api: Api, periods: Sequence[ArchivedPeriod]) -> Compared:
+def compared(production: Production, api: Api, periods: Sequence[ArchivedPeriod]) -> Comparison:
     """Compare production's numbers with those of a restored Matomo.
 
     Args:
@@ -94,7 +94,7 @@ def compared(production: Production, api: Api, periods: Sequence[ArchivedPeriod]
         theirs, periods = numbers.digests, numbers.periods
     ours = archived.digests(state.numbers(api, periods))
     different = tuple(archived.name_of(name) for name in state.different(theirs, ours))
-    return Compared(len(theirs), different, "" if theirs else "no period was over")
+    return Comparison(len(theirs), different, "" if theirs else "no period was over")
 
 
 def take(url: str, authority: Path | None, to: Path) -> Numbers:

@@ -95,7 +95,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """Two sides that should be the same.
 
     Args:
@@ -222,9 +222,9 @@ class Findings:
     missing_tables: tuple[str, ...] = ()
     missing_columns: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()
-    numbers: Compared | None = None
-    production: Compared | None = None
-    sample: Compared | None = None
+    numbers: Comparison | None = None
+    production: Comparison | None = None
+    sample: Comparison | None = None
     login: Login | None = None
     gate: Gate | None = None
 

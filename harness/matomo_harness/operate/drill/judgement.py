@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from matomo_harness.operate.drill.findings import Ages, Compared, Findings, Salt, Stage
+from matomo_harness.operate.drill.findings import Ages, Comparison, Findings, Salt, Stage
 from matomo_harness.operate.rehearsal.verdict import Reason, Verdict, Weight, named
 from matomo_harness.policy import Drill
 
@@ -218,7 +218,7 @@ def _of_numbers(found: Findings) -> Iterable[Reason]:
         yield from _of_compared(compared, what)
 
 
-def _of_compared(compared: Compared | None, what: str) -> Iterable[Reason]:
+def _of_compared(compared: Comparison | None, what: str) -> Iterable[Reason]:
     if compared is None:
         return
     if compared.different:

@@ -34,7 +34,7 @@ from matomo_harness.operate.drill.archived import Archive
 from matomo_harness.operate.drill.backup_files import BackupFiles, DamagedFilesError, readable
 from matomo_harness.operate.drill.findings import (
     Ages,
-    Compared,
+    Comparison,
     Counts,
     Findings,
     Gate,
@@ -308,7 +308,7 @@ class _Drill:
             api = Api(started.web, local.token(self._settings, started.stack))
             with _no_archiving_by_pages(database):
                 different = archived.differing(api, archives)
-                self._found.numbers = Compared(len(archives), tuple(different))
+                self._found.numbers = Comparison(len(archives), tuple(different))
                 if self._choices.production:
                     self._found.production = against.compared(
                         self._choices.production, api, archived.newest_closed(archives)
@@ -546,11 +546,11 @@ def _no_archiving_by_pages(database: Database) -> Iterator[None]:
 
 def _archived_anew(
     started: StartedStack, api: Api, database: Database, archives: Sequence[Archive]
-) -> Compared:
+) -> Comparison:
     """Archive a few days anew whose visits are there, and compare their reports."""
     days = _sampled(database, archives)
     if not days:
-        return Compared(0, left_out="no day that was over has both its archive and its visits")
+        return Comparison(0, left_out="no day that was over has both its archive and its visits")
     asked = [day.as_asked for day in days]
     before = state.numbers(api, asked)
     for day in days:
@@ -568,7 +568,7 @@ def _archived_anew(
         "--disable-scheduled-tasks",
     )
     after = state.numbers(api, asked)
-    return Compared(len(before), tuple(state.different(before, after)))
+    return Comparison(len(before), tuple(state.different(before, after)))
 
 
 def _sampled(database: Database, archives: Sequence[Archive]) -> list[Archive]:

@@ -34,6 +34,7 @@ from matomo_harness.runtime.reaper import PARENT_LABEL
 from matomo_harness.settings import RunSettings
 from tests.checkout import Checkout, copied
 from tests.dumped import write_dump
+from tests.integration.test_howto_commands import commands_of, run
 
 PERSON: Final = "margaret.hamilton"
 SEVERAL_DAYS: Final = 4
@@ -209,9 +210,9 @@ def begun(checkout: Checkout, backup: Backup, *arguments: str, **variables: str)
 def run_of(program: Any) -> str:
     """Return the id of the run of a program that has begun something on the engine."""
     for _ in range(600):
-        for run in reaper.runs():
-            if run.origin and run.origin.process == program.pid:
-                return run.id
+        for begun_run in reaper.runs():
+            if begun_run.origin and begun_run.origin.process == program.pid:
+                return begun_run.id
         assert program.poll() is None, program.stdout.read()
         time.sleep(0.05)
     raise AssertionError("no run began")
@@ -417,6 +418,29 @@ def test_without_the_salt_no_token_opens_what_the_gate_passes(
     # Matomo needs no salt for a password and a code: what is lost are tokens and visitors.
     login = ended.found["login"]
     assert (login["is_in"], login["by_own_password"]) == (True, False)
+
+
+@pytest.mark.nightly(reason="three drills")
+@pytest.mark.timeout(900)
+def test_every_command_of_the_how_to_runs_in_its_order(
+    drilling: Checkout, backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, path in (
+        ("last-night.sql.gz", backup.dump),
+        ("efs.tar", backup.files),
+        ("numbers.json", backup.numbers),
+    ):
+        (drilling.root / name).write_bytes(path.read_bytes())
+    for name, value in backup.variables.items():
+        monkeypatch.setenv(name, value)
+    for line in commands_of("restore-drill.md"):
+        if line.startswith(("matomo-harness numbers", "tar")):
+            # The fixture has made it, by the same command, of a production that is gone.
+            assert (
+                drilling.root / ("efs.tar" if line.startswith("tar") else "numbers.json")
+            ).exists()
+        else:
+            run(dataclasses.replace(drilling, seconds=600), line)
 
 
 # -- closed, and gone ------------------------------------------------------------------------------

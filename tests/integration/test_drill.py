@@ -34,6 +34,7 @@ from matomo_harness.runtime.reaper import PARENT_LABEL
 from matomo_harness.settings import RunSettings
 from tests.checkout import Checkout, copied
 from tests.dumped import write_dump
+from tests.integration.test_howto_commands import commands_of, run
 
 PERSON: Final = "margaret.hamilton"
 SEVERAL_DAYS: Final = 4
@@ -171,7 +172,7 @@ def backup(
 
 
 @dataclass(frozen=True)
-class DrillAnswer:
+class EndedDrill:
     """How a drill ended.
 
     Args:
@@ -209,9 +210,9 @@ def begun(checkout: Checkout, backup: Backup, *arguments: str, **variables: str)
 def run_of(program: Any) -> str:
     """Return the id of the run of a program that has begun something on the engine."""
     for _ in range(600):
-        for run in reaper.runs():
-            if run.origin and run.origin.process == program.pid:
-                return run.id
+        for begun_run in reaper.runs():
+            if begun_run.origin and begun_run.origin.process == program.pid:
+                return begun_run.id
         assert program.poll() is None, program.stdout.read()
         time.sleep(0.05)
     raise AssertionError("no run began")
@@ -223,7 +224,7 @@ def things_of(run: str) -> tuple[str, ...]:
     return tuple(thing.name for label in labels for thing in reaper.labelled(engine(), label))
 
 
-def drilled(checkout: Checkout, backup: Backup, *arguments: str, **variables: str) -> DrillAnswer:
+def drilled(checkout: Checkout, backup: Backup, *arguments: str, **variables: str) -> EndedDrill:
     """Run a drill to its end."""
     folder = checkout.root / "reports/drill"
     for path in folder.glob("*"):
@@ -234,7 +235,7 @@ def drilled(checkout: Checkout, backup: Backup, *arguments: str, **variables: st
     files = {path.name: path.read_text() for path in folder.glob("*")}
     found = json.loads(files["drill.json"]) if "drill.json" in files else {}
     left = (*things_of(run), *(str(path) for path in reaper.RUNS.glob(f"{run}-*")))
-    return DrillAnswer(program.returncode, text, found, "".join(files.values()), left)
+    return EndedDrill(program.returncode, text, found, "".join(files.values()), left)
 
 
 @pytest.mark.slow(reason="a backup is made of a full stack, and restored")
@@ -284,7 +285,7 @@ def test_the_backup_program_says_what_it_does_not_hold(backup: Backup) -> None:
 
 
 def without_rows(text: str, of: str = "") -> str:
-    return re.sub(rf"(?m)^INSERT INTO `{of}.*\n", "", text)
+    return re.sub(rf"(?ms)^INSERT INTO `{of}.*?\);\n", "", text)
 
 
 def of_the_same_size(text: str) -> str:
@@ -417,6 +418,29 @@ def test_without_the_salt_no_token_opens_what_the_gate_passes(
     # Matomo needs no salt for a password and a code: what is lost are tokens and visitors.
     login = ended.found["login"]
     assert (login["is_in"], login["by_own_password"]) == (True, False)
+
+
+@pytest.mark.nightly(reason="three drills")
+@pytest.mark.timeout(900)
+def test_every_command_of_the_how_to_runs_in_its_order(
+    drilling: Checkout, backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, path in (
+        ("last-night.sql.gz", backup.dump),
+        ("efs.tar", backup.files),
+        ("numbers.json", backup.numbers),
+    ):
+        (drilling.root / name).write_bytes(path.read_bytes())
+    for name, value in backup.variables.items():
+        monkeypatch.setenv(name, value)
+    for line in commands_of("restore-drill.md"):
+        if line.startswith(("matomo-harness numbers", "tar")):
+            # The fixture has made it, by the same command, of a production that is gone.
+            assert (
+                drilling.root / ("efs.tar" if line.startswith("tar") else "numbers.json")
+            ).exists()
+        else:
+            run(dataclasses.replace(drilling, seconds=600), line)
 
 
 # -- closed, and gone ------------------------------------------------------------------------------

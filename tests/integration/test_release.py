@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -172,10 +173,14 @@ def test_both_files_hold_what_an_image_is_built_from_and_no_plugin_of_others(
             assert not [name for name in names if "Licensed" in name]
 
 
-def test_the_metadata_says_who_where_and_what(files: list[Path]) -> None:
-    with zipfile.ZipFile(files[1]) as package:
+def metadata(file: Path) -> str:
+    with zipfile.ZipFile(file) as package:
         (name,) = (name for name in package.namelist() if name.endswith("dist-info/METADATA"))
-        said = package.read(name).decode()
+        return package.read(name).decode()
+
+
+def test_the_metadata_says_who_where_and_what(files: list[Path]) -> None:
+    said = metadata(files[1])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for line in (
         f"Version: {__version__}",
@@ -185,6 +190,15 @@ def test_the_metadata_says_who_where_and_what(files: list[Path]) -> None:
         *(f"Project-URL: {name}, {address}" for name, address in project["urls"].items()),
     ):
         assert f"\n{line}\n" in said, line
+
+
+def test_the_page_on_an_index_leads_nowhere_relative(files: list[Path]) -> None:
+    page = metadata(files[1])
+    assert (
+        "raw.githubusercontent.com/OWNER/matomo-harness/main/docs/pictures/report-red.png" in page
+    )
+    assert "/blob/main/docs/gate.md" in page
+    assert re.findall(r"\]\((?!https?://|#)[^)]*\)", page) == []
 
 
 # -- from an index --------------------------------------------------------------------------------

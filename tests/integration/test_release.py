@@ -240,7 +240,7 @@ def test_a_refused_login_publishes_nothing_and_shows_no_password(
 def from_an_index(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> wheel.Environment:
     """An environment with what the index serves, its dependencies, and nothing else."""
     directory = tmp_path_factory.mktemp("index")
-    environment = wheel.environment(directory)
+    environment = dataclasses.replace(wheel.environment(directory), seconds=900)
     environment.install(f"{files[1]}[docker]")
     pip = ("-m", "pip", "--disable-pip-version-check")
     with pytest.MonkeyPatch.context() as patch, index(directory / "packages") as address:
@@ -265,6 +265,7 @@ def test_a_package_from_an_index_names_its_version_to_install_more(
     assert ended.stdout.strip() == f"pip install 'matomo-harness[repro]=={__version__}'"
 
 
+@pytest.mark.timeout(1000)
 @SLOW
 def test_a_package_from_an_index_runs_the_gate(
     from_an_index: wheel.Environment, any_image: Image, tmp_path: Path
@@ -283,12 +284,11 @@ def test_a_package_from_an_index_runs_the_gate(
 def test_a_package_from_an_index_takes_an_image_from_a_draft_to_a_verdict(
     from_an_index: wheel.Environment, any_image: Image, tmp_path: Path
 ) -> None:
-    patient = dataclasses.replace(from_an_index, seconds=900)
-    drafted = patient.run("matomo-harness", "init", any_image.reference, directory=tmp_path)
+    drafted = from_an_index.run("matomo-harness", "init", any_image.reference, directory=tmp_path)
     assert drafted.returncode == ExitCode.OK, drafted.stdout + drafted.stderr
     workflow = (tmp_path / ".github/workflows/matomo-gate.yml").read_text()
     assert f'pip install "matomo-harness[docker]=={__version__}"' in workflow
-    judged = patient.run(
+    judged = from_an_index.run(
         *("matomo-harness", "gate", "--image", any_image.reference, "--policy", "policy.toml"),
         directory=tmp_path,
     )

@@ -179,6 +179,7 @@ def test_a_build_that_writes_its_time_is_another(
 
 
 @pytest.mark.nightly(reason="a base is built of some hundred packages")
+@pytest.mark.timeout(1800)
 @pytest.mark.slow(reason="a base is built of some hundred packages")
 def test_a_substitute_base_is_the_same_by_each_build(any_base: Image, tag: str) -> None:
     if any_base.origin != "substitute":

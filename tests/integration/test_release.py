@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -172,10 +173,14 @@ def test_both_files_hold_what_an_image_is_built_from_and_no_plugin_of_others(
             assert not [name for name in names if "Licensed" in name]
 
 
-def test_the_metadata_says_who_where_and_what(files: list[Path]) -> None:
-    with zipfile.ZipFile(files[1]) as package:
+def metadata(file: Path) -> str:
+    with zipfile.ZipFile(file) as package:
         (name,) = (name for name in package.namelist() if name.endswith("dist-info/METADATA"))
-        said = package.read(name).decode()
+        return package.read(name).decode()
+
+
+def test_the_metadata_says_who_where_and_what(files: list[Path]) -> None:
+    said = metadata(files[1])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for line in (
         f"Version: {__version__}",
@@ -185,6 +190,15 @@ def test_the_metadata_says_who_where_and_what(files: list[Path]) -> None:
         *(f"Project-URL: {name}, {address}" for name, address in project["urls"].items()),
     ):
         assert f"\n{line}\n" in said, line
+
+
+def test_the_page_on_an_index_leads_nowhere_relative(files: list[Path]) -> None:
+    page = metadata(files[1])
+    assert (
+        "raw.githubusercontent.com/OWNER/matomo-harness/main/docs/pictures/report-red.png" in page
+    )
+    assert "/blob/main/docs/gate.md" in page
+    assert re.findall(r"\]\((?!https?://|#)[^)]*\)", page) == []
 
 
 # -- from an index --------------------------------------------------------------------------------
@@ -226,7 +240,7 @@ def test_a_refused_login_publishes_nothing_and_shows_no_password(
 def from_an_index(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> wheel.Environment:
     """An environment with what the index serves, its dependencies, and nothing else."""
     directory = tmp_path_factory.mktemp("index")
-    environment = wheel.environment(directory)
+    environment = dataclasses.replace(wheel.environment(directory), seconds=900)
     environment.install(f"{files[1]}[docker]")
     pip = ("-m", "pip", "--disable-pip-version-check")
     with pytest.MonkeyPatch.context() as patch, index(directory / "packages") as address:
@@ -251,6 +265,7 @@ def test_a_package_from_an_index_names_its_version_to_install_more(
     assert ended.stdout.strip() == f"pip install 'matomo-harness[repro]=={__version__}'"
 
 
+@pytest.mark.timeout(1000)
 @SLOW
 def test_a_package_from_an_index_runs_the_gate(
     from_an_index: wheel.Environment, any_image: Image, tmp_path: Path
@@ -269,12 +284,11 @@ def test_a_package_from_an_index_runs_the_gate(
 def test_a_package_from_an_index_takes_an_image_from_a_draft_to_a_verdict(
     from_an_index: wheel.Environment, any_image: Image, tmp_path: Path
 ) -> None:
-    patient = dataclasses.replace(from_an_index, seconds=900)
-    drafted = patient.run("matomo-harness", "init", any_image.reference, directory=tmp_path)
+    drafted = from_an_index.run("matomo-harness", "init", any_image.reference, directory=tmp_path)
     assert drafted.returncode == ExitCode.OK, drafted.stdout + drafted.stderr
     workflow = (tmp_path / ".github/workflows/matomo-gate.yml").read_text()
     assert f'pip install "matomo-harness[docker]=={__version__}"' in workflow
-    judged = patient.run(
+    judged = from_an_index.run(
         *("matomo-harness", "gate", "--image", any_image.reference, "--policy", "policy.toml"),
         directory=tmp_path,
     )

@@ -4,8 +4,8 @@ HARNESS := .venv/bin/matomo-harness
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MARIADB_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help
-.PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe rehearse-upgrade token totp logs doctor test-local test-all test-nightly lint \
-    e2e-ten pictures docs gate mutants bench images dist-dev lock
+.PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe rehearse-upgrade rehearse-plugin drill token totp logs doctor test-local test-all test-nightly lint \
+    e2e-ten pictures docs docs-site gate report mutants bench images versions dist-dev updates release publish-release audit lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,8 +42,11 @@ fault: .venv/requirements.lock ## make something go wrong for a while: F="cut db
 recipe: .venv/requirements.lock ## bring a known failure about in the local stack: NAME=database-gone; without a name, list them
 	@$(HARNESS) recipe $(if $(NAME),run "$(NAME)",list)
 
-rehearse-upgrade: .venv/requirements.lock ## an upgrade on a copy, and both ways back: TO=image; FROM= a snapshot, a reproduction or an image, else the local stack
-	@$(HARNESS) rehearse-upgrade --to "$(TO)" $(if $(FROM),--from "$(FROM)") $(if $(POLICY),--policy "$(POLICY)")
+rehearse-upgrade: .venv/requirements.lock ## an upgrade on a copy, and both ways back: TO=image, DATABASE_TO=11.8 or both; FROM= a snapshot, a reproduction or an image (DATABASE_FROM=), else the local stack; DATABASE_WAY=dump
+	@$(HARNESS) rehearse-upgrade $(if $(TO),--to "$(TO)") $(if $(DATABASE_TO),--database-to "$(DATABASE_TO)") $(if $(DATABASE_WAY),--database-way "$(DATABASE_WAY)") $(if $(DATABASE_FROM),--database-from "$(DATABASE_FROM)") $(if $(FROM),--from "$(FROM)") $(if $(POLICY),--policy "$(POLICY)")
+
+rehearse-plugin: .venv/requirements.lock ## a plugin added, updated or removed on a copy: ADD=folder or zip, UPDATE=, or REMOVE=name; FROM= as above, ROUTE=list
+	@$(HARNESS) rehearse-plugin $(if $(ADD),add "$(ADD)")$(if $(UPDATE),update "$(UPDATE)")$(if $(REMOVE),remove "$(REMOVE)") $(if $(FROM),--from "$(FROM)") $(if $(ROUTE),--route "$(ROUTE)") $(if $(POLICY),--policy "$(POLICY)")
 
 token: .venv/requirements.lock ## print an API token of the local stack's superuser, for HARNESS_TOKEN
 	@$(HARNESS) token
@@ -53,6 +56,9 @@ totp: .venv/requirements.lock ## print the current 2FA code of the local stack's
 
 repro: .venv/requirements.lock ## a dump of production as a Matomo on this machine, without person data: DUMP=prod.sql.gz (or a bundle) CONFIG=config.ini.php FILES=efs.tar NAME=, UPDATE=1; SINCE=2026-01-31, SITES=1,3, SAMPLE=1% or SCHEMA_ONLY=1 cut it
 	@$(HARNESS) repro new $(DUMP) $(if $(NAME),--name "$(NAME)") $(if $(UPDATE),--update) $(if $(CONFIG),--config "$(CONFIG)") $(if $(FILES),--files "$(FILES)") $(if $(RULES),--rules "$(RULES)") $(if $(SINCE),--since "$(SINCE)") $(if $(SITES),--sites "$(SITES)") $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(SCHEMA_ONLY),--schema-only)
+
+drill: .venv/requirements.lock ## prove last night's backup in a deployment that is closed and destroyed: DUMP=last-night.sql.gz FILES=efs.tar; AGAINST=numbers.json or URL=https://..., POLICY=, GATE="masking plugins"
+	@$(HARNESS) drill $(foreach file,$(DUMP),--dump "$(file)") --files "$(FILES)" $(if $(AGAINST),--against "$(AGAINST)") $(if $(URL),--url "$(URL)") $(if $(AUTHORITY),--authority "$(AUTHORITY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(GATE),--gate "$(GATE)")
 
 capture: .venv/requirements.lock ## what a live configuration says beyond image/ and its policy, as patches: of the local stack, FROM=config.ini.php or efs.tar, CONTAINER=name, EXEC="docker exec -i name", URL=https://..., REPRO=name; TO=directory
 	@$(HARNESS) capture $(if $(FROM),--config "$(FROM)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(EXEC),--exec "$(EXEC)") $(if $(URL),--url "$(URL)") $(if $(AUTHORITY),--authority "$(AUTHORITY)") $(if $(REPRO),--repro "$(REPRO)") $(if $(TO),--to "$(TO)") $(if $(POLICY),--policy "$(POLICY)") $(if $(AGAINST),--against "$(AGAINST)")
@@ -94,10 +100,14 @@ pictures: .venv/requirements.lock ## record the README's pictures anew
 	@$(HARNESS) prepare --browser
 	@.venv/bin/python tests/pictures.py
 
-docs: .venv/requirements.lock ## write docs/checks.md and the coverage in docs/failure-modes.md anew
+docs: .venv/requirements.lock ## write docs/checks.md, docs/commands.md and the coverage in docs/failure-modes.md anew
 	@.venv/bin/python tests/generated_docs.py
 
-lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint, yamllint, workflow schema
+SCHEMA := .venv/bin/check-jsonschema --quiet --builtin-schema vendor
+docs-site: .venv/requirements.lock ## build the documents as a site into reports/site, warnings as errors
+	@.venv/bin/mkdocs build --strict
+
+lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint, yamllint, workflows and actions
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --quiet --check .
 	@.venv/bin/mypy --no-error-summary
@@ -105,15 +115,22 @@ lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint
 	@.venv/bin/python tests/generated_docs.py --check
 	@.venv/bin/codespell $$(git ls-files)
 	@.venv/bin/python tests/words.py
-	@.venv/bin/shellcheck .ci/run .ci/images $$(git ls-files "harness/*.sh" "harness/*/start-*") $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
+	@.venv/bin/shellcheck .ci/* $$(git ls-files "harness/*.sh" "harness/*/start-*") $$(git ls-files image | xargs grep -lE '^#!/bin/(ba)?sh')
 	@.venv/bin/hadolint image/Dockerfile image/bases/*/Dockerfile
-	@.venv/bin/yamllint --strict compose .github
-	@.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@.venv/bin/yamllint --strict compose .github action.yml mkdocs.yml .pre-commit-config.yaml
+	@$(SCHEMA).github-workflows .github/workflows/*.yml
+	@$(SCHEMA).github-actions action.yml
+	@$(SCHEMA).github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(SCHEMA).renovate .github/renovate.json
+	@said=$$(.venv/bin/zizmor --offline . 2>&1) || { echo "$$said"; exit 1; }
 	@echo "lint: clean"
 
 gate: .venv/requirements.lock ## prove every promise: of image/, of IMAGE=ref, of a copy of your project: COMPOSE=file SERVICE=name, or of what runs: URL=https://… (EXEC=), CONTAINER=name
 	@$(if $(URL),,$(HARNESS) prepare --browser)
 	@$(HARNESS) gate $(if $(ONLY),--only "$(ONLY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(URL),--url $(URL)) $(if $(COMPOSE),--compose "$(COMPOSE)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(REPRO),--repro "$(REPRO)") $(if $(EXEC),--exec "$(EXEC)") $(if $(AUTHORITY),--authority $(AUTHORITY)) $(if $(ALLOW_HITS),--allow-hits) $(if $(SUMMARY),--summary "$(SUMMARY)")
+
+report: .venv/requirements.lock ## print the last gate's verdict as Markdown; PR=number also comments on that pull request, FILE=gate.json
+	@$(HARNESS) report $(FILE) $(if $(PR),--pull-request "$(PR)")
 
 mutants: .venv/requirements.lock ## prove the gate itself: break each promise in turn; T=privacy, GENERATED=1, FULL=1, SHARD=1/4
 	@$(HARNESS) mutants $(if $(T),--only "$(T)") $(if $(GENERATED),--generated) $(if $(FULL),--full) $(if $(SHARD),--shard "$(SHARD)")
@@ -126,9 +143,26 @@ bench: .venv/requirements.lock ## measure the figures, into reports/bench.json
 images: .venv/requirements.lock ## build what tests start from, of every version; make test-… does it too
 	@$(HARNESS) prepare --images --all-versions
 
+versions: .venv/requirements.lock ## print the Matomo versions that are tested, as a job's output
+	@.venv/bin/python -c 'import json; from matomo_harness.matomo import versions; \
+	    print(f"versions={json.dumps(versions.NAMES)}")'
+
 dist-dev: .venv/requirements.lock ## build image/ as matomo:latest
 	@$(HARNESS) prepare
 	@$(HARNESS) dist matomo:latest
+
+updates: .venv/requirements.lock ## say which packages of image/ (IMAGE=ref) have a newer version today; a security update is exit code 1
+	@$(HARNESS) updates $(IMAGE)
+
+audit: .venv/requirements.lock ## ask what is known to be wrong in the harness's own packages; a database out of reach is exit code 3
+	@.venv/bin/python tests/audit.py
+
+## -- release -------------------------------------------------------------------------------------
+release: .venv/requirements.lock ## build the wheel and the source distribution into dist/
+	@.venv/bin/python tests/release.py build
+
+publish-release: .venv/requirements.lock ## build and upload a release: TAG=v1.2.3; elsewhere than on GitHub TWINE_USERNAME, TWINE_PASSWORD
+	@.venv/bin/python tests/release.py publish --tag "$(TAG)"
 
 ## -- upkeep --------------------------------------------------------------------------------------
 UV := 0.13.9

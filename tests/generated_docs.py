@@ -1,7 +1,8 @@
-"""Two documents, written from the catalogue: `python tests/generated_docs.py [--check]`.
+"""Documents written from what there is: `python tests/generated_docs.py [--check]`.
 
-docs/checks.md is written as a whole, of docs/failure-modes.md the last column of each row alone:
-the checks and mutants that name the row. With `--check` nothing is written, and what differs is
+docs/checks.md is written from the catalogue and docs/commands.md from the command line, as a whole;
+of docs/failure-modes.md the last column of each row alone: the checks and mutants that name the
+row. With `--check` nothing is written, and what differs is
 printed.
 """
 
@@ -13,8 +14,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from typer.main import get_command
+
+from matomo_harness.cli import app
 from matomo_harness.gate.catalogue import ALL, PROMISES
 from matomo_harness.gate.core.check import Capability, Check
 from matomo_harness.gate.core.promise import Promise
@@ -24,6 +28,7 @@ from matomo_harness.gate.mutation import CONTROLS, WRITTEN
 ROOT: Final = Path(__file__).parents[1]
 CHECKS_PAGE: Final = "docs/checks.md"
 FAILURE_MODES: Final = "docs/failure-modes.md"
+COMMANDS_PAGE: Final = "docs/commands.md"
 COMMAND: Final = "make docs"
 
 OPEN: Final = "**open**"
@@ -159,7 +164,56 @@ def flaws(text: str, catalogue: Catalogue) -> Iterator[str]:
             yield f"{named} is no row of {FAILURE_MODES}"
 
 
-# -- both -----------------------------------------------------------------------------------------
+# -- docs/commands.md -----------------------------------------------------------------------------
+
+PROGRAM: Final = "matomo-harness"
+COMMANDS_HEAD: Final = f"""\
+<!-- Written by `{COMMAND}` from the command line: change the command's help, not this page. -->
+# Commands
+
+What each command says to `--help`. `make help` lists the targets that call them in a checkout. Exit
+codes: 0 all promises are kept, 1 one is broken, 2 wrong input, 3 an unsupported environment.
+`--debug` before the command shows tracebacks; `--json` prints what a program reads.
+"""
+
+
+def commands_page(program: Any) -> str:
+    """Return the whole of docs/commands.md."""
+    sections = (_command_section(name, each) for name, each in _verbs(program, PROGRAM))
+    return COMMANDS_HEAD + "".join(sections)
+
+
+def _verbs(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the commands that do something, with all words that call them."""
+    below: Mapping[str, Any] = getattr(command, "commands", {})
+    for verb, each in sorted(below.items()):
+        yield from _verbs(each, f"{name} {verb}")
+    if not below and not command.hidden:
+        yield name, command
+
+
+def _command_section(name: str, command: Any) -> str:
+    context = command.make_context(name, [], resilient_parsing=True)  # runs nothing
+    usage = " ".join(command.collect_usage_pieces(context))
+    text = f"\n## {name}\n\n{_paragraphs(command.help or '')}\n\n```text\n{name} {usage}\n```\n\n"
+    rows = [_parameter_row(each) for each in command.get_params(context) if each.name != "help"]
+    if not rows:
+        return text.rstrip() + "\n"
+    return text + _line(("option", "what it does")) + _line(("---", "---")) + "".join(rows)
+
+
+def _paragraphs(text: str) -> str:
+    return "\n\n".join(" ".join(each.split()) for each in text.split("\n\n"))
+
+
+def _parameter_row(parameter: Any) -> str:
+    is_argument = parameter.param_type_name == "argument"
+    named = (parameter.metavar or parameter.name.upper(),) if is_argument else parameter.opts
+    said = " ".join(str(getattr(parameter, "help", None) or "").split())
+    return _line((_ids(named), said + (" Required." if parameter.required else "")))
+
+
+# -- all ------------------------------------------------------------------------------------------
 
 
 def documents(failure_modes: str, catalogue: Catalogue) -> dict[str, str]:
@@ -185,20 +239,21 @@ def differences(found: Mapping[str, str], expected: Mapping[str, str]) -> Iterat
     different = [path for path, text in expected.items() if found.get(path, "") != text]
     for path in different:
         old, new = found.get(path, "").splitlines(), expected[path].splitlines()
-        yield from unified_diff(old, new, path, f"{path}, by the catalogue", n=0, lineterm="")
+        yield from unified_diff(old, new, path, f"{path}, by the harness", n=0, lineterm="")
     if different:
-        yield f"{', '.join(different)}: not what the catalogue says. Next: {COMMAND}"
+        yield f"{', '.join(different)}: not what the harness says. Next: {COMMAND}"
 
 
 def main(arguments: list[str]) -> int:
-    """Write both documents, or compare them; 1 where something is left for a person to do."""
-    parser = argparse.ArgumentParser(description="Write the documents that the catalogue says.")
+    """Write the documents, or compare them; 1 where something is left for a person to do."""
+    parser = argparse.ArgumentParser(description="Write the documents that are generated.")
     parser.add_argument("--check", action="store_true", help="only print what differs")
     only_check = parser.parse_args(arguments).check
     catalogue = Catalogue(PROMISES, ALL, WRITTEN, CONTROLS)
-    paths = {path: ROOT / path for path in (CHECKS_PAGE, FAILURE_MODES)}
+    paths = {path: ROOT / path for path in (CHECKS_PAGE, FAILURE_MODES, COMMANDS_PAGE)}
     found = {path: file.read_text() for path, file in paths.items() if file.exists()}
     expected = documents(found[FAILURE_MODES], catalogue)
+    expected[COMMANDS_PAGE] = commands_page(get_command(app))
     complaints = list(flaws(found[FAILURE_MODES], catalogue))
     if only_check:
         complaints += differences(found, expected)

@@ -1,13 +1,20 @@
 """The extra `docker`: the libraries of the container engine, which a gate at a URL does without."""
 
+import json
+import shlex
+from importlib import metadata
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
+from matomo_harness import __version__
 from matomo_harness.errors import UnsupportedEnvironmentError
 
+DISTRIBUTION: Final = "matomo-harness"
+"""The package's name on an index."""
 LIBRARIES: Final = ("docker", "filelock", "testcontainers", "trustme")
 """Modules that only the extra brings; pyproject.toml has their versions."""
-INSTALL: Final = "pip install 'matomo-harness[docker]'"
+DOCKER: Final = "docker"
 
 
 def is_installed() -> bool:
@@ -25,8 +32,47 @@ def require_engine_libraries() -> None:
         raise UnsupportedEnvironmentError(
             expected="the libraries of the container engine, which the extra `docker` brings",
             seen=f"no {', '.join(missing)}",
-            next_command=INSTALL,
+            next_command=install_command(),
         )
+
+
+# -- where this harness came from -----------------------------------------------------------------
+
+
+def install_command(extra: str = DOCKER) -> str:
+    """Return the command that adds an extra to this very harness."""
+    return f"pip install {shlex.quote(requirement(extra))}"
+
+
+def requirement(extra: str = DOCKER) -> str:
+    """Return what pip installs this very harness by, with an extra.
+
+    That is its version where it came from an index, and otherwise the folder, the file or the
+    commit that pip took it from: an index may have no such version.
+    """
+    named, origin = f"{DISTRIBUTION}[{extra}]", _origin()
+    if not origin:
+        return f"{named}=={__version__}"
+    url, commit = origin["url"], origin.get("vcs_info", {}).get("commit_id")
+    if commit:
+        return f"{named} @ git+{url}@{commit}"
+    # A folder needs no name, and an editable one is read as a name only.
+    return f"{unquote(urlsplit(url).path)}[{extra}]" if is_of_a_folder() else f"{named} @ {url}"
+
+
+def is_of_a_folder() -> bool:
+    """Whether pip took this harness from a folder, as a checkout is."""
+    return "dir_info" in _origin()
+
+
+def _origin() -> dict[str, Any]:
+    """Return what pip wrote into direct_url.json (PEP 610); nothing where it used an index."""
+    try:
+        written = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
+    except metadata.PackageNotFoundError:  # found by PYTHONPATH
+        written = None
+    said: dict[str, Any] = json.loads(written or "{}")
+    return said
 
 
 def _missing() -> list[str]:

@@ -2,7 +2,8 @@
 # Contract: matomo-harness 1 (image/README.md)
 #
 # Copies what an image cannot bring back (config, misc, js and the two tracker files that plugins
-# write into) to the EFS mount, or to the directory given.
+# write into) to the EFS mount, or to the directory given, and lists in backup-manifest.txt what it
+# copied, when, and what the copy does not hold.
 #
 # Each part is copied beside the old one and renamed, so that a copy that breaks off leaves the
 # last whole one. Restore: copy the parts back into /var/www/html.
@@ -10,6 +11,8 @@ set -eu
 
 target=${1:-/mnt/efs}
 source=/var/www/html
+image=/usr/src/matomo
+manifest=backup-manifest.txt
 
 if [ ! -d "$target" ] || [ ! -w "$target" ]; then
     echo "backup-data.sh: expected a writable directory at $target, seen none. Next: mount EFS there, or name another: backup-data.sh DIRECTORY" >&2
@@ -29,4 +32,28 @@ for part in config misc js matomo.js piwik.js; do
     mv "$target/$part.new" "$target/$part"
     rm -rf "$target/$part.old"
 done
+
+lacks() {
+    echo "lacks the database: dump it within the same hour"
+    if [ -n "${MATOMO_GENERAL_SALT:-}${MATOMO_GENERAL_SALT_FILE:-}" ]; then
+        echo "lacks the salt: it is in the environment (MATOMO_GENERAL_SALT), so keep it with your secrets"
+    fi
+    if [ -n "${MATOMO_DATABASE_PASSWORD:-}${MATOMO_DATABASE_PASSWORD_FILE:-}" ]; then
+        echo "lacks the password of the database: it is in the environment"
+    fi
+    for plugin in "$source"/plugins/*/; do
+        name=$(basename "$plugin")
+        if [ ! -d "$image/plugins/$name" ]; then echo "lacks the plugin $name: it is not in the image"; fi
+    done
+}
+
+# The checksums are those of the copy: what is changed or lost on the way to a restore shows.
+{
+    echo "made $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    echo "matomo $(sed -n "s/.*const VERSION *= *'\([^']*\)'.*/\1/p" "$source/core/Version.php")"
+    lacks
+    (cd "$target" && find config misc js matomo.js piwik.js -type f -exec sha256sum {} +) | sed 's/^/file /'
+} > "$target/$manifest.new"
+mv "$target/$manifest.new" "$target/$manifest"
 echo "backup-data.sh: config, misc, js, matomo.js and piwik.js are in $target"
+lacks | sed 's/^/backup-data.sh: it /'

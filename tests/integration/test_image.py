@@ -4,13 +4,14 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
-from matomo_harness.matomo import ini
+from matomo_harness.matomo import ini, versions
 from matomo_harness.matomo.container import WEB_ROOT
 from matomo_harness.matomo.versions import BEYOND
 from matomo_harness.runtime import images, reaper
@@ -20,9 +21,12 @@ from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG
-from matomo_harness.settings import IMAGE_DIRECTORY
+from matomo_harness.settings import IMAGE_DIRECTORY, RunSettings
+from tests import image_contents
+from tests.image_contents import FoundFile
 
 MIB = 2**20
+Derive = Callable[..., Image]
 
 
 @pytest.fixture
@@ -42,6 +46,19 @@ def tag() -> Iterator[str]:
         engine().images.remove(str(found.id), force=True)
 
 
+@pytest.fixture
+def derived(any_image: Image, tmp_path: Path, tag: str) -> Derive:
+    """Build an image of some instructions on the one under test."""
+
+    def derive(*instructions: str) -> Image:
+        directory = tmp_path / "derived"
+        directory.mkdir()
+        (directory / "Dockerfile").write_text("\n".join((f"FROM {any_image.id}", *instructions)))
+        return images.build(directory, tag, {}, {})
+
+    return derive
+
+
 @pytest.mark.all_versions(reason="the version is one of the labels")
 def test_the_labels_say_what_the_image_is(matomo_image: Image, base: Image) -> None:
     labels = engine().images.get(matomo_image.id).labels
@@ -50,13 +67,130 @@ def test_the_labels_say_what_the_image_is(matomo_image: Image, base: Image) -> N
     assert labels[f"{prefix}.base.name"] == base.reference
     assert labels[f"{prefix}.base.digest"] == base.id
     assert labels[f"{prefix}.revision"]
+    assert labels[f"{prefix}.licenses"] == "GPL-3.0-or-later"
+    assert labels[f"{prefix}.title"]
+    assert labels[f"{prefix}.description"]
+    assert datetime.fromisoformat(labels[f"{prefix}.created"]).tzinfo
+
+
+BUDGET = 5 * MIB
+"""Bytes of our own layers, above the base's."""
+
+
+def size_above(base: Image, image: Image) -> int:
+    of_image, of_base = (engine().images.get(each.id).attrs["Size"] for each in (image, base))
+    return int(of_image - of_base)
 
 
 def test_own_layers_are_under_five_mebibytes(matomo_image: Image, base: Image) -> None:
-    of_image, of_base = (
-        engine().images.get(image.id).attrs["Size"] for image in (matomo_image, base)
+    assert size_above(base, matomo_image) < BUDGET
+
+
+def test_a_layer_that_is_too_large_is_over_the_budget(any_base: Image, derived: Derive) -> None:
+    assert size_above(any_base, derived("RUN head -c 5M /dev/urandom > /usr/src/large")) > BUDGET
+
+
+# -- what is in its files -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def files(any_image: Image) -> dict[str, FoundFile]:
+    """All files of the image."""
+    return image_contents.files(any_image.reference)
+
+
+def open_to_all(files: dict[str, FoundFile]) -> list[str]:
+    return sorted(path for path, file in files.items() if file.is_open_to_all)
+
+
+@pytest.mark.slow(reason="all files of an image are read")
+def test_no_file_of_the_image_is_open_to_all(files: dict[str, FoundFile]) -> None:
+    assert len(files) > 10_000
+    assert open_to_all(files) == []
+
+
+@pytest.mark.nightly(reason="it proves the test beside it")
+@pytest.mark.slow(reason="all files of an image are read")
+def test_a_file_that_all_may_write_is_found(derived: Derive) -> None:
+    image = derived("RUN chmod 666 /usr/local/bin/matomo-health && mkdir -m 777 /usr/src/open")
+    found = open_to_all(image_contents.files(image.reference))
+    assert [path.rstrip("/") for path in found] == ["usr/local/bin/matomo-health", "usr/src/open"]
+
+
+@pytest.mark.slow(reason="all layers of an image are read")
+def test_no_layer_and_no_step_of_the_build_has_a_secret(any_image: Image) -> None:
+    assert image_contents.secrets(any_image.reference) == []
+
+
+@pytest.mark.nightly(reason="it proves the test beside it")
+@pytest.mark.slow(reason="all layers of an image are read")
+def test_a_secret_that_a_later_layer_removes_is_found(derived: Derive) -> None:
+    value = uuid.uuid4().hex
+    image = derived(
+        f"ENV BUILD_TOKEN={value}",
+        f"RUN printf '[database]\\npassword = \"{value}\"\\n' > /root/config.ini.php",
+        f"RUN echo '-----BEGIN PRIVATE KEY-----' > /root/key && echo {value} >> /root/key",
+        "RUN rm /root/key /root/config.ini.php",
     )
-    assert of_image - of_base < 5 * MIB
+    found = image_contents.secrets(image.reference)
+    assert {place.partition(": ")[2] for place in found} >= {
+        *("BUILD_TOKEN", "root/config.ini.php", "root/key")
+    }
+    assert value not in "".join(found)
+
+
+# -- the same commit, the same files --------------------------------------------------------------
+
+DIFFERENT: dict[str, str] = {}
+"""Files of ours that two builds of one commit write differently, and why: none."""
+DIFFERENT_IN_A_BASE = {
+    "var/cache/ldconfig/aux-cache": "ldconfig's own: inodes and times of the libraries",
+    "var/log/alternatives.log": "the time of each line",
+    "var/log/apt/history.log": "the time of each line",
+    "var/log/apt/term.log": "the time of each line",
+    "var/log/dpkg.log": "the time of each line",
+    "etc/shadow-": "the day on which an account was made",
+    "etc/shadow": "the day on which an account was made",
+}
+"""Files of a substitute base, from Debian's packages of one day."""
+
+
+def different(one: dict[str, FoundFile], other: dict[str, FoundFile]) -> set[str]:
+    return {path for path in one.keys() | other.keys() if one.get(path) != other.get(path)}
+
+
+@pytest.mark.slow(reason="an image is built twice, and all its files are read")
+def test_two_builds_give_the_same_files(
+    any_base: Image, files: dict[str, FoundFile], tree: Path, tag: str
+) -> None:
+    again = images.build_deployed(any_base, tag, directory=tree, is_cached=False)
+    assert different(files, image_contents.files(again.reference)) == set(DIFFERENT)
+
+
+@pytest.mark.nightly(reason="it proves the test beside it")
+@pytest.mark.slow(reason="an image is built, and all its files are read")
+def test_a_build_that_writes_its_time_is_another(
+    any_base: Image, files: dict[str, FoundFile], tree: Path, tag: str
+) -> None:
+    dockerfile = tree / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text() + "RUN date +%s%N > /usr/src/built\n")
+    again = images.build_deployed(any_base, tag, directory=tree, is_cached=False)
+    assert different(files, image_contents.files(again.reference)) == {"usr/src/built"}
+
+
+@pytest.mark.nightly(reason="a base is built of some hundred packages")
+@pytest.mark.slow(reason="a base is built of some hundred packages")
+def test_a_substitute_base_is_the_same_by_each_build(any_base: Image, tag: str) -> None:
+    if any_base.origin != "substitute":
+        pytest.skip("the official base is built elsewhere")
+    tested = versions.TESTED[RunSettings.from_environment().matomo_version]
+    arguments = {"DEBIAN_BASE": images.debian_tag(), **tested.build_arguments}
+    directory = images.BASES_DIRECTORY / "matomo"
+    again = images.build(directory, tag, arguments, {}, is_cached=False)
+    found = different(
+        image_contents.files(any_base.reference), image_contents.files(again.reference)
+    )
+    assert found <= set(DIFFERENT_IN_A_BASE)
 
 
 @pytest.mark.slow(reason="an image is built")

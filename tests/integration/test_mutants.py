@@ -16,7 +16,7 @@ LONG = 8
 """Seconds of a processor, by `cost`: what needs a run of the archiver takes more."""
 NIGHTLY = pytest.mark.nightly(
     reason="the promise is seen red on a cheaper mutant, or another control; .github/workflows/"
-    "mutants.yml runs the whole kill matrix on a pull request"
+    "nightly.yml runs the whole kill matrix on a pull request"
 )
 
 

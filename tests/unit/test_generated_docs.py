@@ -1,4 +1,4 @@
-"""docs/checks.md and the coverage of docs/failure-modes.md are what the catalogue says."""
+"""The generated documents are what the catalogue and the command line say."""
 
 import subprocess
 import sys
@@ -121,7 +121,7 @@ def test_a_changed_check_is_a_difference_and_the_command_is_named() -> None:
     changed = catalogue(replace(CHECK, severity=Severity.LOW))
     lines = list(differences(found, documents(found[FAILURE_MODES], changed)))
     assert [line[0] for line in lines if "tea.boils" in line] == ["-", "+"]
-    assert lines[-1] == f"{CHECKS_PAGE}: not what the catalogue says. Next: make docs"
+    assert lines[-1] == f"{CHECKS_PAGE}: not what the harness says. Next: make docs"
 
 
 def test_a_page_that_is_not_there_is_a_difference() -> None:

@@ -94,3 +94,18 @@ def test_a_change_to_one_version_of_a_substitute_builds_no_other_anew(
     (tmp_path / "mariadb/10.11/Dockerfile").write_text("FROM scratch")
     after = tags()
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("remote", "page"),
+    [
+        ("https://person:token@git.example/a/b.git", "https://git.example/a/b"),
+        ("git@git.example:a/b.git", "https://git.example/a/b"),
+        ("ssh://git@git.example:2222/a/b", "https://git.example/a/b"),
+        ("/srv/git/b", ""),
+        ("file:///srv/git/b", ""),
+        ("", ""),
+    ],
+)
+def test_the_page_of_a_repository_has_nothing_that_opens_it(remote: str, page: str) -> None:
+    assert images.page_of(remote) == page

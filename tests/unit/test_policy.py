@@ -14,7 +14,7 @@ from matomo_harness.gate.promises.plugins.checks import Plugins
 from matomo_harness.gate.promises.retention.policy import Retention
 from matomo_harness.gate.promises.tracking.checks import Tracking
 from matomo_harness.matomo import ini
-from matomo_harness.policy import Gate, Policy, Upgrade, is_promise
+from matomo_harness.policy import Drill, Gate, Policy, Upgrade, is_promise
 from matomo_harness.policy.migrate import migrated
 from matomo_harness.settings import ROOT
 
@@ -157,7 +157,7 @@ def test_a_migrated_policy_promises_the_same(tmp_path: Path) -> None:
     text = migrated(FORMER)
     # What no policy of before could promise.
     today = read_policy().with_section(Retention()).with_section(Tracking(opt_out=True))
-    today = today.with_section(Upgrade())
+    today = today.with_section(Upgrade()).with_section(Drill())
     assert read_policy(written(tmp_path, text)).sections == today.sections
     assert "# The same since 5.8." in text, "the comments stay"
 

@@ -187,7 +187,7 @@ def test_the_substitute_base_takes_the_arguments_of_a_version() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("Makefile", ".ci/run", ".github/workflows/ci.yml", ".github/workflows/mutants.yml"),
+        *("Makefile", ".ci/run", ".github/workflows/ci.yml", ".github/workflows/nightly.yml"),
         *("image/bases/matomo/Dockerfile", "image/bases/matomo/install", "tests/conftest.py"),
         *(f"harness/matomo_harness/{name}.py" for name in ("settings", "runtime/images")),
     ],

@@ -73,7 +73,7 @@ def test_an_explanation_says_that_its_mutants_need_the_extra() -> None:
     (explained,) = json.loads(ended.stdout)
     assert explained["id"] == "masking.of_a_beacon"
     assert explained["mutants"] is None
-    assert f"known with the extra alone: {extra.INSTALL}" in ended.stderr
+    assert f"known with the extra alone: {extra.install_command()}" in ended.stderr
 
 
 def test_the_schema_of_a_policy_is_printed() -> None:
@@ -107,7 +107,7 @@ def test_every_verb_that_needs_the_engine_names_the_extra() -> None:
     )
     expected = [f"{verb[0]} {ExitCode.UNSUPPORTED_ENVIRONMENT:d}" for verb in NEED_AN_ENGINE]
     assert ended.stdout.splitlines() == expected, ended.stderr
-    assert ended.stderr.count(f"next: {extra.INSTALL}") == len(NEED_AN_ENGINE)
+    assert ended.stderr.count(f"next: {extra.install_command()}") == len(NEED_AN_ENGINE)
     assert "Traceback" not in ended.stderr
 
 
@@ -142,7 +142,7 @@ def test_a_fixture_names_the_extra(tmp_path: Path) -> None:
     (tmp_path / "test_own.py").write_text("def test_it(fresh_matomo, dedicated_matomo): pass")
     ended = python(PYTEST, "-p", "no:cacheprovider", directory=tmp_path)
     assert "1 error" in ended.stdout, ended.stdout + ended.stderr
-    assert f"next: {extra.INSTALL}" in ended.stdout
+    assert f"next: {extra.install_command()}" in ended.stdout
     assert "Traceback" not in ended.stdout
     assert "runtime/__init__.py" not in ended.stdout
 
@@ -158,5 +158,5 @@ def test_a_policy_names_the_extra_once(tmp_path: Path) -> None:
     ended = python(PYTEST, "-p", "no:cacheprovider", "policy.toml", directory=tmp_path)
     assert ended.returncode == pytest.ExitCode.INTERRUPTED, ended.stdout
     assert "1 error" in ended.stdout
-    assert f"next: {extra.INSTALL}" in ended.stdout
+    assert f"next: {extra.install_command()}" in ended.stdout
     assert "Traceback" not in ended.stdout

@@ -11,11 +11,13 @@ from matomo_harness import __version__, extra, progress
 from matomo_harness.cli import (
     bundle,
     capture,
+    drill,
     gate,
     images,
     own,
     policy,
     recipe,
+    report,
     repro,
     site,
     snapshot,
@@ -32,7 +34,8 @@ app = typer.Typer(
     help="Proves that a containerised Matomo keeps its promises.",
 )
 for group in (
-    *(images, stack, own, gate, policy, repro, snapshot, capture, bundle, recipe, upgrade, site),
+    *(images, stack, own, gate, report, policy, repro, snapshot),
+    *(capture, bundle, recipe, upgrade, site, drill),
 ):
     app.add_typer(group.app)
 

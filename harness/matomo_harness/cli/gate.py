@@ -306,7 +306,8 @@ def explain(
     checks = [explained(check) for check in chosen(name)]
     if not extra.is_installed():
         progress.console.print(
-            f"The mutants that prove a check are known with the extra alone: {extra.INSTALL}",
+            "The mutants that prove a check are known with the extra alone:"
+            f" {extra.install_command()}",
             markup=False,
             soft_wrap=True,
         )

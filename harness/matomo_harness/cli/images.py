@@ -73,6 +73,37 @@ def dist(tag: Annotated[str, typer.Argument(help="The name of the new image.")])
 
 
 @app.command()
+def updates(
+    image: Annotated[str, typer.Argument(help="A built image; by default image/ is built.")] = "",
+    json_output: Json = False,
+) -> None:
+    """Say which packages of an image its distribution has a newer version of.
+
+    Exit code 1: one of them is a security update. 3: the suites cannot be reached.
+    """
+    from matomo_harness.operate import updates as operation
+    from matomo_harness.operate.prepare import prepare as run
+    from matomo_harness.runtime import images
+
+    run()
+    settings = RunSettings.from_environment()
+    chosen = images.given(image, "the image") if image else images.deployed_image(settings)
+    found = operation.waiting(chosen)
+    if json_output:
+        out.print_json(json.dumps([asdict(update) for update in found]))
+    else:
+        for update in found:
+            kind = "security" if update.is_of_security else "newer"
+            out.print(
+                f"{kind:9}{update.name} {update.installed} -> {update.newer} ({update.suites})",
+                markup=False,
+            )
+        count = sum(update.is_of_security for update in found)
+        out.print(f"{chosen.reference}: {len(found)} updates, {count} of them for security.")
+    operation.require_no_security_update(chosen, found)
+
+
+@app.command()
 def bench(json_output: Json = False) -> None:
     """Measure the figures that the README promises; write them into reports/bench.json."""
     from matomo_harness.operate import bench as measuring

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,7 +63,18 @@ def rehearse_upgrade(
             "--from", help="A snapshot, a reproduction or an image; by default the local stack."
         ),
     ] = "",
-    to: Annotated[str, typer.Option(help="The image to upgrade to.")],
+    to: Annotated[
+        str, typer.Option(help="The image to upgrade to; none where --database-to is all.")
+    ] = "",
+    database_to: Annotated[
+        str, typer.Option(help="The database server to upgrade to: 11.8, or an image.")
+    ] = "",
+    database_way: Annotated[
+        str, typer.Option(help="How the data gets there: place (its files), or dump.")
+    ] = "place",
+    database_from: Annotated[
+        str, typer.Option(help="Where it begins with an image: the database server to begin on.")
+    ] = "",
     policy: Annotated[
         Path | None, typer.Option(help="The policy; by default policy.toml here, or image/'s.")
     ] = None,
@@ -75,9 +86,10 @@ def rehearse_upgrade(
     ] = "",
     json_output: Json = False,
 ) -> None:
-    """Rehearse an upgrade of Matomo on a copy, with traffic going on, and both ways back.
+    """Rehearse an upgrade of Matomo, its database server or both, on a copy, and the ways back.
 
-    Nothing but the copy is touched, and that is removed whatever ends the rehearsal.
+    Traffic goes on all the while. Nothing but the copy is touched, and that is removed whatever
+    ends the rehearsal.
     """
     from matomo_harness.operate import rehearsal as operation
     from matomo_harness.operate.prepare import prepare
@@ -90,7 +102,90 @@ def rehearse_upgrade(
         policy=policy,
         visits=visits,
         promises=tuple(promises.replace(",", " ").split()),
+        database_from=database_from,
+        database_to=database_to,
+        database_way=operation.way(database_way),
     )
+    _show(document, json_output=json_output)
+
+
+@app.command("rehearse-plugin")
+def rehearse_plugin(
+    kind: Annotated[str, typer.Argument(help="add, update or remove.")],
+    what: Annotated[
+        str, typer.Argument(help="The plugin's folder or zip file; its name to remove it.")
+    ],
+    *,
+    of: Annotated[
+        str,
+        typer.Option(
+            "--from", help="A snapshot, a reproduction or an image; by default the local stack."
+        ),
+    ] = "",
+    by: Annotated[
+        str, typer.Option("--route", help="How it is switched on: console, or list (the file's).")
+    ] = "console",
+    policy: Annotated[
+        Path | None, typer.Option(help="The policy; by default policy.toml here, or image/'s.")
+    ] = None,
+    visits: Annotated[
+        int, typer.Option(help="Made-up ones, where it begins with an image.")
+    ] = 1000,
+    promises: Annotated[
+        str, typer.Option("--gate", help="Promises that the gates judge: 'masking plugins'; all.")
+    ] = "",
+    json_output: Json = False,
+) -> None:
+    """Rehearse that a plugin is added, updated or removed, on a copy, and the ways back.
+
+    Its files come first, then it is switched on, then the configuration is captured.
+    """
+    from matomo_harness.operate import rehearsal as operation
+    from matomo_harness.operate.prepare import prepare
+
+    prepare()
+    document = operation.rehearse_plugin(
+        kind,
+        what,
+        of,
+        RunSettings.from_environment(),
+        by=by,
+        policy=policy,
+        visits=visits,
+        promises=tuple(promises.replace(",", " ").split()),
+    )
+    _show(document, json_output=json_output)
+
+
+@app.command("repair-plugin")
+def repair_plugin(
+    name: Annotated[str, typer.Argument(help="The plugin, as its folder is called.")],
+    *,
+    repro: Annotated[str, typer.Option(help="Of a reproduction; by default the local stack.")] = "",
+    json_output: Json = False,
+) -> None:
+    """Have Matomo install an active plugin again, of which tables or columns were never made.
+
+    What is in its tables stays.
+    """
+    from matomo_harness.operate import repair_plugin as operation
+
+    found = operation.repair(name, repro)
+    if json_output:
+        out.print_json(json.dumps(asdict(found)))
+        return
+    if not found.knows_tables:
+        out.print(f"Which tables {name} needs is not known here; columns are looked at.")
+    if found.lacked:
+        out.print(f"Made: {', '.join(found.lacked)}.", markup=False)
+    else:
+        out.print(f"Nothing of {name} is lacking.", markup=False)
+    out.print("Next: make gate ONLY='plugins.*'", markup=False)
+
+
+def _show(document: dict[str, Any], *, json_output: bool) -> None:
+    from matomo_harness.operate import rehearsal as operation
+
     if json_output:
         out.print_json(json.dumps(document))
     else:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from matomo_harness.dumps import tab_files
@@ -23,6 +24,7 @@ _TOOL: Final = re.compile(
 _PHPMYADMIN: Final = "-- phpMyAdmin SQL Dump"
 _SERVER: Final = re.compile(r"-- Server version\s+(?P<version>\S+)")
 _COMPLETED: Final = "-- Dump completed"
+_COMPLETED_AT: Final = re.compile(r"-- Dump completed on (\d{4}-\d\d-\d\d) +(\d{1,2}:\d\d:\d\d)")
 _VERSION_IN_A_LINE: Final = re.compile(r":\s*(\d+\.\d+\.\d+\S*)")
 _FAKED: Final = "5.5.5-"
 """What MariaDB puts before its version for old clients."""
@@ -59,6 +61,8 @@ class Description:
         matomo_version: the version of the code that the tables are of (option version_core).
         plugins: versions of all plugins that were ever installed (options version_*).
         dropped: what was not loaded, with the reason, and how often.
+        completed: when the tool came to its end, by the clock of its machine; None where it did not
+            write that.
     """
 
     tool: str | None
@@ -72,6 +76,7 @@ class Description:
     matomo_version: str | None
     plugins: dict[str, str]
     dropped: dict[str, int]
+    completed: datetime | None = None
 
 
 @dataclass
@@ -128,6 +133,7 @@ class DumpReader:
         self._plugins: dict[str, dict[str, str]] = {}
         self._schemas: dict[str, str] = {}
         self._dropped = Counter[str]()
+        self._completed: datetime | None = None
         self._is_read = False
 
     def statements(self) -> Iterator[Judgement]:
@@ -230,6 +236,9 @@ class DumpReader:
                 self._tool = "mariadb-dump"  # as it was called before 10.5
         elif line.startswith(_COMPLETED):
             self._ends.begun = self._ends.begun[:-1]
+            if at := _COMPLETED_AT.match(line):
+                # Of several parts the last one's.
+                self._completed = datetime.strptime(f"{at[1]} {at[2]}", "%Y-%m-%d %H:%M:%S")
         elif line.startswith(_PHPMYADMIN):
             self._tool = "phpMyAdmin"
         elif server := _SERVER.match(line):
@@ -292,6 +301,7 @@ class DumpReader:
             matomo_version=matomo_version,
             plugins=versions,
             dropped=dict(self._dropped),
+            completed=self._completed,
         )
 
     def _prefix(self) -> str:

@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from matomo_harness import extra
 from matomo_harness.dumps import mydumper
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 
@@ -31,7 +32,6 @@ LARGEST_WINDOW: Final = 2**27
 WRAPPINGS: Final = 4
 """So many times a dump may be wrapped, as in a .gz in a .tar in a .xz."""
 PASSWORD_VARIABLE: Final = "DUMP_PASSWORD"  # noqa: S105
-LIBRARIES: Final = "pip install 'matomo-harness[repro]'"
 
 BUNDLE_MANIFEST: Final = "manifest.json"
 """A zip with this file is a bundle (operate/bundle.py), in which one file alone is a dump."""
@@ -559,5 +559,5 @@ def _no_library(name: str) -> UnsupportedEnvironmentError:
     return UnsupportedEnvironmentError(
         expected="the libraries for packed dumps, which the extra `repro` brings",
         seen=f"no {name}",
-        next_command=LIBRARIES,
+        next_command=extra.install_command("repro"),
     )

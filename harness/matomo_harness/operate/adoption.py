@@ -83,14 +83,23 @@ def ensure_superuser(shell: MatomoShell, database: Database, superuser: Superuse
             f" {SECRETS} what one of them has, or a name that the database does not have;"
             " then make up",
         )
-    # No two users have one address, and the harness may have made the other one, too.
-    email = f"{secrets.token_hex(4)}.{superuser.email}"
-    _said(shell, MAKE, dataclasses.replace(superuser, email=email), "MADE")
+    make_superuser(shell, superuser)
     console.print(
         f"The database has the superusers {superusers}. The harness has made {name} beside them,"
         " and changed none.",
         markup=False,
     )
+
+
+def make_superuser(shell: MatomoShell, superuser: Superuser) -> None:
+    """Make a superuser of a name that the database does not have, and say nothing of the others.
+
+    Raises:
+        BrokenPromiseError: Matomo's code refuses to make one.
+    """
+    # No two users have one address, and the harness may have made the other one, too.
+    email = f"{secrets.token_hex(4)}.{superuser.email}"
+    _said(shell, MAKE, dataclasses.replace(superuser, email=email), "MADE")
 
 
 SECRETS: Final = os.path.relpath(LOCAL.secrets_file, ROOT)

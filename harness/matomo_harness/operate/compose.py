@@ -12,10 +12,13 @@ from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.policy import deployment
 from matomo_harness.runtime import description
+from matomo_harness.runtime import volumes as runtime_volumes
 from matomo_harness.runtime.engine import engine
 from matomo_harness.settings import COMPOSE_FILE, OWNER_LABEL
 
 FILE: Final = COMPOSE_FILE
+CLOSED: Final = COMPOSE_FILE.with_name("closed.yml")
+"""What is added to it for a stack that nothing may leave."""
 LOOPBACK: Final = "127.0.0.1"
 SERVICE_LABEL: Final = "com.docker.compose.service"
 GENERATION_LABEL: Final = "org.matomo-harness.generation"
@@ -39,7 +42,9 @@ def up(variables: Mapping[str, str], stack: Stack = LOCAL, *services: str) -> No
 
 def command(stack: Stack = LOCAL) -> list[str]:
     """Return the command line of Compose for `stack`."""
-    return ["docker", "compose", "--file", str(FILE), "--project-name", stack.project]
+    files = [FILE, *([CLOSED] if stack.is_closed else [])]
+    named = [word for file in files for word in ("--file", str(file))]
+    return ["docker", "compose", *named, "--project-name", stack.project]
 
 
 def plain_environment() -> dict[str, str]:
@@ -73,6 +78,20 @@ def volume(part: str, stack: Stack, generation: str) -> str:
         generation: of the volumes (StackSecrets.generation).
     """
     return f"{stack.project}_{part}{generation}"
+
+
+def make_volume(part: str, stack: Stack, generation: str) -> str:
+    """Make an empty volume of `stack`, with the labels that Compose gives its own; return its name.
+
+    Args:
+        part: its key in compose.yml.
+        stack: which one.
+        generation: of the volumes (StackSecrets.generation).
+    """
+    name = volume(part, stack, generation)
+    of_compose = {"com.docker.compose.project": stack.project, "com.docker.compose.volume": part}
+    runtime_volumes.create(name, {OWNER_LABEL: stack.project, **of_compose})
+    return name
 
 
 def parts() -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import tomlkit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from matomo_harness import extra
 from matomo_harness.errors import WrongInputError
 from matomo_harness.gate.catalogue import ALL, SECTIONS, read_policy
 from matomo_harness.gate.core import runner
@@ -99,11 +100,11 @@ def init(settings: RunSettings, image: Image, directory: Path, on_result: OnResu
     finally:
         stack.__exit__(None, None, None)
     policy = Draft(tried, results)
-    names = {"image": image.reference, "commit": images.revision()}
+    names = {"image": image.reference}
     texts = (
         policy.text(image),
         deployment_text(profile),
-        _rendered("workflow.yml", **names),
+        workflow_text(image.reference),
         _rendered(TEST, **names),
     )
     directory.mkdir(parents=True, exist_ok=True)
@@ -333,6 +334,24 @@ def _rendered(name: str, **values: object) -> str:
         autoescape=False,  # noqa: S701  TOML, YAML and Python
     )
     return environment.get_template(f"{name}.jinja").render(**values)
+
+
+def workflow_text(reference: str) -> str:
+    """Return the text of a workflow that runs the gate on an image, by this very harness.
+
+    Args:
+        reference: the image's name, which its build gets.
+    """
+    harness, is_named_by_variable = extra.requirement(), False
+    if extra.is_of_a_folder():  # of this machine: CI takes the commit from the repository
+        harness = f"{extra.DISTRIBUTION}[docker] @ git+$MATOMO_HARNESS@{images.revision()}"
+        is_named_by_variable = True
+    return _rendered(
+        "workflow.yml",
+        image=reference,
+        harness=harness,
+        is_named_by_variable=is_named_by_variable,
+    )
 
 
 def deployment_text(profile: ImageProfile) -> str:

@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -93,10 +93,10 @@ def read(path: Path) -> Iterator[ProductionFiles]:
             with tarfile.open(path) as tar:
                 config, names, left_out = _sorted(tar, archive)
         except (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
-            raise _wrong(path, getattr(error, "strerror", None) or str(error)) from error
+            raise wrong(path, getattr(error, "strerror", None) or str(error)) from error
         if config is None and not names:
             others = ", ".join(f"{count} in {name}" for name, count in left_out.items())
-            raise _wrong(path, f"none of them; there are {others or 'no files'}")
+            raise wrong(path, f"none of them; there are {others or 'no files'}")
         yield ProductionFiles(config, tuple(names), left_out, archive)
 
 
@@ -108,7 +108,7 @@ def _sorted(
         for member in tar:
             if not member.isfile():  # no link leads anywhere, no device is made
                 continue
-            name = _below_web_root(member.name)
+            name = below_web_root(member.name)
             if name == CONFIG and member.size <= MOST_OF_CONFIG:
                 config = _bytes_of(tar, member).decode(errors="replace")
             elif _is_taken(name) and size + member.size <= MOST:
@@ -119,10 +119,14 @@ def _sorted(
                 taken.addfile(plain, tar.extractfile(member))
             else:
                 left_out[str(PurePosixPath(name).parent)] += 1
-    # The checksum of what is packed comes last, behind the end of the tar.
+    read_to_the_end(tar)
+    return config, names, dict(left_out)
+
+
+def read_to_the_end(tar: tarfile.TarFile) -> None:
+    """Read what is behind the end of a tar: the checksum of what is packed comes last."""
     while tar.fileobj and tar.fileobj.read(CHUNK):
         pass
-    return config, names, dict(left_out)
 
 
 def _bytes_of(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -134,14 +138,15 @@ def _is_taken(name: str) -> bool:
     return bool(TAKEN.fullmatch(name)) and ".." not in PurePosixPath(name).parts
 
 
-def _below_web_root(name: str) -> str:
+def below_web_root(name: str, directories: Sequence[str] = DIRECTORIES) -> str:
     """Return the path from the first of Matomo's directories on; other paths as they are."""
     parts = [part for part in PurePosixPath(name).parts if part not in (".", "/")]
-    first = next((at for at, part in enumerate(parts[:-1]) if part in DIRECTORIES), 0)
+    first = next((at for at, part in enumerate(parts[:-1]) if part in directories), 0)
     return "/".join(parts[first:])
 
 
-def _wrong(path: Path, seen: str) -> WrongInputError:
+def wrong(path: Path, seen: str) -> WrongInputError:
+    """Return the error for an archive that is not what it should be."""
     return WrongInputError(
         expected=f"a tar of production's config, misc and js directories in {path}",
         seen=seen,

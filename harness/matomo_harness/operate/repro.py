@@ -27,7 +27,6 @@ from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.promises.database.checks import numbers_of_archives_are_new
-from matomo_harness.matomo import ini
 from matomo_harness.matomo.database import Database
 from matomo_harness.operate import (
     adoption,
@@ -43,6 +42,7 @@ from matomo_harness.operate.local import StackSummary, StartedStack
 from matomo_harness.operate.production_files import ProductionFiles
 from matomo_harness.operate.quarantined import Certificate, SafeTables, safe_tables
 from matomo_harness.operate.stack import REPRODUCTIONS, Stack, reproduction, reproductions
+from matomo_harness.operate.table_collation import speak_as_tables
 from matomo_harness.personal_data import schema, slices
 from matomo_harness.personal_data.slices import Slice
 from matomo_harness.progress import console, step
@@ -232,11 +232,12 @@ def _make(
             certificate=safe.certificate,
         )
         with _removed_unless_whole(stack):
-            _fill(safe, record, settings)
+            with step("Copying the tables into the reproduction's database"):
+                fill(safe, record.stack, settings_of(record, settings))
             with free_ports() as (port, http_port):
                 record = dataclasses.replace(record, port=port, http_port=http_port)
                 started = _start(record, settings)
-            missing = _missing_plugins(started.shell, described.plugins)
+            missing = missing_plugins(started.shell, described.plugins)
             record = dataclasses.replace(record, missing_plugins=missing)
             if production.files:
                 _take_over(started, production.files, stack)
@@ -407,20 +408,29 @@ def _removed_unless_whole(stack: Stack) -> Iterator[None]:
         raise
 
 
-def _fill(safe: SafeTables, record: Reproduction, settings: RunSettings) -> None:
-    """Start the reproduction's database, and copy the tables into it by their data files."""
-    with step("Copying the tables into the reproduction's database"):
-        stack_files.read(record.stack)  # makes its secrets
-        stack_files.remember_prefix(safe.described.prefix, record.stack)
-        database, container = local.start_database(settings_of(record, settings), record.stack)
-        try:
-            _transfer(safe.held, safe.tables, database, container)
-        except (pymysql.Error, APIError) as error:
-            raise UnsupportedEnvironmentError(
-                expected="the reproduction's database to take the tables' data files",
-                seen=str(error.args[-1])[:200] if error.args else "no answer",
-                next_command="docker system df   (is the disk full?)",
-            ) from error
+def fill(safe: SafeTables, stack: Stack, settings: RunSettings) -> Database:
+    """Start a stack's empty database, copy the tables into it by their data files; return it.
+
+    Args:
+        safe: the tables.
+        stack: which has no data yet.
+        settings: images of the stack.
+
+    Raises:
+        UnsupportedEnvironmentError: it does not start, or there is no room.
+    """
+    stack_files.read(stack)  # makes its secrets
+    stack_files.remember_prefix(safe.described.prefix, stack)
+    database, container = local.start_database(settings, stack)
+    try:
+        _transfer(safe.held, safe.tables, database, container)
+    except (pymysql.Error, APIError) as error:
+        raise UnsupportedEnvironmentError(
+            expected=f"the database of {stack.title} to take the tables' data files",
+            seen=str(error.args[-1])[:200] if error.args else "no answer",
+            next_command="docker system df   (is the disk full?)",
+        ) from error
+    return dataclasses.replace(database, prefix=safe.described.prefix)
 
 
 def _transfer(
@@ -453,7 +463,7 @@ def _start(record: Reproduction, settings: RunSettings) -> StartedStack:
         return local.start(settings_of(record, settings), record.stack, adopts=False)
 
 
-def _missing_plugins(shell: MatomoShell, plugins: Iterable[str]) -> tuple[str, ...]:
+def missing_plugins(shell: MatomoShell, plugins: Iterable[str]) -> tuple[str, ...]:
     """Return those of production's plugins that the image has no code of, by name."""
     there = shell.run("ls", f"{shell.profile.web_root}/plugins").split()
     return tuple(sorted({*plugins} - {*there}))
@@ -482,7 +492,9 @@ def _opened(
 ) -> OpenReproduction:
     """Let the reproduction's Matomo update itself if asked, enrol, and write the record."""
     stack, shell, database = record.stack, started.shell, started.database
-    _speak_as_tables(database, shell)
+    if spoken := speak_as_tables(database, shell):
+        named = ", ".join(f"{key} = {value}" for key, value in spoken.items())
+        console.print(f"As the tables are: [database] {named}", markup=False)
     waits = waited = bool(Php(shell, Http(started.web.url, started.web.authority)).facts["updates"])
     is_new = not (stack.directory / RECORD).exists()
     if waits and choices.update:
@@ -501,38 +513,6 @@ def _opened(
     record_file = stack.directory / RECORD
     record_file.write_text(json.dumps(dataclasses.asdict(record), indent=2) + "\n")
     return OpenReproduction(record, started.summary(installed_now=False), waits)
-
-
-def _speak_as_tables(database: Database, shell: MatomoShell) -> None:
-    """Have Matomo speak to the tables as production does, where this server would do it otherwise.
-
-    Matomo takes the collation of its tables for the session as well, which fails with the charset
-    that this image's file names, where they are of three bytes a sign (measured: error 1253 from
-    5.2 on). And where an older server made them, the collation of a session is another than theirs,
-    which ends an archiver that adds up subtables (measured: error 1267 of 10.11's on 11.8).
-    """
-    (row,) = database.query(
-        "SELECT c.character_set_name AS charset, c.collation_name AS collation,"
-        " s.default_collation_name AS here FROM information_schema.columns AS c"
-        " JOIN information_schema.schemata AS s ON s.schema_name = c.table_schema"
-        " WHERE c.table_schema = DATABASE() AND c.table_name = %s AND c.column_name = %s",
-        f"{database.tables_prefix}option",
-        "option_value",
-    )
-    before = shell.read(shell.config)
-    if row["charset"] in ("utf8", "utf8mb3"):
-        changed = {"charset": "utf8"}
-    elif row["collation"] != row["here"] and not ini.read(before).text("database", "collation"):
-        changed = {"collation": str(row["collation"])}
-    else:
-        return
-    after = before
-    for key, value in changed.items():
-        after = ini.with_key(after, "database", key, value)
-    if after != before:
-        shell.write(shell.config, after)
-        named = ", ".join(f"{key} = {value}" for key, value in changed.items())
-        console.print(f"As the tables are: [database] {named}", markup=False)
 
 
 def _archive(database: Database, shell: MatomoShell, part: Slice) -> None:

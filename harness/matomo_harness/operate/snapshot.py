@@ -313,7 +313,7 @@ def on_a_copy(settings: RunSettings, stack: Stack) -> Iterator[None]:
         running = None if _runs_candidate(stack) else settings_of_running(settings, stack)
         _wait_for_archiver(stack)
         try:
-            _stop_database(stack)
+            stop_database(stack)
             local.down(stack)
             _remove_leftovers(stack)
             _begin_generation(stack.secrets_file.read_text(), stack)
@@ -397,7 +397,7 @@ def _fitting(snapshot: Snapshot, settings: RunSettings, stack: Stack) -> Image:
             next_command=f"IMAGE={snapshot.image} {again}",
         )
     is_same = database_image.id == snapshot.database_image_id
-    server = snapshot.server_version if is_same else _server_of(database_image)
+    server = snapshot.server_version if is_same else server_of(database_image)
     if series(server) != series(snapshot.server_version):
         raise WrongInputError(
             expected=f"MariaDB {series(snapshot.server_version)}, which wrote the data files of"
@@ -414,7 +414,8 @@ def _fitting(snapshot: Snapshot, settings: RunSettings, stack: Stack) -> Image:
     return database_image
 
 
-def _server_of(image: Image) -> str:
+def server_of(image: Image) -> str:
+    """Return the version of an image's database server, as the server says it."""
     return _server(images.run_once(image.reference, ["mariadbd", "--version"]))
 
 
@@ -547,8 +548,12 @@ def _stop(database: Container) -> None:
         )
 
 
-def _stop_database(stack: Stack) -> None:
-    """Stop the stack's database, if it runs, so that its files are complete."""
+def stop_database(stack: Stack) -> None:
+    """Stop the stack's database, if it runs, so that its files are complete.
+
+    Raises:
+        UnsupportedEnvironmentError: it had to be killed.
+    """
     for container in compose.containers(stack):
         if container.labels.get(compose.SERVICE_LABEL) == "db" and container.status == "running":
             _stop(container)
@@ -570,14 +575,7 @@ def _begin_generation(opening: str, stack: Stack) -> None:
 def _fill(candidate: Stack, sources: Mapping[str, str], image: Image) -> None:
     """Make the candidate's volumes and copy `sources`, volumes by part, into them."""
     generation = stack_files.known(candidate)["GENERATION"]
-    targets = {part: compose.volume(part, candidate, generation) for part in sources}
-    for part, target in targets.items():
-        # Those that Compose gives to a volume that it makes itself.
-        of_compose = {
-            "com.docker.compose.project": candidate.project,
-            "com.docker.compose.volume": part,
-        }
-        volumes.create(target, {OWNER_LABEL: candidate.project, **of_compose})
+    targets = {part: compose.make_volume(part, candidate, generation) for part in sources}
     volumes.copy(image.id, sources, targets)
 
 

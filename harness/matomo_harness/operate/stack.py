@@ -21,11 +21,13 @@ class Stack:
         name: of a reproduction; empty for the local stack.
         secrets_name: of the file in `.local/` with its secrets and the generation of its volumes;
             another one while a snapshot is tried (operate/snapshot.py).
+        is_closed: whether nothing leaves it: it is reached by loopback alone, and reaches nobody.
     """
 
     root: Path = ROOT
     name: str = ""
     secrets_name: str = "stack.env"
+    is_closed: bool = False
 
     @property
     def project(self) -> str:
@@ -75,6 +77,8 @@ class Stack:
     @property
     def title(self) -> str:
         """What a person calls it."""
+        if self.is_closed:
+            return "the deployment of the drill"
         return f"the reproduction {self.name}" if self.name else "the local stack"
 
 

@@ -28,6 +28,7 @@ from matomo_harness.operate import compose, local, schedule, stack_files
 from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.progress import console, step
 from matomo_harness.runtime.archiver import task_seconds
+from matomo_harness.runtime.shell import why_it_failed
 
 SITES: Final = range(1, 21)
 DAYS: Final = range(1, 366)
@@ -567,7 +568,7 @@ def _archive(web: Container, plan: Plan, stack: Stack, say: Callable[[str], None
         if code := container.wait(timeout=task_seconds())["StatusCode"]:
             raise BrokenPromiseError(
                 expected="the archiver to end with exit code 0",
-                seen=f"exit {code}",
+                seen=f"exit {code}: {why_it_failed(container)}",
                 next_command=f"docker logs {container.name}",
             )
 

@@ -66,6 +66,20 @@ class Upgrade(Section, table="upgrade"):
     )
 
 
+class Drill(Section, table="drill"):
+    """What a backup may be; a restore drill is judged by it."""
+
+    oldest_hours: float | None = Field(
+        default=None,
+        gt=0,
+        strict=False,
+        description="Since the dump was taken, and since the last visit or archive that is in it.",
+    )
+    longest_minutes: float | None = Field(
+        default=None, gt=0, strict=False, description="Until the restored Matomo answers."
+    )
+
+
 S = TypeVar("S", bound=Section)
 
 
@@ -123,7 +137,7 @@ def promised(value: T | None) -> T:
 
 
 def _with_own(kinds: Iterable[type[Section]]) -> list[type[Section]]:
-    return [Gate, Upgrade, *kinds]
+    return [Gate, Upgrade, Drill, *kinds]
 
 
 def model_of(kinds: Iterable[type[Section]]) -> type[BaseModel]:

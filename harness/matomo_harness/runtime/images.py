@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
@@ -112,24 +114,28 @@ def deployed_image(settings: RunSettings) -> Image:
     if settings.image:
         return given(settings.image, "IMAGE")
     base = matomo_base(settings)
-    tag = f"{REPOSITORY}/matomo:{content_hash(tree(IMAGE_DIRECTORY, BASES_DIRECTORY), base.id)}"
+    key = content_hash(tree(IMAGE_DIRECTORY, BASES_DIRECTORY), base.id, *ABOUT.values())
+    tag = f"{REPOSITORY}/matomo:{key}"
     return _built_once(tag, "local", lambda: build_deployed(base, tag))
 
 
-def build_deployed(base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY) -> Image:
+def build_deployed(
+    base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY, is_cached: bool = True
+) -> Image:
     """Build `directory` on `base`, with OCI labels that say what it is.
 
     Args:
         base: the base image.
         tag: the name of the result.
         directory: image/, or a copy of it with a change to try.
+        is_cached: as for `build`.
 
     Raises:
         WrongInputError: image/ has a mistake (a broken config.ini.php, a missing plugin).
         UnsupportedEnvironmentError: there is no disk space.
     """
     arguments = {"MATOMO_BASE": base.reference}
-    return build(directory, tag, arguments, _oci_labels(base))
+    return build(directory, tag, arguments, _oci_labels(base), is_cached=is_cached)
 
 
 def is_reference(image: Image) -> bool:
@@ -528,6 +534,7 @@ def build(
     labels: Mapping[str, str],
     *,
     dockerfile: str = "Dockerfile",
+    is_cached: bool = True,
 ) -> Image:
     """Build the Dockerfile in `directory` as `tag`.
 
@@ -537,6 +544,7 @@ def build(
         arguments: build arguments.
         labels: labels of the result, besides the harness's own.
         dockerfile: the Dockerfile, below `directory`.
+        is_cached: take layers of earlier builds, where nothing of them changed.
 
     Raises:
         WrongInputError: the Dockerfile or a file that it copies has a mistake.
@@ -550,6 +558,7 @@ def build(
                 tag=tag,
                 buildargs=dict(arguments),
                 labels={OWNER_LABEL: REPOSITORY, **labels},
+                nocache=not is_cached,
                 rm=True,
                 forcerm=True,  # an interrupted build leaves no container
                 decode=True,
@@ -591,27 +600,55 @@ def _build_failure(tag: str, message: str) -> HarnessError:
     )
 
 
+ABOUT: Final = MappingProxyType(
+    {
+        "title": "Matomo as deployed",
+        "description": "Matomo with its configuration, plugins and programs, judged by"
+        " matomo-harness",
+        "licenses": "GPL-3.0-or-later",
+    }
+)
+"""What an image of image/ says of itself, whatever it is built of."""
+
+
 def _oci_labels(base: Image) -> dict[str, str]:
     """Return labels with the pre-defined annotation keys of the OCI image-spec."""
-    return {
-        "org.opencontainers.image.title": "Matomo as deployed",
-        "org.opencontainers.image.version": code_version(base.reference),
-        "org.opencontainers.image.revision": revision(),
-        "org.opencontainers.image.base.name": base.reference,
-        "org.opencontainers.image.base.digest": base.id,
+    said = {
+        **ABOUT,
+        "version": code_version(base.reference),
+        "revision": revision(),
+        "base.name": base.reference,
+        "base.digest": base.id,
+        **({"created": day} if (day := _git("log", "-1", "--format=%cI")) else {}),
+        **({"source": page} if (page := page_of(_git("remote", "get-url", "origin"))) else {}),
     }
+    return {f"org.opencontainers.image.{name}": text for name, text in said.items()}
+
+
+def page_of(remote: str) -> str:
+    """Return the page of a repository, without what opens it; empty where it has none.
+
+    Args:
+        remote: what it is cloned from.
+    """
+    remote = re.sub(r"^[\w.-]+@([\w.-]+):(?!/)", r"ssh://\1/", remote)  # scp's form
+    address = urlsplit(remote)
+    if address.scheme not in ("https", "ssh") or not address.hostname:
+        return ""
+    return urlunsplit(("https", address.hostname, address.path.removesuffix(".git"), "", ""))
 
 
 def revision() -> str:
     """Return the checkout's commit as `git describe` prints it; `unknown` outside git."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+    return _git("describe", "--always", "--dirty", "--abbrev=12") or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    """Return what git says of the checkout; empty where it says nothing."""
+    ended = subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    return described.stdout.strip() or "unknown"
+    return ended.stdout.strip()
 
 
 # -- content hashes -------------------------------------------------------------------------------

@@ -360,6 +360,13 @@ def is_alive(container: Container) -> bool:
     return bool(container.status == "running")
 
 
+def why_it_failed(container: Container) -> str:
+    """Return the first errors in the log of a command's container; those behind count them."""
+    lines = container.logs().decode(errors="replace").strip().splitlines()
+    errors = [line.strip() for line in lines if "error" in line.lower()]
+    return " | ".join(errors[:LAST_LINES] or lines[-LAST_LINES:]) or "its log is empty"
+
+
 def log_end(container: Container) -> str:
     """Return the end of the container's log, for an error."""
     lines = container.logs(tail=4).decode(errors="replace").strip().splitlines()

@@ -10,17 +10,29 @@ from typing import Final
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.install import FirstSite
-from matomo_harness.operate import clean, compose, local, repro, snapshot, snapshot_copy, traffic
+from matomo_harness.operate import (
+    clean,
+    compose,
+    local,
+    repro,
+    snapshot,
+    snapshot_copy,
+    stack_files,
+    traffic,
+)
 from matomo_harness.operate.local import StartedStack
 from matomo_harness.operate.stack import LOCAL, NAME, Stack, reproductions
 from matomo_harness.progress import step
+from matomo_harness.runtime import volumes
+from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import (
     ensure_installed,
     ensure_second_factor,
     require_tracking,
 )
+from matomo_harness.runtime.newer_server import copy_by_dump, upgrade_in_place
 from matomo_harness.runtime.reaper import Run
-from matomo_harness.settings import RunSettings
+from matomo_harness.settings import OWNER_LABEL, RunSettings
 
 SITES: Final = 2
 DAYS: Final = 40
@@ -34,6 +46,13 @@ class Kind(StrEnum):
     SNAPSHOT = "snapshot"
     REPRODUCTION = "repro"
     IMAGE = "image"
+
+
+class Way(StrEnum):
+    """How data gets under another database server."""
+
+    PLACE = "place"
+    DUMP = "dump"
 
 
 @dataclass(frozen=True)
@@ -115,6 +134,34 @@ class RunningCopy:
             WrongInputError: there is no such image.
         """
         settings = dataclasses.replace(self.settings, image=image)
+        return RunningCopy(local.start(settings, self.stack, adopts=False), settings)
+
+    def with_server(self, image: Image, way: Way) -> "RunningCopy":
+        """Start the copy's database from another image, on the same data.
+
+        Raises:
+            UnsupportedEnvironmentError: the new server does not open or take the data, or does not
+                start.
+        """
+        generation = stack_files.read(self.stack).generation
+        volume = compose.volume("database", self.stack, generation)
+        if way is Way.DUMP:
+            # What is stored while the dump is read would be lost without a word.
+            compose.container("matomo", self.stack).stop(timeout=snapshot.STOP_SECONDS)
+            filled = f"{volume}-dump"
+            volumes.create(filled, {OWNER_LABEL: self.stack.project})
+            database = local.database_of(self.stack)
+            copy_by_dump(self.started.database_image, database, image, filled, schema=database.name)
+        snapshot.stop_database(self.stack)
+        if way is Way.DUMP:
+            compose.container("db", self.stack).remove(v=True)
+            volumes.remove(volume)
+            compose.make_volume("database", self.stack, generation)
+            volumes.copy(image.id, {"database": filled}, {"database": volume})
+            volumes.remove(filled)
+        else:
+            upgrade_in_place(image, volume)
+        settings = dataclasses.replace(self.settings, mariadb_base=image.reference)
         return RunningCopy(local.start(settings, self.stack, adopts=False), settings)
 
     def anew(self) -> "RunningCopy":

@@ -11,7 +11,9 @@ from typing import Any, Final
 from packaging.version import Version
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
+from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.drift import differences
+from matomo_harness.gate.probes.php import Php
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.database import Database
@@ -19,12 +21,21 @@ from matomo_harness.matomo.web import Page, Web
 from matomo_harness.operate import capture_file, local, snapshot, stack_files
 from matomo_harness.operate.capture_file import Known
 from matomo_harness.operate.rehearsal import hits, judge, stages, state, updater
-from matomo_harness.operate.rehearsal.copies import RunningCopy, Source, copy_of, settings_of
-from matomo_harness.operate.rehearsal.findings import Findings, SeenPage, Stage
+from matomo_harness.operate.rehearsal.copies import (
+    RunningCopy,
+    Source,
+    Way,
+    copy_of,
+    settings_of,
+)
+from matomo_harness.operate.rehearsal.findings import Findings, SeenPage, ServerChange, Stage
 from matomo_harness.operate.rehearsal.hits import LiveHits
+from matomo_harness.operate.rehearsal.plugin import Kind, PluginChange, Route
 from matomo_harness.operate.rehearsal.state import ArchivedPeriod
+from matomo_harness.operate.table_collation import speak_as_tables
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import require_healthy
 from matomo_harness.settings import RunSettings
 
@@ -56,12 +67,18 @@ class Choices:
         directory: of the reports.
         visits: made-up ones, where the rehearsal begins with an image.
         promises: that the gates judge; all where there are none.
+        server: image of the database server to upgrade to; None where it stays.
+        way: how the data gets there.
+        plugin: that the new image has, has in another version, or has no more.
     """
 
     policy: Path
     directory: Path
     visits: int = 1000
     promises: tuple[str, ...] = ()
+    server: Image | None = None
+    way: Way = Way.PLACE
+    plugin: PluginChange | None = None
 
 
 def rehearse(source: Source, new_image: str, settings: RunSettings, choices: Choices) -> Findings:
@@ -69,7 +86,7 @@ def rehearse(source: Source, new_image: str, settings: RunSettings, choices: Cho
 
     Args:
         source: what is upgraded.
-        new_image: reference of the image to upgrade to.
+        new_image: reference of the image to upgrade to; empty where that stays.
         settings: of this process.
         choices: what a person may choose.
 
@@ -77,11 +94,21 @@ def rehearse(source: Source, new_image: str, settings: RunSettings, choices: Cho
         WrongInputError: there is no such source or image, it is the same image, or an older one.
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
-    new = images.deployed_image(dataclasses.replace(settings, image=new_image))
-    old = images.deployed_image(settings_of(source, settings))
-    new_version = _require_newer(old, new)
+    of_source = settings_of(source, settings)
+    old = images.deployed_image(of_source)
+    if new_image:
+        new = images.deployed_image(dataclasses.replace(settings, image=new_image))
+        new_version = _require_newer(old, new)
+    else:
+        new, new_version = old, images.code_version(old.reference)
+    if choices.server:
+        _require_newer_server(images.mariadb_base(of_source), choices.server, choices.way)
     with copy_of(source, settings, reaper.this_process(), visits=choices.visits) as copy:
-        findings = Findings(str(source), str(old), str(new), new_version)
+        findings = Findings(
+            *(str(source), str(old), str(new), new_version),
+            changes_code=bool(new_image),
+            plugin=choices.plugin,
+        )
         _Rehearsal(copy, new.reference, choices, findings).run()
     return findings
 
@@ -108,6 +135,30 @@ def _require_newer(old: images.Image, new: images.Image) -> str:
     return codes[1]
 
 
+def _require_newer_server(old: Image, new: Image, way: Way) -> None:
+    """Require a server that can have the data of the old one.
+
+    Raises:
+        WrongInputError: it is the same image, or an older one that would open a newer one's files.
+    """
+    again = "make rehearse-upgrade DATABASE_TO=the newer one"
+    if old.id == new.id:
+        raise WrongInputError(
+            expected="DATABASE_TO to be another image than the one that runs",
+            seen=f"{new} twice",
+            next_command=again,
+        )
+    servers = [snapshot.server_of(image) for image in (old, new)]
+    ages = [Version(snapshot.series(server)) for server in servers]
+    if way is Way.PLACE and ages[0] > ages[1]:
+        raise WrongInputError(
+            expected=f"DATABASE_TO to be {servers[0]} or newer: no MariaDB opens the data directory"
+            " of a newer one",
+            seen=f"{servers[1]} in {new}",
+            next_command=f"{again}   (or DATABASE_WAY=dump)",
+        )
+
+
 class _Rehearsal:
     """One rehearsal on a copy that runs."""
 
@@ -116,6 +167,7 @@ class _Rehearsal:
     ) -> None:
         self._copy = copy
         self._old_image = str(copy.settings.image)
+        self._old_server = copy.settings.mariadb_base
         self._new_image = new_image
         self._choices = choices
         self._found = findings
@@ -129,7 +181,15 @@ class _Rehearsal:
         sums = state.checksums(self._database)
         with LiveHits(self._web.url, self._copy.stack.authority_file, self._site) as live:
             try:
-                self._upgrade(live, sums, things, rows, numbers)
+                with live.stage(stages.TODAY):
+                    time.sleep(BASELINE_SECONDS)
+                if self._choices.server:
+                    self._change_server(live, self._choices.server, sums)
+                if self._found.changes_code:
+                    self._upgrade(live, sums, things, rows, numbers)
+                else:
+                    with self._stage(stages.SERVER, live):
+                        self._look_after(things, rows, numbers)
             except BrokenPromiseError as error:
                 # What breaks on the way up is what a rehearsal is for; the way back is tried then.
                 self._found.failed = f"expected {error.expected}; seen: {error.seen}"
@@ -198,12 +258,13 @@ class _Rehearsal:
         rows: dict[str, str],
         numbers: dict[str, Any],
     ) -> None:
-        with live.stage(stages.TODAY):
-            time.sleep(BASELINE_SECONDS)
+        if (plugin := self._choices.plugin) and plugin.kind is Kind.REMOVE:
+            with self._stage(stages.SWITCHED_OFF, live):
+                self._copy.started.shell.console("plugin:deactivate", plugin.name)
         with self._stage(stages.CLOSED, live):
-            self._copy = self._copy.with_image(self._new_image)
+            self._start(self._new_image)
         with self._stage(stages.BACK_AT_ONCE, live):
-            self._copy = self._copy.with_image(self._old_image)
+            self._start(self._old_image)
             time.sleep(BASELINE_SECONDS)
         with live.paused():
             self._found.back_at_once = state.changed(
@@ -211,15 +272,13 @@ class _Rehearsal:
             )
         self._gate(stages.BACK_AT_ONCE, judge.AFFECTED, logs_in=False)
         with self._stage(stages.AGAIN, live):
-            self._copy = self._copy.with_image(self._new_image)
+            self._start(self._new_image)
         with self._stage(stages.UPDATE, live):
-            self._found.update = updater.update(self._copy.started.shell)
-        if not self._found.update.is_done:
-            raise BrokenPromiseError(
-                expected="core:update to end with exit code 0",
-                seen=f"{self._found.update.code}: {' | '.join(self._found.update.last_lines)}",
-                next_command="mend what it names, on a copy",
-            )
+            self._update()
+            if (plugin := self._choices.plugin) and plugin.kind is Kind.ADD:
+                self._switch_on(plugin)
+                # Its columns of visits and actions are made by an update, and not by installing it.
+                self._update()
         with self._stage(stages.AFTER, live):
             require_healthy(self._copy.started.shell, self._web, "the login page after the update")
             self._look_after(things, rows, numbers)
@@ -227,6 +286,80 @@ class _Rehearsal:
             self._copy = self._copy.anew()
             self._note_configuration()
         self._gate(stages.AFTER, self._choices.promises, logs_in=True)
+
+    def _change_server(self, live: LiveHits, image: Image, sums: dict[str, int | None]) -> None:
+        """Have another database server under the copy's data, with today's code."""
+        before = self._server_version()
+        way = self._choices.way
+        with self._stage(stages.SERVER, live):
+            try:
+                self._copy = self._copy.with_server(image, way)
+            except HarnessError as error:
+                raise BrokenPromiseError(
+                    expected=f"{image} to have this data ({way})",
+                    seen=error.seen,
+                    next_command="mend what it names, on a copy",
+                ) from error
+            speech = speak_as_tables(self._database, self._copy.started.shell)
+            time.sleep(BASELINE_SECONDS)
+        with live.paused():
+            changed = state.changed(sums, state.checksums(self._database), with_logs=False)
+        self._found.server = ServerChange(
+            before, self._server_version(), way, str(image), changed, speech
+        )
+        self._gate(stages.SERVER, judge.AFFECTED, logs_in=False)
+
+    def _server_version(self) -> str:
+        (row,) = self._database.query("SELECT VERSION() AS version")
+        return str(row["version"])
+
+    def _start(self, image: str) -> None:
+        """Start the copy from an image; one that does not start is what a rehearsal is for.
+
+        Raises:
+            BrokenPromiseError: it does not start, or does not answer.
+        """
+        try:
+            self._copy = self._copy.with_image(image)
+        except HarnessError as error:
+            raise BrokenPromiseError(
+                expected=f"{image} to start on this database and these volumes, and to answer",
+                seen=error.seen,
+                next_command="read the container's last lines, and mend the image",
+            ) from error
+
+    def _update(self) -> None:
+        """Run Matomo's own update, once more where it fails: that is what people do then.
+
+        Raises:
+            BrokenPromiseError: the second run fails, too.
+        """
+        first = updater.update(self._copy.started.shell)
+        self._found.update = first.after(self._found.update) if self._found.update else first
+        if first.is_done:
+            return
+        second = self._found.second_update = updater.update(self._copy.started.shell)
+        if not second.is_done:
+            raise BrokenPromiseError(
+                expected="core:update to end with exit code 0",
+                seen=f"{first.said}; its second run: {second.said}",
+                next_command="mend what it names, on a copy",
+            )
+
+    def _switch_on(self, plugin: PluginChange) -> None:
+        """Switch a plugin on, of which the files are there.
+
+        Raises:
+            BrokenPromiseError: Matomo refuses it.
+        """
+        shell = self._copy.started.shell
+        if plugin.route is Route.CONSOLE:
+            shell.console("plugin:activate", plugin.name)
+        else:
+            text = ini.with_key(shell.read(shell.config), "Plugins", "Plugins[]", plugin.name)
+            shell.write(shell.config, text)
+            # The next request installs it; a console command does not.
+            require_healthy(shell, self._web, f"the login page with {plugin.name} in [Plugins]")
 
     def _look_after(
         self, things: list[ArchivedPeriod], rows: dict[str, str], numbers: dict[str, Any]
@@ -239,6 +372,7 @@ class _Rehearsal:
         found.changed_archives = tuple(state.different(rows, now))
         after = state.numbers(self._api, things)
         found.changed_numbers = tuple(state.different(numbers, after))
+        found.unreadable = tuple(state.unreadable(numbers, after))
         with step("Archiving, and the last day of each site anew"):
             for thing in things:
                 if thing.period == "day" and not thing.segment:
@@ -263,6 +397,8 @@ class _Rehearsal:
         found.config_patch = capture_file.patch("config.ini.php", before, written.text)
         found.config_left_out = tuple(str(each) for each in written.left_out)
         wrote = differences(ini.read(before).settings, ini.read(after).settings, {})
+        again = Php(shell, Http(self._web.url, self._web.authority)).facts["tracker_is_whole"]
+        found.deployment_loses_tracker = bool(found.after.tracker_is_whole) and again is False
         keys = {(each.section, each.name) for each in wrote}
         now = ini.read(shell.read(shell.config)).settings
         found.restart_takes_back = tuple(
@@ -279,9 +415,13 @@ class _Rehearsal:
                 live.remember(self._database)  # before the restore takes them away
                 self._found.lost_by_return = len(live.stored)
                 settings = dataclasses.replace(
-                    self._copy.settings, image=self._old_image, archive_seconds=NEVER
+                    self._copy.settings,
+                    image=self._old_image,
+                    mariadb_base=self._old_server,
+                    archive_seconds=NEVER,
                 )
                 snapshot.restore(BEFORE, settings, self._copy.stack)
+                self._copy = dataclasses.replace(self._copy, settings=settings)
                 self._copy = self._copy.with_image(self._old_image)
                 self._found.back_restored = state.changed(
                     sums, state.checksums(self._database), with_logs=True

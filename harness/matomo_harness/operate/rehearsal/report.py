@@ -12,7 +12,9 @@ import jinja2
 from matomo_harness import __version__
 from matomo_harness.gate.report import STYLE
 from matomo_harness.operate.rehearsal import stages
+from matomo_harness.operate.rehearsal.copies import Way
 from matomo_harness.operate.rehearsal.findings import Findings
+from matomo_harness.operate.rehearsal.plugin import Kind, Route
 from matomo_harness.operate.rehearsal.verdict import Verdict, Weight
 from matomo_harness.policy import deployment
 
@@ -32,6 +34,7 @@ def write(found: Findings, judged: Verdict, directory: Path) -> dict[str, Any]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     document = {
+        "question": _question(found),
         "verdict": {"go": judged.is_go, "sentence": judged.sentence},
         "reasons": [dataclasses.asdict(reason) for reason in judged.reasons],
         "runbook": runbook(found, judged),
@@ -49,13 +52,25 @@ def write(found: Findings, judged: Verdict, directory: Path) -> dict[str, Any]:
     return document
 
 
+def _question(found: Findings) -> str:
+    plugin, server = found.plugin, found.server
+    if plugin:
+        what = f"{plugin.name} {plugin.version}".strip()
+        done = {Kind.ADD: "added to", Kind.UPDATE: "updated in", Kind.REMOVE: "removed from"}
+        return f"Can {what} be {done[plugin.kind]} {found.source}?"
+    if not found.changes_code:
+        return f"Can {found.source} be moved to MariaDB {server.after if server else ''}?"
+    return f"Can {found.source} be upgraded to Matomo {found.new_version}?"
+
+
 def _findings(found: Findings, directory: Path) -> dict[str, Any]:
     said = dataclasses.asdict(found)
     del said["config_patch"]
     for name in ("before", "after"):
         if said[name]:
             # Its secrets are of the copy alone, and still nobody's to read.
-            del said[name]["config"], said[name]["columns"], said[name]["collations"]
+            for part in ("config", "columns", "collations", "defaults"):
+                del said[name][part]
     said["tables"] = _tables(found)
     for account, one in zip(said["hits"], found.hits, strict=True):
         account |= {"sent": one.sent, "lost": one.lost}
@@ -93,36 +108,79 @@ def _tables(found: Findings) -> dict[str, list[str]]:
 def runbook(found: Findings, judged: Verdict) -> list[dict[str, str]]:
     """Return the steps of the real upgrade in their order, with the time that each took here."""
     archiver = deployment.read().variables["ARCHIVER_COMMAND"]
+    server = found.server
     steps = [
-        ("Save the database and the file system, and note the image that runs", "", ""),
+        ("Save the database and the file system, and note the images that run", "", ""),
         *((reason.what, reason.next, "") for reason in judged.of(Weight.STEP)),
-        (
-            f"Deploy {found.new_image}",
-            "people see Matomo's updater, and hits are stored",
-            _minutes(found.seconds(stages.AGAIN)),
+        *(
+            [
+                (
+                    f"Upgrade the database server to MariaDB {server.after}",
+                    _HOW_THE_SERVER[Way(server.way)],
+                    minutes(found.seconds(stages.SERVER)),
+                )
+            ]
+            if server
+            else []
         ),
-        (
-            "Update the tables, in one container, as the web server's user",
-            "php console core:update --yes",
-            _minutes(found.seconds(stages.UPDATE)),
-        ),
+        *(_steps_of_the_code(found) if found.changes_code else []),
         ("Log in, and archive", archiver, ""),
         ("Judge it", "make gate URL=https://…", ""),
         (
-            "Before core:update, the way back is the old image",
-            f"deploy {found.image}",
-            _minutes(found.seconds(stages.BACK_AT_ONCE)),
-        ),
-        (
-            "After it, the way back is a restore of database and files, with the old image",
+            "Afterwards the way back is a restore of database and files, with the old images",
             "what was tracked since the backup is lost",
-            _minutes(found.seconds(stages.BACK)),
+            minutes(found.seconds(stages.BACK)),
         ),
     ]
     return [{"what": what, "how": how, "took": took} for what, how, took in steps]
 
 
-def _minutes(seconds: float) -> str:
+_HOW_THE_SERVER: Final = {
+    Way.PLACE: "change the engine's version; where it is your own server: mariadb-upgrade",
+    Way.DUMP: "mariadb-dump --single-transaction, into the new server, while Matomo is stopped",
+}
+
+
+_HOW_ON: Final = {
+    Route.CONSOLE: "php console plugin:activate {} && php console core:update --yes",
+    Route.LIST: 'Plugins[] = "{}" in [Plugins] of config.ini.php; the next request installs it;'
+    " then php console core:update --yes",
+}
+
+
+def _steps_of_the_code(found: Findings) -> list[tuple[str, str, str]]:
+    plugin = found.plugin
+    return [
+        *(
+            [(f"Switch {plugin.name} off", f"php console plugin:deactivate {plugin.name}", "")]
+            if plugin and plugin.kind is Kind.REMOVE
+            else []
+        ),
+        (
+            f"Deploy {found.new_image}",
+            "people see Matomo's updater, and hits are stored",
+            minutes(found.seconds(stages.AGAIN)),
+        ),
+        (
+            "Update the tables, in one container, as the web server's user",
+            "php console core:update --yes",
+            minutes(found.seconds(stages.UPDATE)),
+        ),
+        *(
+            [(f"Switch {plugin.name} on", _HOW_ON[plugin.route].format(plugin.name), "")]
+            if plugin and plugin.kind is Kind.ADD
+            else []
+        ),
+        (
+            "Before core:update, the way back is the old image",
+            f"deploy {found.image}",
+            minutes(found.seconds(stages.BACK_AT_ONCE)),
+        ),
+    ]
+
+
+def minutes(seconds: float) -> str:
+    """Return a time as a report shows it; empty where none was taken."""
     return "" if not seconds else f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
 

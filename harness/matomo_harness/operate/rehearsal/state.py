@@ -8,11 +8,14 @@ from typing import Any, Final
 
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
+from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime.shell import MatomoShell
 
+DEFAULTS: Final = "config/global.ini.php"
+"""What Matomo itself has where config.ini.php says nothing."""
 MOVING: Final = (
     "session",
     "option",
@@ -37,6 +40,9 @@ class State:
         collations: of each table.
         lacking: columns that active plugins declare and the tables do not have.
         updates: components whose tables wait for an update.
+        defaults: plugins that Matomo itself has on, where the file has no list of its own.
+        tracker_is_whole: whether matomo.js is what this version makes of its own and of its
+            plugins' scripts; None where CustomJsTracker is off.
         config: the text of config.ini.php.
     """
 
@@ -47,6 +53,8 @@ class State:
     collations: Mapping[str, str] = field(repr=False)
     lacking: tuple[str, ...]
     updates: tuple[str, ...]
+    defaults: frozenset[str]
+    tracker_is_whole: bool | None
     config: str = field(repr=False)
 
 
@@ -72,6 +80,8 @@ def state_of(shell: MatomoShell, web: Web, database: Database) -> State:
         collations=collations(database),
         lacking=tuple(str(lack) for lack in facts["no_columns"]),
         updates=tuple(str(name) for name in facts["updates"]),
+        tracker_is_whole=facts["tracker_is_whole"],
+        defaults=frozenset(ini.read(shell.read(DEFAULTS)).texts("Plugins", "Plugins")),
         config=shell.read(shell.config),
     )
 
@@ -293,6 +303,20 @@ def different(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     A column that only the newer version has is no difference.
     """
     return [name for name, value in before.items() if not _covers(after.get(name), value)]
+
+
+def unreadable(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return the names of reports that said something before, and are empty or an error now."""
+    return [
+        name
+        for name, value in before.items()
+        if _says_something(value)
+        if not _says_something(after.get(name))
+    ]
+
+
+def _says_something(report: Any) -> bool:
+    return bool(report) and not (isinstance(report, dict) and "error" in report)
 
 
 def _covers(after: Any, before: Any) -> bool:

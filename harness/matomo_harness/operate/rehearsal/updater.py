@@ -52,6 +52,25 @@ class Update:
     migrations: tuple[Migration, ...]
     last_lines: tuple[str, ...]
 
+    def after(self, earlier: "Update") -> "Update":
+        """Return both as one, of which this is how it ended."""
+        return Update(
+            self.code,
+            round(earlier.seconds + self.seconds, 1),
+            (*earlier.migrations, *self.migrations),
+            self.last_lines,
+        )
+
+    @property
+    def said(self) -> str:
+        """Its exit code, and what it printed last."""
+        return f"exit {self.code}: {' | '.join(self.last_lines)}"
+
+    @property
+    def longest(self) -> Migration | None:
+        """The step that took longest."""
+        return max(self.migrations, key=lambda migration: migration.seconds, default=None)
+
     @property
     def is_done(self) -> bool:
         """Whether it says that it succeeded."""

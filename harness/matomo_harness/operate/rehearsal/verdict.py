@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from packaging.version import InvalidVersion
-
-from matomo_harness.matomo import version_changes
 from matomo_harness.operate.rehearsal import stages
 from matomo_harness.operate.rehearsal.findings import Findings
 from matomo_harness.operate.rehearsal.judge import Judgement
+from matomo_harness.operate.rehearsal.plugin import Kind
 from matomo_harness.operate.rehearsal.state import State
 from matomo_harness.policy import Upgrade
 
@@ -64,18 +62,20 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The verdict in words."""
-        if not self.is_go:
-            return f"No: {len(self.of(Weight.NO))} things speak against it."
-        steps = self.of(Weight.STEP)
-        return f"Go, with {len(steps)} steps." if steps else "Go."
+        against, steps = len(self.of(Weight.NO)), len(self.of(Weight.STEP))
+        if against:
+            return f"No: {_counted(against, 'thing speaks', 'things speak')} against it."
+        return f"Go, with {_counted(steps, 'step', 'steps')}." if steps else "Go."
 
 
 def verdict(found: Findings, limits: Upgrade) -> Verdict:
     """Return what `found` means, by the limits of the policy."""
     reasons = [
         *_of_the_way(found),
+        *_of_the_server(found),
         *_of_code_and_tables(found),
         *_of_plugins(found),
+        *_of_the_tracker(found),
         *_of_numbers(found),
         *_of_configuration(found),
         *_of_gates(found.gates),
@@ -90,6 +90,38 @@ def verdict(found: Findings, limits: Upgrade) -> Verdict:
 def _of_the_way(found: Findings) -> Iterable[Reason]:
     if found.failed:
         yield Reason(Weight.NO, f"the upgrade ended early: {found.failed}", "mend it on a copy")
+    if found.update and found.second_update and found.second_update.is_done:
+        yield Reason(
+            Weight.NO,
+            "core:update failed half way, and its second run went through: the first said"
+            f" {found.update.said}",
+            "find the migration that fails on your tables, and mend them before the upgrade",
+        )
+
+
+def _of_the_server(found: Findings) -> Iterable[Reason]:
+    server = found.server
+    if server and server.changed:
+        yield Reason(
+            Weight.NO,
+            f"on the new database server tables are not as before: {named(server.changed)}",
+            "compare them on a copy before you upgrade the server",
+        )
+    if server and server.speech:
+        written = ", ".join(f"{key} = {value}" for key, value in server.speech.items())
+        yield Reason(
+            Weight.STEP,
+            f"[database] {written} has to be in config.ini.php before: with the new server's own"
+            " collation archiving ends with 'Illegal mix of collations' (error 1267)",
+            "put it into the file that the image is built with, or MATOMO_DATABASE_COLLATION into"
+            " the environment, and deploy that first",
+        )
+    if server:
+        yield Reason(
+            Weight.NOTE,
+            f"from MariaDB {server.before} to {server.after} ({server.way}): the old server opens"
+            " none of the new one's files, so its way back is a restore",
+        )
 
 
 def _of_code_and_tables(found: Findings) -> Iterable[Reason]:
@@ -106,7 +138,7 @@ def _of_code_and_tables(found: Findings) -> Iterable[Reason]:
     if after.updates:
         yield Reason(
             Weight.NO,
-            f"after core:update these still wait for an update: {_named(after.updates)}",
+            f"after core:update these still wait for an update: {named(after.updates)}",
             "php console core:update --yes, once more",
         )
     elif after.tables != after.code:
@@ -118,13 +150,13 @@ def _of_code_and_tables(found: Findings) -> Iterable[Reason]:
     if lacking := [each for each in after.lacking if each not in before.lacking]:
         yield Reason(
             Weight.NO,
-            f"columns that active plugins store hits in are not there: {_named(lacking)}",
+            f"columns that active plugins store hits in are not there: {named(lacking)}",
             "deactivate and activate the plugin, on a copy; then rehearse again",
         )
     if strange := _strange_collations(after):
         yield Reason(
             Weight.NO,
-            f"tables with another character set or collation than the rest: {_named(strange)}",
+            f"tables with another character set or collation than the rest: {named(strange)}",
             "ALTER TABLE … CONVERT TO CHARACTER SET, before the upgrade",
         )
 
@@ -142,50 +174,84 @@ def _of_plugins(found: Findings) -> Iterable[Reason]:
     before, after = found.before, found.after
     if before is None or after is None:
         return
-    if gone := sorted(before.plugins.keys() - after.plugins.keys()):
+    plugin = found.plugin
+    if plugin and plugin.kind is Kind.ADD and plugin.name not in after.plugins:
         yield Reason(
             Weight.NO,
-            f"active before, and not any more: {_named(gone)}",
+            f"{plugin.name} was switched on ({plugin.route}), and is not active",
+            "read what Matomo says of it in Administration, Plugins",
+        )
+    removed = {plugin.name} if plugin and plugin.kind is Kind.REMOVE else set()
+    if removed:
+        yield Reason(
+            Weight.NOTE,
+            f"tables and settings of {plugin.name if plugin else ''} stay in the database",
+            "plugin:uninstall removes them for good, while its files are still there",
+        )
+    if gone := sorted(before.plugins.keys() - after.plugins.keys() - removed):
+        yield Reason(
+            Weight.NO,
+            f"active before, and not any more: {named(gone)}",
             "matomo-harness fit --to the new version says which take it",
         )
     if new := sorted(after.plugins.keys() - before.plugins.keys()):
         yield Reason(
             Weight.STEP,
-            f"active now, and not before: {_named(new)}",
+            f"active now, and not before: {named(new)}",
             "add them to [plugins] of the policy and to [Plugins] of the file, or switch them off",
         )
-    try:
-        off = [
-            change.name
-            for change in version_changes.PLUGINS
-            if not change.is_gone
-            and version_changes.between(before.code, after.code, change.since)
-            and change.name not in after.plugins
-        ]
-    except InvalidVersion:
-        off = []
-    if off:
+    if off := sorted(after.defaults - before.defaults - after.plugins.keys()):
         yield Reason(
-            Weight.NOTE,
-            f"new in Matomo, and off, as the file has a list of its own: {_named(off)}",
-            "say in the policy whether you want them",
+            Weight.STEP,
+            "Matomo has them on from now on, and here they stay off, as the file has a list of its"
+            f" own: {named(off)}",
+            "decide for each: add it to [Plugins] of the file and [plugins] of the policy, or leave"
+            " it off and say so in the policy",
+        )
+
+
+def _of_the_tracker(found: Findings) -> Iterable[Reason]:
+    before, after = found.before, found.after
+    if before and after and before.tracker_is_whole and after.tracker_is_whole is False:
+        yield Reason(
+            Weight.NO,
+            f"matomo.js is not what Matomo {after.code} makes of its own and its plugins' scripts:"
+            " the image has one that was taken from an older version",
+            "build the image with the version's own one, or: php console custom-matomo-js:update",
+        )
+    if found.deployment_loses_tracker:
+        yield Reason(
+            Weight.STEP,
+            "matomo.js has the script of a plugin, and the next deployment has Matomo's own again",
+            "php console custom-matomo-js:update in a container of the new image, and put its"
+            " matomo.js into the image",
         )
 
 
 def _of_numbers(found: Findings) -> Iterable[Reason]:
     for names, how in (
-        (found.changed_archives, "archives are not as they were after core:update"),
+        (found.unreadable, "reports said something before, and are empty or an error now"),
+        (
+            _records(found.changed_archives),
+            "records of archives are not as they were after core:update",
+        ),
         (found.changed_numbers, "reports have other numbers after the upgrade"),
         (found.changed_again, "reports have other numbers once their day is archived anew"),
     ):
         if names:
             yield Reason(
                 Weight.NO,
-                f"{len(names)} {how}: {_named(names)}",
+                f"{len(names)} {how}: {named(names)}",
                 "compare them on a copy before you upgrade",
             )
     if found.after and not found.compared_numbers:
         yield Reason(Weight.NOTE, "there was no archive, so no number was compared")
+
+
+def _records(archives: Iterable[str]) -> list[str]:
+    """Return the names of what is archived, with the number of archives that have it otherwise."""
+    counts = Counter(name.rpartition(", ")[2] for name in archives)
+    return [f"{name} ({count})" for name, count in sorted(counts.items())]
 
 
 def _of_configuration(found: Findings) -> Iterable[Reason]:
@@ -193,7 +259,7 @@ def _of_configuration(found: Findings) -> Iterable[Reason]:
         yield Reason(
             Weight.STEP,
             "what core:update writes into config.ini.php is gone with the next deployment:"
-            f" {_named(found.restart_takes_back)}",
+            f" {named(found.restart_takes_back)}",
             "apply config.patch to the file that the image is built with, before you deploy",
         )
     elif found.config_patch:
@@ -214,11 +280,11 @@ def _of_gates(gates: Mapping[str, Judgement]) -> Iterable[Reason]:
             first = f": {gate.red[new[0]][:200]}"
             yield Reason(
                 Weight.NO,
-                f"{stage}: {len(new)} checks are red that pass today: {_named(new)}{first}",
+                f"{stage}: {len(new)} checks are red that pass today: {named(new)}{first}",
                 f"open {gate.directory}/index.html",
             )
     if known:
-        yield Reason(Weight.NOTE, f"red today already: {_named(sorted(known))}")
+        yield Reason(Weight.NOTE, f"red today already: {named(sorted(known))}")
 
 
 def _of_hits(found: Findings, limits: Upgrade) -> Iterable[Reason]:
@@ -252,9 +318,14 @@ def _of_time(found: Findings, limits: Upgrade) -> Iterable[Reason]:
         yield Reason(
             Weight.NO,
             f"people see no report for {minutes} minutes, and [upgrade] longest_minutes ="
-            f" {limits.longest_minutes:g}",
+            f" {limits.longest_minutes:g}{_longest(found)}",
             "the report has the time of each migration",
         )
+
+
+def _longest(found: Findings) -> str:
+    longest = found.update.longest if found.update else None
+    return f"; the longest step took {longest.seconds:g} s: {longest.text}" if longest else ""
 
 
 def _of_ways_back(found: Findings) -> Iterable[Reason]:
@@ -262,15 +333,20 @@ def _of_ways_back(found: Findings) -> Iterable[Reason]:
         (found.back_at_once, "without a restore"),
         (found.back_restored, "by a restore"),
     ):
-        if tables is None:
+        if tables is None and (found.changes_code or tables is found.back_restored):
             yield Reason(Weight.NO, f"the way back {how} was not reached")
         elif tables:
             yield Reason(
-                Weight.NO, f"after the way back {how} tables are not as before: {_named(tables)}"
+                Weight.NO, f"after the way back {how} tables are not as before: {named(tables)}"
             )
 
 
-def _named(names: Iterable[str]) -> str:
+def _counted(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"
+
+
+def named(names: Iterable[str]) -> str:
+    """Return the first of some names, and how many others there are."""
     listed = list(names)
     more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
     return ", ".join(listed[:NAMED]) + more

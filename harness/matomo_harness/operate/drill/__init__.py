@@ -1,0 +1,71 @@
+"""A restore drill: last night's backup, restored as it is into a deployment that nobody reaches."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.gate.catalogue import read_policy
+from matomo_harness.operate import rehearsal
+from matomo_harness.operate.drill import report, steps
+from matomo_harness.operate.drill.against import Production
+from matomo_harness.operate.drill.judgement import verdict
+from matomo_harness.operate.drill.steps import Choices
+from matomo_harness.policy import POLICY_FILE, Drill
+from matomo_harness.settings import REPORTS, RunSettings
+
+DIRECTORY: Final = REPORTS / "drill"
+PAGE: Final = report.PAGE
+
+
+def drill(
+    dump: Sequence[Path],
+    files: Path,
+    settings: RunSettings,
+    *,
+    policy: Path | None = None,
+    promises: tuple[str, ...] = (),
+    production: Production | None = None,
+) -> dict[str, Any]:
+    """Prove a backup, write the report, and return what drill.json holds.
+
+    Args:
+        dump: its files, in their order, or its directory.
+        files: a tar of the file system.
+        settings: of this process.
+        policy: the policy's file; by default policy.toml of this directory, or the reference's.
+        promises: that the gate judges; all where there are none.
+        production: where production's numbers come from; None where none are given.
+
+    Raises:
+        WrongInputError: a file is not there, there is no such promise, or the image is not of the
+            version of the tables.
+        UnsupportedEnvironmentError: there is no room, or a container does not start.
+    """
+    rehearsal.require_promises(promises)
+    here = Path(POLICY_FILE.name)
+    policy_file = policy or (here if here.exists() else POLICY_FILE)
+    limits = read_policy(policy_file).section(Drill)
+    found = steps.drill(dump, files, settings, Choices(policy_file, promises, production))
+    return report.write(found, verdict(found, limits), DIRECTORY)
+
+
+def shown(name: str) -> str:
+    """Return the path of a report from here."""
+    return os.path.relpath(DIRECTORY / name)
+
+
+def require_backup(document: dict[str, Any]) -> None:
+    """Require that nothing speaks against the backup.
+
+    Raises:
+        BrokenPromiseError: something does.
+    """
+    if not document["verdict"]["backup"]:
+        first = document["reasons"][0]
+        raise BrokenPromiseError(
+            expected="a backup that brings Matomo back",
+            seen=f"{document['verdict']['sentence']} The first: {first['what']}",
+            next_command=first["next"] or f"open {shown(PAGE)}",
+        )

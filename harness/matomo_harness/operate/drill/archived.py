@@ -1,0 +1,215 @@
+"""The numbers that the archives of a database hold, and what Matomo reports of the same periods."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from matomo_harness.matomo.api import Api, ApiError
+from matomo_harness.matomo.database import Database
+from matomo_harness.operate.rehearsal.state import PERIODS, ArchivedPeriod
+
+NUMBERS: Final = (
+    "nb_visits",
+    "nb_uniq_visitors",
+    "nb_actions",
+    "nb_visits_converted",
+    "bounce_count",
+    "sum_visit_length",
+    "max_actions",
+)
+"""Numbers of an archive that VisitsSummary.get reports under the same names."""
+WHOLE: Final = (1, 3, 4)
+"""Values of a done flag: whole, temporary (the period was not over), invalidated since. The others
+are of one that failed, or of some plugins alone (DataAccess/ArchiveWriter.php)."""
+FARTHEST_WEST: Final = timedelta(hours=12)
+"""A day ends so long after it does in UTC at the latest."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The newest whole archive of a period.
+
+    Args:
+        site: idsite.
+        period: day, week, month, year or range.
+        first: its first day.
+        last: its last day.
+        segment: definition; empty for all visits.
+        is_closed: whether it was made when the period was over.
+        numbers: by their names.
+    """
+
+    site: int
+    period: str
+    first: date
+    last: date
+    segment: str
+    is_closed: bool
+    numbers: Mapping[str, float] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """How a report names it: a segment's definition may say who is in it."""
+        digest = hashlib.sha256(self.segment.encode()).hexdigest()[:8]
+        segment = f", segment {digest}" if self.segment else ""
+        until = f" to {self.last}" if self.period == "range" else ""
+        return f"site {self.site}, {self.period} of {self.first}{until}{segment}"
+
+    @property
+    def as_asked(self) -> ArchivedPeriod:
+        """The same, as reports are asked for."""
+        until = f",{self.last}" if self.period == "range" else ""
+        return ArchivedPeriod(self.site, self.period, f"{self.first}{until}", self.segment)
+
+
+def archives(database: Database) -> list[Archive]:
+    """Return the newest whole archive of every site, period and segment that has any."""
+    segments = {
+        hashlib.md5(str(row["definition"]).encode(), usedforsecurity=False).hexdigest(): str(
+            row["definition"]
+        )
+        for row in database.query("SELECT definition FROM {prefix}segment WHERE deleted = 0")
+    }
+    zones = {
+        int(row["idsite"]): str(row["timezone"])
+        for row in database.query("SELECT idsite, timezone FROM {prefix}site")
+    }
+    found: dict[tuple[Any, ...], Archive] = {}
+    tables = [name for name in database.tables() if name.startswith("archive_numeric_")]
+    for table in sorted(tables):
+        numbers = _numbers(database, table)
+        # The newest comes last.
+        for row in database.query(
+            "SELECT idarchive, idsite, date1, date2, period, name, ts_archived"  # noqa: S608
+            f" FROM {{prefix}}{table} WHERE name LIKE 'done%%' AND name NOT LIKE '%%.%%'"
+            " AND value IN %s ORDER BY ts_archived, idarchive",
+            WHOLE,
+        ):
+            digest = str(row["name"]).removeprefix("done")
+            site, period = int(row["idsite"]), PERIODS.get(int(row["period"]), "")
+            if not period or site not in zones or (digest and digest not in segments):
+                continue
+            end = _end(row["date2"], zones[site])
+            archive = Archive(
+                site=site,
+                period=period,
+                first=row["date1"],
+                last=row["date2"],
+                segment=segments.get(digest, ""),
+                is_closed=bool(row["ts_archived"]) and row["ts_archived"] >= end,
+                numbers=numbers.get(int(row["idarchive"]), {}),
+            )
+            found[site, period, archive.first, archive.last, archive.segment] = archive
+    return [found[key] for key in sorted(found)]
+
+
+def _numbers(database: Database, table: str) -> dict[int, dict[str, float]]:
+    found: dict[int, dict[str, float]] = {}
+    for row in database.query(
+        f"SELECT idarchive, name, value FROM {{prefix}}{table} WHERE name IN %s",  # noqa: S608
+        NUMBERS,
+    ):
+        found.setdefault(int(row["idarchive"]), {})[str(row["name"])] = float(row["value"] or 0)
+    return found
+
+
+def _end(day: date, zone: str) -> datetime:
+    """Return when a day is over, in UTC, without a zone as the database has it."""
+    midnight = datetime.combine(day + timedelta(days=1), time())
+    try:
+        return midnight.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OSError, KeyError):  # Matomo has "UTC+5.5" as well
+        return midnight + FARTHEST_WEST
+
+
+def newest_closed(archives: Iterable[Archive]) -> list[ArchivedPeriod]:
+    """Return of each site, kind of period and segment the newest period that was over."""
+    newest: dict[tuple[int, str, str], Archive] = {}
+    for archive in archives:
+        key = archive.site, archive.period, archive.segment
+        if archive.is_closed and (key not in newest or archive.first > newest[key].first):
+            newest[key] = archive
+    return [archive.as_asked for archive in newest.values()]
+
+
+def name_of(key: str) -> str:
+    """Return the name of a report of state.numbers without the definition of its segment."""
+    words = key.split(", ", 3)
+    segment = hashlib.sha256(words[3].encode()).hexdigest()[:8] if len(words) > 3 else ""
+    return ", ".join((*words[:3], *([f"segment {segment}"] if segment else [])))
+
+
+# -- what Matomo reports --------------------------------------------------------------------------
+
+
+def differing(api: Api, archives: Sequence[Archive]) -> list[str]:
+    """Return the names of the archives of which Matomo reports other numbers.
+
+    All dates of a site, a kind of period and a segment are asked for at once.
+    """
+    found: list[str] = []
+    asked = [archive for archive in archives if archive.period != "range"]
+    for (site, period, segment), group in groupby(
+        sorted(asked, key=_kind), key=lambda archive: _kind(archive)[:3]
+    ):
+        of_kind = list(group)
+        dates = f"{of_kind[0].first},{of_kind[-1].first}"
+        reported = _reported(api, site, period, dates, segment)
+        by_day = {label[:10]: numbers for label, numbers in reported.items()}
+        found += [
+            archive.name
+            for archive in of_kind
+            if not _is_same(archive.numbers, by_day.get(_label(archive)))
+        ]
+    for archive in (each for each in archives if each.period == "range"):
+        dates = f"{archive.first},{archive.last}"
+        reported = _reported(api, archive.site, "range", dates, archive.segment)
+        if not _is_same(archive.numbers, reported):
+            found.append(archive.name)
+    return found
+
+
+def _kind(archive: Archive) -> tuple[int, str, str, date]:
+    return archive.site, archive.period, archive.segment, archive.first
+
+
+def _label(archive: Archive) -> str:
+    """Return how Matomo names the date of a period among several."""
+    length = {"month": len("2026-01"), "year": len("2026")}.get(archive.period, len("2026-01-01"))
+    return str(archive.first)[:length]
+
+
+def _reported(api: Api, site: int, period: str, dates: str, segment: str) -> dict[str, Any]:
+    try:
+        answer = api.call(
+            "VisitsSummary.get",
+            idSite=site,
+            period=period,
+            date=dates,
+            **({"segment": segment} if segment else {}),
+        )
+    except ApiError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _is_same(archived: Mapping[str, float], reported: Any) -> bool:
+    """Whether every number of an archive is reported; of no visits Matomo reports an empty list."""
+    if not isinstance(reported, dict):
+        return not any(archived.values()) and reported is not None
+    return all(
+        name in reported and float(reported[name] or 0) == value for name, value in archived.items()
+    )
+
+
+def digests(reports: Mapping[str, Any]) -> dict[str, str]:
+    """Return a digest of each report: labels may be of persons, and are in no file."""
+    return {
+        name: hashlib.sha256(json.dumps(report, sort_keys=True).encode()).hexdigest()
+        for name, report in reports.items()
+    }

@@ -1,0 +1,411 @@
+"""What a backup holds, how old it is, which numbers are compared, and what it all means."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo import ini
+from matomo_harness.operate.drill import against, archived, backup_files, report
+from matomo_harness.operate.drill.archived import Archive
+from matomo_harness.operate.drill.backup_files import DamagedFilesError
+from matomo_harness.operate.drill.deployment import connected
+from matomo_harness.operate.drill.findings import (
+    Ages,
+    Comparison,
+    Counts,
+    Findings,
+    Gate,
+    Login,
+    Salt,
+    Stage,
+)
+from matomo_harness.operate.drill.judgement import verdict
+from matomo_harness.operate.rehearsal.state import ArchivedPeriod
+from matomo_harness.operate.rehearsal.verdict import Weight
+from matomo_harness.policy import Drill
+
+NOW = datetime(2026, 3, 4, 8, 0)
+LIMITS = Drill(oldest_hours=26, longest_minutes=60)
+AGES = Ages(
+    now=NOW,
+    dump=NOW - timedelta(hours=5),
+    is_said=True,
+    newest_visit=NOW - timedelta(hours=5, minutes=2),
+    newest_archive=NOW - timedelta(hours=5, minutes=30),
+    files=NOW - timedelta(hours=4),
+)
+LOGIN = Login(2, 2, asked=True, is_in=True, by_own_password=True)
+
+# -- the verdict ----------------------------------------------------------------------------------
+
+
+def proven(**changes: Any) -> Findings:
+    """Return what a drill of a good backup finds."""
+    found = Findings(
+        dump=("dump.sql.gz",),
+        files="efs.tar",
+        image="matomo",
+        began=NOW,
+        seconds=dict.fromkeys(Stage, 6.0),
+        matomo="5.3.1",
+        code="5.3.1",
+        counts=Counts(tables=60, sites=2, users=3, visits=40, archives=50),
+        ages=AGES,
+        parts={"config": 9, "misc": 2, "js": 3},
+        is_listed=True,
+        has_config=True,
+        salt=Salt.FILES,
+        salt_fits=True,
+        restored_by="restore-data.sh",
+        numbers=Comparison(50),
+        sample=Comparison(27),
+        login=LOGIN,
+        gate=Gate({"pass": 9}, {}),
+    )
+    return dataclasses.replace(found, **changes)
+
+
+def test_a_good_backup_has_nothing_against_it() -> None:
+    judged = verdict(proven(), LIMITS)
+    assert judged.sentence == "This is a backup."
+    assert judged.reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"unusable": {Stage.DUMP: "its end"}, "counts": None}, "the dump cannot be loaded"),
+        ({"unusable": {Stage.FILES: "its end"}}, "the files cannot be restored: its end"),
+        (
+            {"unusable": {Stage.ANSWERS: "the page"}},
+            "waiting for Matomo broke off: expected the page",
+        ),
+        ({"has_config": False}, "config.ini.php is not in the files"),
+        ({"damaged": ("js/a.js",)}, "not as when the backup was made: js/a.js"),
+        ({"lost_containers": ("abc",)}, "published containers of the tag manager"),
+        ({"counts": Counts(tables=60)}, "no rows where every Matomo has some: site, user"),
+        ({"counts": Counts(60, 2, 3, 40, 0)}, "the dump has no archives"),
+        ({"salt": Salt.NOWHERE, "salt_fits": None}, "the salt is neither in the files nor given"),
+        ({"salt_fits": False}, "the salt does not fit the database"),
+        ({"no_tables": ("Funnels",)}, "dump and files are of different days: Funnels"),
+        ({"without_image": ("A",), "no_code": ("A",)}, "neither in the image nor in the files: A"),
+        ({"missing_tables": ("goal",)}, "tables that the code needs are not in the dump: goal"),
+        ({"missing_columns": ("log_visit.a",)}, "columns that hits are stored in"),
+        ({"moved": ("site",)}, "not as in the dump once Matomo has started: site"),
+        ({"numbers": Comparison(50, ("site 1",))}, "1 of 50 numbers that Matomo reports"),
+        ({"production": Comparison(50, ("site 1",))}, "1 of 50 reports are not as in production"),
+        ({"sample": Comparison(9, ("site 1",))}, "once their day is archived anew: site 1"),
+        ({"login": Login(0, 0)}, "no superuser"),
+        ({"login": dataclasses.replace(LOGIN, is_in=False)}, "cannot log in with the second"),
+        ({"login": dataclasses.replace(LOGIN, asked=False)}, "gets in without it"),
+        ({"login": dataclasses.replace(LOGIN, token_opens=False)}, "the token of production"),
+        (
+            {"gate": Gate({"fail": 1}, {"masking.a": "…"})},
+            "1 checks of the gate are red: masking.a",
+        ),
+        (
+            {"ages": dataclasses.replace(AGES, dump=NOW - timedelta(hours=30), files=None)},
+            "the dump was taken 30.0 hours ago, and [drill] oldest_hours = 26",
+        ),
+        (
+            {
+                "ages": Ages(
+                    NOW, NOW, True, NOW - timedelta(hours=50), NOW - timedelta(hours=49), files=NOW
+                )
+            },
+            "the last that happened in it was 49.0 hours ago",
+        ),
+        ({"seconds": {Stage.DUMP: 4000.0}}, "[drill] longest_minutes = 60"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_thing_against_a_backup_is_named_alone(changes: dict[str, Any], words: str) -> None:
+    judged = verdict(proven(**changes), LIMITS)
+    (reason,) = judged.of(Weight.NO)
+    assert words in reason.what
+    assert reason.next
+    assert judged.sentence == "This is no backup: one thing speaks against it."
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"has_logo": False}, "a logo of its own"),
+        ({"salt": Salt.GIVEN}, "the salt is not in the files"),
+        (
+            {"without_image": ("A",), "code_in_files": ("A",)},
+            "the code of active plugins is in the files alone: A",
+        ),
+        ({"login": Login(1, 0, is_in=True, by_own_password=True)}, "no superuser has a second"),
+        (
+            {"ages": dataclasses.replace(AGES, files=NOW - timedelta(hours=29))},
+            "the files are of 24 hours before the dump",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_a_restore_needs_besides_is_a_step_of_it(changes: dict[str, Any], words: str) -> None:
+    found = proven(**changes)
+    judged = verdict(found, LIMITS)
+    (reason,) = judged.of(Weight.STEP)
+    assert words in reason.what
+    assert judged.sentence == "This is a backup; a restore needs 1 more."
+    assert reason.what in [step["what"] for step in report.runbook(found, judged)]
+
+
+def test_without_limits_no_age_and_no_time_speaks_against_it() -> None:
+    ages = dataclasses.replace(AGES, dump=NOW - timedelta(days=99), files=None)
+    assert verdict(proven(ages=ages, seconds={Stage.DUMP: 1e6}), Drill()).is_backup
+
+
+def test_the_gaps_are_in_minutes() -> None:
+    assert list(AGES.minutes.values()) == [300, 2, 30, 60]
+    assert Ages(NOW, NOW, False).minutes["from the newest visit until the dump"] is None
+
+
+def test_the_runbook_has_the_times_that_were_measured(tmp_path: Path) -> None:
+    found = proven(seconds={Stage.DUMP: 120.0, Stage.START: 6.0})
+    document = report.write(found, verdict(found, LIMITS), tmp_path)
+    took = {step["what"]: step["took"] for step in document["runbook"]}
+    assert took["Load the dump into an empty schema"] == "2.0 min"
+    assert took["Start matomo"] == "6 s"
+    assert document["minutes_to_answer"] == 2.1
+    page = (tmp_path / "index.html").read_text()
+    assert "This is a backup." in page
+    assert "27 compared, 0 differ" in page
+    assert json.loads((tmp_path / "drill.json").read_text()) == document
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+def tar_of(path: Path, files: Mapping[str, str], mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(text), 1_000_000
+            tar.addfile(member, io.BytesIO(text.encode()))
+        link = tarfile.TarInfo("config/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/shadow"
+        tar.addfile(link)
+    return path
+
+
+FILES = {
+    "./efs/config/config.ini.php": "[General]\nsalt = a\n",
+    "./efs/misc/user/people.csv": "a person",
+    "./efs/js/container_abc.js": "1",
+    "./efs/plugins/Mine/js/a.js": "2",
+    "./efs/matomo.js": "3",
+    "./efs/../js/../../etc/passwd": "4",
+    "./efs/other": "5",
+}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_all_of_the_files_are_restored_but_code(tmp_path: Path, mode: str) -> None:
+    with backup_files.read(tar_of(tmp_path / "efs.tar", FILES, mode)) as found:
+        assert found.config == FILES["./efs/config/config.ini.php"]
+        assert found.counts == {"config": 1, "misc": 1, "js": 1, "plugins": 1}
+        assert found.plugins == {"Mine"}
+        assert set(found.sums) >= {"matomo.js", "plugins/Mine/js/a.js"}
+        assert (found.manifest, found.damaged) == (None, [])
+        found.archive.seek(0)
+        with tarfile.open(fileobj=found.archive) as restored:
+            assert restored.getnames() == [
+                "config/config.ini.php",
+                "misc/user/people.csv",
+                "js/container_abc.js",
+            ]
+
+
+def test_a_file_that_is_not_as_the_list_says_is_named(tmp_path: Path) -> None:
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in FILES.items()}
+    listed = "".join(
+        f"file {digests[f'./efs/{name}']}  {name}\n"
+        for name in ("config/config.ini.php", "js/container_abc.js", "matomo.js")
+    )
+    manifest = f"made 2026-03-04T01:02:03Z\nmatomo 5.3.1\nlacks the database\n{listed}"
+    files = {**FILES, "./efs/backup-manifest.txt": manifest}
+    with backup_files.read(tar_of(tmp_path / "whole.tar", files)) as found:
+        assert found.damaged == []
+        assert found.manifest
+        assert (found.manifest.matomo, found.manifest.lacks) == ("5.3.1", ("the database",))
+        assert f"{found.manifest.made}" == "2026-03-04 01:02:03+00:00"
+    files["./efs/matomo.js"] = "another"
+    del files["./efs/js/container_abc.js"]
+    with backup_files.read(tar_of(tmp_path / "damaged.tar", files)) as found:
+        assert found.damaged == ["js/container_abc.js", "matomo.js"]
+
+
+@pytest.mark.parametrize("part", [0, 100, 300])
+def test_a_tar_that_is_cut_or_of_something_else_is_damaged(tmp_path: Path, part: int) -> None:
+    path = tar_of(tmp_path / "efs.tar", FILES if part else {"home/notes.txt": "1"})
+    path.write_bytes(path.read_bytes()[: part or None])
+    with pytest.raises(DamagedFilesError), backup_files.read(path):
+        pass
+
+
+def test_a_configuration_leads_to_the_deployment_and_stays_as_it_is_otherwise() -> None:
+    production = """; ours
+[database]
+host = "rds"
+port = 3307
+password = "of production"
+charset = utf8mb4
+[General]
+salt = "of production"
+trusted_hosts[] = "matomo.example"
+[mail]
+transport = "smtp"
+host = "ses"
+[Plugins]
+Plugins[] = "Live"
+"""
+    environment = {
+        "MATOMO_DATABASE_HOST": "db",
+        "MATOMO_DATABASE_PASSWORD": "of the drill",
+        "MATOMO_GENERAL_SALT": "of the drill",
+        "MATOMO_GENERAL_FORCE_SSL": "1",
+        "MATOMO_MAIL_HOST": "mail",
+        "PATH": "/bin",
+    }
+    read = ini.read(connected(production, environment))
+    texts = {key: read.text("database", key) for key in read.settings["database"]}
+    assert texts == {"host": "db", "password": "of the drill", "charset": "utf8mb4"}
+    assert [read.text("mail", key) for key in read.settings["mail"]] == ["mail"]
+    assert read.text("General", "salt") == "of production"
+    assert read.text("General", "force_ssl") == "1"
+    assert read.texts("Plugins", "Plugins") == ("Live",)
+
+
+# -- numbers --------------------------------------------------------------------------------------
+
+
+def archive(period: str = "day", first: str = "2026-03-02", **changes: Any) -> Archive:
+    day = date.fromisoformat(first)
+    made = Archive(1, period, day, day, "", True, {"nb_visits": 3.0, "bounce_count": 1.0})
+    return dataclasses.replace(made, **changes)
+
+
+class Reports:
+    """Answers as Matomo's API does."""
+
+    def __init__(self, answers: Mapping[str, Any]) -> None:
+        self._answers = answers
+        self.asked: list[dict[str, Any]] = []
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        """Return the answer of the period."""
+        assert method == "VisitsSummary.get"
+        self.asked.append(parameters)
+        return self._answers[str(parameters["period"])]
+
+
+ANSWERS = {
+    "day": {
+        "2026-03-02": {"nb_visits": 3, "bounce_count": 1, "nb_actions": 9},
+        "2026-03-03": [],
+    },
+    "week": {"2026-03-02,2026-03-08": {"nb_visits": 3, "bounce_count": 1}},
+    "month": {"2026-03": {"nb_visits": 3, "bounce_count": 1}},
+    "range": {"nb_visits": 3, "bounce_count": 1},
+}
+
+
+def test_every_number_of_every_archive_is_asked_for_at_once() -> None:
+    archives = [
+        archive(),
+        archive(first="2026-03-03", numbers={}),
+        archive("week"),
+        archive("month", "2026-03-01"),
+        archive("range", last=date(2026, 3, 9)),
+    ]
+    reports: Any = Reports(ANSWERS)
+    assert archived.differing(reports, archives) == []
+    assert [asked["date"] for asked in reports.asked] == [
+        "2026-03-02,2026-03-03",
+        "2026-03-01,2026-03-01",
+        "2026-03-02,2026-03-02",
+        "2026-03-02,2026-03-09",
+    ]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        archive(numbers={"nb_visits": 4.0}),
+        archive(numbers={"max_actions": 1.0}),
+        archive(first="2026-03-03"),
+        archive("week", numbers={"nb_visits": 1.0}),
+        archive("range", last=date(2026, 3, 9), numbers={"nb_visits": 1.0}),
+    ],
+    ids=lambda changed: changed.name,
+)
+def test_another_number_or_none_is_a_difference(changed: Archive) -> None:
+    reports: Any = Reports(ANSWERS)
+    assert archived.differing(reports, [changed]) == [changed.name]
+
+
+def test_a_segment_is_named_without_whom_it_is_about() -> None:
+    segment = "userId==margaret"
+    assert "margaret" not in archive(segment=segment).name
+    named = archived.name_of(f"Goals.get, {ArchivedPeriod(1, 'day', '2026-03-02', segment)}")
+    assert named.startswith("Goals.get, site 1, day of 2026-03-02, segment ")
+    assert "margaret" not in named
+
+
+def test_production_is_asked_for_the_newest_periods_that_were_over() -> None:
+    archives = [
+        archive(first="2026-03-01"),
+        archive(),
+        archive(first="2026-03-03", is_closed=False),
+        archive("week", is_closed=False),
+    ]
+    assert archived.newest_closed(archives) == [ArchivedPeriod(1, "day", "2026-03-02")]
+
+
+@pytest.mark.parametrize(
+    ("zone", "end"),
+    [
+        ("UTC", datetime(2026, 3, 3)),
+        ("America/New_York", datetime(2026, 3, 3, 5)),
+        ("Pacific/Auckland", datetime(2026, 3, 2, 11)),
+        ("UTC-5.5", datetime(2026, 3, 3, 12)),
+    ],
+)
+def test_a_day_ends_in_the_zone_of_its_site(zone: str, end: datetime) -> None:
+    assert archived._end(date(2026, 3, 2), zone) == end
+
+
+@pytest.mark.parametrize(
+    ("day", "over"),
+    [
+        ("2026-03-02", ["2026-03-02", "2026-02-23", "2026-02-01", "2025-01-01"]),
+        ("2026-03-01", ["2026-03-01", "2026-02-23", "2026-02-01", "2025-01-01"]),
+        ("2025-12-31", ["2025-12-31", "2025-12-22", "2025-12-01", "2025-01-01"]),
+    ],
+)
+def test_periods_are_asked_for_once_they_are_over(day: str, over: list[str]) -> None:
+    found = against._over(date.fromisoformat(day))
+    assert [f"{first}" for first in found.values()] == over
+
+
+def test_a_file_of_numbers_is_read_as_it_was_written(tmp_path: Path) -> None:
+    periods = (ArchivedPeriod(1, "day", "2026-03-02"),)
+    numbers = against.Numbers(periods, archived.digests({"Goals.get, site 1": [1, {"label": "a"}]}))
+    path = tmp_path / "numbers.json"
+    path.write_text(json.dumps(dataclasses.asdict(numbers)))
+    assert against.read(path) == numbers
+    path.write_text("{}")
+    with pytest.raises(WrongInputError, match="another file"):
+        against.read(path)

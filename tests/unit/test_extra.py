@@ -1,0 +1,74 @@
+"""What an installed harness says of itself to pip, by where pip took it from."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from matomo_harness import __version__, extra
+from matomo_harness.operate.init import workflow_text
+
+Installation = Callable[[dict[str, object] | None], None]
+WHEEL = "file:///packages/matomo_harness-0.1.0-py3-none-any.whl"
+REPOSITORY = "https://git.example/matomo-harness"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """Have an installed harness before all others, with the direct_url.json that pip wrote."""
+    described = tmp_path / "matomo_harness-0.1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Name: matomo-harness\nVersion: 0.1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def installed(origin: dict[str, object] | None) -> None:
+        if origin is not None:
+            (described / "direct_url.json").write_text(json.dumps(origin))
+
+    return installed
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        (None, f"pip install 'matomo-harness[docker]=={__version__}'"),
+        (
+            {"url": WHEEL, "archive_info": {}},
+            f"pip install 'matomo-harness[docker] @ {WHEEL}'",
+        ),
+        (
+            {"url": REPOSITORY, "vcs_info": {"vcs": "git", "commit_id": COMMIT}},
+            f"pip install 'matomo-harness[docker] @ git+{REPOSITORY}@{COMMIT}'",
+        ),
+        (
+            {"url": "file:///home/a%20person/harness", "dir_info": {"editable": True}},
+            "pip install '/home/a person/harness[docker]'",
+        ),
+    ],
+)
+def test_more_is_installed_from_where_the_harness_came(
+    install: Installation, origin: dict[str, object] | None, command: str
+) -> None:
+    install(origin)
+    assert extra.install_command() == command
+
+
+def steps(text: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = yaml.safe_load(text)["jobs"]["gate"]["steps"]
+    return found
+
+
+def test_a_drafted_workflow_takes_a_release_by_its_version(install: Installation) -> None:
+    install(None)
+    (step,) = [step for step in steps(workflow_text("a:1")) if "pip" in str(step.get("run"))]
+    assert step == {"run": f'pip install "matomo-harness[docker]=={__version__}"'}
+
+
+def test_a_drafted_workflow_takes_a_checkout_by_its_commit(install: Installation) -> None:
+    install({"url": "file:///harness", "dir_info": {}})
+    (step,) = [step for step in steps(workflow_text("a:1")) if "pip" in str(step.get("run"))]
+    assert str(step["run"]).startswith('pip install "matomo-harness[docker] @ git+$MATOMO_HARNESS@')
+    assert step["env"] == {"MATOMO_HARNESS": "${{ vars.MATOMO_HARNESS }}"}

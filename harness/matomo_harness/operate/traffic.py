@@ -568,9 +568,13 @@ def _archive(web: Container, plan: Plan, stack: Stack, say: Callable[[str], None
         if code := container.wait(timeout=task_seconds())["StatusCode"]:
             raise BrokenPromiseError(
                 expected="the archiver to end with exit code 0",
-                seen=f"exit {code}: {why_it_failed(container)}",
+                seen=f"exit {code}: {why_it_failed(_lines(container))}",
                 next_command=f"docker logs {container.name}",
             )
+
+
+def _lines(container: Container) -> list[str]:
+    return bytes(container.logs()).decode(errors="replace").strip().splitlines()
 
 
 def _stored(database: Database, plan: Plan) -> dict[Place, tuple[int, int]]:

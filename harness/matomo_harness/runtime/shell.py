@@ -2,6 +2,7 @@
 
 import base64
 import posixpath
+import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,13 @@ from matomo_harness.runtime.engine import engine, execute
 ANSWER_SECONDS: Final = 60
 POLL_SECONDS: Final = 0.02
 LAST_LINES: Final = 4
+NOT_BEGUN: Final = re.compile(r"Error unserializing the following response from \S+ ''")
+"""What the archiver prints of a process of its own that had not begun within 8 s
+(CliMulti::hasFinishedProcess); beside it Matomo advises to raise memory_limit, which is no help."""
+STARVED: Final = (
+    "a process of the archiver's did not begin within 8 s, as the processor has too much else to do"
+    " (docs/failure-modes.md, R14; the next run takes it up again)"
+)
 LONGEST_WORD: Final = 60
 """Letters of an argument of a command that a message quotes."""
 ARGUMENT_BYTES: Final = 96 * 1024
@@ -97,12 +105,9 @@ class MatomoShell:
         )
         if done.code != 0:
             lines = (done.out + done.err).strip().splitlines()
-            last = lines[-LAST_LINES:]
-            # The archiver's last lines count the errors without quoting them.
-            errors = [line for line in lines[:-LAST_LINES] if "error" in line.lower()]
             raise BrokenPromiseError(
                 expected=f"`{_in_short(command)}` to succeed in {self.container.name}",
-                seen=f"exit {done.code}: " + " | ".join((*errors[-LAST_LINES:], *last)),
+                seen=f"exit {done.code}: {why_it_failed(lines)}",
                 next_command=f"docker logs {self.container.name}",
             )
         return done.out
@@ -360,11 +365,17 @@ def is_alive(container: Container) -> bool:
     return bool(container.status == "running")
 
 
-def why_it_failed(container: Container) -> str:
-    """Return the first errors in the log of a command's container; those behind count them."""
-    lines = container.logs().decode(errors="replace").strip().splitlines()
-    errors = [line.strip() for line in lines if "error" in line.lower()]
-    return " | ".join(errors[:LAST_LINES] or lines[-LAST_LINES:]) or "its log is empty"
+def why_it_failed(lines: Sequence[str]) -> str:
+    """Return the first errors that a command printed, and its last lines, for an error.
+
+    The archiver's last lines count the errors without quoting them.
+    """
+    last = lines[-LAST_LINES:]
+    errors = [line for line in lines[:-LAST_LINES] if "error" in line.lower()]
+    said = " | ".join(line.strip() for line in (*errors[:LAST_LINES], *last))
+    if NOT_BEGUN.search("\n".join(lines)):
+        return f"{STARVED}: {said}"
+    return said or "it printed nothing"
 
 
 def log_end(container: Container) -> str:

@@ -1,0 +1,22 @@
+"""Why a command in a container failed, in a line."""
+
+from matomo_harness.runtime.shell import STARVED, why_it_failed
+
+LAST = ["a", "b", "c", "6 total errors during this script execution"]
+
+
+def test_the_first_errors_are_named_and_not_their_count_alone() -> None:
+    said = why_it_failed(["fine", "ERROR the first", "fine", "Error: the second", *LAST])
+    assert said.startswith("ERROR the first | Error: the second | a | b | c | 6 total errors")
+    assert why_it_failed([]) == "it printed nothing"
+
+
+def test_a_process_that_did_not_begin_is_not_called_a_lack_of_memory() -> None:
+    # As 5.3.1 printed it at a load of 19 on two processors.
+    empty = (
+        "ERROR Error unserializing the following response from"
+        " ?module=API&method=CoreAdminHome.archiveReports&idSite=1&trigger=archivephp: ''"
+    )
+    said = why_it_failed(["ERROR increase the value of 'memory_limit'", empty, *LAST])
+    assert said.startswith(STARVED)
+    assert "R14" in said

@@ -1,6 +1,7 @@
 """What pages send to a real Matomo: each fault is named, and what is right stays green."""
 
 import json
+import re
 import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from matomo_harness.operate.site.hits import Hit, harmless
 from matomo_harness.pytest_plugin import SharedServers
 from matomo_harness.runtime.instance import Instance
 from tests.checkout import Checkout
-from tests.site_pages import CLOSED, served
+from tests.site_pages import CLOSED, PAGES, filled_in, served
 
 MAIL: Final = "jane.doe@people.example"
 FAULTS: Final[dict[str, set[tuple[str, str]]]] = {
@@ -45,7 +46,7 @@ FAULTS: Final[dict[str, set[tuple[str, str]]]] = {
     "token-in-fragment.html#access_token=bq2k7x4f0c1d9e8b7a6f&state=1": {
         ("token", "url (fragment: access_token)")
     },
-    "session-in-path.html": {("token", "url (query: jsessionid)")},
+    "session-in-path.html": {("token", "url (path: jsessionid)")},
     "name-in-address.html?first_name=Jane": {("person-name", "url (query: first_name)")},
     "name-in-title.html": {("forbidden-value", "action_name")},
     "user-id.html": {("user-id", "uid")},
@@ -177,6 +178,47 @@ def test_what_was_found_is_nowhere_in_the_report(faulty: dict[str, Any], tmp_pat
     assert "j…@people.example" in text
     for value in ("jane.doe", "Jane Doe", "Jane", "jdoe", "198.51.100", "bq2k7x", "0F4E3D2C1B"):
         assert value not in text, value
+
+
+REMEDIED: Final = (
+    *("mail-in-address", "mail-in-path", "mail-encoded-twice", "mail-in-title"),
+    *("mail-in-dimension", "mail-in-variable", "token-in-path", "token-in-fragment"),
+    *("session-in-path", "name-in-address", "network-address", "user-id", "cookies"),
+)
+"""Pages that one line mends."""
+
+
+@pytest.mark.slow(reason="a page for each remedy")
+def test_the_remedy_mends_the_page(website: Website, faulty: dict[str, Any]) -> None:
+    pages, paths = {}, []
+    for path in FAULTS:
+        name, _, query = path.partition(".html")
+        if name in REMEDIED:
+            (fault,) = (
+                fault
+                for fault in faulty["faults"]
+                for page in fault["pages"]
+                if page.startswith(f"{website.url}/faults/{name}.html")
+            )
+            (line,) = re.findall(r"_paq\.push\(\[.+?\]\);", fault["remedy"])[:1]
+            pages[f"/{name}.html"] = mended((PAGES / f"faults/{name}.html").read_text(), line)
+            paths.append(f"{name}.html{query}")
+    assert len(paths) == len(REMEDIED)
+    words = {"MATOMO": website.instance.url, "SITE": str(website.number)}
+    filled = {path: filled_in(text, words) for path, text in pages.items()}
+    with served(website.instance.url, website.number, more=filled) as url:
+        said = website.look_at(*(f"{url}/{path}" for path in paths), pages=1)
+    assert said["verdict"]["clean"], [(fault["name"], fault["pages"]) for fault in said["faults"]]
+    assert all(page["arrived"] for page in said["pages"])
+
+
+def mended(page: str, line: str) -> str:
+    """Return a page with a line before its page view is tracked."""
+    before = "_paq.push(['trackPageView']);"
+    if before in page:
+        return page.replace(before, f"{line}\n{before}")
+    code = '<script src="/tracking.js">'
+    return page.replace(code, f"<script>window._paq = window._paq || []; {line}</script>\n{code}")
 
 
 def test_a_mail_address_in_the_referrer_is_named_on_the_next_page(website: Website) -> None:

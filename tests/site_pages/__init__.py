@@ -77,12 +77,14 @@ def served(
             server.shutdown()
 
 
-def _handler(words: Mapping[str, str], more: Mapping[str, str]) -> type[BaseHTTPRequestHandler]:
-    def filled(text: str) -> str:
-        for word, value in words.items():
-            text = re.sub(rf"\b{word}\b", value, text)
-        return text
+def filled_in(text: str, words: Mapping[str, str]) -> str:
+    """Return a text with a value for each of its words."""
+    for word, value in words.items():
+        text = re.sub(rf"\b{word}\b", value, text)
+    return text
 
+
+def _handler(words: Mapping[str, str], more: Mapping[str, str]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
@@ -92,7 +94,7 @@ def _handler(words: Mapping[str, str], more: Mapping[str, str]) -> type[BaseHTTP
                 kind = TYPES.get(Path(path).suffix, TYPES[".html"])
                 self._answer(200, kind, more[path], dict(HEADER.findall(more[path])))
             elif path == "/tracking.js":
-                self._answer(200, TYPES[".js"], filled(TRACKING))
+                self._answer(200, TYPES[".js"], filled_in(TRACKING, words))
             elif path == "/paper.pdf":
                 self._answer(200, TYPES[".pdf"], "%PDF-1.4")
             else:
@@ -111,7 +113,7 @@ def _handler(words: Mapping[str, str], more: Mapping[str, str]) -> type[BaseHTTP
             if is_within or file.suffix not in TYPES or not file.is_file():
                 self._answer(404, TYPES[".html"], "<title>Not found</title>")
                 return
-            text = filled(file.read_text())
+            text = filled_in(file.read_text(), words)
             self._answer(200, TYPES[file.suffix], text, dict(HEADER.findall(text)))
 
         def _answer(

@@ -15,6 +15,8 @@ from matomo_harness.operate.site.values import Trace
 
 GUIDE: Final = "https://developer.matomo.org/guides/tracking-javascript-guide"
 REFERENCE: Final = "https://developer.matomo.org/api-reference/tracking-javascript"
+CODE: Final = "https://github.com/matomo-org/matomo/blob/5.x-dev/js/piwik.js"
+APPLICATIONS: Final = "https://developer.matomo.org/guides/spa-tracking"
 API: Final = "https://developer.matomo.org/api-reference/tracking-api"
 CONSENT: Final = "https://developer.matomo.org/guides/tracking-consent"
 POLICY: Final = "https://matomo.org/faq/general/faq_20904/"
@@ -192,7 +194,11 @@ _PLACES: Final[Sequence[tuple[str, str, str]]] = (
         "  // instead of trackPageView",
         GUIDE,
     ),
-    (r"uid", "take setUserId out, and _paq.push(['resetUserId']);  // before trackPageView", GUIDE),
+    (
+        r"uid",
+        "take setUserId out, and _paq.push(['resetUserId']);  // before trackPageView",
+        REFERENCE,
+    ),
     (
         r"dimension\d+",
         "_paq.push(['deleteCustomDimension', {number}]);  // before trackPageView",
@@ -201,7 +207,7 @@ _PLACES: Final[Sequence[tuple[str, str, str]]] = (
     (
         r"_?cvar|e_cvar",
         "_paq.push(['deleteCustomVariables', 'page']);  // before trackPageView; or 'visit'",
-        REFERENCE,
+        APPLICATIONS,
     ),
     (
         r"c_[npti]",
@@ -211,7 +217,7 @@ _PLACES: Final[Sequence[tuple[str, str, str]]] = (
     (
         r"link|download",
         "<a class=\"no-tracking\"> with _paq.push(['setIgnoreClasses', 'no-tracking']);",
-        GUIDE,
+        REFERENCE,
     ),
     (
         r"ec_\w+|_pk[cpsn]",
@@ -238,7 +244,7 @@ def _remedy_of_address(parameter: str, trace: Trace | None) -> tuple[str, str]:
         return (
             f"_paq.push(['setExcludedQueryParams', ['{name}']]);  // before trackPageView; and the"
             " same name in the site's Excluded parameters",
-            REFERENCE,
+            CODE,
         )
     if parameter != "url":
         return (

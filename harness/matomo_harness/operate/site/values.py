@@ -152,7 +152,7 @@ def _parts(value: str) -> Iterator[tuple[str, str, str]]:
     path, *after = split.path.split(";")
     yield "path", "", unquoted(path)
     for place, query in (
-        ("query", ";".join(after).replace(";", "&")),
+        ("path", ";".join(after).replace(";", "&")),
         ("query", split.query),
         ("fragment", split.fragment.partition("?")[2] or split.fragment),
     ):

@@ -5,7 +5,7 @@ export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MARIADB_VERSION MATOMO_PORT MATOM
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe rehearse-upgrade token totp logs doctor test-local test-all test-nightly lint \
-    e2e-ten pictures docs gate mutants bench images dist-dev lock
+    e2e-ten pictures docs gate mutants bench images dist-dev publish-dev publish-stage promote-prod rollback-prod redeploy-dev redeploy-stage redeploy-prod lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -129,6 +129,31 @@ images: .venv/requirements.lock ## build what tests start from, of every version
 dist-dev: .venv/requirements.lock ## build image/ as matomo:latest
 	@$(HARNESS) prepare
 	@$(HARNESS) dist matomo:latest
+
+## -- delivery ------------------------------------------------------------------------------------
+# What each is asked: IMAGE= another image, PLAN=1 to see and change nothing, DELIVERY= another file.
+ASKED = $(if $(IMAGE),--image "$(IMAGE)") $(if $(filter 1,$(PLAN)),--plan) $(if $(DELIVERY),--delivery "$(DELIVERY)")
+
+publish-dev: .venv/requirements.lock ## push the built image to the registry of dev, under its commit: IMAGE=, PLAN=1
+	@$(HARNESS) publish dev $(ASKED)
+
+publish-stage: .venv/requirements.lock ## push it to the registry of stage, with its passport: IMAGE=, PLAN=1
+	@$(HARNESS) publish stage $(ASKED)
+
+promote-prod: .venv/requirements.lock ## copy an image of stage to production by digest, if its passport holds: IMAGE=tag or digest, PLAN=1
+	@$(HARNESS) promote production $(ASKED)
+
+rollback-prod: .venv/requirements.lock ## have production run the release before: TO=tag or digest, PLAN=1
+	@$(HARNESS) rollback production $(if $(TO),--to "$(TO)") $(if $(filter 1,$(PLAN)),--plan) $(if $(DELIVERY),--delivery "$(DELIVERY)")
+
+redeploy-dev: .venv/requirements.lock ## force a new deployment of dev and wait for it: IMAGE=tag or digest, PLAN=1
+	@$(HARNESS) redeploy dev $(ASKED)
+
+redeploy-stage: .venv/requirements.lock ## the same of stage
+	@$(HARNESS) redeploy stage $(ASKED)
+
+redeploy-prod: .venv/requirements.lock ## the same of production, with the newest release
+	@$(HARNESS) redeploy production $(ASKED)
 
 ## -- upkeep --------------------------------------------------------------------------------------
 UV := 0.13.9

@@ -11,6 +11,7 @@ from matomo_harness import __version__, extra, progress
 from matomo_harness.cli import (
     bundle,
     capture,
+    delivery,
     gate,
     images,
     own,
@@ -30,7 +31,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Proves that a containerised Matomo keeps its promises.",
 )
-for group in (images, stack, own, gate, policy, repro, snapshot, capture, bundle, recipe, upgrade):
+GROUPS: Final = (
+    *(images, stack, own, gate, policy, repro, snapshot, capture, bundle, recipe, upgrade),
+    delivery,
+)
+for group in GROUPS:
     app.add_typer(group.app)
 
 INTERRUPTED: Final = 130

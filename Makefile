@@ -126,7 +126,7 @@ bench: .venv/requirements.lock ## measure the figures, into reports/bench.json
 images: .venv/requirements.lock ## build what tests start from, of every version; make test-… does it too
 	@$(HARNESS) prepare --images --all-versions
 
-dist-dev: .venv/requirements.lock ## build image/ as matomo:latest
+dist-dev: .venv/requirements.lock ## build image/ for linux/amd64, as matomo:latest and named by its commit
 	@$(HARNESS) prepare
 	@$(HARNESS) dist matomo:latest
 

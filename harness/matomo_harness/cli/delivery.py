@@ -13,7 +13,7 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.progress import console
 
 if TYPE_CHECKING:
-    from matomo_harness.operate.delivery.publish import Published
+    from matomo_harness.operate.delivery.publish import Outcome
 
 app = typer.Typer()
 
@@ -163,11 +163,11 @@ def _short(stage: str) -> str:
     return "prod" if stage == "production" else stage
 
 
-def _verify(done: "Published") -> str:
+def _verify(done: "Outcome") -> str:
     return f"matomo-harness verify --service {done.stage}"
 
 
-def _show(done: "Published", *, plan: bool, json_output: bool, following: str) -> None:
+def _show(done: "Outcome", *, plan: bool, json_output: bool, following: str) -> None:
     for warning in done.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
     if json_output:
@@ -178,4 +178,6 @@ def _show(done: "Published", *, plan: bool, json_output: bool, following: str) -
     if plan:
         out.print("Nothing was changed. Next: the same without --plan.")
         return
+    if done.passport:
+        out.print(f"passport {done.passport}", markup=False)
     out.print(f"{done.image} ({done.tag})\nNext: {following}", markup=False)

@@ -116,20 +116,23 @@ def deployed_image(settings: RunSettings) -> Image:
     return _built_once(tag, "local", lambda: build_deployed(base, tag))
 
 
-def build_deployed(base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY) -> Image:
+def build_deployed(
+    base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY, platform: str | None = None
+) -> Image:
     """Build `directory` on `base`, with OCI labels that say what it is.
 
     Args:
         base: the base image.
         tag: the name of the result.
         directory: image/, or a copy of it with a change to try.
+        platform: the machine that it is for; the engine's own by default.
 
     Raises:
         WrongInputError: image/ has a mistake (a broken config.ini.php, a missing plugin).
         UnsupportedEnvironmentError: there is no disk space.
     """
     arguments = {"MATOMO_BASE": base.reference}
-    return build(directory, tag, arguments, _oci_labels(base))
+    return build(directory, tag, arguments, _oci_labels(base), platform=platform)
 
 
 def is_reference(image: Image) -> bool:
@@ -528,6 +531,7 @@ def build(
     labels: Mapping[str, str],
     *,
     dockerfile: str = "Dockerfile",
+    platform: str | None = None,
 ) -> Image:
     """Build the Dockerfile in `directory` as `tag`.
 
@@ -537,6 +541,7 @@ def build(
         arguments: build arguments.
         labels: labels of the result, besides the harness's own.
         dockerfile: the Dockerfile, below `directory`.
+        platform: the machine that it is for; the engine's own by default.
 
     Raises:
         WrongInputError: the Dockerfile or a file that it copies has a mistake.
@@ -551,6 +556,7 @@ def build(
                 buildargs=dict(arguments),
                 labels={OWNER_LABEL: REPOSITORY, **labels},
                 rm=True,
+                platform=platform,
                 forcerm=True,  # an interrupted build leaves no container
                 decode=True,
             )

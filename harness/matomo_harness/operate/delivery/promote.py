@@ -6,7 +6,7 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.operate.delivery import judge, passport
 from matomo_harness.operate.delivery.commit import current
 from matomo_harness.operate.delivery.copying import copy, require_skopeo
-from matomo_harness.operate.delivery.publish import Published
+from matomo_harness.operate.delivery.publish import Outcome
 from matomo_harness.operate.delivery.registry import DIGEST, Manifest, Registry, short
 from matomo_harness.operate.delivery.releases import Release, expiring, releases, take
 from matomo_harness.operate.delivery.service import service_of
@@ -22,7 +22,7 @@ def promote(
     reference: str = "",
     directory: Path | None = None,
     plan: bool = False,
-) -> Published:
+) -> Outcome:
     """Copy an image that has a passport from a stage to a later one, as a new release there.
 
     Args:
@@ -55,7 +55,7 @@ def promote(
         steps = [f"nothing to promote: {known[0].tag} is {short(manifest.digest)}"]
         if not plan:  # a promotion that was cut behind its tag
             passport.store(found, registry, manifest)
-        return Published(target.name, where, tuple(steps), manifest.digest, known[0].tag)
+        return Outcome(target.name, where, tuple(steps), manifest.digest, known[0].tag)
     release = Release(known[0].number + 1 if known else 1, manifest.digest)
     steps = [
         f"copy {origin.registry.by_digest(manifest.digest)} to {registry.name}",
@@ -68,7 +68,7 @@ def promote(
         passport.store(found, registry, manifest)
         _require_unmoved(origin.registry, chosen, manifest)
         take(registry, release, manifest)
-    return Published(
+    return Outcome(
         target.name, where, tuple(steps), manifest.digest, release.tag, warnings=warnings
     )
 

@@ -31,7 +31,7 @@ WITHOUT_PASSPORT: Final = ("dev",)
 
 
 @dataclass(frozen=True)
-class Published:
+class Outcome:
     """What a command did, or would do.
 
     Args:
@@ -61,7 +61,7 @@ def publish(
     gate: Path = GATE,
     directory: Path | None = None,
     plan: bool = False,
-) -> Published:
+) -> Outcome:
     """Push an image of this machine to the registry of a stage, under its commit.
 
     Args:
@@ -99,7 +99,7 @@ def publish(
         steps.append(f"sign the gate's verdict of {verdict['about']['time']}, and store it beside")
     if plan:
         where = registry.by_digest(there.digest) if there else f"{registry.name}:{commit}"
-        return Published(stage.name, where, tuple(steps), there.digest if there else "", commit)
+        return Outcome(stage.name, where, tuple(steps), there.digest if there else "", commit)
     manifest = there or _push(image, registry, commit)
     file = ""
     if verdict and key:
@@ -107,7 +107,7 @@ def publish(
         passport.store(made, registry, manifest)
         file = str(passport.write(made, PASSPORTS, manifest.digest))
     where = registry.by_digest(manifest.digest)
-    return Published(stage.name, where, tuple(steps), manifest.digest, commit, file)
+    return Outcome(stage.name, where, tuple(steps), manifest.digest, commit, file)
 
 
 def _require_fit(image: Image, commit: str) -> None:

@@ -7,7 +7,7 @@ from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.operate.delivery import judge, passport
 from matomo_harness.operate.delivery.commit import current
 from matomo_harness.operate.delivery.promote import image_in
-from matomo_harness.operate.delivery.publish import Published
+from matomo_harness.operate.delivery.publish import Outcome
 from matomo_harness.operate.delivery.registry import Manifest, short
 from matomo_harness.operate.delivery.releases import before, expiring, releases
 from matomo_harness.operate.delivery.service import service_of
@@ -21,7 +21,7 @@ def redeploy(
     reference: str = "",
     directory: Path | None = None,
     plan: bool = False,
-) -> Published:
+) -> Outcome:
     """Force a new deployment of a stage, wait for it, and say which digest runs.
 
     Args:
@@ -42,7 +42,7 @@ def redeploy(
 
 def rollback(
     delivery: Delivery, name: str = "production", *, to: str = "", plan: bool = False
-) -> Published:
+) -> Outcome:
     """Have a stage run the release before the one that runs; wait for it.
 
     An image may go back whose passport is too old, or of a policy before today's; never one that
@@ -99,7 +99,7 @@ def _newest(stage: OpenStage) -> str:
     return known[0].tag
 
 
-def _deploy(stage: OpenStage, manifest: Manifest, chosen: str, *, plan: bool) -> Published:
+def _deploy(stage: OpenStage, manifest: Manifest, chosen: str, *, plan: bool) -> Outcome:
     service = service_of(stage)
     image = stage.registry.by_digest(manifest.digest)
     running: list[str] = []
@@ -110,7 +110,7 @@ def _deploy(stage: OpenStage, manifest: Manifest, chosen: str, *, plan: bool) ->
     warnings = _warnings(stage, manifest)
     if not plan:
         service.deploy(image)
-    return Published(*(stage.name, image, steps, manifest.digest, chosen), warnings=tuple(warnings))
+    return Outcome(*(stage.name, image, steps, manifest.digest, chosen), warnings=tuple(warnings))
 
 
 def _warnings(stage: OpenStage, manifest: Manifest) -> list[str]:

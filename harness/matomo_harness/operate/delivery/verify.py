@@ -15,7 +15,7 @@ from matomo_harness.policy.delivery import Stage
 
 
 @dataclass(frozen=True)
-class Vouched:
+class Voucher:
     """An image that somebody vouched for.
 
     Args:
@@ -37,7 +37,7 @@ class Vouched:
 
 def verify(
     delivery: Delivery, what: str, *, file: Path | None = None, whenever: bool = False
-) -> Vouched:
+) -> Voucher:
     """Say whether an image or a container is what was vouched for.
 
     Args:
@@ -63,7 +63,7 @@ def verify(
 
 def verify_service(
     delivery: Delivery, name: str, *, file: Path | None = None, whenever: bool = False
-) -> list[Vouched]:
+) -> list[Voucher]:
     """Say whether all that a stage runs is what was vouched for.
 
     Raises:
@@ -91,11 +91,11 @@ def verify_service(
 
 def _vouched(
     delivery: Delivery, what: str, digests: list[str], passports: list[Passport], *, whenever: bool
-) -> Vouched:
+) -> Voucher:
     found, signed_by = judge.best(passports, digests, delivery, whenever=whenever)
     about = found.about
     passed = sum(status == "pass" for status in about["checks"].values())
-    return Vouched(what, digests[0], signed_by, about["time"], about["matomo"], passed)
+    return Voucher(what, digests[0], signed_by, about["time"], about["matomo"], passed)
 
 
 def _found(delivery: Delivery, what: str) -> tuple[Registry | None, list[str]]:

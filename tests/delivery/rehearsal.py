@@ -25,9 +25,8 @@ from matomo_harness.gate.catalogue import ALL, PROMISES, read_policy, waivers_of
 from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.core.runner import Result, is_promised
 from matomo_harness.gate.core.verdict import verdict
-from matomo_harness.operate.delivery import publish as delivery_publish
+from matomo_harness.operate.delivery import passport
 from matomo_harness.operate.delivery import service as delivery_service
-from matomo_harness.operate.delivery import verify as delivery_verify
 from matomo_harness.operate.delivery.login import Login
 from matomo_harness.operate.delivery.passport import KEY
 from matomo_harness.operate.delivery.registry import Registry
@@ -352,8 +351,7 @@ def rehearsal(
     patch.delenv("AWS_PROFILE", raising=False)
     patch.setenv(KEY, str(directory / "key"))
     patch.chdir(root)
-    for module in (delivery_publish, delivery_verify):
-        patch.setattr(module, "PASSPORTS", root / "reports/passport")
+    patch.setattr(passport, "DIRECTORY", root / "reports/passport")
     patch.setattr(delivery_service, "POLL_SECONDS", 0.1)  # of AWS's time, not of ours
     clusters = {f"{stage}-{unique}": account for stage, account in ACCOUNTS.items()}
     service = Service(aws, front, clusters)

@@ -26,10 +26,11 @@ from matomo_harness.errors import (
 from matomo_harness.operate.delivery import aws, passport
 from matomo_harness.operate.delivery.copying import copy, require_skopeo
 from matomo_harness.operate.delivery.login import Login
+from matomo_harness.operate.delivery.outcome import Outcome
 from matomo_harness.operate.delivery.promote import promote
-from matomo_harness.operate.delivery.publish import Outcome, publish
+from matomo_harness.operate.delivery.publish import publish
 from matomo_harness.operate.delivery.redeploy import redeploy, rollback
-from matomo_harness.operate.delivery.registry import Manifest, Registry
+from matomo_harness.operate.delivery.registry import Manifest, Registry, digest_of
 from matomo_harness.operate.delivery.releases import releases
 from matomo_harness.operate.delivery.service import service_of
 from matomo_harness.operate.delivery.verify import verify, verify_service
@@ -112,6 +113,15 @@ def test_the_passport_goes_with_the_image(begun: Rehearsal) -> None:
     (on_file,) = [passport.read(Path(done.passport))]
     for stage in ("stage", "production"):
         assert passport.stored(begun.registry(stage), done.digest) == [on_file]
+
+
+def test_what_is_in_the_image_is_a_part_of_the_passport(begun: Rehearsal) -> None:
+    begun.edit("sbom = false", "sbom = true")
+    done = on_stage(begun)
+    promote(begun.delivery)
+    (made,) = passport.stored(begun.registry("production"), done.digest)
+    assert json.loads(made.sbom)["bomFormat"] == "CycloneDX"
+    assert made.about["sbom"]["digest"]["sha256"] == digest_of(made.sbom)[7:]
 
 
 def test_dev_gets_a_passport_once_the_gate_has_judged(begun: Rehearsal) -> None:

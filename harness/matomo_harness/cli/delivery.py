@@ -13,7 +13,7 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.progress import console
 
 if TYPE_CHECKING:
-    from matomo_harness.operate.delivery.publish import Outcome
+    from matomo_harness.operate.delivery.outcome import Outcome
 
 app = typer.Typer()
 
@@ -63,7 +63,6 @@ def promote(
     json_output: Json = False,
 ) -> None:
     """Copy an image by its digest to a later stage, if a fresh, green passport vouches for it."""
-    extra.require_engine_libraries()
     from matomo_harness.operate.delivery import promote as operation
     from matomo_harness.operate.delivery.stages import Delivery
 
@@ -84,7 +83,6 @@ def rollback(
     json_output: Json = False,
 ) -> None:
     """Have a stage run the release before the one that runs, and wait until it does."""
-    extra.require_engine_libraries()
     from matomo_harness.operate.delivery import redeploy as operation
     from matomo_harness.operate.delivery.stages import Delivery
 
@@ -106,7 +104,6 @@ def redeploy(
     json_output: Json = False,
 ) -> None:
     """Force a new deployment of a stage, wait for it, and say which digest runs afterwards."""
-    extra.require_engine_libraries()
     from matomo_harness.operate.delivery import redeploy as operation
     from matomo_harness.operate.delivery.stages import Delivery
 
@@ -139,7 +136,6 @@ def verify(
             seen="both" if what else "neither",
             next_command="matomo-harness verify --help",
         )
-    extra.require_engine_libraries()
     from matomo_harness.operate.delivery import verify as operation
     from matomo_harness.operate.delivery.stages import Delivery
 

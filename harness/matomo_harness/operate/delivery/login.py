@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from matomo_harness import extra
+
 USER: Final = "REGISTRY_USER"
 PASSWORD: Final = "REGISTRY_PASSWORD"  # noqa: S105  a variable's name
 
@@ -41,6 +43,7 @@ def of_this_machine(host: str, environment: Mapping[str, str] = os.environ) -> L
     """
     if environment.get(USER) and environment.get(PASSWORD):
         return Login(environment[USER], environment[PASSWORD])
+    extra.require_engine_libraries()
     from docker import auth  # reads ~/.docker/config.json, with the helpers that it names
 
     found = auth.load_config().resolve_authconfig(host) or {}

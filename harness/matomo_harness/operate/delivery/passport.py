@@ -21,6 +21,7 @@ from matomo_harness import process
 from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.operate.delivery.registry import Manifest, Registry, digest_of, short
 from matomo_harness.progress import step
+from matomo_harness.settings import REPORTS
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 PREDICATE: Final = "https://in-toto.io/attestation/test-result/v0.1"
@@ -29,6 +30,7 @@ ARTIFACT: Final = "application/vnd.matomo-harness.passport.v1"
 NAMESPACE: Final = "matomo-passport"
 """What a signature is for: one of the same key for something else is none."""
 KEY: Final = "HARNESS_PASSPORT_KEY"
+DIRECTORY: Final = REPORTS / "passport"
 SYFT: Final = "syft"
 SBOM_TYPE: Final = "application/vnd.cyclonedx+json"
 

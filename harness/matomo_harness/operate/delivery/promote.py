@@ -6,7 +6,7 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.operate.delivery import judge, passport
 from matomo_harness.operate.delivery.commit import current
 from matomo_harness.operate.delivery.copying import copy, require_skopeo
-from matomo_harness.operate.delivery.publish import Outcome
+from matomo_harness.operate.delivery.outcome import Outcome
 from matomo_harness.operate.delivery.registry import DIGEST, Manifest, Registry, short
 from matomo_harness.operate.delivery.releases import Release, expiring, releases, take
 from matomo_harness.operate.delivery.service import service_of

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.operate.delivery import judge, passport
 from matomo_harness.operate.delivery.commit import pushed_commit
 from matomo_harness.operate.delivery.copying import push, require_skopeo
+from matomo_harness.operate.delivery.outcome import Outcome
 from matomo_harness.operate.delivery.passport import Passport
 from matomo_harness.operate.delivery.registry import Manifest, Registry, short
 from matomo_harness.operate.delivery.stages import Delivery, OpenStage
@@ -21,36 +21,12 @@ from matomo_harness.runtime.inspection import inspected
 from matomo_harness.settings import REPORTS
 
 GATE: Final = REPORTS / "gate" / "gate.json"
-PASSPORTS: Final = REPORTS / "passport"
 BUILT: Final = "matomo:latest"
 """The image that `make dist-dev` builds."""
 PLATFORM: Final = ("linux", "amd64")
 """What Fargate runs here."""
 WITHOUT_PASSPORT: Final = ("dev",)
 """Stages that an image may reach before the gate has judged it."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command did, or would do.
-
-    Args:
-        stage: where to.
-        image: registry, repository and digest; without the digest where nothing was pushed yet.
-        steps: what was done, or would be, in order.
-        digest: of the image; empty where nothing was pushed yet.
-        tag: its name.
-        passport: the file of its passport; empty where it has none.
-        warnings: what one should know.
-    """
-
-    stage: str
-    image: str
-    steps: tuple[str, ...]
-    digest: str = ""
-    tag: str = ""
-    passport: str = ""
-    warnings: tuple[str, ...] = field(default=())
 
 
 def publish(
@@ -105,7 +81,7 @@ def publish(
     if verdict and key:
         made = _passport(verdict, registry, manifest, image, key, delivery)
         passport.store(made, registry, manifest)
-        file = str(passport.write(made, PASSPORTS, manifest.digest))
+        file = str(passport.write(made, passport.DIRECTORY, manifest.digest))
     where = registry.by_digest(manifest.digest)
     return Outcome(stage.name, where, tuple(steps), manifest.digest, commit, file)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.operate.delivery import judge, passport
 from matomo_harness.operate.delivery.commit import current
+from matomo_harness.operate.delivery.outcome import Outcome
 from matomo_harness.operate.delivery.promote import image_in
-from matomo_harness.operate.delivery.publish import Outcome
 from matomo_harness.operate.delivery.registry import Manifest, short
 from matomo_harness.operate.delivery.releases import before, expiring, releases
 from matomo_harness.operate.delivery.service import service_of

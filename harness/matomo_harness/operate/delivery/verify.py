@@ -4,10 +4,10 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from matomo_harness import extra
 from matomo_harness.errors import HarnessError, WrongInputError
 from matomo_harness.operate.delivery import judge, login, passport
 from matomo_harness.operate.delivery.passport import Passport
-from matomo_harness.operate.delivery.publish import PASSPORTS
 from matomo_harness.operate.delivery.registry import DIGEST, Registry
 from matomo_harness.operate.delivery.service import service_of
 from matomo_harness.operate.delivery.stages import Delivery, OpenStage
@@ -138,6 +138,7 @@ def _on_this_machine(what: str) -> list[str]:
     Raises:
         WrongInputError: there is neither.
     """
+    extra.require_engine_libraries()
     from docker.errors import APIError, ImageNotFound, NotFound
 
     from matomo_harness.runtime.engine import engine
@@ -168,7 +169,7 @@ def _passports(registry: Registry | None, digests: list[str], file: Path | None)
     found = passport.stored(registry, digests[0]) if registry else []
     if found:
         return found
-    here = [passport.read(path) for path in PASSPORTS.glob(f"*/{passport.TEXT}")]
+    here = [passport.read(path) for path in passport.DIRECTORY.glob(f"*/{passport.TEXT}")]
     return [one for one in here if _is_about(one, digests)]
 
 

@@ -10,7 +10,7 @@ import boto3
 import requests
 from moto.ec2.models import ec2_backends
 from moto.ecr.models import ecr_backends
-from moto.ecs.models import Task, ecs_backends
+from moto.ecs.models import EC2ContainerServiceBackend, Task, ecs_backends
 from moto.moto_api import state_manager
 from moto.server import ThreadedMotoServer
 
@@ -29,10 +29,13 @@ class Aws:
 
     def __enter__(self) -> Self:
         self._server.start()
+        self._as_moto = EC2ContainerServiceBackend.update_service
+        EC2ContainerServiceBackend.update_service = _begin_anew(self._as_moto)  # type: ignore[method-assign]
         self.reset()
         return self
 
     def __exit__(self, *_: object) -> None:
+        EC2ContainerServiceBackend.update_service = self._as_moto  # type: ignore[method-assign]
         self._server.stop()
 
     @property
@@ -158,6 +161,17 @@ class Aws:
     def tasks(self, account: str, cluster: str) -> "Tasks":
         """Return the tasks of a service, for what takes ECS's place."""
         return Tasks(account, cluster)
+
+
+def _begin_anew(update: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ECS's update of a service: moto leaves the state of the deployment before."""
+
+    def updated(backend: Any, properties: dict[str, Any]) -> Any:
+        service = update(backend, properties)
+        service.deployments[0].update(rolloutState="IN_PROGRESS", runningCount=0)
+        return service
+
+    return updated
 
 
 @dataclass

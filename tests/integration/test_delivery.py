@@ -202,6 +202,9 @@ def test_publish_refuses_a_red_gate_before_it_pushes(begun: Rehearsal) -> None:
     with refusal(BrokenPromiseError, "red gate", RED):
         published(begun, "stage", image)
     assert begun.registry("stage").tags() == []
+    # Dev takes it: people may want to see what is wrong with it.
+    (warning,) = published(begun, "dev", image).warnings
+    assert "no passport: red gate" in warning
 
 
 def test_publish_refuses_the_verdict_on_another_image(begun: Rehearsal) -> None:
@@ -514,6 +517,8 @@ def test_new_tasks_that_do_not_stay_are_named(begun: Rehearsal) -> None:
     begun.service.broken.add(bad.digest)
     with refusal(BrokenPromiseError, "exit code 1", f"{good.digest[7:19]} runs"):
         redeploy(begun.delivery, "production")
+    # The way back is from what was asked for, not from what ECS left running.
+    assert rollback(begun.delivery).digest == good.digest
 
 
 def test_a_service_that_there_is_not_is_named(begun: Rehearsal) -> None:

@@ -62,7 +62,16 @@ def publish(
     image = images.given(reference, "--image")
     _require_fit(image, commit)
     verdict = _verdict(gate, image, needed=stage.name not in WITHOUT_PASSPORT)
-    _require_green(verdict, image, delivery)
+    reasons = _reasons(verdict, image, delivery)
+    if reasons and stage.name in WITHOUT_PASSPORT:
+        verdict = None
+    elif reasons:
+        raise BrokenPromiseError(
+            expected=f"a green verdict of the whole gate on {image.reference}",
+            seen="; ".join(reasons),
+            next_command=f"make gate IMAGE={image.reference}",
+        )
+    warnings = tuple(f"no passport: {reason}" for reason in reasons)
     key = passport.signing_key()
     _require_key(stage, key)
     require_skopeo()
@@ -75,7 +84,8 @@ def publish(
         steps.append(f"sign the gate's verdict of {verdict['about']['time']}, and store it beside")
     if plan:
         where = registry.by_digest(there.digest) if there else f"{registry.name}:{commit}"
-        return Outcome(stage.name, where, tuple(steps), there.digest if there else "", commit)
+        digest = there.digest if there else ""
+        return Outcome(stage.name, where, tuple(steps), digest, commit, warnings=warnings)
     manifest = there or _push(image, registry, commit)
     file = ""
     if verdict and key:
@@ -83,7 +93,7 @@ def publish(
         passport.store(made, registry, manifest)
         file = str(passport.write(made, passport.DIRECTORY, manifest.digest))
     where = registry.by_digest(manifest.digest)
-    return Outcome(stage.name, where, tuple(steps), manifest.digest, commit, file)
+    return Outcome(stage.name, where, tuple(steps), manifest.digest, commit, file, warnings)
 
 
 def _require_fit(image: Image, commit: str) -> None:
@@ -175,17 +185,12 @@ def _verdict(gate: Path, image: Image, *, needed: bool) -> dict[str, Any] | None
     )
 
 
-def _require_green(verdict: dict[str, Any] | None, image: Image, delivery: Delivery) -> None:
-    """Refuse a verdict that no stage would take, before anything is pushed."""
+def _reasons(verdict: dict[str, Any] | None, image: Image, delivery: Delivery) -> list[str]:
+    """Return why no stage would take a passport of this verdict, before anything is pushed."""
     if verdict is None:
-        return
+        return []
     draft = Passport(passport.statement(verdict, image.reference, image.id), b"")
-    if reasons := judge.against(draft, [image.id], judge.Requirements.of(delivery)):
-        raise BrokenPromiseError(
-            expected=f"a green verdict of the whole gate on {image.reference}",
-            seen="; ".join(reasons),
-            next_command=f"make gate IMAGE={image.reference}",
-        )
+    return judge.against(draft, [image.id], judge.Requirements.of(delivery))
 
 
 def _require_key(stage: OpenStage, key: Path | None) -> None:

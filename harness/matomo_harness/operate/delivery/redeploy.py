@@ -59,9 +59,11 @@ def rollback(
     """
     stage = delivery.stage(name)
     service = service_of(stage)
-    running = service.running()
     chosen = to
     if not to:
+        # What it was asked for and cannot run is what one wants to go back from.
+        wanted = service.wanted()
+        running = [wanted] if wanted else service.running()
         if len(running) != 1:
             raise WrongInputError(
                 expected=f"one image to run in {service.name}, from which to go back",
@@ -117,7 +119,7 @@ def _warnings(stage: OpenStage, manifest: Manifest) -> list[str]:
     """Return what one should know of the image that is about to run, and of the one before it."""
     if not stage.account:
         return []
-    why = "it is what runs now: promote another, or raise the rule's number"
+    why = "it is about to run: promote another, or raise the rule's number"
     found = expiring(stage.account, manifest.digest, 0, why)
     if stage.name == "production":
         previous = before(releases(stage.registry), manifest.digest)

@@ -39,6 +39,10 @@ class Service(Protocol):
         """Return the digests of all that run."""
         ...
 
+    def wanted(self) -> str:
+        """Return the digest that it was last asked to run; empty where that is not known."""
+        ...
+
     def deploy(self, image: str) -> None:
         """Have it run `image`, a reference by digest, anew; return when it does."""
         ...
@@ -92,6 +96,15 @@ class EcsService:
                 if container["name"] == self.stage.container and container.get("imageDigest")
             }
         )
+
+    def wanted(self) -> str:
+        """Return the digest in its task definition: its tasks may fail to run it."""
+        name = str(self._service()["taskDefinition"])
+        with asking("ecs:DescribeTaskDefinition", name):
+            answer = self._client.describe_task_definition(taskDefinition=name)
+        containers = answer["taskDefinition"]["containerDefinitions"]
+        images = [one["image"] for one in containers if one["name"] == self.stage.container]
+        return "".join(DIGEST.findall(images[0])) if images else ""
 
     def deploy(self, image: str) -> None:
         """Have the service, and its jobs, run `image`; wait until no other task runs.
@@ -252,6 +265,10 @@ class CommandService:
             lines = (text + said.stderr.decode(errors="replace")).strip().splitlines()
             raise _cannot(self.stage.running, f"exit {said.returncode}: {' | '.join(lines[-3:])}")
         return sorted(set(DIGEST.findall(text)))
+
+    def wanted(self) -> str:
+        """Return nothing: only the command knows."""
+        return ""
 
     def deploy(self, image: str) -> None:
         """Run the command with `image`, and see that it runs."""

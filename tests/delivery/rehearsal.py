@@ -101,7 +101,6 @@ class Service:
     on_start: Callable[[str], None] | None = None
     """Called with the image of a new task; by default a container is made, and not started."""
     containers: list[Any] = field(default_factory=list)
-    pulled: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Service"]:
@@ -131,7 +130,6 @@ class Service:
             return ""  # what ran before there was a delivery
         if digest in self.broken:
             raise RuntimeError("the container ended with exit code 1")
-        self.pulled.append(image)
         # The engine asks 127.0.0.1 without a question of its certificate; the digest is checked.
         engine().images.pull(
             image, auth_config={"username": "AWS", "password": f"{account}-auth-token"}
@@ -142,6 +140,8 @@ class Service:
             labels = reaper.this_process().labels
             container = engine().containers.create(image, ["never", "started"], labels=labels)
             self.containers.append(container)
+        with contextlib.suppress(NotFound):
+            engine().images.remove(image, force=True)  # its name, as the container has the image
         return digest
 
 
@@ -360,7 +360,7 @@ def rehearsal(
         with service.running():
             yield begun
     finally:
-        _remove_images([*service.pulled, *begun.built])
+        _remove_images(begun.built)
 
 
 def _work_tree(directory: Path, host: str, unique: str) -> Path:

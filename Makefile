@@ -5,7 +5,7 @@ export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MARIADB_VERSION MATOMO_PORT MATOM
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe rehearse-upgrade rehearse-plugin drill token totp logs doctor test-local test-all test-nightly lint \
-    e2e-ten pictures docs docs-site gate report mutants bench images versions dist-dev updates release publish-release audit lock
+    e2e-ten pictures docs docs-site gate report mutants bench images versions dist-dev publish-dev publish-stage promote-prod rollback-prod redeploy-dev redeploy-stage redeploy-prod updates release publish-release audit lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -147,10 +147,6 @@ versions: .venv/requirements.lock ## print the Matomo versions that are tested, 
 	@.venv/bin/python -c 'import json; from matomo_harness.matomo import versions; \
 	    print(f"versions={json.dumps(versions.NAMES)}")'
 
-dist-dev: .venv/requirements.lock ## build image/ as matomo:latest
-	@$(HARNESS) prepare
-	@$(HARNESS) dist matomo:latest
-
 updates: .venv/requirements.lock ## say which packages of image/ (IMAGE=ref) have a newer version today; a security update is exit code 1
 	@$(HARNESS) updates $(IMAGE)
 
@@ -163,6 +159,35 @@ release: .venv/requirements.lock ## build the wheel and the source distribution 
 
 publish-release: .venv/requirements.lock ## build and upload a release: TAG=v1.2.3; elsewhere than on GitHub TWINE_USERNAME, TWINE_PASSWORD
 	@.venv/bin/python tests/release.py publish --tag "$(TAG)"
+
+dist-dev: .venv/requirements.lock ## build image/ for linux/amd64, as matomo:latest and named by its commit
+	@$(HARNESS) prepare
+	@$(HARNESS) dist matomo:latest
+
+## -- delivery ------------------------------------------------------------------------------------
+# What each is asked: IMAGE= another image, PLAN=1 to see and change nothing, DELIVERY= another file.
+ASKED = $(if $(IMAGE),--image "$(IMAGE)") $(if $(filter 1,$(PLAN)),--plan) $(if $(DELIVERY),--delivery "$(DELIVERY)")
+
+publish-dev: .venv/requirements.lock ## push the built image to the registry of dev, under its commit: IMAGE=, PLAN=1
+	@$(HARNESS) publish dev $(ASKED)
+
+publish-stage: .venv/requirements.lock ## push it to the registry of stage, with its passport: IMAGE=, PLAN=1
+	@$(HARNESS) publish stage $(ASKED)
+
+promote-prod: .venv/requirements.lock ## copy an image of stage to production by digest, if its passport holds: IMAGE=tag or digest, PLAN=1
+	@$(HARNESS) promote production $(ASKED)
+
+rollback-prod: .venv/requirements.lock ## have production run the release before: TO=tag or digest, PLAN=1
+	@$(HARNESS) rollback production $(if $(TO),--to "$(TO)") $(if $(filter 1,$(PLAN)),--plan) $(if $(DELIVERY),--delivery "$(DELIVERY)")
+
+redeploy-dev: .venv/requirements.lock ## force a new deployment of dev and wait for it: IMAGE=tag or digest, PLAN=1
+	@$(HARNESS) redeploy dev $(ASKED)
+
+redeploy-stage: .venv/requirements.lock ## the same of stage
+	@$(HARNESS) redeploy stage $(ASKED)
+
+redeploy-prod: .venv/requirements.lock ## the same of production, with the newest release
+	@$(HARNESS) redeploy production $(ASKED)
 
 ## -- upkeep --------------------------------------------------------------------------------------
 UV := 0.13.9

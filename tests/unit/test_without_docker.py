@@ -23,7 +23,7 @@ NEED_AN_ENGINE = (
     *(("up",), ("down",), ("clean",), ("console",), ("archive",), ("logs",), ("token",), ("totp",)),
     *(("fault", "cut", "db"), ("gate",), ("mutants",)),
     *(("prepare",), ("images",), ("dist", "matomo:latest"), ("bench",), ("doctor",)),
-    *(("inspect", "matomo:latest"), ("init", "matomo:latest")),
+    *(("inspect", "matomo:latest"), ("init", "matomo:latest"), ("publish", "dev")),
 )
 
 

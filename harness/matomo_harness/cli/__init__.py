@@ -11,6 +11,7 @@ from matomo_harness import __version__, extra, progress
 from matomo_harness.cli import (
     bundle,
     capture,
+    delivery,
     drill,
     gate,
     images,
@@ -33,10 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Proves that a containerised Matomo keeps its promises.",
 )
-for group in (
+GROUPS: Final = (
     *(images, stack, own, gate, report, policy, repro, snapshot),
-    *(capture, bundle, recipe, upgrade, site, drill),
-):
+    *(capture, bundle, recipe, upgrade, site, drill, delivery),
+)
+for group in GROUPS:
     app.add_typer(group.app)
 
 INTERRUPTED: Final = 130

@@ -63,13 +63,12 @@ def images(
 
 @app.command()
 def dist(tag: Annotated[str, typer.Argument(help="The name of the new image.")]) -> None:
-    """Build image/ on its base, under a name of your choice."""
-    from matomo_harness.runtime import images
+    """Build image/ on its base for linux/amd64, under a name of your choice and its commit."""
+    from matomo_harness.operate.delivery.dist import dist as build
 
-    images.require_name(tag)
-    settings = RunSettings.from_environment()
-    built = images.build_deployed(images.matomo_base(settings), tag)
-    out.print(f"{built.reference} {built.digest}\nNext: make up, or IMAGE={tag} make test-local")
+    built, names = build(tag, RunSettings.from_environment())
+    out.print(f"{', '.join(names)} {built.digest}", markup=False)
+    out.print(f"Next: make up, IMAGE={tag} make test-local, or make publish-dev", markup=False)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from matomo_harness.gate.promises import NAMES
 from matomo_harness.matomo import inside, read_only
 from matomo_harness.matomo.inside import ReadOnlyContainer
 from matomo_harness.matomo.read_only import Address
-from matomo_harness.policy import Waiver
+from matomo_harness.policy import Waiver, judged_by
 from matomo_harness.progress import console
 from matomo_harness.redaction import redact
 from matomo_harness.settings import REPORTS
@@ -179,4 +179,5 @@ def run_checks(
 
     results = runner.run(target, checks, on_raw_result, at_once=at_once, preflight=PREFLIGHT)
     judged = verdict(results, target.policy, waivers)
-    return report.write(judged, target.about, DIRECTORY, target.secrets, PROMISES)
+    given = judged_by(target.policy, waivers)
+    return report.write(judged, target.about, DIRECTORY, target.secrets, PROMISES, given)

@@ -1,6 +1,7 @@
 """The images that the harness made on this engine, and those that nothing can use any more."""
 
 import contextlib
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,8 @@ from matomo_harness.runtime.inspection import inspected
 from matomo_harness.settings import OWNER_LABEL
 
 MIB: Final = 2**20
+DISTRIBUTED: Final = re.compile(r"matomo:(latest|[0-9a-f]{12})")
+"""What `dist` calls an image, besides its name in a registry, which may be somebody's."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def prune() -> list[str]:
 
 def is_ours(name: str) -> bool:
     """Whether the harness gave the name; somebody's image on top of ours has our label too."""
-    return name.startswith(f"{REPOSITORY}/") or name == "matomo:latest"
+    return name.startswith(f"{REPOSITORY}/") or bool(DISTRIBUTED.fullmatch(name))
 
 
 def remove(image: EngineImage) -> list[str]:

@@ -6,6 +6,7 @@ schema, descriptions included, by which an editor completes and checks the file.
 
 import dataclasses
 import difflib
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -235,3 +236,24 @@ def waivers_beside(policy: Path) -> tuple[Waiver, ...]:
     if twice := next((check for check in checks if checks.count(check) > 1), None):
         raise files.mistake(path, "one waiver for a check", f"two for {twice}")
     return tuple(waivers)
+
+
+def waivers_digest(waivers: Iterable[Waiver]) -> str:
+    """Return the SHA-256 of what waivers say; empty where there is none."""
+    said = [waiver.model_dump(mode="json") for waiver in waivers]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest() if said else ""
+
+
+def judged_by(policy: Policy, waivers: Iterable[Waiver]) -> dict[str, Any]:
+    """Return what a verdict rests on: policy and waivers by their hashes, and how long these hold.
+
+    Args:
+        policy: that was judged by.
+        waivers: of checks that may fail.
+    """
+    given = tuple(waivers)
+    return {
+        "policy": policy.digest,
+        "waivers": waivers_digest(given),
+        "until": {waiver.check: waiver.until.isoformat() for waiver in given},
+    }

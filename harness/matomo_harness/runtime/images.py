@@ -120,7 +120,12 @@ def deployed_image(settings: RunSettings) -> Image:
 
 
 def build_deployed(
-    base: Image, tag: str, *, directory: Path = IMAGE_DIRECTORY, is_cached: bool = True
+    base: Image,
+    tag: str,
+    *,
+    directory: Path = IMAGE_DIRECTORY,
+    is_cached: bool = True,
+    platform: str | None = None,
 ) -> Image:
     """Build `directory` on `base`, with OCI labels that say what it is.
 
@@ -129,13 +134,21 @@ def build_deployed(
         tag: the name of the result.
         directory: image/, or a copy of it with a change to try.
         is_cached: as for `build`.
+        platform: the machine that it is for; the engine's own by default.
 
     Raises:
         WrongInputError: image/ has a mistake (a broken config.ini.php, a missing plugin).
         UnsupportedEnvironmentError: there is no disk space.
     """
     arguments = {"MATOMO_BASE": base.reference}
-    return build(directory, tag, arguments, _oci_labels(base), is_cached=is_cached)
+    return build(
+        directory,
+        tag,
+        arguments,
+        _oci_labels(base),
+        is_cached=is_cached,
+        platform=platform,
+    )
 
 
 def is_reference(image: Image) -> bool:
@@ -535,6 +548,7 @@ def build(
     *,
     dockerfile: str = "Dockerfile",
     is_cached: bool = True,
+    platform: str | None = None,
 ) -> Image:
     """Build the Dockerfile in `directory` as `tag`.
 
@@ -545,6 +559,7 @@ def build(
         labels: labels of the result, besides the harness's own.
         dockerfile: the Dockerfile, below `directory`.
         is_cached: take layers of earlier builds, where nothing of them changed.
+        platform: the machine that it is for; the engine's own by default.
 
     Raises:
         WrongInputError: the Dockerfile or a file that it copies has a mistake.
@@ -560,6 +575,7 @@ def build(
                 labels={OWNER_LABEL: REPOSITORY, **labels},
                 nocache=not is_cached,
                 rm=True,
+                platform=platform,
                 forcerm=True,  # an interrupted build leaves no container
                 decode=True,
             )

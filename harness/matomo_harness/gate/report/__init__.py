@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from xml.etree import ElementTree
 
@@ -33,6 +34,7 @@ def write(
     directory: Path,
     secrets: Sequence[str] = (),
     promises: Iterable[Promise] = (),
+    judged_by: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Write the three files into `directory`, without a secret, and return what gate.json holds.
 
@@ -42,13 +44,17 @@ def write(
         directory: made where there is none.
         secrets: taken out wherever they are.
         promises: all that there are, so that what did not run is shown too.
+        judged_by: policy and waivers, by their hashes, for programs.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    now = datetime.now(UTC).replace(microsecond=0)
+    moment = now.strftime("%Y-%m-%d %H:%M UTC")
     checks = [_entry(result, directory, secrets) for result in verdict.results]
     counts = {status.value: 0 for status in Status} | Counter(check["status"] for check in checks)
     document = {
         "about": {**about, "harness": __version__, "time": moment},
+        "time": now.isoformat(),
+        "judged_by": dict(judged_by),
         **outline(checks, verdict.problems, promises),
         "counts": counts,
         "waivers": dict(verdict.problems),

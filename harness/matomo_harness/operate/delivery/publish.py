@@ -1,0 +1,225 @@
+"""Push the built image to the registry of a stage; from `stage` on, with its passport."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from matomo_harness.errors import BrokenPromiseError, WrongInputError
+from matomo_harness.operate.delivery import judge, passport
+from matomo_harness.operate.delivery.commit import pushed_commit
+from matomo_harness.operate.delivery.copying import push, require_skopeo
+from matomo_harness.operate.delivery.outcome import Outcome
+from matomo_harness.operate.delivery.passport import Passport
+from matomo_harness.operate.delivery.registry import Manifest, Registry, short
+from matomo_harness.operate.delivery.stages import Delivery, OpenStage
+from matomo_harness.progress import step
+from matomo_harness.runtime import images
+from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.inspection import inspected
+from matomo_harness.settings import REPORTS
+
+GATE: Final = REPORTS / "gate" / "gate.json"
+BUILT: Final = "matomo:latest"
+"""The image that `make dist-dev` builds."""
+PLATFORM: Final = ("linux", "amd64")
+"""What Fargate runs here."""
+WITHOUT_PASSPORT: Final = ("dev",)
+"""Stages that an image may reach before the gate has judged it."""
+
+
+def publish(
+    delivery: Delivery,
+    name: str,
+    reference: str = BUILT,
+    *,
+    gate: Path = GATE,
+    directory: Path | None = None,
+    plan: bool = False,
+) -> Outcome:
+    """Push an image of this machine to the registry of a stage, under its commit.
+
+    Args:
+        delivery: where to.
+        name: of the stage.
+        reference: the image.
+        gate: the gate's verdict, for the passport.
+        directory: the work tree of the commit; by default this one.
+        plan: change nothing.
+
+    Raises:
+        HarnessError: the commit, the image, the login, the tag or the verdict is refused.
+    """
+    stage = delivery.stage(name)
+    if stage.name == "production":
+        raise WrongInputError(
+            expected="an image that comes to production from a stage before it",
+            seen="publish, which would push one from this machine",
+            next_command="matomo-harness promote production",
+        )
+    commit = pushed_commit(directory or Path.cwd())
+    image = images.given(reference, "--image")
+    _require_fit(image, commit)
+    verdict = _verdict(gate, image, needed=stage.name not in WITHOUT_PASSPORT)
+    reasons = _reasons(verdict, image, delivery)
+    if reasons and stage.name in WITHOUT_PASSPORT:
+        verdict = None
+    elif reasons:
+        raise BrokenPromiseError(
+            expected=f"a green verdict of the whole gate on {image.reference}",
+            seen="; ".join(reasons),
+            next_command=f"make gate IMAGE={image.reference}",
+        )
+    warnings = tuple(f"no passport: {reason}" for reason in reasons)
+    key = passport.signing_key()
+    _require_key(stage, key)
+    require_skopeo()
+    registry = stage.registry
+    there = _there(registry, commit, image)
+    steps = [f"push {image.reference} ({image.digest}) as {registry.name}:{commit}"]
+    if there:
+        steps = [f"nothing to push: {registry.name}:{commit} is this image"]
+    if verdict and key:
+        steps.append(f"sign the gate's verdict of {verdict['about']['time']}, and store it beside")
+    if plan:
+        where = registry.by_digest(there.digest) if there else f"{registry.name}:{commit}"
+        digest = there.digest if there else ""
+        return Outcome(stage.name, where, tuple(steps), digest, commit, warnings=warnings)
+    manifest = there or _push(image, registry, commit)
+    file = ""
+    if verdict and key:
+        made = _passport(verdict, registry, manifest, image, key, delivery)
+        passport.store(made, registry, manifest)
+        file = str(passport.write(made, passport.DIRECTORY, manifest.digest))
+    where = registry.by_digest(manifest.digest)
+    return Outcome(stage.name, where, tuple(steps), manifest.digest, commit, file, warnings)
+
+
+def _require_fit(image: Image, commit: str) -> None:
+    """Refuse an image for another machine, or of another commit."""
+    found = engine().images.get(image.id)
+    platform = (inspected(found, "Os"), inspected(found, "Architecture"))
+    if platform != PLATFORM:
+        raise WrongInputError(
+            expected=f"an image for {'/'.join(PLATFORM)}, which the service runs",
+            seen=f"{image.reference} for {platform[0]}/{platform[1]}",
+            next_command="make dist-dev on a machine of that kind",
+        )
+    label = found.labels.get("org.opencontainers.image.revision", "")
+    # `git describe` writes the commit alone, or a tag before it; an image of others has no label.
+    if label and label != "unknown" and not _is_of(label, commit):
+        raise WrongInputError(
+            expected=f"an image of the commit {commit}, which will be its tag",
+            seen=f"{image.reference} was built from {label}",
+            next_command="make dist-dev",
+        )
+
+
+def _is_of(label: str, commit: str) -> bool:
+    if label.endswith("-dirty"):
+        return False
+    described = label.rpartition("-g")[2]
+    is_commit = len(described) >= 7 and all(sign in "0123456789abcdef" for sign in described)
+    return commit.startswith(described[: len(commit)]) if is_commit else True
+
+
+def _there(registry: Registry, tag: str, image: Image) -> Manifest | None:
+    """Return what the tag names already; it may only be this image.
+
+    Raises:
+        WrongInputError: it is another one.
+    """
+    there = registry.manifest(tag)
+    if there and image.id not in (there.config, there.digest):
+        raise WrongInputError(
+            expected=f"the tag {tag} of {registry.name} to be free, or to name this image",
+            seen=f"it names {short(there.digest)}, with another content than {image.reference}"
+            f" ({image.digest})",
+            next_command="make a new commit; or delete that image, if nothing runs it",
+        )
+    return there
+
+
+def _push(image: Image, registry: Registry, tag: str) -> Manifest:
+    with tempfile.TemporaryDirectory(prefix="matomo-harness-image-") as directory:
+        archive = Path(directory) / "image.tar"
+        with step(f"Taking {image.reference} from the engine"), archive.open("wb") as file:
+            for chunk in engine().api.get_image(image.reference):
+                file.write(chunk)
+        push(archive, registry, tag)
+    manifest = registry.manifest(tag)
+    if not manifest or image.id not in (manifest.config, manifest.digest):
+        seen = f"{short(manifest.digest)}, with another content" if manifest else "nothing"
+        raise WrongInputError(
+            expected=f"{registry.name}:{tag} to be what was pushed a moment ago",
+            seen=f"{seen}: somebody else moved the tag",
+            next_command="give the repository immutable tags, then the same command",
+        )
+    return manifest
+
+
+# -- the passport ---------------------------------------------------------------------------------
+
+
+def _verdict(gate: Path, image: Image, *, needed: bool) -> dict[str, Any] | None:
+    """Return the gate's verdict on `image`; None where there is none, and none is needed.
+
+    Raises:
+        WrongInputError: there is none, or it is another image's.
+    """
+    try:
+        verdict: dict[str, Any] = json.loads(gate.read_text())
+        judged = verdict["about"].get("image id", "") if "judged_by" in verdict else ""
+    except (OSError, ValueError, LookupError, AttributeError):
+        verdict, judged = {}, ""
+    if judged == image.id:
+        return verdict
+    if not needed:
+        return None
+    seen = f"{short(judged)} judged" if judged else "no verdict on an image"
+    raise WrongInputError(
+        expected=f"the gate's verdict on {image.reference} ({image.digest}) in {gate}",
+        seen=seen,
+        next_command=f"make gate IMAGE={image.reference}",
+    )
+
+
+def _reasons(verdict: dict[str, Any] | None, image: Image, delivery: Delivery) -> list[str]:
+    """Return why no stage would take a passport of this verdict, before anything is pushed."""
+    if verdict is None:
+        return []
+    draft = Passport(passport.statement(verdict, image.reference, image.id), b"")
+    return judge.against(draft, [image.id], judge.Requirements.of(delivery))
+
+
+def _require_key(stage: OpenStage, key: Path | None) -> None:
+    if key is None and stage.name not in WITHOUT_PASSPORT:
+        raise WrongInputError(
+            expected=f"a key that signs the passport, as [{stage.name}] needs one",
+            seen=f"{passport.KEY} is not set",
+            next_command=f"{passport.KEY}=~/.ssh/id_ed25519 make publish-{stage.name}",
+        )
+
+
+def _passport(
+    verdict: dict[str, Any],
+    registry: Registry,
+    manifest: Manifest,
+    image: Image,
+    key: Path,
+    delivery: Delivery,
+) -> Passport:
+    """Return the passport of an image: the one that it has, or a new one.
+
+    Raises:
+        HarnessError: the key cannot sign or is not trusted, or there is no syft.
+    """
+    for made in passport.stored(registry, manifest.digest):
+        if made.about.get("time") == verdict["time"]:
+            return made
+    sbom = passport.bill_of_materials(image.id) if delivery.content.passport.sbom else b""
+    text = passport.statement(verdict, registry.name, manifest.digest, sbom)
+    made = Passport(text, passport.sign(text, key), sbom)
+    judge.best([made], [manifest.digest], delivery, whenever=False)
+    return made

@@ -1,0 +1,292 @@
+"""What runs a stage: a service of ECS, or a command of the institution's own."""
+
+import re
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from matomo_harness import process
+from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.operate.delivery.aws import Account, asking
+from matomo_harness.operate.delivery.registry import DIGEST, short
+from matomo_harness.operate.delivery.stages import OpenStage
+from matomo_harness.policy.delivery import Stage
+from matomo_harness.progress import ProgressStep, step
+
+MINUTES: Final = 20
+"""How long a deployment may take: ECS itself waits for the load balancer's health checks."""
+POLL_SECONDS: Final = 2.0
+REGISTERED: Final = (
+    *("family", "taskRoleArn", "executionRoleArn", "networkMode", "containerDefinitions"),
+    *("volumes", "placementConstraints", "requiresCompatibilities", "cpu", "memory", "pidMode"),
+    *("ipcMode", "proxyConfiguration", "inferenceAccelerators", "ephemeralStorage"),
+    *("runtimePlatform", "enableFaultInjection"),
+)
+"""What a task definition is registered with; describing it says more."""
+
+
+class Service(Protocol):
+    """What runs the image of a stage."""
+
+    @property
+    def name(self) -> str:
+        """How people call it."""
+        ...
+
+    def running(self) -> list[str]:
+        """Return the digests of all that run."""
+        ...
+
+    def wanted(self) -> str:
+        """Return the digest that it was last asked to run; empty where that is not known."""
+        ...
+
+    def deploy(self, image: str) -> None:
+        """Have it run `image`, a reference by digest, anew; return when it does."""
+        ...
+
+
+def service_of(stage: OpenStage) -> Service:
+    """Return what runs a stage.
+
+    Raises:
+        WrongInputError: delivery.toml does not say.
+    """
+    if stage.stage.cluster and stage.account:
+        return EcsService(stage.account, stage.stage)
+    if stage.stage.redeploy:
+        return CommandService(stage.stage)
+    raise WrongInputError(
+        expected=f"[{stage.name}] to say what runs it: cluster and service, or two commands",
+        seen="neither",
+        next_command=f"edit {stage.delivery.path}",
+    )
+
+
+# -- ECS ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EcsService:
+    """A service of ECS, whose tasks are replaced one after the other.
+
+    Args:
+        account: that it is in.
+        stage: with cluster, service, container and jobs.
+    """
+
+    account: Account
+    stage: Stage
+
+    @property
+    def name(self) -> str:
+        """Cluster and service."""
+        return f"{self.stage.cluster}/{self.stage.service}"
+
+    def running(self) -> list[str]:
+        """Return the digests of the tasks that run."""
+        tasks = [task for task in self._tasks() if task["lastStatus"] == "RUNNING"]
+        return sorted(
+            {
+                str(container["imageDigest"])
+                for task in tasks
+                for container in task["containers"]
+                if container["name"] == self.stage.container and container.get("imageDigest")
+            }
+        )
+
+    def wanted(self) -> str:
+        """Return the digest in its task definition: its tasks may fail to run it."""
+        name = str(self._service()["taskDefinition"])
+        with asking("ecs:DescribeTaskDefinition", name):
+            answer = self._client.describe_task_definition(taskDefinition=name)
+        containers = answer["taskDefinition"]["containerDefinitions"]
+        images = [one["image"] for one in containers if one["name"] == self.stage.container]
+        return "".join(DIGEST.findall(images[0])) if images else ""
+
+    def deploy(self, image: str) -> None:
+        """Have the service, and its jobs, run `image`; wait until no other task runs.
+
+        Raises:
+            WrongInputError: there is no such service, container or job.
+            BrokenPromiseError: the new tasks do not stay, and ECS went back.
+            UnsupportedEnvironmentError: it takes too long.
+        """
+        definition = self._definition(str(self._service()["taskDefinition"]), image)
+        for job in self.stage.jobs:
+            self._definition(job, image)
+        with asking("ecs:UpdateService", self.name):
+            answer = self._client.update_service(
+                cluster=self.stage.cluster,
+                service=self.stage.service,
+                taskDefinition=definition,
+                forceNewDeployment=True,
+            )
+        deployment = _primary(answer["service"])
+        digest = image.rpartition("@")[2]
+        with step(f"Deploying {short(digest)} to {self.name}") as running:
+            self._wait(str(deployment["id"]), digest, running)
+
+    @property
+    def _client(self) -> Any:
+        return self.account.client("ecs")
+
+    def _service(self) -> dict[str, Any]:
+        with asking("ecs:DescribeServices", self.name):
+            answer = self._client.describe_services(
+                cluster=self.stage.cluster, services=[self.stage.service]
+            )
+        found = [service for service in answer["services"] if service["status"] == "ACTIVE"]
+        if not found:
+            raise WrongInputError(
+                expected=f"the service {self.name} in {self.stage.account}, {self.stage.region}",
+                seen="no active service of this name",
+                next_command=f"aws ecs list-services --cluster {self.stage.cluster}",
+            )
+        return dict(found[0])
+
+    def _tasks(self) -> list[dict[str, Any]]:
+        self._service()  # says by name what is missing
+        with asking("ecs:ListTasks", self.name):
+            pages = self._client.get_paginator("list_tasks").paginate(
+                cluster=self.stage.cluster, serviceName=self.stage.service
+            )
+            names = [name for page in pages for name in page["taskArns"]]
+        tasks: list[dict[str, Any]] = []
+        for start in range(0, len(names), 100):  # as many as one call may name
+            with asking("ecs:DescribeTasks", self.name):
+                answer = self._client.describe_tasks(
+                    cluster=self.stage.cluster, tasks=names[start : start + 100]
+                )
+            tasks += answer["tasks"]
+        return tasks
+
+    def _definition(self, name: str, image: str) -> str:
+        """Return the task definition that runs `image`; a new revision where none does yet."""
+        with asking("ecs:DescribeTaskDefinition", name):
+            answer = self._client.describe_task_definition(taskDefinition=name, include=["TAGS"])
+        before = answer["taskDefinition"]
+        repository = image.partition("@")[0]
+        definitions = [
+            {**container, "image": image}
+            if container["name"] == self.stage.container
+            or _repository(container["image"]) == repository
+            else container
+            for container in before["containerDefinitions"]
+        ]
+        if not any(container["image"] == image for container in definitions):
+            raise WrongInputError(
+                expected=f"the task definition {name} to have a container {self.stage.container}",
+                seen=", ".join(container["name"] for container in definitions),
+                next_command="name it as `container` of the stage in delivery.toml",
+            )
+        if definitions == before["containerDefinitions"]:
+            return str(before["taskDefinitionArn"])
+        known = {key: before[key] for key in REGISTERED if before.get(key) is not None}
+        known["containerDefinitions"] = definitions
+        if tags := answer.get("tags"):
+            known["tags"] = tags
+        with asking("ecs:RegisterTaskDefinition", name):
+            made = self._client.register_task_definition(**known)
+        return str(made["taskDefinition"]["taskDefinitionArn"])
+
+    def _wait(self, deployment: str, digest: str, running: ProgressStep) -> None:
+        """Wait until the deployment is complete, and all tasks are its own."""
+        end = time.monotonic() + MINUTES * 60
+        while True:
+            service = self._service()
+            state = next((one for one in service["deployments"] if one["id"] == deployment), None)
+            if state is None or state.get("rolloutState") == "FAILED":
+                reason = state.get("rolloutStateReason", "") if state else "another took its place"
+                raise BrokenPromiseError(
+                    expected=f"the new tasks of {self.name} to stay",
+                    seen=f"the deployment failed: {reason}"
+                    f"; {', '.join(map(short, self.running())) or 'nothing'} runs",
+                    next_command=f"aws ecs describe-services --cluster {self.stage.cluster}"
+                    f" --services {self.stage.service}",
+                )
+            running.say(
+                f"{state.get('runningCount', 0)} of {state.get('desiredCount', 0)} new tasks run"
+            )
+            tasks = [task for task in self._tasks() if task["lastStatus"] == "RUNNING"]
+            is_new = tasks and all(task.get("startedBy") == deployment for task in tasks)
+            if is_new and state.get("rolloutState") == "COMPLETED" and self.running() == [digest]:
+                return
+            if time.monotonic() > end:
+                raise UnsupportedEnvironmentError(
+                    expected=f"{self.name} to run {short(digest)} within {MINUTES} minutes",
+                    seen=str(state.get("rolloutStateReason", "")) or "its deployment goes on",
+                    next_command=f"aws ecs wait services-stable --cluster {self.stage.cluster}"
+                    f" --services {self.stage.service}",
+                )
+            time.sleep(POLL_SECONDS)
+
+
+def _primary(service: dict[str, Any]) -> dict[str, Any]:
+    found = [one for one in service["deployments"] if one["status"] == "PRIMARY"]
+    return dict(found[0])
+
+
+def _repository(image: str) -> str:
+    """Return an image's reference without tag and digest."""
+    return re.sub(r":[\w.-]+$", "", image.partition("@")[0])
+
+
+# -- another target -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CommandService:
+    """What runs a stage, by the institution's own commands.
+
+    Args:
+        stage: with `redeploy` and `running`.
+    """
+
+    stage: Stage
+
+    @property
+    def name(self) -> str:
+        """The program that it is deployed by."""
+        return self.stage.redeploy[0]
+
+    def running(self) -> list[str]:
+        """Return the digests that the command prints."""
+        try:
+            said = subprocess.run(
+                self.stage.running, stdin=subprocess.DEVNULL, capture_output=True, check=False
+            )
+        except OSError as error:
+            raise _cannot(self.stage.running, str(error)) from error
+        text = said.stdout.decode(errors="replace")
+        if said.returncode != 0:
+            lines = (text + said.stderr.decode(errors="replace")).strip().splitlines()
+            raise _cannot(self.stage.running, f"exit {said.returncode}: {' | '.join(lines[-3:])}")
+        return sorted(set(DIGEST.findall(text)))
+
+    def wanted(self) -> str:
+        """Return nothing: only the command knows."""
+        return ""
+
+    def deploy(self, image: str) -> None:
+        """Run the command with `image`, and see that it runs."""
+        command = [word.replace("{image}", image) for word in self.stage.redeploy]
+        with step(f"Deploying {image} by {self.name}") as running:
+            process.run(command, running)
+        digest = image.rpartition("@")[2]
+        if (seen := self.running()) != [digest]:
+            raise BrokenPromiseError(
+                expected=f"{short(digest)} to run, as `{' '.join(command)}` ended well",
+                seen=", ".join(map(short, seen)) or "nothing",
+                next_command=" ".join(self.stage.running),
+            )
+
+
+def _cannot(command: Sequence[str], seen: str) -> UnsupportedEnvironmentError:
+    return UnsupportedEnvironmentError(
+        expected=f"`{' '.join(command)}` to print the digest that runs",
+        seen=seen,
+        next_command=" ".join(command),
+    )

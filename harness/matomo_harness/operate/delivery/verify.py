@@ -1,0 +1,179 @@
+"""Whether what runs, or lies in a registry, is what was vouched for."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from matomo_harness import extra
+from matomo_harness.errors import HarnessError, WrongInputError
+from matomo_harness.operate.delivery import judge, login, passport
+from matomo_harness.operate.delivery.passport import Passport
+from matomo_harness.operate.delivery.registry import DIGEST, Registry
+from matomo_harness.operate.delivery.service import service_of
+from matomo_harness.operate.delivery.stages import Delivery, OpenStage
+from matomo_harness.policy.delivery import Stage
+
+
+@dataclass(frozen=True)
+class Voucher:
+    """An image that somebody vouched for.
+
+    Args:
+        image: what was asked about.
+        digest: of the image.
+        signed_by: who vouches.
+        time: when the gate judged.
+        matomo: version of Matomo.
+        checks: how many checks passed.
+    """
+
+    image: str
+    digest: str
+    signed_by: str
+    time: str
+    matomo: str
+    checks: int
+
+
+def verify(
+    delivery: Delivery, what: str, *, file: Path | None = None, whenever: bool = False
+) -> Voucher:
+    """Say whether an image or a container is what was vouched for.
+
+    Args:
+        delivery: with the rules, and who may sign.
+        what: an image in a registry, or an image or a container of this machine.
+        file: its passport; by default the one beside the image, or in reports/passport.
+        whenever: whether a passport that is too old, or of another policy, is enough.
+
+    Raises:
+        WrongInputError: an address, which has no digest; or there is no such image.
+        BrokenPromiseError: nobody vouches for it.
+    """
+    if "://" in what:
+        raise WrongInputError(
+            expected="an image, a container, or --service and a stage: they have a digest",
+            seen=f"{what}: no address says which image answers there",
+            next_command="matomo-harness verify --service production",
+        )
+    registry, digests = _found(delivery, what)
+    passports = _passports(registry, digests, file)
+    return _vouched(delivery, what, digests, passports, whenever=whenever)
+
+
+def verify_service(
+    delivery: Delivery, name: str, *, file: Path | None = None, whenever: bool = False
+) -> list[Voucher]:
+    """Say whether all that a stage runs is what was vouched for.
+
+    Raises:
+        WrongInputError: nothing runs.
+        BrokenPromiseError: nobody vouches for one of the images.
+    """
+    stage = delivery.stage(name)
+    service = service_of(stage)
+    running = service.running()
+    if not running:
+        raise WrongInputError(
+            expected=f"{service.name} to run something",
+            seen="nothing",
+            next_command=f"make redeploy-{name}",
+        )
+    return [
+        _vouched(
+            *(delivery, stage.registry.by_digest(digest), [digest]),
+            _passports(stage.registry, [digest], file),
+            whenever=whenever,
+        )
+        for digest in running
+    ]
+
+
+def _vouched(
+    delivery: Delivery, what: str, digests: list[str], passports: list[Passport], *, whenever: bool
+) -> Voucher:
+    found, signed_by = judge.best(passports, digests, delivery, whenever=whenever)
+    about = found.about
+    passed = sum(status == "pass" for status in about["checks"].values())
+    return Voucher(what, digests[0], signed_by, about["time"], about["matomo"], passed)
+
+
+def _found(delivery: Delivery, what: str) -> tuple[Registry | None, list[str]]:
+    """Return the registry that an image lies in, if any, and the digests that name it."""
+    host = what.partition("/")[0]
+    if "/" in what and ("." in host or ":" in host or host == "localhost"):
+        registry, reference = _in_registry(delivery, what)
+        manifest = registry.manifest(reference)
+        if manifest is None:
+            raise WrongInputError(
+                expected=f"an image {what}",
+                seen="the registry has none of this name",
+                next_command=f"skopeo list-tags docker://{registry.name}",
+            )
+        return registry, [manifest.digest, *filter(None, [manifest.config])]
+    return None, _on_this_machine(what)
+
+
+def _in_registry(delivery: Delivery, what: str) -> tuple[Registry, str]:
+    name, _, reference = what.partition("@")
+    if not reference:
+        name, _, reference = what.rpartition(":")
+        if "/" in reference or not name:
+            name, reference = what, "latest"
+    host, _, repository = name.partition("/")
+    for stage_name, stage in delivery.content.stages:
+        if stage.name == name:
+            return delivery.stage(stage_name).registry, reference
+    # One that delivery.toml does not name, perhaps beside one that it does, of the same authority.
+    known = next((one for _, one in delivery.content.stages if one.host == host), None)
+    if known:
+        other = Stage(**{**known.model_dump(), "repository": repository})
+        return OpenStage(delivery, "dev", other).registry, reference
+    return Registry(host, repository, login.of_this_machine(host)), reference
+
+
+def _on_this_machine(what: str) -> list[str]:
+    """Return the digests of an image or a container of the engine.
+
+    Raises:
+        WrongInputError: there is neither.
+    """
+    extra.require_engine_libraries()
+    from docker.errors import APIError, ImageNotFound, NotFound
+
+    from matomo_harness.runtime.engine import engine
+
+    with contextlib.suppress(NotFound, APIError):
+        image = engine().containers.get(what).attrs["Image"]
+        return [str(image), *_registry_digests(str(image))]
+    with contextlib.suppress(ImageNotFound, APIError):
+        image = engine().images.get(what).id
+        return [str(image), *_registry_digests(str(image))]
+    raise WrongInputError(
+        expected="a container or an image of this machine, or an image with its registry",
+        seen=f"{what}, which is neither",
+        next_command="docker ps, or docker images",
+    )
+
+
+def _registry_digests(image: str) -> list[str]:
+    from matomo_harness.runtime.engine import engine
+
+    named = engine().images.get(image).attrs.get("RepoDigests") or []
+    return [digest for name in named if DIGEST.fullmatch(digest := name.rpartition("@")[2])]
+
+
+def _passports(registry: Registry | None, digests: list[str], file: Path | None) -> list[Passport]:
+    if file:
+        return [passport.read(file)]
+    found = passport.stored(registry, digests[0]) if registry else []
+    if found:
+        return found
+    here = [passport.read(path) for path in passport.DIRECTORY.glob(f"*/{passport.TEXT}")]
+    return [one for one in here if _is_about(one, digests)]
+
+
+def _is_about(one: Passport, digests: list[str]) -> bool:
+    with contextlib.suppress(HarnessError, LookupError, ValueError, TypeError):
+        return bool({*one.digests, one.about.get("image_id")} & set(digests))
+    return False

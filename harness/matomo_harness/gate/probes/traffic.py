@@ -107,7 +107,7 @@ def new_canary(run: str, way: str, site: int, family: str) -> Canary:
     """
     token = secrets.token_hex(3)
     first, second, third = bytes.fromhex(token)
-    v4 = f"{60 + first % 60}.{248 + second % 8}.{11 + third % 240}.{13 + first % 200}"
+    v4 = f"{67 + first % 50}.{248 + second % 8}.{11 + third % 240}.{13 + first % 200}"
     v6 = f"2001:db8:{token[:4]}:{token[2:]}:9abc:{token[:4]}:1111:{token[2:]}"
     texts = {"IPv4": v4, "IPv6": v6, "mapped IPv4": f"::ffff:{v4}"}
     own = (

@@ -21,7 +21,6 @@ from matomo_harness.errors import (
 from matomo_harness.gate.catalogue import ALL
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
-from matomo_harness.gate.promises.plugins.checks import TABLES
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.database import Database
@@ -59,8 +58,6 @@ LAST_RUN: Final = "LastCompletedFullArchiving"
 """The option with the end of the archiver's last run, in seconds since 1970."""
 BY_PAGES: Final = "enableBrowserTriggerArchiving"
 """The option by which a page that finds no archive makes one."""
-MADE_BY_MONTH: Final = frozenset({"archive_numeric", "archive_blob"})
-"""Matomo counts these among its tables: their names go on with the month."""
 SAMPLED_DAYS: Final = 3
 HASHED: Final = 'echo password_hash(md5(getenv("HARNESS_PASSWORD")), PASSWORD_DEFAULT);'
 """A password as Matomo stores it (Piwik\\Auth\\Password)."""
@@ -165,10 +162,10 @@ class _Drill:
                 database = repro.fill(safe, stack, self._settings)
             described = safe.described
         archives, sums = self._tables(database, described, files, salt)
-        started = self._start(stack)
+        started = self._start(stack, database, described)
         if files:
             self._restore(started, files)
-        self._answers(started, database, described, files, sums)
+        self._answers(started, database, files, sums)
         self._prove(started, deployment.second_database(database, stack), archives)
 
     # -- how a stage is run --------------------------------------------------------------------
@@ -267,10 +264,14 @@ class _Drill:
 
     # -- the restore ---------------------------------------------------------------------------
 
-    def _start(self, stack: Stack) -> StartedStack:
+    def _start(self, stack: Stack, before: Database, described: Description) -> StartedStack:
         with self._stage(Stage.START):
-            return local.start(self._settings, stack, adopts=False)
-        raise _EndedError  # for the type checker: a stage that fails has ended the drill
+            started = local.start(self._settings, stack, adopts=False)
+            needed = deployment.needed_tables(started.shell, described.plugins)
+            there = deployment.second_database(before, stack).tables()
+            self._found.missing_tables = tuple(sorted(needed - there))
+            self._found.without_image = repro.missing_plugins(started.shell, described.plugins)
+        return started
 
     def _restore(self, started: StartedStack, files: BackupFiles) -> None:
         with self._stage(Stage.RESTORE, may_fail=True):
@@ -281,18 +282,15 @@ class _Drill:
         self,
         started: StartedStack,
         before: Database,
-        described: Description,
         files: BackupFiles | None,
         sums: dict[str, int | None],
     ) -> None:
         found = self._found
         database = deployment.second_database(before, started.stack)
         with self._stage(Stage.ANSWERS):
-            there = repro.missing_plugins(started.shell, described.plugins)
-            found.without_image = there
             with suppress(BrokenPromiseError):  # the page says more where it does not start
                 facts = Php(started.shell, Http(started.web.url, started.web.authority)).facts
-                _note_code(found, facts, database.tables(), files)
+                _note_code(found, facts, files)
             require_healthy(started.shell, started.web, "the login page of the restored Matomo")
             found.moved = state.changed(sums, state.checksums(database), with_logs=True)
 
@@ -456,13 +454,8 @@ def _note_plugins(
         found.has_licence = bool(options.get("marketplace_license_key"))
 
 
-def _note_code(
-    found: Findings, facts: dict[str, Any], there: set[str], files: BackupFiles | None
-) -> None:
-    """Note what code and tables have of each other."""
-    needed = {table for name in facts["activated"] for table in TABLES.get(str(name), ())}
-    needed |= {*facts["core_tables"]} - MADE_BY_MONTH
-    found.missing_tables = tuple(sorted(needed - there))
+def _note_code(found: Findings, facts: dict[str, Any], files: BackupFiles | None) -> None:
+    """Note which columns and which code active plugins lack."""
     found.missing_columns = tuple(str(lack).split(" ")[0] for lack in facts["no_columns"])
     own = files.plugins if files else set()
     config = readable(files.config) if files else None

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -63,6 +64,8 @@ def place_of(settings: RunSettings, run: Run) -> Iterator[tuple[Stack, RunSettin
         finally:
             with step("Destroying the deployment"):
                 clean.remove_stack(stack)
+                # The report of the gate quotes what it has seen.
+                shutil.rmtree(stack.root, ignore_errors=True)
 
 
 def prepare_secrets(stack: Stack, salt: str | None) -> None:

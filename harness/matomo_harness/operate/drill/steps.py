@@ -11,10 +11,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import pymysql
+
 from matomo_harness.dumps.description import Description
 from matomo_harness.dumps.sources import DumpSource
 from matomo_harness.errors import (
     BrokenPromiseError,
+    HarnessError,
     UnsupportedEnvironmentError,
     WrongInputError,
 )
@@ -42,6 +45,7 @@ from matomo_harness.operate.drill.findings import (
     Stage,
 )
 from matomo_harness.operate.local import StartedStack
+from matomo_harness.operate.production_config import text_of
 from matomo_harness.operate.quarantined import SafeTables, safe_tables
 from matomo_harness.operate.rehearsal import judge, state
 from matomo_harness.operate.rehearsal.copies import RunningCopy
@@ -101,6 +105,10 @@ def drill(
     DumpSource(paths)
     if not archive.is_file():
         raise production_files.wrong(archive, "no such file")
+    if choices.production:
+        choices.production.require_answer()
+    for name in (SALT_VARIABLE, LOGIN, PASSWORD):
+        _given(name)  # a file that is not there is named before anything is loaded
     found = Findings(
         dump=tuple(path.name for path in paths),
         files=archive.name,
@@ -182,8 +190,12 @@ class _Drill:
         try:
             with step(f"Drill: {stage}"):
                 yield
-        except (BrokenPromiseError, WrongInputError, ApiError) as error:
-            self._found.unusable[stage] = texts.without_addresses(error.expected)
+        except (HarnessError, pymysql.MySQLError) as error:
+            # Until it has started, what this machine lacks says nothing of the backup.
+            is_early = stage in (Stage.FILES, Stage.DUMP, Stage.START)
+            if is_early and isinstance(error, (UnsupportedEnvironmentError, WrongInputError)):
+                raise
+            self._found.unusable[stage] = _expected(error)
             if not may_fail:
                 raise _EndedError from None
         finally:
@@ -335,9 +347,20 @@ class _Drill:
 
 
 def _given(name: str) -> str:
-    """Return a variable of this process, or what is in the file that NAME_FILE names."""
+    """Return a variable of this process, or what is in the file that NAME_FILE names.
+
+    Raises:
+        WrongInputError: there is no such file.
+    """
     path = os.environ.get(f"{name}_FILE")
-    return Path(path).read_text().strip() if path else os.environ.get(name, "")
+    return text_of(Path(path), name).strip() if path else os.environ.get(name, "")
+
+
+def _expected(error: HarnessError | pymysql.MySQLError) -> str:
+    """Return what an error says that should have been: what was seen may quote persons."""
+    if isinstance(error, HarnessError):
+        return texts.without_addresses(error.expected)
+    return f"the database to answer (error {error.args[0] if error.args else 'unknown'})"
 
 
 def _options(database: Database) -> dict[str, str]:
@@ -422,7 +445,7 @@ def _fits(database: Database, salt: str) -> bool | None:
 
 def _lost_containers(database: Database, files: BackupFiles | None) -> tuple[str, ...]:
     """Name the containers of the tag manager that are published, and whose script is not there."""
-    if "tagmanager_container_release" not in database.tables():
+    if not {"tagmanager_container", "tagmanager_container_release"} <= database.tables():
         return ()
     rows = database.query(
         "SELECT DISTINCT r.idcontainer AS id FROM {prefix}tagmanager_container_release AS r"

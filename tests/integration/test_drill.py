@@ -402,6 +402,9 @@ def test_what_is_wrong_with_the_files_is_named_alone(
     assert ended.code == ExitCode.BROKEN_PROMISE, ended.text
     (what,) = ended.of("no")
     assert words in what
+    # The image's own program wants a config.ini.php; others' programs are not called at all.
+    by_hand = name == "without config.ini.php"
+    assert (ended.found["restored_by"] != "restore-data.sh") == by_hand
     assert (PERSON in ended.files + ended.text, ended.left) == (False, ())
 
 
@@ -510,6 +513,7 @@ def assert_closed(containers: Sequence[Container]) -> None:
         (("--gate", "privacy"), ("--gate to name promises", "privacy")),
         (("--against", "none.json"), ("production's numbers in", "none.json")),
         (("--url", "https://matomo.example"), ("a token of production's in HARNESS_TOKEN",)),
+        (("--policy", "none.toml"), ("none.toml",)),
     ],
     ids=lambda words: " ".join(words),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from matomo_harness.errors import WrongInputError
-from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate.drill import archived
 from matomo_harness.operate.drill.findings import Comparison
@@ -54,6 +54,24 @@ class Production:
     def api(self) -> Api | None:
         """Its API; None where it is not asked."""
         return Api(Web(self.url, authority=self.authority), self.token) if self.url else None
+
+    def require_answer(self) -> None:
+        """Require that production answers, where it is asked: nothing is loaded before.
+
+        Raises:
+            WrongInputError: it refuses the token, or is no Matomo.
+            UnsupportedEnvironmentError: nothing answers.
+        """
+        if not self.api:
+            return
+        try:
+            self.api.call("SitesManager.getSitesIdWithAtLeastViewAccess")
+        except ApiError as error:
+            raise WrongInputError(
+                expected=f"production to take the token of {TOKEN}",
+                seen=error.seen,
+                next_command="Administration, Personal, Security: make a token",
+            ) from error
 
 
 def production_of(file: Path | None, url: str, authority: Path | None) -> Production:

@@ -69,12 +69,7 @@ class Archive:
 
 def archives(database: Database) -> list[Archive]:
     """Return the newest whole archive of every site, period and segment that has any."""
-    segments = {
-        hashlib.md5(str(row["definition"]).encode(), usedforsecurity=False).hexdigest(): str(
-            row["definition"]
-        )
-        for row in database.query("SELECT definition FROM {prefix}segment WHERE deleted = 0")
-    }
+    segments = _segments(database)
     zones = {
         int(row["idsite"]): str(row["timezone"])
         for row in database.query("SELECT idsite, timezone FROM {prefix}site")
@@ -106,6 +101,17 @@ def archives(database: Database) -> list[Archive]:
             )
             found[site, period, archive.first, archive.last, archive.segment] = archive
     return [found[key] for key in sorted(found)]
+
+
+def _segments(database: Database) -> dict[str, str]:
+    """Return the definitions of segments by what archives are named after; none without a table."""
+    if "segment" not in database.tables():
+        return {}
+    rows = database.query("SELECT definition FROM {prefix}segment WHERE deleted = 0")
+    definitions = [str(row["definition"]) for row in rows]
+    return {
+        hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(): text for text in definitions
+    }
 
 
 def _numbers(database: Database, table: str) -> dict[int, dict[str, float]]:

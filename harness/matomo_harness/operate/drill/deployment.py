@@ -1,11 +1,14 @@
 """The deployment of a drill: empty at first, closed, and destroyed at the end whatever ends it."""
 
 import dataclasses
+import json
 import secrets
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
+from matomo_harness.gate.promises.plugins.checks import TABLES
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.image import RESTORE
@@ -24,6 +27,7 @@ from matomo_harness.operate.local import StartedStack
 from matomo_harness.operate.production_files import CONFIG
 from matomo_harness.operate.stack import Stack
 from matomo_harness.progress import step
+from matomo_harness.runtime.installation import BOOT
 from matomo_harness.runtime.reaper import Run
 from matomo_harness.runtime.shell import MatomoShell
 from matomo_harness.settings import RunSettings
@@ -32,6 +36,15 @@ PLACE: Final = "/mnt/efs"
 """Where the deployment has the volume of the backups (compose.yml)."""
 FROM_ENVIRONMENT: Final = ("database", "mail", "General")
 """Sections that MATOMO_SECTION_KEY of a deployment's environment is about."""
+
+
+CORE_TABLES: Final = f"""{BOOT}
+$names = \\Piwik\\Db\\Schema::getInstance()->getTablesNames();
+echo "TABLES", json_encode(array_map("Piwik\\\\Common::unprefixTable", array_values($names)));
+"""
+"""Prints the tables of Matomo's own code; no plugin is loaded, which would look for some."""
+MADE_BY_MONTH: Final = frozenset({"archive_numeric", "archive_blob"})
+"""Matomo counts these among its tables: their names go on with the month."""
 
 
 @contextmanager
@@ -51,6 +64,8 @@ def place_of(settings: RunSettings, run: Run) -> Iterator[tuple[Stack, RunSettin
         finally:
             with step("Destroying the deployment"):
                 clean.remove_stack(stack)
+                # The report of the gate quotes what it has seen.
+                shutil.rmtree(stack.root, ignore_errors=True)
 
 
 def prepare_secrets(stack: Stack, salt: str | None) -> None:
@@ -60,6 +75,17 @@ def prepare_secrets(stack: Stack, salt: str | None) -> None:
     """
     known = {"SUPERUSER_LOGIN": f"drill-{secrets.token_hex(4)}"}
     stack_files.write({**known, **({"SALT": salt} if salt else {})}, stack)
+
+
+def needed_tables(shell: MatomoShell, plugins: Iterable[str]) -> set[str]:
+    """Return the tables that Matomo's code and some plugins make, without the prefix.
+
+    Raises:
+        BrokenPromiseError: Matomo's code cannot be started.
+    """
+    _, _, said = shell.run("php", "-r", CORE_TABLES).partition("TABLES")
+    of_plugins = {table for name in plugins for table in TABLES.get(name, ())}
+    return {*json.loads(said or "[]"), *of_plugins} - MADE_BY_MONTH
 
 
 def restore(started: StartedStack, files: BackupFiles) -> str:

@@ -11,17 +11,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import pymysql
+
 from matomo_harness.dumps.description import Description
 from matomo_harness.dumps.sources import DumpSource
 from matomo_harness.errors import (
     BrokenPromiseError,
+    HarnessError,
     UnsupportedEnvironmentError,
     WrongInputError,
 )
 from matomo_harness.gate.catalogue import ALL
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
-from matomo_harness.gate.promises.plugins.checks import TABLES
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.database import Database
@@ -43,6 +45,7 @@ from matomo_harness.operate.drill.findings import (
     Stage,
 )
 from matomo_harness.operate.local import StartedStack
+from matomo_harness.operate.production_config import text_of
 from matomo_harness.operate.quarantined import SafeTables, safe_tables
 from matomo_harness.operate.rehearsal import judge, state
 from matomo_harness.operate.rehearsal.copies import RunningCopy
@@ -60,8 +63,6 @@ LAST_RUN: Final = "LastCompletedFullArchiving"
 """The option with the end of the archiver's last run, in seconds since 1970."""
 BY_PAGES: Final = "enableBrowserTriggerArchiving"
 """The option by which a page that finds no archive makes one."""
-MADE_BY_MONTH: Final = frozenset({"archive_numeric", "archive_blob"})
-"""Matomo counts these among its tables: their names go on with the month."""
 SAMPLED_DAYS: Final = 3
 HASHED: Final = 'echo password_hash(md5(getenv("HARNESS_PASSWORD")), PASSWORD_DEFAULT);'
 """A password as Matomo stores it (Piwik\\Auth\\Password)."""
@@ -105,6 +106,10 @@ def drill(
     DumpSource(paths)
     if not archive.is_file():
         raise production_files.wrong(archive, "no such file")
+    if choices.production:
+        choices.production.require_answer()
+    for name in (SALT_VARIABLE, LOGIN, PASSWORD):
+        _given(name)  # a file that is not there is named before anything is loaded
     found = Findings(
         dump=tuple(path.name for path in paths),
         files=archive.name,
@@ -166,10 +171,10 @@ class _Drill:
                 database = repro.fill(safe, stack, self._settings)
             described = safe.described
         archives, sums = self._tables(database, described, files, salt)
-        started = self._start(stack)
+        started = self._start(stack, database, described)
         if files:
             self._restore(started, files)
-        self._answers(started, database, described, files, sums)
+        self._answers(started, database, files, sums)
         self._prove(started, deployment.second_database(database, stack), archives)
 
     # -- how a stage is run --------------------------------------------------------------------
@@ -186,8 +191,12 @@ class _Drill:
         try:
             with step(f"Drill: {stage}"):
                 yield
-        except (BrokenPromiseError, WrongInputError, ApiError) as error:
-            self._found.unusable[stage] = texts.without_addresses(error.expected)
+        except (HarnessError, pymysql.MySQLError) as error:
+            # Until it has started, what this machine lacks says nothing of the backup.
+            is_early = stage in (Stage.FILES, Stage.DUMP, Stage.START)
+            if is_early and isinstance(error, (UnsupportedEnvironmentError, WrongInputError)):
+                raise
+            self._found.unusable[stage] = _expected(error)
             if not may_fail:
                 raise _EndedError from None
         finally:
@@ -268,10 +277,14 @@ class _Drill:
 
     # -- the restore ---------------------------------------------------------------------------
 
-    def _start(self, stack: Stack) -> StartedStack:
+    def _start(self, stack: Stack, before: Database, described: Description) -> StartedStack:
         with self._stage(Stage.START):
-            return local.start(self._settings, stack, adopts=False)
-        raise _EndedError  # for the type checker: a stage that fails has ended the drill
+            started = local.start(self._settings, stack, adopts=False)
+            needed = deployment.needed_tables(started.shell, described.plugins)
+            there = deployment.second_database(before, stack).tables()
+            self._found.missing_tables = tuple(sorted(needed - there))
+            self._found.without_image = repro.missing_plugins(started.shell, described.plugins)
+        return started
 
     def _restore(self, started: StartedStack, files: BackupFiles) -> None:
         with self._stage(Stage.RESTORE, may_fail=True):
@@ -282,18 +295,15 @@ class _Drill:
         self,
         started: StartedStack,
         before: Database,
-        described: Description,
         files: BackupFiles | None,
         sums: dict[str, int | None],
     ) -> None:
         found = self._found
         database = deployment.second_database(before, started.stack)
         with self._stage(Stage.ANSWERS):
-            there = repro.missing_plugins(started.shell, described.plugins)
-            found.without_image = there
             with suppress(BrokenPromiseError):  # the page says more where it does not start
                 facts = Php(started.shell, Http(started.web.url, started.web.authority)).facts
-                _note_code(found, facts, database.tables(), files)
+                _note_code(found, facts, files)
             require_healthy(started.shell, started.web, "the login page of the restored Matomo")
             found.moved = state.changed(sums, state.checksums(database), with_logs=True)
 
@@ -338,9 +348,20 @@ class _Drill:
 
 
 def _given(name: str) -> str:
-    """Return a variable of this process, or what is in the file that NAME_FILE names."""
+    """Return a variable of this process, or what is in the file that NAME_FILE names.
+
+    Raises:
+        WrongInputError: there is no such file.
+    """
     path = os.environ.get(f"{name}_FILE")
-    return Path(path).read_text().strip() if path else os.environ.get(name, "")
+    return text_of(Path(path), name).strip() if path else os.environ.get(name, "")
+
+
+def _expected(error: HarnessError | pymysql.MySQLError) -> str:
+    """Return what an error says that should have been: what was seen may quote persons."""
+    if isinstance(error, HarnessError):
+        return texts.without_addresses(error.expected)
+    return f"the database to answer (error {error.args[0] if error.args else 'unknown'})"
 
 
 def _options(database: Database) -> dict[str, str]:
@@ -425,7 +446,7 @@ def _fits(database: Database, salt: str) -> bool | None:
 
 def _lost_containers(database: Database, files: BackupFiles | None) -> tuple[str, ...]:
     """Name the containers of the tag manager that are published, and whose script is not there."""
-    if "tagmanager_container_release" not in database.tables():
+    if not {"tagmanager_container", "tagmanager_container_release"} <= database.tables():
         return ()
     rows = database.query(
         "SELECT DISTINCT r.idcontainer AS id FROM {prefix}tagmanager_container_release AS r"
@@ -457,13 +478,8 @@ def _note_plugins(
         found.has_licence = bool(options.get("marketplace_license_key"))
 
 
-def _note_code(
-    found: Findings, facts: dict[str, Any], there: set[str], files: BackupFiles | None
-) -> None:
-    """Note what code and tables have of each other."""
-    needed = {table for name in facts["activated"] for table in TABLES.get(str(name), ())}
-    needed |= {*facts["core_tables"]} - MADE_BY_MONTH
-    found.missing_tables = tuple(sorted(needed - there))
+def _note_code(found: Findings, facts: dict[str, Any], files: BackupFiles | None) -> None:
+    """Note which columns and which code active plugins lack."""
     found.missing_columns = tuple(str(lack).split(" ")[0] for lack in facts["no_columns"])
     own = files.plugins if files else set()
     config = readable(files.config) if files else None

@@ -110,7 +110,7 @@ def test_a_good_backup_has_nothing_against_it() -> None:
         ({"login": dataclasses.replace(LOGIN, token_opens=False)}, "the token of production"),
         (
             {"gate": Gate({"fail": 1}, {"masking.a": "…"})},
-            "1 checks of the gate are red: masking.a",
+            "(0 of them could not be completed): masking.a",
         ),
         (
             {"ages": dataclasses.replace(AGES, dump=NOW - timedelta(hours=30), files=None)},

@@ -274,7 +274,9 @@ def _of_gate(found: Findings) -> Iterable[Reason]:
     if gate.red:
         yield Reason(
             Weight.NO,
-            f"{len(gate.red)} checks of the gate are red: {named(sorted(gate.red))}",
+            f"{len(gate.red)} checks of the gate are red"
+            f" ({gate.counts.get('error', 0)} of them could not be completed):"
+            f" {named(sorted(gate.red))}",
             "make gate URL= says whether production has it, too; make repro DUMP= FILES= and make"
             " gate REPRO= show what they see, without person data",
         )

@@ -193,7 +193,7 @@ class EcsService:
         return str(made["taskDefinition"]["taskDefinitionArn"])
 
     def _wait(self, deployment: str, digest: str, running: ProgressStep) -> None:
-        """Wait until the deployment is complete, and all tasks are its own."""
+        """Wait until the deployment is complete, and nothing else runs."""
         end = time.monotonic() + MINUTES * 60
         while True:
             service = self._service()
@@ -210,9 +210,7 @@ class EcsService:
             running.say(
                 f"{state.get('runningCount', 0)} of {state.get('desiredCount', 0)} new tasks run"
             )
-            tasks = [task for task in self._tasks() if task["lastStatus"] == "RUNNING"]
-            is_new = tasks and all(task.get("startedBy") == deployment for task in tasks)
-            if is_new and state.get("rolloutState") == "COMPLETED" and self.running() == [digest]:
+            if state.get("rolloutState") == "COMPLETED" and self.running() == [digest]:
                 return
             if time.monotonic() > end:
                 raise UnsupportedEnvironmentError(

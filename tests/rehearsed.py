@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from matomo_harness.operate.stack import Stack
 from matomo_harness.policy import POLICY_FILE
 from matomo_harness.settings import RunSettings
 from tests.checkout import Checkout, copied
+from tests.runs import left_of, run_of
 
 REPORTS = "reports/rehearsal"
 
@@ -40,6 +42,8 @@ def rehearsed(
 ) -> tuple[int, dict[str, Any]]:
     """Rehearse something; return the exit code and what rehearsal.json holds.
 
+    Nothing of it is left.
+
     Args:
         stack: whose checkout it is.
         arguments: of the command, which begin with its name.
@@ -52,11 +56,19 @@ def rehearsed(
     policy.write_text(re.sub(r"(?ms)^\[upgrade\]$.*?(?=^\[|\Z)", section, POLICY_FILE.read_text()))
     path = stack.root / REPORTS / "rehearsal.json"
     path.unlink(missing_ok=True)
-    answer = dataclasses.replace(stack, seconds=850).harness(
-        *arguments, "--gate", promises, "--policy", str(policy)
-    )
-    assert path.exists(), answer.text
-    return answer.code, json.loads(path.read_text())
+    with subprocess.Popen(
+        stack.command(*arguments, "--gate", promises, "--policy", str(policy)),
+        cwd=stack.root,
+        env=stack.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as program:
+        run = run_of(program)
+        said, _ = program.communicate(timeout=850)
+    assert path.exists(), said
+    assert left_of(run) == ()
+    return program.returncode, json.loads(path.read_text())
 
 
 def reasons(found: dict[str, Any], weight: str) -> list[str]:

@@ -35,6 +35,7 @@ from matomo_harness.settings import RunSettings
 from tests.checkout import Checkout, copied
 from tests.dumped import write_dump
 from tests.integration.test_howto_commands import commands_of, run
+from tests.runs import left_of, run_of, things_of
 
 PERSON: Final = "margaret.hamilton"
 SEVERAL_DAYS: Final = 4
@@ -207,23 +208,6 @@ def begun(checkout: Checkout, backup: Backup, *arguments: str, **variables: str)
     )
 
 
-def run_of(program: Any) -> str:
-    """Return the id of the run of a program that has begun something on the engine."""
-    for _ in range(600):
-        for begun_run in reaper.runs():
-            if begun_run.origin and begun_run.origin.process == program.pid:
-                return begun_run.id
-        assert program.poll() is None, program.stdout.read()
-        time.sleep(0.05)
-    raise AssertionError("no run began")
-
-
-def things_of(run: str) -> tuple[str, ...]:
-    """Name what is on the engine of a run."""
-    labels = (f"{PARENT_LABEL}={run}", f"{reaper.RUN_LABEL}={run}")
-    return tuple(thing.name for label in labels for thing in reaper.labelled(engine(), label))
-
-
 def drilled(checkout: Checkout, backup: Backup, *arguments: str, **variables: str) -> EndedDrill:
     """Run a drill to its end."""
     folder = checkout.root / "reports/drill"
@@ -234,7 +218,7 @@ def drilled(checkout: Checkout, backup: Backup, *arguments: str, **variables: st
         text, _ = program.communicate(timeout=600)
     files = {path.name: path.read_text() for path in folder.glob("*")}
     found = json.loads(files["drill.json"]) if "drill.json" in files else {}
-    left = (*things_of(run), *(str(path) for path in reaper.RUNS.glob(f"{run}-*")))
+    left = left_of(run)
     return EndedDrill(program.returncode, text, found, "".join(files.values()), left)
 
 

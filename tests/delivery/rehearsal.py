@@ -134,15 +134,20 @@ class Service:
         engine().images.pull(
             image, auth_config={"username": "AWS", "password": f"{account}-auth-token"}
         )
+        try:
+            self._start(image)
+        finally:
+            with contextlib.suppress(NotFound):  # its name, as the container has the image
+                engine().images.remove(image, force=True)
+        return digest
+
+    def _start(self, image: str) -> None:
         if self.on_start:
             self.on_start(image)
-        else:
-            labels = reaper.this_process().labels
-            container = engine().containers.create(image, ["never", "started"], labels=labels)
-            self.containers.append(container)
-        with contextlib.suppress(NotFound):
-            engine().images.remove(image, force=True)  # its name, as the container has the image
-        return digest
+            return
+        labels = reaper.this_process().labels
+        container = engine().containers.create(image, ["never", "started"], labels=labels)
+        self.containers.append(container)
 
 
 @dataclass

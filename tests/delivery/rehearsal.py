@@ -25,6 +25,7 @@ from matomo_harness.gate.catalogue import ALL, PROMISES, read_policy, waivers_of
 from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.core.runner import Result, is_promised
 from matomo_harness.gate.core.verdict import verdict
+from matomo_harness.operate.delivery import aws as own_aws
 from matomo_harness.operate.delivery import passport
 from matomo_harness.operate.delivery import service as delivery_service
 from matomo_harness.operate.delivery.login import Login
@@ -134,15 +135,20 @@ class Service:
         engine().images.pull(
             image, auth_config={"username": "AWS", "password": f"{account}-auth-token"}
         )
+        try:
+            self._start(image)
+        finally:
+            with contextlib.suppress(NotFound):  # its name, as the container has the image
+                engine().images.remove(image, force=True)
+        return digest
+
+    def _start(self, image: str) -> None:
         if self.on_start:
             self.on_start(image)
-        else:
-            labels = reaper.this_process().labels
-            container = engine().containers.create(image, ["never", "started"], labels=labels)
-            self.containers.append(container)
-        with contextlib.suppress(NotFound):
-            engine().images.remove(image, force=True)  # its name, as the container has the image
-        return digest
+            return
+        labels = reaper.this_process().labels
+        container = engine().containers.create(image, ["never", "started"], labels=labels)
+        self.containers.append(container)
 
 
 @dataclass
@@ -320,6 +326,7 @@ def git(directory: Path, *words: str) -> str:
 @contextlib.contextmanager
 def surroundings(directory: Path) -> Iterator[tuple[Aws, Front]]:
     """Start AWS's API and the registry; they serve many tests."""
+    own_aws._session.cache_clear()  # another module of this process had an API of its own
     authority = Authority(directory / "authority.pem")
     with network() as own, RegistryContainer(own, authority) as registry, Aws() as aws:
         backend = f"https://{registry.host}"

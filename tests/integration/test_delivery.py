@@ -115,6 +115,7 @@ def test_the_passport_goes_with_the_image(begun: Rehearsal) -> None:
         assert passport.stored(begun.registry(stage), done.digest) == [on_file]
 
 
+@pytest.mark.slow(reason="syft")
 def test_what_is_in_the_image_is_a_part_of_the_passport(begun: Rehearsal) -> None:
     begun.edit("sbom = false", "sbom = true")
     done = on_stage(begun)
@@ -407,6 +408,7 @@ def test_a_tag_that_moves_in_between_is_refused(begun: Rehearsal) -> None:
     assert begun.registry("production").tags() == []
 
 
+@pytest.mark.slow(reason="three releases")
 def test_of_two_promotions_at_once_one_wins(begun: Rehearsal) -> None:
     first = on_stage(begun)
     second = on_stage(begun)
@@ -533,6 +535,7 @@ def test_a_service_that_there_is_not_is_named(begun: Rehearsal) -> None:
         redeploy(begun.delivery, "production")
 
 
+@pytest.mark.slow(reason="three releases")
 def test_a_rollback_goes_back_release_by_release(begun: Rehearsal) -> None:
     first, second, third = released(begun), released(begun), released(begun)
     production = service_of(begun.delivery.stage("production"))
@@ -564,6 +567,7 @@ def test_a_rollback_is_refused_to_what_nobody_vouched_for(begun: Rehearsal) -> N
         rollback(begun.delivery, to=by_hand.digest)
 
 
+@pytest.mark.slow(reason="three releases")
 def test_the_lifecycle_rule_is_warned_of_before_it_takes_the_way_back(begun: Rehearsal) -> None:
     """Production keeps five, passports counted; a rollback was forgotten: the first image runs."""
     first = released(begun)
@@ -689,6 +693,7 @@ def test_another_registry_and_another_target(begun: Rehearsal, tmp_path: Path) -
 # -- the command line -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow(reason="a program for each command")
 def test_the_commands_say_what_they_did(begun: Rehearsal) -> None:
     begun.commit()
     image = begun.image()

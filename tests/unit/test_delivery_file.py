@@ -32,7 +32,7 @@ def test_ecr_has_an_address_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        (f"[production]\n{ECR}clutser = 'a'\n", "production.clutser"),
+        (f"[production]\n{ECR}clusters = 'a'\n", "production.clusters"),
         (f"[prod]\n{ECR}", "prod: extra inputs"),
         ('[stage]\naccount = "123"\nregion = "r"\nrepository = "m"\n', "stage.account"),
         ('[stage]\naccount = "123456789012"\nrepository = "m"\n', "account and region go together"),

@@ -1,6 +1,9 @@
 """The errors that a user reads, in three parts: expected, seen, next command."""
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
+from typing import TypeVar
+
+E = TypeVar("E", bound=StrEnum)
 
 
 class ExitCode(IntEnum):
@@ -44,3 +47,23 @@ class UnsupportedEnvironmentError(HarnessError):
     """The machine lacks something: an engine, disk space, a registry (exit code 3)."""
 
     exit_code = ExitCode.UNSUPPORTED_ENVIRONMENT
+
+
+def one_of(kind: type[E], text: str, named_by: str, next_command: str) -> E:
+    """Return the member of an enumeration that a person named.
+
+    Args:
+        kind: of words.
+        text: what was named.
+        named_by: the option or the variable.
+        next_command: one that names a member.
+
+    Raises:
+        WrongInputError: there is no such member.
+    """
+    for member in kind:
+        if member.value == text:
+            return member
+    raise WrongInputError(
+        expected=f"{named_by} to be one of {', '.join(kind)}", seen=text, next_command=next_command
+    )

@@ -173,7 +173,10 @@ def test_ctrl_c_leaves_the_stack_as_it_was_and_nothing_else(stack: Checkout, new
     [
         (("--to", "no/such:image"), ("no/such:image",)),
         (("--gate", "privacy"), ("--gate to name promises", "privacy")),
-        (("--database-to", "11.8", "--database-way", "ferry"), ("place or dump", "ferry")),
+        (
+            ("--database-to", "11.8", "--database-way", "ferry"),
+            ("DATABASE_WAY to be one of place, dump", "ferry"),
+        ),
         (("--database-to", "no/such:image"), ("no/such:image",)),
         (("--database-from", "10.11"), ("DATABASE_FROM= with FROM=an image alone",)),
         (("--from", "repro:nowhere"), ("the name of a reproduction",)),

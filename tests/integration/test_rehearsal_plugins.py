@@ -141,7 +141,10 @@ def test_a_plugin_for_another_matomo_is_refused_by_matomo(stack: Checkout, tmp_p
         (("add", "README.md"), ("a file that is no zip at README.md",)),
         (("remove", "../Live"), ("a plugin", "../Live")),
         (("move", "Live"), ("one of add, update, remove", "move")),
-        (("add", "image/plugins/NoUserIds", "--route", "click"), ("console or list", "click")),
+        (
+            ("add", "image/plugins/NoUserIds", "--route", "click"),
+            ("--route to be one of console, list", "click"),
+        ),
         (("add", "image/plugins/NoUserIds"), ("an image without NoUserIds",)),
         (("remove", "HarnessNotes"), ("an image with HarnessNotes",)),
     ],

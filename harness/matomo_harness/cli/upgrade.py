@@ -12,6 +12,20 @@ from matomo_harness.settings import RunSettings
 
 app = typer.Typer()
 
+Beginning = Annotated[
+    str,
+    typer.Option(
+        "--from", help="A snapshot, a reproduction or an image; by default the local stack."
+    ),
+]
+PolicyFile = Annotated[
+    Path | None, typer.Option(help="The policy; by default policy.toml here, or image/'s.")
+]
+Visits = Annotated[int, typer.Option(help="Made-up ones, where it begins with an image.")]
+Promises = Annotated[
+    str, typer.Option("--gate", help="Promises that the gates judge: 'masking plugins'; all.")
+]
+
 
 @app.command()
 def fit(
@@ -57,12 +71,7 @@ def fit(
 @app.command("rehearse-upgrade")
 def rehearse_upgrade(
     *,
-    of: Annotated[
-        str,
-        typer.Option(
-            "--from", help="A snapshot, a reproduction or an image; by default the local stack."
-        ),
-    ] = "",
+    of: Beginning = "",
     to: Annotated[
         str, typer.Option(help="The image to upgrade to; none where --database-to is all.")
     ] = "",
@@ -75,15 +84,9 @@ def rehearse_upgrade(
     database_from: Annotated[
         str, typer.Option(help="Where it begins with an image: the database server to begin on.")
     ] = "",
-    policy: Annotated[
-        Path | None, typer.Option(help="The policy; by default policy.toml here, or image/'s.")
-    ] = None,
-    visits: Annotated[
-        int, typer.Option(help="Made-up ones, where it begins with an image.")
-    ] = 1000,
-    promises: Annotated[
-        str, typer.Option("--gate", help="Promises that the gates judge: 'masking plugins'; all.")
-    ] = "",
+    policy: PolicyFile = None,
+    visits: Visits = 1000,
+    promises: Promises = "",
     json_output: Json = False,
 ) -> None:
     """Rehearse an upgrade of Matomo, its database server or both, on a copy, and the ways back.
@@ -104,7 +107,7 @@ def rehearse_upgrade(
         promises=tuple(promises.replace(",", " ").split()),
         database_from=database_from,
         database_to=database_to,
-        database_way=operation.way(database_way),
+        database_way=database_way,
     )
     _show(document, json_output=json_output)
 
@@ -116,24 +119,13 @@ def rehearse_plugin(
         str, typer.Argument(help="The plugin's folder or zip file; its name to remove it.")
     ],
     *,
-    of: Annotated[
-        str,
-        typer.Option(
-            "--from", help="A snapshot, a reproduction or an image; by default the local stack."
-        ),
-    ] = "",
+    of: Beginning = "",
     by: Annotated[
         str, typer.Option("--route", help="How it is switched on: console, or list (the file's).")
     ] = "console",
-    policy: Annotated[
-        Path | None, typer.Option(help="The policy; by default policy.toml here, or image/'s.")
-    ] = None,
-    visits: Annotated[
-        int, typer.Option(help="Made-up ones, where it begins with an image.")
-    ] = 1000,
-    promises: Annotated[
-        str, typer.Option("--gate", help="Promises that the gates judge: 'masking plugins'; all.")
-    ] = "",
+    policy: PolicyFile = None,
+    visits: Visits = 1000,
+    promises: Promises = "",
     json_output: Json = False,
 ) -> None:
     """Rehearse that a plugin is added, updated or removed, on a copy, and the ways back.

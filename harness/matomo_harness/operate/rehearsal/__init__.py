@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from matomo_harness.errors import BrokenPromiseError, WrongInputError
+from matomo_harness.errors import BrokenPromiseError, WrongInputError, one_of
 from matomo_harness.gate.catalogue import read_policy
 from matomo_harness.gate.promises import NAMES
 from matomo_harness.matomo import database_versions
@@ -34,7 +34,7 @@ def rehearse_upgrade(
     plugin: PluginChange | None = None,
     database_from: str = "",
     database_to: str = "",
-    database_way: Way = Way.PLACE,
+    database_way: str = Way.PLACE,
 ) -> dict[str, Any]:
     """Rehearse an upgrade, write its report, and return what rehearsal.json holds.
 
@@ -48,13 +48,14 @@ def rehearse_upgrade(
         plugin: that the image has, has in another version, or has no more.
         database_from: the database server of a beginning by an image: a version or an image.
         database_to: the database server to upgrade to, likewise; empty where it stays.
-        database_way: how the data gets there.
+        database_way: how the data gets there, place or dump.
 
     Raises:
         WrongInputError: there is no such source, image or promise; or the image is not a newer one.
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
     require_promises(promises)
+    way = one_of(Way, database_way, "DATABASE_WAY", "make rehearse-upgrade DATABASE_TO=11.8")
     begins = copies.source_of(source)
     if not image and not database_to:
         raise WrongInputError(
@@ -74,7 +75,7 @@ def rehearse_upgrade(
     here = Path(POLICY_FILE.name)
     policy_file = policy or (here if here.exists() else POLICY_FILE)
     limits = read_policy(policy_file).section(Upgrade)
-    choices = Choices(policy_file, DIRECTORY, visits, promises, server, database_way, plugin)
+    choices = Choices(policy_file, DIRECTORY, visits, promises, server, way, plugin)
     found = rehearse.rehearse(begins, image, settings, choices)
     return report.write(found, verdict(found, limits), DIRECTORY)
 
@@ -120,13 +121,9 @@ def rehearse_plugin(
         WrongInputError: there is no such source, plugin or promise.
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
-    if kind not in list(Kind):
-        raise WrongInputError(
-            expected=f"one of {', '.join(Kind)}",
-            seen=kind,
-            next_command="matomo-harness rehearse-plugin add ./MyPlugin",
-        )
-    change = plugins.change_of(Kind(kind), what, plugins.route(by))
+    example = "matomo-harness rehearse-plugin add ./MyPlugin"
+    chosen = one_of(Kind, kind, "the first word", example)
+    change = plugins.change_of(chosen, what, one_of(Route, by, "--route", example))
     old = images.deployed_image(copies.settings_of(copies.source_of(source), settings))
     return rehearse_upgrade(
         source,
@@ -137,21 +134,6 @@ def rehearse_plugin(
         promises=promises,
         plugin=change,
     )
-
-
-def way(text: str) -> Way:
-    """Return how the data gets under another database server.
-
-    Raises:
-        WrongInputError: there is no such way.
-    """
-    if text not in list(Way):
-        raise WrongInputError(
-            expected=f"DATABASE_WAY to be {' or '.join(Way)}",
-            seen=text,
-            next_command="make rehearse-upgrade DATABASE_TO=11.8",
-        )
-    return Way(text)
 
 
 def _with_database(settings: RunSettings, chosen: str) -> RunSettings:

@@ -54,21 +54,6 @@ class PluginChange:
     route: Route = Route.CONSOLE
 
 
-def route(text: str) -> Route:
-    """Return how a plugin is switched on.
-
-    Raises:
-        WrongInputError: there is no such way.
-    """
-    if text not in list(Route):
-        raise WrongInputError(
-            expected=f"--route to be {' or '.join(Route)}",
-            seen=text,
-            next_command="matomo-harness rehearse-plugin add ./MyPlugin",
-        )
-    return Route(text)
-
-
 def change_of(kind: Kind, what: str, way: Route = Route.CONSOLE) -> PluginChange:
     """Return the change of a plugin.
 

@@ -94,22 +94,20 @@ def rehearse(source: Source, new_image: str, settings: RunSettings, choices: Cho
         WrongInputError: there is no such source or image, it is the same image, or an older one.
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
+    # What was named by hand comes first, in an error as well.
+    new = images.given(new_image, "TO") if new_image else None
     of_source = settings_of(source, settings)
     old = images.deployed_image(of_source)
-    if new_image:
-        new = images.deployed_image(dataclasses.replace(settings, image=new_image))
-        new_version = _require_newer(old, new)
-    else:
-        new, new_version = old, images.code_version(old.reference)
+    new_version = _require_newer(old, new) if new else images.code_version(old.reference)
     if choices.server:
         _require_newer_server(images.mariadb_base(of_source), choices.server, choices.way)
     with copy_of(source, settings, reaper.this_process(), visits=choices.visits) as copy:
         findings = Findings(
-            *(str(source), str(old), str(new), new_version),
+            *(str(source), str(old), str(new or old), new_version),
             changes_code=bool(new_image),
             plugin=choices.plugin,
         )
-        _Rehearsal(copy, new.reference, choices, findings).run()
+        _Rehearsal(copy, (new or old).reference, choices, findings).run()
     return findings
 
 

@@ -129,6 +129,7 @@ def test_a_newer_database_server_opens_the_files(stack: Checkout) -> None:
     assert {each["name"] for each in found["stages"]} == {
         stages.TODAY,
         stages.SERVER,
+        stages.LOOKED,
         stages.BACK,
     }
 

@@ -577,13 +577,17 @@ def _archived_anew(
             dates=str(day.first),
             period="day",
         )
-    started.shell.console(
-        "core:archive",
-        f"--force-idsites={','.join(str(site) for site in sorted({day.site for day in days}))}",
-        "--force-periods=day",
-        "--skip-all-segments",
-        "--disable-scheduled-tasks",
-    )
+    for site in sorted({day.site for day in days}):
+        of_site = [day.first for day in days if day.site == site]
+        started.shell.console(
+            "core:archive",
+            f"--force-idsites={site}",
+            "--force-periods=day",
+            # Else it archives whatever else the backup was taken before: hours, where that is much.
+            f"--force-date-range={min(of_site)},{max(of_site)}",
+            "--skip-all-segments",
+            "--disable-scheduled-tasks",
+        )
     after = state.numbers(api, asked)
     return Comparison(len(before), tuple(state.different(before, after)))
 

@@ -186,7 +186,7 @@ class _Rehearsal:
                 if self._found.changes_code:
                     self._upgrade(live, sums, things, rows, numbers)
                 else:
-                    with self._stage(stages.SERVER, live):
+                    with self._stage(stages.LOOKED, live):
                         self._look_after(things, rows, numbers)
             except BrokenPromiseError as error:
                 # What breaks on the way up is what a rehearsal is for; the way back is tried then.

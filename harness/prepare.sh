@@ -24,7 +24,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     fi
 fi
 
-echo "Installing the Python packages of requirements.lock into .venv (about 20 s) ..."
+echo "Installing the Python packages of requirements.lock into .venv (a minute or two) ..."
 # A half-made environment of an interrupted run is thrown away rather than trusted.
 rm -rf .venv
 "$python" -m venv .venv

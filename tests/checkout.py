@@ -19,6 +19,7 @@ from matomo_harness.operate.compose import LOOPBACK, SERVICE_LABEL
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.certificates import loopback_tls
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.reaper import PARENT_VARIABLE
 from matomo_harness.settings import OWNER_LABEL, ROOT, RunSettings, project_name
 
 
@@ -66,6 +67,8 @@ class Checkout:
             "MATOMO_BASE": self.settings.matomo_base,
             "MATOMO_VERSION": self.settings.matomo_version,
             "IMAGE": self.settings.image or "",
+            # A person's stack stays when its command has ended; this one goes with its test.
+            PARENT_VARIABLE: os.environ.get(PARENT_VARIABLE) or reaper.this_process().id,
         }
         return {**os.environ, **own, **changes}
 

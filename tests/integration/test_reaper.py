@@ -19,12 +19,14 @@ from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.reaper import (
+    PARENT_VARIABLE,
     RUN_LABEL,
     Run,
     remove_leftovers,
     remove_leftovers_of_dead_runs,
     this_process,
 )
+from tests.checkout import Checkout
 
 PROGRAM = """
 import sys
@@ -188,3 +190,11 @@ def test_a_killed_suite_of_two_workers_leaves_nothing(
 @retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
 def wait_until_up(path: Path) -> list[str]:
     return path.read_text().split()
+
+
+def test_a_stack_goes_with_the_process_that_began_it_for_a_test(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Outside of tests/integration nobody has set it: such a stack was once found hours later.
+    monkeypatch.delenv(PARENT_VARIABLE)
+    assert checkout.environment()[PARENT_VARIABLE] == this_process().id

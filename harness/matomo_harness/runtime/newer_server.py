@@ -118,7 +118,7 @@ def _server(
                 next_command=f"docker run --rm {image.reference} mariadbd --version",
             )
     finally:
-        container.remove(force=True)
+        container.remove(force=True, v=True)
 
 
 def _wait(server: Container, command: list[str]) -> None:

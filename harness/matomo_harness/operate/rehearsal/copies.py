@@ -170,7 +170,7 @@ class RunningCopy:
         Raises:
             UnsupportedEnvironmentError: it does not start.
         """
-        compose.container("matomo", self.stack).remove(force=True)
+        compose.container("matomo", self.stack).remove(force=True, v=True)
         return self.with_image(str(self.settings.image))
 
 

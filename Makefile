@@ -1,6 +1,8 @@
 # The entry point. `make help` lists the targets; what each does is in harness/matomo_harness/.
 SHELL := /bin/sh
 HARNESS := .venv/bin/matomo-harness
+# A command that compiles the harness anew each time takes a third longer to begin.
+unexport PYTHONDONTWRITEBYTECODE
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MARIADB_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
 
 .DEFAULT_GOAL := help

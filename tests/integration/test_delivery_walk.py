@@ -87,7 +87,7 @@ def digest_in(begun: Rehearsal, stage: str, tag: str) -> str:
     return manifest.digest
 
 
-@pytest.mark.slow(reason="a Matomo is judged, pushed three times and run five times")
+@pytest.mark.nightly(reason="the whole way; test_delivery.py has each step of it in every run")
 def test_a_change_goes_to_production_and_back(
     begun: Rehearsal, matomo_image: Image, matomo_settings: RunSettings
 ) -> None:

@@ -69,7 +69,7 @@ def test_the_page_has_the_whole_way() -> None:
     assert BACK == ["make rollback-prod"]
 
 
-@pytest.mark.slow(reason="a program for each command of the page")
+@pytest.mark.nightly(reason="a program for each command; test_delivery.py calls what is behind")
 def test_every_command_of_the_page_runs_in_its_order(begun: Rehearsal) -> None:
     begun.commit()
     image = begun.image()

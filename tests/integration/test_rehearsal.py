@@ -119,7 +119,7 @@ def moved(stack: Checkout, *arguments: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow(reason="a Matomo is installed, and a copy of it started four times")
+@pytest.mark.nightly(reason="a Matomo is installed, and a copy of it started four times")
 @pytest.mark.timeout(900)
 def test_a_newer_database_server_opens_the_files(stack: Checkout) -> None:
     found = moved(stack)

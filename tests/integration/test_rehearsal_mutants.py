@@ -39,7 +39,7 @@ def test_each_broken_upgrade_says_what_a_rehearsal_says_of_it() -> None:
     assert len({each.id for each in every()}) == len(every()) >= 12
 
 
-@pytest.mark.slow(reason="a stack is started, and a copy of it six times")
+@pytest.mark.nightly(reason="a whole rehearsal, as an upgrade's in every run")
 @pytest.mark.timeout(900)
 def test_what_breaks_at_once_is_seen_in_one_rehearsal(stack: Checkout) -> None:
     code, reasons = judged(stack, TOGETHER)

@@ -57,7 +57,7 @@ def is_added(stack: Checkout, found: dict[str, Any]) -> None:
     assert (found["back_at_once"], found["back_restored"]) == ([], [])
 
 
-@pytest.mark.slow(reason="a stack is started, and a copy of it six times")
+@pytest.mark.nightly(reason="a whole rehearsal, as an upgrade's in every run")
 @pytest.mark.timeout(900)
 def test_a_plugin_is_added_by_the_console(stack: Checkout, tmp_path: Path) -> None:
     folder = plugin(tmp_path, SPEED, "1.0.0")

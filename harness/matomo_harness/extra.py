@@ -1,4 +1,4 @@
-"""The extra `docker`: the libraries of the container engine, which a gate at a URL does without."""
+"""The extras: libraries that a gate at a URL does without, and how to install them."""
 
 import json
 import shlex
@@ -13,17 +13,19 @@ from matomo_harness.errors import UnsupportedEnvironmentError
 DISTRIBUTION: Final = "matomo-harness"
 """The package's name on an index."""
 LIBRARIES: Final = ("docker", "filelock", "testcontainers", "trustme")
-"""Modules that only the extra brings; pyproject.toml has their versions."""
+"""Modules that only the extra `docker` brings; pyproject.toml has their versions."""
 DOCKER: Final = "docker"
+BROWSER: Final = "browser"
+DELIVERY: Final = "delivery"
 
 
 def is_installed() -> bool:
-    """Whether all libraries of the extra are installed."""
+    """Whether all libraries of the extra `docker` are installed."""
     return not _missing()
 
 
 def require_engine_libraries() -> None:
-    """Refuse to go on without the extra.
+    """Refuse to go on without the extra `docker`.
 
     Raises:
         UnsupportedEnvironmentError: a library is missing; `next_command` installs it.

@@ -287,7 +287,7 @@ def test_a_package_from_an_index_takes_an_image_from_a_draft_to_a_verdict(
     drafted = from_an_index.run("matomo-harness", "init", any_image.reference, directory=tmp_path)
     assert drafted.returncode == ExitCode.OK, drafted.stdout + drafted.stderr
     workflow = (tmp_path / ".github/workflows/matomo-gate.yml").read_text()
-    assert f'pip install "matomo-harness[docker]=={__version__}"' in workflow
+    assert f'pip install "matomo-harness[browser,docker]=={__version__}"' in workflow
     judged = from_an_index.run(
         *("matomo-harness", "gate", "--image", any_image.reference, "--policy", "policy.toml"),
         directory=tmp_path,

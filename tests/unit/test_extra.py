@@ -64,11 +64,13 @@ def steps(text: str) -> list[dict[str, object]]:
 def test_a_drafted_workflow_takes_a_release_by_its_version(install: Installation) -> None:
     install(None)
     (step,) = [step for step in steps(workflow_text("a:1")) if "pip" in str(step.get("run"))]
-    assert step == {"run": f'pip install "matomo-harness[docker]=={__version__}"'}
+    assert step == {"run": f'pip install "matomo-harness[browser,docker]=={__version__}"'}
 
 
 def test_a_drafted_workflow_takes_a_checkout_by_its_commit(install: Installation) -> None:
     install({"url": "file:///harness", "dir_info": {}})
     (step,) = [step for step in steps(workflow_text("a:1")) if "pip" in str(step.get("run"))]
-    assert str(step["run"]).startswith('pip install "matomo-harness[docker] @ git+$MATOMO_HARNESS@')
+    assert str(step["run"]).startswith(
+        'pip install "matomo-harness[browser,docker] @ git+$MATOMO_HARNESS@'
+    )
     assert step["env"] == {"MATOMO_HARNESS": "${{ vars.MATOMO_HARNESS }}"}

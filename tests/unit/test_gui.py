@@ -16,7 +16,7 @@ SOMEBODY = Account("admin", "password", "")
 
 def test_without_playwright_the_gate_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
-    with pytest.raises(CannotTellError, match="pip install playwright"):
+    with pytest.raises(CannotTellError, match=r"pip install .*\[browser\]"):
         gui.see("https://localhost:1", SOMEBODY, {})
 
 

@@ -302,7 +302,7 @@ def test_without_playwright_the_command_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
-    with pytest.raises(UnsupportedEnvironmentError, match="pip install playwright"):
+    with pytest.raises(UnsupportedEnvironmentError, match=r"pip install .*\[browser\]"):
         site.site(("http://localhost:6/",), site.Choices(), None)
 
 

@@ -40,6 +40,8 @@ DEPLOYMENT: Final = "deployment.toml"
 WORKFLOW: Final = ".github/workflows/matomo-gate.yml"
 TEST: Final = "test_matomo.py"
 DRAFTS: Final = Path(__file__).with_name("drafts")
+NEEDED: Final = f"{extra.BROWSER},{extra.DOCKER}"
+"""Extras that a whole gate needs."""
 WIDTH: Final = 100
 ROWS: Final = "datatable_archiving_maximum_rows_"
 DAYS_OF_GRACE: Final = 10
@@ -342,9 +344,9 @@ def workflow_text(reference: str) -> str:
     Args:
         reference: the image's name, which its build gets.
     """
-    harness, is_named_by_variable = extra.requirement(), False
+    harness, is_named_by_variable = extra.requirement(NEEDED), False
     if extra.is_of_a_folder():  # of this machine: CI takes the commit from the repository
-        harness = f"{extra.DISTRIBUTION}[docker] @ git+$MATOMO_HARNESS@{images.revision()}"
+        harness = f"{extra.DISTRIBUTION}[{NEEDED}] @ git+$MATOMO_HARNESS@{images.revision()}"
         is_named_by_variable = True
     return _rendered(
         "workflow.yml",

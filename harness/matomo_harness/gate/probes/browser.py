@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError
+from matomo_harness.extra import BROWSER, install_command
 from matomo_harness.gate.core.check import CannotTellError
 from matomo_harness.gate.probes.chromium import launch_options
 from matomo_harness.matomo.twofactor import Account
@@ -109,9 +110,7 @@ def _browser() -> Iterator["Browser"]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as error:
-        raise CannotTellError(
-            "Playwright is not installed: pip install playwright, in the harness's environment"
-        ) from error
+        raise CannotTellError(f"Playwright is not installed: {install_command(BROWSER)}") from error
     with sync_playwright() as playwright:
         chromium = playwright.chromium
         try:

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.extra import DELIVERY, install_command
 from matomo_harness.operate.delivery.login import Login
 from matomo_harness.operate.delivery.registry import login_refused, no_repository
 from matomo_harness.policy.delivery import Stage
 
-INSTALL: Final = "pip install 'matomo-harness[delivery]'"
 SESSION: Final = "matomo-harness"
 """The name under which a role is taken; CloudTrail shows it."""
 NO_REPOSITORY: Final = "RepositoryNotFoundException"
@@ -140,7 +140,7 @@ def _session(account: str, region: str, role: str) -> tuple[Any, dict[str, Any]]
         raise UnsupportedEnvironmentError(
             expected="the library boto3, which the extra `delivery` brings",
             seen="it is not installed",
-            next_command=INSTALL,
+            next_command=install_command(DELIVERY),
         ) from error
 
     session = boto3.Session(region_name=region)

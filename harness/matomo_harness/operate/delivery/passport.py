@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from matomo_harness import process
 from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.extra import DELIVERY, install_command
 from matomo_harness.operate.delivery.registry import Manifest, Registry, digest_of, short
 from matomo_harness.progress import step
 from matomo_harness.settings import REPORTS
@@ -201,7 +202,7 @@ def bill_of_materials(image_id: str) -> bytes:
         raise UnsupportedEnvironmentError(
             expected="syft, which lists what is in an image (the extra `delivery` brings it)",
             seen="it is not installed",
-            next_command="pip install 'matomo-harness[delivery]', or `sbom = false` in [passport]",
+            next_command=f"{install_command(DELIVERY)}, or `sbom = false` in [passport]",
         )
     environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
     with tempfile.TemporaryDirectory() as directory, step("Listing what is in the image") as shown:

@@ -13,6 +13,7 @@ import requests
 
 from matomo_harness import progress
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.extra import BROWSER, install_command
 from matomo_harness.gate.probes.chromium import launch_options
 from matomo_harness.operate.site import faults, values
 from matomo_harness.operate.site.hits import Matomo
@@ -350,7 +351,7 @@ def _browser() -> Iterator["Browser"]:
         raise UnsupportedEnvironmentError(
             expected="Playwright, which drives the browser",
             seen="it is not installed",
-            next_command="pip install playwright, in the harness's environment",
+            next_command=install_command(BROWSER),
         ) from error
     with sync_playwright() as playwright:
         chromium = playwright.chromium

@@ -324,11 +324,14 @@ def test_the_gate_has_no_assertions() -> None:
         assert not [node.lineno for node in nodes if isinstance(node, ast.Assert)], path
 
 
-def test_the_check_that_writes_code_needs_a_web_root_of_its_own() -> None:
-    (writing,) = (
-        candidate for candidate in ALL if candidate.id == "code.nothing_runs_beside_matomo"
-    )
-    assert Capability.WEB_ROOT in writing.capabilities
+@pytest.mark.parametrize(
+    "check_id",
+    ["code.nothing_runs_beside_matomo", "backup.is_whole"],
+    ids=["writes code", "all config/"],
+)
+def test_a_check_of_what_instances_share_needs_a_web_root_of_its_own(check_id: str) -> None:
+    (reaching,) = (candidate for candidate in ALL if candidate.id == check_id)
+    assert Capability.WEB_ROOT in reaching.capabilities
 
 
 # -- side by side ---------------------------------------------------------------------------------

@@ -95,7 +95,8 @@ def restore_brings_all_back(container: MatomoContainer) -> Finding:
     severity=Severity.HIGH,
     remedy="Have backup-data.sh copy config, misc, js, matomo.js and piwik.js as they are.",
     failure_mode="F5",
-    needs=[Capability.CHANGE],
+    # In a shared web root config/ has the files of other instances too, which may write them now.
+    needs=[Capability.WEB_ROOT, Capability.CHANGE],
     group=Group.WEB_ROOT,
 )
 def is_whole(container: MatomoContainer) -> Finding:

@@ -216,6 +216,12 @@ def test_tables_of_another_prefix_are_upgraded_as_well(stack: Checkout, newer: I
         f"{stack.database.tables_prefix}{name} TO piwik_{name}" for name in stack.database.tables()
     )
     stack.database.query(f"RENAME TABLE {renamed}")
+    # The names of its sequences have the prefix, too: with new ones the numbers of archives would
+    # begin again at 1, and new archives mix with those that are there.
+    stack.database.query(
+        "UPDATE piwik_sequence SET name = CONCAT('piwik_', SUBSTRING(name, %s))",
+        len(stack.database.tables_prefix) + 1,
+    )
     assert (answer := stack.harness("up")).code == 0, answer.text
     code, found = upgraded(stack, newer.reference)
     assert (code, reasons(found, "no")) == (0, [])

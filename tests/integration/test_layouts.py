@@ -5,13 +5,8 @@ judges the image by it, as a person does with `init` and `gate`.
 """
 
 import dataclasses
-import shutil
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -22,14 +17,11 @@ from matomo_harness.gate.core.check import Check
 from matomo_harness.operate.gate_image import of_image
 from matomo_harness.operate.init import DEPLOYMENT, POLICY, init
 from matomo_harness.runtime import images
-from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import golden
-from matomo_harness.runtime.images import Image
-from matomo_harness.runtime.inspection import inspected
-from matomo_harness.settings import IMAGE_DIRECTORY, OWNER_LABEL, RunSettings
+from matomo_harness.settings import RunSettings
+from tests.foreign_images import LAYOUTS, Layout, image_of
 
-LAYOUTS = Path(__file__).parents[1] / "layouts"
 STOCK = frozenset(
     {
         "operation.half_saved_file_opens_no_installer",
@@ -46,27 +38,6 @@ WITHOUT_UPDATER = STOCK - {"accounts.updater_is_closed"}
 FORGED = "transport.no_forged_host_is_believed"
 """True of Matomo with proxy_host_headers[]: it takes that host for one of its own, unchecked."""
 UNLISTED = frozenset({"plugins.have_their_code", "plugins.have_their_tables"})
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A habit of others, and what is true of an image that has it.
-
-    Args:
-        name: its folder.
-        red: ids of the checks that are red, and rightly so.
-        causes: parts of the causes that are named.
-        on: what it is built on: `own`, the reference image, or `base`.
-        version: Matomo's; the first tested one where empty.
-        declared: text of its deployment.toml, where looking cannot tell.
-    """
-
-    name: str
-    red: frozenset[str] = frozenset()
-    causes: tuple[str, ...] = ()
-    on: str = "own"
-    version: str = ""
-    declared: str = ""
 
 
 LOOP = "Matomo's address leads to a page, and not round in a circle of redirects"
@@ -138,55 +109,6 @@ def verdict(layout: Layout, directory: Path, checks: Sequence[Check] = ALL) -> d
         init(settings, image, directory, lambda _: None)
         chosen = dataclasses.replace(settings, image=image.reference)
         return of_image(chosen, directory / POLICY, lambda _: None, checks)
-
-
-@contextmanager
-def image_of(layout: Layout, settings: RunSettings) -> Iterator[Image]:
-    """Build the image of a layout, and remove it."""
-    base, own = images.matomo_base(settings), images.deployed_image(settings)
-    arguments = {"BASE": base.reference, "OWN": own.reference}
-    with TemporaryDirectory() as temporary, ExitStack() as made:
-        context = Path(temporary)
-        shutil.copytree(IMAGE_DIRECTORY / "config", context / "config")
-        shutil.copytree(IMAGE_DIRECTORY / "plugins", context / "plugins")
-        shutil.copytree(LAYOUTS / layout.name, context, dirs_exist_ok=True)
-        if layout.on == "base-without-volume":
-            arguments["BASE"] = made.enter_context(without_volume(base))
-        tag = f"{images.REPOSITORY}/layout-{layout.name}:{uuid.uuid4().hex[:8]}"
-        image = images.build(context, tag, arguments, {})
-        made.callback(engine().images.remove, tag, force=True)
-        yield dataclasses.replace(image, origin="given")
-
-
-@contextmanager
-def without_volume(base: Image) -> Iterator[str]:
-    """Import `base` again without its VOLUME, below which the engine's builder drops a COPY."""
-    tag = f"without-volume-{uuid.uuid4().hex[:8]}"
-    variables = inspected(engine().images.get(base.id), "Config", "Env") or []
-    container = engine().containers.create(base.reference)
-    try:
-        with NamedTemporaryFile() as archive:
-            archive.writelines(engine().api.export(str(container.id)))
-            archive.flush()
-            engine().api.import_image_from_file(
-                archive.name,
-                repository=images.REPOSITORY,
-                tag=tag,
-                changes=[
-                    'ENTRYPOINT ["/entrypoint.sh"]',
-                    'CMD ["apache2-foreground"]',
-                    "WORKDIR /var/www/html",
-                    "EXPOSE 80",
-                    *(f"ENV {variable}" for variable in variables),
-                    f"LABEL {OWNER_LABEL}={images.REPOSITORY}",
-                ],
-            )
-    finally:
-        container.remove(v=True)
-    try:
-        yield f"{images.REPOSITORY}:{tag}"
-    finally:
-        engine().images.remove(f"{images.REPOSITORY}:{tag}", force=True)
 
 
 def require_true(layout: Layout, directory: Path, checks: Sequence[Check] = ALL) -> None:

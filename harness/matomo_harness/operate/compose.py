@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from docker.errors import APIError
@@ -36,15 +37,27 @@ def up(variables: Mapping[str, str], stack: Stack = LOCAL, *services: str) -> No
     Raises:
         UnsupportedEnvironmentError: Compose failed; `seen` has the last lines that it printed.
     """
-    arguments = ["--progress", "plain", "up", "--detach", "--remove-orphans", *services]
+    # A web root on a volume of its own would stay that of the image before.
+    options = ["--detach", "--remove-orphans", "--renew-anon-volumes"]
+    arguments = ["--progress", "plain", "up", *options, *services]
     process.run([*command(stack), *arguments], environment={**os.environ, **variables})
 
 
 def command(stack: Stack = LOCAL) -> list[str]:
     """Return the command line of Compose for `stack`."""
-    files = [FILE, *([CLOSED] if stack.is_closed else [])]
+    of_the_image = file_of_the_image(stack)
+    files = [
+        FILE,
+        *([of_the_image] if of_the_image.exists() else []),
+        *([CLOSED] if stack.is_closed else []),
+    ]
     named = [word for file in files for word in ("--file", str(file))]
     return ["docker", "compose", *named, "--project-name", stack.project]
+
+
+def file_of_the_image(stack: Stack) -> Path:
+    """Return the file with what is added for another image than the reference (stack_image.py)."""
+    return stack.directory / "image.yml"
 
 
 def plain_environment() -> dict[str, str]:

@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,10 +15,9 @@ from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.web import Web
-from matomo_harness.operate import adoption, compose, schedule, stack_files
+from matomo_harness.operate import adoption, compose, schedule, stack_files, stack_image
 from matomo_harness.operate.compose import LOOPBACK
 from matomo_harness.operate.stack import LOCAL, Stack
-from matomo_harness.policy import deployment
 from matomo_harness.progress import step
 from matomo_harness.runtime import description, images
 from matomo_harness.runtime.certificates import loopback_tls
@@ -74,7 +74,10 @@ def up(settings: RunSettings, stack: Stack = LOCAL) -> StackSummary:
     started = start(settings, stack)
     shell, web, database = started.shell, started.web, started.database
     superuser = started.superuser
-    with step("Installing Matomo unless it is installed"):
+    with (
+        step("Installing Matomo unless it is installed"),
+        stack_image.writable_configuration(shell),
+    ):
         installed_now = ensure_installed(shell, web, database, superuser, FirstSite())
         if not installed_now:
             adoption.ensure_superuser(shell, database, superuser)
@@ -135,7 +138,7 @@ def start(settings: RunSettings, stack: Stack = LOCAL, *, adopts: bool = True) -
     """
     image = images.deployed_image(settings)
     database_image = images.mariadb_base(settings)
-    variables = _variables(settings, image.reference, database_image.reference, stack)
+    variables = _variables(settings, image, database_image, stack)
     ports = {"MATOMO_PORT": settings.port, "MATOMO_HTTP_PORT": settings.http_port}
     for variable, port in ports.items():
         _require_free_port(variable, port, stack)
@@ -144,14 +147,19 @@ def start(settings: RunSettings, stack: Stack = LOCAL, *, adopts: bool = True) -
         wait_for_database(database_of(stack), compose.container("db", stack))
         prefix = stack_files.read(stack).tables_prefix
         if adopts and adoption.adopt_prefix(database_of(stack), prefix, stack):
-            variables = _variables(settings, image.reference, database_image.reference, stack)
+            variables = _variables(settings, image, database_image, stack)
             _start(variables, ports, stack)
         web = _web(settings, stack)
-        wait_for_web(web, compose.container("matomo", stack))
+        container = compose.container("matomo", stack)
+        wait_for_web(web, container)
+        target = stack_image.of(image)
+        shell = MatomoShell(container, profile=target.profile)
+        if not target.is_reference:
+            stack_image.settle(shell, _told(variables))
     secrets = stack_files.read(stack)
     return StartedStack(
         stack=stack,
-        shell=MatomoShell(compose.container("matomo", stack)),
+        shell=shell,
         web=web,
         database=database_of(stack),
         superuser=Superuser(secrets.superuser_login, secrets.superuser_password),
@@ -167,7 +175,7 @@ def start_database(settings: RunSettings, stack: Stack) -> tuple[Database, Conta
         UnsupportedEnvironmentError: it does not start.
     """
     image, database_image = images.deployed_image(settings), images.mariadb_base(settings)
-    variables = _variables(settings, image.reference, database_image.reference, stack)
+    variables = _variables(settings, image, database_image, stack)
     compose.up(variables, stack, "db")
     container = compose.container("db", stack)
     wait_for_database(database_of(stack), container)
@@ -221,8 +229,8 @@ def _terminal() -> list[str]:
 
 def _as_web_user(stack: Stack, options: list[str]) -> list[str]:
     """Return the beginning of a command in the web container; the web root is its directory."""
-    name = str(compose.running("matomo", stack).name)
-    return ["docker", "exec", *options, "--user", "www-data", name]
+    shell = stack_image.shell_of(stack)
+    return ["docker", "exec", *options, "--user", shell.profile.web_user, shell.name]
 
 
 def logs() -> int:
@@ -278,14 +286,15 @@ def token(settings: RunSettings, stack: Stack = LOCAL) -> str:
 
 
 def _variables(
-    settings: RunSettings, image: str, database_image: str, stack: Stack
+    settings: RunSettings, image: images.Image, database_image: images.Image, stack: Stack
 ) -> dict[str, str]:
-    """Return what compose.yml asks for."""
+    """Return what compose.yml asks for, and write what is added to it for this image."""
     secrets = stack_files.read(stack)
     stack_files.make_certificates(stack)
-    return {
-        "MATOMO_IMAGE": image,
-        "MARIADB_IMAGE": database_image,
+    target = stack_image.of(image)
+    variables = {
+        "MATOMO_IMAGE": image.reference,
+        "MARIADB_IMAGE": database_image.reference,
         **_service_images(),
         "MATOMO_PORT": str(settings.port),
         "MATOMO_HTTP_PORT": str(settings.http_port),
@@ -295,8 +304,15 @@ def _variables(
         "TABLES_PREFIX": secrets.tables_prefix,
         "GENERATION": secrets.generation,
         "TLS_DIRECTORY": str(stack.tls_directory),
-        **deployment.read().variables,
+        **target.variables,
     }
+    stack_image.write(target, _told(variables), stack)
+    return variables
+
+
+def _told(variables: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment of Matomo, as compose.yml has it."""
+    return description.read(variables).services["matomo"].environment
 
 
 def _service_images() -> dict[str, str]:

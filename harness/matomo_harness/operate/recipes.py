@@ -26,7 +26,7 @@ from matomo_harness.matomo.container import SEED, WEB_ROOT
 from matomo_harness.matomo.database import DEFAULT_PREFIX
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Web
-from matomo_harness.operate import compose, local, stack_files
+from matomo_harness.operate import compose, local, stack_files, stack_image
 from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.policy import Policy, deployment
 from matomo_harness.runtime import faults
@@ -69,7 +69,7 @@ class Scene:
     @property
     def shell(self) -> MatomoShell:
         """Its console and its files."""
-        return MatomoShell(compose.running("matomo", self.stack))
+        return stack_image.shell_of(self.stack)
 
     @property
     def deployment(self) -> Deployment:

@@ -12,7 +12,7 @@ from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.promises.plugins.checks import TABLES
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.web import Web
-from matomo_harness.operate import compose, local, snapshot
+from matomo_harness.operate import compose, local, snapshot, stack_image
 from matomo_harness.progress import step
 from matomo_harness.runtime.shell import MatomoShell
 
@@ -44,7 +44,7 @@ def repair(name: str, reproduction: str = "") -> Repair:
         BrokenPromiseError: something is still lacking.
     """
     stack = snapshot.stack_of(reproduction)
-    shell = MatomoShell(compose.running("matomo", stack))
+    shell = stack_image.shell_of(stack)
     port = compose.port("load-balancer", local.HTTPS, stack)
     web = Web(f"https://localhost:{port}", authority=stack.authority_file)
     lacked = _lacking(name, shell, web)

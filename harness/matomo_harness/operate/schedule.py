@@ -20,7 +20,7 @@ from requests.exceptions import ConnectionError as NoAnswerError
 from requests.exceptions import ReadTimeout
 
 from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError
-from matomo_harness.operate import compose
+from matomo_harness.operate import compose, stack_image
 from matomo_harness.operate.stack import LOCAL, Stack, reproduction
 from matomo_harness.runtime import archiver, reaper
 from matomo_harness.runtime.engine import engine
@@ -122,19 +122,29 @@ def runs(stack: Stack = LOCAL) -> list[ScheduledRun]:
 
 
 def start(web: Container, stack: Stack, *options: str) -> Container:
-    """Start the archiver of `stack`, whose container stays for inspection.
+    """Start the archiver of `stack`, and the job with Matomo's tasks where an image has one.
+
+    Their containers stay for inspection.
 
     Args:
         web: its running web container.
         stack: which one.
         options: of core:archive.
+
+    Returns:
+        The archiver's container.
     """
     for old in runs(stack)[LAST_RUNS - 1 :]:
         with contextlib.suppress(NotFound):
             engine().containers.get(old.container).remove(v=True)
     labels = {OWNER_LABEL: stack.project, ROLE_LABEL: ROLE, **reaper.parent()}
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    return archiver.start(web, labels, *options, name=f"{stack.project}-archiver-{moment}")
+    archives, *tasks = stack_image.of_container(web).jobs
+    name = f"{stack.project}-archiver-{moment}"
+    container = archiver.start(web, labels, *options, name=name, job=archives)
+    for job in tasks:
+        archiver.start(web, labels, name=f"{stack.project}-tasks-{moment}", job=job)
+    return container
 
 
 def _wait_and_archive(period: int, stack: Stack) -> None:

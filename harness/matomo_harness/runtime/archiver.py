@@ -24,8 +24,8 @@ from matomo_harness.time_limit import require_time_left, seconds_left
 START_MATOMO: Final = "/golden/start-matomo"
 """The program of a golden image that unpacks the installed state (golden_image/)."""
 
-AS_USER: Final = 'exec su -s /bin/sh "$0" -c "$*"'
-"""Runs a command of words without blanks as another user, in Debian and in Busybox."""
+AS_USER: Final = """exec su -s /bin/sh -c 'exec "$@"' -- "$0" sh "$@\""""
+"""Runs a command as another user, in Debian and in Busybox."""
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ def key_of(image_id: str, database_id: str, declared: str) -> str:
         database_id: of the database's image.
         declared: digest of what is declared of the image.
     """
-    return images.content_hash(_code_hash(), image_id, database_id, declared)
+    return images.content_hash(code_hash(), image_id, database_id, declared)
 
 
 def golden_lock(key: str) -> FileLock:
@@ -226,7 +226,7 @@ def database_tag(key: str) -> str:
 
 
 @functools.cache
-def _code_hash() -> str:
+def code_hash() -> str:
     """Return a hash of the code that decides what is in the golden images."""
     package = Path(__file__).parents[1]
     runtime = (
@@ -360,7 +360,7 @@ def _install(
             _drop_tables(database)
             connection = _connection(mariadb, environment, salt)
             own = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true", user="root")
-            mode = _opened(shell)
+            closed = open_configuration(shell)
             written = _write_first_settings(shell, own, connection)
             # A start that writes the file has a salt of its own, or takes ours.
             salt = as_matomo_sees(shell).get(("General", "salt")) or salt
@@ -381,15 +381,8 @@ def _install(
                 Installation(account, token, settings, passwords, profile),
             )
             _warm_up(servers, matomo)
-            if mode:
-                shell.run(
-                    "sh",
-                    "-c",
-                    f"chown {mode[0]} $1; chmod {mode[1]} $1",
-                    "sh",
-                    shell.config,
-                    user="root",
-                )
+            if closed:
+                close_configuration(shell, *closed)
             shell.run("sh", "-c", PACK, user="root")
             for path in (WARM_FILES, COMPILED, "/golden/html.tar"):
                 _copy_out(matomo.get_wrapped_container(), path, context)
@@ -479,7 +472,7 @@ def _drop_tables(database: Database) -> None:
         database.query(f"DROP TABLE IF EXISTS {names}")
 
 
-def _opened(shell: MatomoShell) -> tuple[str, str] | None:
+def open_configuration(shell: MatomoShell) -> tuple[str, str] | None:
     """Make config.ini.php writable for Matomo; return its owner and mode where it was not."""
     said = shell.run(
         "sh", "-c", f"stat -L -c '%u:%g %a' {shell.config} 2>/dev/null || true", user="root"
@@ -491,6 +484,12 @@ def _opened(shell: MatomoShell) -> tuple[str, str] | None:
     shell.run("sh", "-c", f"chown {user} {shell.config}; chmod u+rw {shell.config}", user="root")
     owner, mode = said.split()
     return owner, mode
+
+
+def close_configuration(shell: MatomoShell, owner: str, mode: str) -> None:
+    """Give config.ini.php back the owner and mode that open_configuration took from it."""
+    change = f"chown {owner} $1; chmod {mode} $1"
+    shell.run("sh", "-c", change, "sh", shell.config, user="root")
 
 
 def _write_first_settings(

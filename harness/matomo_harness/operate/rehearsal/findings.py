@@ -73,6 +73,7 @@ class Findings:
         new_version: of the code in that.
         changes_code: whether the image is another one; else the database server alone.
         plugin: that is added, updated or removed; None where none is.
+        archiver: the command that archives.
         stages: in their order.
         server: the new database server; None where it stays.
         before: the state before.
@@ -104,6 +105,7 @@ class Findings:
     new_version: str
     changes_code: bool = True
     plugin: PluginChange | None = None
+    archiver: str = ""
     stages: list[Stage] = field(default_factory=list)
     server: ServerChange | None = None
     before: State | None = None

@@ -18,7 +18,7 @@ from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Page, Web
-from matomo_harness.operate import capture_file, local, snapshot, stack_files
+from matomo_harness.operate import capture_file, local, snapshot, stack_files, stack_image
 from matomo_harness.operate.capture_file import Known
 from matomo_harness.operate.rehearsal import hits, judge, stages, state, updater
 from matomo_harness.operate.rehearsal.copies import (
@@ -106,6 +106,7 @@ def rehearse(source: Source, new_image: str, settings: RunSettings, choices: Cho
             *(str(source), str(old), str(new or old), new_version),
             changes_code=bool(new_image),
             plugin=choices.plugin,
+            archiver=stack_image.of(new or old).archiver_command,
         )
         _Rehearsal(copy, (new or old).reference, choices, findings).run()
     return findings

@@ -16,7 +16,6 @@ from matomo_harness.operate.rehearsal.copies import Way
 from matomo_harness.operate.rehearsal.findings import Findings
 from matomo_harness.operate.rehearsal.plugin import Kind, Route
 from matomo_harness.operate.rehearsal.verdict import Verdict, Weight
-from matomo_harness.policy import deployment
 
 TEMPLATE: Final = Path(__file__).with_name("report.html")
 DOCUMENT: Final = "rehearsal.json"
@@ -107,7 +106,6 @@ def _tables(found: Findings) -> dict[str, list[str]]:
 
 def runbook(found: Findings, judged: Verdict) -> list[dict[str, str]]:
     """Return the steps of the real upgrade in their order, with the time that each took here."""
-    archiver = deployment.read().variables["ARCHIVER_COMMAND"]
     server = found.server
     steps = [
         ("Save the database and the file system, and note the images that run", "", ""),
@@ -124,7 +122,7 @@ def runbook(found: Findings, judged: Verdict) -> list[dict[str, str]]:
             else []
         ),
         *(_steps_of_the_code(found) if found.changes_code else []),
-        ("Log in, and archive", archiver, ""),
+        ("Log in, and archive", found.archiver, ""),
         ("Judge it", "make gate URL=https://…", ""),
         (
             "Afterwards the way back is a restore of database and files, with the old images",

@@ -1,0 +1,75 @@
+"""A stack on this machine with an image that somebody else built."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from matomo_harness.errors import ExitCode
+from matomo_harness.matomo.api import Api
+from matomo_harness.operate import clean
+from matomo_harness.operate.stack import Stack
+from matomo_harness.settings import RunSettings
+from tests.checkout import copied
+from tests.foreign_images import Layout, image_of
+
+pytestmark = pytest.mark.timeout(900)
+
+HABITS = Layout("several-habits")
+OTHERS = (
+    Layout("web-root", on="base-without-volume"),
+    Layout("rendered"),
+    Layout("other-user"),
+    Layout("two-jobs"),
+    Layout("plain", on="base"),
+    Layout("secure-file"),
+    Layout("read-only"),
+    Layout("captured"),
+)
+
+
+def require_runs(layout: Layout, directory: Path) -> None:
+    """Bring up a stack of the image, fill it, have its archiver count, and bring it up again."""
+    settings = RunSettings.from_environment()
+    with image_of(layout, settings) as image:
+        own = dataclasses.replace(settings, image=image.reference)
+        with copied(directory, own) as copy:
+            assert (answer := copy.harness("up")).code == 0, answer.text
+            filled = copy.harness("traffic", "--sites", "1", "--days", "1", "--visits", "5")
+            assert filled.code == 0, filled.text
+            assert (again := copy.harness("up")).code == 0, again.text
+            token = copy.harness("token").text.split()[-1]
+            visits = Api(copy.web, token).call(
+                "VisitsSummary.getVisits", idSite=1, period="year", date="today"
+            )
+            assert int(visits["value"]) == 5
+            assert copy.harness("archive").code == 0
+            if layout.name == "web-root":
+                said = copy.harness("console", "config:get", "--section", "Plugins").text
+                assert "EnvironmentVariables" in said
+            assert copy.harness("console", "core:version").code == 0
+            clean.remove_stack(Stack(copy.root))
+
+
+def _ids(layout: Layout) -> str:
+    return layout.name
+
+
+@pytest.mark.slow(reason="an image is looked at, installed, filled and archived")
+def test_an_image_with_other_habits_runs_on_this_machine(tmp_path: Path) -> None:
+    require_runs(HABITS, tmp_path)
+
+
+@pytest.mark.nightly(reason="an image is looked at, installed, filled and archived, for each")
+@pytest.mark.parametrize("layout", OTHERS, ids=_ids)
+def test_an_image_of_somebody_else_runs_on_this_machine(layout: Layout, tmp_path: Path) -> None:
+    require_runs(layout, tmp_path)
+
+
+@pytest.mark.slow(reason="an image is looked at")
+def test_an_image_that_only_serves_is_refused_by_name(tmp_path: Path) -> None:
+    settings = RunSettings.from_environment()
+    with image_of(Layout("no-cmd"), settings) as image, copied(tmp_path, settings) as copy:
+        answer = copy.harness("up", IMAGE=image.reference)
+        answer.refuses(ExitCode.WRONG_INPUT, "run a command beside it", "an ENTRYPOINT that")
+        assert copy.containers == []

@@ -9,10 +9,12 @@ from matomo_harness.errors import ExitCode
 from matomo_harness.matomo.api import Api
 from matomo_harness.operate import clean
 from matomo_harness.operate.stack import Stack
+from matomo_harness.runtime import images
 from matomo_harness.settings import RunSettings
 from tests.checkout import copied
 from tests.foreign_images import Layout, image_of
 
+DUMPS = Path(__file__).parents[1] / "dumps"
 pytestmark = pytest.mark.timeout(900)
 
 HABITS = Layout("several-habits")
@@ -66,10 +68,32 @@ def test_an_image_of_somebody_else_runs_on_this_machine(layout: Layout, tmp_path
     require_runs(layout, tmp_path)
 
 
+@pytest.mark.nightly(reason="a dump is loaded, rewritten and updated, on two images")
+@pytest.mark.parametrize("layout", [HABITS, Layout("plain", on="base")], ids=_ids)
+def test_a_dump_runs_on_an_image_of_somebody_else(layout: Layout, tmp_path: Path) -> None:
+    settings = RunSettings.from_environment()
+    with image_of(layout, settings) as image, copied(tmp_path, settings) as copy:
+        old = str(DUMPS / "matomo-4.x-mysql-8.0.sql")
+        made = copy.harness(
+            "repro", "new", old, "--name", "theirs", "--update", "--json", IMAGE=image.reference
+        )
+        assert made.code == 0, made.text
+        assert '"waits_for_update": false' in made.text
+        assert copy.harness("repro", "remove", "theirs").code == 0
+
+
 @pytest.mark.slow(reason="an image is looked at")
 def test_an_image_that_only_serves_is_refused_by_name(tmp_path: Path) -> None:
     settings = RunSettings.from_environment()
     with image_of(Layout("no-cmd"), settings) as image, copied(tmp_path, settings) as copy:
         answer = copy.harness("up", IMAGE=image.reference)
         answer.refuses(ExitCode.WRONG_INPUT, "run a command beside it", "an ENTRYPOINT that")
+        assert copy.containers == []
+
+
+def test_an_image_that_is_no_matomo_is_refused_by_name(tmp_path: Path) -> None:
+    database = images.mariadb_base(RunSettings.from_environment())
+    with copied(tmp_path) as copy:
+        answer = copy.harness("up", IMAGE=database.reference)
+        answer.refuses(ExitCode.WRONG_INPUT, "Matomo")
         assert copy.containers == []

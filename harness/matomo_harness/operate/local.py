@@ -155,7 +155,7 @@ def start(settings: RunSettings, stack: Stack = LOCAL, *, adopts: bool = True) -
         target = stack_image.of(image)
         shell = MatomoShell(container, profile=target.profile)
         if not target.is_reference:
-            stack_image.settle(shell, _told(variables))
+            stack_image.settle(shell, _given_to_matomo(variables))
     secrets = stack_files.read(stack)
     return StartedStack(
         stack=stack,
@@ -306,11 +306,11 @@ def _variables(
         "TLS_DIRECTORY": str(stack.tls_directory),
         **target.variables,
     }
-    stack_image.write(target, _told(variables), stack)
+    stack_image.write(target, _given_to_matomo(variables), stack)
     return variables
 
 
-def _told(variables: Mapping[str, str]) -> Mapping[str, str]:
+def _given_to_matomo(variables: Mapping[str, str]) -> Mapping[str, str]:
     """Return the environment of Matomo, as compose.yml has it."""
     return description.read(variables).services["matomo"].environment
 

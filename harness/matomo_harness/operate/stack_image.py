@@ -265,6 +265,9 @@ def settle(shell: MatomoShell, known: Mapping[str, str]) -> bool:
             " [web] variables of deployment.toml",
         )
     text = own or ini.HEADER
+    if not ini.read(text).text("database", "charset"):
+        # As Matomo's installer writes it where the server can.
+        text = ini.with_key(text, "database", "charset", "utf8mb4")
     general = ini.read(text).settings.get("General", {})
     if not any(key.removesuffix("[]") in general for key in SCHEME):
         text = ini.with_key(text, "General", SCHEME[0], 1)

@@ -146,7 +146,7 @@ def _of(image_id: str, reference: str) -> StackImage:
         return StackImage(OFFICIAL, deployment.read(), is_reference=True)
     declared = deployment.read(OWN_DEPLOYMENT) if OWN_DEPLOYMENT.exists() else DeploymentFile()
     profile = _seen(image, declared)
-    _require_supported(profile, reference)
+    require_supported(profile, reference)
     return StackImage(profile, declared, is_reference=False)
 
 
@@ -163,8 +163,12 @@ def _seen(image: Image, declared: DeploymentFile) -> ImageProfile:
     return profile
 
 
-def _require_supported(profile: ImageProfile, reference: str) -> None:
-    """Refuse what the local stack has nothing for; a gate may judge it all the same."""
+def require_supported(profile: ImageProfile, reference: str) -> None:
+    """Refuse what the local stack has nothing for; a gate may judge it all the same.
+
+    Raises:
+        WrongInputError: the image is one of those.
+    """
     if profile.web_root != OFFICIAL.web_root:
         seen = f"it serves {profile.web_root}"
     elif profile.web_server == PROCESS_MANAGER:
@@ -211,8 +215,13 @@ def write(image: StackImage, known: Mapping[str, str], stack: Stack) -> None:
     if not added:
         path.unlink(missing_ok=True)
         return
-    path.touch(mode=0o600)
-    path.write_text(yaml.dump(added, Dumper=_Dumper))
+    path.touch(mode=0o600)  # it has the database's password
+    path.write_text(as_text(added))
+
+
+def as_text(added: Mapping[str, Any]) -> str:
+    """Return what is added as a Compose file."""
+    return str(yaml.dump(dict(added), Dumper=_Dumper))
 
 
 # -- config.ini.php -------------------------------------------------------------------------------

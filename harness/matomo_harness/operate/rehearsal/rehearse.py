@@ -106,7 +106,7 @@ def rehearse(source: Source, new_image: str, settings: RunSettings, choices: Cho
             *(str(source), str(old), str(new or old), new_version),
             changes_code=bool(new_image),
             plugin=choices.plugin,
-            archiver=stack_image.of(new or old).archiver_command,
+            archiver=stack_image.of(old).archiver_command,
         )
         _Rehearsal(copy, (new or old).reference, choices, findings).run()
     return findings

@@ -1,0 +1,76 @@
+"""What a stack adds to compose.yml for an image that is not the reference."""
+
+import dataclasses
+
+import pytest
+import yaml
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo.image import OFFICIAL, ImageProfile
+from matomo_harness.operate import stack_image
+from matomo_harness.operate.stack_image import StackImage
+from matomo_harness.policy import deployment
+from matomo_harness.policy.deployment import DeploymentFile
+
+KNOWN = {"MATOMO_DATABASE_HOST": "db", "MATOMO_DATABASE_PASSWORD": "a$b"}
+
+
+def theirs(**seen: object) -> StackImage:
+    profile = dataclasses.replace(OFFICIAL, **seen)  # type: ignore[arg-type]
+    return StackImage(profile, DeploymentFile(), is_reference=False)
+
+
+def test_nothing_is_added_for_the_reference_image() -> None:
+    reference = StackImage(OFFICIAL, deployment.read(), is_reference=True)
+    assert reference.added(KNOWN) == {}
+    assert reference.variables == deployment.read().variables
+    assert [job.command for job in reference.jobs] == [deployment.read().archiver.command]
+
+
+def test_port_archiver_and_tasks_are_what_was_seen() -> None:
+    image = theirs(port=8080, archiver=("run.sh",), has_archiver=True, tasks=("tasks.sh",))
+    assert image.variables["WEB_PORT"] == "8080"
+    assert [job.command for job in image.jobs] == [("run.sh",), ("tasks.sh",)]
+    assert image.archiver_command == "run.sh"
+
+
+def test_variables_of_the_image_get_the_values_of_ours() -> None:
+    image = theirs(named=(("database.host", "DB"), ("database.password", "SECRET")))
+    assert image.added(KNOWN)["services"]["matomo"]["environment"] == {
+        "DB": "db",
+        # Compose would take $b for a variable of its own.
+        "SECRET": "a$$b",
+    }
+
+
+def test_files_below_the_web_root_are_not_hidden() -> None:
+    web = theirs(has_web_root_files=True).added(KNOWN)["services"]["matomo"]
+    assert web["tmpfs"] == []
+    assert [volume["target"] for volume in web["volumes"]] == [
+        "/var/www/html",
+        *(f"/var/www/html/{part}" for part in ("config", "misc", "js")),
+    ]
+
+
+def test_a_list_takes_the_place_of_that_of_compose_yml() -> None:
+    text = stack_image.as_text(theirs(web_root_owner="33:33:750").added(KNOWN))
+    assert "tmpfs: !override\n" in text
+    assert "/var/www/html:exec,uid=33,gid=33,mode=750,size=512m" in text
+    assert yaml.safe_load(text.replace("!override", ""))["services"]["efs"] == {"user": "0:0"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ({"web_root": "/srv/matomo"}, "it serves /srv/matomo"),
+        ({"web_server": "php-fpm"}, "php-fpm alone"),
+        ({"command": ()}, "an ENTRYPOINT that starts the web server"),
+    ],
+    ids=["web root", "fpm", "entrypoint"],
+)
+def test_what_a_stack_has_nothing_for_is_refused(seen: dict[str, object], said: str) -> None:
+    profile: ImageProfile = dataclasses.replace(OFFICIAL, **seen)  # type: ignore[arg-type]
+    with pytest.raises(WrongInputError) as refused:
+        stack_image.require_supported(profile, "theirs:1")
+    assert said in refused.value.seen
+    assert "make gate IMAGE=theirs:1" in refused.value.next_command

@@ -60,6 +60,18 @@ def test_a_stack_that_is_not_up_is_named(tmp_path: Path) -> None:
             copy.harness(verb).refuses(ExitCode.WRONG_INPUT, "the local stack to be up", "make up")
 
 
+@pytest.mark.slow(reason="three commands on a stack")
+def test_a_stack_without_its_tables_is_named(stack: Checkout) -> None:
+    prefix = stack.database.tables_prefix
+    stack.database.query(f"RENAME TABLE {prefix}user TO {prefix}user_away")
+    try:
+        for verb in ("traffic", "token", "totp"):
+            answer = stack.harness(verb)
+            answer.refuses(ExitCode.WRONG_INPUT, "an installed Matomo", "make up")
+    finally:
+        stack.database.query(f"RENAME TABLE {prefix}user_away TO {prefix}user")
+
+
 def test_an_unknown_reproduction_is_named(stack: Checkout) -> None:
     for verb in ("traffic", "shell"):
         stack.harness(verb, "--repro", "nowhere").refuses(ExitCode.WRONG_INPUT, "nowhere")

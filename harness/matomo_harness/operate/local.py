@@ -257,9 +257,9 @@ def second_factor(stack: Stack = LOCAL) -> str:
     Raises:
         WrongInputError: the stack is not up, or the superuser has no second factor.
     """
-    compose.running("db", stack)
+    database = installed_database(stack)
     login = stack_files.read(stack).superuser_login
-    secret = database_of(stack).second_factor_secret(login)
+    secret = database.second_factor_secret(login)
     if not secret:
         raise WrongInputError(
             expected=f"a second factor of {login}",
@@ -275,9 +275,9 @@ def token(settings: RunSettings, stack: Stack = LOCAL) -> str:
     Raises:
         WrongInputError: the local stack is not up, or the superuser has no second factor.
     """
-    compose.running("db", stack)
+    database = installed_database(stack)
     secrets = stack_files.read(stack)
-    secret = database_of(stack).second_factor_secret(secrets.superuser_login)
+    secret = database.second_factor_secret(secrets.superuser_login)
     account = twofactor.Account(secrets.superuser_login, secrets.superuser_password, secret or "")
     return create_token(_web(settings, stack), account, steps=0).token
 
@@ -372,6 +372,23 @@ def _start(variables: dict[str, str], ports: dict[str, int], stack: Stack) -> No
             seen=error.seen,
             next_command="make logs",
         ) from error
+
+
+def installed_database(stack: Stack) -> Database:
+    """Return the same of a stack whose Matomo is installed.
+
+    Raises:
+        WrongInputError: it is not up, or what brought it up did not come to its end.
+    """
+    compose.running("db", stack)
+    database = database_of(stack)
+    if "user" not in database.tables():
+        raise WrongInputError(
+            expected=f"{stack.title} to have an installed Matomo",
+            seen="a database without its tables",
+            next_command=stack.begin,
+        )
+    return database
 
 
 def database_of(stack: Stack) -> Database:

@@ -139,14 +139,13 @@ def make(sites: int, days: int, visits: int, stack: Stack = LOCAL) -> Traffic:
         stack: which one; it runs.
 
     Raises:
-        WrongInputError: a number is out of range, or the stack is not up.
+        WrongInputError: a number is out of range, or the stack is not up or not installed.
         BrokenPromiseError: Matomo did not store, archive or report exactly what was sent.
     """
     begun = time.monotonic()
     require_possible(sites, days, visits)
     web_container = compose.running("matomo", stack)
-    compose.running("db", stack)
-    database = local.database_of(stack)
+    database = local.installed_database(stack)
     with _api(database, stack) as api:
         with step("Sites and goals"):
             named = _sites(api, sites, days, stack)

@@ -25,7 +25,7 @@ from matomo_harness.policy import deployment
 from matomo_harness.policy.deployment import DEPLOYMENT_FILE, DeploymentFile
 from matomo_harness.progress import step
 from matomo_harness.runtime import images
-from matomo_harness.runtime.archiver import Job, jobs
+from matomo_harness.runtime.archiver import Job, jobs, reference_job
 from matomo_harness.runtime.containers import web_root_options
 from matomo_harness.runtime.golden import (
     as_matomo_sees,
@@ -70,8 +70,7 @@ class StackImage:
     def jobs(self) -> list[Job]:
         """What the schedule starts beside its web container."""
         if self.is_reference:
-            archiver = self.declared.archiver
-            return [Job(archiver.command, archiver.limits)]
+            return [reference_job()]
         return jobs(self.profile, self.declared.archiver.limits)
 
     @property
@@ -156,7 +155,9 @@ def _seen(image: Image, declared: DeploymentFile) -> ImageProfile:
         return profile_of(json.loads(path.read_text()))
     with step(f"Looking at {image.reference}"):
         profile = look(image, declared)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # What deployment.toml declares may be a secret.
+    for directory in (PROFILES.parent, PROFILES):
+        directory.mkdir(mode=0o700, exist_ok=True)
     partly = path.with_suffix(".new")
     partly.write_text(json.dumps(dataclasses.asdict(profile)))
     partly.replace(path)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from matomo_harness.operate.rehearsal import stages
 from matomo_harness.runtime import images
 from matomo_harness.runtime.images import BaseUnavailableError, Image
 from matomo_harness.settings import RunSettings
-from tests.checkout import Checkout
+from tests.checkout import Answer, Checkout
 from tests.rehearsed import reasons, rehearsed, small_stack
 from tests.runs import left_of, run_of
 
@@ -143,6 +144,46 @@ def test_a_newer_database_server_takes_a_dump_and_then_a_newer_matomo(
     assert found["after"]["code"] == found["new_version"] != "5.3.1"
     silently = {each["stage"]: each["lost_silently"] for each in found["hits"]}
     assert silently[stages.SERVER] == 0
+
+
+SMALL_VOLUME = """
+import sys, types
+from matomo_harness.cli import main
+from matomo_harness.operate.rehearsal import copies
+from matomo_harness.runtime import reaper
+from matomo_harness.runtime.engine import engine
+from matomo_harness.settings import OWNER_LABEL, project_name
+
+copies.secrets = types.SimpleNamespace(token_hex=lambda size: "full00")
+run = reaper.this_process()
+print("run", run.id, flush=True)
+project = project_name(run.file("rehearsal-full00"))
+engine().volumes.create(
+    f"{project}_backup",
+    driver_opts={"type": "tmpfs", "device": "tmpfs", "o": "size=8m"},
+    labels={OWNER_LABEL: project},
+)
+main()
+"""
+"""The command, for whose copy a volume of 8 MiB is there already."""
+
+
+@pytest.mark.slow(reason="a stack is started")
+def test_without_room_for_a_copy_nothing_is_rehearsed_and_nothing_stays(
+    stack: Checkout, newer: Image
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", SMALL_VOLUME, "rehearse-upgrade", "--to", newer.reference],
+        cwd=stack.root,
+        env=stack.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answer = Answer(ended.returncode, ended.stdout + ended.stderr)
+    answer.refuses(ExitCode.UNSUPPORTED_ENVIRONMENT, "room", "8192 KiB are free")
+    assert left_of(ended.stdout.split()[1]) == ()
+    assert stack.database.query("SELECT COUNT(*) AS n FROM {prefix}site")
 
 
 @pytest.mark.slow(reason="a stack is started")

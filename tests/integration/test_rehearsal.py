@@ -253,15 +253,14 @@ def test_neither_an_image_nor_a_server_is_refused(checkout: Checkout) -> None:
 @pytest.mark.nightly(reason="the whole way again, of tables with another prefix")
 @pytest.mark.timeout(900)
 def test_tables_of_another_prefix_are_upgraded_as_well(stack: Checkout, newer: Image) -> None:
-    renamed = ", ".join(
-        f"{stack.database.tables_prefix}{name} TO piwik_{name}" for name in stack.database.tables()
-    )
+    prefix = stack.database.tables_prefix
+    renamed = ", ".join(f"{prefix}{name} TO piwik_{name}" for name in stack.database.tables())
     stack.database.query(f"RENAME TABLE {renamed}")
     # The names of its sequences have the prefix, too: with new ones the numbers of archives would
     # begin again at 1, and new archives mix with those that are there.
     stack.database.query(
         "UPDATE piwik_sequence SET name = CONCAT('piwik_', SUBSTRING(name, %s))",
-        len(stack.database.tables_prefix) + 1,
+        len(prefix) + 1,
     )
     assert (answer := stack.harness("up")).code == 0, answer.text
     code, found = upgraded(stack, newer.reference)

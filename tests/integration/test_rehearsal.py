@@ -147,7 +147,7 @@ def test_a_newer_database_server_takes_a_dump_and_then_a_newer_matomo(
 
 
 SMALL_VOLUME = """
-import sys, types
+import types
 from matomo_harness.cli import main
 from matomo_harness.operate.rehearsal import copies
 from matomo_harness.runtime import reaper

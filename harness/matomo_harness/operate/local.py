@@ -255,7 +255,7 @@ def second_factor(stack: Stack = LOCAL) -> str:
     """Return the secret of the superuser's second factor.
 
     Raises:
-        WrongInputError: the stack is not up, or the superuser has no second factor.
+        WrongInputError: the stack is not up or not installed, or the superuser has no second factor.
     """
     database = installed_database(stack)
     login = stack_files.read(stack).superuser_login
@@ -273,7 +273,8 @@ def token(settings: RunSettings, stack: Stack = LOCAL) -> str:
     """Make an API token of the superuser and return it.
 
     Raises:
-        WrongInputError: the local stack is not up, or the superuser has no second factor.
+        WrongInputError: the local stack is not up or not installed, or the superuser has no second
+            factor.
     """
     database = installed_database(stack)
     secrets = stack_files.read(stack)

@@ -7,6 +7,7 @@ added to compose.yml by a file of the stack's own, or refused by name.
 import dataclasses
 import functools
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class StackImage:
     @property
     def archiver_command(self) -> str:
         """The command that archives, as a person types it."""
-        return " ".join(self.declared.archiver.command or self.profile.archiver)
+        return shlex.join(self.declared.archiver.command or self.profile.archiver)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -239,8 +240,8 @@ def writable_configuration(shell: MatomoShell) -> Iterator[None]:
             close_configuration(shell, *closed)
 
 
-def settle(shell: MatomoShell, known: Mapping[str, str]) -> bool:
-    """Have Matomo use this stack's database, mail and address; return whether it had to be told.
+def settle(shell: MatomoShell, known: Mapping[str, str]) -> None:
+    """Have Matomo use this stack's database, mail relay and salt.
 
     An image that takes them from its environment has them already. Into any other's config.ini.php
     they are written, as production's own would lead to production.
@@ -265,7 +266,7 @@ def settle(shell: MatomoShell, known: Mapping[str, str]) -> bool:
     decided = {key: text for key, text in wanted.items() if key == SALT or key[0] == "database"}
     lacking = sorted(key for key, text in decided.items() if seen.get(key) != text)
     if not lacking:
-        return False
+        return
     if shell.profile.configuration == "rendered":
         names = ", ".join(f"[{section}] {key}" for section, key in lacking)
         raise WrongInputError(
@@ -285,4 +286,3 @@ def settle(shell: MatomoShell, known: Mapping[str, str]) -> bool:
         text = ini.with_key(text, section, key, value)
     shell.write(shell.config, text, user="root")
     shell.run("chown", shell.profile.web_user, shell.config, user="root")
-    return True

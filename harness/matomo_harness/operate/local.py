@@ -255,7 +255,8 @@ def second_factor(stack: Stack = LOCAL) -> str:
     """Return the secret of the superuser's second factor.
 
     Raises:
-        WrongInputError: the stack is not up or not installed, or the superuser has no second factor.
+        WrongInputError: the stack is not up or not installed, or the superuser has no second
+            factor.
     """
     database = installed_database(stack)
     login = stack_files.read(stack).superuser_login

@@ -13,6 +13,7 @@ from matomo_harness.runtime import images
 from matomo_harness.settings import RunSettings
 from tests.checkout import copied
 from tests.foreign_images import Layout, image_of
+from tests.rehearsed import reasons, rehearsed
 
 DUMPS = Path(__file__).parents[1] / "dumps"
 pytestmark = pytest.mark.timeout(900)
@@ -80,6 +81,37 @@ def test_a_dump_runs_on_an_image_of_somebody_else(layout: Layout, tmp_path: Path
         assert made.code == 0, made.text
         assert '"waits_for_update": false' in made.text
         assert copy.harness("repro", "remove", "theirs").code == 0
+
+
+@pytest.mark.nightly(reason="an image of somebody else is upgraded, there and back")
+@pytest.mark.parametrize(
+    "layout",
+    [HABITS, Layout("web-root", on="base-without-volume"), Layout("read-only")],
+    ids=_ids,
+)
+def test_an_upgrade_of_an_image_of_somebody_else_is_rehearsed(
+    layout: Layout, tmp_path: Path
+) -> None:
+    settings = RunSettings.from_environment()
+    sides = [
+        dataclasses.replace(settings, matomo_version=version, image=None)
+        for version in ("5.3.1", "next")
+    ]
+    with (
+        image_of(layout, sides[0]) as old,
+        image_of(layout, sides[1]) as new,
+        copied(tmp_path, sides[0]) as copy,
+    ):
+        code, found = rehearsed(
+            copy,
+            *("rehearse-upgrade", "--from", old.reference, "--to", new.reference),
+            *("--visits", "20"),
+            promises="tracking",
+        )
+    assert (code, reasons(found, "no")) == (0, [])
+    assert found["after"]["code"] == found["after"]["tables"] == found["new_version"]
+    assert found["compared_numbers"] > 0
+    assert (found["back_at_once"], found["back_restored"]) == ([], [])
 
 
 @pytest.mark.slow(reason="an image is looked at")

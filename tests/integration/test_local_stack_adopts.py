@@ -11,6 +11,8 @@ import requests
 from matomo_harness.errors import ExitCode
 from matomo_harness.matomo.traffic import USER_AGENTS
 from matomo_harness.matomo.web import Parameters
+from matomo_harness.operate import stack_image
+from matomo_harness.operate.stack import Stack
 from tests.checkout import Answer, Checkout, copied
 
 
@@ -162,6 +164,27 @@ def test_a_user_of_that_name_who_is_no_superuser_is_left_so(stack: Checkout) -> 
     finally:
         stack.database.query(change, 1)
     answer.refuses(ExitCode.WRONG_INPUT, "admin to be a superuser", "SUPERUSER_LOGIN")
+
+
+@pytest.mark.slow(reason="make up")
+def test_tables_of_another_server_are_spoken_to_as_they_are(stack: Checkout) -> None:
+    """As a dump of MariaDB 10.11 leaves them on 11.8, where an archiver ends with error 1267."""
+    (row,) = stack.database.query(
+        "SELECT table_collation AS name FROM information_schema.tables"
+        " WHERE table_schema = DATABASE() AND table_name = 'matomo_option'"
+    )
+    shell = stack_image.shell_of(Stack(stack.root))
+    before, convert = shell.read(shell.config), "ALTER TABLE {prefix}option CONVERT TO"
+    stack.database.query(f"{convert} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+    try:
+        answer = stack.harness("up")
+        assert "As the tables are: [database] collation = utf8mb4_general_ci" in answer.text
+        assert logged_in(answer) == "admin"
+        assert "collation" in shell.read(shell.config)
+        assert "As the tables are" not in stack.harness("up").text
+    finally:
+        stack.database.query(f"{convert} CHARACTER SET utf8mb4 COLLATE {row['name']}")
+        shell.write(shell.config, before)
 
 
 @pytest.mark.slow(reason="make up")

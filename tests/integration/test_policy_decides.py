@@ -153,6 +153,30 @@ def test_a_trusted_cookie_is_a_choice(fresh_matomo: Instance) -> None:
     assert seen == [Status.FAILED, Status.PASSED]
 
 
+def test_a_secret_of_a_plugin_is_allowed_without_its_value_and_never_shown(
+    fresh_matomo: Instance,
+) -> None:
+    value = "whose-value-nobody-may-see"
+    fresh_matomo.database.query(
+        "INSERT INTO {prefix}plugin_setting (plugin_name, setting_name, setting_value, user_login)"
+        " VALUES ('Directory', 'apiKey', %s, '')",
+        value,
+    )
+    shell = fresh_matomo.shell
+    shell.write(shell.config, with_key(shell.read(shell.config), "Directory", "api_key", value))
+    ids = ("settings.plugin_settings", "settings.file_is_of_the_image")
+    checks = [CHECKS[name] for name in ids]
+    seen = [
+        Runner(targets.of_instance(fresh_matomo, REFERENCE), checks).run(each) for each in checks
+    ]
+    assert [each.status for each in seen] == [Status.FAILED, Status.FAILED]
+    assert "Directory.apiKey=(redacted)" in seen[0].seen
+    assert value not in repr(seen)
+    allowed = changed("settings.plugin_settings", ("Directory.apiKey=(redacted)",))
+    runner = Runner(targets.of_instance(fresh_matomo, allowed), checks)
+    assert runner.run(checks[0]).status is Status.PASSED
+
+
 def test_an_event_may_be_allowed(dedicated_matomo: Instance) -> None:
     (deciding,) = (mutant for mutant in WRITTEN if mutant.id == "plugins.no_code_on_campus")
     deciding.change(Deployment(REFERENCE, alone=dedicated_matomo))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from matomo_harness.errors import ExitCode, UnsupportedEnvironmentError
+from matomo_harness.operate.doctor import container_engine
 from matomo_harness.runtime.address import EngineAddress, chosen
 from matomo_harness.runtime.engine import require_known
 
@@ -141,3 +142,12 @@ def test_another_engine_is_refused_by_its_name(version: dict[str, Any], seen: st
     assert HERE.host in refused.value.seen
     assert refused.value.next_command.startswith("unset DOCKER_HOST")
     assert refused.value.exit_code == ExitCode.UNSUPPORTED_ENVIRONMENT
+
+
+def test_make_up_is_not_the_remedy_for_an_engine_that_somebody_chose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    engine = container_engine()
+    assert engine.seen == "no answer"
+    assert str(engine.lacking).startswith("unset DOCKER_HOST")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from matomo_harness.redaction import redact
+from matomo_harness.redaction import redact, setting
 from matomo_harness.runtime.evidence import DATABASE_ERRORS, WEB_ERRORS
 
 
@@ -18,6 +18,26 @@ from matomo_harness.runtime.evidence import DATABASE_ERRORS, WEB_ERRORS
 )
 def test_known_secrets_and_secret_fields_are_redacted(text: str, redacted: str) -> None:
     assert redact(text, ["canary"]) == redacted
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("LoginLdap.ldap_password", "x", "(redacted)"),
+        ("QueuedTracking.redisPassword", "12345678", "(redacted)"),
+        ("marketplace_license_key", "x", "(redacted)"),
+        ("Slack.webhookUrl", "https://hooks.example/x", "(redacted)"),
+        ("PrivacyManager.ipAddressMaskLength", "2", "2"),
+        ("General.only_allow_secure_auth_tokens", "1", "1"),
+        ("General.password_hash_argon2_time_cost", "4", "4"),
+        ("LoginLdap.password", "", ""),
+        ("TwoFactorAuth.twoFactorAuthRequired", "1", "1"),
+    ],
+)
+def test_a_setting_is_shown_unless_its_name_says_a_secret(
+    name: str, value: str, shown: str
+) -> None:
+    assert setting(name, value) == shown
 
 
 @pytest.mark.parametrize(

@@ -556,16 +556,29 @@ def test_a_word_that_matomo_saved_as_a_number_is_no_drift() -> None:
 
 
 def test_drift_is_named_and_can_be_pasted() -> None:
-    here = ini.read('[General]\narchive = 1\nhosts[] = "one"\n[New]\nkey = "a"\n').settings
+    here = ini.read('[General]\narchive = 1\nhosts[] = "one"\n[New]\nword = "a"\n').settings
     found = drift.differences(ini.read(WANTED).settings, here, {})
     assert [str(difference) for difference in found] == [
         "[General] archive: wanted 0, here 1",
         "[General] hosts: wanted one, two, here one",
-        "[New] key: wanted nothing, here a",
+        "[New] word: wanted nothing, here a",
     ]
     pasted = drift.pasteable(here, found)
     assert ini.read(pasted).settings == here
     assert pasted.count("[General]") == 1, "PHP forgets the first part of a repeated section"
+
+
+def test_a_secret_is_named_without_its_value_and_not_pasted() -> None:
+    wanted = ini.read('[Directory]\npassword = "of last year"\n').settings
+    here = ini.read('[Directory]\npassword = "of this year"\napi_key = abc\n').settings
+    found = drift.differences(wanted, here, {})
+    assert [str(difference) for difference in found] == [
+        "[Directory] api_key: wanted nothing, here (redacted)",
+        "[Directory] password: wanted (redacted), here (redacted)",
+    ]
+    assert drift.pasteable(here, found) == (
+        "[Directory]\n; api_key = (redacted)\n; password = (redacted)\n"
+    )
 
 
 def test_a_key_that_is_gone_is_named_and_pasted_as_a_comment() -> None:

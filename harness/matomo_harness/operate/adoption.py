@@ -1,4 +1,4 @@
-"""What the local stack takes over from a database that it finds: its prefix and its people.
+"""What a stack takes over from a database that it finds: prefix, collation and people.
 
 A restored production is somebody else's: its tables keep their names, and its people their
 passwords. Where the harness is none of its superusers it makes an account of its own beside them.
@@ -16,6 +16,7 @@ from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.install import Superuser
 from matomo_harness.operate import stack_files
 from matomo_harness.operate.stack import LOCAL, Stack
+from matomo_harness.operate.table_collation import speak_as_tables
 from matomo_harness.progress import console
 from matomo_harness.runtime.installation import BOOT
 from matomo_harness.runtime.shell import MatomoShell
@@ -53,6 +54,13 @@ def adopt_prefix(database: Database, prefix: str, stack: Stack = LOCAL) -> bool:
     console.print(f"The tables that are there are taken as they are: {installation}", markup=False)
     stack_files.remember_prefix(installation.prefix, stack)
     return True
+
+
+def adopt_collation(database: Database, shell: MatomoShell) -> None:
+    """Have Matomo speak to the tables as they are, and say what was written for it."""
+    if spoken := speak_as_tables(database, shell):
+        named = ", ".join(f"{key} = {value}" for key, value in spoken.items())
+        console.print(f"As the tables are: [database] {named}", markup=False)
 
 
 def ensure_superuser(shell: MatomoShell, database: Database, superuser: Superuser) -> None:

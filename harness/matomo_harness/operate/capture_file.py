@@ -14,20 +14,13 @@ from matomo_harness.gate.probes.drift import Difference, differences
 from matomo_harness.gate.promises.settings.checks import OF_THE_ENVIRONMENT, OF_THE_INSTALLATION
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.ini import Entry, Ini, Setting, Settings
-from matomo_harness.operate.production_config import ELSEWHERE, OF_TABLES, SECRET
+from matomo_harness.operate.production_config import ELSEWHERE, OF_TABLES
+from matomo_harness.redaction import LIKELY_SECRET, NO_SECRET, SECRET, SWITCH
 
-NAMED_SECRET: Final = re.compile(
-    r"(?i)pass(word|wd|phrase|code)|pass(?![a-z])|(^|_)pw(d|$)|secret|salt|token|api_?key|keys$"
-    r"|licen[cs]e|credential|private|auth|dsn|webhook"
-)
-NO_SECRET: Final = re.compile(r"password_hash_\w+")
-"""Names that say `password` and hold the cost of a hash (core/Auth/Password.php)."""
 NAMED_ADDRESS: Final = re.compile(
     r"(?i)(^|_)(host|hosts|hostname|server|servers|domain|domains|url|urls|uri|endpoint|email|mail"
     r"|address|addresses|ip|ips)$"
 )
-SWITCH: Final = re.compile(r"|-?\d{1,9}|true|false|yes|no|on|off|null|none", re.IGNORECASE)
-"""What is neither a secret nor an address, whatever its key is called: `…_auth_tokens = 1`."""
 ADDRESS: Final = re.compile(
     r"\S+@\S+\.\w+|[a-z][a-z0-9+.-]*://.+|\d+\.\d+\.\d+\.\d+\S*|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*(/\d+)?"
     r"|(?!.*\.(php|log|json|ini|css|js|html|mmdb|dat|pem|crt)$)[a-z0-9*-]+(\.[a-z0-9-]+)*\.[a-z]{2,}(:\d+)?",
@@ -98,8 +91,8 @@ class Known:
         if is_switch or NO_SECRET.fullmatch(name):
             return None
         pieces = [piece for value in values for piece in APART.split(value)]
-        is_said = any(NAMED_SECRET.search(value) for value in values if APART.search(value))
-        if NAMED_SECRET.search(name) or is_said or any(RANDOM.match(piece) for piece in pieces):
+        is_said = any(LIKELY_SECRET.search(value) for value in values if APART.search(value))
+        if LIKELY_SECRET.search(name) or is_said or any(RANDOM.match(piece) for piece in pieces):
             return IS_SECRET
         if NAMED_ADDRESS.search(name) or any(ADDRESS.fullmatch(piece) for piece in pieces):
             return IS_ADDRESS
@@ -121,7 +114,7 @@ def secrets_of(*files: Ini, variables: Mapping[str, str]) -> frozenset[str]:
         and not NO_SECRET.fullmatch(name)
         and (
             (SECRET.search(name) and len(value) >= LEAST_SECRET)
-            or (NAMED_SECRET.search(name) and len(value) >= LEAST_LIKELY)
+            or (LIKELY_SECRET.search(name) and len(value) >= LEAST_LIKELY)
         )
     )
 

@@ -22,6 +22,7 @@ from matomo_harness.gate.promises.settings.checks import (
     ON,
     SAFEGUARDS,
     Settings,
+    as_row,
     chosen_safeguards,
     is_within,
     options_of,
@@ -301,7 +302,7 @@ class _Reader:
     def _row(self, table: str, key: str, name: str, value: str) -> None:
         """Judge a setting of the database, and propose it where no promise is against it."""
         listed = self._policy.value(f"settings.{key}")
-        if isinstance(listed, tuple) and f"{name}={value}" in listed:
+        if isinstance(listed, tuple) and as_row(name, value) in listed:
             return
         what = f"{table} {name}"
         if why := self._known.reason(re.split(r"[.\s]", name)[-1], value):

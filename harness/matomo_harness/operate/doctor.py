@@ -8,6 +8,7 @@ from typing import Final
 from matomo_harness.errors import HarnessError
 from matomo_harness.gate.probes.chromium import system_chromium
 from matomo_harness.operate.prepare import compose_version, playwrights_chromium
+from matomo_harness.runtime.address import chosen
 from matomo_harness.runtime.engine import NO_CGROUPS, EngineSilentError, connect
 from matomo_harness.settings import ROOT
 
@@ -35,17 +36,18 @@ class Requirement:
 
 def examine() -> list[Requirement]:
     """Examine engine, Compose, browser, disk and memory; this changes nothing."""
-    return [_engine(), _compose(), _browser(), _disk(), _memory()]
+    return [container_engine(), _compose(), _browser(), _disk(), _memory()]
 
 
-def _engine() -> Requirement:
+def container_engine() -> Requirement:
+    """Say whether an engine answers, and which one; this changes nothing."""
     try:
         client = connect()
         version, driver = client.version(), client.info().get("CgroupDriver")
     except EngineSilentError as error:
-        return Requirement(
-            "container engine", error.seen, "make up   (or: " + error.next_command + ")"
-        )
+        # `make up` installs and starts the machine's own engine, and no other that somebody chose.
+        mend = error.next_command if chosen().chosen_by else f"make up   (or: {error.next_command})"
+        return Requirement("container engine", error.seen, mend)
     except HarnessError as error:  # there is one, and installing another would not help
         return Requirement("container engine", error.seen, error.next_command)
     seen = f"{version['Version']}, API {version['ApiVersion']}"

@@ -80,6 +80,7 @@ def up(settings: RunSettings, stack: Stack = LOCAL) -> StackSummary:
     ):
         installed_now = ensure_installed(shell, web, database, superuser, FirstSite())
         if not installed_now:
+            adoption.adopt_collation(database, shell)
             adoption.ensure_superuser(shell, database, superuser)
         require_tracking(shell, web, database)
         ensure_second_factor(_web(settings, stack), database, superuser)

@@ -1,6 +1,5 @@
 """Production's config.ini.php for a reproduction: without its secrets, and at another address."""
 
-import re
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -8,13 +7,13 @@ from urllib.parse import urlsplit
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import ini
 from matomo_harness.personal_data import texts
+from matomo_harness.redaction import SECRET
 
 OF_TABLES: Final = ("charset", "collation", "adapter")
 """Keys of [database] that say how to speak to the tables; the others lead to a server."""
 ELSEWHERE: Final = ("mail", "proxy")
 """Sections that lead to services of production's."""
 OF_ITS_ADDRESS: Final = ("trusted_hosts", "cors_domains", "instance_id")
-SECRET: Final = re.compile(r"(?i)(password|passwd|salt|secret|token|key|licen[cs]e)$")
 READS_ENVIRONMENT: Final = "EnvironmentVariables"
 """The plugin by which the stack's own database, mail relay and salt win over the file."""
 

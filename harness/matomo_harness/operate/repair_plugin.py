@@ -58,9 +58,10 @@ def repair(name: str, reproduction: str = "") -> Repair:
             for entry in ini.read(text).of("PluginsInstalled", "PluginsInstalled")
             if entry.text == name
         ]
-        shell.write(shell.config, ini.without(text, listed))
-        # The next request installs what is in [Plugins] and not in [PluginsInstalled].
-        web.get()
+        with stack_image.writable_configuration(shell):
+            shell.write(shell.config, ini.without(text, listed))
+            # The next request installs what is in [Plugins] and not in [PluginsInstalled].
+            web.get()
     if still := _lacking(name, shell, web):
         raise BrokenPromiseError(
             expected=f"{name} to have its tables and columns",

@@ -42,7 +42,7 @@ from matomo_harness.operate.local import StackSummary, StartedStack
 from matomo_harness.operate.production_files import ProductionFiles
 from matomo_harness.operate.quarantined import Certificate, SafeTables, safe_tables
 from matomo_harness.operate.stack import REPRODUCTIONS, Stack, reproduction, reproductions
-from matomo_harness.operate.table_collation import speak_as_tables
+from matomo_harness.operate.stack_image import writable_configuration
 from matomo_harness.personal_data import schema, slices
 from matomo_harness.personal_data.slices import Slice
 from matomo_harness.progress import console, step
@@ -482,7 +482,8 @@ def _configure(started: StartedStack, production: str) -> None:
     shell = started.shell
     own = shell.read(shell.config)
     text, left_out = production_config.for_reproduction(production, own, started.web.url)
-    shell.write(shell.config, text)
+    with writable_configuration(shell):
+        shell.write(shell.config, text)
     named = ", ".join(left_out) or "nothing"
     console.print(f"Of production's configuration left out: {named}", markup=False)
 
@@ -492,17 +493,18 @@ def _opened(
 ) -> OpenReproduction:
     """Let the reproduction's Matomo update itself if asked, enrol, and write the record."""
     stack, shell, database = record.stack, started.shell, started.database
-    if spoken := speak_as_tables(database, shell):
-        named = ", ".join(f"{key} = {value}" for key, value in spoken.items())
-        console.print(f"As the tables are: [database] {named}", markup=False)
+    adoption.adopt_collation(database, shell)
     waits = waited = bool(Php(shell, Http(started.web.url, started.web.authority)).facts["updates"])
     is_new = not (stack.directory / RECORD).exists()
     if waits and choices.update:
-        with step("Updating the tables by Matomo's own updater"):
+        with step("Updating the tables by Matomo's own updater"), writable_configuration(shell):
             shell.console("core:update", "--yes")
         waits = False
     if not waits:
-        with step("Making an account of the harness's own"):
+        with (
+            step("Making an account of the harness's own"),
+            writable_configuration(shell),
+        ):
             require_healthy(shell, started.web, "the login page of the reproduction")
             adoption.ensure_superuser(shell, database, started.superuser)
             require_tracking(shell, started.web, database)

@@ -13,6 +13,7 @@ from matomo_harness.matomo.twofactor import Account
 from matomo_harness.operate import clean, local, repro, snapshot, stack_files
 from matomo_harness.operate.local import StartedStack
 from matomo_harness.operate.stack import LOCAL, Stack
+from matomo_harness.operate.stack_image import writable_configuration
 from matomo_harness.progress import step
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.runtime.reaper import PARENT_VARIABLE, Run
@@ -74,7 +75,8 @@ def take_own_address(started: StartedStack) -> None:
     shell = started.shell
     text, host = shell.read(shell.config), urlsplit(started.web.url).netloc
     if ini.read(text).texts("General", "trusted_hosts"):
-        shell.write(shell.config, ini.with_key(text, "General", "trusted_hosts[]", host))
+        with writable_configuration(shell):
+            shell.write(shell.config, ini.with_key(text, "General", "trusted_hosts[]", host))
 
 
 def _instance(started: StartedStack, settings: RunSettings, name: str) -> Instance:

@@ -4,6 +4,7 @@ from typing import Final
 
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.database import Database
+from matomo_harness.operate.stack_image import writable_configuration
 from matomo_harness.runtime.shell import MatomoShell
 
 _OF_THREE_BYTES: Final = ("utf8", "utf8mb3")
@@ -43,5 +44,6 @@ def speak_as_tables(database: Database, shell: MatomoShell) -> dict[str, str]:
         after = ini.with_key(after, "database", key, value)
     if after == before:
         return {}
-    shell.write(shell.config, after)
+    with writable_configuration(shell):
+        shell.write(shell.config, after)
     return changed

@@ -18,7 +18,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import HarnessError
 from matomo_harness.matomo.web import Web
-from matomo_harness.redaction import REDACTED, redact
+from matomo_harness.redaction import redact, setting
 from matomo_harness.runtime.instance import Instance
 
 SERVER_ERROR: Final = re.compile(r'" 5\d\d (\d|-)')
@@ -29,8 +29,6 @@ WEB_ERRORS: Final = re.compile(
     r"|exit signal"
 )
 DATABASE_ERRORS: Final = re.compile(r"\[ERROR\]|InnoDB: (Error|Assertion)")
-SECRET_KEYS: Final = re.compile(r"(?i)(password|passwd|salt|secret|token|key)$")
-SECRET_OPTIONS: Final = re.compile(r"(?i)salt|secret|token|password|licen[cs]e")
 EFFECTIVE: Final = r"""
 define("PIWIK_ENABLE_DISPATCH", false);
 require "index.php";
@@ -164,9 +162,16 @@ def effective_settings(instance: Instance) -> str:
     settings = json.loads(instance.shell.run("php", "-r", EFFECTIVE, "--", host))
     for section in filter(None, settings.values()):  # an empty section is a list to PHP
         for key, value in section.items():
-            if SECRET_KEYS.search(key) and value not in ("", 0, "0"):
-                section[key] = REDACTED
+            section[key] = _shown(key, value)
     return json.dumps(settings, indent=2)
+
+
+def _shown(key: str, value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _shown(key, each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_shown(key, each) for each in value]
+    return setting(key, value) if isinstance(value, str) else value
 
 
 def _secrets(instance: Instance) -> list[str]:
@@ -179,12 +184,9 @@ def _options(instance: Instance) -> str:
         "SELECT option_name, option_value FROM {prefix}option ORDER BY 1"
     )
     return "\n".join(
-        f"{row['option_name']} = {_option(row['option_name'], row['option_value'])}" for row in rows
+        f"{row['option_name']} = {setting(row['option_name'], str(row['option_value']))[:2000]}"
+        for row in rows
     )
-
-
-def _option(name: str, value: object) -> str:
-    return REDACTED if SECRET_OPTIONS.search(name) else str(value)[:2000]
 
 
 def _exchange(answer: requests.Response | None) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from matomo_harness import redaction
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.ini import Entry, Setting, Settings
 
@@ -25,7 +26,7 @@ class Difference:
 
     def __str__(self) -> str:
         """Return the difference as a finding shows it."""
-        wanted, here = _in_words(self.wanted), _in_words(self.here)
+        wanted, here = (_in_words(self.name, each) for each in (self.wanted, self.here))
         return f"[{self.section}] {self.name}: wanted {wanted}, here {here}"
 
 
@@ -60,18 +61,19 @@ def _compared(setting: Setting | None) -> object:
     )
 
 
-def _in_words(setting: Setting | None) -> str:
+def _in_words(name: str, setting: Setting | None) -> str:
     if setting is None:
         return "nothing"
     if isinstance(setting, Entry):
-        return setting.text or '""'
-    return ", ".join(entry.text for entry in setting.values())
+        return redaction.setting(name, setting.text) or '""'
+    return ", ".join(redaction.setting(name, entry.text) for entry in setting.values())
 
 
 def pasteable(here: Settings, found: Sequence[Difference]) -> str:
     """Return the sections and keys that make the repository's file say what runs, to paste.
 
-    Each section appears once: PHP forgets the earlier keys of a section that begins again.
+    Each section appears once: PHP forgets the earlier keys of a section that begins again. What
+    may be a secret is not written out.
 
     Args:
         here: the settings that run.
@@ -82,6 +84,10 @@ def pasteable(here: Settings, found: Sequence[Difference]) -> str:
         lines.append(f"[{section}]")
         for name in (difference.name for difference in found if difference.section == section):
             setting = here.get(section, {}).get(name)
-            is_gone = [f"; {name} is gone"]
-            lines += is_gone if setting is None else ini.lines(name, setting)
+            if setting is None:
+                lines.append(f"; {name} is gone")
+            elif redaction.REDACTED in _in_words(name, setting):
+                lines.append(f"; {name} = {redaction.REDACTED}")
+            else:
+                lines += ini.lines(name, setting)
     return "".join(f"{line}\n" for line in lines)

@@ -18,6 +18,7 @@ from matomo_harness.operate import (
     snapshot,
     snapshot_copy,
     stack_files,
+    stack_image,
     traffic,
 )
 from matomo_harness.operate.local import StartedStack
@@ -238,8 +239,8 @@ def _started(source: Source, settings: RunSettings, copy: Stack) -> StartedStack
 
 
 def _install(started: StartedStack, visits: int) -> None:
-    with step("Installing Matomo"):
-        shell, web, database = started.shell, started.web, started.database
+    shell, web, database = started.shell, started.web, started.database
+    with step("Installing Matomo"), stack_image.writable_configuration(shell):
         ensure_installed(shell, web, database, started.superuser, FirstSite())
         require_tracking(shell, web, database)
         ensure_second_factor(web, database, started.superuser)

@@ -355,9 +355,10 @@ class _Rehearsal:
             BrokenPromiseError: Matomo refuses it.
         """
         shell = self._copy.started.shell
-        if plugin.route is Route.CONSOLE:
-            shell.console("plugin:activate", plugin.name)
-        else:
+        with stack_image.writable_configuration(shell):
+            if plugin.route is Route.CONSOLE:
+                shell.console("plugin:activate", plugin.name)
+                return
             text = ini.with_key(shell.read(shell.config), "Plugins", "Plugins[]", plugin.name)
             shell.write(shell.config, text)
             # The next request installs it; a console command does not.

@@ -6,6 +6,7 @@ from typing import Final
 
 from pydantic import Field
 
+from matomo_harness import redaction
 from matomo_harness.errors import WrongInputError
 from matomo_harness.gate.core.check import CannotTellError, Finding, Severity, nothing
 from matomo_harness.gate.core.promise import ALWAYS, Promise
@@ -19,6 +20,7 @@ from matomo_harness.matomo import ini
 from matomo_harness.matomo.container import ADDED, MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.policy import Names, Section, promised
+from matomo_harness.redaction import REDACTED
 
 
 class Settings(Section, table="settings"):
@@ -30,7 +32,7 @@ class Settings(Section, table="settings"):
     options: Names | None = Field(
         default=None,
         description="Rows `name=value` that the table option may have; any other setting there is"
-        " drift. What masking.bytes promises need not be named.",
+        f" drift. What masking.bytes promises need not be named. A secret's value is {REDACTED}.",
     )
     plugin_settings: Names | None = Field(
         default=None,
@@ -250,8 +252,13 @@ def _compared(file: ini.Ini) -> ini.Settings:
 def options(database: Database, settings: Settings, masking: Masking) -> Finding:
     """Every setting in the table option is one that the policy names."""
     known = {*promised(settings.options), *rows_of_the_mask(masking)}
-    found = [f"{name}={value}" for name, value in options_of(database)]
+    found = [as_row(name, value) for name, value in options_of(database)]
     return nothing("setting beyond the policy", [row for row in found if row not in known])
+
+
+def as_row(name: str, value: str) -> str:
+    """Return a setting of the database as the policy names it, and a finding shows it."""
+    return f"{name}={redaction.setting(name, value)}"
 
 
 def options_of(database: Database) -> list[tuple[str, str]]:
@@ -287,7 +294,7 @@ def rows_of_the_mask(masking: Masking) -> set[str]:
 def plugin_settings(database: Database, settings: Settings) -> Finding:
     """Every plugin setting in the database is one that the policy names."""
     known = set(promised(settings.plugin_settings))
-    found = [f"{name}={value}" for name, value in plugin_settings_of(database)]
+    found = [as_row(name, value) for name, value in plugin_settings_of(database)]
     return nothing(
         "plugin setting beyond the policy", [setting for setting in found if setting not in known]
     )
@@ -315,9 +322,9 @@ def site_settings(database: Database, settings: Settings) -> Finding:
     """Every site's own plugin setting and exclusion of visits is one that the policy names."""
     known = set(promised(settings.site_settings))
     found = [
-        f"{name}={value} of site {site}"
+        f"{setting} of site {site}"
         for name, value, site in site_settings_of(database)
-        if f"{name}={value}" not in known
+        if (setting := as_row(name, value)) not in known
     ]
     return nothing("site's setting beyond the policy", found)
 

@@ -59,6 +59,37 @@ def test_a_wheel_alone_is_enough(
 
 
 @pytest.mark.slow(reason="a run of pytest with servers of its own")
+@pytest.mark.slow(reason="a run of pytest in two processes")
+def test_a_time_limit_that_ends_while_a_failure_is_written_ends_no_run(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(
+        """
+        import time, pytest
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport(call):
+            report = yield
+            if call.excinfo:
+                time.sleep(1.5)  # as long as evidence may take
+            return report
+        """
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.timeout(1)
+        def test_fails_just_before_its_limit():
+            raise AssertionError
+
+        def test_comes_next():
+            pass
+        """
+    )
+    pytester.runpytest_subprocess("-n", "1").assert_outcomes(failed=1, passed=1)
+
+
 def test_a_change_of_the_shared_instance_is_noticed_and_undone(
     pytester: pytest.Pytester, options: tuple[str, ...]
 ) -> None:

@@ -492,6 +492,9 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Write what explains a failure, while the instance is still there."""
+    if call.excinfo and item.config.pluginmanager.hasplugin("timeout"):
+        # pytest-timeout stops its clock behind this hook; ringing in here it ends the whole run.
+        item.ihook.pytest_timeout_cancel_timer(item=item)
     report = yield
     if not report.failed or report.when == "teardown":
         return report

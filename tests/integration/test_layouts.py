@@ -71,6 +71,7 @@ LONG = (
     Layout("nginx-and-fpm", red=STOCK, causes=(NO_HEADER,), on="base"),
     Layout("main-server-only", red=STOCK, causes=(NO_HEADER,), on="base-without-volume"),
     Layout("ssh-first"),
+    Layout("apache-redirects"),
     Layout("waits-for-database", declared=WAITS),
     Layout(
         "web-root", red=WITHOUT_UPDATER | UNLISTED, causes=(NOT_THERE,), on="base-without-volume"
@@ -92,6 +93,9 @@ STARTED = (
 REFUSED = (
     (Layout("heredoc", on="base"), "with each start of a container every API token"),
     (Layout("below-a-path", on="base"), "matomo/matomo.js is there: Matomo is below a path"),
+    (Layout("always-https"), "round in a circle"),
+    (Layout("password"), "HTTP 401 for matomo.js: it asks for a password"),
+    (Layout("some-addresses"), "HTTP 403 for index.php: it lets in others"),
     (Layout("nobody-copies", on="base-without-volume"), "no matomo.php in it"),
 )
 """Habits with which no check can be run, and what the error says of each."""

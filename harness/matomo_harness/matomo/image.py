@@ -52,6 +52,8 @@ class ImageProfile:
         entrypoint: what the image starts, before `command`.
         command: what it starts by default.
         port: where its web server listens.
+        redirects: whether its web server leads to https whoever does not say by X-Forwarded-Proto
+            that it was.
         starts_alone: whether it listens without its database; if not, the port is only declared.
         volumes: directories that it declares as volumes.
         configuration: where config.ini.php comes from.
@@ -88,6 +90,7 @@ class ImageProfile:
     entrypoint: tuple[str, ...] = ("/entrypoint.sh",)
     command: tuple[str, ...] = ("apache2-foreground",)
     port: int = 80
+    redirects: bool = False
     starts_alone: bool = True
     volumes: tuple[str, ...] = ()
     configuration: Configuration = "wizard"

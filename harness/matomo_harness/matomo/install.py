@@ -25,6 +25,9 @@ PLUGINS_INSTALLED: Final = "PluginsInstalled"
 this section lists (Plugin/Manager.php, installPluginIfNecessary). One that an earlier database left
 would cost a new one all but the core tables, and every hit."""
 
+CLOSED: Final = (requests.codes.unauthorized, requests.codes.forbidden)
+"""What a web server says that lets in some people or addresses only."""
+
 
 @dataclass(frozen=True)
 class Superuser:
@@ -93,6 +96,8 @@ def install(web: Web, superuser: Superuser, site: FirstSite, *, restart: bool = 
     """
     # The GET itself creates the tables.
     answer = web.get(_wizard("tablesCreation") | ({"deleteTables": "1"} if restart else {}))
+    if answer.status_code in CLOSED and "Matomo" not in answer.text:
+        raise closed_server("index.php", answer.status_code)
     if "action=setupSuperUser" not in answer.text:
         raise _refusal("tablesCreation", answer)
     account = {
@@ -112,6 +117,24 @@ def install(web: Web, superuser: Superuser, site: FirstSite, *, restart: bool = 
     # Without anonymise_ip the wizard switches the masking off
     # (PrivacyManager::installationFormSubmit).
     _step(web, "finished", {"anonymise_ip": 1})
+
+
+def closed_server(path: str, status: int) -> WrongInputError:
+    """Return the error about a web server that lets in some people or addresses only.
+
+    Args:
+        path: what was asked for.
+        status: of its answer, 401 or 403.
+    """
+    asks = (
+        "it asks for a password" if status == requests.codes.unauthorized else "it lets in others"
+    )
+    return WrongInputError(
+        expected="the image's web server to let in whoever its load balancer lets in",
+        seen=f"HTTP {status} for {path}: {asks}, by its own configuration",
+        next_command="leave that to the load balancer; or judge an image without it, as by a build"
+        " argument",
+    )
 
 
 def _wizard(action: str) -> dict[str, str]:

@@ -43,6 +43,18 @@ class _Loopback(HTTPAdapter):
             request.headers["Host"] = netloc
 
 
+class _BehindTls(_Loopback):
+    """Brings an https address to a server as a load balancer does that has terminated TLS."""
+
+    def send(self, request: PreparedRequest, *arguments: Any, **named: Any) -> requests.Response:
+        onward = request.copy()
+        onward.url = urlsplit(request.url or "")._replace(scheme="http").geturl()
+        onward.headers["X-Forwarded-Proto"] = "https"
+        answer = super().send(onward, *arguments, **named)
+        answer.request, answer.url = request, request.url or ""
+        return answer
+
+
 def _session() -> requests.Session:
     session = requests.Session()
     # A proxy of this machine's environment has no part in a conversation over loopback.
@@ -89,6 +101,8 @@ class Web:
         exchanges: holds the last exchange of all conversations with one instance.
         authority: file with whoever signed the server's certificate; None means a public authority.
         time_limit: seconds to connect, seconds between two bytes of the answer.
+        forwarded: whether it is spoken to as a load balancer does that has terminated TLS: an
+            image's web server may send whoever comes otherwise to https.
     """
 
     url: str
@@ -96,11 +110,14 @@ class Web:
     exchanges: Exchanges = field(default_factory=Exchanges)
     authority: Path | None = None
     time_limit: tuple[float, float] = TIME_LIMIT
+    forwarded: bool = False
 
     def __post_init__(self) -> None:
-        """Have the server's certificate checked by `authority`, where there is one."""
+        """Have the session speak as the arguments say."""
         if self.authority:
             self.session.verify = str(self.authority)
+        if self.forwarded:
+            self.session.mount("https://", _BehindTls())
 
     def get(self, query: Parameters | None = None, path: str = "index.php") -> requests.Response:
         """GET `path` with `query`; redirects are followed.
@@ -160,8 +177,9 @@ class Web:
     def _request(self, method: str, path: str, **arguments: Any) -> requests.Response:
         connect, read = self.time_limit
         limit = seconds_left(connect), seconds_left(read)
+        address = self.url.replace("http:", "https:", 1) if self.forwarded else self.url
         try:
-            answer = self.session.request(method, f"{self.url}/{path}", timeout=limit, **arguments)
+            answer = self.session.request(method, f"{address}/{path}", timeout=limit, **arguments)
         except requests.RequestException as error:
             require_time_left()
             raise UnsupportedEnvironmentError(

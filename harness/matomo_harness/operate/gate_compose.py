@@ -342,7 +342,10 @@ class _Installer:
             address = f"localhost:{self.copy.port(self.roles.web, port)}"
             http = Http(f"http://{address}")
             wait_for_web(http.web, self.copy.container(self.roles.web))
-            return http, address
+            answer = http.web.ask("matomo.js")
+            # Its own web server may want https, and not Matomo.
+            if not answer.headers.get("Location", "").startswith("https:"):
+                return http, address
         own_network = network()
         own_network.name = self.copy.network_of(self.roles.web)
         balancer = self.running.enter_context(

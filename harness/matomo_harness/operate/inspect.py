@@ -88,6 +88,8 @@ def described(profile: ImageProfile) -> Iterator[tuple[str, str]]:
     files = "with files of the image in it" if profile.has_web_root_files else "empty in the image"
     yield "web root", f"{profile.web_root}, {files}"
     alone = "" if profile.starts_alone else " (declared: it does not start without a database)"
+    if profile.redirects:
+        alone += ", which leads to https where X-Forwarded-Proto does not say it"
     yield "web server", f"{profile.web_server} on port {profile.port}{alone}, as {profile.web_user}"
     yield "starts as", profile.user or "root"
     yield "entrypoint", " ".join(profile.entrypoint) or "none"

@@ -21,6 +21,7 @@ from testcontainers.core.network import Network
 from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.image import OFFICIAL, ImageProfile
+from matomo_harness.matomo.install import CLOSED, closed_server
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime import description
 from matomo_harness.runtime.certificates import Certificate, loopback_tls
@@ -402,7 +403,7 @@ class WebContainer(HarnessContainer):
     @property
     def web(self) -> Web:
         """A new conversation with it, without cookies."""
-        return Web(f"http://localhost:{self.published_port}")
+        return Web(f"http://localhost:{self.published_port}", forwarded=self.profile.redirects)
 
     @property
     def shell(self) -> MatomoShell:
@@ -426,6 +427,8 @@ def _misplaced(matomo: WebContainer) -> WrongInputError | None:
     status = _status(matomo, "matomo.js")
     if status in (None, requests.codes.ok):
         return None
+    if status in CLOSED:
+        return closed_server("matomo.js", status)
     parts = PurePosixPath(root).parts[1:]
     paths = ("/".join(parts[start:]) for start in range(len(parts)))
     below = next((path for path in paths if _status(matomo, f"{path}/matomo.js") == 200), None)

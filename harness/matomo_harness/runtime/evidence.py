@@ -120,7 +120,7 @@ def _leave_mark(instance: Instance) -> str:
     mark = MARK + secrets.token_hex(8)
     try:
         # The log has no query of an address that is not a page of Matomo's: the mark is the path.
-        Web(instance.url).get(path=mark)
+        Web(instance.url, forwarded=instance.web.forwarded).get(path=mark)
     except HarnessError:
         return ""
     return mark

@@ -35,7 +35,12 @@ class Instance:
     @property
     def web(self) -> Web:
         """A new conversation with it, without cookies."""
-        return Web(self.url, exchanges=self.exchanges, authority=self.authority)
+        return Web(
+            self.url,
+            exchanges=self.exchanges,
+            authority=self.authority,
+            forwarded=self.authority is None and self.shell.profile.redirects,
+        )
 
     @property
     def api(self) -> Api:

@@ -52,6 +52,21 @@ foreach (array_slice($argv, 1) as $port) {
 """
 """Prints which of its arguments are ports that answer HTTP. Others listen as well, and often first:
 an SSH server, or php-fpm beside nginx."""
+LEADS_TO_HTTPS: Final = r"""
+foreach (["", "X-Forwarded-Proto: https\r\n"] as $header) {
+    foreach (["127.0.0.1", "[::1]"] as $host) {
+        $socket = @fsockopen($host, (int) $argv[1], $code, $message, 1);
+        if (!$socket) continue;
+        stream_set_timeout($socket, 2);
+        @fwrite($socket, "HEAD /matomo.js HTTP/1.0\r\nHost: localhost\r\n$header\r\n");
+        $said = (string) @stream_get_contents($socket, 8192);
+        echo preg_match('~^HTTP/\S+ 30\d.*^Location: https://~ims', $said) ? "yes " : "no ";
+        break;
+    }
+}
+"""
+"""Prints whether a port leads to https who asks for a file of Matomo's: anybody, and a load
+balancer that has terminated TLS."""
 NOWHERE: Final[Mapping[str, str]] = {
     "MATOMO_DATABASE_HOST": LOOPBACK,
     "MATOMO_DATABASE_USERNAME": "matomo",
@@ -80,12 +95,14 @@ class FirstStart:
         configuration: text of its config.ini.php; None where there is none.
         web_user: the user that Matomo's code runs as; empty where that is not known.
         web_server: the web server's name; empty where that is not known.
+        redirects: as ImageProfile's.
     """
 
     ports: tuple[int, ...]
     configuration: str | None
     web_user: str
     web_server: str
+    redirects: bool
 
 
 def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
@@ -96,8 +113,8 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
         declared: its deployment.toml, which decides where looking cannot tell.
 
     Raises:
-        WrongInputError: there is no Matomo in it, none that is supported, or no web server; or it
-            is not what `declared` says.
+        WrongInputError: there is no Matomo in it, none that is supported, or no web server; its
+            web server answers by TLS alone; or it is not what `declared` says.
         UnsupportedEnvironmentError: it does not start.
     """
     require_runnable(image)
@@ -256,6 +273,7 @@ def _first_start(
                     _live_configuration(container, profile),
                     web_user_of(processes),
                     web_server_of(processes),
+                    is_http and _redirects(container, _likeliest(ports), image),
                 )
             seen = f"no HTTP on port {', '.join(map(str, others))}; " if others else ""
             seen += log_end(container)
@@ -342,6 +360,25 @@ def _answering(container: Container, ports: Sequence[int]) -> tuple[int, ...]:
     return tuple(port for port in ports if str(port) in answering)
 
 
+def _redirects(container: Container, port: int, image: Image) -> bool:
+    """Return whether only a load balancer that has terminated TLS gets an answer at `port`.
+
+    Raises:
+        WrongInputError: not even that one does.
+    """
+    ask = ["php", "-n", "-r", LEADS_TO_HTTPS, "--", str(port)]
+    led = execute(container, ask, "root").out.split()
+    if led == ["yes", "yes"]:
+        raise _wrong(
+            f"{image.reference} to answer a load balancer that has terminated TLS",
+            f"its web server leads every request at port {port} to https, also one that says by"
+            " X-Forwarded-Proto that it was: round in a circle",
+            "ask for the header in the redirect, as in RewriteCond %{HTTP:X-Forwarded-Proto}"
+            " !https; or leave the redirect to the load balancer",
+        )
+    return led == ["yes", "no"]
+
+
 def listening(table: str) -> tuple[int, ...]:
     """Return the ports that somebody listens on, except those for the container alone.
 
@@ -420,7 +457,13 @@ def _with_start(
     if web_server != PROCESS_MANAGER:
         web_server = started.web_server or web_server
     web_user = started.web_user or profile.web_user
-    profile = dataclasses.replace(profile, port=port, web_user=web_user, web_server=web_server)
+    profile = dataclasses.replace(
+        profile,
+        port=port,
+        web_user=web_user,
+        web_server=web_server,
+        redirects=started.redirects,
+    )
     live = started.configuration
     if live is None:
         return profile

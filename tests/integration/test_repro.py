@@ -19,6 +19,7 @@ from matomo_harness.errors import ExitCode
 from matomo_harness.matomo import tracker, traffic, versions
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.traffic import Site
+from matomo_harness.pytest_plugin import SharedServers
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.instance import Instance
@@ -96,10 +97,9 @@ def test_an_old_database_of_another_server_runs_without_its_people(
 # -- the same numbers -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def production(fresh_matomo: Instance) -> Instance:
-    """A Matomo with two sites, visits of three days, reports, and a person."""
-    api = fresh_matomo.api
+def filled(instance: Instance) -> Instance:
+    """Give a Matomo two sites, visits of three days, reports, and a person."""
+    api = instance.api
     sites = [Site(1, "https://one.example", "UTC")]
     other, zone = "https://two.example", "America/New_York"
     sites.append(Site(api.add_site("Two", other, zone, since="2025-05-01"), other, zone))
@@ -111,53 +111,94 @@ def production(fresh_matomo: Instance) -> Instance:
         password="a-password-of-hers",
         email=f"{PERSON}@library.example.edu",
     )
-    fresh_matomo.shell.console("core:archive")
-    return fresh_matomo
+    instance.shell.console("core:archive")
+    return instance
 
 
-@pytest.mark.slow(reason="a stack is started from a dump")
-def test_every_number_is_as_in_production_and_no_person_is_left(
-    reproducing: Checkout, production: Instance, tmp_path: Path
-) -> None:
-    before = {site: numbers(production.api, site, LOOKED_AT) for site in (1, 2)}
-    assert sum(len(found) for found in before.values()) == 64
-    # As production deletes old visits, whose reports stay.
-    gone = f"--dates={FIRST_DAY},{FIRST_DAY + timedelta(days=1)}"
-    production.shell.console("core:delete-logs-data", gone, "--no-interaction")
-    left = "SELECT DATE(MIN(visit_last_action_time)) AS first FROM {prefix}log_visit"
-    assert production.database.query(left) == [{"first": FIRST_DAY + timedelta(days=1)}]
-    dump_of(production, tmp_path / "production.sql.gz")
-    addresses = production.database.query(
-        "SELECT DISTINCT HEX(idvisitor) AS id FROM {prefix}log_visit"
-    )
-    answer = made(
-        reproducing.harness(
-            "repro", "new", str(tmp_path / "production.sql.gz"), "--name", "same", "--json"
-        )
-    )
+@pytest.fixture
+def production(fresh_matomo: Instance) -> Instance:
+    """A Matomo as `filled` leaves it."""
+    return filled(fresh_matomo)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduced:
+    """A reproduction by the name `same`, and what its production was.
+
+    Args:
+        opened: the reproduction.
+        record: what was said when it was made.
+        dump: production's.
+        numbers: production's reports, by site.
+        visitors: production's, by their ids.
+    """
+
+    opened: RunningReproduction
+    record: dict[str, Any]
+    dump: Path
+    numbers: dict[int, dict[str, Any]]
+    visitors: set[str]
+
+
+VISITORS: Final = "SELECT DISTINCT HEX(idvisitor) AS id FROM {prefix}log_visit"
+
+
+@pytest.fixture(scope="module")
+def same(
+    reproducing: Checkout, matomo_servers: SharedServers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Reproduced]:
+    """A reproduction of a production that deletes old visits, whose reports stay."""
+    servers, instance = matomo_servers.fresh()
+    dump = tmp_path_factory.mktemp("same") / "production.sql.gz"
+    try:
+        production = filled(instance)
+        before = {site: numbers(production.api, site, LOOKED_AT) for site in (1, 2)}
+        gone = f"--dates={FIRST_DAY},{FIRST_DAY + timedelta(days=1)}"
+        production.shell.console("core:delete-logs-data", gone, "--no-interaction")
+        left = "SELECT DATE(MIN(visit_last_action_time)) AS first FROM {prefix}log_visit"
+        assert production.database.query(left) == [{"first": FIRST_DAY + timedelta(days=1)}]
+        dump_of(production, dump)
+        visitors = {str(row["id"]) for row in production.database.query(VISITORS)}
+    finally:
+        servers.drop(instance)
+    answer = made(reproducing.harness("repro", "new", str(dump), "--name", "same", "--json"))
     opened = RunningReproduction(reproducing, answer)
     try:
-        assert {site: numbers(opened.api, site, LOOKED_AT) for site in (1, 2)} == before
-        ids = opened.database.query("SELECT DISTINCT HEX(idvisitor) AS id FROM {prefix}log_visit")
-        assert len(ids) == len(addresses)
-        assert not {row["id"] for row in ids} & {row["id"] for row in addresses}
-        assert not opened.database.query(
-            "SELECT 1 FROM {prefix}user WHERE login LIKE %s OR email LIKE %s",
-            f"%{PERSON}%",
-            f"%{PERSON}%",
-        )
-        assert in_files(opened, (PERSON, "a-password-of-hers")) == []
-        listed = json.loads(reproducing.harness("repro", "list", "--json").text)
-        assert [record["name"] for record in listed] == ["same"]
-        taken = reproducing.harness(
-            "repro", "new", str(tmp_path / "production.sql.gz"), "--name", "same"
-        )
-        taken.refuses(ExitCode.WRONG_INPUT, "same", "repro open same")
-        again = made(reproducing.harness("repro", "open", "same", "--json"))
-        assert again["record"] == answer["record"]
+        yield Reproduced(opened, answer["record"], dump, before, visitors)
     finally:
         assert reproducing.harness("repro", "remove", "same").code == 0
     assert left_of(reproducing, "same") == []
+
+
+@pytest.mark.slow(reason="a production is filled, and a stack is started from its dump")
+def test_every_number_is_as_in_production(same: Reproduced) -> None:
+    assert sum(len(found) for found in same.numbers.values()) == 64
+    assert {site: numbers(same.opened.api, site, LOOKED_AT) for site in (1, 2)} == same.numbers
+
+
+@pytest.mark.slow(reason="the data directory of a database is searched")
+def test_no_person_is_left(same: Reproduced) -> None:
+    visitors = {str(row["id"]) for row in same.opened.database.query(VISITORS)}
+    assert len(visitors) == len(same.visitors)
+    assert not visitors & same.visitors
+    assert not same.opened.database.query(
+        "SELECT 1 FROM {prefix}user WHERE login LIKE %s OR email LIKE %s",
+        f"%{PERSON}%",
+        f"%{PERSON}%",
+    )
+    assert in_files(same.opened, (PERSON, "a-password-of-hers")) == []
+
+
+@pytest.mark.slow(reason="a reproduction is opened again")
+def test_it_is_listed_opened_again_and_its_name_is_taken(
+    reproducing: Checkout, same: Reproduced
+) -> None:
+    listed = json.loads(reproducing.harness("repro", "list", "--json").text)
+    assert [record["name"] for record in listed] == ["same"]
+    taken = reproducing.harness("repro", "new", str(same.dump), "--name", "same")
+    taken.refuses(ExitCode.WRONG_INPUT, "same", "repro open same")
+    again = made(reproducing.harness("repro", "open", "same", "--json"))
+    assert again["record"] == same.record
 
 
 @pytest.mark.nightly(reason="a stack of the next version is started, and updated")

@@ -156,6 +156,15 @@ def test_nothing_speaks_against_an_upgrade_without_a_finding() -> None:
             "1 checks are red that pass today: masking.x: 4 bytes",
         ),
         (
+            {
+                "gates": {
+                    stages.TODAY: Judgement({}, {}, "", "Matomo 4 is older"),
+                    stages.AFTER: Judgement({}, {"masking.x": "4 bytes"}, "d"),
+                }
+            },
+            "1 checks are red and there is no gate of today to compare with: masking.x: 4 bytes",
+        ),
+        (
             {"hits": (HitAccount(stages.AFTER, 1.0, 5, {}, 0, 4, 1, 0),)},
             "1 hits were answered well and not stored",
         ),

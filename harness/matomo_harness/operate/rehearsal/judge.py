@@ -1,7 +1,7 @@
 """The gate on a copy, whole or in part."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,7 +39,7 @@ class Judgement:
     not_possible: str = ""
 
 
-def checks_of(promises: Sequence[str]) -> list[Check]:
+def checks_of(promises: Collection[str]) -> list[Check]:
     """Return the checks of some promises, or all where none is named."""
     return [check for check in ALL if not promises or check.id.partition(".")[0] in promises]
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,7 +224,7 @@ class _Rehearsal:
     def _pages(self) -> tuple[SeenPage, ...]:
         return tuple(seen_page(self._web, name, path) for name, path in PAGES)
 
-    def _gate(self, name: str, promises: Sequence[str], *, logs_in: bool) -> None:
+    def _gate(self, name: str, promises: Collection[str], *, logs_in: bool) -> None:
         folder = name.replace(" ", "-").replace("'", "").replace(",", "")
         with step(f"Gate: {name}"):
             self._found.gates[name] = judge.judged(
@@ -246,7 +246,9 @@ class _Rehearsal:
                 things = state.archived(self._database, without=[self._site])
                 rows = state.archive_rows(self._database, without=[self._site])
                 numbers = state.numbers(self._api, things)
-        self._gate(stages.TODAY, self._choices.promises, logs_in=True)
+        chosen = self._choices.promises
+        # What later gates judge is compared with it.
+        self._gate(stages.TODAY, chosen and {*chosen, *judge.AFFECTED}, logs_in=True)
         return things, rows, numbers
 
     def _upgrade(

@@ -273,6 +273,8 @@ def _of_configuration(found: Findings) -> Iterable[Reason]:
 def _of_gates(gates: Mapping[str, Judgement]) -> Iterable[Reason]:
     today = gates.get(stages.TODAY)
     known = set(today.red) if today else set()
+    is_compared = today is not None and not today.not_possible
+    before = "that pass today" if is_compared else "and there is no gate of today to compare with"
     for stage, gate in gates.items():
         if gate.not_possible:
             yield Reason(Weight.NOTE, f"no gate of {stage}: {gate.not_possible}")
@@ -280,7 +282,7 @@ def _of_gates(gates: Mapping[str, Judgement]) -> Iterable[Reason]:
             first = f": {gate.red[new[0]][:200]}"
             yield Reason(
                 Weight.NO,
-                f"{stage}: {len(new)} checks are red that pass today: {named(new)}{first}",
+                f"{stage}: {len(new)} checks are red {before}: {named(new)}{first}",
                 f"open {gate.directory}/index.html",
             )
     if known:

@@ -122,8 +122,8 @@ def production(fresh_matomo: Instance) -> Instance:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reproduced:
-    """A reproduction by the name `same`, and what its production was.
+class Twins:
+    """A production, which is gone, and its reproduction by the name `same`.
 
     Args:
         opened: the reproduction.
@@ -146,7 +146,7 @@ VISITORS: Final = "SELECT DISTINCT HEX(idvisitor) AS id FROM {prefix}log_visit"
 @pytest.fixture(scope="module")
 def same(
     reproducing: Checkout, matomo_servers: SharedServers, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Reproduced]:
+) -> Iterator[Twins]:
     """A reproduction of a production that deletes old visits, whose reports stay."""
     servers, instance = matomo_servers.fresh()
     dump = tmp_path_factory.mktemp("same") / "production.sql.gz"
@@ -164,20 +164,20 @@ def same(
     answer = made(reproducing.harness("repro", "new", str(dump), "--name", "same", "--json"))
     opened = RunningReproduction(reproducing, answer)
     try:
-        yield Reproduced(opened, answer["record"], dump, before, visitors)
+        yield Twins(opened, answer["record"], dump, before, visitors)
     finally:
         assert reproducing.harness("repro", "remove", "same").code == 0
     assert left_of(reproducing, "same") == []
 
 
 @pytest.mark.slow(reason="a production is filled, and a stack is started from its dump")
-def test_every_number_is_as_in_production(same: Reproduced) -> None:
+def test_every_number_is_as_in_production(same: Twins) -> None:
     assert sum(len(found) for found in same.numbers.values()) == 64
     assert {site: numbers(same.opened.api, site, LOOKED_AT) for site in (1, 2)} == same.numbers
 
 
 @pytest.mark.slow(reason="the data directory of a database is searched")
-def test_no_person_is_left(same: Reproduced) -> None:
+def test_no_person_is_left(same: Twins) -> None:
     visitors = {str(row["id"]) for row in same.opened.database.query(VISITORS)}
     assert len(visitors) == len(same.visitors)
     assert not visitors & same.visitors
@@ -191,7 +191,7 @@ def test_no_person_is_left(same: Reproduced) -> None:
 
 @pytest.mark.slow(reason="a reproduction is opened again")
 def test_it_is_listed_opened_again_and_its_name_is_taken(
-    reproducing: Checkout, same: Reproduced
+    reproducing: Checkout, same: Twins
 ) -> None:
     listed = json.loads(reproducing.harness("repro", "list", "--json").text)
     assert [record["name"] for record in listed] == ["same"]

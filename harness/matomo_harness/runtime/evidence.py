@@ -183,9 +183,10 @@ def _options(instance: Instance) -> str:
     rows = instance.database.query(
         "SELECT option_name, option_value FROM {prefix}option ORDER BY 1"
     )
+    pairs = [(str(row["option_name"]), str(row["option_value"])) for row in rows]
+    # A login in the name may have dots: the whole of it says what is behind.
     return "\n".join(
-        f"{row['option_name']} = {setting(row['option_name'], str(row['option_value']))[:2000]}"
-        for row in rows
+        f"{name} = {setting(name.replace('.', '_'), value)[:2000]}" for name, value in pairs
     )
 
 

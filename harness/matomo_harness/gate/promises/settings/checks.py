@@ -20,7 +20,6 @@ from matomo_harness.matomo import ini
 from matomo_harness.matomo.container import ADDED, MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.policy import Names, Section, promised
-from matomo_harness.redaction import REDACTED
 
 
 class Settings(Section, table="settings"):
@@ -32,11 +31,12 @@ class Settings(Section, table="settings"):
     options: Names | None = Field(
         default=None,
         description="Rows `name=value` that the table option may have; any other setting there is"
-        f" drift. What masking.bytes promises need not be named. A secret's value is {REDACTED}.",
+        " drift. What masking.bytes promises need not be named.",
     )
     plugin_settings: Names | None = Field(
         default=None,
-        description="Settings of plugins, `plugin.name=value`, that the database may have.",
+        description="Settings of plugins, `plugin.name=value`, that the database may have; the"
+        f" value of a secret is {redaction.REDACTED}.",
     )
     site_settings: Names | None = Field(
         default=None,

@@ -172,6 +172,21 @@ def test_an_unknown_fault_is_refused(stack: Checkout) -> None:
     assert stack.harness("fault", "earthquake", "db").code == ExitCode.WRONG_INPUT
 
 
+@pytest.mark.slow(reason="four commands")
+def test_a_half_installed_plugin_is_installed_again(stack: Checkout) -> None:
+    stack.database.query("DROP TABLE {prefix}custom_dimensions")
+    answer = stack.harness("repair-plugin", "CustomDimensions")
+    assert answer.code == 0, answer.text
+    assert "Made: custom_dimensions." in answer.text
+    assert "custom_dimensions" in stack.database.tables()
+    again = stack.harness("repair-plugin", "CustomDimensions")
+    assert "Nothing of CustomDimensions is lacking." in again.text
+    listed = stack.harness("console", "plugin:list")
+    assert "CustomDimensions" in listed.text
+    answer = stack.harness("repair-plugin", "TagMangler")
+    answer.refuses(ExitCode.WRONG_INPUT, "an active plugin", "TagMangler")
+
+
 @pytest.mark.parametrize("command", ["down", "clean"])
 def test_an_archiver_that_starts_late_is_removed_with_the_stack(
     tmp_path: Path, any_image: Image, command: str

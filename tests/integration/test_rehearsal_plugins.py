@@ -72,21 +72,6 @@ def test_a_plugin_is_added_by_the_console(stack: Checkout, tmp_path: Path) -> No
     assert SPEED_COLUMN not in {row["Field"] for row in columns}
 
 
-@pytest.mark.slow(reason="a stack is started")
-def test_a_half_installed_plugin_is_installed_again(stack: Checkout) -> None:
-    stack.database.query("DROP TABLE {prefix}custom_dimensions")
-    answer = stack.harness("repair-plugin", "CustomDimensions")
-    assert answer.code == 0, answer.text
-    assert "Made: custom_dimensions." in answer.text
-    assert "custom_dimensions" in stack.database.tables()
-    again = stack.harness("repair-plugin", "CustomDimensions")
-    assert "Nothing of CustomDimensions is lacking." in again.text
-    listed = stack.harness("console", "plugin:list")
-    assert "CustomDimensions" in listed.text
-    answer = stack.harness("repair-plugin", "TagMangler")
-    answer.refuses(ExitCode.WRONG_INPUT, "an active plugin", "TagMangler")
-
-
 @pytest.mark.nightly(reason="a rehearsal for each way")
 @pytest.mark.timeout(900)
 def test_a_plugin_is_added_by_the_list_of_the_file(stack: Checkout, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ OTHERS = (
     Layout("secure-file"),
     Layout("read-only"),
     Layout("captured"),
+    Layout("own-tls"),
 )
 
 

@@ -70,6 +70,7 @@ LONG = (
     Layout("main-server-only", red=STOCK, causes=(NO_HEADER,), on="base-without-volume"),
     Layout("ssh-first"),
     Layout("apache-redirects"),
+    Layout("own-tls"),
     Layout("waits-for-database", declared=WAITS),
     Layout(
         "web-root", red=WITHOUT_UPDATER | UNLISTED, causes=(NOT_THERE,), on="base-without-volume"

@@ -34,6 +34,11 @@ def test_port_archiver_and_tasks_are_what_was_seen() -> None:
     assert image.archiver_command == "run.sh"
 
 
+def test_the_load_balancer_speaks_tls_with_an_image_that_ends_it_itself() -> None:
+    assert theirs(port=443, speaks_tls=True).variables["TARGET_OPTIONS"] == "ssl verify none"
+    assert theirs().variables["TARGET_OPTIONS"] == ""
+
+
 def test_variables_of_the_image_get_the_values_of_ours() -> None:
     image = theirs(named=(("database.host", "DB"), ("database.password", "SECRET")))
     assert image.added(KNOWN)["services"]["matomo"]["environment"] == {

@@ -1,11 +1,14 @@
-"""A conversation with a web server that answers load balancers alone."""
+"""A conversation with a web server that answers load balancers alone, or ends TLS itself."""
 
+import ssl
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+import trustme
 
+from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.matomo.web import Web
 
 
@@ -48,3 +51,21 @@ def test_as_a_load_balancer_one_is_let_in_with_secure_cookies(url: str) -> None:
     answer = web.get(path="matomo.js")
     assert answer.status_code == 200
     assert answer.url == f"{url.replace('http', 'https')}/matomo.js"
+
+
+@pytest.fixture
+def url_by_tls() -> Iterator[str]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("matomo").configure_cert(context)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _OnlyByHttps) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"https://localhost:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_servers_own_certificate_is_not_checked_where_that_is_said(url_by_tls: str) -> None:
+    assert Web(url_by_tls, self_signed=True).ask("matomo.js").status_code == 301
+    with pytest.raises(UnsupportedEnvironmentError):
+        Web(url_by_tls).ask("matomo.js")

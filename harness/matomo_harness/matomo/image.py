@@ -25,6 +25,8 @@ adapter's name has a backslash, which some starts lose."""
 PROCESS_MANAGER: Final = "php-fpm"
 """PHP's process manager, which speaks FastCGI and no HTTP."""
 NGINX_PORT: Final = 80
+TLS_PORTS: Final = (443, 8443)
+"""Where a web server is expected to speak TLS, as long as nobody has looked."""
 BACKUP: Final = "backup-data.sh"
 RESTORE: Final = "restore-data.sh"
 HEALTH: Final = "matomo-health"
@@ -54,6 +56,8 @@ class ImageProfile:
         port: where its web server listens.
         redirects: whether its web server leads to https whoever does not say by X-Forwarded-Proto
             that it was.
+        speaks_tls: whether its web server ends TLS itself at `port`, by a certificate that a load
+            balancer does not check.
         starts_alone: whether it listens without its database; if not, the port is only declared.
         volumes: directories that it declares as volumes.
         configuration: where config.ini.php comes from.
@@ -91,6 +95,7 @@ class ImageProfile:
     command: tuple[str, ...] = ("apache2-foreground",)
     port: int = 80
     redirects: bool = False
+    speaks_tls: bool = False
     starts_alone: bool = True
     volumes: tuple[str, ...] = ()
     configuration: Configuration = "wizard"

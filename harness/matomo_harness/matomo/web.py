@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 
@@ -103,6 +104,8 @@ class Web:
         time_limit: seconds to connect, seconds between two bytes of the answer.
         forwarded: whether it is spoken to as a load balancer does that has terminated TLS: an
             image's web server may send whoever comes otherwise to https.
+        self_signed: whether the server's certificate is its own and is not checked, as a load
+            balancer does not check its target's.
     """
 
     url: str
@@ -111,6 +114,7 @@ class Web:
     authority: Path | None = None
     time_limit: tuple[float, float] = TIME_LIMIT
     forwarded: bool = False
+    self_signed: bool = False
 
     def __post_init__(self) -> None:
         """Have the session speak as the arguments say."""
@@ -118,6 +122,9 @@ class Web:
             self.session.verify = str(self.authority)
         if self.forwarded:
             self.session.mount("https://", _BehindTls())
+        if self.self_signed:
+            self.session.verify = False  # over loopback, to a container of ours
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def get(self, query: Parameters | None = None, path: str = "index.php") -> requests.Response:
         """GET `path` with `query`; redirects are followed.

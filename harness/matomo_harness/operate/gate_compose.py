@@ -22,7 +22,7 @@ from matomo_harness.gate.core.target import Http, Permissions, Target
 from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.database import Database
-from matomo_harness.matomo.image import PROCESS_MANAGER, ImageProfile
+from matomo_harness.matomo.image import PROCESS_MANAGER, TLS_PORTS, ImageProfile
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.operate.gate import OnResult, run_checks
@@ -32,7 +32,7 @@ from matomo_harness.policy.deployment import DeploymentFile, WebTask
 from matomo_harness.progress import step
 from matomo_harness.runtime import compose_model, compose_project, images
 from matomo_harness.runtime.certificates import authority, loopback_tls
-from matomo_harness.runtime.compose_model import DATABASE_PORT, TLS_PORTS, Model, Roles
+from matomo_harness.runtime.compose_model import DATABASE_PORT, Model, Roles
 from matomo_harness.runtime.compose_project import ComposeCopy, of_environment
 from matomo_harness.runtime.containers import LOOPBACK, network
 from matomo_harness.runtime.images import Image

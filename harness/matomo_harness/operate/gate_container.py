@@ -13,6 +13,7 @@ from matomo_harness.errors import HarnessError, WrongInputError
 from matomo_harness.gate.core.target import PATIENCE, Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.matomo import inside
+from matomo_harness.matomo.image import TLS_PORTS
 from matomo_harness.matomo.inside import ReadOnlyContainer
 from matomo_harness.matomo.read_only import PORT, Address, ReadOnlyDatabase
 from matomo_harness.matomo.web import Web
@@ -56,7 +57,8 @@ def address(container: Container, matomo: ReadOnlyContainer) -> str:
             or Matomo does not take the host in such an address for its own.
     """
     ports: Mapping[str, Any] = container.attrs["NetworkSettings"]["Ports"] or {}
-    known = sorted(ports, key=lambda port: (_rank(port), port))
+    by_tls = [port for port in ports if int(port.partition("/")[0]) in TLS_PORTS]
+    known = sorted(ports.keys() - {*by_tls}, key=lambda port: (_rank(port), port))
     published = [
         (host, int(found["HostPort"]))
         for port in known
@@ -73,7 +75,8 @@ def address(container: Container, matomo: ReadOnlyContainer) -> str:
         raise _wrong(
             f"an address of the container {container.name}",
             f"no published port, and nothing at {', '.join(known or WEB_PORTS)} of its networks",
-            f"make gate CONTAINER={container.name} URL=http://…",
+            f"make gate CONTAINER={container.name} URL="
+            + ("https://… AUTHORITY=certificate.pem" if by_tls else "http://…"),
         )
     host, port = _own_host(matomo, reached)
     return _without_a_proxy(container, f"http://{host}:{port}")

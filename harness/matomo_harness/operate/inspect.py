@@ -90,6 +90,8 @@ def described(profile: ImageProfile) -> Iterator[tuple[str, str]]:
     alone = "" if profile.starts_alone else " (declared: it does not start without a database)"
     if profile.redirects:
         alone += ", which leads to https where X-Forwarded-Proto does not say it"
+    if profile.speaks_tls:
+        alone += ", by TLS"
     yield "web server", f"{profile.web_server} on port {profile.port}{alone}, as {profile.web_user}"
     yield "starts as", profile.user or "root"
     yield "entrypoint", " ".join(profile.entrypoint) or "none"

@@ -36,6 +36,7 @@ from matomo_harness.runtime.golden import (
 )
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.inspection import inspected
+from matomo_harness.runtime.load_balancer import TO_TLS
 from matomo_harness.runtime.profiles import look
 from matomo_harness.runtime.shell import MatomoShell
 from matomo_harness.settings import ROOT
@@ -86,7 +87,9 @@ class StackImage:
         if self.is_reference:
             return found
         # The schedule starts the archiver itself (operate/schedule.py).
-        return {**found, "WEB_PORT": str(self.profile.port), "ARCHIVER_COMMAND": "true"}
+        target = TO_TLS if self.profile.speaks_tls else ""
+        port = str(self.profile.port)
+        return {**found, "WEB_PORT": port, "TARGET_OPTIONS": target, "ARCHIVER_COMMAND": "true"}
 
     def added(self, known: Mapping[str, str]) -> dict[str, Any]:
         """Return what is added to compose.yml for it; empty for the reference image.

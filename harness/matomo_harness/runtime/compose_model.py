@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import ini
+from matomo_harness.matomo.image import TLS_PORTS
 
 Model = dict[str, Any]
 """What `docker compose config --format json` prints, or a part of it. A `$` in a value is `$$`, so
 that Compose can read it again."""
 
 DATABASE_PORT: Final = 3306
-TLS_PORTS: Final = (443, 8443)
 DATA: Final = ("/var/lib/mysql", "/bitnami/mariadb", "/config")
 """Where images of MariaDB keep their data: the official one, Bitnami's and LinuxServer's."""
 MOST_BYTES: Final = 512 * 2**20

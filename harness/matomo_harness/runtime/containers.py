@@ -403,7 +403,11 @@ class WebContainer(HarnessContainer):
     @property
     def web(self) -> Web:
         """A new conversation with it, without cookies."""
-        return Web(f"http://localhost:{self.published_port}", forwarded=self.profile.redirects)
+        return Web(
+            f"{'https' if self.profile.speaks_tls else 'http'}://localhost:{self.published_port}",
+            forwarded=self.profile.redirects,
+            self_signed=self.profile.speaks_tls,
+        )
 
     @property
     def shell(self) -> MatomoShell:

@@ -17,7 +17,7 @@ from docker.models.containers import Container
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import HarnessError
-from matomo_harness.matomo.web import Web
+from matomo_harness.matomo.web import Exchanges
 from matomo_harness.redaction import redact, setting
 from matomo_harness.runtime.instance import Instance
 
@@ -120,7 +120,7 @@ def _leave_mark(instance: Instance) -> str:
     mark = MARK + secrets.token_hex(8)
     try:
         # The log has no query of an address that is not a page of Matomo's: the mark is the path.
-        Web(instance.url, forwarded=instance.web.forwarded).get(path=mark)
+        instance.conversation(Exchanges()).get(path=mark)
     except HarnessError:
         return ""
     return mark

@@ -142,10 +142,12 @@ class FullStack:
         self.mail = MailContainer(
             self.network, certificate=certificate, run=self._run, page_on_demand=True
         )
+        profile = self._golden.installed.profile
         self.load_balancer = LoadBalancer(
             self.network,
             certificate,
-            target=f"matomo:{self._golden.installed.profile.http_port}",
+            target=f"matomo:{profile.http_port}",
+            target_tls=profile.speaks_tls,
             run=self._run,
         )
         self.others = {

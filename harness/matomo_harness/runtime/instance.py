@@ -35,11 +35,17 @@ class Instance:
     @property
     def web(self) -> Web:
         """A new conversation with it, without cookies."""
+        return self.conversation(self.exchanges)
+
+    def conversation(self, exchanges: Exchanges) -> Web:
+        """Return a new conversation with it that is noted in `exchanges` alone."""
+        is_direct, profile = self.authority is None, self.shell.profile
         return Web(
             self.url,
-            exchanges=self.exchanges,
+            exchanges=exchanges,
             authority=self.authority,
-            forwarded=self.authority is None and self.shell.profile.redirects,
+            forwarded=is_direct and profile.redirects,
+            self_signed=is_direct and profile.speaks_tls,
         )
 
     @property

@@ -11,6 +11,8 @@ from matomo_harness.runtime.containers import HarnessContainer
 from matomo_harness.runtime.reaper import Run
 from matomo_harness.runtime.shell import AnswerWaitStrategy
 
+TO_TLS: Final = "ssl verify none"
+"""haproxy's options for a target that terminates TLS itself."""
 HTTPS: Final = 443
 HTTP: Final = 80
 CERTIFICATE_FILE: Final = "/etc/load-balancer/certificate.pem"
@@ -28,8 +30,8 @@ class LoadBalancer(HarnessContainer):
         network: the network that its target is in.
         certificate: the certificate that browsers see, for `localhost`.
         target: host and port of the task; those of the description by default.
-        target_tls: whether the target terminates TLS itself, as a load balancer behind a CDN does;
-            the target's certificate is not checked.
+        target_tls: whether the target terminates TLS itself, as some images do and a load
+            balancer behind a CDN; the target's certificate is not checked.
         alias: its own name in the network.
         public_port: the port that the redirect from HTTP leads to; the engine picks the published
             ports, and in production a browser comes by 443.
@@ -59,7 +61,7 @@ class LoadBalancer(HarnessContainer):
         chosen = {"TARGET": target} if target else {}
         self.with_envs(**{**described.environment, **chosen})
         if target_tls:
-            self.with_envs(TARGET_OPTIONS="ssl verify none")
+            self.with_envs(TARGET_OPTIONS=TO_TLS)
         # It answers even when its target does not.
         self.waiting_for(AnswerWaitStrategy("the load balancer", lambda: self.http.ask("")))
 

@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from docker.errors import APIError, DockerException
 from docker.models.containers import Container
+from requests import codes
 
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
-from matomo_harness.matomo.image import PROCESS_MANAGER, ImageProfile
+from matomo_harness.matomo.image import PROCESS_MANAGER, TLS_PORTS, ImageProfile
+from matomo_harness.matomo.install import closed_server
 from matomo_harness.matomo.look import (
     OFFICIAL_BASE,
     SCRIPT,
@@ -37,21 +39,30 @@ LISTENING: Final = "0A"
 LOOPBACK_HEX: Final = "0100007F"
 USUAL_PORTS: Final = (80, 8080, 8000, 9000)
 """Where a web server listens, the likeliest first; where it listens on several."""
-NOT_HTTP: Final = (443, 8443)
 ANSWERS_HTTP: Final = r"""
-foreach (array_slice($argv, 1) as $port) {
+function status($way, $port) {
+    $unchecked = ["ssl" => ["verify_peer" => false, "verify_peer_name" => false]];
+    $context = stream_context_create($unchecked);
     foreach (["127.0.0.1", "[::1]"] as $host) {
-        $socket = @fsockopen($host, (int) $port, $code, $message, 1);
+        $to = "$way://$host:$port";
+        $socket = @stream_socket_client($to, $code, $message, 1, STREAM_CLIENT_CONNECT, $context);
         if (!$socket) continue;
         stream_set_timeout($socket, 2);
         @fwrite($socket, "HEAD /matomo.js HTTP/1.0\r\nHost: localhost\r\n\r\n");
-        if (strncmp((string) @fgets($socket), "HTTP/", 5) === 0) echo "$port ";
-        break;
+        return preg_match('~^HTTP/\S+ (\d+)~', (string) @fgets($socket), $found) ? $found[1] : "";
     }
+    return "";
+}
+foreach (array_slice($argv, 1) as $port) {
+    $clear = status("tcp", $port);
+    // A server that expects TLS says 400 to clear text, or nothing.
+    $by_tls = in_array($clear, ["", "400"]) ? status("ssl", $port) : "";
+    if ($by_tls) echo "ssl:$port:$by_tls ";
+    elseif ($clear) echo "tcp:$port:$clear ";
 }
 """
-"""Prints which of its arguments are ports that answer HTTP. Others listen as well, and often first:
-an SSH server, or php-fpm beside nginx."""
+"""Prints which of its arguments are ports that answer HTTP, as `tcp:80:200` or `ssl:443:200`.
+Others listen as well, and often first: an SSH server, or php-fpm beside nginx."""
 LEADS_TO_HTTPS: Final = r"""
 foreach (["", "X-Forwarded-Proto: https\r\n"] as $header) {
     foreach (["127.0.0.1", "[::1]"] as $host) {
@@ -87,22 +98,49 @@ PROCESSES: Final = (
 
 
 @dataclasses.dataclass(frozen=True)
+class Answers:
+    """Where a web server answers, not on loopback.
+
+    Args:
+        clear: ports in clear text; of php-fpm, those of FastCGI.
+        tls: ports by TLS.
+        locked: those of them that ask for a password.
+    """
+
+    clear: tuple[int, ...] = ()
+    tls: tuple[int, ...] = ()
+    locked: tuple[int, ...] = ()
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All of them."""
+        return (*self.clear, *self.tls)
+
+    @property
+    def likeliest(self) -> int:
+        """The one to come by, as far as ports tell: a load balancer comes in clear text."""
+        return _likeliest(self.clear or self.tls)
+
+
+@dataclasses.dataclass(frozen=True)
 class FirstStart:
     """What an image does when it is started as it is.
 
     Args:
-        ports: where it listens, not on loopback.
+        port: the one to come by of those where it answers.
+        speaks_tls: as ImageProfile's.
+        redirects: as ImageProfile's.
         configuration: text of its config.ini.php; None where there is none.
         web_user: the user that Matomo's code runs as; empty where that is not known.
         web_server: the web server's name; empty where that is not known.
-        redirects: as ImageProfile's.
     """
 
-    ports: tuple[int, ...]
+    port: int
+    speaks_tls: bool
+    redirects: bool
     configuration: str | None
     web_user: str
     web_server: str
-    redirects: bool
 
 
 def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
@@ -114,7 +152,7 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
 
     Raises:
         WrongInputError: there is no Matomo in it, none that is supported, or no web server; its
-            web server answers by TLS alone; or it is not what `declared` says.
+            web server lets nobody in by clear text; or it is not what `declared` says.
         UnsupportedEnvironmentError: it does not start.
     """
     require_runnable(image)
@@ -144,13 +182,15 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
         profile = _declared(profile, declared)
         _require_commands(profile, image)
     exposed = exposed_ports(settings)
-    is_known = bool(declared and declared.web.port)
+    known_port = declared.web.port if declared else None
     environments = _environments(profile, found, image)
-    started = _first_start(image, profile, exposed, environments, is_known=is_known)
+    started = _first_start(image, profile, exposed, environments, known_port)
     if started is None:
-        port = profile.port if is_known else _likeliest(exposed)
-        profile = dataclasses.replace(profile, port=port, starts_alone=False)
-    profile = _with_start(profile, started, found, declared, image)
+        port = known_port or _likeliest(exposed)
+        profile = dataclasses.replace(
+            profile, port=port, speaks_tls=port in TLS_PORTS, starts_alone=False
+        )
+    profile = _with_start(profile, started, found, image)
     if profile.configuration == "rendered" or started is None:
         profile = _with_templates(profile, found, image)
     return profile
@@ -243,8 +283,7 @@ def _first_start(
     profile: ImageProfile,
     exposed: Sequence[int],
     environments: Iterable[Mapping[str, str]],
-    *,
-    is_known: bool,
+    known_port: int | None,
 ) -> FirstStart | None:
     """Start `image` as it is, without a network, and see what it does.
 
@@ -253,33 +292,36 @@ def _first_start(
         profile: what is known of it.
         exposed: the ports that it declares.
         environments: variables to start it with; the next ones where it ends with these.
-        is_known: whether its port is in deployment.toml.
+        known_port: its port, where deployment.toml says it.
 
     Returns:
         None where it waits for its database or ends without, and its port is declared.
 
     Raises:
+        WrongInputError: it does not listen where it is declared to, or lets nobody in there.
         UnsupportedEnvironmentError: it ends, or listens nowhere.
     """
     seen = ""
     for variables in environments:
         with _container(image, profile, variables) as container:
             is_http = profile.web_server != PROCESS_MANAGER
-            ports, others = _wait_for_ports(container, is_http=is_http)
-            if ports:
+            answers, others = _wait_for_ports(container, is_http=is_http)
+            if answers.ports:
                 processes = _web_processes(container)
+                port, redirects = _entrance(container, answers, known_port, image, is_http=is_http)
                 return FirstStart(
-                    ports,
-                    _live_configuration(container, profile),
-                    web_user_of(processes),
-                    web_server_of(processes),
-                    is_http and _redirects(container, _likeliest(ports), image),
+                    port=port,
+                    speaks_tls=port in answers.tls,
+                    redirects=redirects,
+                    configuration=_live_configuration(container, profile),
+                    web_user=web_user_of(processes),
+                    web_server=web_server_of(processes),
                 )
             seen = f"no HTTP on port {', '.join(map(str, others))}; " if others else ""
             seen += log_end(container)
-            if is_alive(container) and (exposed or is_known):
+            if is_alive(container) and (exposed or known_port):
                 return None  # it waits for its database
-    if exposed or is_known:
+    if exposed or known_port:
         return None  # it may end because it has none
     raise UnsupportedEnvironmentError(
         expected=f"{image.reference} to {'answer HTTP' if is_http else 'listen'} somewhere"
@@ -332,10 +374,8 @@ def exposed_ports(settings: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(sorted(int(port) for port, _, kind in words if kind in ("", "tcp")))
 
 
-def _wait_for_ports(
-    container: Container, *, is_http: bool
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the ports of the web server, and those that only something else listens on."""
+def _wait_for_ports(container: Container, *, is_http: bool) -> tuple[Answers, tuple[int, ...]]:
+    """Return where the web server answers, and the ports that only something else listens on."""
     deadline = time.monotonic() + START_SECONDS
     ports: tuple[int, ...] = ()
     while time.monotonic() < deadline and is_alive(container):
@@ -343,31 +383,52 @@ def _wait_for_ports(
             said = execute(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"], "root").out
             ports = listening(said)
             if ports and not is_http:
-                return ports, ()
-            if answers := _answering(container, ports):
+                return Answers(ports), ()
+            if (answers := _answering(container, ports)).ports:
                 return answers, ()
         time.sleep(0.1)
-    return (), ports
+    return Answers(), ports
 
 
-def _answering(container: Container, ports: Sequence[int]) -> tuple[int, ...]:
+def _answering(container: Container, ports: Sequence[int]) -> Answers:
     """Return those of `ports` that answer HTTP."""
     if not ports:
-        return ()
+        return Answers()
     # Without the image's own PHP settings, which may forbid it.
     ask = ["php", "-n", "-r", ANSWERS_HTTP, "--", *map(str, ports)]
-    answering = execute(container, ask, "root").out.split()
-    return tuple(port for port in ports if str(port) in answering)
+    said = re.findall(r"\b(tcp|ssl):(\d+):(\d+)", execute(container, ask, "root").out)
+    return Answers(
+        clear=tuple(int(port) for way, port, _ in said if way == "tcp"),
+        tls=tuple(int(port) for way, port, _ in said if way == "ssl"),
+        locked=tuple(int(port) for _, port, status in said if int(status) == codes.unauthorized),
+    )
 
 
-def _redirects(container: Container, port: int, image: Image) -> bool:
-    """Return whether only a load balancer that has terminated TLS gets an answer at `port`.
+def _entrance(
+    container: Container, answers: Answers, known: int | None, image: Image, *, is_http: bool
+) -> tuple[int, bool]:
+    """Return the port to come by, and whether it lets in only whom a load balancer has led.
+
+    Where clear text is led to https whoever comes, and the image ends TLS itself, that is the door.
 
     Raises:
-        WrongInputError: not even that one does.
+        WrongInputError: nothing answers at the port that is known, or it lets in nobody.
     """
+    port = known or answers.likeliest
+    if port not in answers.ports:
+        raise _wrong(
+            f"{image.reference} to listen on port {port}, as [web] of deployment.toml says",
+            f"it listens on {', '.join(map(str, answers.ports))}",
+            "correct the port, or name the image that the file was written for",
+        )
+    if port in answers.locked:
+        raise closed_server("matomo.js", codes.unauthorized)
+    if not is_http or port in answers.tls:
+        return port, False
     ask = ["php", "-n", "-r", LEADS_TO_HTTPS, "--", str(port)]
     led = execute(container, ask, "root").out.split()
+    if led == ["yes", "yes"] and answers.tls and not known:
+        return _entrance(container, answers, _likeliest(answers.tls), image, is_http=is_http)
     if led == ["yes", "yes"]:
         raise _wrong(
             f"{image.reference} to answer a load balancer that has terminated TLS",
@@ -376,7 +437,7 @@ def _redirects(container: Container, port: int, image: Image) -> bool:
             "ask for the header in the redirect, as in RewriteCond %{HTTP:X-Forwarded-Proto}"
             " !https; or leave the redirect to the load balancer",
         )
-    return led == ["yes", "no"]
+    return port, led == ["yes", "no"]
 
 
 def listening(table: str) -> tuple[int, ...]:
@@ -441,28 +502,21 @@ def _with_start(
     profile: ImageProfile,
     started: FirstStart | None,
     found: LookResult,
-    declared: DeploymentFile | None,
     image: Image,
 ) -> ImageProfile:
     if started is None:
         return profile
-    port = declared.web.port if declared and declared.web.port else _likeliest(started.ports)
-    if port not in started.ports:
-        raise _wrong(
-            f"{image.reference} to listen on port {port}, as [web] of deployment.toml says",
-            f"it listens on {', '.join(map(str, started.ports))}",
-            "correct the port, or name the image that the file was written for",
-        )
     web_server = profile.web_server
     if web_server != PROCESS_MANAGER:
         web_server = started.web_server or web_server
     web_user = started.web_user or profile.web_user
     profile = dataclasses.replace(
         profile,
-        port=port,
+        port=started.port,
         web_user=web_user,
         web_server=web_server,
         redirects=started.redirects,
+        speaks_tls=started.speaks_tls,
     )
     live = started.configuration
     if live is None:
@@ -477,7 +531,7 @@ def _with_start(
 
 def _likeliest(ports: Sequence[int]) -> int:
     usual = [port for port in USUAL_PORTS if port in ports]
-    others = [port for port in ports if port not in NOT_HTTP]
+    others = [port for port in ports if port not in TLS_PORTS]
     return next(iter((*usual, *others, *ports)))
 
 

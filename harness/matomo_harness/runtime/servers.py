@@ -199,7 +199,8 @@ class Servers:
     # -- files -------------------------------------------------------------------------------------
 
     def _named(self, name: str) -> Instance:
-        scheme = "https" if self._authority else "http"
+        is_tls = self._authority or self._installed.profile.speaks_tls
+        scheme = "https" if is_tls else "http"
         return Instance(
             url=f"{scheme}://{host_of(name)}:{self.port}",
             shell=MatomoShell(self.web, name, self._installed.profile),

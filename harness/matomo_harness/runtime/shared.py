@@ -166,8 +166,14 @@ def _start_by_tls(golden: Golden, run: Run) -> _ServerAddresses:
         signer = Authority(run.file(f"authority-{golden.web.digest}.pem"))
         certificate = signer.issue(*ALL_NAMES)
         mail = MailContainer(own_network, certificate=certificate, run=run)
-        target = f"matomo:{golden.installed.profile.http_port}"
-        balancer = LoadBalancer(own_network, certificate, target=target, run=run)
+        profile = golden.installed.profile
+        balancer = LoadBalancer(
+            own_network,
+            certificate,
+            target=f"matomo:{profile.http_port}",
+            target_tls=profile.speaks_tls,
+            run=run,
+        )
         mariadb = _database(golden, run, own_network, DATABASE_MEMORY)
         environment = {**mail.environment, **behind_tls()}
         matomo = _web(golden, run, own_network, mariadb, environment, authority=signer.file)

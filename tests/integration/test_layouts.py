@@ -71,6 +71,7 @@ LONG = (
     Layout("ssh-first"),
     Layout("apache-redirects"),
     Layout("own-tls"),
+    Layout("plugins-elsewhere"),
     Layout("waits-for-database", declared=WAITS),
     Layout(
         "web-root", red=WITHOUT_UPDATER | UNLISTED, causes=(NOT_THERE,), on="base-without-volume"

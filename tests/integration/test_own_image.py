@@ -1,5 +1,6 @@
 """An institution's own image: what is found by looking at it, and what is refused by its name."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def built(tmp_path: Path, any_image: Image) -> Iterator[Build]:
 
     def build(*instructions: str, on: Image = any_image) -> Image:
         (tmp_path / "Dockerfile").write_text("\n".join((f"FROM {on.reference}", *instructions)))
-        tag = f"{images.REPOSITORY}/own-{len(made)}:{tmp_path.name}".lower()
+        # Two runs on one machine have the same names of directories.
+        tag = f"{images.REPOSITORY}/own:{uuid.uuid4().hex}"
         made.append(images.build(tmp_path, tag, {}, {}))
         return made[-1]
 
@@ -126,9 +128,9 @@ def test_matomo_4_is_refused(built: Build) -> None:
     assert "Matomo 4.16.1 in /usr/src/matomo" in error.seen
 
 
-def test_an_image_without_a_shell_is_refused(tmp_path: Path, any_image: Image) -> None:
+def test_an_image_without_a_shell_is_refused(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY Dockerfile /\nCMD ["/none"]')
-    image = images.build(tmp_path, f"{images.REPOSITORY}/own-empty:{any_image.digest}", {}, {})
+    image = images.build(tmp_path, f"{images.REPOSITORY}/own:{uuid.uuid4().hex}", {}, {})
     try:
         assert "a shell to look at it with" in refused(image).expected
     finally:

@@ -241,55 +241,65 @@ BUGS: Final = (
 )
 
 
-@pytest.mark.slow(reason="a stack is started from a dump, and judged")
+@pytest.fixture(scope="module")
+def broken(
+    reproducing: Checkout, matomo_servers: SharedServers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningReproduction]:
+    """A reproduction, by the name `bugs`, of a production with those bugs, and of its files."""
+    directory = tmp_path_factory.mktemp("bugs")
+    dump, files = directory / "broken.sql.gz", directory / "efs.tar.gz"
+    servers, instance = matomo_servers.fresh()
+    try:
+        database = filled(instance).database
+        set_option = "REPLACE INTO {prefix}option (option_name, option_value) VALUES (%s, %s)"
+        database.query(set_option, "PrivacyManager.ipAddressMaskLength", "1")
+        database.query(
+            "UPDATE {prefix}sequence SET value = 1 WHERE name LIKE %s", "%archive_numeric%"
+        )
+        database.query("DROP TABLE {prefix}report")
+        dump_of(instance, dump)
+        tar_of(
+            files,
+            {
+                "efs/config/config.ini.php": instance.shell.read(instance.shell.config),
+                "efs/js/container_abcdefgh.js": "/* of production */",
+                "efs/misc/user/people.csv": PERSON,
+            },
+        )
+    finally:
+        servers.drop(instance)
+    new = ("repro", "new", str(dump), "--files", str(files), "--name", "bugs", "--json")
+    yield RunningReproduction(reproducing, made(reproducing.harness(*new)))
+    assert reproducing.harness("repro", "remove", "bugs").code == 0
+
+
+@pytest.mark.slow(reason="a production is filled, and a stack is started from its dump")
+def test_productions_own_files_are_served(broken: RunningReproduction) -> None:
+    assert broken.web.get(path="js/container_abcdefgh.js").text == "/* of production */"
+
+
+@pytest.mark.slow(reason="a reproduction is judged")
 @pytest.mark.parametrize(
     "only",
     [" ".join(BUGS), pytest.param("", marks=pytest.mark.nightly(reason="the whole gate"))],
     ids=["their checks", "all checks"],
 )
 def test_bugs_of_production_show_in_the_gate(
-    reproducing: Checkout, production: Instance, tmp_path: Path, only: str
+    reproducing: Checkout, broken: RunningReproduction, tmp_path: Path, only: str
 ) -> None:
-    database = production.database
-    set_option = "REPLACE INTO {prefix}option (option_name, option_value) VALUES (%s, %s)"
-    database.query(set_option, "PrivacyManager.ipAddressMaskLength", "1")
-    database.query("UPDATE {prefix}sequence SET value = 1 WHERE name LIKE %s", "%archive_numeric%")
-    database.query("DROP TABLE {prefix}report")
-    dump, files = tmp_path / "broken.sql.gz", tmp_path / "efs.tar.gz"
-    dump_of(production, dump)
-    tar_of(
-        files,
-        {
-            "efs/config/config.ini.php": production.shell.read(production.shell.config),
-            "efs/js/container_abcdefgh.js": "/* of production */",
-            "efs/misc/user/people.csv": PERSON,
-        },
-    )
-    opened = RunningReproduction(
-        reproducing,
-        made(
-            reproducing.harness(
-                *("repro", "new", str(dump), "--files", str(files), "--name", "bugs", "--json")
-            )
-        ),
-    )
-    try:
-        assert opened.web.get(path="js/container_abcdefgh.js").text == "/* of production */"
-        before = opened.database.query(STATE)
-        answer = reproducing.harness("gate", "--repro", "bugs", "--only", only)
-        assert answer.code == ExitCode.BROKEN_PROMISE, answer.text
-        assert opened.database.query(STATE) == before, "the gate judges a copy"
-        report = json.loads((reproducing.root / "reports/gate/gate.json").read_text())
-        red = {check["id"] for check in report["checks"] if check["status"] in ("fail", "error")}
-        assert set(BUGS) <= red
-        ticket = tmp_path / "ticket.zip"
-        bundle = ("bundle", "--repro", "bugs", "--without-data", "--to", str(ticket))
-        assert reproducing.harness(*bundle).code == 0
-        with zipfile.ZipFile(ticket) as archive:
-            assert json.loads(archive.read("gate.json"))["checks"] == report["checks"]
-            assert archive.read("gate.html").startswith(b"<!doctype html>")
-    finally:
-        assert reproducing.harness("repro", "remove", "bugs").code == 0
+    before = broken.database.query(STATE)
+    answer = reproducing.harness("gate", "--repro", "bugs", "--only", only)
+    assert answer.code == ExitCode.BROKEN_PROMISE, answer.text
+    assert broken.database.query(STATE) == before, "the gate judges a copy"
+    report = json.loads((reproducing.root / "reports/gate/gate.json").read_text())
+    red = {check["id"] for check in report["checks"] if check["status"] in ("fail", "error")}
+    assert set(BUGS) <= red
+    ticket = tmp_path / "ticket.zip"
+    bundle = ("bundle", "--repro", "bugs", "--without-data", "--to", str(ticket))
+    assert reproducing.harness(*bundle).code == 0
+    with zipfile.ZipFile(ticket) as archive:
+        assert json.loads(archive.read("gate.json"))["checks"] == report["checks"]
+        assert archive.read("gate.html").startswith(b"<!doctype html>")
 
 
 # -- wrong input ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The pid file that a killed engine left is removed; that of a running engine stays."""
+"""What the start of an engine leaves and finds: pid files, and the weight of all containers."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from matomo_harness.operate.prepare import remove_stale_pid_file
+from matomo_harness.operate.prepare import remove_stale_pid_file, weigh_containers
 
 
 @pytest.fixture
@@ -54,3 +54,25 @@ def test_a_file_without_a_number_is_removed(tmp_path: Path) -> None:
     pid_file.write_text("")
     remove_stale_pid_file(pid_file, "dockerd")
     assert not pid_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("marker", "file", "weight"),
+    [
+        ("cpu/tasks", "cpu/docker/cpu.shares", "10240"),
+        ("cgroup.controllers", "docker/cpu.weight", "1000"),
+    ],
+)
+def test_containers_weigh_as_ten_processes(
+    tmp_path: Path, marker: str, file: str, weight: str
+) -> None:
+    for path in (tmp_path / marker, tmp_path / file):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("as it was")
+    weigh_containers(tmp_path)
+    assert (tmp_path / file).read_text() == weight
+
+
+def test_a_machine_without_such_groups_is_left_alone(tmp_path: Path) -> None:
+    weigh_containers(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -82,3 +82,21 @@ class MatomoContainer(Protocol):
             BrokenPromiseError: `user` may not write there.
             WrongInputError: the file is not this instance's alone.
         """
+
+
+PLUGIN_PLACES: Final = 'printf %s "${MATOMO_PLUGIN_DIRS:-}"'
+"""Prints where plugins are besides plugins/, as `directory;address:directory;address`
+(Plugin\\Manager::initPluginDirectories)."""
+
+
+def plugin_places(container: MatomoContainer) -> tuple[str, ...]:
+    """Return the directories that Matomo loads plugins from, below the web root or whole."""
+    said = container.run("sh", "-c", PLUGIN_PLACES)
+    others = (pair.partition(";")[0].rstrip("/") for pair in said.split(":"))
+    return ("plugins", *filter(None, others))
+
+
+def plugin_folders(container: MatomoContainer) -> frozenset[str]:
+    """Return the names of the plugins that Matomo can load."""
+    script = 'for place; do ls "$place" 2>/dev/null; done; true'
+    return frozenset(container.run("sh", "-c", script, "sh", *plugin_places(container)).split())

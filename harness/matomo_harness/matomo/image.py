@@ -30,6 +30,9 @@ TLS_PORTS: Final = (443, 8443)
 BACKUP: Final = "backup-data.sh"
 RESTORE: Final = "restore-data.sh"
 HEALTH: Final = "matomo-health"
+ASK_HEALTH: Final = (HEALTH, "30")
+"""What it finds is looked at, and not how quickly: the 4 s of an orchestrator's check are too few
+for the first page where a gate, or a whole suite, runs beside."""
 WITH_CONTRACT: Final = (BACKUP, RESTORE, HEALTH)
 """Programs of the reference image whose arguments and effects are known (image/README.md). Others'
 programs of these names are not called."""

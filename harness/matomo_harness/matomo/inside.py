@@ -26,7 +26,7 @@ from typing import Final
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.matomo import look
 from matomo_harness.matomo.container import OutOfReachError
-from matomo_harness.matomo.image import ImageProfile
+from matomo_harness.matomo.image import ASK_HEALTH, ImageProfile
 from matomo_harness.time_limit import require_time_left, seconds_left
 
 FIRST_ANSWER_SECONDS: Final = 30.0
@@ -164,7 +164,7 @@ class ReadOnlyContainer:
     def health(self) -> str | None:
         """Return None when the image's own health check passes, else its reason."""
         try:
-            self.run("matomo-health")
+            self.run(*ASK_HEALTH)
         except BrokenPromiseError as error:
             return error.seen
         return None

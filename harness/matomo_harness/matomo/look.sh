@@ -11,7 +11,9 @@ for file in $(everywhere -name matomo.php -type f); do
     directory=${file%/matomo.php}
     [ -f "$directory/core/Version.php" ] || continue
     code="$code $directory"
-    say plugins "$directory $(ls "$directory/plugins" 2>/dev/null | tr '\n' ' ')"
+    # Plugins may be in other places as well, as pairs of a path and an address.
+    places=$(printf %s "${MATOMO_PLUGIN_DIRS:-}" | tr ':' '\n' | sed 's/;.*//')
+    say plugins "$directory $({ ls "$directory/plugins"; printf '%s\n' "$places" | while read -r place; do ls "$place"; done; } 2>/dev/null | tr '\n' ' ')"
     say matomo "$directory $(sed -n "s/.*const VERSION = '\([^']*\)'.*/\1/p" "$directory/core/Version.php")"
 done
 say php "$(php -n -r 'echo PHP_VERSION;' 2>/dev/null)"

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from docker.models.containers import Container
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo import twofactor
@@ -35,6 +36,8 @@ from matomo_harness.settings import RunSettings
 MAIL_PAGE = 1080
 DATABASE = 3306
 HTTPS = 443
+FREED_SECONDS = 10
+"""How long the engine may take to give back the port of a container that has stopped."""
 
 
 @dataclass(frozen=True)
@@ -333,15 +336,28 @@ def _web(settings: RunSettings, stack: Stack) -> Web:
 
 
 def _require_free_port(variable: str, port: int, stack: Stack) -> None:
-    if any(port in _published_ports(container) for container in compose.containers(stack)):
+    own = [each for each in compose.containers(stack) if port in _published_ports(each)]
+    if any(container.status == "running" for container in own):
         return
+    # The engine says that a container has stopped, and gives its ports back a moment later.
+    patience = FREED_SECONDS if own else 0
+    attempts = Retrying(
+        stop=stop_after_delay(patience),
+        wait=wait_fixed(0.1),
+        retry=retry_if_exception_type(OSError),
+        reraise=True,
+    )
+    try:
+        attempts(_bind, port)
+    except OSError as error:
+        raise _port_taken(variable, port) from error
+
+
+def _bind(port: int) -> None:
     with socket.socket() as probe:
         # As the engine binds: a port in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            raise _port_taken(variable, port) from error
+        probe.bind((LOOPBACK, port))
 
 
 def _port_taken(variable: str, port: int) -> UnsupportedEnvironmentError:
@@ -358,7 +374,7 @@ def _published_ports(container: Container) -> set[int]:
         int(binding["HostPort"])
         for choices in bindings.values()
         for binding in choices or []
-        if str(binding.get("HostPort", "")).isdecimal() and container.status == "running"
+        if str(binding.get("HostPort", "")).isdecimal()
     }
 
 

@@ -27,6 +27,7 @@ from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.promises.database.checks import numbers_of_archives_are_new
+from matomo_harness.matomo.container import plugin_folders
 from matomo_harness.matomo.database import Database
 from matomo_harness.operate import (
     adoption,
@@ -465,8 +466,7 @@ def _start(record: Reproduction, settings: RunSettings) -> StartedStack:
 
 def missing_plugins(shell: MatomoShell, plugins: Iterable[str]) -> tuple[str, ...]:
     """Return those of production's plugins that the image has no code of, by name."""
-    there = shell.run("ls", f"{shell.profile.web_root}/plugins").split()
-    return tuple(sorted({*plugins} - {*there}))
+    return tuple(sorted({*plugins} - plugin_folders(shell)))
 
 
 def _take_over(started: StartedStack, files: ProductionFiles, stack: Stack) -> None:

@@ -23,7 +23,7 @@ from matomo_harness.errors import (
     UnsupportedEnvironmentError,
     WrongInputError,
 )
-from matomo_harness.matomo.image import OFFICIAL, ImageProfile
+from matomo_harness.matomo.image import ASK_HEALTH, OFFICIAL, ImageProfile
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime.engine import engine, execute
 
@@ -138,7 +138,7 @@ class MatomoShell:
             WrongInputError: the container is shared, so its health check belongs to no instance.
         """
         self._refuse_where_shared("the container's health check")
-        done = execute(self.container, ["matomo-health"])
+        done = execute(self.container, list(ASK_HEALTH))
         return None if done.code == 0 else done.out.strip()
 
     def read(self, path: str) -> str:

@@ -17,8 +17,8 @@ use Piwik\Application\Kernel\GlobalSettingsProvider;
  */
 final class Environment
 {
-    /** Set by images and their entrypoints, not meant for the configuration. */
-    private const NOT_OURS = ['MATOMO_VERSION'];
+    /** Set by images and their entrypoints, or read by Matomo itself: not meant for the configuration. */
+    private const NOT_OURS = ['MATOMO_VERSION', 'MATOMO_PLUGIN_DIRS', 'MATOMO_PLUGIN_COPY_DIR'];
 
     /** Matomo reads these before any plugin is there to change them. */
     private const READ_TOO_EARLY = ['Plugins', 'PluginsInstalled', 'Development'];

@@ -35,9 +35,14 @@ def without_netlink(browser: Path) -> Path:
     """Return a program that starts `browser` without netlink, or `browser` where that cannot be."""
     if sys.platform != "linux" or platform.machine() not in _SOCKET_CALL:
         return browser
-    program = _own_directory() / "browser"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {__name__} "{browser}" "$@"\n')
-    program.chmod(0o700)
+    directory = _own_directory()
+    program = directory / "browser"
+    text = f'#!/bin/sh\nexec "{sys.executable}" -m {__name__} "{browser}" "$@"\n'
+    # Linux starts no program that somebody is writing (ETXTBSY), and others start this one.
+    with tempfile.NamedTemporaryFile("w", dir=directory, delete=False) as new:
+        new.write(text)
+    os.chmod(new.name, 0o700)
+    os.replace(new.name, program)
     return program
 
 

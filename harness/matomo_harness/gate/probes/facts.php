@@ -13,10 +13,13 @@ foreach (array_keys($settings->getAll()) as $section) {
     $facts["file"][$section] = $settings->getFrom($container->get(\Piwik\Application\Kernel\GlobalSettingsProvider::class)->getPathLocal(), $section);
 }
 $facts["activated"] = array_values($manager->getActivatedPlugins());
+// A plugin may be in another place than plugins/ (MATOMO_PLUGIN_DIRS).
+$facts["folders"] = array_combine($facts["activated"], array_map("Piwik\\Plugin\\Manager::getPluginDirectory", $facts["activated"]));
 $facts["missing"] = [];
 foreach ($facts["settings"]["Plugins"]["Plugins"] ?? [] as $name) {
     // This reads the plugin's own file: Matomo unloads a plugin that does not fit, and caches what it read.
-    $require = json_decode(@file_get_contents("plugins/$name/plugin.json") ?: "{}", true)["require"] ?? [];
+    $file = \Piwik\Plugin\Manager::getPluginDirectory($name) . "/plugin.json";
+    $require = json_decode(@file_get_contents($file) ?: "{}", true)["require"] ?? [];
     foreach ((new \Piwik\Plugin\Dependency())->getMissingDependencies($require) as $lack) {
         $facts["missing"][] = "$name requires {$lack["requirement"]} {$lack["requiredVersion"]}, here is {$lack["actualVersion"]}";
     }
@@ -75,5 +78,5 @@ if (in_array("CustomJsTracker", $facts["activated"])) {
 $reader = "Piwik\\Plugins\\EnvironmentVariables\\Environment";
 $facts["warnings"] = class_exists($reader) && method_exists($reader, "ofThisProcess") ? $reader::ofThisProcess()->warnings : null;
 // PHP's empty array is a list and not an object.
-foreach (["hooks", "methods"] as $name) { $facts[$name] = (object) $facts[$name]; }
+foreach (["folders", "hooks", "methods"] as $name) { $facts[$name] = (object) $facts[$name]; }
 echo "FACTS", json_encode($facts, JSON_PARTIAL_OUTPUT_ON_ERROR);

@@ -19,7 +19,7 @@ from matomo_harness.gate.probes.traffic import NONE_STORED
 from matomo_harness.gate.probes.waiting import WaitingHit
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
-from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.container import MatomoContainer, plugin_folders
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Page
@@ -171,8 +171,7 @@ class ListedPluginsLoad(Preflight, blocks=(*BY_WEB, MatomoContainer), is_fatal=F
         listed = ini.read(container.read(container.config)).texts("Plugins", "Plugins")
         if not listed:
             raise CannotTellError("config.ini.php lists no plugins")
-        folders = set(container.run("ls", "plugins").split())
-        if missing := sorted(set(listed) - folders):
+        if missing := sorted(set(listed) - plugin_folders(container)):
             raise BrokenPromiseError(
                 expected="a folder in plugins/ for each that [Plugins] lists",
                 seen=f"listed and not there: {', '.join(missing)}",

@@ -2,11 +2,12 @@
 
 import posixpath
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from matomo_harness.gate.core.check import CannotTellError
 from matomo_harness.gate.core.once import once
-from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.container import MatomoContainer, plugin_places
 
 OF_THE_BASE: Final = "/usr/src/matomo.sha256"
 """A file of the image with the sums of Matomo's code as the base has it (image/Dockerfile)."""
@@ -74,14 +75,16 @@ class WebRoot:
     def unknown(self) -> list[str]:
         """The paths below the web root that are neither Matomo's nor of a plugin that was added."""
         known = self.of_matomo
-        bundled = {path.split("/")[1] for path in known if path.startswith("plugins/")}
-        added = {name for path in self.files if (name := _plugin_of(path))} - bundled
+        root = f"{self._container.profile.web_root}/"
+        places = [place.removeprefix(root) for place in plugin_places(self._container)]
+        bundled = {"/".join(path.split("/")[:2]) for path in known if path.startswith("plugins/")}
+        added = {folder for path in self.files if (folder := _plugin_of(path, places))} - bundled
         return [
             path
             for path in self.files
             if path not in known
             and not OF_MATOMO.fullmatch(path)
-            and (is_left_over(path) or not path.startswith(tuple(f"plugins/{n}/" for n in added)))
+            and (is_left_over(path) or not path.startswith(tuple(f"{folder}/" for folder in added)))
         ]
 
     @once
@@ -98,7 +101,14 @@ class WebRoot:
         )
 
 
-def _plugin_of(path: str) -> str | None:
-    """Return the name of the plugin whose main file or description this is."""
-    match = re.fullmatch(r"plugins/(\w+)/(?:plugin\.json|(\w+)\.php)", path)
-    return match[1] if match and match[2] in (None, match[1]) else None
+def _plugin_of(path: str, places: Sequence[str]) -> str | None:
+    """Return the folder of the plugin whose main file or description this is.
+
+    Args:
+        path: below the web root.
+        places: the directories that plugins are in.
+    """
+    match = re.fullmatch(r"(.+)/(\w+)/(?:plugin\.json|(\w+)\.php)", path)
+    if not match or match[1] not in places or match[3] not in (None, match[2]):
+        return None
+    return f"{match[1]}/{match[2]}"

@@ -43,8 +43,9 @@ PROMISE: Final = Promise(
     Environment,
 )
 
-NOT_SETTINGS: Final = ("MATOMO_VERSION",)
-"""Variables of the official image that do not name a key of the configuration."""
+NOT_SETTINGS: Final = ("MATOMO_VERSION", "MATOMO_PLUGIN_DIRS", "MATOMO_PLUGIN_COPY_DIR")
+"""Variables of the official image and of Matomo's own code that name no key of the configuration
+(Plugin\\Manager::initPluginDirectories)."""
 
 
 def injected(facts: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:

@@ -209,9 +209,11 @@ def user_id_is_off(api: Api) -> Finding:
 )
 def have_their_code(php: Php, container: MatomoContainer) -> Finding:
     """Every active plugin has its folder, with code in it."""
-    names = " ".join(php.facts["activated"])
-    script = f'for name in {names}; do [ -n "$(ls plugins/$name 2>/dev/null)" ] || echo $name; done'
-    return nothing("active plugin without code", container.run("sh", "-c", script).split())
+    folders = php.facts["folders"]
+    script = 'for folder; do [ -n "$(ls "$folder" 2>/dev/null)" ] || echo "$folder"; done'
+    empty = container.run("sh", "-c", script, "sh", *folders.values()).splitlines()
+    without = [name for name, folder in folders.items() if folder in empty]
+    return nothing("active plugin without code", without)
 
 
 @PROMISE.check(

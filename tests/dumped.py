@@ -8,9 +8,8 @@ from pathlib import Path
 
 from docker.models.containers import Container
 
-from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.engine import engine, execute_stream
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.quarantine import execute_stream
 
 
 def dump_of(instance: Instance, to: Path) -> None:

@@ -26,10 +26,9 @@ from matomo_harness.matomo.twofactor import Account
 from matomo_harness.operate.compose import SERVICE_LABEL
 from matomo_harness.operate.drill.findings import Stage
 from matomo_harness.runtime import reaper
-from matomo_harness.runtime.engine import engine, execute
+from matomo_harness.runtime.engine import engine, execute, execute_stream
 from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import Golden
-from matomo_harness.runtime.quarantine import execute_stream
 from matomo_harness.runtime.reaper import PARENT_LABEL
 from matomo_harness.settings import RunSettings
 from tests.checkout import Checkout, copied

@@ -16,8 +16,9 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.transport import UnixHTTPAdapter
 
+from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.runtime.containers import WebContainer, network
-from matomo_harness.runtime.engine import connect, engine, execute
+from matomo_harness.runtime.engine import connect, engine, execute, execute_stream
 from matomo_harness.runtime.images import Image
 
 STARTS_A_COMMAND: Final = b"/start HTTP"
@@ -44,6 +45,21 @@ def test_a_long_output_is_complete_to_its_last_byte(container: Container) -> Non
     assert (len(done.out), done.out[-5:]) == (3_000_004, "xend\n")
 
 
+def test_a_stream_is_complete_and_comes_while_the_command_runs(container: Container) -> None:
+    script = "head -c 300000 /dev/zero | tr '\\0' x; while [ ! -e /tmp/seen ]; do sleep 0.05; done"
+    parts = execute_stream(container, ["sh", "-c", f"{script}; echo to stderr >&2; echo end"])
+    first = next(parts)
+    execute(container, ["touch", "/tmp/seen"])
+    assert first + b"".join(parts) == b"x" * 300_000 + b"end\n"
+
+
+def test_a_stream_of_a_command_that_fails_is_an_error(container: Container) -> None:
+    parts = execute_stream(container, ["sh", "-c", "echo half; exit 3"])
+    assert next(parts) == b"half\n"
+    with pytest.raises(UnsupportedEnvironmentError, match="exit 3"):
+        next(parts)
+
+
 def test_a_missing_container_is_an_error_of_the_engine(container: Container) -> None:
     missing = Container(attrs={"Id": "0" * 64}, client=container.client)
     with pytest.raises(APIError, match="No such container"):
@@ -56,6 +72,7 @@ def test_no_output_is_lost_where_it_comes_with_the_head(
     with late(tmp_path / "engine.sock") as client:
         same = client.containers.get(str(container.id))
         assert execute(same, ["echo", "all of it"]).out == "all of it\n"
+        assert b"".join(execute_stream(same, ["echo", "all of it"])) == b"all of it\n"
         # This shows that docker-py's own way, through the bare socket, does lose it.
         assert same.exec_run(["echo", "all of it"]).output != b"all of it\n"
 

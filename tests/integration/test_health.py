@@ -10,6 +10,7 @@ from matomo_harness.errors import HarnessError
 from matomo_harness.matomo.ini import with_key
 from matomo_harness.matomo.install import FirstSite, Superuser, with_installation_in_progress
 from matomo_harness.runtime.dedicated import ContainerPair, DedicatedMatomo, started
+from matomo_harness.runtime.engine import execute
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import ensure_installed
 from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG
@@ -19,6 +20,14 @@ pytestmark = pytest.mark.all_versions(reason="the pages and the installer are Ma
 
 def test_an_installed_matomo_is_healthy(dedicated_matomo: DedicatedMatomo) -> None:
     assert dedicated_matomo.shell.health() is None
+
+
+@pytest.mark.parametrize("words", [["soon"], ["0"], ["4.5"], ["4", "5"]])
+def test_what_is_no_time_is_refused(dedicated_matomo: DedicatedMatomo, words: list[str]) -> None:
+    done = execute(dedicated_matomo.shell.container, ["matomo-health", *words])
+    assert (done.code, done.out) == (2, "")
+    assert "expected a whole number of seconds" in done.err
+    assert "next: matomo-health 30" in done.err
 
 
 @pytest.mark.slow(reason="installs from scratch")

@@ -3,11 +3,13 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from matomo_harness.errors import ExitCode
 from matomo_harness.matomo.mail import Mailbox
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import schedule
+from matomo_harness.operate.compose import LOOPBACK, SERVICE_LABEL
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.reaper import PARENT_LABEL, this_process
@@ -68,6 +71,26 @@ def test_a_second_up_changes_nothing(stack: Checkout) -> None:
     before = ids(stack)
     assert report(stack)["installed_now"] is False
     assert ids(stack) == before
+
+
+def test_up_waits_for_the_port_of_its_own_container_that_has_stopped(stack: Checkout) -> None:
+    (balancer,) = engine().containers.list(
+        filters={
+            "label": [
+                f"{OWNER_LABEL}={project_name(stack.root)}",
+                f"{SERVICE_LABEL}=load-balancer",
+            ]
+        }
+    )
+    balancer.stop(timeout=5)
+    with socket.socket() as held, ThreadPoolExecutor(1) as aside:
+        held.bind((LOOPBACK, stack.settings.port))
+        held.listen()
+        answer = aside.submit(stack.harness, "up", ARCHIVE_SECONDS=ARCHIVE_SECONDS)
+        sleep(4)  # of the 10 s that it waits, and of the command's own start
+        held.close()
+        assert answer.result().code == 0, answer.result().text
+    assert "form_login" in stack.web.get().text
 
 
 def ids(stack: Checkout) -> set[str]:

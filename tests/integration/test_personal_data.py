@@ -19,6 +19,7 @@ from matomo_harness.personal_data.rules import UNCHANGED, Rules, TablePlan, buil
 from matomo_harness.personal_data.schema import Column, Connection
 from matomo_harness.runtime import images
 from matomo_harness.runtime.containers import DATA_DIRECTORY, MariaDBContainer, network
+from matomo_harness.runtime.engine import execute
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.settings import RunSettings
 from tests import wheel
@@ -303,10 +304,10 @@ def files_with(
     names = ", ".join(f"`{plan.table}`" for plan in tables)
     rows(connection, f"FLUSH TABLES {names} FOR EXPORT")
     search = ["grep", "-rlai", word, f"{DATA_DIRECTORY}/on_disk"]
-    _, output = mariadb.get_wrapped_container().exec_run(search, user="root")
+    found = execute(mariadb.get_wrapped_container(), search, user="root")
     rows(connection, "UNLOCK TABLES")
-    assert isinstance(output, bytes)
-    return output.decode().split()
+    assert found.code in (0, 1), found.err  # 1 where no file has it
+    return found.out.split()
 
 
 # -- what stays -----------------------------------------------------------------------------------

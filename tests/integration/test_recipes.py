@@ -20,6 +20,7 @@ from matomo_harness.operate.recipes import RECIPES, Page, Recipe, RedCheck, Scen
 from matomo_harness.operate.stack import Stack
 from matomo_harness.runtime import faults
 from matomo_harness.runtime.containers import wait_for_database
+from matomo_harness.runtime.engine import execute
 from matomo_harness.runtime.shell import OWN_CONFIG, wait_for_web
 from tests.checkout import Answer, Checkout, copied
 
@@ -136,7 +137,7 @@ def state(scene: Scene) -> dict[str, Any]:
             " find . -maxdepth 1 -name '.matomo-harness*'; find tmp -user root",
         ),
         "processors": faults.cpus_of(scene.container("matomo")),
-        "relay": scene.container("mail").exec_run(["md5sum", recipes.RELAY]).output,
+        "relay": execute(scene.container("mail"), ["md5sum", recipes.RELAY]).out,
     }
 
 

@@ -1,6 +1,7 @@
 """A stack's containers: those of its own Compose project alone."""
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +42,18 @@ def up(variables: Mapping[str, str], stack: Stack = LOCAL, *services: str) -> No
     options = ["--detach", "--remove-orphans", "--renew-anon-volumes"]
     arguments = ["--progress", "plain", "up", *options, *services]
     process.run([*command(stack), *arguments], environment={**os.environ, **variables})
+
+
+def bind_for_a_moment(port: int) -> None:
+    """Bind `port` of this machine's loopback as the engine would, and give it back.
+
+    Raises:
+        OSError: another program has it.
+    """
+    with socket.socket() as probe:
+        # As the engine binds: a port in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((LOOPBACK, port))
 
 
 def command(stack: Stack = LOCAL) -> list[str]:

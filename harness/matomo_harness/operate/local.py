@@ -1,7 +1,6 @@
 """A stack on this machine: up, down, and what a user needs while it runs."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -348,16 +347,9 @@ def _require_free_port(variable: str, port: int, stack: Stack) -> None:
         reraise=True,
     )
     try:
-        attempts(_bind, port)
+        attempts(compose.bind_for_a_moment, port)
     except OSError as error:
         raise _port_taken(variable, port) from error
-
-
-def _bind(port: int) -> None:
-    with socket.socket() as probe:
-        # As the engine binds: a port in TIME_WAIT is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((LOOPBACK, port))
 
 
 def _port_taken(variable: str, port: int) -> UnsupportedEnvironmentError:

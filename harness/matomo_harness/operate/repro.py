@@ -7,7 +7,6 @@ of their own, which is started like the local one.
 
 import dataclasses
 import json
-import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -558,12 +557,10 @@ def _two_free_ports() -> tuple[int, int]:
     for port in range(FIRST_PORT, FIRST_PORT + 1000):
         if port in taken:
             continue
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
+        try:
+            compose.bind_for_a_moment(port)
+        except OSError:
+            continue
         free.append(port)
         if len(free) == 2:
             return free[0], free[1]

@@ -6,7 +6,7 @@ import os
 import secrets
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -160,16 +160,13 @@ def execute(
     """
     left = seconds_left(seconds)
     mark = secrets.token_hex(8)
-    client: Any = container.client
-    api = client.api
-    made = api.exec_create(
+    made = _api(container).exec_create(
         container.id,
         command,
         user=user,
         workdir=directory,
         environment={**environment, MARK: mark},
     )["Id"]
-    start = f"{api.base_url}/v{api.api_version}/exec/{made}/start"
     killed = threading.Event()
 
     def kill() -> None:
@@ -179,14 +176,11 @@ def execute(
     timer = threading.Timer(left, kill)
     timer.daemon = True
     timer.start()
+    streams = {_OUT: b"", _ERR: b""}
     try:
         # This time limit is for an engine that has gone silent: the kill ends the answer.
-        answer = api.post(
-            start, json={"Detach": False, "Tty": False}, timeout=left + ENGINE_SECONDS
-        )
-        answer.raise_for_status()
-    except requests.HTTPError as error:
-        create_api_error_from_http_exception(error)
+        for stream, part in _output(container, made, left + ENGINE_SECONDS):
+            streams[stream] += part
     finally:
         timer.cancel()
     if killed.is_set():
@@ -196,21 +190,100 @@ def execute(
             seen="it was still running, and was killed",
             next_command=f"docker logs {container.name}",
         )
-    streams = {_OUT: b"", _ERR: b""}
-    at, content = 0, answer.content
-    while len(content) - at >= _FRAME.size:  # a container that dies may leave part of one
-        stream, length = _FRAME.unpack_from(content, at)
-        at += _FRAME.size + length
-        streams[stream] += content[at - length : at]
     out, err = (output.decode(errors="replace") for output in streams.values())
-    try:
-        return CommandResult(api.exec_inspect(made)["ExitCode"], out, err)
-    except NotFound as error:  # the engine forgets the commands of a container that has ended
+    return CommandResult(_exit_code(container, made, command), out, err)
+
+
+def execute_stream(
+    container: Container,
+    command: Sequence[str],
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[bytes]:
+    """Yield what `command` prints in `container` to its standard output, as root, while it runs.
+
+    For output that is too long to be held: as with `execute`, none of it is lost.
+
+    Args:
+        container: a running container.
+        command: program and arguments.
+        environment: variables for this command alone.
+
+    Raises:
+        APIError: the container is not running.
+        UnsupportedEnvironmentError: the command exits non-zero, or the container ended meanwhile.
+    """
+    made = _api(container).exec_create(
+        container.id, list(command), user="root", stderr=False, environment=dict(environment)
+    )["Id"]
+    for _, part in _output(container, made, EXECUTE_SECONDS):
+        yield part
+    if (code := _exit_code(container, made, command)) != 0:
+        raise UnsupportedEnvironmentError(
+            expected=f"`{command[0]}` to succeed in {container.name}",
+            seen=f"exit {code}",
+            next_command=f"docker logs {container.name}",
+        )
+
+
+def _api(container: Container) -> Any:
+    client: Any = container.client
+    return client.api
+
+
+def _output(container: Container, made: str, silent: float) -> Iterator[tuple[int, bytes]]:
+    """Start a command, and yield what it prints, each part with the number of its stream.
+
+    Args:
+        container: where it was made.
+        made: the engine's name for it.
+        silent: seconds after which an engine that says nothing is given up.
+    """
+    api = _api(container)
+    start = f"{api.base_url}/v{api.api_version}/exec/{made}/start"
+    with api.post(
+        start, json={"Detach": False, "Tty": False}, timeout=silent, stream=True
+    ) as answer:
+        try:
+            answer.raise_for_status()
+        except requests.HTTPError as error:
+            create_api_error_from_http_exception(error)
+        yield from _parts(answer.iter_content(_CHUNK))
+
+
+def _parts(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield the parts of an output as the engine frames them, each with its stream's number."""
+    held = b""
+    for chunk in chunks:
+        held += chunk
+        at = 0
+        while len(held) - at >= _FRAME.size:
+            stream, length = _FRAME.unpack_from(held, at)
+            end = at + _FRAME.size + length
+            if end > len(held):
+                break
+            yield stream, held[at + _FRAME.size : end]
+            at = end
+        held = held[at:]
+    if len(held) > _FRAME.size:  # a container that dies may leave part of one
+        yield _FRAME.unpack_from(held)[0], held[_FRAME.size :]
+
+
+def _exit_code(container: Container, made: str, command: Sequence[str]) -> int:
+    """Return how a command ended whose output has ended.
+
+    Raises:
+        UnsupportedEnvironmentError: its container ended first.
+    """
+    code = None
+    with contextlib.suppress(NotFound):  # the engine forgets the commands of an ended container
+        code = _api(container).exec_inspect(made)["ExitCode"]
+    if code is None:
         raise UnsupportedEnvironmentError(
             expected=f"{container.name} to run until `{' '.join(command)[:100]}` ends",
             seen="the container ended first",
             next_command=f"docker logs {container.name}",
-        ) from error
+        )
+    return int(code)
 
 
 KILL: Final = """
@@ -239,6 +312,8 @@ ENGINE_SECONDS: Final = 30.0
 """How long the engine itself may take to answer once the command has ended."""
 _FRAME: Final = struct.Struct(">BxxxL")
 """Stream and length, ahead of each part of an output (Engine API, "Stream format")."""
+_CHUNK: Final = 65_536
+"""Bytes of an output that are asked for at a time."""
 _OUT: Final = 1
 _ERR: Final = 2
 

@@ -9,7 +9,7 @@ files of tables that were written anew, without what pages, undo and redo logs s
 import contextlib
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from testcontainers.core.container import DockerContainer
 
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.runtime.containers import DATA_DIRECTORY, FAST_DATABASE
-from matomo_harness.runtime.engine import execute
+from matomo_harness.runtime.engine import execute, execute_stream
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.reaper import Run, this_process
 from matomo_harness.runtime.shell import AnswerWaitStrategy, is_alive
@@ -217,27 +217,6 @@ def dumped(held: Quarantine, tables: Sequence[str]) -> Iterator[bytes]:
     yield from execute_stream(
         held.container, [*command, SCHEMA, *tables], {"MYSQL_PWD": held.password}
     )
-
-
-def execute_stream(
-    container: Any, command: Sequence[str], environment: Mapping[str, str] | None = None
-) -> Iterator[bytes]:
-    """Yield what `command` prints in `container` to its standard output.
-
-    Raises:
-        UnsupportedEnvironmentError: it exits non-zero.
-    """
-    api = container.client.api
-    made = api.exec_create(
-        container.id, list(command), user="root", stderr=False, environment=dict(environment or {})
-    )
-    yield from api.exec_start(made["Id"], stream=True)
-    if code := api.exec_inspect(made["Id"])["ExitCode"]:
-        raise UnsupportedEnvironmentError(
-            expected=f"`{command[0]}` to succeed in {container.name}",
-            seen=f"exit {code}",
-            next_command=f"docker logs {container.name}",
-        )
 
 
 def _file(table: str) -> str:

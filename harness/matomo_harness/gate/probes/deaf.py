@@ -19,6 +19,7 @@ import socket
 import struct
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -39,10 +40,10 @@ def without_netlink(browser: Path) -> Path:
     program = directory / "browser"
     text = f'#!/bin/sh\nexec "{sys.executable}" -m {__name__} "{browser}" "$@"\n'
     # Linux starts no program that somebody is writing (ETXTBSY), and others start this one.
-    with tempfile.NamedTemporaryFile("w", dir=directory, delete=False) as new:
-        new.write(text)
-    os.chmod(new.name, 0o700)
-    os.replace(new.name, program)
+    new = directory / f"browser.{threading.get_native_id()}"
+    new.write_text(text)
+    new.chmod(0o700)
+    new.replace(program)
     return program
 
 

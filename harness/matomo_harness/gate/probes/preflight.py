@@ -173,7 +173,7 @@ class ListedPluginsLoad(Preflight, blocks=(*BY_WEB, MatomoContainer), is_fatal=F
             raise CannotTellError("config.ini.php lists no plugins")
         if missing := sorted(set(listed) - plugin_folders(container)):
             raise BrokenPromiseError(
-                expected="a folder in plugins/ for each that [Plugins] lists",
+                expected="a plugin's folder for each that [Plugins] lists",
                 seen=f"listed and not there: {', '.join(missing)}",
                 next_command="take them out of [Plugins], or put them into the image",
             )

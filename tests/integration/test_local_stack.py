@@ -84,7 +84,9 @@ def test_up_waits_for_the_port_of_its_own_container_that_has_stopped(stack: Chec
     )
     balancer.stop(timeout=5)
     with socket.socket() as held, ThreadPoolExecutor(1) as aside:
-        held.bind((LOOPBACK, stack.settings.port))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        freed = Retrying(stop=stop_after_delay(10), wait=wait_fixed(0.1))
+        freed(held.bind, (LOOPBACK, stack.settings.port))
         held.listen()
         answer = aside.submit(stack.harness, "up", ARCHIVE_SECONDS=ARCHIVE_SECONDS)
         sleep(4)  # of the 10 s that it waits, and of the command's own start

@@ -26,6 +26,9 @@ CONFIG: Final = "config/config.ini.php"
 TAKEN: Final = re.compile(
     r"misc/user/.+\.(png|svg|jpe?g|gif|ico)|misc/.+\.mmdb|js/.+\.js", re.IGNORECASE
 )
+OF_CODE: Final = frozenset({"core", "libs", "node_modules", "plugins", "tests", "vendor"})
+"""Directories of the code, which have a `js` or a `config` of their own in an archive of all of the
+web root."""
 MOST: Final = 2**30
 """Bytes that are taken over at most; a database of cities has 2**27."""
 IN_MEMORY: Final = 2**24
@@ -139,10 +142,19 @@ def _is_taken(name: str) -> bool:
 
 
 def below_web_root(name: str, directories: Sequence[str] = DIRECTORIES) -> str:
-    """Return the path from the first of Matomo's directories on; other paths as they are."""
+    """Return the path from the first of Matomo's directories on; other paths as they are.
+
+    Args:
+        name: a path in an archive.
+        directories: which ones, of the web root.
+    """
     parts = [part for part in PurePosixPath(name).parts if part not in (".", "/")]
-    first = next((at for at, part in enumerate(parts[:-1]) if part in directories), 0)
-    return "/".join(parts[first:])
+    for at, part in enumerate(parts[:-1]):
+        if part in directories:
+            return "/".join(parts[at:])
+        if part in OF_CODE:
+            break
+    return "/".join(parts)
 
 
 def wrong(path: Path, seen: str) -> WrongInputError:

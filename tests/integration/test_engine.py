@@ -20,6 +20,7 @@ from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.runtime.containers import WebContainer, network
 from matomo_harness.runtime.engine import connect, engine, execute, execute_stream
 from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.shell import MatomoShell
 
 STARTS_A_COMMAND: Final = b"/start HTTP"
 """Ends the first line of the request that starts a command in a container (Engine API)."""
@@ -58,6 +59,18 @@ def test_a_stream_of_a_command_that_fails_is_an_error(container: Container) -> N
     assert next(parts) == b"half\n"
     with pytest.raises(UnsupportedEnvironmentError, match="exit 3"):
         next(parts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no line end", "a point.", "\nlines\n\n\n", "'\"$(id)`\\ %s\n", "Prüfung €\n" * 20_000],
+    ids=["nothing", "no line end", "a point", "lines", "a shell's signs", "long"],
+)
+def test_a_text_is_written_as_it_is(container: Container, text: str) -> None:
+    shell = MatomoShell(container)
+    shell.write("tmp/text", "of before, and longer")
+    shell.write("tmp/text", text)
+    assert shell.read("tmp/text") == text
 
 
 def test_a_missing_container_is_an_error_of_the_engine(container: Container) -> None:

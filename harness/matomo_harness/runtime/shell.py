@@ -152,7 +152,9 @@ class MatomoShell:
     def write(self, path: str, text: str, user: str = "") -> None:
         """Write a file below the web root, as `user`, by default the web server's.
 
-        A command writes it, because the engine's archive calls do not see a tmpfs.
+        A command writes it, because the engine's archive calls do not see a tmpfs. It has the whole
+        text, or its first `ARGUMENT_BYTES`, before it opens the file: a page that reads
+        config.ini.php meanwhile and finds it empty takes Matomo for new.
 
         Raises:
             BrokenPromiseError: the web server's user may not write there.
@@ -165,10 +167,13 @@ class MatomoShell:
         ):
             self._refuse_where_shared(f"{path}, which every instance in it runs on")
         encoded = base64.b64encode(text.encode()).decode()
-        self.run("sh", "-c", ': > "$1"', "sh", path, user=user)
-        for start in range(0, len(encoded), ARGUMENT_BYTES):
-            part = encoded[start : start + ARGUMENT_BYTES]
-            self.run("sh", "-c", 'printf %s "$1" | base64 -d >> "$2"', "sh", part, path, user=user)
+        for start in range(0, max(len(encoded), 1), ARGUMENT_BYTES):
+            part, redirect = encoded[start : start + ARGUMENT_BYTES], ">>" if start else ">"
+            # The point keeps the line ends that $( ) would take away.
+            script = 'text=$(printf %s "$1" | base64 -d; echo .);' + (
+                f' printf %s "${{text%.}}" {redirect} "$2"'
+            )
+            self.run("sh", "-c", script, "sh", part, path, user=user)
 
     def _refuse_where_shared(self, what: str) -> None:
         if self.instance:

@@ -22,7 +22,7 @@ from matomo_harness.gate.core.target import Http, Permissions, Target
 from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.database import Database
-from matomo_harness.matomo.image import PROCESS_MANAGER, TLS_PORTS, ImageProfile
+from matomo_harness.matomo.image import PROCESS_MANAGER, ImageProfile
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.operate.gate import OnResult, run_checks
@@ -31,7 +31,7 @@ from matomo_harness.policy import Policy, deployment
 from matomo_harness.policy.deployment import DeploymentFile, WebTask
 from matomo_harness.progress import step
 from matomo_harness.runtime import compose_model, compose_project, images
-from matomo_harness.runtime.certificates import authority, loopback_tls
+from matomo_harness.runtime.certificates import authority, loopback_tls, speaks_tls
 from matomo_harness.runtime.compose_model import DATABASE_PORT, Model, Roles
 from matomo_harness.runtime.compose_project import ComposeCopy, of_environment
 from matomo_harness.runtime.containers import LOOPBACK, network
@@ -336,9 +336,9 @@ class _Installer:
         Where it wants https, a load balancer of ours ends that, as a proxy of the institution does.
         """
         general, port = settings["General"], self.roles.port
-        speaks_tls = port in TLS_PORTS
+        is_tls = self._speaks_tls(port)
         wants_https = any(str(general.get(key) or "0") != "0" for key in HTTPS_ONLY)
-        if not (speaks_tls or wants_https):
+        if not (is_tls or wants_https):
             address = f"localhost:{self.copy.port(self.roles.web, port)}"
             http = Http(f"http://{address}")
             wait_for_web(http.web, self.copy.container(self.roles.web))
@@ -353,10 +353,21 @@ class _Installer:
                 own_network,
                 authority().issue("localhost", "127.0.0.1"),
                 target=f"{self.roles.web}:{port}",
-                target_tls=speaks_tls,
+                target_tls=is_tls,
                 alias="matomo-harness-load-balancer",
             )
         )
         http = Http(balancer.url, authority().file, clear_text=balancer.http.url)
         wait_for_web(http.web, self.copy.container(self.roles.web))
         return http, f"localhost:{balancer.published_port}"
+
+    def _speaks_tls(self, port: int) -> bool:
+        """Return whether the web server ends TLS itself, once something answers at its port."""
+        answers: list[bool] = []
+
+        def ask() -> None:
+            published = self.copy.port(self.roles.web, port)
+            answers.append(speaks_tls(LOOPBACK, published))
+
+        wait_for_answer(self.copy.container(self.roles.web), "the web server", ask)
+        return answers[-1]

@@ -13,10 +13,10 @@ from matomo_harness.errors import HarnessError, WrongInputError
 from matomo_harness.gate.core.target import PATIENCE, Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.matomo import inside
-from matomo_harness.matomo.image import TLS_PORTS
 from matomo_harness.matomo.inside import ReadOnlyContainer
 from matomo_harness.matomo.read_only import PORT, Address, ReadOnlyDatabase
 from matomo_harness.matomo.web import Web
+from matomo_harness.runtime.certificates import speaks_tls
 from matomo_harness.runtime.engine import engine, execute
 
 WEB_PORTS: Final = ("80/tcp", "8080/tcp", "8000/tcp")
@@ -57,8 +57,7 @@ def address(container: Container, matomo: ReadOnlyContainer) -> str:
             or Matomo does not take the host in such an address for its own.
     """
     ports: Mapping[str, Any] = container.attrs["NetworkSettings"]["Ports"] or {}
-    by_tls = [port for port in ports if int(port.partition("/")[0]) in TLS_PORTS]
-    known = sorted(ports.keys() - {*by_tls}, key=lambda port: (_rank(port), port))
+    known = sorted(ports, key=lambda port: (_rank(port), port))
     published = [
         (host, int(found["HostPort"]))
         for port in known
@@ -70,13 +69,20 @@ def address(container: Container, matomo: ReadOnlyContainer) -> str:
         for address in _addresses(container)
         for port in dict.fromkeys((*known, *WEB_PORTS))
     ]
-    reached = [way for way in (*published, *own) if _is_reached(*way)]
+    by_tls = {way: _answers_by_tls(*way) for way in (*published, *own)}
+    reached = [way for way, is_tls in by_tls.items() if is_tls is False]
+    expected, command = f"an address of the container {container.name}", "make gate CONTAINER="
+    if not reached and True in by_tls.values():
+        raise _wrong(
+            f"{expected} that answers in clear text",
+            "a web server that ends TLS itself",
+            f"{command}{container.name} URL=https://… AUTHORITY=certificate.pem",
+        )
     if not reached:
         raise _wrong(
-            f"an address of the container {container.name}",
+            expected,
             f"no published port, and nothing at {', '.join(known or WEB_PORTS)} of its networks",
-            f"make gate CONTAINER={container.name} URL="
-            + ("https://… AUTHORITY=certificate.pem" if by_tls else "http://…"),
+            f"{command}{container.name} URL=http://…",
         )
     host, port = _own_host(matomo, reached)
     return _without_a_proxy(container, f"http://{host}:{port}")
@@ -158,6 +164,13 @@ def _is_reached(host: str, port: int) -> bool:
     with suppress(OSError), socket.create_connection((host, port), timeout=REACHED_SECONDS):
         return True
     return False
+
+
+def _answers_by_tls(host: str, port: int) -> bool | None:
+    """Return whether an address answers by TLS; None where nothing answers there."""
+    with suppress(OSError):
+        return speaks_tls(host, port, seconds=REACHED_SECONDS)
+    return None
 
 
 # -- its database ---------------------------------------------------------------------------------

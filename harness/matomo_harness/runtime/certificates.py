@@ -2,6 +2,7 @@
 
 import functools
 import os
+import socket
 import ssl
 import threading
 from dataclasses import dataclass, field
@@ -11,6 +12,30 @@ from pathlib import Path
 import trustme
 
 from matomo_harness.runtime.reaper import Run, this_process
+
+
+def speaks_tls(host: str, port: int, *, seconds: float = 10) -> bool:
+    """Return whether what listens at an address ends TLS, by whatever certificate.
+
+    Args:
+        host: its name or number.
+        port: its port.
+        seconds: how long each step may take.
+
+    Raises:
+        OSError: nothing listens there, or it hangs up at once, as the engine does for a container
+            that does not listen yet.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((host, port), timeout=seconds) as connection:
+        try:
+            context.wrap_socket(connection, server_hostname=host).close()
+        except ssl.SSLEOFError as error:
+            raise ConnectionResetError(f"{host}:{port} hangs up") from error
+        except ssl.SSLError:  # it answers, and by something else
+            return False
+    return True
 
 
 @dataclass(frozen=True)

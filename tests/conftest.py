@@ -12,7 +12,7 @@ from matomo_harness.runtime.golden import Golden, golden
 from matomo_harness.runtime.images import BaseUnavailableError, Image
 from matomo_harness.settings import RunSettings, every_version
 
-pytest_plugins = ["pytester", "tests.sizes"]
+pytest_plugins = ["pytester", "tests.red", "tests.sizes"]
 
 
 def _name(settings: RunSettings) -> str:

@@ -111,6 +111,21 @@ def every_version(environment: Mapping[str, str] = os.environ) -> list[RunSettin
     return [dataclasses.replace(settings, matomo_version=version) for version in versions.NAMES]
 
 
+def other_databases(environment: Mapping[str, str] = os.environ) -> list[RunSettings]:
+    """Return the settings for each other version of MariaDB that a test may choose.
+
+    There is none where the user chose a base.
+    """
+    settings = RunSettings.from_environment(environment)
+    if settings.mariadb_base not in ("auto", SUBSTITUTE):
+        return []
+    return [
+        dataclasses.replace(settings, mariadb_version=name)
+        for name in database_versions.NAMES
+        if name != settings.mariadb_version
+    ]
+
+
 PORTS = range(1, 65536)
 PERIODS = range(10, 86401)
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from matomo_harness.cli.shared import Json, out
 from matomo_harness.errors import ExitCode
-from matomo_harness.settings import REPORTS, RunSettings, every_version
+from matomo_harness.settings import REPORTS, RunSettings, every_version, other_databases
 
 app = typer.Typer()
 
@@ -22,7 +22,8 @@ def prepare(
         bool, typer.Option("--images", help="Build what tests start from, for one Matomo version.")
     ] = False,
     all_versions: Annotated[
-        bool, typer.Option("--all-versions", help="With --images: for each version.")
+        bool,
+        typer.Option("--all-versions", help="With --images: for each version, and MariaDB's too."),
     ] = False,
 ) -> None:
     """Make sure that an engine and Compose are here, installing them where that is possible."""
@@ -33,7 +34,10 @@ def prepare(
     if images:
         from matomo_harness.operate.prepare_images import prepare_images
 
-        prepare_images(versions if all_versions else versions[:1])
+        if all_versions:
+            prepare_images(versions, other_databases())
+        else:
+            prepare_images(versions[:1])
 
 
 @app.command()

@@ -16,11 +16,14 @@ from matomo_harness.policy import deployment
 from matomo_harness.runtime import description
 from matomo_harness.runtime import volumes as runtime_volumes
 from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.settings import COMPOSE_FILE, OWNER_LABEL
 
 FILE: Final = COMPOSE_FILE
 CLOSED: Final = COMPOSE_FILE.with_name("closed.yml")
 """What is added to it for a stack that nothing may leave."""
+RESTORED: Final = COMPOSE_FILE.with_name("restored.yml")
+"""What is added to it for a stack that has production's tables before its config.ini.php."""
 LOOPBACK: Final = "127.0.0.1"
 SERVICE_LABEL: Final = "com.docker.compose.service"
 GENERATION_LABEL: Final = "org.matomo-harness.generation"
@@ -56,12 +59,24 @@ def bind_for_a_moment(port: int) -> None:
         probe.bind((LOOPBACK, port))
 
 
+def published_ports(container: Container) -> set[int]:
+    """Return the ports of this machine that a container has, or will have once it runs again."""
+    bindings = inspected(container, "HostConfig", "PortBindings") or {}
+    return {
+        int(binding["HostPort"])
+        for choices in bindings.values()
+        for binding in choices or []
+        if str(binding.get("HostPort", "")).isdecimal()
+    }
+
+
 def command(stack: Stack = LOCAL) -> list[str]:
     """Return the command line of Compose for `stack`."""
     of_the_image = file_of_the_image(stack)
     files = [
         FILE,
         *([of_the_image] if of_the_image.exists() else []),
+        *([RESTORED] if stack.name or stack.is_closed else []),
         *([CLOSED] if stack.is_closed else []),
     ]
     named = [word for file in files for word in ("--file", str(file))]

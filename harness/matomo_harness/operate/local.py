@@ -23,7 +23,6 @@ from matomo_harness.runtime import description, images
 from matomo_harness.runtime.certificates import loopback_tls
 from matomo_harness.runtime.containers import wait_for_database
 from matomo_harness.runtime.engine import engine
-from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.installation import (
     ensure_installed,
     ensure_second_factor,
@@ -335,7 +334,7 @@ def _web(settings: RunSettings, stack: Stack) -> Web:
 
 
 def _require_free_port(variable: str, port: int, stack: Stack) -> None:
-    own = [each for each in compose.containers(stack) if port in _published_ports(each)]
+    own = [each for each in compose.containers(stack) if port in compose.published_ports(each)]
     if any(container.status == "running" for container in own):
         return
     # The engine says that a container has stopped, and gives its ports back a moment later.
@@ -358,16 +357,6 @@ def _port_taken(variable: str, port: int) -> UnsupportedEnvironmentError:
         seen="another program listens there",
         next_command=f"{variable}={port + 1} make up",
     )
-
-
-def _published_ports(container: Container) -> set[int]:
-    bindings = inspected(container, "HostConfig", "PortBindings") or {}
-    return {
-        int(binding["HostPort"])
-        for choices in bindings.values()
-        for binding in choices or []
-        if str(binding.get("HostPort", "")).isdecimal()
-    }
 
 
 def _start(variables: dict[str, str], ports: dict[str, int], stack: Stack) -> None:

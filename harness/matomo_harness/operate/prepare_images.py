@@ -19,11 +19,12 @@ SERVICES: Final = tuple(sorted(folder.name for folder in SERVICES_DIRECTORY.iter
 """The emulated services whose images are built here."""
 
 
-def prepare_images(versions: Sequence[RunSettings]) -> None:
+def prepare_images(versions: Sequence[RunSettings], databases: Sequence[RunSettings] = ()) -> None:
     """Build what is missing, the versions side by side.
 
     Args:
         versions: the choices for each version; the first is needed, another may be out of reach.
+        databases: the choices for other versions of MariaDB, which may be out of reach as well.
 
     Raises:
         HarnessError: an image of the first version, or of a service, cannot be built.
@@ -34,8 +35,9 @@ def prepare_images(versions: Sequence[RunSettings]) -> None:
     with ThreadPoolExecutor() as pool:
         services = pool.map(images.service_image, SERVICES)
         further = pool.map(_prepare_further, others)
+        servers = pool.map(_prepare_database, databases)
         _prepare(first)
-        for results in (services, further):
+        for results in (services, further, servers):
             list(results)  # raises what one of them raised
 
 
@@ -49,3 +51,11 @@ def _prepare_further(settings: RunSettings) -> None:
         _prepare(settings)
     except BaseUnavailableError as error:
         console.print(f"No base for Matomo {settings.matomo_version}: {error.seen}")
+
+
+def _prepare_database(settings: RunSettings) -> None:
+    """Prepare one that may have no base: then its tests fail, and say so."""
+    try:
+        images.mariadb_base(settings)
+    except BaseUnavailableError as error:
+        console.print(f"No base for MariaDB {settings.mariadb_version}: {error.seen}")

@@ -48,6 +48,7 @@ from matomo_harness.personal_data.slices import Slice
 from matomo_harness.progress import console, step
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.containers import DATA_DIRECTORY, LOOPBACK
+from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.installation import (
     ensure_second_factor,
     require_healthy,
@@ -55,7 +56,7 @@ from matomo_harness.runtime.installation import (
 )
 from matomo_harness.runtime.quarantine import SCHEMA, Quarantine
 from matomo_harness.runtime.shell import MatomoShell
-from matomo_harness.settings import RunSettings
+from matomo_harness.settings import OWNER_LABEL, RunSettings
 
 FIRST_PORT: Final = 8500
 """Reproductions get the first free ports from here on."""
@@ -543,7 +544,7 @@ def _archive(database: Database, shell: MatomoShell, part: Slice) -> None:
 
 @contextmanager
 def free_ports() -> Iterator[tuple[int, int]]:
-    """Yield two ports on loopback that nobody listens on and no reproduction here has.
+    """Yield two ports on loopback that nobody listens on and no stack has, one that is stopped too.
 
     Until the block ends, no other reproduction of this user's is given any.
     """
@@ -553,6 +554,11 @@ def free_ports() -> Iterator[tuple[int, int]]:
 
 def _two_free_ports() -> tuple[int, int]:
     taken = {port for record in every() for port in (record.port, record.http_port)}
+    # Another checkout's may be stopped just now, to be copied, and starts again in a moment.
+    for container in engine().containers.list(
+        all=True, filters={"label": OWNER_LABEL}, ignore_removed=True
+    ):
+        taken |= compose.published_ports(container)
     free = []
     for port in range(FIRST_PORT, FIRST_PORT + 1000):
         if port in taken:

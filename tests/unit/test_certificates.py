@@ -54,7 +54,7 @@ def in_clear_text(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
 
 
-def test_a_server_that_ends_tls_is_told_from_one_that_does_not() -> None:
+def test_a_server_that_ends_tls_is_known_from_one_that_does_not() -> None:
     with listening(by_tls) as port:
         assert certificates.speaks_tls("127.0.0.1", port)
     with listening(in_clear_text) as port:

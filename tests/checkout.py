@@ -1,9 +1,10 @@
 """A copy of this checkout to run the command line in, with a local stack of its own."""
 
+import contextlib
 import dataclasses
 import os
+import random
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from matomo_harness.errors import ExitCode
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import schedule
-from matomo_harness.operate.compose import LOOPBACK, SERVICE_LABEL
+from matomo_harness.operate.compose import LOOPBACK, SERVICE_LABEL, bind_for_a_moment
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.certificates import loopback_tls
 from matomo_harness.runtime.engine import engine
@@ -39,9 +40,15 @@ class Answer:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that is free, and that neither the kernel nor the engine gives to anybody.
+
+    Both choose from 32768 on, so that such a port could be taken before a stack is up.
+    """
+    for port in random.sample(range(20_000, 32_768), 100):
+        with contextlib.suppress(OSError):
+            bind_for_a_moment(port)
+            return port
+    raise AssertionError("a hundred ports are taken")
 
 
 @dataclass(frozen=True)

@@ -176,11 +176,11 @@ def execute(
     timer = threading.Timer(left, kill)
     timer.daemon = True
     timer.start()
-    streams = {_OUT: b"", _ERR: b""}
+    streams: dict[int, list[bytes]] = {_OUT: [], _ERR: []}
     try:
         # This time limit is for an engine that has gone silent: the kill ends the answer.
         for stream, part in _output(container, made, left + ENGINE_SECONDS):
-            streams[stream] += part
+            streams[stream].append(part)
     finally:
         timer.cancel()
     if killed.is_set():
@@ -190,7 +190,7 @@ def execute(
             seen="it was still running, and was killed",
             next_command=f"docker logs {container.name}",
         )
-    out, err = (output.decode(errors="replace") for output in streams.values())
+    out, err = (b"".join(parts).decode(errors="replace") for parts in streams.values())
     return CommandResult(_exit_code(container, made, command), out, err)
 
 

@@ -19,12 +19,10 @@ from matomo_harness.errors import ExitCode
 from matomo_harness.matomo import tracker, traffic, versions
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.traffic import Site
-from matomo_harness.operate import repro
-from matomo_harness.operate.compose import LOOPBACK, SERVICE_LABEL
+from matomo_harness.operate.compose import SERVICE_LABEL
 from matomo_harness.pytest_plugin import SharedServers
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
-from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.settings import OWNER_LABEL, RunSettings, project_name
 from tests.checkout import Answer, Checkout, copied
@@ -330,21 +328,6 @@ def test_bugs_of_production_show_in_the_gate(
     with zipfile.ZipFile(ticket) as archive:
         assert json.loads(archive.read("gate.json"))["checks"] == report["checks"]
         assert archive.read("gate.html").startswith(b"<!doctype html>")
-
-
-def test_a_port_of_a_stack_that_is_stopped_is_not_free(any_image: Image) -> None:
-    with repro.free_ports() as (port, _):
-        pass
-    stopped = engine().containers.create(
-        any_image.reference,
-        labels={OWNER_LABEL: "another-checkout", **reaper.parent()},
-        ports={"80/tcp": (LOOPBACK, port)},
-    )
-    try:
-        with repro.free_ports() as others:
-            assert port not in others
-    finally:
-        stopped.remove(v=True)
 
 
 # -- wrong input ----------------------------------------------------------------------------------

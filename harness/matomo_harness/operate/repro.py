@@ -33,6 +33,7 @@ from matomo_harness.operate import (
     clean,
     compose,
     local,
+    ports,
     production_config,
     production_files,
     schedule,
@@ -46,9 +47,8 @@ from matomo_harness.operate.stack_image import writable_configuration
 from matomo_harness.personal_data import schema, slices
 from matomo_harness.personal_data.slices import Slice
 from matomo_harness.progress import console, step
-from matomo_harness.runtime import images, reaper
-from matomo_harness.runtime.containers import DATA_DIRECTORY, LOOPBACK
-from matomo_harness.runtime.engine import engine
+from matomo_harness.runtime import images
+from matomo_harness.runtime.containers import DATA_DIRECTORY
 from matomo_harness.runtime.installation import (
     ensure_second_factor,
     require_healthy,
@@ -56,10 +56,8 @@ from matomo_harness.runtime.installation import (
 )
 from matomo_harness.runtime.quarantine import SCHEMA, Quarantine
 from matomo_harness.runtime.shell import MatomoShell
-from matomo_harness.settings import OWNER_LABEL, RunSettings
+from matomo_harness.settings import RunSettings
 
-FIRST_PORT: Final = 8500
-"""Reproductions get the first free ports from here on."""
 RECORD: Final = "reproduction.json"
 DIFFERENCES: Final = (
     "address: 127.0.0.1, and its own certificate; production's trusted hosts are not taken over",
@@ -235,9 +233,9 @@ def _make(
         with _removed_unless_whole(stack):
             with step("Copying the tables into the reproduction's database"):
                 fill(safe, record.stack, settings_of(record, settings))
-            with free_ports() as (port, http_port):
-                record = dataclasses.replace(record, port=port, http_port=http_port)
-                started = _start(record, settings)
+            port, http_port = ports_for(stack)
+            record = dataclasses.replace(record, port=port, http_port=http_port)
+            started = _start(record, settings)
             missing = missing_plugins(started.shell, described.plugins)
             record = dataclasses.replace(record, missing_plugins=missing)
             if production.files:
@@ -542,36 +540,12 @@ def _archive(database: Database, shell: MatomoShell, part: Slice) -> None:
         shell.console("core:archive")
 
 
-@contextmanager
-def free_ports() -> Iterator[tuple[int, int]]:
-    """Yield two ports on loopback that nobody listens on and no stack has, one that is stopped too.
+def ports_for(stack: Stack) -> tuple[int, int]:
+    """Return two ports for a stack beside the local one, which are its own until it is removed.
 
-    Until the block ends, no other reproduction of this user's is given any.
+    Raises:
+        UnsupportedEnvironmentError: none is free.
     """
-    with FileLock(reaper.RUNS / "ports.lock"):
-        yield _two_free_ports()
-
-
-def _two_free_ports() -> tuple[int, int]:
-    taken = {port for record in every() for port in (record.port, record.http_port)}
-    # Another checkout's may be stopped just now, to be copied, and starts again in a moment.
-    for container in engine().containers.list(
-        all=True, filters={"label": OWNER_LABEL}, ignore_removed=True
-    ):
-        taken |= compose.published_ports(container)
-    free = []
-    for port in range(FIRST_PORT, FIRST_PORT + 1000):
-        if port in taken:
-            continue
-        try:
-            compose.bind_for_a_moment(port)
-        except OSError:
-            continue
-        free.append(port)
-        if len(free) == 2:
-            return free[0], free[1]
-    raise UnsupportedEnvironmentError(
-        expected=f"two free ports on {LOOPBACK} from {FIRST_PORT} on",
-        seen="none of a thousand",
-        next_command="ss -ltn",
-    )
+    # Those of a release before are in their records alone.
+    recorded = {port for record in every() for port in (record.port, record.http_port)}
+    return ports.keep(stack, recorded)

@@ -46,11 +46,11 @@ def running_copy(
     copy.directory.mkdir(mode=0o700, parents=True)
     with goes_with(run):
         try:
-            with repro.free_ports() as (port, http_port):
-                settings = dataclasses.replace(settings, port=port, http_port=http_port)
-                with step(f"Starting a copy of the snapshot {name}"):
-                    snapshot.fill(name, settings, copy, stack)
-                    started = local.start(settings, copy, adopts=False)
+            port, http_port = repro.ports_for(copy)
+            settings = dataclasses.replace(settings, port=port, http_port=http_port)
+            with step(f"Starting a copy of the snapshot {name}"):
+                snapshot.fill(name, settings, copy, stack)
+                started = local.start(settings, copy, adopts=False)
             yield _instance(started, settings, name), copy
         finally:
             clean.remove_stack(copy)

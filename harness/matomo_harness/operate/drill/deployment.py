@@ -59,8 +59,8 @@ def place_of(settings: RunSettings, run: Run) -> Iterator[tuple[Stack, RunSettin
     stack.directory.mkdir(mode=0o700, parents=True)
     with snapshot_copy.goes_with(run):
         try:
-            with repro.free_ports() as (port, http_port):
-                yield stack, dataclasses.replace(settings, port=port, http_port=http_port)
+            port, http_port = repro.ports_for(stack)
+            yield stack, dataclasses.replace(settings, port=port, http_port=http_port)
         finally:
             with step("Destroying the deployment"):
                 clean.remove_stack(stack)

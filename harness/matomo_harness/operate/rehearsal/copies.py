@@ -197,9 +197,9 @@ def copy_of(
     copy.directory.mkdir(mode=0o700, parents=True)
     with snapshot_copy.goes_with(run):
         try:
-            with repro.free_ports() as (port, http_port):
-                settings = dataclasses.replace(settings, port=port, http_port=http_port)
-                started = _started(source, settings, copy)
+            port, http_port = repro.ports_for(copy)
+            settings = dataclasses.replace(settings, port=port, http_port=http_port)
+            started = _started(source, settings, copy)
             if source.kind is Kind.IMAGE:
                 _install(started, visits)
             yield RunningCopy(started, settings)

@@ -74,6 +74,8 @@ class Checkout:
             "MATOMO_BASE": self.settings.matomo_base,
             "MATOMO_VERSION": self.settings.matomo_version,
             "IMAGE": self.settings.image or "",
+            # An archiver of the full hour would archive beside the one that a test looks at.
+            "ARCHIVE_SECONDS": "86400",
             # A person's stack stays when its command has ended; this one goes with its test.
             PARENT_VARIABLE: os.environ.get(PARENT_VARIABLE) or reaper.this_process().id,
         }

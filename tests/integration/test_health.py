@@ -2,7 +2,7 @@
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic
+from time import sleep
 
 import pytest
 
@@ -14,6 +14,8 @@ from matomo_harness.runtime.engine import execute
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import ensure_installed
 from matomo_harness.runtime.shell import OWN_CONFIG as CONFIG
+
+SLEEPING = "SELECT id FROM information_schema.processlist WHERE info = 'SELECT SLEEP(60)'"
 
 pytestmark = pytest.mark.all_versions(reason="the pages and the installer are Matomo's")
 
@@ -71,14 +73,17 @@ def test_an_empty_matomo_is_unhealthy_until_it_is_installed(
 def test_an_installation_begins_again_once_the_last_one_has_left_the_database(
     dedicated_matomo: DedicatedMatomo,
 ) -> None:
-    database, started_at = dedicated_matomo.database, monotonic()
-    with ThreadPoolExecutor(1) as executor:
-        last_step = executor.submit(database.query, "SELECT SLEEP(1)")
-        while not database.other_sessions():
+    database = dedicated_matomo.database
+    with ThreadPoolExecutor(2) as executor:
+        last_step = executor.submit(database.query, "SELECT SLEEP(60)")
+        while not (sessions := database.query(SLEEPING)):
             assert not last_step.done()
-        database.wait_until_alone()
-        assert monotonic() - started_at >= 1
-        assert last_step.result()
+        waiting = executor.submit(database.wait_until_alone)
+        sleep(0.5)
+        assert not waiting.done()
+        database.query("KILL QUERY %s", sessions[0]["id"])
+        waiting.result()
+        assert last_step.done()
 
 
 def test_an_open_installer_is_closed(dedicated_matomo: DedicatedMatomo) -> None:

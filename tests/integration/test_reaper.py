@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -166,7 +167,7 @@ def test_a_killed_suite_of_two_workers_leaves_nothing(
     ) as suite:
         try:
             (pid, *runs), (other_pid, *other_runs) = (
-                wait_until_up(tmp_path / f"{number}.up") for number in (0, 1)
+                wait_until_up(tmp_path / f"{number}.up", suite) for number in (0, 1)
             )
             assert pid != other_pid, "one test for each worker"
             shared = runs[1]
@@ -187,8 +188,10 @@ def test_a_killed_suite_of_two_workers_leaves_nothing(
             suite.kill()
 
 
-@retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
-def wait_until_up(path: Path) -> list[str]:
+def wait_until_up(path: Path, suite: "subprocess.Popen[bytes]") -> list[str]:
+    while not path.exists():
+        assert suite.poll() is None, "the suite has ended"
+        time.sleep(0.1)
     return path.read_text().split()
 
 

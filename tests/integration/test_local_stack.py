@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 import pytest
@@ -21,8 +20,9 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from matomo_harness.errors import ExitCode
 from matomo_harness.matomo.mail import Mailbox
 from matomo_harness.matomo.web import Web
-from matomo_harness.operate import schedule
-from matomo_harness.operate.compose import LOOPBACK, SERVICE_LABEL
+from matomo_harness.operate import compose, local, schedule
+from matomo_harness.operate.compose import SERVICE_LABEL
+from matomo_harness.operate.stack import Stack
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.reaper import PARENT_LABEL, this_process
@@ -73,25 +73,29 @@ def test_a_second_up_changes_nothing(stack: Checkout) -> None:
     assert ids(stack) == before
 
 
-def test_up_waits_for_the_port_of_its_own_container_that_has_stopped(stack: Checkout) -> None:
-    (balancer,) = engine().containers.list(
-        filters={
-            "label": [
-                f"{OWNER_LABEL}={project_name(stack.root)}",
-                f"{SERVICE_LABEL}=load-balancer",
-            ]
-        }
-    )
+@pytest.mark.slow(reason="make up")
+def test_up_waits_for_the_port_of_its_own_container_that_has_stopped(
+    stack: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = [f"{OWNER_LABEL}={project_name(stack.root)}", f"{SERVICE_LABEL}=load-balancer"]
+    (balancer,) = engine().containers.list(filters={"label": own})
     balancer.stop(timeout=5)
-    with socket.socket() as held, ThreadPoolExecutor(1) as aside:
+    bind = compose.bind_for_a_moment
+    with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         freed = Retrying(stop=stop_after_delay(10), wait=wait_fixed(0.1))
-        freed(held.bind, (LOOPBACK, stack.settings.port))
+        freed(held.bind, (compose.LOOPBACK, stack.settings.port))
         held.listen()
-        answer = aside.submit(stack.harness, "up", ARCHIVE_SECONDS=ARCHIVE_SECONDS)
-        sleep(4)  # of the 10 s that it waits, and of the command's own start
-        held.close()
-        assert answer.result().code == 0, answer.result().text
+
+        def bind_and_let_go(port: int) -> None:
+            try:
+                bind(port)
+            finally:
+                held.close()
+
+        monkeypatch.setattr(compose, "bind_for_a_moment", bind_and_let_go)
+        local._require_free_port("MATOMO_PORT", stack.settings.port, Stack(stack.root))
+    assert stack.harness("up", ARCHIVE_SECONDS=ARCHIVE_SECONDS).code == 0
     assert "form_login" in stack.web.get().text
 
 

@@ -284,7 +284,7 @@ def test_the_container_ends_with_either_daemon(certificate: Certificate, daemon:
 
 
 @pytest.mark.slow(reason="a container of its own, to its end")
-def test_it_stops_when_it_is_told_to_and_need_not_be_killed(certificate: Certificate) -> None:
+def test_it_stops_at_a_signal_and_need_not_be_killed(certificate: Certificate) -> None:
     with network() as own_network, MailContainer(own_network, certificate=certificate) as ending:
         container = ending.get_wrapped_container()
         container.stop(timeout=20)

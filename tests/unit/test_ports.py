@@ -39,6 +39,13 @@ def test_those_of_a_stack_that_is_gone_are_free_again(tmp_path: Path) -> None:
     assert ports.keep(stack(tmp_path, "next")) == before
 
 
+def test_what_a_killed_command_wrote_by_half_keeps_nothing(tmp_path: Path) -> None:
+    own = stack(tmp_path, "own")
+    before = ports.keep(own)
+    (reaper.RUNS / "ports" / str(before[0])).write_text("")
+    assert ports.keep(stack(tmp_path, "next"))[0] == before[0]
+
+
 def test_a_stack_gives_back_what_it_had_before(tmp_path: Path) -> None:
     again = stack(tmp_path, "again")
     assert ports.keep(again) == ports.keep(again)

@@ -32,8 +32,8 @@ def keep(stack: Stack, others: Container[int] = ()) -> tuple[int, int]:
     folder = reaper.RUNS / "ports"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
-        kept = _kept_for_others(folder, stack)
-        free = (port for port in CHOICE if port not in kept and port not in others)
+        given = _given_to_others(folder, stack)
+        free = (port for port in CHOICE if port not in given and port not in others)
         found = tuple(islice(filter(_is_free, free), 2))
         if len(found) < 2:
             raise UnsupportedEnvironmentError(
@@ -46,16 +46,16 @@ def keep(stack: Stack, others: Container[int] = ()) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _kept_for_others(folder: Path, stack: Stack) -> set[int]:
+def _given_to_others(folder: Path, stack: Stack) -> set[int]:
     """Return the ports that are kept for other stacks, and forget those of stacks that are gone."""
-    kept = set()
+    given = set()
     for file in folder.glob("[0-9]*"):
-        root = Path(file.read_text())
-        if root != stack.root and root.is_dir():
-            kept.add(int(file.name))
+        root = file.read_text()  # empty where its writer was killed
+        if root not in ("", str(stack.root)) and Path(root).is_dir():
+            given.add(int(file.name))
         else:
             file.unlink()
-    return kept
+    return given
 
 
 def _is_free(port: int) -> bool:

@@ -59,11 +59,13 @@ class Checkout:
         root: its directory.
         settings: images and ports.
         seconds: that a command may take.
+        program: how Python starts the harness; another way has something happen in it.
     """
 
     root: Path
     settings: RunSettings
     seconds: float = 240
+    program: tuple[str, ...] = ("-m", "matomo_harness")
 
     def environment(self, **changes: str) -> dict[str, str]:
         """Return the environment that leads a command to this copy."""
@@ -83,7 +85,7 @@ class Checkout:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of the harness with `arguments`."""
-        return [sys.executable, "-m", "matomo_harness", *arguments]
+        return [sys.executable, *self.program, *arguments]
 
     def harness(self, *arguments: str, prefix: tuple[str, ...] = (), **changes: str) -> Answer:
         """Run the harness to its end."""

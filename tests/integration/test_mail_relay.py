@@ -178,7 +178,7 @@ def test_waiting_in_vain_names_the_mails_that_arrived(
     started = time.monotonic()
     with pytest.raises(BrokenPromiseError) as error:
         relay.mailbox.wait_for(recipient, "Reset", seconds=0.5)
-    assert time.monotonic() - started >= 0.5
+    assert 0.5 <= time.monotonic() - started < 3
     assert f"{recipient} with 'Reset'" in error.value.expected
     assert f"{recipient} 'Something else'" in error.value.seen
     assert relay.mailbox.url in error.value.next_command
@@ -287,5 +287,5 @@ def test_the_container_ends_with_either_daemon(certificate: Certificate, daemon:
 def test_it_stops_at_a_signal_and_need_not_be_killed(certificate: Certificate) -> None:
     with network() as own_network, MailContainer(own_network, certificate=certificate) as ending:
         container = ending.get_wrapped_container()
-        container.stop(timeout=20)
-        assert container.wait()["StatusCode"] == 0  # a kill is 137
+        container.stop(timeout=2)  # seconds, then it is killed, which is 137
+        assert container.wait()["StatusCode"] == 0

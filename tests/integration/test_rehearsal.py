@@ -204,7 +204,7 @@ def test_ctrl_c_leaves_the_stack_as_it_was_and_nothing_else(stack: Checkout, new
             break
     time.sleep(1)
     program.send_signal(2)
-    said, _ = program.communicate()
+    said, _ = program.communicate(timeout=60)
     assert program.returncode == 130, said
     assert left_of(run) == ()
     assert "form_login" in stack.web.get().text

@@ -19,13 +19,12 @@ from matomo_harness.errors import ExitCode
 from matomo_harness.matomo import tracker, traffic, versions
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.traffic import Site
-from matomo_harness.operate.compose import SERVICE_LABEL
 from matomo_harness.pytest_plugin import SharedServers
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.settings import OWNER_LABEL, RunSettings, project_name
-from tests.checkout import Answer, Checkout, copied
+from tests.checkout import Checkout, copied
 from tests.dumped import dump_of, tar_of
 from tests.reproduced import RunningReproduction, in_files, left_of, made, numbers
 
@@ -242,6 +241,27 @@ BUGS: Final = (
 )
 
 
+SLOW: Final = """
+import time
+from matomo_harness.cli import main
+from matomo_harness.operate import repro
+
+missing_plugins = repro.missing_plugins
+
+
+def late(*found):
+    time.sleep(12)
+    return missing_plugins(*found)
+
+
+repro.missing_plugins = late
+main()
+"""
+"""The harness on a slow machine: it does nothing for a while once a reproduction's Matomo runs. The
+image's health check asks for a page every 10 s, and by the image's own config.ini.php Matomo would
+make the table that production lacks."""
+
+
 @pytest.fixture(scope="module")
 def broken(
     reproducing: Checkout, matomo_servers: SharedServers, tmp_path_factory: pytest.TempPathFactory
@@ -270,35 +290,9 @@ def broken(
     finally:
         servers.drop(instance)
     new = ("repro", "new", str(dump), "--files", str(files), "--name", "bugs", "--json")
-    yield RunningReproduction(reproducing, made(as_on_a_slow_machine(reproducing, "bugs", *new)))
+    slow = dataclasses.replace(reproducing, program=("-c", SLOW))
+    yield RunningReproduction(reproducing, made(slow.harness(*new)))
     assert reproducing.harness("repro", "remove", "bugs").code == 0
-
-
-def as_on_a_slow_machine(checkout: Checkout, name: str, *arguments: str) -> Answer:
-    """Run the harness to its end; it sleeps as soon as the Matomo of a reproduction runs.
-
-    The image's health check asks for a page every 10 s, and by the image's own config.ini.php
-    Matomo would make the table that production lacks.
-    """
-    labels = [
-        f"{OWNER_LABEL}={project_name(checkout.root / '.local/repro' / name)}",
-        f"{SERVICE_LABEL}=matomo",
-    ]
-    with subprocess.Popen(
-        checkout.command(*arguments),
-        cwd=checkout.root,
-        env=checkout.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as program:
-        while program.poll() is None and not engine().containers.list(filters={"label": labels}):
-            time.sleep(0.1)
-        program.send_signal(signal.SIGSTOP)
-        time.sleep(12)
-        program.send_signal(signal.SIGCONT)
-        output, errors = program.communicate(timeout=checkout.seconds)
-    return Answer(program.returncode, output + errors)
 
 
 @pytest.mark.slow(reason="a production is filled, and a stack is started from its dump")

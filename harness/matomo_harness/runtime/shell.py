@@ -169,10 +169,9 @@ class MatomoShell:
         encoded = base64.b64encode(text.encode()).decode()
         for start in range(0, max(len(encoded), 1), ARGUMENT_BYTES):
             part, redirect = encoded[start : start + ARGUMENT_BYTES], ">>" if start else ">"
-            # The point keeps the line ends that $( ) would take away.
-            script = 'text=$(printf %s "$1" | base64 -d; echo .);' + (
-                f' printf %s "${{text%.}}" {redirect} "$2"'
-            )
+            # The dot keeps the trailing newlines that $( ) would strip.
+            script = 'text=$(printf %s "$1" | base64 -d; echo .); '
+            script += f'printf %s "${{text%.}}" {redirect} "$2"'
             self.run("sh", "-c", script, "sh", part, path, user=user)
 
     def _refuse_where_shared(self, what: str) -> None:

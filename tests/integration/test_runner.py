@@ -88,6 +88,7 @@ def test_a_hanging_check_is_ended_with_all_that_it_began(
     assert unhurried.run(check(healthy)).status is Status.PASSED
 
 
+@pytest.mark.xdist_group("hanging")
 def test_a_hanging_check_leaves_things_as_they_were(fresh_matomo: Instance) -> None:
     shell = fresh_matomo.shell
     before = shell.read(shell.config)

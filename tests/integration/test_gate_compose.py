@@ -132,6 +132,13 @@ def _file(path: Path) -> tuple[int, int, str]:
     return state.st_mode, state.st_mtime_ns, content
 
 
+def _free_subnet() -> str:
+    """Return three numbers of a network that none has; Docker's own are in 172.16 and 192.168."""
+    configs = [network.attrs["IPAM"]["Config"] or [] for network in engine().networks.list()]
+    taken = {config["Subnet"].rpartition(".")[0] for each in configs for config in each}
+    return secrets.choice(sorted({f"10.213.{third}" for third in range(256)} - taken))
+
+
 @pytest.fixture
 def institution(any_image: Image, tmp_path: Path) -> Institution:
     """Somebody's project, which does not run."""
@@ -143,8 +150,7 @@ def institution(any_image: Image, tmp_path: Path) -> Institution:
         "MATOMO_IMAGE": any_image.reference,
         "MARIADB_IMAGE": images.mariadb_base(RunSettings.from_environment()).reference,
         "STACK": f"institution-{secrets.token_hex(4)}",
-        # Docker's own networks are in 172.16/12 and 192.168/16.
-        "SUBNET": f"10.213.{secrets.randbelow(256)}",
+        "SUBNET": _free_subnet(),
         "TMPDIR": str(folder),
     }
     return Institution(root, environment, folder)

@@ -4,11 +4,13 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core import runner as run
 from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.probes import leak_scan
 from matomo_harness.gate.probes.traffic import TITLE
+from matomo_harness.gate.promises.retention.steps import last_month_with_reports
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.web import Parameters
@@ -202,6 +204,19 @@ def test_a_refused_hit_is_listed_without_its_visitor(
     harmless = {"idsite": str(site), "rec": "1", "new_visit": "1"}
     assert stored.pop("token_auth", "__TOKEN_AUTH__") == "__TOKEN_AUTH__"
     assert stored == {**harmless, "uid": "__USER_ID__", "cip": "__VISITOR_IP__"}
+
+
+def test_old_reports_are_made_of_a_month_that_has_some(fresh_matomo: Instance) -> None:
+    # At 11:00 UTC of a month's last day the next one begins in Auckland: its tables are empty.
+    database = fresh_matomo.database
+    for month in ("2098_11", "2098_12"):
+        database.query(f"CREATE TABLE {{prefix}}archive_blob_{month} (idarchive INT)")
+    database.query("INSERT INTO {prefix}archive_blob_2098_11 VALUES (1)")
+    assert last_month_with_reports(database) == "2098_11"
+    database.query("DELETE FROM {prefix}archive_blob_2098_11")
+    with pytest.raises(BrokenPromiseError) as error:
+        last_month_with_reports(database)
+    assert "archive_blob_2098_12: no row" in error.value.seen
 
 
 def test_a_leak_scan_skips_files_from_before(fresh_matomo: Instance) -> None:

@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -68,11 +70,18 @@ def wait_until_nothing_is_left_of(run: str) -> None:
 
 
 @contextmanager
-def program(image: Image) -> Iterator[tuple["subprocess.Popen[str]", str, int]]:
-    """Start a run with a container, network and volume; yield process, id and watcher's pid."""
+def program(
+    image: Image, place: str = tempfile.gettempdir()
+) -> Iterator[tuple["subprocess.Popen[str]", str, int]]:
+    """Start a run with a container, network and volume; yield process, id and watcher's pid.
+
+    Runs of another `place` do not see it.
+    """
     command = [sys.executable, "-c", PROGRAM, image.reference]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+    pipe, environment = subprocess.PIPE, {**os.environ, "TMPDIR": place}
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment
+    ) as process:
         assert process.stdout is not None
         run, watcher = process.stdout.readline().split()
         assert len(leftovers_of(run)) == 3
@@ -89,13 +98,17 @@ def test_a_killed_run_leaves_nothing(any_image: Image, ending: signal.Signals) -
 
 
 @pytest.mark.slow(reason="containers of three runs")
-def test_the_next_start_removes_leftovers_of_dead_runs_only(any_image: Image) -> None:
-    with program(any_image) as (_, living, _), program(any_image) as (process, dead, watcher):
+def test_the_next_start_removes_leftovers_of_dead_runs_only(
+    any_image: Image, tmp_path: Path
+) -> None:
+    # Whatever else starts on this machine in between would do it first.
+    start = partial(program, any_image, str(tmp_path))
+    with start() as (_, living, _), start() as (process, dead, watcher):
         os.kill(watcher, signal.SIGKILL)
         process.kill()
         process.wait()
         assert len(leftovers_of(dead)) == 3, "nobody was there to remove them"
-        with program(any_image):
+        with start():
             wait_until_nothing_is_left_of(dead)
         assert len(leftovers_of(living)) == 3
 

@@ -268,6 +268,19 @@ def test_a_second_command_at_the_same_time_is_refused(stack: Checkout) -> None:
     assert_only_one_state_and_the_snapshot(stack)
 
 
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.slow(reason="a database stops and starts")
+def test_ctrl_c_while_the_database_stops_leaves_it_running(stack: Checkout) -> None:
+    mark(stack, "mine")
+    with running(stack, "save", "given-up") as program:
+        wait_for_line(program, "Stopping the database")
+        program.send_signal(signal.SIGINT)
+    assert program.returncode == 130
+    assert marks(stack) == ["mine", "mine"]
+    assert [record["name"] for record in listed(stack)] == [SAVED]
+    assert_only_one_state_and_the_snapshot(stack)
+
+
 @pytest.mark.nightly(reason="another end of a restoring")
 def test_a_state_that_does_not_answer_leaves_the_one_before(stack: Checkout) -> None:
     mark(stack, "mine")

@@ -23,6 +23,8 @@ from matomo_harness.time_limit import require_time_left, seconds_left
 CONNECT_SECONDS: Final = 10.0
 QUERY_SECONDS: Final = 120.0
 """The longest wait for the next part of an answer."""
+WHOLE_TABLE_SECONDS: Final = 7200.0
+"""The same where the server reads or writes all of a table first: 100 GB at 14 MB/s."""
 LAST_REQUEST_SECONDS: Final = 60
 """A step of Matomo's installer takes a few seconds, on a busy machine about ten."""
 DEFAULT_PREFIX: Final = "matomo_"
@@ -114,8 +116,13 @@ class Database:
         return self._found[0]
 
     @contextmanager
-    def connection(self) -> Iterator["pymysql.Connection[DictCursor]"]:
+    def connection(
+        self, seconds: float = QUERY_SECONDS
+    ) -> Iterator["pymysql.Connection[DictCursor]"]:
         """Yield a connection that commits every statement, and close it at the end.
+
+        Args:
+            seconds: the longest wait for the next part of an answer.
 
         Raises:
             WrongInputError: the server refuses this user, or there is no server.
@@ -129,7 +136,7 @@ class Database:
                 database=self.name,
                 charset="utf8mb4",
                 connect_timeout=math.ceil(seconds_left(CONNECT_SECONDS)),
-                read_timeout=seconds_left(QUERY_SECONDS),
+                read_timeout=seconds_left(seconds),
                 autocommit=True,
                 # Only on demand: preparing for TLS reads all of the system's certificates, 25 ms.
                 ssl_disabled=self.tls is None,
@@ -147,7 +154,9 @@ class Database:
         finally:
             connection.close()
 
-    def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
+    def query(
+        self, statement: str, *values: object, seconds: float = QUERY_SECONDS
+    ) -> list[dict[str, Any]]:
         """Run `statement` and return its rows.
 
         Args:
@@ -155,6 +164,7 @@ class Database:
                 the tables' prefix, and the name is quoted: without a prefix, `option` is a word of
                 SQL.
             values: quoted by the driver.
+            seconds: the longest wait for the next part of the answer.
 
         Raises:
             TimeLimitError: the time for the work that it is part of is over; the server was asked
@@ -162,7 +172,7 @@ class Database:
         """
         if "{prefix}" in statement:
             statement = _TABLE.sub(rf"`{self.tables_prefix}\1`", statement)
-        with self.connection() as connection, connection.cursor() as cursor:
+        with self.connection(seconds) as connection, connection.cursor() as cursor:
             number: int = connection.thread_id()  # type: ignore[no-untyped-call]
             try:
                 cursor.execute(statement, values or None)

@@ -16,7 +16,7 @@ from pymysql.cursors import DictCursor
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.container import OutOfReachError
-from matomo_harness.matomo.database import Database, privileges
+from matomo_harness.matomo.database import QUERY_SECONDS, Database, privileges
 from matomo_harness.matomo.found import whole
 
 VARIABLE: Final = "DATABASE_URL"
@@ -75,13 +75,15 @@ class ReadOnlyDatabase(Database):
         return Database(*(self.host, self.port, self.user, self.password, self.name), tls=self.tls)
 
     @contextmanager
-    def connection(self) -> Iterator["pymysql.Connection[DictCursor]"]:
+    def connection(
+        self, seconds: float = QUERY_SECONDS
+    ) -> Iterator["pymysql.Connection[DictCursor]"]:
         """Yield a connection in a transaction that cannot write, and close it at the end.
 
         Raises:
             WrongInputError: the server refuses this user, or there is no server.
         """
-        with super().connection() as connection:
+        with super().connection(seconds) as connection:
             with connection.cursor() as cursor:
                 cursor.execute("SET SESSION TRANSACTION READ ONLY")
                 cursor.execute(
@@ -91,14 +93,16 @@ class ReadOnlyDatabase(Database):
                 cursor.execute("START TRANSACTION READ ONLY")
             yield connection
 
-    def query(self, statement: str, *values: object) -> list[dict[str, Any]]:
+    def query(
+        self, statement: str, *values: object, seconds: float = QUERY_SECONDS
+    ) -> list[dict[str, Any]]:
         """Run `statement` and return its rows, as Database does.
 
         Raises:
             OutOfReachError: it takes too long, has too many rows, or reads what is not granted.
         """
         try:
-            rows = super().query(statement, *values)
+            rows = super().query(statement, *values, seconds=seconds)
         except pymysql.MySQLError as error:
             if error.args and error.args[0] == STATEMENT_TIMEOUT:
                 raise OutOfReachError(

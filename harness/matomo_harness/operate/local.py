@@ -16,6 +16,7 @@ from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import adoption, compose, schedule, stack_files, stack_image
+from matomo_harness.operate.alone import alone
 from matomo_harness.operate.compose import LOOPBACK
 from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.progress import step
@@ -68,10 +69,15 @@ def up(settings: RunSettings, stack: Stack = LOCAL) -> StackSummary:
 
     Raises:
         UnsupportedEnvironmentError: a port is taken, or disk space or a base image is missing.
-        WrongInputError: image/ or a given image has a mistake, or the database cannot be taken
-            over.
+        WrongInputError: image/ or a given image has a mistake, the database cannot be taken over,
+            or another command is at work on the stack.
         BrokenPromiseError: Matomo does not come up healthy.
     """
+    with alone(stack):
+        return _up(settings, stack)
+
+
+def _up(settings: RunSettings, stack: Stack) -> StackSummary:
     started = start(settings, stack)
     shell, web, database = started.shell, started.web, started.database
     superuser = started.superuser
@@ -135,8 +141,8 @@ def start(settings: RunSettings, stack: Stack = LOCAL, *, adopts: bool = True) -
 
     Raises:
         UnsupportedEnvironmentError: a port is taken, or disk space or a base image is missing.
-        WrongInputError: image/ or a given image has a mistake, or the database cannot be taken
-            over.
+        WrongInputError: image/ or a given image has a mistake, the database cannot be taken over,
+            or another command is at work on the stack.
     """
     image = images.deployed_image(settings)
     database_image = images.mariadb_base(settings)

@@ -27,7 +27,7 @@ from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.promises.database.checks import numbers_of_archives_are_new
 from matomo_harness.matomo.container import plugin_folders
-from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.database import WHOLE_TABLE_SECONDS, Database
 from matomo_harness.operate import (
     adoption,
     clean,
@@ -39,6 +39,7 @@ from matomo_harness.operate import (
     schedule,
     stack_files,
 )
+from matomo_harness.operate.alone import alone
 from matomo_harness.operate.local import StackSummary, StartedStack
 from matomo_harness.operate.production_files import ProductionFiles
 from matomo_harness.operate.quarantined import Certificate, SafeTables, safe_tables
@@ -277,22 +278,24 @@ def open_again(name: str, settings: RunSettings, *, update: bool = False) -> Ope
     """Start a reproduction that was made before, with the images that it was made with.
 
     Raises:
-        WrongInputError: there is none of that name.
+        WrongInputError: there is none of that name, or another command is at work on it.
     """
     record, choices = find(name), Choices(name, update=update)
-    return _opened(_start(record, settings), record, settings, choices)
+    with alone(record.stack):
+        return _opened(_start(record, settings), record, settings, choices)
 
 
 def remove(name: str) -> list[str]:
     """Remove a reproduction with all of its data; return what was removed.
 
     Raises:
-        WrongInputError: there is none of that name.
+        WrongInputError: there is none of that name, or another command is at work on it.
     """
     stack = reproduction(name)
     if not stack.root.exists():
         raise _unknown(name)
-    return clean.remove_stack(stack)
+    with alone(stack):
+        return clean.remove_stack(stack)
 
 
 def every() -> list[Reproduction]:
@@ -435,7 +438,8 @@ def fill(safe: SafeTables, stack: Stack, settings: RunSettings) -> Database:
 def _transfer(
     held: Quarantine, tables: Sequence[str], database: Database, container: Container
 ) -> None:
-    with database.connection() as connection, connection.cursor() as cursor:
+    opened = database.connection(WHOLE_TABLE_SECONDS)
+    with opened as connection, connection.cursor() as cursor:
         cursor.execute("SET foreign_key_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO'")
         for table in tables:
             cursor.execute(held.definition(table))

@@ -37,7 +37,6 @@ from typing import Final
 import requests
 from docker.errors import NotFound
 from docker.models.containers import Container
-from filelock import FileLock, Timeout
 from packaging.version import Version
 
 from matomo_harness import __version__
@@ -45,11 +44,12 @@ from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentErro
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.operate import compose, local, repro, schedule, stack_files
+from matomo_harness.operate.alone import alone
 from matomo_harness.operate.compose import GENERATION_LABEL
 from matomo_harness.operate.local import StartedStack
 from matomo_harness.operate.stack import LOCAL, NAME, Stack
 from matomo_harness.progress import step
-from matomo_harness.runtime import images, reaper, volumes
+from matomo_harness.runtime import images, volumes
 from matomo_harness.runtime.containers import wait_for_database
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
@@ -144,7 +144,7 @@ def save(name: str, stack: Stack = LOCAL) -> Snapshot:
         UnsupportedEnvironmentError: there is no room, or the database does not stop cleanly.
     """
     directory = _directory(name, stack)
-    with _alone(stack):
+    with alone(stack):
         if (directory / RECORD).exists():
             raise WrongInputError(
                 expected=f"{name} to be a new name",
@@ -204,7 +204,7 @@ def delete(name: str, stack: Stack = LOCAL) -> None:
     Raises:
         WrongInputError: there is none of that name.
     """
-    with _alone(stack):
+    with alone(stack):
         directory = _existing(name, stack)
         (directory / RECORD).unlink()
         shutil.rmtree(directory)
@@ -224,7 +224,7 @@ def restore(name: str, settings: RunSettings, stack: Stack = LOCAL) -> Restorati
         UnsupportedEnvironmentError: there is no room, or a container does not start.
         BrokenPromiseError: Matomo does not answer on it; the state before runs again.
     """
-    with _alone(stack):
+    with alone(stack):
         snapshot = _read(_existing(name, stack))
         if stack.name:
             settings = repro.settings_of(repro.find(stack.name), settings)
@@ -260,7 +260,7 @@ def fill(name: str, settings: RunSettings, copy: Stack, stack: Stack = LOCAL) ->
         WrongInputError: there is no such snapshot, or the images do not fit its data.
         UnsupportedEnvironmentError: there is no room.
     """
-    with _alone(stack):
+    with alone(stack):
         snapshot = _read(_existing(name, stack))
         image = _fitting(snapshot, settings, stack)
         saved = (stack.snapshots / name / SECRETS).read_text()
@@ -275,10 +275,10 @@ def fill_from_stack(settings: RunSettings, copy: Stack, stack: Stack) -> None:
     Its database is stopped for the copy, if it runs, and started again.
 
     Raises:
-        WrongInputError: another command is at work on its snapshots.
+        WrongInputError: another command is at work on it.
         UnsupportedEnvironmentError: there is no room, or the database does not stop cleanly.
     """
-    with _alone(stack), contextlib.ExitStack() as stopped:
+    with alone(stack), contextlib.ExitStack() as stopped:
         _wait_for_archiver(stack)
         for container in compose.containers(stack):
             is_database = container.labels.get(compose.SERVICE_LABEL) == "db"
@@ -305,10 +305,10 @@ def on_a_copy(settings: RunSettings, stack: Stack) -> Iterator[None]:
         stack: the reproduction's, which need not run.
 
     Raises:
-        WrongInputError: another command is at work on its snapshots.
+        WrongInputError: another command is at work on it.
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
-    with _alone(stack):
+    with alone(stack):
         settings = repro.settings_of(repro.find(stack.name), settings)
         running = None if _runs_candidate(stack) else settings_of_running(settings, stack)
         _wait_for_archiver(stack)
@@ -329,24 +329,6 @@ def on_a_copy(settings: RunSettings, stack: Stack) -> Iterator[None]:
 
 
 # -- what is asked first --------------------------------------------------------------------------
-
-
-@contextmanager
-def _alone(stack: Stack) -> Iterator[None]:
-    """Keep other commands on snapshots of this stack out; the kernel lets go of a killed one's."""
-    stack.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = stack.directory / "snapshots.lock"
-    try:
-        with FileLock(lock, blocking=False):
-            # A copy that a killed one had begun would hold the volumes.
-            reaper.remove_leftovers_of_dead_runs()
-            yield
-    except Timeout as error:
-        raise WrongInputError(
-            expected=f"one command at a time on the snapshots of {stack.title}",
-            seen=f"another one is at work, which holds {lock}",
-            next_command="the same command again, once that has ended",
-        ) from error
 
 
 def _command(verb: str, name: str, stack: Stack) -> str:
@@ -538,7 +520,12 @@ def _stopped(database: Container, stack: Stack) -> Iterator[None]:
 
 def _stop(database: Container) -> None:
     with step("Stopping the database"):
-        database.stop(timeout=STOP_SECONDS)
+        try:
+            database.stop(timeout=STOP_SECONDS)
+        except BaseException:
+            # The engine goes on with it: started before that has ended, it would be stopped again.
+            database.stop(timeout=STOP_SECONDS)
+            raise
         database.reload()
     if code := inspected(database, "State", "ExitCode"):
         raise UnsupportedEnvironmentError(

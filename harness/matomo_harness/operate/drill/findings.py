@@ -15,6 +15,7 @@ class Stage(StrEnum):
     START = "starting an empty deployment"
     RESTORE = "putting the files back"
     ANSWERS = "waiting for Matomo"
+    UNTOUCHED = "comparing every table with the dump's"
     NUMBERS = "reading every report number from Matomo"
     LOGIN = "logging in with a second factor"
     SAMPLE = "archiving a sample of days anew"

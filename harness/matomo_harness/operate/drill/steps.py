@@ -305,6 +305,7 @@ class _Drill:
                 facts = Php(started.shell, Http(started.web.url, started.web.authority)).facts
                 _note_code(found, facts, files)
             require_healthy(started.shell, started.web, "the login page of the restored Matomo")
+        with self._stage(Stage.UNTOUCHED):
             found.moved = state.changed(sums, state.checksums(database), with_logs=True)
 
     # -- the proofs ----------------------------------------------------------------------------

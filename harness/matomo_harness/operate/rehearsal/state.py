@@ -10,7 +10,7 @@ from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api, ApiError
-from matomo_harness.matomo.database import Database
+from matomo_harness.matomo.database import WHOLE_TABLE_SECONDS, Database
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime.shell import MatomoShell
 
@@ -131,7 +131,7 @@ def checksums(database: Database) -> dict[str, int | None]:
     if not names:
         return {}
     listed = ", ".join(f"`{database.tables_prefix}{name}`" for name in names)
-    rows = database.query(f"CHECKSUM TABLE {listed}")
+    rows = database.query(f"CHECKSUM TABLE {listed}", seconds=WHOLE_TABLE_SECONDS)
     return {
         str(row["Table"]).partition(".")[2].removeprefix(database.tables_prefix): row["Checksum"]
         for row in rows

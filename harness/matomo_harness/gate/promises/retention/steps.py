@@ -265,8 +265,7 @@ class OldReports(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         for _ in range(months):
             first = (first - timedelta(days=1)).replace(day=1)
         self.month = f"{first:%Y_%m}"
-        of_a_month = [name for name in database.tables() if name.startswith("archive_blob_2")]
-        recent = max(of_a_month)[-7:]
+        recent = last_month_with_reports(database)
         which = f"idarchive IN (SELECT idarchive FROM {{prefix}}archive_blob_{recent})"  # noqa: S608
         _make_old(database, recent, first, which)
         self.count_before = self._count(database)
@@ -278,6 +277,26 @@ class OldReports(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
             return 0
         rows = database.query(f"SELECT COUNT(*) AS n FROM {{prefix}}archive_blob_{self.month}")  # noqa: S608
         return int(rows[0]["n"])
+
+
+def last_month_with_reports(database: Database) -> str:
+    """Return the last month (YYYY_MM) that has a report.
+
+    The last table may be empty: Matomo makes those of the next month as soon as it begins in the
+    time zone of one site.
+
+    Raises:
+        BrokenPromiseError: no month has one.
+    """
+    names = [name for name in database.tables() if name.startswith("archive_blob_2")]
+    for name in sorted(names, reverse=True):
+        if database.query(f"SELECT 1 FROM {{prefix}}{name} LIMIT 1"):  # noqa: S608
+            return name[-7:]
+    raise BrokenPromiseError(
+        expected="reports in a table archive_blob_YYYY_MM after the archiver ran",
+        seen=", ".join(f"{name}: no row" for name in sorted(names)) or "no such table",
+        next_command="run the archiver by hand, and read what it says",
+    )
 
 
 def _make_old(database: Database, recent: str, day: date, which: str) -> None:

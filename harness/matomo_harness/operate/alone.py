@@ -1,0 +1,36 @@
+"""One command at a time on a stack: whoever copies its data must not meet who starts it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.operate.stack import Stack
+from matomo_harness.runtime import reaper
+
+WAIT_SECONDS: Final = 10.0
+"""The schedule holds the lock while it starts an archiver, which takes a second or two."""
+
+
+@contextmanager
+def alone(stack: Stack) -> Iterator[None]:
+    """Keep other commands off a stack for the block; the kernel lets go of a killed one's lock.
+
+    Raises:
+        WrongInputError: another one is at work on it.
+    """
+    stack.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = stack.directory / "stack.lock"
+    try:
+        with FileLock(lock, timeout=WAIT_SECONDS):
+            # A copy that a killed one had begun would hold the volumes.
+            reaper.remove_leftovers_of_dead_runs()
+            yield
+    except Timeout as error:
+        raise WrongInputError(
+            expected=f"one command at a time on {stack.title}",
+            seen=f"another one is at work, which holds {lock}",
+            next_command="the same command again, once that has ended",
+        ) from error

@@ -5,12 +5,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 from docker.models.containers import Container
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
@@ -272,9 +274,16 @@ def test_a_second_command_at_the_same_time_is_refused(stack: Checkout) -> None:
 @pytest.mark.slow(reason="a database stops and starts")
 def test_ctrl_c_while_the_database_stops_leaves_it_running(stack: Checkout) -> None:
     mark(stack, "mine")
+    database = container(stack, "db")
     with running(stack, "save", "given-up") as program:
         wait_for_line(program, "Stopping the database")
+        with suppress(APIError):  # it has stopped already
+            database.kill("SIGSTOP")  # it takes its time
+            time.sleep(1)
         program.send_signal(signal.SIGINT)
+        time.sleep(2)  # time to start it too early
+        with suppress(APIError):
+            database.kill("SIGCONT")
     assert program.returncode == 130
     assert marks(stack) == ["mine", "mine"]
     assert [record["name"] for record in listed(stack)] == [SAVED]

@@ -26,11 +26,11 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     made = Stack(tmp_path / "prod", "prod")
     made.directory.mkdir(parents=True)
     monkeypatch.setattr(repro, "reproduction", lambda _: made)
-    monkeypatch.setattr(repro, "find", lambda _: Found(made))
+    monkeypatch.setattr(repro, "find", lambda _: KnownReproduction(made))
     return made
 
 
-class Found:
+class KnownReproduction:
     """What is known of a reproduction."""
 
     def __init__(self, stack: Stack) -> None:

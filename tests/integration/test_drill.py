@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,21 +17,20 @@ from typing import IO, Any, Final
 
 import pytest
 from docker.errors import NotFound
-from docker.models.containers import Container
 
 from matomo_harness.errors import ExitCode
 from matomo_harness.matomo import ini, tracker, traffic
 from matomo_harness.matomo.traffic import Site
 from matomo_harness.matomo.twofactor import Account
-from matomo_harness.operate.compose import SERVICE_LABEL
 from matomo_harness.operate.drill.findings import Stage
 from matomo_harness.runtime import reaper
-from matomo_harness.runtime.engine import engine, execute, execute_stream
+from matomo_harness.runtime.engine import engine, execute_stream
 from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import Golden
 from matomo_harness.runtime.reaper import PARENT_LABEL
 from matomo_harness.settings import RunSettings
 from tests.checkout import Checkout, copied
+from tests.closed import assert_closed
 from tests.dumped import write_dump
 from tests.integration.test_howto_commands import commands_of, run
 from tests.runs import left_of, run_of, things_of
@@ -460,29 +459,6 @@ def test_nothing_leaves_the_deployment_and_a_kill_leaves_nothing_of_it(
     for container in containers:
         with pytest.raises(NotFound):
             engine().containers.get(str(container.id))
-
-
-OUT: Final = """
-$socket = @fsockopen($argv[1], 443, $number, $text, 2);
-echo $socket ? "reached" : "not reached";
-"""
-
-
-def assert_closed(containers: Sequence[Container]) -> None:
-    services = {each.labels[SERVICE_LABEL]: each for each in containers}
-    assert {*services} == {"db", "mail", "matomo", "load-balancer"}
-    of_matomo = services["matomo"].attrs["NetworkSettings"]["Networks"]
-    for container in containers:
-        bound = [bindings for bindings in container.ports.values() if bindings]
-        hosts = {binding["HostIp"] for bindings in bound for binding in bindings}
-        assert hosts <= {"127.0.0.1"}, container.name
-        for name in container.attrs["NetworkSettings"]["Networks"]:
-            network = engine().networks.get(name).attrs
-            is_masked = network["Options"].get("com.docker.network.bridge.enable_ip_masquerade")
-            assert network["Internal"] if name in of_matomo else is_masked == "false", name
-    for host in ("1.1.1.1", "plugins.matomo.org"):
-        tried = execute(services["matomo"], ["php", "-r", OUT, "--", host], "root")
-        assert tried.out.strip() == "not reached", host
 
 
 # -- wrong input -----------------------------------------------------------------------------------

@@ -19,12 +19,14 @@ from matomo_harness.errors import ExitCode
 from matomo_harness.matomo import tracker, traffic, versions
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.traffic import Site
+from matomo_harness.operate.compose import SERVICE_LABEL
 from matomo_harness.pytest_plugin import SharedServers
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.instance import Instance
 from matomo_harness.settings import OWNER_LABEL, RunSettings, project_name
 from tests.checkout import Checkout, copied
+from tests.closed import assert_closed
 from tests.dumped import dump_of, tar_of
 from tests.reproduced import RunningReproduction, in_files, left_of, made, numbers
 
@@ -187,6 +189,12 @@ def test_no_person_is_left(same: Twins) -> None:
         f"%{PERSON}%",
     )
     assert in_files(same.opened, (PERSON, "a-password-of-hers")) == []
+
+
+@pytest.mark.slow(reason="a reproduction is opened")
+def test_it_reaches_nobody(same: Twins) -> None:
+    owned = f"{OWNER_LABEL}={project_name(same.opened.root)}"
+    assert_closed(engine().containers.list(filters={"label": [owned, SERVICE_LABEL]}))
 
 
 @pytest.mark.slow(reason="a reproduction is opened again")

@@ -20,10 +20,8 @@ from matomo_harness.runtime.inspection import inspected
 from matomo_harness.settings import COMPOSE_FILE, OWNER_LABEL
 
 FILE: Final = COMPOSE_FILE
-CLOSED: Final = COMPOSE_FILE.with_name("closed.yml")
-"""What is added to it for a stack that nothing may leave."""
 RESTORED: Final = COMPOSE_FILE.with_name("restored.yml")
-"""What is added to it for a stack that has production's tables before its config.ini.php."""
+"""What is added to it for a stack of production's data."""
 LOOPBACK: Final = "127.0.0.1"
 SERVICE_LABEL: Final = "com.docker.compose.service"
 GENERATION_LABEL: Final = "org.matomo-harness.generation"
@@ -76,8 +74,7 @@ def command(stack: Stack = LOCAL) -> list[str]:
     files = [
         FILE,
         *([of_the_image] if of_the_image.exists() else []),
-        *([RESTORED] if stack.name or stack.is_closed else []),
-        *([CLOSED] if stack.is_closed else []),
+        *([RESTORED] if stack.is_of_production else []),
     ]
     named = [word for file in files for word in ("--file", str(file))]
     return ["docker", "compose", *named, "--project-name", stack.project]

@@ -21,18 +21,23 @@ class Stack:
         name: of a reproduction; empty for the local stack.
         secrets_name: of the file in `.local/` with its secrets and the generation of its volumes;
             another one while a snapshot is tried (operate/snapshot.py).
-        is_closed: whether nothing leaves it: it is reached by loopback alone, and reaches nobody.
+        purpose: what a stack is for that goes with its command: a drill or a rehearsal.
     """
 
     root: Path = ROOT
     name: str = ""
     secrets_name: str = "stack.env"
-    is_closed: bool = False
+    purpose: str = ""
 
     @property
     def project(self) -> str:
         """Name of the Compose project, which is also the label of all that belongs to it."""
         return project_name(self.root)
+
+    @property
+    def is_of_production(self) -> bool:
+        """Whether its data is production's: it is reached by loopback alone, and reaches nobody."""
+        return bool(self.name or self.purpose)
 
     @property
     def directory(self) -> Path:
@@ -77,8 +82,8 @@ class Stack:
     @property
     def title(self) -> str:
         """What a person calls it."""
-        if self.is_closed:
-            return "the deployment of the drill"
+        if self.purpose:
+            return f"the deployment of the {self.purpose}"
         return f"the reproduction {self.name}" if self.name else "the local stack"
 
 

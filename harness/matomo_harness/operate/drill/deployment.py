@@ -55,7 +55,7 @@ def place_of(settings: RunSettings, run: Run) -> Iterator[tuple[Stack, RunSettin
         settings: images.
         run: the run that it goes with, whatever ends it.
     """
-    stack = Stack(run.file(f"drill-{secrets.token_hex(3)}"), is_closed=True)
+    stack = Stack(run.file(f"drill-{secrets.token_hex(3)}"), purpose="drill")
     stack.directory.mkdir(mode=0o700, parents=True)
     with snapshot_copy.goes_with(run):
         try:

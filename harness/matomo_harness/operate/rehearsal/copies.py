@@ -193,7 +193,7 @@ def copy_of(
     """
     settings = settings_of(source, settings)
     # Without a name, which would make it a reproduction, with ports and an image of its own.
-    copy = Stack(run.file(f"rehearsal-{secrets.token_hex(3)}"))
+    copy = Stack(run.file(f"rehearsal-{secrets.token_hex(3)}"), purpose="rehearsal")
     copy.directory.mkdir(mode=0o700, parents=True)
     with snapshot_copy.goes_with(run):
         try:

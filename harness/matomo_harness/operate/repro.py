@@ -66,7 +66,8 @@ DIFFERENCES: Final = (
     " a superuser of the harness's own is beside them",
     "salt: a new one, so that sessions and tokens of production are worth nothing here",
     "mail: every mail ends at the local relay; recipients of reports are made up",
-    "internet: none, its network leads nowhere (no marketplace, no update check); licence keys are out",
+    "internet: none, its network leads nowhere (no marketplace, no update check); licence keys are"
+    " out",
     "archives: what there are visits for is archived anew; of older reports the labels are made up",
     "configuration: the image's own, unless CONFIG= or FILES= gives production's; what leads to"
     " production's services and every secret are out",

@@ -33,7 +33,7 @@ from matomo_harness.operate.delivery.redeploy import redeploy, rollback
 from matomo_harness.operate.delivery.registry import Manifest, Registry, digest_of
 from matomo_harness.operate.delivery.releases import releases
 from matomo_harness.operate.delivery.service import service_of
-from matomo_harness.operate.delivery.verify import verify, verify_service
+from matomo_harness.operate.delivery.verify import _in_registry, verify, verify_service
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
@@ -385,6 +385,31 @@ def test_another_policy_since_is_refused(begun: Rehearsal) -> None:
         promote(begun.delivery, reference=done.tag)
 
 
+def test_a_commit_that_changed_nothing_of_the_image_has_the_image_before(begun: Rehearsal) -> None:
+    (begun.root / "image").mkdir()
+    (begun.root / "image/Dockerfile").write_text("FROM one")
+    done = on_stage(begun)
+    begun.commit()
+    assert promote(begun.delivery).digest == done.digest
+    (begun.root / "image/Dockerfile").write_text("FROM two")
+    another = begun.commit()
+    with refusal(WrongInputError, another, "never published"):
+        promote(begun.delivery)
+
+
+def test_a_passport_of_a_key_that_went_is_made_anew(begun: Rehearsal) -> None:
+    signers = begun.root.parent / "signers"
+    shutil.copyfile(begun.root / "allowed_signers", signers)
+    begun.edit("[passport]\n", f'[passport]\ntrusted = "{signers}"\n')
+    done = on_stage(begun)
+    public = begun.sign_with("of-today").read_text()
+    signers.write_text(f"today@example.org {public}")
+    with refusal(BrokenPromiseError, "another key"):
+        promote(begun.delivery)
+    publish(begun.delivery, "stage", begun.built[-1], gate=begun.gate)
+    assert promote(begun.delivery).digest == done.digest
+
+
 def test_a_tag_that_moves_in_between_is_refused(begun: Rehearsal) -> None:
     first = on_stage(begun)
     begun.aws.client("ecr", WORK).put_image_tag_mutability(
@@ -519,15 +544,20 @@ def test_new_tasks_that_do_not_stay_are_named(begun: Rehearsal) -> None:
     begun.service.broken.add(bad.digest)
     with refusal(BrokenPromiseError, "exit code 1", f"{good.digest[7:19]} runs"):
         redeploy(begun.delivery, "production")
+    # An archiver of the image that did not stay would go on by itself.
+    archiver = f"{begun.cluster('production')}-archiver"
+    assert begun.aws.image_of(PRODUCTION, archiver) == good.image
     # The way back is from what was asked for, not from what ECS left running.
     assert rollback(begun.delivery).digest == good.digest
 
 
 def test_a_service_that_there_is_not_is_named(begun: Rehearsal) -> None:
     on_stage(begun)
-    promote(begun.delivery)
     cluster = f'cluster = "{begun.cluster("production")}"\n'
     begun.edit(f'{cluster}service = "matomo"', f'{cluster}service = "m"')
+    # The first image is there before what runs it.
+    (warning,) = promote(begun.delivery).warnings
+    assert "no active service" in warning
     with refusal(WrongInputError, f"{begun.cluster('production')}/m", "no active service"):
         redeploy(begun.delivery, "production")
     begun.edit('service = "m"', 'service = "matomo"\ncontainer = "web"')
@@ -565,6 +595,8 @@ def test_a_rollback_is_refused_to_what_nobody_vouched_for(begun: Rehearsal) -> N
     by_hand = published(begun, "dev", begun.image(image.reference))
     with refusal(BrokenPromiseError, "no passport"):
         rollback(begun.delivery, to=by_hand.digest)
+    with refusal(BrokenPromiseError, "no passport"):
+        redeploy(begun.delivery, "production", reference=by_hand.digest)
 
 
 @pytest.mark.slow(reason="three releases")
@@ -625,6 +657,21 @@ def test_an_image_and_a_container_of_this_machine_are_verified(begun: Rehearsal)
     shutil.rmtree(file.parent)
     with refusal(BrokenPromiseError, "no passport"):
         verify(begun.delivery, image.reference)
+
+
+def test_the_login_of_the_environment_is_for_named_registries_alone(begun: Rehearsal) -> None:
+    begun.patch.setenv("REGISTRY_USER", "harness")
+    begun.patch.setenv("REGISTRY_PASSWORD", "a-password")
+    digest = f"sha256:{64 * 'a'}"
+    for tag in ("", ":1"):
+        registry, reference = _in_registry(begun.delivery, f"else.example:5000/x/y{tag}@{digest}")
+        assert (registry.host, registry.repository, reference) == (
+            "else.example:5000",
+            "x/y",
+            digest,
+        )
+        assert registry.login is None
+    assert _in_registry(begun.delivery, "else.example/x/y")[1] == "latest"
 
 
 @pytest.mark.parametrize("what", ["https://analytics.example", "http://127.0.0.1/matomo.php"])

@@ -1,5 +1,6 @@
 """An institution's own image: what is found by looking at it, and what is refused by its name."""
 
+import secrets
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from matomo_harness.runtime import images, profiles
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.golden import golden
 from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.reaper import this_process
 from matomo_harness.settings import RunSettings
 from tests.checkout import Checkout
 
@@ -216,6 +218,21 @@ def test_a_compose_file_names_the_image(tmp_path: Path, any_image: Image) -> Non
     for service, expected in (("matomo", "a service matomo"), ("web", "to name an image")):
         with pytest.raises(HarnessError, match=expected):
             image_of(str(path), service)
+
+
+def test_a_container_names_its_image_whatever_has_the_name_now(any_image: Image) -> None:
+    client, name = engine(), f"matomo-harness/test-moved:{secrets.token_hex(4)}"
+    labels = this_process().labels
+    assert client.images.get(any_image.reference).tag(name)
+    container = client.containers.create(name, labels=labels)
+    try:
+        assert image_of(str(container.name), "") == Image(name, any_image.id, "given")
+        other = images.service_image("mail").reference
+        assert client.images.get(other).tag(name)
+        assert image_of(str(container.name), "") == Image(any_image.id, any_image.id, "given")
+    finally:
+        container.remove(force=True)
+        client.images.remove(name)
 
 
 def test_init_replaces_no_file(checkout: Checkout, any_image: Image) -> None:

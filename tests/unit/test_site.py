@@ -95,6 +95,8 @@ def test_a_named_matomo_may_call_its_tracker_what_it_likes() -> None:
     assert named.may_be_tracker("https://www.example/stats/count?rec=1")
     assert not named.may_be_tracker("https://www.example/statistics?rec=1")
     assert not named.is_named("https://www.example.org/stats/")
+    assert Matomo("https://WWW.example:443/stats").is_named("https://www.example/stats/count?rec=1")
+    assert not named.is_named("https://www.example:port/stats/")
 
 
 # -- what names a person --------------------------------------------------------------------------
@@ -116,6 +118,8 @@ HEX = "0123456789abcdef" * 2
         (f"https://{MAIL}/", values.MAIL, "host"),
         (f"https://a.example/#{MAIL}", values.MAIL, "fragment"),
         (f"https://a.example/#/search?by={MAIL}", values.MAIL, "fragment: by"),
+        (f"https://a.example/#/user/{MAIL}?tab=1", values.MAIL, "fragment"),
+        ("https://a.example/#/reset-password/AbCdEf0123456789xyz", values.TOKEN, "fragment"),
         (f"/relative?to={MAIL}", values.MAIL, "query: to"),
         (f"https://a.example/?{MAIL}", values.MAIL, "query: j…@people.example"),
         ("https://a.example/?access_token=abcd", values.TOKEN, "query: access_token"),
@@ -164,6 +168,17 @@ def test_a_forbidden_value_is_found_in_other_forms(value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "where",
+    ["host.{}.example/", "a.example/?{}", "a.example/?{}=1", "a.example/#/{}?tab=1"],
+)
+def test_a_forbidden_value_is_found_in_every_part_of_an_address(where: str) -> None:
+    value = "janedoe4711"
+    found = values.traces(f"https://{where.format(value)}", (value,))
+    assert {trace.kind for trace in found} == {values.FORBIDDEN}
+    assert value not in str(found[0].part + found[0].shown)
+
+
+@pytest.mark.parametrize(
     ("address", "is_whole"),
     [
         ("198.51.100.7", True),
@@ -191,6 +206,7 @@ def test_an_address_is_whole_where_matomo_would_mask_more(address: str, is_whole
             "https://a.example/a;jsessionid=(redacted)?name=(redacted)&(redacted)#(redacted)",
         ),
         ("https://a.example/#/loans?of=Jane", "https://a.example/#/loans"),
+        ("https://jane:S3cret@a.example:8000/", "https://(redacted)@a.example:8000/"),
         ("https://a.example/reset/1a2b3c4d5e6f7g8h9", "https://a.example/reset/(redacted)"),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import yaml
 from docker.errors import APIError, NotFound
+from docker.models.containers import Container
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.image import ImageProfile
@@ -15,6 +16,7 @@ from matomo_harness.progress import step
 from matomo_harness.runtime import images, profiles
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.inspection import inspected
 
 SOURCES: Final = {
     "file": "a file of the image, which its start puts in place",
@@ -39,8 +41,15 @@ def image_of(what: str, service: str) -> Image:
     else:
         with suppress(NotFound, APIError):
             container = engine().containers.get(what)
-            return Image(what, str(container.attrs["Image"]), "given")
+            return _image_of_container(container)
     return images.given(what, "the argument")
+
+
+def _image_of_container(container: Container) -> Image:
+    """Return its image, by name as long as the name is still that image's."""
+    identity = str(inspected(container, "Image"))
+    named = images.local(str(inspected(container, "Config", "Image")), "given")
+    return named if named and named.id == identity else Image(identity, identity, "given")
 
 
 def _image_of_service(path: Path, service: str) -> str:

@@ -51,6 +51,21 @@ def current(directory: Path) -> str:
     return commit
 
 
+def of_the_same_image(directory: Path) -> list[str]:
+    """Return the commit that is checked out, and those before it back to the last of image/.
+
+    What they build is the same; only one of them may have been published.
+
+    Raises:
+        WrongInputError: no work tree, or one without a commit.
+    """
+    first = current(directory)
+    listed = ("rev-list", "--first-parent", "--abbrev-commit", f"--abbrev={LENGTH}", "HEAD")
+    last = _git(directory, *listed, "-1", "--", ":/image")
+    commits = _git(directory, *listed).split()
+    return commits[: commits.index(last) + 1] if last in commits else [first]
+
+
 def _git(directory: Path, *words: str) -> str:
     """Return what git says; empty where it fails."""
     try:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from matomo_harness.errors import WrongInputError
+from matomo_harness.errors import HarnessError, WrongInputError
 from matomo_harness.operate.delivery import judge, passport
-from matomo_harness.operate.delivery.commit import current
+from matomo_harness.operate.delivery.commit import of_the_same_image
 from matomo_harness.operate.delivery.copying import copy, require_skopeo
 from matomo_harness.operate.delivery.outcome import Outcome
 from matomo_harness.operate.delivery.registry import DIGEST, Manifest, Registry, short
@@ -29,7 +29,8 @@ def promote(
         delivery: between which stages.
         name: of the stage that gets it.
         source: of the stage that has it.
-        reference: a tag or a digest there; by default the commit that is checked out.
+        reference: a tag or a digest there; by default the commit that is checked out, or the last
+            one that was published and has the same image/.
         directory: the work tree of the commit; by default this one.
         plan: change nothing.
 
@@ -40,7 +41,7 @@ def promote(
     target, origin = delivery.stage(name), delivery.stage(source)
     require_direction(origin, target)
     require_skopeo()
-    chosen = reference or current(directory or Path.cwd())
+    chosen = reference or _published(origin, directory or Path.cwd())
     manifest = image_in(origin, chosen)
     found, signed_by = judge.best(
         passport.stored(origin.registry, manifest.digest),
@@ -71,6 +72,11 @@ def promote(
     return Outcome(
         target.name, where, tuple(steps), manifest.digest, release.tag, warnings=warnings
     )
+
+
+def _published(origin: OpenStage, directory: Path) -> str:
+    commits = of_the_same_image(directory)
+    return next((one for one in commits if origin.registry.manifest(one)), commits[0])
 
 
 def require_direction(origin: OpenStage, target: OpenStage) -> None:
@@ -143,7 +149,10 @@ def _warnings(target: OpenStage, coming: str) -> list[str]:
     """Return what one should know before the next image comes."""
     if not target.account or not target.stage.cluster:
         return []
-    running = service_of(target).running()
+    try:
+        running = service_of(target).running()
+    except HarnessError as error:  # the first image comes before what runs it
+        return [f"nobody knows whether a lifecycle rule takes what runs: {error.seen}"]
     return [
         warning
         for digest in running

@@ -8,6 +8,7 @@ from matomo_harness.operate.delivery import judge, passport
 from matomo_harness.operate.delivery.commit import current
 from matomo_harness.operate.delivery.outcome import Outcome
 from matomo_harness.operate.delivery.promote import image_in
+from matomo_harness.operate.delivery.publish import WITHOUT_PASSPORT
 from matomo_harness.operate.delivery.registry import Manifest, short
 from matomo_harness.operate.delivery.releases import before, expiring, releases
 from matomo_harness.operate.delivery.service import service_of
@@ -24,6 +25,8 @@ def redeploy(
 ) -> Outcome:
     """Force a new deployment of a stage, wait for it, and say which digest runs.
 
+    On every stage but dev the image needs a passport; it may be too old, or of another policy.
+
     Args:
         delivery: with the stage.
         name: of the stage.
@@ -33,11 +36,15 @@ def redeploy(
         plan: change nothing.
 
     Raises:
-        HarnessError: there is no such image or service, or the new tasks do not stay.
+        HarnessError: there is no such image or service, nobody vouched for it, or the new tasks do
+            not stay.
     """
     stage = delivery.stage(name)
     chosen = reference or _newest(stage) or current(directory or Path.cwd())
-    return _deploy(stage, image_in(stage, chosen), chosen, plan=plan)
+    manifest = image_in(stage, chosen)
+    if stage.name not in WITHOUT_PASSPORT:
+        _require_vouched(stage, manifest)
+    return _deploy(stage, manifest, chosen, plan=plan)
 
 
 def rollback(
@@ -79,13 +86,22 @@ def rollback(
             )
         chosen = release.tag
     manifest = image_in(stage, chosen)
+    _require_vouched(stage, manifest)
+    return _deploy(stage, manifest, chosen, plan=plan)
+
+
+def _require_vouched(stage: OpenStage, manifest: Manifest) -> None:
+    """Require that somebody vouched for an image, of whatever time and policy.
+
+    Raises:
+        BrokenPromiseError: nobody did.
+    """
     judge.best(
         passport.stored(stage.registry, manifest.digest),
         [manifest.digest, manifest.config],
         stage.delivery,
         whenever=True,
     )
-    return _deploy(stage, manifest, chosen, plan=plan)
 
 
 def _newest(stage: OpenStage) -> str:

@@ -114,9 +114,9 @@ class EcsService:
             BrokenPromiseError: the new tasks do not stay, and ECS went back.
             UnsupportedEnvironmentError: it takes too long.
         """
-        definition = self._definition(str(self._service()["taskDefinition"]), image)
-        for job in self.stage.jobs:
-            self._definition(job, image)
+        definition = self._registered(self._revision(str(self._service()["taskDefinition"]), image))
+        # What is missing is said before anything is changed.
+        jobs = [self._revision(job, image) for job in self.stage.jobs]
         with asking("ecs:UpdateService", self.name):
             answer = self._client.update_service(
                 cluster=self.stage.cluster,
@@ -128,6 +128,9 @@ class EcsService:
         digest = image.rpartition("@")[2]
         with step(f"Deploying {short(digest)} to {self.name}") as running:
             self._wait(str(deployment["id"]), digest, running)
+        # Not before: the schedule takes a job's newest, and the image may not stay.
+        for job in jobs:
+            self._registered(job)
 
     @property
     def _client(self) -> Any:
@@ -163,8 +166,8 @@ class EcsService:
             tasks += answer["tasks"]
         return tasks
 
-    def _definition(self, name: str, image: str) -> str:
-        """Return the task definition that runs `image`; a new revision where none does yet."""
+    def _revision(self, name: str, image: str) -> dict[str, Any]:
+        """Return the task definition `name` as it is where it runs `image`, or what would."""
         with asking("ecs:DescribeTaskDefinition", name):
             answer = self._client.describe_task_definition(taskDefinition=name, include=["TAGS"])
         before = answer["taskDefinition"]
@@ -183,13 +186,19 @@ class EcsService:
                 next_command="name it as `container` of the stage in delivery.toml",
             )
         if definitions == before["containerDefinitions"]:
-            return str(before["taskDefinitionArn"])
+            return dict(before)
         known = {key: before[key] for key in REGISTERED if before.get(key) is not None}
         known["containerDefinitions"] = definitions
         if tags := answer.get("tags"):
             known["tags"] = tags
-        with asking("ecs:RegisterTaskDefinition", name):
-            made = self._client.register_task_definition(**known)
+        return known
+
+    def _registered(self, revision: dict[str, Any]) -> str:
+        """Return the name of a task definition, which is registered unless it is already."""
+        if name := revision.get("taskDefinitionArn"):
+            return str(name)
+        with asking("ecs:RegisterTaskDefinition", revision["family"]):
+            made = self._client.register_task_definition(**revision)
         return str(made["taskDefinition"]["taskDefinitionArn"])
 
     def _wait(self, deployment: str, digest: str, running: ProgressStep) -> None:

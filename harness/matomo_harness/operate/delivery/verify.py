@@ -116,10 +116,12 @@ def _found(delivery: Delivery, what: str) -> tuple[Registry | None, list[str]]:
 
 def _in_registry(delivery: Delivery, what: str) -> tuple[Registry, str]:
     name, _, reference = what.partition("@")
-    if not reference:
-        name, _, reference = what.rpartition(":")
-        if "/" in reference or not name:
-            name, reference = what, "latest"
+    named, _, tag = name.rpartition(":")
+    if named and "/" not in tag:
+        name = named
+    else:  # no tag: the number behind the colon is a port's
+        tag = "latest"
+    reference = reference or tag
     host, _, repository = name.partition("/")
     for stage_name, stage in delivery.content.stages:
         if stage.name == name:
@@ -129,7 +131,8 @@ def _in_registry(delivery: Delivery, what: str) -> tuple[Registry, str]:
     if known:
         other = Stage(**{**known.model_dump(), "repository": repository})
         return OpenStage(delivery, "dev", other).registry, reference
-    return Registry(host, repository, login.of_this_machine(host)), reference
+    # The login in the environment is for the registries of delivery.toml, and for nobody else.
+    return Registry(host, repository, login.of_this_machine(host, {})), reference
 
 
 def _on_this_machine(what: str) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.operate.site import report
@@ -98,6 +99,14 @@ def require_clean(said: dict[str, Any]) -> None:
         )
 
 
+def _is_address(url: str) -> bool:
+    try:
+        split = urlsplit(url)
+        return split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
+    except ValueError:
+        return False
+
+
 def _require_possible(choices: Choices) -> None:
     if unknown := [name for name in choices.allowed if name not in SEVERITIES]:
         raise WrongInputError(
@@ -110,6 +119,12 @@ def _require_possible(choices: Choices) -> None:
             expected="--never to have four characters or more",
             seen="fewer, which are found anywhere by chance",
             next_command="--never 'Jane Doe'",
+        )
+    if choices.matomo and not _is_address(choices.matomo):
+        raise WrongInputError(
+            expected="--matomo to be an address of http or https",
+            seen=choices.matomo,
+            next_command=f"--matomo https://{choices.matomo.rpartition('://')[2]}",
         )
     if choices.authority and not choices.authority.is_file():
         raise WrongInputError(

@@ -14,6 +14,7 @@ TRACKER: Final = re.compile(r"/(?:matomo|piwik)\.php$")
 """The path that hits are sent to."""
 EITHER: Final = re.compile(r"/js/(?:index\.php|tracker\.php)?$")
 """With parameters it is the tracker, without them it answers with matomo.js."""
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 SCRIPT: Final = re.compile(r"/(?:matomo|piwik)(?:\.min)?\.js$|/js/container_\w+\.js$")
 """The path of matomo.js, and of a container of the Tag Manager, which brings matomo.js with it."""
 
@@ -53,7 +54,7 @@ class Matomo:
 
     def is_named(self, address: str) -> bool:
         """Whether `address` is below the Matomo that was named."""
-        return bool(self.url) and f"{address}/".startswith(f"{self.url.rstrip('/')}/")
+        return bool(self.url) and _place(address).startswith(_place(self.url))
 
     def may_be_tracker(self, address: str) -> bool:
         """Whether hits may go to `address`."""
@@ -68,6 +69,21 @@ class Matomo:
     def concerns(self, address: str) -> bool:
         """Whether `address` is of a Matomo at all."""
         return self.may_be_tracker(address) or self.is_script(address)
+
+
+def _place(address: str) -> str:
+    """Return scheme, host and path, as any spelling of the address has them; `/` where it has none.
+
+    An address of which no host can be read is no place.
+    """
+    split = urlsplit(address)
+    try:
+        port = split.port
+    except ValueError:
+        return "/"
+    if port in (None, DEFAULT_PORTS.get(split.scheme)):
+        return f"{split.scheme}://{split.hostname}{split.path.rstrip('/')}/"
+    return f"{split.scheme}://{split.hostname}:{port}{split.path.rstrip('/')}/"
 
 
 def decoded(address: str, method: str, body: bytes) -> tuple[Hit, ...]:

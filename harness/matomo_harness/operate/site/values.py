@@ -71,7 +71,7 @@ def traces(value: str, forbidden: tuple[str, ...] = ()) -> tuple[Trace, ...]:
         forbidden: values that must be nowhere.
     """
     found: dict[tuple[str, str], Trace] = {}
-    for part, name, text in _parts(value):
+    for part, name, text in _parts(value, forbidden):
         for kind, shown in _in_text(text, name, part, forbidden):
             found.setdefault((kind, part), Trace(kind, part, shown, name))
     return tuple(found.values())
@@ -111,7 +111,9 @@ def shown_address(url: str, forbidden: tuple[str, ...] = ()) -> str:
     except ValueError:
         return REDACTED
     path, *after = unquoted(split.path).split(";")
-    shown = f"{split.scheme}://{split.netloc}{path}" if split.netloc else path
+    _, sign, host = split.netloc.rpartition("@")
+    host = f"{REDACTED}@{host}" if sign else host
+    shown = f"{split.scheme}://{host}{path}" if host else path
     shown += "".join(f";{_without_value(each)}" for each in after)
     if split.query:
         shown += "?" + "&".join(map(_without_value, split.query.split("&")))
@@ -136,7 +138,7 @@ def unquoted(text: str) -> str:
     return text
 
 
-def _parts(value: str) -> Iterator[tuple[str, str, str]]:
+def _parts(value: str, forbidden: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
     """Yield the parts of a value: what part it is, the name of a parameter, and the text."""
     text = value.strip()
     if not _ADDRESS_LIKE.match(text):
@@ -147,24 +149,27 @@ def _parts(value: str) -> Iterator[tuple[str, str, str]]:
     except ValueError:
         yield "", "", unquoted(text)
         return
-    if "@" in split.netloc:
-        yield "host", "", unquoted(split.netloc)
+    host = unquoted(split.netloc)
+    if "@" in host or any(_has(host, each) for each in forbidden):
+        yield "host", "", host
     path, *after = split.path.split(";")
     yield "path", "", unquoted(path)
+    route, mark, of_route = split.fragment.partition("?")
+    if mark:
+        yield "fragment", "", unquoted(route)
     for place, query in (
         ("path", ";".join(after).replace(";", "&")),
         ("query", split.query),
-        ("fragment", split.fragment.partition("?")[2] or split.fragment),
+        ("fragment", of_route if mark else route),
     ):
         pairs = parse_qsl(query, keep_blank_values=True)
         if place == "fragment" and not any(value for _, value in pairs):
             yield place, "", unquoted(query)
             continue
         for name, inside in pairs:
-            known = masked(unquoted(name))
+            known = masked(unquoted(name), forbidden)
             yield f"{place}: {known}", name, unquoted(inside)
-            if known != unquoted(name):
-                yield f"{place}: {known}", "", unquoted(name)
+            yield f"{place}: {known}", "", unquoted(name)
 
 
 def _in_text(
@@ -194,7 +199,7 @@ def _has(text: str, value: str) -> bool:
 
 
 def _is_token(text: str, name: str, part: str) -> bool:
-    if _JWT.search(text) or (part == "path" and _LINK.search(text)):
+    if _JWT.search(text) or (part in ("path", "fragment") and _LINK.search(text)):
         return True
     if not name or not text or text.isspace():
         return False

@@ -15,8 +15,8 @@ LIKELY_SECRET: Final = re.compile(
     r"|licen[cs]e|credential|private|auth|dsn|webhook"
 )
 """Names that may mean one."""
-NO_SECRET: Final = re.compile(r"password_hash_\w+")
-"""Names that say `password` and hold the cost of a hash (core/Auth/Password.php)."""
+NO_SECRET: Final = re.compile(r"password_hash_\w+|login_password_recovery_\w+")
+"""Names that say `password`: the cost of a hash (core/Auth/Password.php), the sender of a mail."""
 SWITCH: Final = re.compile(r"|-?\d{1,9}|true|false|yes|no|on|off|null|none", re.IGNORECASE)
 """What is neither a secret nor an address, whatever its key is called: `…_auth_tokens = 1`."""
 

@@ -1,6 +1,8 @@
 """Person data is rewritten in real schemas, and whichever rule is switched off, it is found."""
 
 import dataclasses
+import io
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ import pytest
 
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.matomo.database import Database
+from matomo_harness.operate.quarantined import safe_tables
 from matomo_harness.personal_data import anonymity, canaries, pseudonyms, rewriting, schema, search
 from matomo_harness.personal_data.canaries import PlantedCanaries
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
@@ -562,3 +565,29 @@ def test_the_key_is_in_no_statement(visits: Connection) -> None:
 def test_the_wheel_holds_the_rules(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel.built(tmp_path)) as archive:
         assert "matomo_harness/personal_data/personal-data.toml" in archive.namelist()
+
+
+# -- without rewriting ----------------------------------------------------------------------------
+
+UNKNOWN = """CREATE TABLE `funnel` (`id` int NOT NULL, `login` varchar(50), PRIMARY KEY (`id`))
+/*!50100 PARTITION BY RANGE (`id`)
+(PARTITION p0 VALUES LESS THAN (10) ENGINE = InnoDB,
+ PARTITION p1 VALUES LESS THAN MAXVALUE ENGINE = InnoDB) */;
+INSERT INTO `funnel` VALUES (1,'ada'),(20,'jo');
+"""
+
+
+@pytest.mark.slow(reason="a dump is loaded into a quarantine")
+def test_a_table_that_no_rule_knows_is_loaded_where_nothing_is_rewritten(tmp_path: Path) -> None:
+    text = (DUMPS / "matomo-4.14-mariadb-10.5-no-prefix.sql").read_text()
+    before, end, after = text.rpartition("-- Dump completed")
+    path = tmp_path / "dump.sql"
+    path.write_text(f"{before}{UNKNOWN}{end}{after}")
+    image = images.mariadb_base(RunSettings.from_environment())
+    with safe_tables([path], image, keep_person_data=True) as safe:
+        assert "funnel" in safe.tables
+        # One data file, as a stack's database takes it: the partitions are gone.
+        with safe.held.exported(["funnel"]) as files:
+            exported = io.BytesIO(b"".join(files))
+        with tarfile.open(fileobj=exported) as archive:
+            assert archive.getnames() == ["funnel.ibd", "funnel.cfg"]

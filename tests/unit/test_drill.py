@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from matomo_harness.operate.drill.findings import (
     Stage,
 )
 from matomo_harness.operate.drill.judgement import verdict
+from matomo_harness.operate.drill.steps import completed
 from matomo_harness.operate.rehearsal.state import ArchivedPeriod
 from matomo_harness.operate.rehearsal.verdict import Weight
 from matomo_harness.policy import Drill
@@ -409,3 +410,25 @@ def test_a_file_of_numbers_is_read_as_it_was_written(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(WrongInputError, match="another file"):
         against.read(path)
+
+
+@pytest.mark.parametrize(
+    ("said", "written", "expected"),
+    [
+        ("02:00:00", "02:00:01", "02:00:00"),
+        ("04:00:00", "02:00:10", "02:00:00"),  # Berlin
+        ("07:30:00", "02:05:00", "02:00:00"),  # Kolkata, and five minutes until it was packed
+        ("02:00:00", "07:01:00", "07:00:00"),  # New York
+        ("02:00:00", "07:20:00", "02:00:00"),  # UTC, and copied later
+        ("02:00:00", "20:00:30", "02:00:00"),
+    ],
+)
+def test_the_time_of_a_dump_is_by_the_clock_of_its_machine(
+    said: str, written: str, expected: str
+) -> None:
+    def moment(text: str) -> datetime:
+        return datetime.fromisoformat(f"2026-03-02T{text}")
+
+    file = moment(written).replace(tzinfo=UTC).timestamp()
+    assert completed(moment(said), file) == moment(expected)
+    assert completed(None, file) == moment(written)

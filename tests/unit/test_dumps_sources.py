@@ -24,10 +24,12 @@ TEXT = (DUMPS / "matomo-4.2-mysql-5.7.sql").read_bytes() * 50  # 2.6 MB, of seve
 PASSWORD = "correct horse"
 
 
-def zipped(text: bytes) -> bytes:
+def zipped(text: bytes, *beside: str) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("folder/", b"")
+        for name in beside:
+            archive.writestr(name, b"\0\5\x16\7")
         archive.writestr("dump.sql", text)
     return file.getvalue()
 
@@ -65,6 +67,9 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
     "zst": compressed,
     "xz": lambda text: lzma.compress(text, preset=0),
     "zip": zipped,
+    "zip of macOS": lambda text: zipped(text, "__MACOSX/._dump.sql", "._dump.sql", ".DS_Store"),
+    "with a mark": lambda text: b"\xef\xbb\xbf" + text,
+    "gz, with a mark": lambda text: gzip.compress(b"\xef\xbb\xbf" + text, compresslevel=1),
     "tar": tarred,
     "tar.gz": lambda text: gzip.compress(tarred(text), compresslevel=1),
     "tar.xz": lambda text: lzma.compress(tarred(text), preset=0),

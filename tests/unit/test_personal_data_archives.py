@@ -68,6 +68,15 @@ def test_a_number_may_be_somebody(name: str, number: str) -> None:
     assert number not in labels(name, number)
 
 
+def test_a_label_that_php_stored_as_a_number_is_one_like_any_other() -> None:
+    table = {0: {0: {"label": 41791234567, 2: 7}}, 1: {0: {"label": True, 2: 7}}}
+    made = unpacked(rewritten(packed(table), "UserId_users", MADE))
+    assert made[0][0] == {"label": labels("UserId_users", "41791234567")[0], 2: 7}
+    assert made[1] == table[1]
+    hours = {0: {0: {"label": 13, 2: 7}}}
+    assert unpacked(rewritten(packed(hours), "VisitTime_serverTime", MADE)) == hours
+
+
 @pytest.mark.parametrize(
     "name", ["Events_name_action", "CustomDimensions_Dimension1", "Anything_of_a_plugin"]
 )

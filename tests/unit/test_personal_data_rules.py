@@ -153,4 +153,10 @@ def test_rules_of_ones_own_win_and_do_not_bring_back_what_is_dropped() -> None:
     found = [both.rule_of(*where) for where in (("goal", "name"), ("session", "data"))]
     assert [rule.kind for rule in found if rule] == ["keep", "dropped"]
     assert both.rule_of("shoes", "size")
+    # What the built-in rules judge by case, or as a document, too.
+    option = built_in().extended(parse('[[tables]]\nname = "option"\nempty = ["option_value"]'))
+    for found_in in (option, option.without("option", "option_name")):
+        rule = found_in.rule_of("option", "option_value")
+        assert rule
+        assert rule.kind == "empty"
     assert both.rule_of("user", "login") == built_in().rule_of("user", "login")

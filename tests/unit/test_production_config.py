@@ -34,6 +34,15 @@ api_token = "raw-token"
 users_password[] = "raw-too"
 mode = 3
 
+[LoginLdap_srv]
+hostname = "ldap"
+admin_pass = "raw-bind"
+use_auth = 1
+
+[database_reader]
+host = "replica.example"
+username = "reader"
+
 [Plugins]
 Plugins[] = "CoreHome"
 Plugins[] = "Actions"
@@ -50,7 +59,8 @@ Plugins[] = "EnvironmentVariables"
 
 def test_secrets_and_what_leads_to_production_are_left_out() -> None:
     text, left_out = production_config.for_reproduction(PRODUCTION, OWN, "https://localhost:8500")
-    assert not [word for word in ("raw-", "mail", "rds.example", "analytics") if word in text]
+    words = ("raw-", "mail", "rds.example", "analytics", "replica.example", "reader")
+    assert not [word for word in words if word in text]
     assert {"General.salt", "[mail]", "database.password", "SomePlugin.api_token"} <= {*left_out}
     assert text.startswith("; <?php exit; ?>")
 
@@ -61,6 +71,7 @@ def test_what_production_chose_stays() -> None:
     assert said.text("database", "charset") == "utf8"
     assert said.text("General", "enable_processing_unique_visitors_year") == "1"
     assert said.text("SomePlugin", "mode") == "3"
+    assert said.text("LoginLdap_srv", "use_auth") == "1"
     assert said.text("General", "salt") == ""
     assert {*said.texts("General", "trusted_hosts")} == {"localhost", "localhost:8500"}
     assert {*said.texts("Plugins", "Plugins")} == {"CoreHome", "Actions", "EnvironmentVariables"}

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO, RawIOBase
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from matomo_harness import extra
@@ -44,6 +44,8 @@ _TAR_MAGIC_AT: Final = 257
 _GZIP: Final = b"\x1f\x8b"
 _XZ: Final = b"\xfd7zXZ\0"
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+UTF_8_MARK: Final = b"\xef\xbb\xbf"
+"""What editors and PowerShell put before a text."""
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _SKIPPABLE: Final = range(0x184D2A50, 0x184D2A60)
 """Frames that zstd passes over, as pzstd writes them (RFC 8878, 3.1.2)."""
@@ -139,8 +141,8 @@ class DumpSource:
         self, name: str, chunks: Iterator[bytes], path: Path | None, left: int
     ) -> Iterator[Part]:
         """Yield the parts of what may be packed; `path` where it can be read in any order."""
-        first = _first(chunks, HEAD)
-        chunks = chain([first], chunks)
+        first, rest = _first(chunks, HEAD), chunks
+        chunks = chain([first], rest)
         if not left:
             raise WrongInputError(
                 expected=f"a dump that is packed at most {WRAPPINGS} times",
@@ -162,13 +164,13 @@ class DumpSource:
         elif problem := _is_no_text(first):
             raise _unusable(name, problem)
         else:
-            yield Part(name, chunks)
+            yield Part(name, chain([first.removeprefix(UTF_8_MARK)], rest))
 
     def _members_of_tar(self, name: str, chunks: Iterator[bytes], left: int) -> Iterator[Part]:
         seen = set[str]()
         with _errors_of(name), tarfile.open(fileobj=_Reader(chunks), mode="r|") as archive:
             for member in archive:
-                if member.isdir():
+                if member.isdir() or _is_of_macos(member.name):
                     continue
                 inner = f"{name}:{member.name}"
                 file = archive.extractfile(member) if member.isreg() else None
@@ -197,7 +199,11 @@ class DumpSource:
             self.read = self._read_before
             is_bundle = BUNDLE_MANIFEST in archive.namelist()
             for entry in archive.infolist():
-                if entry.is_dir() or (is_bundle and entry.filename != BUNDLED_DUMP):
+                if (
+                    entry.is_dir()
+                    or _is_of_macos(entry.filename)
+                    or (is_bundle and entry.filename != BUNDLED_DUMP)
+                ):
                     continue
                 chunks = _entry(name, archive, entry, password)
                 yield from self._member(f"{name}:{entry.filename}", chunks, left, seen)
@@ -229,6 +235,12 @@ class DumpSource:
             yield from self._unwrapped(name, chunks, None, left)
 
 
+def _is_of_macos(name: str) -> bool:
+    """Whether a member of an archive is beside the files: what macOS knows of them."""
+    path = PurePosixPath(name)
+    return "__MACOSX" in path.parts or path.name.startswith("._") or path.name == ".DS_Store"
+
+
 # -- directories -----------------------------------------------------------------------------------
 
 
@@ -251,7 +263,7 @@ def _files(path: Path) -> list[tuple[Path, str | None]]:
             next_command=f"give the folder of Matomo's alone, e.g. {schemas[0]}",
         )
     folder = schemas[0] if schemas else path
-    tables = sorted(folder.glob("*.sql"))
+    tables = sorted(file for file in folder.glob("*.sql") if not _is_of_macos(file.name))
     if not tables:
         raise WrongInputError(
             expected=f"in {path.name} a directory of mydumper or mariadb-dump --dir or --tab",
@@ -307,7 +319,7 @@ def _continues(path: Path, first: Path) -> bool:
         return False
     if _is_packed(head_before):
         return not _is_utf_8(head)
-    return b"\0" not in head and not _BEGINNING.match(head)
+    return b"\0" not in head and not _BEGINNING.match(head.removeprefix(UTF_8_MARK))
 
 
 def _is_utf_8(head: bytes) -> bool:

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import ini
 from matomo_harness.personal_data import texts
-from matomo_harness.redaction import SECRET
+from matomo_harness.redaction import LIKELY_SECRET, NO_SECRET, SECRET, SWITCH
 
 OF_TABLES: Final = ("charset", "collation", "adapter")
 """Keys of [database] that say how to speak to the tables; the others lead to a server."""
-ELSEWHERE: Final = ("mail", "proxy")
+ELSEWHERE: Final = ("mail", "proxy", "database_reader")
 """Sections that lead to services of production's."""
 OF_ITS_ADDRESS: Final = ("trusted_hosts", "cors_domains", "instance_id")
 READS_ENVIRONMENT: Final = "EnvironmentVariables"
@@ -70,9 +70,16 @@ def without_secrets(production: str) -> tuple[str, tuple[str, ...]]:
         for key in settings:
             is_of_server = section == "database" and key not in OF_TABLES
             is_of_address = section == "General" and key in OF_ITS_ADDRESS
-            if is_of_server or is_of_address or SECRET.search(key):
+            if is_of_server or is_of_address or _is_secret(key, ini.read(text).texts(section, key)):
                 take_out(section, key)
     return text, tuple(left_out)
+
+
+def _is_secret(key: str, values: tuple[str, ...]) -> bool:
+    if SECRET.search(key):
+        return True
+    is_likely = LIKELY_SECRET.search(key) and not NO_SECRET.fullmatch(key)
+    return bool(is_likely) and not all(SWITCH.fullmatch(value) for value in values)
 
 
 def for_ticket(production: str) -> tuple[str, tuple[str, ...]]:

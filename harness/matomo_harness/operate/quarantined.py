@@ -18,11 +18,11 @@ from matomo_harness.operate.loading import Keys, loader, side_by_side
 from matomo_harness.operate.production_config import text_of
 from matomo_harness.personal_data import archives, canaries, rewriting, schema, search, slices
 from matomo_harness.personal_data.anonymity import anonymity
-from matomo_harness.personal_data.rules import Rules, TablePlan, built_in, parse
-from matomo_harness.personal_data.schema import Connection
+from matomo_harness.personal_data.rules import Rule, Rules, TablePlan, built_in, parse
+from matomo_harness.personal_data.schema import Connection, Schema
 from matomo_harness.personal_data.search import Canary, Finding
 from matomo_harness.personal_data.slices import Slice
-from matomo_harness.progress import ProgressStep, step
+from matomo_harness.progress import ProgressStep, console, step
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.quarantine import Quarantine, quarantine
 
@@ -189,7 +189,7 @@ def _made_safe(
     """Rewrite what is in quarantine, and prove it; return the proof and the tables to copy."""
     with held.connect() as connection:
         columns = schema.read(connection, described.prefix)
-        plans = rules.plan(columns)
+        plans = _as_they_are(columns) if keep_person_data else rules.plan(columns)
         count = sum(len(found) for found in columns.values())
         if keep_person_data:
             certificate = Certificate(
@@ -236,6 +236,14 @@ def _made_safe(
             return certificate, _in_files(connection, plans)
 
 
+def _as_they_are(columns: Schema) -> list[TablePlan]:
+    """Return the plan by which every row stays, also of a table that no rule knows."""
+    return [
+        TablePlan(found[0].table, name, "keep", tuple((column, Rule("keep")) for column in found))
+        for name, found in columns.items()
+    ]
+
+
 def _findings(
     held: Quarantine, connection: Connection, plans: list[TablePlan], planted: Sequence[Canary]
 ) -> list[Finding]:
@@ -275,12 +283,16 @@ def _left_out(described: Description) -> tuple[str, ...]:
 
 
 def _in_files(connection: "pymysql.Connection[Any]", plans: list[TablePlan]) -> list[TablePlan]:
-    """Have every table in a data file of its own: what is of another engine is made InnoDB."""
+    """Have every table in one data file: InnoDB's, and without partitions."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT table_name FROM information_schema.tables"
-            " WHERE table_schema = DATABASE() AND engine <> 'InnoDB'"
+            "SELECT table_name, create_options LIKE '%partitioned%' FROM information_schema.tables"
+            " WHERE table_schema = DATABASE()"
+            " AND (engine <> 'InnoDB' OR create_options LIKE '%partitioned%')"
         )
-        for row in cursor.fetchall():
-            cursor.execute(f"ALTER TABLE {schema.quoted(row[0])} ENGINE=InnoDB")
+        for table, is_partitioned in cursor.fetchall():
+            if is_partitioned:
+                console.print(f"{table} is without its partitions", markup=False)
+            whole = " REMOVE PARTITIONING" if is_partitioned else ""
+            cursor.execute(f"ALTER TABLE {schema.quoted(table)} ENGINE=InnoDB{whole}")
     return plans

@@ -22,7 +22,7 @@ from packaging.version import InvalidVersion, Version
 
 from matomo_harness import __version__
 from matomo_harness.dumps.description import Description
-from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.promises.database.checks import numbers_of_archives_are_new
@@ -56,8 +56,9 @@ from matomo_harness.runtime.installation import (
     require_tracking,
 )
 from matomo_harness.runtime.quarantine import SCHEMA, Quarantine
-from matomo_harness.runtime.shell import MatomoShell
+from matomo_harness.runtime.shell import WHOLE_DATA_SECONDS, MatomoShell
 from matomo_harness.settings import RunSettings
+from matomo_harness.time_limit import TimeLimitError
 
 RECORD: Final = "reproduction.json"
 DIFFERENCES: Final = (
@@ -501,7 +502,7 @@ def _opened(
     is_new = not (stack.directory / RECORD).exists()
     if waits and choices.update:
         with step("Updating the tables by Matomo's own updater"), writable_configuration(shell):
-            shell.console("core:update", "--yes")
+            shell.console("core:update", "--yes", seconds=WHOLE_DATA_SECONDS)
         waits = False
     if not waits:
         with (
@@ -541,8 +542,13 @@ def _archive(database: Database, shell: MatomoShell, part: Slice) -> None:
         return
     with step(f"Archiving anew what there are visits for ({row['first']} to {row['last']})"):
         dates = f"--dates={row['first']},{row['last']}"
-        shell.console("core:invalidate-report-data", dates, "--sites=all", "--no-interaction")
-        shell.console("core:archive")
+        invalidate = ("core:invalidate-report-data", dates, "--sites=all", "--no-interaction")
+        try:
+            for command in (invalidate, ("core:archive",)):
+                shell.console(*command, seconds=WHOLE_DATA_SECONDS)
+        except (BrokenPromiseError, TimeLimitError) as error:
+            # This may be the bug itself; without these reports it is a reproduction all the same.
+            console.print(f"Not all of it is archived: {error.seen}", markup=False)
 
 
 def ports_for(stack: Stack) -> tuple[int, int]:

@@ -53,6 +53,10 @@ _OWN: Final = ("", "/index", "__mtm_ranking_query_others__")
 """What Matomo itself writes for a page without a name, and for what is beyond a report's limit."""
 
 
+SUMMARY: Final = -1
+"""The label of the row with all that is beyond a report's limit (core/DataTable.php)."""
+
+
 def bounded(connection: Connection, plans: Iterable[TablePlan]) -> list[TablePlan]:
     """Return plans by which only those reports stay that no visit is there for.
 
@@ -144,8 +148,11 @@ class _Labels:
         }
 
     def _column(self, name: Any, item: Any) -> Any:
-        if name == "label" and isinstance(item, str):
-            return item if item in _OWN else self._label(item)
+        is_label = name == "label" and isinstance(item, str | int) and not isinstance(item, bool)
+        if is_label and item != SUMMARY:
+            # A key of PHP's arrays: a label of digits alone was stored as a number until Matomo 5.
+            made = item if item in _OWN else self._label(str(item))
+            return item if made == str(item) else made
         return self._other(name, item)
 
     def _other(self, name: Any, item: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import fnmatch
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -184,19 +184,20 @@ class Rules:
 
     Args:
         tables: as they are in the file.
+        own: those of somebody's own file, which win for a column.
     """
 
-    def __init__(self, tables: Iterable[TableRules]) -> None:
-        self.tables = tuple(tables)
+    def __init__(self, tables: Iterable[TableRules], own: Iterable[TableRules] = ()) -> None:
+        self._built_in, self._own = tuple(tables), tuple(own)
+
+    @property
+    def tables(self) -> tuple[TableRules, ...]:
+        """All entries, those of somebody's own first."""
+        return (*self._own, *self._built_in)
 
     def of_table(self, name: str) -> list[TableRules]:
         """Return the entries for a table; those that name it are before those with a pattern."""
-        whole = [entry for entry in self.tables if entry.name == name]
-        return whole + [
-            entry
-            for entry in self.tables
-            if entry.name != name and fnmatch.fnmatchcase(name, entry.name)
-        ]
+        return _of_table(self.tables, name)
 
     def rule_of(self, table: str, column: str) -> Rule | None:
         """Return the rule of a column, None where there is none.
@@ -205,18 +206,10 @@ class Rules:
             table: the table's name without prefix.
             column: the column's.
         """
-        entries = self.of_table(table)
-        if any(entry.rows != "keep" for entry in entries):
+        if any(entry.rows != "keep" for entry in self.of_table(table)):
             return Rule("dropped")
-        for entry in entries:
-            for cases in entry.cases:
-                if cases.column == column:
-                    return Rule("cases", cases=cases, documents=entry.documents)
-            if column in entry.documents:
-                return Rule("document", document=entry.documents[column])
-        found = [match for entry in entries if (match := entry.pattern_of(column))]
-        whole = [match for match in found if match[1] == column]
-        return Rule((whole or found)[0][0]) if found else None
+        own = _rule_in(_of_table(self._own, table), column)
+        return own or _rule_in(_of_table(self._built_in, table), column)
 
     def plan(self, schema: Schema) -> list[TablePlan]:
         """Return the rule of each column of `schema`.
@@ -259,11 +252,11 @@ class Rules:
 
     def extended(self, more: "Rules") -> "Rules":
         """Return these rules with `more`, which win for a column; dropped rows stay dropped."""
-        return Rules((*more.tables, *self.tables))
+        return Rules(self._built_in, (*more.tables, *self._own))
 
     def without(self, table: str, column: str) -> "Rules":
         """Return the same rules, of which the one for a column is switched off: it stays."""
-        return _Without(self.tables, table, column)
+        return _Without(self._built_in, self._own, table, column)
 
     def _known(self, table: str, column: str) -> Rule:
         rule = self.rule_of(table, column)
@@ -271,9 +264,28 @@ class Rules:
         return rule
 
 
+def _of_table(entries: Iterable[TableRules], name: str) -> list[TableRules]:
+    found = [entry for entry in entries if fnmatch.fnmatchcase(name, entry.name)]
+    return sorted(found, key=lambda entry: entry.name != name)
+
+
+def _rule_in(entries: Sequence[TableRules], column: str) -> Rule | None:
+    for entry in entries:
+        for cases in entry.cases:
+            if cases.column == column:
+                return Rule("cases", cases=cases, documents=entry.documents)
+        if column in entry.documents:
+            return Rule("document", document=entry.documents[column])
+    found = [match for entry in entries if (match := entry.pattern_of(column))]
+    whole = [match for match in found if match[1] == column]
+    return Rule((whole or found)[0][0]) if found else None
+
+
 class _Without(Rules):
-    def __init__(self, tables: Iterable[TableRules], table: str, column: str) -> None:
-        super().__init__(tables)
+    def __init__(
+        self, tables: Iterable[TableRules], own: Iterable[TableRules], table: str, column: str
+    ) -> None:
+        super().__init__(tables, own)
         self._off = (table, column)
 
     def rule_of(self, table: str, column: str) -> Rule | None:

@@ -25,9 +25,11 @@ from matomo_harness.errors import (
 )
 from matomo_harness.matomo.image import ASK_HEALTH, OFFICIAL, ImageProfile
 from matomo_harness.matomo.web import Web
-from matomo_harness.runtime.engine import engine, execute
+from matomo_harness.runtime.engine import EXECUTE_SECONDS, engine, execute
 
 ANSWER_SECONDS: Final = 60
+WHOLE_DATA_SECONDS: Final = 4 * 3600.0
+"""For a command that works on all of the data: with large tables it takes hours."""
 POLL_SECONDS: Final = 0.02
 LAST_LINES: Final = 4
 NOT_BEGUN: Final = re.compile(r"Error unserializing the following response from \S+ ''")
@@ -84,6 +86,7 @@ class MatomoShell:
         *command: str,
         user: str = "",
         environment: Mapping[str, str] = MappingProxyType({}),
+        seconds: float = EXECUTE_SECONDS,
     ) -> str:
         """Run `command` in the web root and return its standard output.
 
@@ -91,8 +94,10 @@ class MatomoShell:
             command: program and arguments.
             user: the user that it runs as; the web server's by default.
             environment: variables for this command alone.
+            seconds: how long it may take.
 
         Raises:
+            TimeLimitError: it takes longer, and was killed.
             BrokenPromiseError: it exits non-zero; `seen` has the last lines of both streams, and
                 the lines that mention an error.
         """
@@ -101,6 +106,7 @@ class MatomoShell:
             list(command),
             user or self.profile.web_user,
             directory=self.profile.web_root,
+            seconds=seconds,
             environment=environment,
         )
         if done.code != 0:
@@ -112,16 +118,21 @@ class MatomoShell:
             )
         return done.out
 
-    def console(self, *arguments: str) -> str:
+    def console(self, *arguments: str, seconds: float = EXECUTE_SECONDS) -> str:
         """Run Matomo's console as the web server's user.
 
         Everybody must use this user: with a cache directory that root made, every page is a 500.
 
+        Args:
+            arguments: the command and its options.
+            seconds: how long it may take; WHOLE_DATA_SECONDS where it works on all that there is.
+
         Raises:
+            TimeLimitError: it takes longer, and was killed.
             BrokenPromiseError: it exits non-zero.
         """
         domain = [f"--matomo-domain={host_of(self.instance)}"] if self.instance else []
-        return self.run("php", "console", *domain, *arguments)
+        return self.run("php", "console", *domain, *arguments, seconds=seconds)
 
     @property
     def started_at(self) -> int:

@@ -101,7 +101,8 @@ def restore(started: StartedStack, files: BackupFiles) -> str:
     container = compose.running("matomo", started.stack)
     _, matomo = gate_container.entered(shell.name)
     owner = int(shell.run("id", "-u", shell.profile.web_user))
-    config = files.config or ""
+    # A replica of production's is nobody's here, whatever says which database is Matomo's.
+    config = ini.without_section(files.config or "", "database_reader")
     plugins = ini.read(config).texts("Plugins", "Plugins") if files.has_config else ()
     if plugins and production_config.READS_ENVIRONMENT not in plugins:
         config = connected(config, _environment(shell))

@@ -1,6 +1,7 @@
 """The steps of a restore drill, in their order."""
 
 import hashlib
+import math
 import os
 import secrets
 import time
@@ -55,6 +56,7 @@ from matomo_harness.personal_data import texts
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.installation import ensure_second_factor, require_healthy
+from matomo_harness.runtime.shell import WHOLE_DATA_SECONDS
 from matomo_harness.settings import RunSettings
 
 SALT_VARIABLE: Final = "MATOMO_GENERAL_SALT"
@@ -63,6 +65,9 @@ LAST_RUN: Final = "LastCompletedFullArchiving"
 """The option with the end of the archiver's last run, in seconds since 1970."""
 BY_PAGES: Final = "enableBrowserTriggerArchiving"
 """The option by which a page that finds no archive makes one."""
+EAST_MINUTES: Final = 14 * 60
+"""By so much the easternmost clocks are ahead of UTC."""
+WEST_HOURS: Final = -11
 SAMPLED_DAYS: Final = 3
 HASHED: Final = 'echo password_hash(md5(getenv("HARNESS_PASSWORD")), PASSWORD_DEFAULT);'
 """A password as Matomo stores it (Piwik\\Auth\\Password)."""
@@ -415,12 +420,35 @@ def _ages(
     copied = (files.manifest and files.manifest.made) or files.newest if files else None
     return Ages(
         now=began,
-        dump=described.completed or _moment(written) or began,
+        dump=completed(described.completed, written) or began,
         is_said=described.completed is not None,
         newest_visit=visit,
         newest_archive=max(newest, default=None),
         files=copied.astimezone(UTC).replace(tzinfo=None) if copied else None,
     )
+
+
+def completed(said: datetime | None, written: float) -> datetime | None:
+    """Return when a dump was complete, in UTC.
+
+    The dump says it by the clock of its machine. No dump is complete after its file was written: a
+    later time is of a zone east of UTC. Whole hours before it, within two minutes, are of one west
+    of UTC; anything else is taken for a file that was copied later, and for UTC.
+
+    Args:
+        said: by the dump; None where it does not.
+        written: when its file was, in seconds since 1970.
+    """
+    of_file = _moment(written)
+    if said is None or of_file is None:
+        return of_file
+    ahead = (said - of_file) / timedelta(minutes=1)
+    if 2 < ahead <= EAST_MINUTES:
+        return said - timedelta(minutes=math.ceil(ahead / 15) * 15)
+    hours = math.ceil(ahead / 60)
+    if WEST_HOURS <= hours < 0 and hours * 60 - ahead <= 2:
+        return said - timedelta(hours=hours)
+    return said
 
 
 def _moment(seconds: float) -> datetime | None:
@@ -588,6 +616,7 @@ def _archived_anew(
             f"--force-date-range={min(of_site)},{max(of_site)}",
             "--skip-all-segments",
             "--disable-scheduled-tasks",
+            seconds=WHOLE_DATA_SECONDS,
         )
     after = state.numbers(api, asked)
     return Comparison(len(before), tuple(state.different(before, after)))

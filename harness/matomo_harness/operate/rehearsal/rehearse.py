@@ -37,7 +37,9 @@ from matomo_harness.progress import step
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import require_healthy
+from matomo_harness.runtime.shell import WHOLE_DATA_SECONDS
 from matomo_harness.settings import RunSettings
+from matomo_harness.time_limit import TimeLimitError
 
 BEFORE: Final = "before"
 """Name of the snapshot that the way back restores."""
@@ -189,7 +191,7 @@ class _Rehearsal:
                 else:
                     with self._stage(stages.LOOKED, live):
                         self._look_after(things, rows, numbers)
-            except BrokenPromiseError as error:
+            except (BrokenPromiseError, TimeLimitError) as error:
                 # What breaks on the way up is what a rehearsal is for; the way back is tried then.
                 self._found.failed = f"expected {error.expected}; seen: {error.seen}"
             self._go_back(live, sums)
@@ -386,7 +388,7 @@ class _Rehearsal:
                         idSites=thing.site,
                         dates=thing.date,
                     )
-            shell.console("core:archive")
+            shell.console("core:archive", seconds=WHOLE_DATA_SECONDS)
         again = state.numbers(self._api, things)
         found.changed_again = tuple(
             name for name in state.different(after, again) if name not in found.changed_numbers

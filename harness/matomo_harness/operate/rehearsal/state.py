@@ -276,6 +276,7 @@ def numbers(api: Api, things: Iterable[ArchivedPeriod]) -> dict[str, Any]:
                 "period": thing.period,
                 "date": thing.date,
                 "filter_limit": -1,
+                "language": "en",  # else it is that of whoever asks
             }
             if thing.segment:
                 asked["segment"] = thing.segment

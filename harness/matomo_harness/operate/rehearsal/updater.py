@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from matomo_harness.runtime.engine import execute
-from matomo_harness.runtime.shell import MatomoShell
+from matomo_harness.runtime.shell import WHOLE_DATA_SECONDS, MatomoShell
 
-LIMIT_SECONDS: Final = 4 * 3600
-"""Large tables take hours; nothing here does."""
 STAMPED: Final = r"""
 { php console core:update --yes --no-interaction 2>&1; printf '\nHARNESS_EXIT %s\n' "$?"; } |
 php -r '$begun = microtime(true); while (($line = fgets(STDIN)) !== false) {
@@ -81,14 +79,14 @@ def update(shell: MatomoShell) -> Update:
     """Run core:update in a container, as the web server's user.
 
     Raises:
-        TimeLimitError: it takes longer than LIMIT_SECONDS.
+        TimeLimitError: it takes longer than WHOLE_DATA_SECONDS.
     """
     done = execute(
         shell.container,
         ["sh", "-c", STAMPED],
         shell.profile.web_user,
         directory=shell.profile.web_root,
-        seconds=LIMIT_SECONDS,
+        seconds=WHOLE_DATA_SECONDS,
     )
     return parsed(done.out.splitlines())
 

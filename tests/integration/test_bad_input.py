@@ -1,10 +1,12 @@
 """Wrong input and poor machines get one clear line, the right exit code, and nothing half-made."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 from contextlib import closing
+from pathlib import Path
 
 import docker
 import pytest
@@ -27,6 +29,15 @@ def test_an_unknown_base_is_wrong_input(checkout: Checkout) -> None:
 def test_an_unknown_image_is_wrong_input(checkout: Checkout) -> None:
     answer = checkout.harness("up", IMAGE="Not A Reference")
     answer.refuses(ExitCode.WRONG_INPUT, "IMAGE to name an image", "Not A Reference")
+
+
+def test_a_credential_helper_that_is_not_there_is_named(checkout: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": "of-a-desktop-that-is-gone"}))
+    # Where Compose is the user's own.
+    (tmp_path / "cli-plugins").symlink_to(Path.home() / ".docker/cli-plugins")
+    image = "registry.example/matomo:1"
+    answer = checkout.harness("inspect", image, DOCKER_CONFIG=str(tmp_path))
+    answer.refuses(ExitCode.UNSUPPORTED_ENVIRONMENT, "the credential helper", "credsStore")
 
 
 def test_an_invalid_image_name_is_wrong_input(checkout: Checkout) -> None:

@@ -85,6 +85,9 @@ def refused(url: str, match: str, **environment: str) -> None:
 
 def test_an_invalid_address_is_refused() -> None:
     refused("analytics.example", "begins with http")
+    with pytest.raises(WrongInputError, match="without a user and a password") as error:
+        remote.target("https://gate:s3cret@stats.example", PROMISED, environment={})
+    assert "s3cret" not in str(error.value)
 
 
 def test_a_page_that_is_no_matomo_is_refused(matomo: Instance) -> None:

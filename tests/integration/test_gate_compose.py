@@ -22,7 +22,8 @@ from matomo_harness.matomo.container import SEED
 from matomo_harness.operate import gate_compose
 from matomo_harness.policy import POLICY_FILE
 from matomo_harness.runtime import images
-from matomo_harness.runtime.compose_model import MOST_BYTES
+from matomo_harness.runtime.compose_model import MOST_BYTES, Roles
+from matomo_harness.runtime.compose_project import ComposeCopy
 from matomo_harness.runtime.engine import engine, execute
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.reaper import this_process
@@ -154,6 +155,33 @@ def institution(any_image: Image, tmp_path: Path) -> Institution:
         "TMPDIR": str(folder),
     }
     return Institution(root, environment, folder)
+
+
+def test_what_runs_once_does_not_run_again(any_image: Image, tmp_path: Path) -> None:
+    """A service that renders a configuration or loads a dump, on which Matomo waits."""
+    waits = {"entrypoint": ["sleep", "600"], "image": any_image.reference}
+    once = {
+        **waits,
+        "entrypoint": ["sh", "-c", "echo once >> /shared/runs"],
+        "volumes": [{"type": "volume", "source": "shared", "target": "/shared", "volume": {}}],
+    }
+    matomo = {
+        **waits,
+        "depends_on": {"once": {"condition": "service_completed_successfully", "required": True}},
+        "volumes": once["volumes"],
+    }
+    model = {
+        "name": "institution",
+        "services": {"db": waits, "matomo": matomo, "once": once, "later": matomo},
+        "volumes": {"shared": {"name": "institution_shared"}},
+    }
+    roles = Roles("matomo", "db", "matomo", 80)
+    file = tmp_path / "docker-compose.yml"
+    with ComposeCopy([file], model, roles, any_image.reference) as copy:
+        copy.start_the_rest()
+        assert copy.container("later").status == "running"
+        runs = execute(copy.container("matomo"), ["cat", "/shared/runs"]).out
+    assert runs.split() == ["once"]
 
 
 @pytest.fixture
@@ -428,5 +456,5 @@ def test_without_a_policy_ours_is_not_taken(institution: Institution, checkout: 
 def test_the_policy_is_the_one_beside_the_project(institution: Institution) -> None:
     own = institution.root / "policy.toml"
     own.touch()
-    assert gate_compose.policy_of(institution.file, "matomo", None) == own
-    assert gate_compose.policy_of(institution.file, "matomo", POLICY_FILE) == POLICY_FILE
+    assert gate_compose.policy_of([institution.file], "matomo", None) == own
+    assert gate_compose.policy_of([institution.file], "matomo", POLICY_FILE) == POLICY_FILE

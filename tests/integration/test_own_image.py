@@ -213,7 +213,8 @@ def test_inspect_prints_json(checkout: Checkout, any_image: Image) -> None:
 
 def test_a_compose_file_names_the_image(tmp_path: Path, any_image: Image) -> None:
     path = tmp_path / "docker-compose.yml"
-    path.write_text(f"services: {{analytics: {{image: {any_image.reference}}}, web: {{build: .}}}}")
+    image = f"${{NO_VARIABLE_OF_THIS_NAME:-{any_image.reference}}}"
+    path.write_text(f"services: {{analytics: {{image: '{image}'}}, web: {{build: .}}}}")
     assert image_of(str(path), "analytics").id == any_image.id
     for service, expected in (("matomo", "a service matomo"), ("web", "to name an image")):
         with pytest.raises(HarnessError, match=expected):

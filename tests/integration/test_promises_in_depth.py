@@ -206,6 +206,27 @@ def test_a_refused_hit_is_listed_without_its_visitor(
     assert stored == {**harmless, "uid": "__USER_ID__", "cip": "__VISITOR_IP__"}
 
 
+@pytest.mark.slow(reason="an archive run")
+def test_where_visits_are_deleted_early_reports_are_judged_all_the_same(
+    fresh_matomo: Instance,
+) -> None:
+    """Matomo takes no hit of a day whose visits it would delete at once."""
+    shell = fresh_matomo.shell
+    changed = ini.with_key(shell.read(shell.config), "Deletelogs", "delete_logs_older_than", 60)
+    shell.write(shell.config, changed)
+    names = ("archiving.day_ends_in_the_site_zone", "archiving.segments_are_exact")
+    checks = [check for check in ALL if check.id in names]
+    results = run.run(targets.of_instance(fresh_matomo, read_policy()), checks)
+    assert [(each.status, each.seen) for each in results] == [
+        (Status.PASSED, each.seen) for each in results
+    ]
+    (row,) = fresh_matomo.database.query(
+        "SELECT MIN(visit_last_action_time) > NOW() - INTERVAL 67 DAY AS is_recent"
+        " FROM {prefix}log_visit"
+    )
+    assert row["is_recent"]
+
+
 def test_old_reports_are_made_of_a_month_that_has_some(fresh_matomo: Instance) -> None:
     # At 11:00 UTC of a month's last day the next one begins in Auckland: its tables are empty.
     database = fresh_matomo.database

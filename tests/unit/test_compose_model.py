@@ -371,6 +371,18 @@ def test_a_socket_is_refused_by_its_name(project: dict[str, Any], tmp_path: Path
             compose_model.require_copyable(project, FILE)
 
 
+def test_root_of_a_hardened_service_may_read_and_write_what_others_own(
+    project: dict[str, Any], tmp_path: Path
+) -> None:
+    project["services"]["matomo"] |= {"user": "33:33", "cap_drop": ["ALL"]}
+    hardened = Roles("matomo", "db", "matomo", 80, starts_as_root=False)
+    for roles, added in ((hardened, list(compose_model.OF_ROOT)), (ROLES, None)):
+        made = compose_model.copied(
+            project, roles, "c", LABELS, lambda name: tmp_path / "run" / name
+        )
+        assert made.model["services"]["matomo"].get("cap_add") == added
+
+
 def test_what_is_too_large_is_refused_by_its_name(project: dict[str, Any], tmp_path: Path) -> None:
     dump = tmp_path / "sites/dump.sql"
     with dump.open("wb") as file:

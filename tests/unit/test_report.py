@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -237,6 +238,13 @@ def test_the_step_that_failed_first_is_the_cause() -> None:
 
 
 # -- Markdown -------------------------------------------------------------------------------------
+
+
+def test_what_xml_has_no_place_for_does_not_break_the_report(tmp_path: Path) -> None:
+    seen = "\x1b[38;5;6mmatomo \x1b[0m GIF89a\x01\x00, and a half: \ud800"
+    written(tmp_path, of(ALL[0], Status.FAILED, seen=seen))
+    (failure,) = ElementTree.parse(tmp_path / "junit.xml").iter("failure")  # noqa: S314  our own
+    assert "[38;5;6mmatomo" in str(failure.text)
 
 
 def test_markdown_says_verdict_gaps_causes_and_failures_as_plain_text(tmp_path: Path) -> None:

@@ -114,6 +114,12 @@ def signed_in(
 
 def _address(url: str, next_command: str) -> str:
     parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise _wrong(
+            "an address without a user and a password in it: every report names it",
+            f"one with a user before @{parts.netloc.rpartition('@')[2]}",
+            next_command,
+        )
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise _wrong("an address that begins with http:// or https://", url, next_command)
     return url.rstrip("/").removesuffix("/index.php")

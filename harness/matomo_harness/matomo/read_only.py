@@ -18,6 +18,7 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.container import OutOfReachError
 from matomo_harness.matomo.database import QUERY_SECONDS, Database, privileges
 from matomo_harness.matomo.found import whole
+from matomo_harness.time_limit import TimeLimitError
 
 VARIABLE: Final = "DATABASE_URL"
 FILE_VARIABLE: Final = "DATABASE_URL_FILE"
@@ -103,6 +104,12 @@ class ReadOnlyDatabase(Database):
         """
         try:
             rows = super().query(statement, *values, seconds=seconds)
+        except TimeLimitError as error:
+            raise OutOfReachError(
+                expected=f"the database to answer {error.expected}",
+                seen=error.seen,
+                next_command=f"{VARIABLE} of a replica that has nothing else to do",
+            ) from error
         except pymysql.MySQLError as error:
             if error.args and error.args[0] == STATEMENT_TIMEOUT:
                 raise OutOfReachError(

@@ -35,13 +35,16 @@ from matomo_harness.runtime.certificates import authority, loopback_tls, speaks_
 from matomo_harness.runtime.compose_model import DATABASE_PORT, Model, Roles
 from matomo_harness.runtime.compose_project import ComposeCopy, of_environment
 from matomo_harness.runtime.containers import LOOPBACK, network
+from matomo_harness.runtime.engine import execute
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import BOOT, ensure_installed
 from matomo_harness.runtime.load_balancer import LoadBalancer
-from matomo_harness.runtime.profiles import look
+from matomo_harness.runtime.profiles import listening, look
 from matomo_harness.runtime.shell import OWN_CONFIG, MatomoShell, wait_for_answer, wait_for_web
 
 POLICY: Final = "policy.toml"
+ROOT: Final = ("0", "root")
+"""How a service names that user."""
 HTTPS_ONLY: Final = ("force_ssl", "assume_secure_protocol")
 SETTINGS: Final = f"""{BOOT}
 \\Piwik\\Plugin\\Manager::getInstance()->loadActivatedPlugins();
@@ -51,11 +54,11 @@ echo "SEEN", json_encode(["database" => $config->database, "General" => $config-
 """Prints what Matomo takes for its settings, whatever they come from."""
 
 
-def policy_of(file: Path, service: str, given: Path | None) -> Path:
+def policy_of(files: Sequence[Path], service: str, given: Path | None) -> Path:
     """Return the policy of a project: the one that is given, or the one beside it.
 
     Args:
-        file: its Compose file.
+        files: its Compose files.
         service: the service that runs Matomo.
         given: what the user named; None where nothing was.
 
@@ -64,13 +67,14 @@ def policy_of(file: Path, service: str, given: Path | None) -> Path:
     """
     if given:
         return given
-    for path in (file.parent / POLICY, Path(POLICY)):
+    for path in (files[0].parent / POLICY, Path(POLICY)):
         if path.is_file():
             return path
     raise WrongInputError(
-        expected=f"a policy of this project: --policy, or {POLICY} beside {file.name}",
+        expected=f"a policy of this project: --policy, or {POLICY} beside {files[0].name}",
         seen="none",
-        next_command=f"matomo-harness init {shlex.quote(str(file))} --service {service}",
+        next_command=f"matomo-harness init {shlex.quote(os.pathsep.join(map(str, files)))}"
+        f" --service {service}",
     )
 
 
@@ -97,7 +101,7 @@ def of_project(
     model = compose_project.resolved(files)
     reference = compose_model.service(model, service, where)
     compose_model.require_copyable(model, where)
-    policy_file = policy_of(files[0], service, given_policy)
+    policy_file = policy_of(files, service, given_policy)
     promised, waivers = read_policy(policy_file), waivers_of(policy_file)
     mounted = compose_model.mounted_configuration(model, service)
     database = compose_model.database_service(model, service, where, mounted)
@@ -142,8 +146,10 @@ def _look(image: Image, model: Model, service: str, policy_file: Path) -> ImageP
         profile = look(image, known.model_copy(update={"web": web}))
     user = str(one.get("user") or "").partition(":")[0]
     changes: dict[str, Any] = {"port": port} if port else {}
-    if user:
-        changes |= {"user": user, "web_user": user if user != "0" else profile.web_user}
+    if user in ROOT:
+        changes |= {"user": ""}
+    elif user:
+        changes |= {"user": user, "web_user": user}
     return dataclasses.replace(profile, **changes)
 
 
@@ -152,7 +158,8 @@ def _roles(model: Model, service: str, database: str, profile: ImageProfile, whe
     if profile.web_server == PROCESS_MANAGER:
         web = compose_model.web_of_fpm(model, service, where, profile.web_root)
     port = compose_model.web_port(model, web) or profile.port
-    return Roles(service, database, web, port, f"{profile.web_root}/{OWN_CONFIG}")
+    configuration = f"{profile.web_root}/{OWN_CONFIG}"
+    return Roles(service, database, web, port, configuration, starts_as_root=not profile.user)
 
 
 class _Installer:
@@ -213,13 +220,24 @@ class _Installer:
     # -- its files --------------------------------------------------------------------------------
 
     def _wait_for_its_files(self) -> None:
-        """Wait until the start of the image has put Matomo's code in place."""
+        """Wait until the start of the image has put Matomo's code and its configuration in place.
+
+        The web server begins to listen at the end of a start.
+        """
+        self._speaks_tls(self.roles.port)
+        if self.roles.web != self.roles.matomo:  # nginx answers before php-fpm does
+            wait_for_answer(self.shell.container, "php-fpm", self._ask_php_fpm)
 
         def ask() -> None:
             self.shell.run("test", "-f", "matomo.js", user="root")
             self.shell.run("test", "-d", "config", user="root")
 
         wait_for_answer(self.shell.container, "Matomo's code", ask)
+
+    def _ask_php_fpm(self) -> None:
+        port, tables = self.shell.profile.port, ["cat", "/proc/net/tcp", "/proc/net/tcp6"]
+        if port not in listening(execute(self.shell.container, tables, "root").out):
+            raise ConnectionError(f"nothing listens at its port {port}")
 
     def _configuration(self) -> str:
         path = self.shell.config

@@ -214,20 +214,26 @@ def _number(port: object) -> int:
     return int(text) if text.isdecimal() and text != "0" else PORT
 
 
+def _neighbours(container: Container) -> Iterator[Container]:
+    """Yield what is in the networks of a container; what ends meanwhile is passed over.
+
+    A network of Swarm has more in it than containers.
+    """
+    for network in _networks(container):
+        with suppress(NotFound):
+            for identity in engine().networks.get(network).attrs.get("Containers") or {}:
+                with suppress(NotFound):
+                    yield engine().containers.get(identity)
+
+
 def _ways(container: Container, host: str, port: int) -> Iterator[tuple[str, int]]:
     """Yield the addresses by which what the container calls `host` may be reached from here."""
     if host in ("localhost", "127.0.0.1", "::1"):
         for own in _addresses(container):
             yield own, port
         return
-    neighbours = [
-        neighbour
-        for network in _networks(container)
-        for neighbour in engine().networks.get(network).containers
-    ]
     is_here = False
-    for neighbour in neighbours:
-        neighbour.reload()
+    for neighbour in _neighbours(container):
         for network in _networks(neighbour).values():
             names = {*(network.get("Aliases") or ()), *(network.get("DNSNames") or ())}
             if host not in (names | {neighbour.name, network.get("IPAddress")}):

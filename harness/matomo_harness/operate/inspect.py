@@ -1,11 +1,11 @@
 """Say what an image is, as the harness sees it."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import yaml
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
@@ -13,7 +13,7 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.image import ImageProfile
 from matomo_harness.policy import deployment
 from matomo_harness.progress import step
-from matomo_harness.runtime import images, profiles
+from matomo_harness.runtime import compose_model, compose_project, images, profiles
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.inspection import inspected
@@ -30,14 +30,15 @@ def image_of(what: str, service: str) -> Image:
     """Return the image that `what` names.
 
     Args:
-        what: an image, a container, or a Compose file.
+        what: an image, a container, or a Compose file, or several with a colon between them.
         service: the service of a Compose file.
 
     Raises:
         WrongInputError: there is no such image, container or service.
     """
-    if Path(what).suffix in (".yml", ".yaml"):
-        what = _image_of_service(Path(what), service)
+    files = [Path(part) for part in what.split(os.pathsep) if part]
+    if files and all(file.suffix in (".yml", ".yaml") for file in files):
+        what = _image_of_service(files, what, service)
     else:
         with suppress(NotFound, APIError):
             container = engine().containers.get(what)
@@ -52,27 +53,15 @@ def _image_of_container(container: Container) -> Image:
     return named if named and named.id == identity else Image(identity, identity, "given")
 
 
-def _image_of_service(path: Path, service: str) -> str:
-    again = f"docker compose --file {path} config"
-    try:
-        document: dict[str, Any] = yaml.safe_load(path.read_text())
-        services: dict[str, Any] = document["services"]
-        entry = services.get(service)
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise WrongInputError(
-            expected=f"{path} to describe services", seen=str(error), next_command=again
-        ) from error
-    if entry is None:
-        raise WrongInputError(
-            expected=f"a service {service} in {path}",
-            seen=f"the services {', '.join(services)}",
-            next_command="name it: --service NAME",
-        )
+def _image_of_service(files: Sequence[Path], what: str, service: str) -> str:
+    """Return the image of a service, as Compose itself reads the files."""
+    entry = compose_model.service(compose_project.resolved(files), service, what)
     if not entry.get("image"):
+        build = " ".join(f"--file {file}" for file in files)
         raise WrongInputError(
-            expected=f"the service {service} of {path} to name an image",
+            expected=f"the service {service} of {what} to name an image",
             seen="build: alone, whose image has no name yet",
-            next_command=f"docker compose --file {path} build {service}, then name its image",
+            next_command=f"docker compose {build} build {service}, then name its image",
         )
     return str(entry["image"])
 

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -62,6 +63,10 @@ OF_THE_PROJECT: Final = (
 the machine (a proxy that routes by them, a scheduler, an updater); a log may be sent elsewhere."""
 
 
+OF_ROOT: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
+"""What root has of Docker's own set of capabilities, and needs to read and write others' files."""
+
+
 @dataclass(frozen=True)
 class ProjectCopy:
     """The model of a copy, and what has to be there before it is started.
@@ -90,6 +95,7 @@ class Roles:
         web: answers HTTP; another one than `matomo` where that is php-fpm alone.
         port: where `web` listens.
         configuration: path of config.ini.php in `matomo`.
+        starts_as_root: whether `matomo` does.
     """
 
     matomo: str
@@ -97,6 +103,7 @@ class Roles:
     web: str
     port: int
     configuration: str = "/var/www/html/config/config.ini.php"
+    starts_as_root: bool = True
 
 
 def plain(text: object) -> str:
@@ -401,6 +408,9 @@ class _Plan:
         one["logging"] = {"driver": "json-file"}
         limits = ((original.get("deploy") or {}).get("resources") or {}).get("limits")
         one["deploy"] = {"resources": {"limits": limits}} if limits else {}
+        if name == self.roles.matomo and one.get("cap_drop") and not self.roles.starts_as_root:
+            # Another user's processes get none of them, and the gate looks and installs as root.
+            one["cap_add"] = sorted({*(one.get("cap_add") or ()), *OF_ROOT})
         if one.get("network_mode") == "bridge":
             del one["network_mode"]
             one["networks"] = {"default": None}
@@ -523,8 +533,10 @@ def _sizes(source: Path) -> Iterator[int]:
         yield source.stat().st_size
         return
     for folder, _, files in os.walk(source):
-        # A file on a disk takes a block at least, and a million of empty ones is too many as well.
-        yield from (max((Path(folder) / name).lstat().st_size, 512) for name in files)
+        for name in files:
+            with suppress(FileNotFoundError):  # of a project that runs
+                # A file on a disk takes a block at least: a million of empty ones is too many, too.
+                yield max((Path(folder) / name).lstat().st_size, 512)
 
 
 def mounted_configuration(model: Model, matomo: str) -> str:

@@ -148,7 +148,29 @@ class ComposeCopy:
         Raises:
             UnsupportedEnvironmentError: Compose failed.
         """
+        self._leave_out_what_has_ended()
         self._up("--no-recreate")
+
+    def _leave_out_what_has_ended(self) -> None:
+        """Describe the project without the services that ran once: Compose would run them again.
+
+        They write a configuration or load a dump, in the place of what was installed meanwhile.
+        """
+        services: Mapping[str, Any] = self.copy.model["services"]
+        ended = {name for name in services if self._has_ended(name)}
+        others = {
+            name: _without_dependencies(one, ended)
+            for name, one in services.items()
+            if name not in ended
+        }
+        self._description.write_text(json.dumps({**self.copy.model, "services": others}))
+
+    def _has_ended(self, name: str) -> bool:
+        try:
+            container = self.container(name)
+        except UnsupportedEnvironmentError:  # it was not started yet
+            return False
+        return container.status == "exited"
 
     def __exit__(self, *_: object) -> None:
         """Remove everything."""
@@ -243,6 +265,17 @@ class ComposeCopy:
             container.remove(force=True, v=True)
 
 
+def _without_dependencies(one: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    """Return a service that waits for none of `names`, and borrows nothing of them."""
+    changed = dict(one)
+    for key in ("depends_on", "links", "volumes_from"):
+        if isinstance(needs := one.get(key), dict):
+            changed[key] = {name: how for name, how in needs.items() if name not in names}
+        elif needs:
+            changed[key] = [need for need in needs if str(need).partition(":")[0] not in names]
+    return changed
+
+
 def _pack(source: Path, packed: Any) -> None:
     def entry(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         # The engine takes the numbers where there are no names; those of this machine mean nothing.
@@ -250,11 +283,19 @@ def _pack(source: Path, packed: Any) -> None:
         is_content = member.isfile() or member.isdir() or member.issym() or member.islnk()
         return member if is_content else None
 
-    try:
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            archive.add(source, arcname=".", filter=entry)
-    except OSError as error:
-        raise _unreadable(source, error) from error
+    def unreadable(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise _unreadable(source, error) from error
+
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(source, arcname=".", recursive=False, filter=entry)
+        for folder, folders, files in os.walk(source, onerror=unreadable):
+            for path in (Path(folder) / name for name in (*folders, *files)):
+                try:
+                    name = path.relative_to(source)
+                    archive.add(path, arcname=f"./{name}", recursive=False, filter=entry)
+                except OSError as error:  # of a project that runs, files come and go
+                    unreadable(error)
 
 
 def _copy_file(source: Path, file: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
+from docker.credentials.errors import StoreError
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 from docker.models.images import Image as EngineImage
 from filelock import FileLock
@@ -403,7 +404,17 @@ def _pulled(reference: str) -> Image | None:
             engine().images.pull(reference)
     except (APIError, requests.RequestException, ValueError):
         return None
+    except (DockerException, StoreError) as error:
+        raise _helper_failed(error) from error
     return local(reference, "registry")
+
+
+def _helper_failed(error: Exception) -> UnsupportedEnvironmentError:
+    return UnsupportedEnvironmentError(
+        expected="the credential helper of ~/.docker/config.json to answer",
+        seen=str(error)[:300],
+        next_command="docker login, or take credsStore and credHelpers out of that file",
+    )
 
 
 # -- substitutes ----------------------------------------------------------------------------------
@@ -580,6 +591,8 @@ def build(
                 decode=True,
             )
             _follow(stream, running)
+        except StoreError as error:
+            raise _helper_failed(error) from error
         except APIError as error:
             raise _build_failure(tag, error.explanation or str(error)) from error
         except DockerException as error:  # the build itself failed, or the name is not valid

@@ -13,6 +13,7 @@ from matomo_harness.gate.core.check import CannotTellError
 from matomo_harness.gate.core.once import once
 from matomo_harness.gate.core.target import Http
 from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.image import WITH_CONTRACT
 
 FACTS: Final = Path(__file__).with_name("facts.php")
@@ -150,3 +151,18 @@ def require_writable_configuration(container: MatomoContainer) -> None:
     """
     if not is_writable(container, container.config):
         raise CannotTellError("Matomo may not write config.ini.php")
+
+
+def in_force(php: Php, database: Database, section: str, name: str) -> int:
+    """Return a setting as the task reads it (PrivacyManager::getPurgeDataSettings).
+
+    A row of the table option wins over the file, unless the page on which people change it is
+    switched off.
+    """
+    value = php.settings[section][name]
+    if int(php.settings["General"]["enable_delete_old_data_settings_admin"] or 0):
+        rows = database.query(
+            "SELECT option_value AS value FROM {prefix}option WHERE option_name = %s", name
+        )
+        value = rows[0]["value"] if rows else value
+    return int(value or 0)

@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from matomo_harness.errors import BrokenPromiseError
-from matomo_harness.gate.core.check import Capability, Group
+from matomo_harness.gate.core.check import CannotTellError, Capability, Group
 from matomo_harness.gate.core.context import Context, Step, StepFailedError
 from matomo_harness.gate.core.once import once
 from matomo_harness.gate.core.target import Services, Task
+from matomo_harness.gate.probes.php import Php, in_force
 from matomo_harness.gate.probes.queue import Queue
 from matomo_harness.gate.probes.traffic import RefusedHits, Sender, TestSite, Traffic, new_site
 from matomo_harness.matomo import tracker, traffic
@@ -20,7 +21,7 @@ from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.traffic import Site, Visit
 from matomo_harness.matomo.web import Parameters
 
-FIRST_DAY: Final = date(2025, 12, 31)
+END_OF_A_YEAR: Final = date(2025, 12, 31)
 """The last day of a year and of a month, in the middle of a week."""
 DAYS: Final = 2
 ZONES: Final = ("America/New_York", "Pacific/Auckland")
@@ -84,10 +85,17 @@ class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
     Args:
         api: of a superuser.
         queue: runs before anything is read, where hits wait in one.
+        php: what Matomo reads of its configuration: where visits are deleted early, it refuses
+            hits of long ago.
+        database: likewise.
     """
 
-    def __init__(self, api: Api, _site: TestSite, queue: Queue) -> None:
+    def __init__(
+        self, api: Api, _site: TestSite, queue: Queue, php: Php | None, database: Database | None
+    ) -> None:
         self._api = api
+        oldest = _oldest_accepted(php, database) if php and database else END_OF_A_YEAR
+        self._first = first_day(oldest, datetime.now(UTC).date())
         self.sites = [
             Site(new_site(api, f"counted {zone}", zone), "https://discovery.example", zone)
             for zone in ZONES
@@ -95,7 +103,7 @@ class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         self._yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
         segmented = new_site(api, "counted by segment", "UTC", str(self._yesterday))
         self.segmented = Site(segmented, "https://discovery.example", "UTC")
-        self.visits: list[Visit] = traffic.visits(self.sites, FIRST_DAY, DAYS)
+        self.visits: list[Visit] = traffic.visits(self.sites, self._first, DAYS)
         self.visits += traffic.visits([self.segmented], self._yesterday, 1)
         tracker.send(api, traffic.hits(self.visits))
         queue.run()
@@ -107,10 +115,10 @@ class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         """Return period and date of every report of `site` that is compared."""
         if site == self.segmented:
             return [(period, str(self._yesterday)) for period in ("day", "week", "month")]
-        last = FIRST_DAY + timedelta(days=DAYS - 1)
-        days = [("day", str(FIRST_DAY)), ("day", str(last)), ("week", str(FIRST_DAY))]
-        more = [("month", str(FIRST_DAY)), ("month", str(last)), ("year", str(last))]
-        return [*days, *more, ("range", f"{FIRST_DAY},{last}")]
+        first, last = self._first, self._first + timedelta(days=DAYS - 1)
+        days = [("day", str(first)), ("day", str(last)), ("week", str(first))]
+        more = [("month", str(first)), ("month", str(last)), ("year", str(last))]
+        return [*days, *more, ("range", f"{first},{last}")]
 
     def expected(self, site: Site, period: str, moment: str, *, firefox: bool = False) -> Figures:
         """Return what must be reported, with unique visitors whether or not Matomo counts them."""
@@ -153,6 +161,38 @@ class CountedVisits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
             (site.timezone, period, day): _figures(answer)
             for (site, period, day), answer in zip(keys, answers, strict=True)
         }
+
+
+def _oldest_accepted(php: Php, database: Database) -> date:
+    """Return the first day of which Matomo takes hits (core/Tracker/Request.php)."""
+    enabled, older_than, interval = (
+        in_force(php, database, "Deletelogs", f"delete_logs_{name}")
+        for name in ("enable", "older_than", "schedule_lowest_interval")
+    )
+    if not (enabled and older_than):
+        return END_OF_A_YEAR
+    # The first day has an hour that is too old by now.
+    return datetime.now(UTC).date() - timedelta(days=older_than + interval - 1)
+
+
+def first_day(oldest: date, today: date) -> date:
+    """Return the last day of a month that Matomo takes hits of, and of which all is over.
+
+    Args:
+        oldest: the first day of which it takes hits.
+        today: in UTC.
+
+    Raises:
+        CannotTellError: it refuses hits of every such day.
+    """
+    if oldest <= END_OF_A_YEAR:
+        return END_OF_A_YEAR
+    ended = today.replace(day=1) - timedelta(days=1)
+    if today.day <= DAYS:  # the day after is not over, or was not long ago, in every zone
+        ended = ended.replace(day=1) - timedelta(days=1)
+    if ended < oldest:
+        raise CannotTellError(f"Matomo refuses hits before {oldest}: visits are deleted so early")
+    return ended
 
 
 def _save_segment(api: Api, site: Site) -> None:
@@ -225,7 +265,7 @@ def _make_a_task_due(database: Database) -> None:
     database.query(
         "REPLACE INTO {prefix}tracking_failure"
         " (idsite, idfailure, date_first_occurred, request_url)"
-        " VALUES (%s, 1, NOW() - INTERVAL 3 DAY, 'idsite=0')",
+        " VALUES (%s, 1, UTC_TIMESTAMP() - INTERVAL 3 DAY, 'idsite=0')",
         OLD_SITE,
     )
     rows = database.query(
@@ -269,7 +309,8 @@ class Archives(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         )
         """Reports of the counted visits, all and by segment; empty where none were sent."""
         is_counted = any(report["visits"] for report in self.reports.get("", {}).values())
-        if not is_counted and not _has_visits(api, _sent(context, Traffic)):
+        is_looked_for = not context.wanted.isdisjoint({Traffic, CountedVisits})
+        if is_looked_for and not is_counted and not _has_visits(api, _sent(context, Traffic)):
             raise BrokenPromiseError(
                 expected="the archiver to make reports of the hits that were sent",
                 seen="exit code 0, and no visit in any report",

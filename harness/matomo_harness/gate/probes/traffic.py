@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import hashlib
 import ipaddress
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from matomo_harness.gate.core.once import once
 from matomo_harness.gate.core.target import Http, Permissions, Services
 from matomo_harness.gate.probes.queue import Queue
 from matomo_harness.matomo import tracker, traffic
-from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
 
@@ -40,6 +41,8 @@ NOT_IN_BULK: Final = (
     "Matomo refuses the token in bulk requests, and takes it elsewhere: it is secure only, which"
     " Matomo 5.3 takes in none. Next: give a token that is not"
 )
+VISITS_LOG_OFF: Final = re.compile(r"(?i)deactivated|not activated")
+"""Part of the refusal where the visits log, or the plugin Live, is switched off for privacy."""
 NONE_STORED: Final = "none is stored"
 """What is seen where no hit arrives, and Matomo has refused none."""
 IPV6_UNMASKED: Final = (16, 8, 6, 3, 0)
@@ -54,6 +57,18 @@ def masked(address: str, zeroed: int) -> str:
     is_ipv6 = parsed.version == 6 and parsed.ipv4_mapped is None
     unmasked = IPV6_UNMASKED[zeroed] if is_ipv6 else len(packed) - zeroed
     return str(ipaddress.ip_address(packed[:unmasked] + bytes(len(packed) - unmasked)))
+
+
+def first_site(api: Api) -> int:
+    """Return the first site that there is; the one of the installation may be gone.
+
+    Raises:
+        CannotTellError: there is none.
+    """
+    numbers = api.call("SitesManager.getAllSitesId")
+    if not numbers:
+        raise CannotTellError("there is no site")
+    return min(map(int, numbers))
 
 
 @dataclass(frozen=True)
@@ -409,14 +424,23 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
 
     @once
     def visits_log(self) -> list[dict[str, Any]]:
-        """Today's visits of the test site, as the visits log shows them."""
-        found: list[dict[str, Any]] = self._api.call(
-            "Live.getLastVisitsDetails",
-            idSite=self.site.id,
-            period="day",
-            date="today",
-            filter_limit=100,
-        )
+        """Today's visits of the test site, as the visits log shows them.
+
+        Raises:
+            CannotTellError: it is switched off.
+        """
+        try:
+            found: list[dict[str, Any]] = self._api.call(
+                "Live.getLastVisitsDetails",
+                idSite=self.site.id,
+                period="day",
+                date="today",
+                filter_limit=100,
+            )
+        except ApiError as error:
+            if VISITS_LOG_OFF.search(error.seen):
+                raise CannotTellError("the visits log is switched off") from error
+            raise
         return found
 
 

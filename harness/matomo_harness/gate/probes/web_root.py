@@ -45,9 +45,10 @@ class WebRoot:
         """Return paths below a directory; nothing where there is none."""
         script = (
             f"cd {directory} 2>/dev/null && find . -path ./tmp -prune"
-            " -o '(' -type f -o -type l ')' -printf '%P\\n' 2>/dev/null || true"
+            " -o '(' -type f -o -type l ')' -print 2>/dev/null || true"
         )
-        return self._container.run("sh", "-c", script).splitlines()
+        listed = self._container.run("sh", "-c", script).splitlines()
+        return [path.removeprefix("./") for path in listed]
 
     @once
     def files(self) -> list[str]:

@@ -1,6 +1,7 @@
 """What a gate leaves: gate.json for programs, junit.xml for CI, index.html to sign."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from matomo_harness.redaction import redact
 TEMPLATE: Final = Path(__file__).with_name("report.html")
 STYLE: Final = Path(__file__).with_name("style.css")
 """Of every page that a person reads."""
+UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 has no place for, as the colours of a log."""
 FAILURES_SHOWN: Final = 20
 """In Markdown: a comment on a pull request is not the report."""
 
@@ -153,10 +156,10 @@ def _entry(result: Result, directory: Path, secrets: Sequence[str]) -> dict[str,
         "title": result.check.id.partition(".")[2].replace("_", " "),
         "promise": result.check.sentence,
         "status": result.status.value,
-        "expected": redact(result.expected, secrets),
-        "seen": redact(result.seen, secrets),
-        "cause": redact(result.cause, secrets),
-        "next": redact(result.next_command, secrets),
+        "expected": _shown(result.expected, secrets),
+        "seen": _shown(result.seen, secrets),
+        "cause": _shown(result.cause, secrets),
+        "next": _shown(result.next_command, secrets),
         "capabilities": sorted(capability.name.lower() for capability in result.check.capabilities),
         "proves": list(result.check.proves),
         "severity": result.check.severity.name.lower(),
@@ -165,6 +168,10 @@ def _entry(result: Result, directory: Path, secrets: Sequence[str]) -> dict[str,
         "seconds": result.seconds,
         "evidence": files,
     }
+
+
+def _shown(text: str, secrets: Sequence[str]) -> str:
+    return redact(UNPRINTABLE.sub("\ufffd", text), secrets)
 
 
 def _junit(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import secrets
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -31,7 +32,7 @@ from matomo_harness.gate.probes.accounts import (
 )
 from matomo_harness.gate.probes.pages import TODAY
 from matomo_harness.gate.probes.php import Php
-from matomo_harness.gate.probes.traffic import TestSite
+from matomo_harness.gate.probes.traffic import VISITS_LOG_OFF, TestSite
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.container import MatomoContainer
@@ -137,6 +138,9 @@ foreach (json_decode($argv[1], true) as $account) {
 }
 """
 """Matomo hashes the MD5 of a password (UsersManager::getPasswordHash, core/Auth/Password.php)."""
+ACCOUNTS_AT_ONCE: Final = 20
+GUESSING_SECONDS: Final = 60.0
+"""With PHP's default cost a guess takes up to a quarter of a second, and nine are for each account."""
 WHAT_GIVES_MORE: Final = (
     "Find out what gives new users more than View: a trigger on the table access, a plugin, or code"
     " that is not Matomo's own."
@@ -207,6 +211,8 @@ def new_user_sees_no_other_site(site: TestSite, enrolled: EnrolledAccount) -> Fi
     answered, refused = [], []
     for method in SEEN:
         own, other = (enrolled.asks(method, {**TODAY, "idSite": number}) for number in (1, site.id))
+        if _is_error(own) and VISITS_LOG_OFF.search(own):
+            continue
         if _is_error(own):
             refused.append(f"{method} of their own site: {own[:80]}")
         if not _is_error(other):
@@ -456,7 +462,7 @@ def guesses_are_limited(accounts: Accounts, http: Http, database: Database) -> F
     more = "INSERT INTO {prefix}brute_force_log (ip_address, attempted_at, login) VALUES "
     try:
         database.query(
-            more + ", ".join(["(%s, NOW(), %s)"] * accounts.guesses),
+            more + ", ".join(["(%s, UTC_TIMESTAMP(), %s)"] * accounts.guesses),
             *([rows[0]["address"], name] * accounts.guesses),
         )
         page = Page(http.web.get({"module": "Login"}))
@@ -499,16 +505,24 @@ def well_known_passwords_open_nothing(
     database: Database, container: MatomoContainer, account: Account | None
 ) -> Finding:
     """No account's password is a well-known one or its own login name."""
-    rows = database.query("SELECT login, password, email FROM {prefix}user")
+    rows = database.query(
+        "SELECT login, password, email FROM {prefix}user ORDER BY superuser_access DESC"
+    )
     asked = [
         {"login": row["login"], "hash": row["password"], "words": [*PASSWORDS, row["login"]]}
         for row in rows
         # A known password need not be guessed: each guess costs a quarter of a second.
         if not is_test_account(row["email"]) and not (account and row["login"] == account.login)
     ]
-    opened = container.run("php", "-r", OPENED_BY, "--", json.dumps(asked)).split()
+    opened, tried, begun = list[str](), 0, time.monotonic()
+    while tried < len(asked) and time.monotonic() - begun < GUESSING_SECONDS:
+        some = json.dumps(asked[tried : tried + ACCOUNTS_AT_ONCE])
+        opened += container.run("php", "-r", OPENED_BY, "--", some).split()
+        tried += ACCOUNTS_AT_ONCE
     if account and account.password in (*PASSWORDS, account.login):
         opened.append(account.login)
+    if not opened and tried < len(asked):
+        raise CannotTellError(f"no more than {tried} of {len(asked)} accounts could be tried")
     return nothing("account with a well-known password", opened)
 
 
@@ -550,7 +564,8 @@ def expired_tokens_open_nothing(http: Http, database: Database, php: Php) -> Fin
     database.query(
         "INSERT INTO {prefix}user_token_auth"
         " (login, description, password, hash_algo, date_created, date_expired)"
-        " SELECT login, 'gate', %s, 'sha512', NOW() - INTERVAL 1 YEAR, NOW() - INTERVAL 1 DAY"
+        " SELECT login, 'gate', %s, 'sha512', UTC_TIMESTAMP() - INTERVAL 1 YEAR,"
+        " UTC_TIMESTAMP() - INTERVAL 1 DAY"
         " FROM {prefix}user WHERE superuser_access = 1 LIMIT 1",
         hash_of_token(php.settings["General"]["salt"], token),
     )
@@ -583,7 +598,8 @@ def new_password_ends_sessions(database: Database, unenrolled: UnenrolledAccount
     # This is what a change writes, without the mail that it sends. Matomo compares seconds
     # (core/Session/SessionAuth.php), and this session may have begun in the current one.
     changed = (
-        "UPDATE {prefix}user SET ts_password_modified = NOW() + INTERVAL %s SECOND WHERE login = %s"
+        "UPDATE {prefix}user SET ts_password_modified = UTC_TIMESTAMP() + INTERVAL %s SECOND"
+        " WHERE login = %s"
     )
     database.query(changed, 2, admin.person.login)
     try:

@@ -1,6 +1,7 @@
 """Environment: what the task definition sets takes effect everywhere; the policy names it all."""
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
@@ -37,6 +38,9 @@ class Environment(Section, table="environment"):
     )
 
 
+OF_A_SERVICE: Final = re.compile(
+    r"_SERVICE_(?:HOST|PORT)(?:_\w+)?$|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?$"
+)
 PROMISE: Final = Promise(
     "environment",
     "What the task definition sets takes effect everywhere, and the policy names all of it.",
@@ -126,14 +130,32 @@ def wins_in_the_web_server(php: Php, _services: Services) -> Finding:
 )
 def no_useless_variable(php: Php, container: MatomoContainer) -> Finding:
     """Every MATOMO_ variable sets a key that Matomo knows: none is misspelt."""
+    environment = php.facts["environment"]
     if php.facts["warnings"] is not None:
-        useless = [f"{name} {why}" for name, why in dict(php.facts["warnings"] or {}).items()]
+        useless = [
+            f"{name} {why}"
+            for name, why in dict(php.facts["warnings"] or {}).items()
+            if not _is_of_a_service(name, environment.get(name, ""))
+        ]
         return nothing("useless variable", useless)
     of_the_start = {name for _, name in container.profile.variables}
     of_the_start |= {name for name, _ in container.profile.declared}
     known = {*injected(php.facts), *NOT_SETTINGS, *of_the_start}
-    names = [name for name in php.facts["environment"] if name.startswith("MATOMO_")]
+    names = [
+        name
+        for name, value in environment.items()
+        if name.startswith("MATOMO_") and not _is_of_a_service(name, value)
+    ]
     return nothing("useless variable", [name for name in names if name not in known])
+
+
+def _is_of_a_service(name: str, value: str) -> bool:
+    """Whether Kubernetes made a variable, for a Service that is called matomo or matomo-….
+
+    See its documentation, "Accessing the Service", environment variables.
+    """
+    is_port = name.endswith("_PORT") and value.startswith(("tcp://", "udp://"))
+    return is_port or bool(OF_A_SERVICE.search(name))
 
 
 @PROMISE.check(

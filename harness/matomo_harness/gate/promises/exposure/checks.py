@@ -84,8 +84,10 @@ VALUES: Final = {
 """Headers whose other values have no effect (RFC 7034; Fetch, X-Content-Type-Options)."""
 OF_EACH_KIND: Final = 20
 """So many files of one directory with one ending are asked for: a web server treats them alike."""
-DUMPS: Final = r".*\.(sql|dump|bak|old|orig|zip|tar|tgz|gz|bz2|xz|7z|log|csv)(\.[a-z0-9]+)?"
-"""Names of dumps, copies and logs, as a regular expression for find (posix-extended)."""
+DUMPS: Final = re.compile(
+    r".*\.(sql|dump|bak|old|orig|zip|tar|tgz|gz|bz2|xz|7z|log|csv)(\.[a-z0-9]+)?"
+)
+"""Names of dumps, copies and logs."""
 STATE: Final = r"(?i)SetHandler\s+\W?(server-status|server-info|ldap-status|balancer-manager)"
 """Pages on which the web server shows what it is doing and for whom (mod_status and others)."""
 FILE_MARK: Final = "FILE "
@@ -221,17 +223,12 @@ def configuration_guards_itself(container: MatomoContainer) -> Finding:
 )
 def no_dump_is_open(container: MatomoContainer, http: Http) -> Finding:
     """No dump, archive or log in the web root, other than the image's own files, can be fetched."""
-    found = container.run(
-        *("find", ".", "-regextype", "posix-extended", "-type", "f", "-regex", DUMPS),
-        *("-printf", "%P\\n"),
-    )
-    of_image = container.run(
-        "sh", "-c", f"cd {container.profile.code} && find . -type f -printf '%P\\n'"
-    )
+    # BusyBox's find knows neither -regextype nor -printf.
+    found = container.run("find", ".", "-type", "f").splitlines()
+    of_image = container.run("sh", "-c", f"cd {container.profile.code} && find . -type f")
     ours = set(of_image.splitlines())
-    return nothing(
-        "open dump", _open(http, (path for path in found.splitlines() if path not in ours))
-    )
+    dumps = (path for path in found if DUMPS.fullmatch(path) and path not in ours)
+    return nothing("open dump", _open(http, (path.removeprefix("./") for path in dumps)))
 
 
 @PROMISE.check(

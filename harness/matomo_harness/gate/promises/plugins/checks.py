@@ -10,7 +10,7 @@ from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.pages import SuperuserPages
 from matomo_harness.gate.probes.php import Php
-from matomo_harness.gate.probes.traffic import TestSite
+from matomo_harness.gate.probes.traffic import TestSite, first_site
 from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.web import Parameters
@@ -291,8 +291,9 @@ def each_answers(plugins: Plugins, api: Api) -> Finding:
     """Every promised plugin that has an API answers a request without an error."""
     names = promised(plugins.active)
     requests = {name: request for name, request in READS.items() if name in names}
+    site = first_site(api)
     answers = api.call_many(
-        [{"method": method, "idSite": 1, **query} for method, query in requests.values()]
+        [{"method": method, "idSite": site, **query} for method, query in requests.values()]
     )
     errors = [
         f"{name}: {answer.get('message')}"
@@ -351,7 +352,7 @@ def take_what_is_made(plugins: Plugins, api: Api, site: TestSite) -> Finding:
 )
 def pictures_are_drawn(http: Http, api: Api, pages: SuperuserPages) -> Finding:
     """Matomo draws the pictures of reports: the curves of overviews and the graphs of mails."""
-    period: Parameters = {"idSite": 1, "period": "day", "date": "last10"}
+    period: Parameters = {"idSite": first_site(api), "period": "day", "date": "last10"}
     curve: Parameters = {
         **{"module": "VisitsSummary", "action": "getEvolutionGraph"},
         **{"viewDataTable": "sparkline", "columns": "nb_visits"},

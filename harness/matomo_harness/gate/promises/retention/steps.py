@@ -12,17 +12,17 @@ from datetime import time as dt_time
 from typing import Any, Final
 
 from matomo_harness.errors import BrokenPromiseError
-from matomo_harness.gate.core.check import Capability, Group
+from matomo_harness.gate.core.check import CannotTellError, Capability, Group
 from matomo_harness.gate.core.context import Step
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.leak_scan import Needles
-from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.probes.php import Php, in_force
 from matomo_harness.gate.probes.queue import Queue
 from matomo_harness.gate.probes.reports import ArchiverRun, Archives, SecondArchiverRun
 from matomo_harness.gate.probes.traffic import TestSite, new_site
 from matomo_harness.gate.promises.retention.policy import FOR_EVER, Retention
 from matomo_harness.matomo import tracker
-from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.tracker import Hit
@@ -176,6 +176,8 @@ class Erasure(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, precedes=Sec
             idSite=visitor.site,
             segment=f"visitorId=={visitor.id}",
         )
+        if not found and not self._has_profiles(visitor.site):
+            raise CannotTellError("visitor profiles are switched off: the GDPR tools find nobody")
         if not found:
             raise BrokenPromiseError(
                 expected=f"the GDPR tools to find the visitor {visitor.id}",
@@ -188,6 +190,13 @@ class Erasure(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC, precedes=Sec
             for name, key in (("idsite", "idSite"), ("idvisit", "idVisit"))
         }
         self._api.call("PrivacyManager.deleteDataSubjects", **visits)
+
+    def _has_profiles(self, site: int) -> bool:
+        try:
+            answer: Any = self._api.call("Live.isVisitorProfileEnabled", idSite=site)
+        except ApiError:  # the plugin Live is not active
+            return False
+        return bool(answer["value"] if isinstance(answer, dict) else answer)
 
     def is_reported(self, visitor: Visitor) -> bool:
         """Whether the day's report of pages has the visitor's page."""
@@ -234,7 +243,7 @@ class OldVisit(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
         for table, columns in MOVED_BACK.items():
             moved = ", ".join(f"{column} = {column} - INTERVAL {days} DAY" for column in columns)
             database.query(f"UPDATE {{prefix}}{table} SET {moved} WHERE idsite = %s", site)  # noqa: S608
-        older_than = _in_force(php, database, "Deletelogs", "delete_logs_older_than")
+        older_than = in_force(php, database, "Deletelogs", "delete_logs_older_than")
         pause = max(days - older_than + 1, 1) if promised != FOR_EVER else TEN_YEARS
         _run(container, database, "deleteLogData", pause)
         left = database.query("SELECT idvisit FROM {prefix}log_visit WHERE idsite = %s", site)
@@ -261,7 +270,7 @@ class OldReports(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
     ) -> None:
         promised = retention.reports_months
         months = promised + 1 if isinstance(promised, int) else TEN_YEARS // 30
-        first = date.today().replace(day=1)
+        first = datetime.now(UTC).date().replace(day=1)
         for _ in range(months):
             first = (first - timedelta(days=1)).replace(day=1)
         self.month = f"{first:%Y_%m}"
@@ -367,7 +376,7 @@ class ReportOfDeletedVisits(
         stored = retention.visits_days
         days = stored + 40 if isinstance(stored, int) else TEN_YEARS
         self._api, self._site = api, visits.site
-        self.day = date.today() - timedelta(days=days)
+        self.day = datetime.now(UTC).date() - timedelta(days=days)
         which = f"idsite = {visits.site} AND period = 1"
         _make_old(database, f"{visits.day:%Y_%m}", self.day, which)
         self.before = self.visits()
@@ -395,21 +404,6 @@ class ReportOfDeletedVisits(
             "VisitsSummary.getVisits", idSite=self._site, period="day", date=str(self.day)
         )
         return int(answer["value"] if isinstance(answer, dict) else answer)
-
-
-def _in_force(php: Php, database: Database, section: str, name: str) -> int:
-    """Return a setting as the task reads it (PrivacyManager::getPurgeDataSettings).
-
-    A row of the table option wins over the file, unless the page on which people change it is
-    switched off.
-    """
-    value = php.settings[section][name]
-    if int(php.settings["General"]["enable_delete_old_data_settings_admin"] or 0):
-        rows = database.query(
-            "SELECT option_value AS value FROM {prefix}option WHERE option_name = %s", name
-        )
-        value = rows[0]["value"] if rows else value
-    return int(value or 0)
 
 
 def _run(container: MatomoContainer, database: Database, task: str, days_ago: int) -> None:

@@ -90,6 +90,12 @@ def test_an_invalid_address_is_refused() -> None:
     assert "s3cret" not in str(error.value)
 
 
+def test_an_address_is_taken_as_people_copy_it() -> None:
+    for copied in ("", "/", "/index.php", "/index.php?module=CoreHome&idSite=1#?period=day", "/#a"):
+        url = f"https://www.example/stats{copied}"
+        assert remote._address(url, "") == "https://www.example/stats"
+
+
 def test_a_page_that_is_no_matomo_is_refused(matomo: Instance) -> None:
     refused(f"{matomo.url}/robots.txt?", "login form of a Matomo")
 

@@ -37,6 +37,15 @@ def test_a_named_policy_has_an_item_for_each_check(project: pytest.Pytester) -> 
     assert items == [f"policy.toml::{check.id}" for check in ALL]
 
 
+def test_a_policy_may_be_a_link(project: pytest.Pytester) -> None:
+    shared = project.path.joinpath("shared")
+    shared.mkdir()
+    project.path.joinpath("policy.toml").rename(shared / "policy.toml")
+    project.path.joinpath("policy.toml").symlink_to("shared/policy.toml")
+    items = collected(project.runpytest_subprocess("policy.toml", "--collect-only", "-q"))
+    assert items == [f"policy.toml::{check.id}" for check in ALL]
+
+
 def test_a_policy_in_testpaths_is_collected(project: pytest.Pytester) -> None:
     project.makeini("[pytest]\ntestpaths = policy.toml test_own.py")
     items = collected(project.runpytest_subprocess("--collect-only", "-q"))

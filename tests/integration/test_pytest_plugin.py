@@ -213,6 +213,17 @@ def test_what_only_a_dedicated_matomo_has_is_refused_by_name(
     assert str(result.stdout).count("next: take the fixture dedicated_matomo") >= 3
 
 
+@pytest.mark.usefixtures("any_golden")
+def test_evidence_that_has_no_place_does_not_end_the_run(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    pytester.makepyfile("def test_fails(matomo): assert False\ndef test_passes(): pass")
+    pytester.path.joinpath("a-file").touch()
+    result = pytester.runpytest_subprocess(*options, "--matomo-reports=a-file/x")
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines("*no logs, settings and options: *")
+
+
 def test_a_failure_leaves_evidence_and_no_secret(
     pytester: pytest.Pytester, options: tuple[str, ...], any_golden: Golden
 ) -> None:

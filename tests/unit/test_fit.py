@@ -37,6 +37,8 @@ def named(found: Fit, *, breaks: bool) -> list[str]:
         (">=5.0.0-b1,<6.0.0-b1", "6.0.0", False),
         (">=5.0.0-b1,<6.0.0-b1", "6.0.0-b2", False),
         (">=5.4.0,<6.0.0-b1", "5.3.1", False),
+        (">=5.1.0-stable,<6.0.0-b1", "5.3.1", True),  # as Matomo's own generator writes it
+        (">=5.4.0-stable,<6.0.0-b1", "5.3.1", False),
         ("5.0.0", "5.10.0", True),
         (">=5.0.0", "6.0.0", False),  # Matomo gives it an upper limit
         ("<5.8", "5.7.1", True),

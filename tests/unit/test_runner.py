@@ -1,5 +1,6 @@
 """Whatever a check does, the runner goes on; steps are done once, and failures are named."""
 
+import _thread
 import ast
 import threading
 import time
@@ -53,6 +54,24 @@ def target(*, policy: Policy | None = None, **capabilities: object) -> Target:
 
 def run_on(subject: Target, *checks: Check, at_once: int = 1) -> dict[str, Result]:
     return {result.check.id: result for result in run.run(subject, checks, at_once=at_once)}
+
+
+# -- its end --------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_ends_it_with_the_check_that_runs() -> None:
+    begun: list[int] = []
+
+    def slow() -> Finding:
+        begun.append(len(begun))
+        if len(begun) == 1:
+            _thread.interrupt_main()
+        time.sleep(0.1)
+        return healthy()
+
+    with pytest.raises(KeyboardInterrupt):
+        run.run(target(), [check(str(number), slow) for number in range(30)])
+    assert len(begun) < 10
 
 
 # -- errors ---------------------------------------------------------------------------------------

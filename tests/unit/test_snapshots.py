@@ -93,3 +93,15 @@ def test_the_secrets_of_a_stack_are_for_its_owner_only_and_name_its_generation(
     assert stack_files.read(stack).generation == "-1"
     assert stack.candidate.secrets_file != stack.secrets_file
     assert stack.candidate.project == stack.project
+
+
+def test_a_secrets_file_that_a_person_has_edited_is_read(tmp_path: Path) -> None:
+    stack = Stack(tmp_path)
+    stack.directory.mkdir()
+    text = "\ufeffDATABASE_PASSWORD=a=b\n\n# ours\n SALT=x\r\n"
+    stack.secrets_file.write_bytes(text.encode())
+    assert stack_files.known(stack) == {"DATABASE_PASSWORD": "a=b", "SALT": "x"}
+    stack.secrets_file.write_text("SALT=x\nwhatever\n")
+    with pytest.raises(WrongInputError, match="line 2, without a =") as error:
+        stack_files.known(stack)
+    assert "whatever" not in str(error.value)

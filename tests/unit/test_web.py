@@ -67,5 +67,17 @@ def url_by_tls() -> Iterator[str]:
 @pytest.mark.filterwarnings("error")
 def test_a_servers_own_certificate_is_not_checked_where_that_is_said(url_by_tls: str) -> None:
     assert Web(url_by_tls, self_signed=True).ask("matomo.js").status_code == 301
-    with pytest.raises(UnsupportedEnvironmentError):
+    with pytest.raises(UnsupportedEnvironmentError, match="not trusted; --authority FILE"):
         Web(url_by_tls).ask("matomo.js")
+
+
+def test_the_proxy_of_the_environment_leads_elsewhere_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proxy = "http://proxy.example:3128"
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    assert Web("https://www.example/stats").session.proxies["https"] == proxy
+    for near in ("localhost:8443", "a.localhost", "127.0.0.1", "172.18.0.4", "inside.example"):
+        assert not Web(f"https://{near}/").session.proxies

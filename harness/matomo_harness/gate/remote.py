@@ -122,7 +122,9 @@ def _address(url: str, next_command: str) -> str:
         )
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise _wrong("an address that begins with http:// or https://", url, next_command)
-    return url.rstrip("/").removesuffix("/index.php")
+    # As people copy it from the browser; behind its query every path would be a part of that.
+    own = parts._replace(query="", fragment="").geturl().rstrip("/")
+    return own.removesuffix("/index.php").removesuffix("/matomo.php").rstrip("/")
 
 
 def _about_database(opened: OpenDatabase) -> dict[str, str]:

@@ -333,7 +333,9 @@ def _constraint(text: str) -> tuple[str, Version]:
     try:
         if not found:
             raise InvalidVersion(text)
-        return found["operator"] or ">=", Version(found["version"])
+        # Matomo's own generator of plugins writes -stable, which Composer takes.
+        named = re.sub(r"-stable$", "", found["version"], flags=re.IGNORECASE)
+        return found["operator"] or ">=", Version(named)
     except InvalidVersion as error:
         raise ValueError(f"`{text}` is no constraint of a version") from error
 

@@ -1,6 +1,7 @@
 """HTTP to one Matomo, with time limits everywhere."""
 
 import base64
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,9 +57,19 @@ class _BehindTls(_Loopback):
         return answer
 
 
+def _is_near(url: str) -> bool:
+    """Whether an address is on this machine or in a private network, where no proxy leads to."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def _session() -> requests.Session:
     session = requests.Session()
-    # A proxy of this machine's environment has no part in a conversation over loopback.
+    # A proxy of this machine's environment has no part in a conversation over loopback; for an
+    # address elsewhere it is asked for by name (Web).
     session.trust_env = False
     # A connection that is kept alive may be closed by the server just as it is used again, and
     # holds up the server's graceful stop for 5 s.
@@ -120,6 +131,9 @@ class Web:
         """Have the session speak as the arguments say."""
         if self.authority:
             self.session.verify = str(self.authority)
+        if not _is_near(self.url):
+            proxies = requests.utils.get_environ_proxies(self.url)
+            self.session.proxies.update(proxies)
         if self.forwarded:
             self.session.mount("https://", _BehindTls())
         if self.self_signed:
@@ -265,6 +279,8 @@ class Page:
 
 
 def _cause(error: requests.RequestException, limit: tuple[float, float]) -> str:
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"a certificate that is not trusted; --authority FILE names who signed it ({error})"
     if isinstance(error, requests.ConnectTimeout):
         return f"no connection for {limit[0]:.0f} s"
     if isinstance(error, requests.Timeout):

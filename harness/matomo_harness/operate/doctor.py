@@ -67,9 +67,9 @@ def _browser() -> Requirement:
     try:
         path = playwrights_chromium() or system_chromium()
     except HarnessError as error:
-        return Requirement("browser", error.seen, "make test-local   (installs what it needs)")
+        return Requirement("browser", error.seen, "matomo-harness prepare --browser")
     if path is None:
-        return Requirement("browser", "none", "make test-local   (installs one)")
+        return Requirement("browser", "none", "matomo-harness prepare --browser   (installs one)")
     return Requirement("browser", str(path))
 
 

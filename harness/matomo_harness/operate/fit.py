@@ -146,7 +146,8 @@ def _plugins(directory: Path) -> dict[str, dict[str, Any]]:
     if not directory.is_dir():
         return {}
     found = {}
-    for folder in sorted(path for path in directory.iterdir() if path.is_dir()):
+    folders = (path for path in directory.iterdir() if path.is_dir())
+    for folder in sorted(path for path in folders if not path.name.startswith(".")):
         path = folder / "plugin.json"
         try:
             said = json.loads(path.read_text())

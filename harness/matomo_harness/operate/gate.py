@@ -156,6 +156,22 @@ def _as_it_counts(result: Result, target: Target, waivers: Sequence[Waiver]) -> 
     )
 
 
+def _require_place(directory: Path) -> None:
+    """Refuse to run checks whose report cannot be written, before the first of them."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if os.access(directory, os.W_OK):
+            return
+        seen = "it is read-only"
+    except OSError as error:
+        seen = error.strerror or str(error)
+    raise WrongInputError(
+        expected=f"a directory for the report, {directory}, that can be written to",
+        seen=seen,
+        next_command="cd to a directory of your own, then the same command",
+    )
+
+
 def run_checks(
     target: Target,
     waivers: Sequence[Waiver],
@@ -172,7 +188,11 @@ def run_checks(
         on_result: called with each result as it comes, waivers applied and secrets removed.
         checks: those to run.
         at_once: how many of them run side by side.
+
+    Raises:
+        WrongInputError: the report cannot be written.
     """
+    _require_place(DIRECTORY)
 
     def on_raw_result(result: Result) -> None:
         on_result(_as_it_counts(result, target, waivers))

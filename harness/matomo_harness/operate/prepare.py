@@ -10,12 +10,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from matomo_harness import process
+from matomo_harness import extra, process
 from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.gate.probes.chromium import HEADLESS, system_chromium
 from matomo_harness.progress import step
@@ -29,7 +30,7 @@ PID_FILES: Final = (
 )
 CGROUPS: Final = Path("/sys/fs/cgroup")
 PLUGINS: Final = Path.home() / ".docker/cli-plugins"
-PLAYWRIGHT: Final = str(Path(sys.executable).with_name("playwright"))
+PLAYWRIGHT: Final = (sys.executable, "-m", "playwright")
 COMPOSE_PLUGIN: Final = Path("usr/libexec/docker/cli-plugins/docker-compose")
 
 
@@ -263,7 +264,9 @@ def _debian_mirror() -> str:
 
 def playwrights_chromium() -> Path | None:
     """Return where Playwright's own Chromium lies, None where it was not installed."""
-    plan = process.run([PLAYWRIGHT, "install", "--dry-run", "chromium"])
+    if not find_spec("playwright"):
+        return None
+    plan = process.run([*PLAYWRIGHT, "install", "--dry-run", "chromium"])
     place = re.search(r"Install location:\s+(.+)", plan)
     return Path(place[1]) if place and Path(place[1]).exists() else None
 
@@ -287,5 +290,11 @@ def ensure_browser() -> None:
     if process.is_root_on_debian():
         process.install_packages("chromium")
         return
+    if not find_spec("playwright"):
+        raise UnsupportedEnvironmentError(
+            expected="a browser, or Playwright, which fetches one",
+            seen="neither",
+            next_command=extra.install_command(extra.BROWSER),
+        )
     with step("Fetching Playwright's Chromium") as running:
-        process.run([PLAYWRIGHT, "install", "chromium"], running)
+        process.run([*PLAYWRIGHT, "install", "chromium"], running)

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -22,7 +22,12 @@ from matomo_harness.settings import RunSettings
 
 @contextmanager
 def running_copy(
-    name: str, settings: RunSettings, run: Run, stack: Stack = LOCAL
+    name: str,
+    settings: RunSettings,
+    run: Run,
+    stack: Stack = LOCAL,
+    *,
+    stays: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Instance, Stack]]:
     """Start a copy of a snapshot beside everything else, and remove it at the end of the block.
 
@@ -31,6 +36,7 @@ def running_copy(
         settings: images of the local stack; a reproduction has its own.
         run: the run that the copy goes with, whatever ends it.
         stack: the one that the snapshot is of; it need not be up.
+        stays: asked at the end whether the copy is left, for the run's own clean-up.
 
     Yields:
         the copy's Matomo, and the stack that it is.
@@ -53,7 +59,8 @@ def running_copy(
                 started = local.start(settings, copy, adopts=False)
             yield _instance(started, settings, name), copy
         finally:
-            clean.remove_stack(copy)
+            if not stays():
+                clean.remove_stack(copy)
 
 
 @contextmanager

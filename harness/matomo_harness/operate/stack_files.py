@@ -100,9 +100,27 @@ def remove(stack: Stack = LOCAL) -> None:
 
 
 def known(stack: Stack) -> dict[str, str]:
-    """Return what is in the file, by name; nothing where there is no file."""
-    text = stack.secrets_file.read_text() if stack.secrets_file.exists() else ""
-    return dict(line.split("=", 1) for line in text.splitlines())
+    """Return what is in the file, by name; nothing where there is no file.
+
+    People edit it: it may have empty lines, comments, and a mark of its encoding.
+
+    Raises:
+        WrongInputError: a line is no NAME=value.
+    """
+    file = stack.secrets_file
+    text = file.read_text(encoding="utf-8-sig") if file.exists() else ""
+    found = {}
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        name, sign, value = line.partition("=")
+        if sign and not line.startswith("#"):
+            found[name.strip()] = value
+        elif line and not line.startswith("#"):
+            raise WrongInputError(
+                expected=f"NAME=value in each line of {file}",
+                seen=f"line {number}, without a =",
+                next_command=f"edit {os.path.relpath(file)}",
+            )
+    return found
 
 
 def write(values: Mapping[str, str], stack: Stack) -> None:

@@ -424,9 +424,13 @@ def snapshot_matomo(
             seen="none",
             next_command=f'@pytest.mark.{SNAPSHOT_MARKER}("NAME", repro="")',
         )
-    stack = snapshot.stack_of(marker.kwargs.get("repro", ""))
+    _refuse_environment(request.node)
+    name, *more = marker.args
+    stack = snapshot.stack_of(marker.kwargs.get("repro", more[0] if more else ""))
     run = this_process()
-    with running_copy(marker.args[0], matomo_settings, run, stack) as (instance, copy):
+    with running_copy(
+        name, matomo_settings, run, stack, stays=lambda: _is_left_running(request)
+    ) as (instance, copy):
         web, database = compose.running("matomo", copy), compose.running("db", copy)
         _watch(request.node, instance, web, database, run)
         yield instance
@@ -505,8 +509,12 @@ def pytest_runtest_makereport(
         from matomo_harness.runtime import evidence
 
         directory = _directory(item, number)
-        evidence.write(used.watched, directory)
-        report.sections.append(("matomo", f"logs, settings, options: {directory}"))
+        try:
+            evidence.write(used.watched, directory)
+            said = f"logs, settings, options: {directory}"
+        except OSError as error:  # one raised here would end the whole run
+            said = f"no logs, settings and options: {error}"
+        report.sections.append(("matomo", said))
         if item.config.getoption("--matomo-keep"):
             report.sections.append(("matomo, left running", _keep(used)))
     return report

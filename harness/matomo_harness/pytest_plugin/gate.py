@@ -132,7 +132,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "PolicyFile | None":
     """Collect a policy file that is named."""
-    if file_path in _named_policies(parent.config):
+    if file_path.resolve() in _named_policies(parent.config):  # it may be named by a link
         return PolicyFile.from_parent(parent, path=file_path)
     return None
 
@@ -244,7 +244,7 @@ def _write(result: "Result", secrets: Iterable[str], config: pytest.Config) -> P
     return directory
 
 
-_GATES: Final = pytest.StashKey[dict[Path, GateSession]]()
+_GATES: Final = pytest.StashKey[dict[Path, GateSession | Exception]]()
 
 
 def _gate_of(item: CheckItem) -> GateSession:
@@ -256,8 +256,14 @@ def _gate_of(item: CheckItem) -> GateSession:
     gates = item.config.stash.setdefault(_GATES, {})
     if item.path not in gates:
         settings: RunSettings = settings_of(item.config)
-        image, database = images.deployed_image(settings), images.mariadb_base(settings)
         checks = [other.check for other in item.session.items if isinstance(other, CheckItem)]
-        installed = golden(image, database, deployment.beside(item.path))
-        gates[item.path] = gate_on(installed, run_of(item.config), item.path, checks)
-    return gates[item.path]
+        try:
+            image, database = images.deployed_image(settings), images.mariadb_base(settings)
+            installed = golden(image, database, deployment.beside(item.path))
+            gates[item.path] = gate_on(installed, run_of(item.config), item.path, checks)
+        except HarnessError as error:  # else each check would wait for such an image again
+            gates[item.path] = error
+    found = gates[item.path]
+    if isinstance(found, Exception):
+        raise found
+    return found

@@ -14,6 +14,7 @@ import pymysql
 import requests
 from docker.errors import DockerException
 from docker.models.containers import Container
+from requests import RequestException
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import HarnessError
@@ -21,6 +22,8 @@ from matomo_harness.matomo.web import Exchanges
 from matomo_harness.redaction import redact, setting
 from matomo_harness.runtime.instance import Instance
 
+NOT_HAD: Final = (HarnessError, DockerException, RequestException, pymysql.Error, ValueError)
+"""What goes wrong where a log or a setting cannot be read, which may be the failure itself."""
 SERVER_ERROR: Final = re.compile(r'" 5\d\d (\d|-)')
 """The status in a line of the access log."""
 WEB_ERRORS: Final = re.compile(
@@ -129,7 +132,7 @@ def _leave_mark(instance: Instance) -> str:
 def _log(container: Container, *, since: float | None = None) -> list[str]:
     try:
         output = container.logs(since=since)
-    except DockerException:
+    except (DockerException, RequestException):
         return []
     return output.decode(errors="replace").splitlines()
 
@@ -151,8 +154,14 @@ def write(watched: WatchedInstance, directory: Path) -> None:
     for name, text in texts.items():
         try:
             content = text()
-        except (HarnessError, DockerException, pymysql.Error, ValueError) as error:
-            content = f"could not be had: {error}"  # this may be the failure itself
+        except (
+            HarnessError,
+            DockerException,
+            RequestException,
+            pymysql.Error,
+            ValueError,
+        ) as error:
+            content = f"could not be had: {error}"
         (directory / name).write_text(redact(content, known) + "\n")
 
 

@@ -238,10 +238,12 @@ def run(
     wanted = list(checks)
     runner = Runner(target, wanted, preflight=preflight)
     results: dict[str, Result] = {}
-    one_at_a_time = threading.Lock()
+    one_at_a_time, is_over = threading.Lock(), threading.Event()
 
     def run_lane(lane: Sequence[Check]) -> None:
         for check in lane:
+            if is_over.is_set():
+                return
             result = runner.run(check)
             with one_at_a_time:
                 on_result(result)
@@ -256,6 +258,7 @@ def run(
         try:
             list(pool.map(run_lane, side_by_side))
         except BaseException:
+            is_over.set()  # Ctrl-C: a lane that runs ends with its check
             pool.shutdown(cancel_futures=True)
             raise
     run_lane(alone)

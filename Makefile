@@ -57,7 +57,7 @@ totp: .venv/requirements.lock ## print the current 2FA code of the local stack's
 	@$(HARNESS) totp
 
 repro: .venv/requirements.lock ## a dump of production as a Matomo on this machine, without person data: DUMP=prod.sql.gz (or a bundle) CONFIG=config.ini.php FILES=efs.tar NAME=, UPDATE=1; SINCE=2026-01-31, SITES=1,3, SAMPLE=1% or SCHEMA_ONLY=1 cut it
-	@$(HARNESS) repro new $(DUMP) $(if $(NAME),--name "$(NAME)") $(if $(UPDATE),--update) $(if $(CONFIG),--config "$(CONFIG)") $(if $(FILES),--files "$(FILES)") $(if $(RULES),--rules "$(RULES)") $(if $(SINCE),--since "$(SINCE)") $(if $(SITES),--sites "$(SITES)") $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(SCHEMA_ONLY),--schema-only)
+	@$(HARNESS) repro new $(DUMP) $(if $(NAME),--name "$(NAME)") $(if $(filter 1,$(UPDATE)),--update) $(if $(CONFIG),--config "$(CONFIG)") $(if $(FILES),--files "$(FILES)") $(if $(RULES),--rules "$(RULES)") $(if $(SINCE),--since "$(SINCE)") $(if $(SITES),--sites "$(SITES)") $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(filter 1,$(SCHEMA_ONLY)),--schema-only)
 
 drill: .venv/requirements.lock ## prove last night's backup in a deployment that is closed and destroyed: DUMP=last-night.sql.gz FILES=efs.tar; AGAINST=numbers.json or URL=https://..., POLICY=, GATE="masking plugins"
 	@$(HARNESS) drill $(foreach file,$(DUMP),--dump "$(file)") --files "$(FILES)" $(if $(AGAINST),--against "$(AGAINST)") $(if $(URL),--url "$(URL)") $(if $(AUTHORITY),--authority "$(AUTHORITY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(GATE),--gate "$(GATE)")
@@ -129,13 +129,13 @@ lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint
 
 gate: .venv/requirements.lock ## prove every promise: of image/, of IMAGE=ref, of a copy of your project: COMPOSE=file SERVICE=name, or of what runs: URL=https://… (EXEC=), CONTAINER=name
 	@$(if $(URL),,$(HARNESS) prepare --browser)
-	@$(HARNESS) gate $(if $(ONLY),--only "$(ONLY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(URL),--url $(URL)) $(if $(COMPOSE),--compose "$(COMPOSE)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(REPRO),--repro "$(REPRO)") $(if $(EXEC),--exec "$(EXEC)") $(if $(AUTHORITY),--authority $(AUTHORITY)) $(if $(ALLOW_HITS),--allow-hits) $(if $(SUMMARY),--summary "$(SUMMARY)")
+	@$(HARNESS) gate $(if $(ONLY),--only "$(ONLY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(URL),--url $(URL)) $(if $(COMPOSE),--compose "$(COMPOSE)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(REPRO),--repro "$(REPRO)") $(if $(EXEC),--exec "$(EXEC)") $(if $(AUTHORITY),--authority $(AUTHORITY)) $(if $(filter 1,$(ALLOW_HITS)),--allow-hits) $(if $(SUMMARY),--summary "$(SUMMARY)")
 
 report: .venv/requirements.lock ## print the last gate's verdict as Markdown; PR=number also comments on that pull request, FILE=gate.json
 	@$(HARNESS) report $(FILE) $(if $(PR),--pull-request "$(PR)")
 
 mutants: .venv/requirements.lock ## prove the gate itself: break each promise in turn; T=privacy, GENERATED=1, FULL=1, SHARD=1/4
-	@$(HARNESS) mutants $(if $(T),--only "$(T)") $(if $(GENERATED),--generated) $(if $(FULL),--full) $(if $(SHARD),--shard "$(SHARD)")
+	@$(HARNESS) mutants $(if $(T),--only "$(T)") $(if $(filter 1,$(GENERATED)),--generated) $(if $(filter 1,$(FULL)),--full) $(if $(SHARD),--shard "$(SHARD)")
 
 bench: .venv/requirements.lock ## measure the figures, into reports/bench.json
 	@$(HARNESS) prepare

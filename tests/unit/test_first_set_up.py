@@ -69,13 +69,37 @@ def test_the_linter_of_templates_finds_nothing() -> None:
 
 def test_the_page_gives_every_parameter_that_has_no_default() -> None:
     asked = {name for name, each in DECODED["Parameters"].items() if "Default" not in each}
-    assert set(re.findall(r"\b([A-Z]\w+)=", PAGE.read_text())) == {*asked, "Image"}
+    later = {"Image", "Installed", "AlarmTopic"}
+    assert set(re.findall(r"\b([A-Z]\w+)=", PAGE.read_text())) == {*asked, *later}
 
 
 def test_without_an_image_nothing_is_made_that_runs_it() -> None:
-    waiting = {name for name, each in RESOURCES.items() if each.get("Condition") == "HasImage"}
-    assert waiting >= {*TASKS, "Service", "Schedule"}
+    conditions = {name: each.get("Condition") for name, each in RESOURCES.items()}
+    waiting = {name for name, condition in conditions.items() if condition}
+    assert {conditions[name] for name in (*TASKS, "Service")} == {"HasImage"}
     assert waiting.isdisjoint({"Repository", "Database", "Files", "LoadBalancer", "Cluster"})
+
+
+def test_until_it_is_installed_nothing_ends_a_task_and_nothing_archives() -> None:
+    """The image's health check fails where there is no Matomo yet."""
+    condition, check, otherwise = container("WebTask")["HealthCheck"]["Fn::If"]
+    assert (condition, otherwise) == ("IsInstalled", {"Ref": "AWS::NoValue"})
+    assert check
+    assert DECODED["Parameters"]["Installed"]["Default"] == "no"
+    for name in ("Schedule", "ArchiverIsSilent"):
+        assert RESOURCES[name]["Condition"] == "IsInstalled"
+
+
+def test_an_archiver_that_never_comes_to_its_end_is_heard_of() -> None:
+    alarm, heard = properties("ArchiverIsSilent"), properties("ArchiverHasEnded")
+    (metric,) = heard["MetricTransformations"]
+    assert alarm["MetricName"] == metric["MetricName"]
+    assert alarm["Namespace"] == metric["MetricNamespace"]
+    assert (alarm["ComparisonOperator"], alarm["TreatMissingData"]) == (
+        "LessThanThreshold",
+        "breaching",
+    )
+    assert alarm["AlarmActions"]["Fn::If"][1] == [{"Ref": "AlarmTopic"}]
 
 
 def test_the_variables_are_those_of_the_web_container() -> None:
@@ -131,7 +155,7 @@ def test_limits_port_and_command_are_those_of_the_deployment(resource: str, sect
 def test_the_health_check_is_the_one_of_the_image() -> None:
     (line,) = re.findall(r"(?m)^HEALTHCHECK (.+)$", (IMAGE_DIRECTORY / "Dockerfile").read_text())
     found = {name: int(number) for name, number in re.findall(r"--([a-z-]+)=(\d+)", line)}
-    assert container("WebTask")["HealthCheck"] == {
+    assert container("WebTask")["HealthCheck"]["Fn::If"][1] == {
         "Command": ["CMD", *re.findall(r'"(.+)"', line)],
         "Interval": found["interval"],
         "Timeout": found["timeout"],

@@ -5,8 +5,8 @@
 # write into) to the EFS mount, or to the directory given, and lists in backup-manifest.txt what it
 # copied, when, and what the copy does not hold.
 #
-# Each part is copied beside the old one and renamed, so that a copy that breaks off leaves the
-# last whole one. Restore: copy the parts back into /var/www/html.
+# All parts are copied beside the old ones, and then renamed, so that a copy that breaks off leaves
+# the last whole one. Restore: copy the parts back into /var/www/html.
 set -eu
 
 target=${1:-/mnt/efs}
@@ -18,6 +18,11 @@ if [ ! -d "$target" ] || [ ! -w "$target" ]; then
     echo "backup-data.sh: expected a writable directory at $target, seen none. Next: mount EFS there, or name another: backup-data.sh DIRECTORY" >&2
     exit 2
 fi
+# The image has the directory: without the mount a copy in it would end with the container.
+if [ $# = 0 ] && ! mountpoint -q "$target"; then
+    echo "backup-data.sh: expected a mount at $target, seen none: a copy would end with this container. Next: mount EFS there, or name another: backup-data.sh DIRECTORY" >&2
+    exit 2
+fi
 if [ ! -e "$source/matomo.php" ]; then
     echo "backup-data.sh: expected Matomo in $source, seen none. Next: run it in the web container" >&2
     exit 2
@@ -27,10 +32,20 @@ for part in config misc js matomo.js piwik.js; do
     rm -rf "$target/$part.new"
     # EFS's access point decides the owner, whatever a copy asks for.
     cp -R --preserve=mode,timestamps,links "$source/$part" "$target/$part.new"
-    rm -rf "$target/$part.old"
-    if [ -e "$target/$part" ]; then mv "$target/$part" "$target/$part.old"; fi
-    mv "$target/$part.new" "$target/$part"
-    rm -rf "$target/$part.old"
+done
+
+# Matomo empties its file before it writes it anew, as the first pages of a new task do.
+own=config/config.ini.php
+copied="$target/config.new/config.ini.php"
+tries=0
+until [ -s "$copied" ] && cmp -s "$source/$own" "$copied"; do
+    tries=$((tries + 1))
+    if [ "$tries" -gt 20 ]; then
+        echo "backup-data.sh: expected $source/$own to be whole, seen it empty, or another each time; the last backup stays. Next: look at the file, then the same command" >&2
+        exit 1
+    fi
+    sleep 0.5
+    cp --preserve=mode,timestamps "$source/$own" "$copied"
 done
 
 lacks() {
@@ -52,8 +67,15 @@ lacks() {
     echo "made $(date -u +%Y-%m-%dT%H:%M:%SZ)"
     echo "matomo $(sed -n "s/.*const VERSION *= *'\([^']*\)'.*/\1/p" "$source/core/Version.php")"
     lacks
-    (cd "$target" && find config misc js matomo.js piwik.js -type f -exec sha256sum {} +) | sed 's/^/file /'
+    (cd "$target" && find config.new misc.new js.new matomo.js.new piwik.js.new -type f -exec sha256sum {} +) |
+        sed 's|^\([0-9a-f]*  [^/]*\)\.new|file \1|'
 } > "$target/$manifest.new"
+for part in config misc js matomo.js piwik.js; do
+    rm -rf "$target/$part.old"
+    if [ -e "$target/$part" ]; then mv "$target/$part" "$target/$part.old"; fi
+    mv "$target/$part.new" "$target/$part"
+done
 mv "$target/$manifest.new" "$target/$manifest"
+for part in config misc js matomo.js piwik.js; do rm -rf "$target/$part.old"; done
 echo "backup-data.sh: config, misc, js, matomo.js and piwik.js are in $target"
 lacks | sed 's/^/backup-data.sh: it /'

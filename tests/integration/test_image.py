@@ -303,6 +303,43 @@ def test_a_missing_directory_of_a_backup_is_named(dedicated_matomo: DedicatedMat
         dedicated_matomo.shell.run("backup-data.sh", "/nowhere", user="root")
     with pytest.raises(BrokenPromiseError, match="name the directory"):
         dedicated_matomo.shell.run("restore-data.sh", "/tmp", user="root")
+    # The image has its own, which ends with the container.
+    with pytest.raises(BrokenPromiseError, match="expected a mount at /mnt/efs"):
+        dedicated_matomo.shell.run("backup-data.sh", user="root")
+
+
+@pytest.mark.slow(reason="a backup waits for a file that stays empty")
+def test_a_backup_of_half_a_configuration_leaves_the_last_one(
+    dedicated_matomo: DedicatedMatomo,
+) -> None:
+    shell = dedicated_matomo.shell
+    shell.run("backup-data.sh", "/tmp", user="root")
+    sums = shell.run(
+        "sh", "-c", "cd /tmp && sed -n 's/^file //p' backup-manifest.txt | sha256sum -c"
+    )
+    assert "config/config.ini.php: OK" in sums
+    assert "matomo.js: OK" in sums
+    whole = shell.read(shell.config)
+    shell.write(shell.config, "")
+    with pytest.raises(BrokenPromiseError, match="the last backup stays"):
+        shell.run("backup-data.sh", "/tmp", user="root")
+    assert shell.read("/tmp/config/config.ini.php") == whole
+    # Another moment: it is whole again by the time that the copy is looked at.
+    late = "(sleep 2; cp /tmp/config/config.ini.php config/config.ini.php) & backup-data.sh /tmp"
+    shell.run("sh", "-c", late, user="root")
+    assert shell.read("/tmp/config/config.ini.php") == whole
+
+
+def test_a_damaged_backup_is_not_restored(dedicated_matomo: DedicatedMatomo) -> None:
+    shell = dedicated_matomo.shell
+    shell.run("sh", "-c", "mkdir -p misc/user && echo whole > misc/user/logo.png", user="root")
+    shell.run("backup-data.sh", "/tmp", user="root")
+    before = shell.read(shell.config)
+    damage = "echo changed > /tmp/misc/user/logo.png; echo x > /tmp/config/config.ini.php"
+    shell.run("sh", "-c", damage, user="root")
+    with pytest.raises(BrokenPromiseError, match=r"misc/user/logo\.png: FAILED"):
+        shell.run("restore-data.sh", "/tmp", user="root")
+    assert shell.read(shell.config) == before
 
 
 def test_the_log_has_queries_of_pages_only(

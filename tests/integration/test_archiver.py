@@ -127,10 +127,11 @@ def test_two_archivers_at_once_count_nothing_twice(
 @pytest.mark.nightly(reason="a full stack of its own")
 @pytest.mark.all_versions(reason="the queue is Matomo's")
 @pytest.mark.slow(reason="a deployment of its own, which archives")
+@pytest.mark.parametrize("stop", ["SIGTERM", "SIGWINCH"], ids=["a person's", "the image's"])
 def test_the_next_run_finishes_what_a_stopped_task_began(
-    matomo_production: FullStack, start: Start, visits: int
+    matomo_production: FullStack, start: Start, visits: int, stop: str
 ) -> None:
-    ended = interrupt(matomo_production, start, "SIGTERM")
+    ended = interrupt(matomo_production, start, stop)
     assert ended.exit_code == 143
     assert "stopped by a signal" in ended.log.splitlines()[-1]
     assert reported_visits(matomo_production) == 0

@@ -87,6 +87,23 @@ def test_a_key_that_holds_text_takes_a_json_list_as_text(shell: MatomoShell) -> 
     assert effective(shell, "mail", "host", 'MATOMO_MAIL_HOST=["a"]') == '"[\\"a\\"]"'
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "seen"),
+    [
+        ("force_ssl", "true", '"1"'),
+        ("force_ssl", "On", '"1"'),
+        ("enable_internet_features", "false", "Nothing found"),  # as it says of 0
+        ("enable_auto_update", "off", "Nothing found"),
+        ("instance_id", "off", '"off"'),
+    ],
+)
+def test_a_switch_takes_the_words_that_a_file_takes(
+    shell: MatomoShell, key: str, value: str, seen: str
+) -> None:
+    variable = f"MATOMO_GENERAL_{key.upper()}={value}"
+    assert effective(shell, "General", key, variable) == seen
+
+
 def test_a_camel_case_key_is_taken_as_it_is_written(shell: MatomoShell) -> None:
     variable = "MATOMO_TwoFactorAuth_twoFactorAuthName=Library"
     assert effective(shell, "TwoFactorAuth", "twoFactorAuthName", variable) == '"Library"'

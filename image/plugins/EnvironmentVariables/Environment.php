@@ -17,6 +17,9 @@ use Piwik\Application\Kernel\GlobalSettingsProvider;
  */
 final class Environment
 {
+    /** What parse_ini_file makes of these words. */
+    private const SWITCHES = ['true' => '1', 'on' => '1', 'yes' => '1', 'false' => '0', 'off' => '0', 'no' => '0'];
+
     /** Set by images and their entrypoints, or read by Matomo itself: not meant for the configuration. */
     private const NOT_OURS = ['MATOMO_VERSION', 'MATOMO_PLUGIN_DIRS', 'MATOMO_PLUGIN_COPY_DIR'];
 
@@ -185,7 +188,10 @@ final class Environment
         return rtrim($contents, "\r\n");
     }
 
-    /** A list is a JSON list, or words between commas. A key that holds no list takes any text. */
+    /**
+     * A list is a JSON list, or words between commas. A switch takes the words that a file takes: as
+     * text, "false" would be true to PHP. Any other key takes any text.
+     */
     private function typed(string $section, string $key, string $value): string|array
     {
         $current = $this->settings[$section][$key] ?? null;
@@ -195,6 +201,9 @@ final class Environment
         }
         if (is_array($current)) {
             return $value === '' ? [] : array_map('trim', explode(',', $value));
+        }
+        if (in_array($current, [0, 1, '0', '1', true, false], true)) {
+            return self::SWITCHES[strtolower($value)] ?? $value;
         }
         return $value;
     }

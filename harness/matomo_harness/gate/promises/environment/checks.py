@@ -38,6 +38,8 @@ class Environment(Section, table="environment"):
     )
 
 
+SWITCHES: Final = {"true": "1", "on": "1", "yes": "1", "false": "0", "off": "0", "no": "0"}
+"""What PHP makes of these words in an ini file."""
 OF_A_SERVICE: Final = re.compile(
     r"_SERVICE_(?:HOST|PORT)(?:_\w+)?$|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?$"
 )
@@ -76,11 +78,12 @@ def _shown(value: object, given: str) -> str:
 
 def _differing(facts: Mapping[str, Any]) -> list[str]:
     """Return the names, never the values, of variables whose value is not the effective one."""
-    return [
-        name
-        for name, (section, key, value) in injected(facts).items()
-        if _shown(facts["settings"][section][key], value).replace(" ", "") != value.replace(" ", "")
-    ]
+    differing = []
+    for name, (section, key, value) in injected(facts).items():
+        seen = _shown(facts["settings"][section][key], value).replace(" ", "")
+        if seen not in (value.replace(" ", ""), SWITCHES.get(value.lower())):
+            differing.append(name)
+    return differing
 
 
 @PROMISE.check(

@@ -22,15 +22,18 @@ def alone(stack: Stack) -> Iterator[None]:
         WrongInputError: another one is at work on it.
     """
     stack.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = stack.directory / "stack.lock"
+    lock = FileLock(stack.directory / "stack.lock")
     try:
-        with FileLock(lock, timeout=WAIT_SECONDS):
-            # A copy that a killed one had begun would hold the volumes.
-            reaper.remove_leftovers_of_dead_runs()
-            yield
+        lock.acquire(timeout=WAIT_SECONDS)
     except Timeout as error:
         raise WrongInputError(
             expected=f"one command at a time on {stack.title}",
-            seen=f"another one is at work, which holds {lock}",
+            seen=f"another one is at work, which holds {lock.lock_file}",
             next_command="the same command again, once that has ended",
         ) from error
+    try:
+        # A copy that a killed one had begun would hold the volumes.
+        reaper.remove_leftovers_of_dead_runs()
+        yield
+    finally:
+        lock.release()

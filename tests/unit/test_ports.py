@@ -1,5 +1,6 @@
 """Ports of a stack are its own as long as the stack is there, whether it runs or not."""
 
+import os
 import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,10 @@ from matomo_harness.runtime import reaper
 @pytest.fixture(autouse=True)
 def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reaper, "RUNS", tmp_path / "runs")
-    # Whatever runs on this machine has others.
-    monkeypatch.setattr(ports, "CHOICE", range(9500, 9600))
+    # Whatever runs on this machine has others; a test in another worker asks for a moment whether
+    # a port is free, and then it is not.
+    first = 9500 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    monkeypatch.setattr(ports, "CHOICE", range(first, first + 100))
 
 
 def stack(tmp_path: Path, name: str) -> Stack:

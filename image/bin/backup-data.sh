@@ -13,6 +13,7 @@ target=${1:-/mnt/efs}
 source=/var/www/html
 image=/usr/src/matomo
 manifest=backup-manifest.txt
+parts="config misc js matomo.js piwik.js"
 
 if [ ! -d "$target" ] || [ ! -w "$target" ]; then
     echo "backup-data.sh: expected a writable directory at $target, seen none. Next: mount EFS there, or name another: backup-data.sh DIRECTORY" >&2
@@ -28,7 +29,7 @@ if [ ! -e "$source/matomo.php" ]; then
     exit 2
 fi
 
-for part in config misc js matomo.js piwik.js; do
+for part in $parts; do
     rm -rf "$target/$part.new"
     # EFS's access point decides the owner, whatever a copy asks for.
     cp -R --preserve=mode,timestamps,links "$source/$part" "$target/$part.new"
@@ -41,11 +42,11 @@ tries=0
 until [ -s "$copied" ] && cmp -s "$source/$own" "$copied"; do
     tries=$((tries + 1))
     if [ "$tries" -gt 20 ]; then
-        echo "backup-data.sh: expected $source/$own to be whole, seen it empty, or another each time; the last backup stays. Next: look at the file, then the same command" >&2
+        echo "backup-data.sh: expected $source/$own to be whole, seen none, an empty one, or another each time; the last backup stays. Next: look at the file, then the same command" >&2
         exit 1
     fi
     sleep 0.5
-    cp --preserve=mode,timestamps "$source/$own" "$copied"
+    cp --preserve=mode,timestamps "$source/$own" "$copied" 2>/dev/null || true
 done
 
 lacks() {
@@ -67,15 +68,15 @@ lacks() {
     echo "made $(date -u +%Y-%m-%dT%H:%M:%SZ)"
     echo "matomo $(sed -n "s/.*const VERSION *= *'\([^']*\)'.*/\1/p" "$source/core/Version.php")"
     lacks
-    (cd "$target" && find config.new misc.new js.new matomo.js.new piwik.js.new -type f -exec sha256sum {} +) |
+    (cd "$target" && for part in $parts; do find "$part.new" -type f -exec sha256sum {} +; done) |
         sed 's|^\([0-9a-f]*  [^/]*\)\.new|file \1|'
 } > "$target/$manifest.new"
-for part in config misc js matomo.js piwik.js; do
+for part in $parts; do
     rm -rf "$target/$part.old"
     if [ -e "$target/$part" ]; then mv "$target/$part" "$target/$part.old"; fi
     mv "$target/$part.new" "$target/$part"
 done
 mv "$target/$manifest.new" "$target/$manifest"
-for part in config misc js matomo.js piwik.js; do rm -rf "$target/$part.old"; done
+for part in $parts; do rm -rf "$target/$part.old"; done
 echo "backup-data.sh: config, misc, js, matomo.js and piwik.js are in $target"
 lacks | sed 's/^/backup-data.sh: it /'

@@ -106,7 +106,7 @@ class ReadOnlyDatabase(Database):
             rows = super().query(statement, *values, seconds=seconds)
         except TimeLimitError as error:
             raise OutOfReachError(
-                expected=f"the database to answer {error.expected}",
+                expected=error.expected,
                 seen=error.seen,
                 next_command=f"{VARIABLE} of a replica that has nothing else to do",
             ) from error

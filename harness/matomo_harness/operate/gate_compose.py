@@ -25,6 +25,7 @@ from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.image import PROCESS_MANAGER, ImageProfile
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.twofactor import Account
+from matomo_harness.matomo.web import Web
 from matomo_harness.operate.gate import OnResult, run_checks
 from matomo_harness.operate.gate_image import AT_ONCE
 from matomo_harness.policy import Policy, deployment
@@ -35,15 +36,16 @@ from matomo_harness.runtime.certificates import authority, loopback_tls, speaks_
 from matomo_harness.runtime.compose_model import DATABASE_PORT, Model, Roles
 from matomo_harness.runtime.compose_project import ComposeCopy, of_environment
 from matomo_harness.runtime.containers import LOOPBACK, network
-from matomo_harness.runtime.engine import execute
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import BOOT, ensure_installed
 from matomo_harness.runtime.load_balancer import LoadBalancer
-from matomo_harness.runtime.profiles import listening, look
+from matomo_harness.runtime.profiles import look
 from matomo_harness.runtime.shell import OWN_CONFIG, MatomoShell, wait_for_answer, wait_for_web
 
 POLICY: Final = "policy.toml"
-ROOT: Final = ("0", "root")
+NOBODY_BEHIND: Final = (502, 503, 504)
+"""What nginx and Apache answer where nobody takes a request that they hand on."""
+NAMES_OF_ROOT: Final = ("0", "root")
 """How a service names that user."""
 HTTPS_ONLY: Final = ("force_ssl", "assume_secure_protocol")
 SETTINGS: Final = f"""{BOOT}
@@ -146,7 +148,7 @@ def _look(image: Image, model: Model, service: str, policy_file: Path) -> ImageP
         profile = look(image, known.model_copy(update={"web": web}))
     user = str(one.get("user") or "").partition(":")[0]
     changes: dict[str, Any] = {"port": port} if port else {}
-    if user in ROOT:
+    if user in NAMES_OF_ROOT:
         changes |= {"user": ""}
     elif user:
         changes |= {"user": user, "web_user": user}
@@ -224,9 +226,9 @@ class _Installer:
 
         The web server begins to listen at the end of a start.
         """
-        self._speaks_tls(self.roles.port)
+        is_tls = self._speaks_tls(self.roles.port)
         if self.roles.web != self.roles.matomo:  # nginx answers before php-fpm does
-            wait_for_answer(self.shell.container, "php-fpm", self._ask_php_fpm)
+            wait_for_answer(self.shell.container, "php-fpm", lambda: self._ask_php_fpm(is_tls))
 
         def ask() -> None:
             self.shell.run("test", "-f", "matomo.js", user="root")
@@ -234,10 +236,12 @@ class _Installer:
 
         wait_for_answer(self.shell.container, "Matomo's code", ask)
 
-    def _ask_php_fpm(self) -> None:
-        port, tables = self.shell.profile.port, ["cat", "/proc/net/tcp", "/proc/net/tcp6"]
-        if port not in listening(execute(self.shell.container, tables, "root").out):
-            raise ConnectionError(f"nothing listens at its port {port}")
+    def _ask_php_fpm(self, is_tls: bool) -> None:
+        """Ask by the web server before it, which knows whether it is reached by port or socket."""
+        address = f"localhost:{self.copy.port(self.roles.web, self.roles.port)}"
+        web = Web(f"{'https' if is_tls else 'http'}://{address}", self_signed=is_tls)
+        if (status := web.ask("matomo.php").status_code) in NOBODY_BEHIND:
+            raise ConnectionError(f"the web server before it answers {status}")
 
     def _configuration(self) -> str:
         path = self.shell.config

@@ -170,7 +170,8 @@ class ComposeCopy:
             container = self.container(name)
         except UnsupportedEnvironmentError:  # it was not started yet
             return False
-        return container.status == "exited"
+        # One that failed gets its second try, once there is a Matomo.
+        return container.status == "exited" and inspected(container, "State", "ExitCode") == 0
 
     def __exit__(self, *_: object) -> None:
         """Remove everything."""

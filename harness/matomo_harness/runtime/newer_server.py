@@ -20,9 +20,8 @@ from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.live_dump import live_dump
 from matomo_harness.runtime.reaper import this_process
-from matomo_harness.runtime.shell import wait_for_answer
+from matomo_harness.runtime.shell import WHOLE_DATA_SECONDS, wait_for_answer
 
-LIMIT_SECONDS: Final = 4 * 3600
 STOP_SECONDS: Final = 120
 IS_UP: Final = ["healthcheck.sh", "--connect", "--innodb_initialized"]
 """The image's own check, which does not take the entrypoint's first server for the real one."""
@@ -76,7 +75,7 @@ def copy_by_dump(
                     stdin=rows,
                     capture_output=True,
                     env={**os.environ, "MYSQL_PWD": root},
-                    timeout=LIMIT_SECONDS,
+                    timeout=WHOLE_DATA_SECONDS,
                     check=False,
                 )
             if loaded.returncode:
@@ -126,7 +125,7 @@ def _wait(server: Container, command: list[str]) -> None:
 
 
 def _run(server: Container, command: list[str], environment: Mapping[str, str] = {}) -> None:
-    done = execute(server, command, seconds=LIMIT_SECONDS, environment=environment)
+    done = execute(server, command, seconds=WHOLE_DATA_SECONDS, environment=environment)
     if done.code:
         raise UnsupportedEnvironmentError(
             expected=f"{command[0]} to succeed in {server.name}",

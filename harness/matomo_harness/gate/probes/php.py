@@ -154,7 +154,7 @@ def require_writable_configuration(container: MatomoContainer) -> None:
 
 
 def in_force(php: Php, database: Database, section: str, name: str) -> int:
-    """Return a setting as the task reads it (PrivacyManager::getPurgeDataSettings).
+    """Return a setting as Matomo deletes by it (PrivacyManager::getPurgeDataSettings).
 
     A row of the table option wins over the file, unless the page on which people change it is
     switched off.

@@ -188,7 +188,7 @@ def first_day(oldest: date, today: date) -> date:
     if oldest <= END_OF_A_YEAR:
         return END_OF_A_YEAR
     ended = today.replace(day=1) - timedelta(days=1)
-    if today.day <= DAYS:  # the day after is not over, or was not long ago, in every zone
+    if today.day <= DAYS:  # the day after has to be over in every time zone
         ended = ended.replace(day=1) - timedelta(days=1)
     if ended < oldest:
         raise CannotTellError(f"Matomo refuses hits before {oldest}: visits are deleted so early")

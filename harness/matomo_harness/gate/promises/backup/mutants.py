@@ -13,7 +13,7 @@ MUTANTS.add(
     "the backup leaves out misc/ to save space",
     Location.IMAGE,
     "is_whole",
-    program("backup-data.sh", "s/part in config misc js/part in config js/"),
+    program("backup-data.sh", 's/^parts="config misc js/parts="config js/'),
     "F5",
     Topology.DEDICATED,
 )

@@ -132,10 +132,16 @@ def none_in_a_file(container: MatomoContainer, services: Services) -> Finding:
     if is_writable(container, container.config):
         container.console("config:set", "--section=General", "--key=gate_canary", "--value=1")
         container.console("config:delete", "--section=General", "--key=gate_canary")
-    if BACKUP in container.profile.programs:
-        container.run(BACKUP, user="root")
-    places = f"{leak_scan.SEARCHED_DIRECTORIES} tmp /mnt/efs"
-    return nothing("secret in a file", _in_files(container, services.secrets, places))
+    # Into a directory of its own, which is searched with /tmp: the last real backup stays as it is.
+    copy = f"/tmp/gate-{secrets.token_hex(6)}"  # noqa: S108  in the container
+    container.run("mkdir", copy, user="root")
+    try:
+        if BACKUP in container.profile.programs:
+            container.run(BACKUP, copy, user="root")
+        places = f"{leak_scan.SEARCHED_DIRECTORIES} tmp /mnt/efs"
+        return nothing("secret in a file", _in_files(container, services.secrets, places))
+    finally:
+        container.run("rm", "-rf", copy, user="root")
 
 
 def _in_files(container: MatomoContainer, needles: Mapping[str, str], places: str) -> list[str]:

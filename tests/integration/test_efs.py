@@ -133,6 +133,8 @@ def test_a_directory_that_matomo_may_no_longer_write_is_named(any_image: Image) 
         options = {"mounts": efs.mounts(), **NO_CHOWN}
         with WebContainer(any_image.reference, own_network, {}, options=options):
             pass
+        # As another image's would be: what is the same is not written at all.
+        efs.shell("echo older >> misc/cron/archive.php")
         efs.shell("chown -R 0:0 misc && chmod -R go-w misc")
         matomo = WebContainer(any_image.reference, own_network, {}, options=options)
         with ExitStack() as running, pytest.raises(UnsupportedEnvironmentError) as error:
@@ -145,6 +147,25 @@ def test_a_task_takes_its_files_where_chown_is_allowed(any_image: Image) -> None
         options = {"mounts": efs.mounts()}
         with WebContainer(any_image.reference, own_network, {}, options=options) as matomo:
             assert matomo.shell.run("find", "config", "misc", "js", "!", "-writable") == ""
+
+
+@pytest.mark.slow(reason="two tasks in a row")
+def test_a_task_leaves_files_alone_that_others_read(any_image: Image, efs: Efs) -> None:
+    files = "config/global.ini.php js/piwik.js misc/user/index.html"
+    with network() as own_network:
+        options = {"mounts": efs.mounts()}
+        with WebContainer(any_image.reference, own_network, {}, options=options):
+            pass
+        efs.shell("echo older >> js/piwik.js; ln js/piwik.js js/read-by-another-task")
+        before = efs.shell(f"stat -c '%i %Z' {files}").splitlines()
+        with WebContainer(any_image.reference, own_network, {}, options=options):
+            pass
+    after = efs.shell(f"stat -c '%i %Z' {files}").splitlines()
+    assert (before[0], before[2]) == (after[0], after[2])
+    # It is another file by its name now; who had opened the old one reads that to its end.
+    assert before[1].split()[0] != after[1].split()[0]
+    assert efs.shell("tail -n 1 js/read-by-another-task").strip() == "older"
+    assert efs.shell("find config misc js -name '*.new'") == ""
 
 
 @pytest.mark.all_versions(reason="from one version to the next")

@@ -10,6 +10,7 @@ from matomo_harness.gate.core import runner as run
 from matomo_harness.gate.core.check import Status
 from matomo_harness.gate.probes import leak_scan
 from matomo_harness.gate.probes.traffic import TITLE
+from matomo_harness.gate.promises.accounts.checks import Accounts
 from matomo_harness.gate.promises.retention.steps import last_month_with_reports
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
@@ -238,6 +239,30 @@ def test_old_reports_are_made_of_a_month_that_has_some(fresh_matomo: Instance) -
     with pytest.raises(BrokenPromiseError) as error:
         last_month_with_reports(database)
     assert "archive_blob_2098_12: no row" in error.value.seen
+
+
+def test_of_many_accounts_and_sites_all_are_looked_at(fresh_matomo: Instance) -> None:
+    # Matomo's API answers with the first hundred where nobody asks for more.
+    numbers = [f"{number:03}" for number in range(120)]
+    user = (
+        "INSERT INTO {prefix}user (login, password, email, twofactor_secret, superuser_access,"
+        " date_registered, ts_password_modified) VALUES (%s, 'x', %s, '', %s, NOW(), NOW())"
+    )
+    for number in numbers:
+        fresh_matomo.database.query(user, f"a{number}", f"a{number}@example.org", 0)
+    fresh_matomo.database.query(user, "zoe", "zoe@example.org", 1)
+    policy = read_policy().with_section(Accounts(superusers=("admin",)))
+    check = next(check for check in ALL if check.id == "accounts.superusers_are_named")
+    (result,) = run.run(targets.of_instance(fresh_matomo, policy), [check])
+    assert (result.status, result.seen) == (Status.FAILED, "zoe")
+    # IGNORE: what has no value of its own is empty.
+    site = (
+        "INSERT IGNORE INTO {prefix}site (name, main_url, ts_created, timezone, currency)"
+        " VALUES (%s, 'https://example.org', NOW(), 'UTC', 'USD')"
+    )
+    for number in numbers:
+        fresh_matomo.database.query(site, number)
+    assert len(fresh_matomo.api.call("SitesManager.getAllSitesId")) == len(numbers) + 1
 
 
 def test_a_leak_scan_skips_files_from_before(fresh_matomo: Instance) -> None:

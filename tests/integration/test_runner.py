@@ -12,7 +12,9 @@ from matomo_harness.gate.core import runner as run
 from matomo_harness.gate.core.check import Check, Finding, Status, holds
 from matomo_harness.gate.core.context import needs_of
 from matomo_harness.gate.core.runner import Runner, is_promised
+from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.reports import Archives
+from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
@@ -103,6 +105,25 @@ def test_a_hanging_check_leaves_things_as_they_were(fresh_matomo: Instance) -> N
     runner = Runner(targets.of_instance(fresh_matomo, PROMISED), [], seconds=2)
     assert runner.run(check(inspect)).status is Status.ERROR
     assert shell.read(shell.config) == before
+
+
+def test_where_few_logins_may_fail_the_gate_is_not_locked_out(fresh_matomo: Instance) -> None:
+    for setting in (
+        "--key=enableBruteForceDetection --value=1",
+        "--key=maxAllowedRetries --value=3",
+    ):
+        fresh_matomo.shell.console("config:set", "--section=Login", *setting.split())
+
+    def refused_twice(http: Http) -> Finding:
+        for _ in range(2):
+            with pytest.raises(ApiError):
+                Api(http.web, "0" * 32).call("API.getMatomoVersion")
+        return holds(True, "a refusal", "a refusal")
+
+    runner = Runner(targets.of_instance(fresh_matomo, PROMISED), [])
+    for _ in range(3):
+        assert runner.run(check(refused_twice)).status is Status.PASSED
+    assert fresh_matomo.api.call("SitesManager.getAllSitesId") == [1]
 
 
 @pytest.mark.nightly(reason="every leak scan")

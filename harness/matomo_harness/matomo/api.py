@@ -101,7 +101,9 @@ def refusal(call: Parameters, answer: Any) -> ApiError | None:
 
 
 def _call(web: Web, method: str, **parameters: str | int) -> Any:
-    call = {"module": "API", "method": method, "format": "JSON"}
+    # Without a limit of the caller's, Matomo answers with the first hundred sites, users or rows
+    # (plugins/API/Controller.php, API_datatable_default_limit).
+    call: Parameters = {"module": "API", "method": method, "format": "JSON", "filter_limit": -1}
     # Everything goes into the body: an address ends up in logs.
     answer = web.post({}, {**call, **parameters})
     try:

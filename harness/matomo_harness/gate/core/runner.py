@@ -125,6 +125,7 @@ class Runner:
             status, finding = Status.ERROR, Finding(False, failed.expected, failed.seen)
         else:
             status, finding = self._inspect(check)
+            self.target.forget_failed_logins()
         if status in RED:
             cause = self._diagnose(check, finding.seen) or cause
         seconds = round(time.monotonic() - started, 3)

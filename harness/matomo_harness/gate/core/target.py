@@ -1,12 +1,15 @@
 """A target: one Matomo that a gate inspects, and what can be done with it from here."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+import pymysql
+
+from matomo_harness.errors import HarnessError
 from matomo_harness.gate.core.check import Capability
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.container import MatomoContainer
@@ -20,6 +23,12 @@ T = TypeVar("T")
 
 PATIENCE: Final = (5.0, 30.0)
 """Seconds to connect and between two bytes, for a Matomo that is not ours."""
+
+FORGET_FAILED_LOGINS: Final = (
+    "DELETE FROM {prefix}brute_force_log WHERE COALESCE(login, '') = ''"
+    " OR login REGEXP '^(view|write|admin|superuser)-[0-9a-f]{8}$'"
+)
+"""Those by tokens, which have no name, and those of the gate's test accounts."""
 
 SHORTEST_SECRET: Final = 8
 """Letters of a database's password that is taken out of reports."""
@@ -188,6 +197,17 @@ class Target:
         if capability is None:
             raise UndeclaredCapabilityError(f"{kind.__name__} is used and not declared")
         return capability  # type: ignore[return-value]
+
+    def forget_failed_logins(self) -> None:
+        """Delete what Matomo has counted of logins that checks let fail, where it may be changed.
+
+        A whole gate is refused some fifteen times. Matomo shuts an address out for an hour after
+        20, or after fewer where the institution says so (`[Login] maxAllowedRetries`). A database
+        that does not answer has a check of its own.
+        """
+        if self.database and self.permissions.may_change:
+            with suppress(pymysql.Error, HarnessError):
+                self.database.query(FORGET_FAILED_LOGINS)
 
     @property
     def secrets(self) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.matomo.database import Database
 from matomo_harness.operate.quarantined import safe_tables
 from matomo_harness.personal_data import anonymity, canaries, pseudonyms, rewriting, schema, search
@@ -478,7 +478,7 @@ def test_rows_whose_unique_key_becomes_the_same_are_not_lost(
     monkeypatch.setattr(rewriting, "expression", lambda *_, **__: "'same'")
     users = [plan for plan in plans(visits, "") if plan.name == "user"]
     before = rows(visits, "SELECT login FROM user ORDER BY 1")
-    with rewriting.key_of_run(visits), pytest.raises(pymysql.IntegrityError):
+    with rewriting.key_of_run(visits), pytest.raises(BrokenPromiseError, match="the same"):
         rewriting.rewrite(visits, users)
     assert rows(visits, "SELECT login FROM user ORDER BY 1") == before
 
@@ -492,6 +492,70 @@ def test_rows_that_the_server_loses_are_missed(
     with rewriting.key_of_run(visits), pytest.raises(BrokenPromiseError, match="unique key"):
         rewriting.rewrite(visits, users)
     assert len(rows(visits, "SELECT login FROM user")) == 3
+
+
+def test_nobody_can_try_whether_an_archive_is_of_a_guessed_segment(visits: Connection) -> None:
+    guess = "userId==jo@shop.test"
+    rows(
+        visits,
+        "CREATE TABLE archive_numeric_2026_01 (idarchive INT, name VARCHAR(190), value DOUBLE,"
+        " PRIMARY KEY (idarchive, name))",
+    )
+    rows(
+        visits,
+        "INSERT INTO archive_numeric_2026_01 VALUES (1, CONCAT('done', MD5(%s), '.Goals'), 1),"
+        " (2, CONCAT('done', MD5(%s)), 1), (2, 'done', 1), (2, 'nb_visits', 7)",
+        *(guess, guess),
+    )
+    with rewriting.key_of_run(visits):
+        rewriting.rewrite(visits, plans(visits, ""))
+    names = [
+        name for (name,) in rows(visits, "SELECT name FROM archive_numeric_2026_01 ORDER BY 1")
+    ]
+    ((hashed,),) = rows(visits, "SELECT MD5(%s)", guess)
+    assert names[0] == "done"
+    assert names[3] == "nb_visits"
+    assert names[2] == f"{names[1]}.Goals"
+    assert len(names[1]) == len(f"done{hashed}")
+    assert hashed not in "".join(names)
+
+
+def test_a_canary_takes_no_row_of_a_table_without_a_key_along(visits: Connection) -> None:
+    rows(visits, "CREATE TABLE of_a_plugin (login VARCHAR(100), visits INT)")
+    rows(visits, "CREATE TABLE of_nobody (visits INT)")
+    rows(visits, "INSERT INTO of_a_plugin VALUES ('Jo', 0), ('Ada', 0), ('Ada', 3)")
+    rows(visits, "INSERT INTO of_nobody VALUES (0), (0)")
+    own = parse(
+        '[[tables]]\nname = "of_a_plugin"\nkeep = ["visits"]\nlogin = ["login"]\n'
+        '[[tables]]\nname = "of_nobody"\nkeep = ["visits"]\n'
+    )
+    tables = plans(visits, "", built_in().extended(own))
+    with rewriting.key_of_run(visits):
+        planted = canaries.plant(visits, tables)
+        rewriting.rewrite(visits, tables)
+        canaries.remove(visits, planted)
+    assert "of_a_plugin.login" in planted.columns
+    left = rows(visits, "SELECT visits FROM of_a_plugin ORDER BY 1")
+    assert [number for (number,) in left] == [0, 0, 3]
+    assert len(rows(visits, "SELECT * FROM of_nobody")) == 2
+
+
+def test_a_table_of_another_program_is_not_taken_for_matomos(server: Database) -> None:
+    of_another = "CREATE TABLE user (login VARCHAR(100), shoe_size INT)"
+    with filled(server, "two_programs", "matomo-4.2-mysql-5.7.sql") as connection:
+        rows(connection, of_another)
+        with pytest.raises(WrongInputError, match=r"table user \(without matomo_\)"):
+            plans(connection, "matomo_")
+
+
+def test_a_version_of_four_numbers_is_no_address(visits: Connection) -> None:
+    rows(visits, "INSERT INTO option (option_name, option_value) VALUES ('version_Odd', '4.0.0.1')")
+    with rewriting.key_of_run(visits):
+        rewriting.rewrite(visits, plans(visits, ""))
+    assert ("4.0.0.1",) in rows(visits, "SELECT option_value FROM option")
+    assert search.search(visits, plans(visits, "")) == []
+    rows(visits, "UPDATE option SET option_value = '84.1.2.3' WHERE option_name = '1_annotations'")
+    assert found(search.search(visits, plans(visits, ""))) == {"option.option_value"}
 
 
 def test_a_login_in_an_address_does_not_stay_with_a_known_host(visits: Connection) -> None:
@@ -530,6 +594,7 @@ def test_visitors_who_look_like_nobody_else_are_counted(visits: Connection) -> N
         *("Jo.Doe@Shop.test", "https://www.Shop.test:8080/a/b/Ü 😀.html?q=a&u=http://x/y;z#f=1"),
         *("shop.test/", "/a?jo", "https://u:p@h/", "a//b??=&", "É ", "it's 100%", '"\\'),
         "http://a/b\x01c\x02d",
+        *("https://x/a?q=\\u0001b", "https://x/a\\\\u007f?q=\x7fb"),
     ],
 )
 def test_sql_and_python_make_the_same_of_a_value(visits: Connection, value: str) -> None:

@@ -4,6 +4,7 @@ import gzip
 import io
 import lzma
 import random
+import re
 import shutil
 import sys
 import tarfile
@@ -269,6 +270,24 @@ def test_rows_without_their_table_are_refused(tmp_path: Path) -> None:
     (tmp_path / "matomo" / "matomo_site.sql").unlink()
     with pytest.raises(WrongInputError, match=r"rows alone: matomo_site\.txt"):
         DumpSource([tmp_path])
+
+
+@pytest.mark.parametrize("name", ["matomo_site.txt.gz", "matomo@matomo_site@@0.tsv.zst", "@.json"])
+def test_rows_that_another_tool_wrote_are_refused(name: str, tmp_path: Path) -> None:
+    # They would be passed over: a dump without a row, and no error.
+    shutil.copytree(DUMPS / "mariadb-dump-dir", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "matomo" / name).write_bytes(b"1")
+    with pytest.raises(WrongInputError, match=f"not read: {re.escape(name)}"):
+        DumpSource([tmp_path])
+
+
+def test_a_text_beside_a_dump_in_an_archive_is_named(file: Path) -> None:
+    with tarfile.open(file, "w") as archive:
+        about = tarfile.TarInfo("backup/README.txt")
+        about.size = len(TEXT)
+        archive.addfile(about, io.BytesIO(TEXT))
+    with pytest.raises(WrongInputError, match=r"(?s)README\.txt.*without other files"):
+        opened(file)
 
 
 def test_an_empty_directory_is_refused(tmp_path: Path) -> None:

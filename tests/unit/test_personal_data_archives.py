@@ -57,7 +57,9 @@ def test_a_title_is_called_as_it_is_in_the_log() -> None:
 def test_devices_and_numbers_stay() -> None:
     same = ["Firefox", "1920x1080", "WIN;10", "CH;120.0", "us"]
     assert labels("DevicesDetection_browsers", *same) == same
-    assert labels("Events_category_action", "21-60", "7") == ["21-60", "7"]
+    ranges = ["21-60", "7", "365+"]
+    assert labels("Goal_1_days_until_conv", *ranges) == ranges
+    assert labels("Goal_1_visits_until_conv", "Ada") == [MADE.text("Ada")]
 
 
 @pytest.mark.parametrize(
@@ -77,11 +79,24 @@ def test_a_label_that_php_stored_as_a_number_is_one_like_any_other() -> None:
     assert unpacked(rewritten(packed(hours), "VisitTime_serverTime", MADE)) == hours
 
 
-@pytest.mark.parametrize(
-    "name", ["Events_name_action", "CustomDimensions_Dimension1", "Anything_of_a_plugin"]
-)
+@pytest.mark.parametrize("name", ["Events_name_action", "Goals_ItemsSku", "Anything_of_a_plugin"])
 def test_of_any_other_report_labels_are_text(name: str) -> None:
-    assert labels(name, "ada@shop.test") == [MADE.text("ada@shop.test")]
+    # A number of three digits may be a customer's.
+    assert labels(name, "ada@shop.test", "742") == [MADE.text("ada@shop.test"), MADE.text("742")]
+
+
+def test_a_dimension_is_called_as_it_is_in_the_log() -> None:
+    labelled = labels("CustomDimensions_Dimension1", "Staff", "742", "Value not defined")
+    assert labelled == [MADE.pseudonym("staff"), MADE.pseudonym("742"), "Value not defined"]
+    assert labels("CustomVariables_valueByName", "7") == [MADE.pseudonym("7")]
+    page = "shop.example/of/ada"
+    assert labels("CustomDimensions_Dimension1_chunk_0_99", page) == [MADE.url(page)]
+
+
+def test_a_city_is_placed_as_in_the_log() -> None:
+    table = {0: {0: {"label": "Zermatt|VS|ch", 2: 7}, 1: {"lat": 46.021, "long": "7.747"}}}
+    made = unpacked(rewritten(packed(table), "UserCountry_city", MADE))
+    assert made[0][1] == {"lat": 46.0, "long": 8.0}
 
 
 def test_what_looks_like_an_address_does_not_stay_in_any_report() -> None:

@@ -1,10 +1,18 @@
 """JSON, serialised PHP and segments are rewritten by path; what cannot be read is emptied."""
 
+import hashlib
 import json
+from urllib.parse import quote
 
 import pytest
 
-from matomo_harness.personal_data.documents import rewritten, segment, serialised, unserialised
+from matomo_harness.personal_data.documents import (
+    rewritten,
+    segment,
+    segment_hash,
+    serialised,
+    unserialised,
+)
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
 from matomo_harness.personal_data.rules import DocumentRules
 
@@ -54,7 +62,9 @@ def test_php_is_written_as_it_was_read(text: str) -> None:
     [
         *("jo@shop.test", '{"mails": ["jo', 'O:8:"stdClass":0:{}', 's:9:"jo";', "a:1:{i:0;}"),
         'a:1:{i:0;s:2:"jo";}jo',
+        *("[" * 60_000, "a:1:{i:0;" * 60_000),
     ],
+    ids=lambda text: text[:20],
 )
 def test_what_cannot_be_read_is_emptied(text: str) -> None:
     assert rewritten(text, RULES, MADE) == ""
@@ -73,7 +83,29 @@ def test_a_segment_keeps_what_it_is_about_and_no_value_of_a_person() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["userId", "visitorId", "dimension3", "orderId", "visitIp"])
+@pytest.mark.parametrize("condition", ["visitCount>3", "revenue>=20.5", "visitConvertedGoalId==12"])
+def test_an_amount_stays_in_a_segment(condition: str) -> None:
+    assert segment(condition, MADE) == condition
+
+
+def test_a_place_in_a_segment_is_as_wide_as_in_the_log() -> None:
+    assert segment("latitude>=46.0207;longitude<7.7491", MADE) == "latitude>=46;longitude<8"
+
+
+def test_a_page_in_a_segment_that_was_encoded_ends_no_condition() -> None:
+    page = "https://shop.test/a?b=1;c=2,d"
+    made = segment(f"pageUrl=={quote(page, safe='')},userId==jo", MADE)
+    assert made == f"pageUrl=={quote(MADE.url(page), safe='')},userId=={MADE.pseudonym('jo')}"
+
+
+def test_a_segment_is_known_by_the_hash_that_matomo_computes() -> None:
+    plain = hashlib.md5(b"pageTitle==Open access", usedforsecurity=False).hexdigest()
+    assert segment_hash("pageTitle==Open%20access") == plain
+
+
+@pytest.mark.parametrize(
+    "name", ["userId", "visitorId", "dimension3", "orderId", "visitIp", "eventName", "campaignId"]
+)
 def test_a_number_may_be_a_person_in_a_segment(name: str) -> None:
     assert segment(f"{name}==20260131", MADE) != f"{name}==20260131"
 

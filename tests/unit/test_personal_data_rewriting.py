@@ -60,6 +60,17 @@ def test_an_empty_value_of_a_unique_key_would_be_the_same_twice() -> None:
     unique = Column("p_t", "code", "varchar", 100, in_unique_key=True)
     assert "SHA2" in expression("empty", unique)
     assert expression("empty", NAME) == "''"
+    for kind in ("bigint", "date"):
+        with pytest.raises(WrongInputError, match=r"p_t\.phone to differ"):
+            expression("empty", Column("p_t", "phone", kind, in_unique_key=True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"),
+    [("date", "'1970-01-01'"), ("year", "1970"), ("datetime", "'1970-01-02 00:00:00'")],
+)
+def test_a_day_that_may_not_be_null_is_nobodys(kind: str, left: str) -> None:
+    assert expression("empty", Column("p_t", "birthday", kind)) == left
 
 
 def test_options_without_a_rule_are_dropped_and_known_ones_stay() -> None:

@@ -46,6 +46,9 @@ def test_columns_that_plugins_and_settings_add_have_a_rule() -> None:
     for table in ("archive_numeric_2031_12", "queuedtracking_list_trackingQueue_3"):
         assert of(table, "anything") or of(table, "value")
     assert of("log_visit", "campaign_source")
+    # Of plugins that are on by default since 5.7, and of Matomo 3.
+    assert of("log_visit", "ai_agent_name")
+    assert of("user", "token_auth")
 
 
 def test_an_unknown_column_is_refused_by_name_with_the_line_to_add() -> None:

@@ -222,9 +222,10 @@ class DumpSource:
         if suffix == "txt":
             if f"{stem}.sql" not in seen:
                 raise WrongInputError(
-                    expected=f"in an archive of mariadb-dump --dir tables before rows ({name})",
-                    seen="them the other way round",
-                    next_command="unpack the archive, and give the directory",
+                    expected=f"in an archive before {name}, as rows, the .sql of its table",
+                    seen="none",
+                    next_command="give the dump alone, without other files; or unpack the"
+                    " archive of mariadb-dump --dir, and give the directory",
                 )
             yield Part(name, chunks, _table_of(Path(stem).name.rpartition(":")[2]))
         elif mydumper.is_metadata(Path(name.rpartition(":")[2])):
@@ -270,6 +271,13 @@ def _files(path: Path) -> list[tuple[Path, str | None]]:
             seen="no .sql in it",
             next_command=f"ls {path}",
         )
+    if others := sorted(file.name for file in folder.iterdir() if _OTHER_ROWS.search(file.name)):
+        raise WrongInputError(
+            expected=f"rows in {folder.name} in .txt files, as of mariadb-dump --dir and --tab",
+            seen=f"others, that are not read: {', '.join(others[:5])}",
+            next_command="unpack them (gunzip), or dump again:"
+            " mariadb-dump --single-transaction SCHEMA",
+        )
     files: list[tuple[Path, str | None]] = []
     for table in tables:
         files.append((table, None))
@@ -284,6 +292,9 @@ def _files(path: Path) -> list[tuple[Path, str | None]]:
         )
     return files
 
+
+_OTHER_ROWS: Final = re.compile(r"\.(txt\.\w+|tsv(\.\w+)?|csv(\.\w+)?|dat(\.\w+)?)$|^@\.json$")
+"""Files of rows that other tools write beside .sql: MySQL Shell, say, or a packed --tab."""
 
 _ENCODED: Final = re.compile(r"@([0-9a-f]{4})")
 

@@ -383,6 +383,10 @@ _ASSIGNED: Final = re.compile(
 )
 
 
+_OTHER_MODE: Final = re.compile(rb"SQL_MODE\s*:?=\s*(\d+|@(?!@|\w*SQL_MODE)[\w.$]+)")
+"""A mode by its number, or out of a variable that no dump's head fills: it may change quotes."""
+
+
 def _set(statement: Statement, tokens: Sequence[_Token]) -> Judgement:
     """Judge a SET: of the session's variables those that dumps need, and the dump's own."""
     text = _without_quoted(statement.text).decode(errors="replace")
@@ -393,8 +397,10 @@ def _set(statement: Statement, tokens: Sequence[_Token]) -> Judgement:
     ]
     if any("SQL_MODE" in name.upper() for _, name in names):
         for mode in OTHER_LEXERS:
-            if re.search(rb"[',\"]\s*" + mode.encode() + rb"[\w]*", modes):
+            if re.search(rb"[=,'\"\s]" + mode.encode() + rb"[\w]*", modes):
                 raise refused(statement, ["SET", f"SQL_MODE={mode}"])
+        if found := _OTHER_MODE.search(modes):
+            raise refused(statement, ["SET", f"SQL_MODE={found[1].decode(errors='replace')}"])
     for scope, name in names:
         plain = name.lstrip("@").upper()
         if plain in ("GTID_PURGED", "SQL_LOG_BIN"):

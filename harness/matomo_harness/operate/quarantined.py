@@ -137,8 +137,13 @@ def _memory(paths: Sequence[Path], size: int) -> int | None:
         return None
     available = _available_memory()
     limit = int(available * SHARE_OF_MEMORY)
-    is_compressed = any(path.name.endswith(COMPRESSED) for path in paths)
-    return limit if size * GROWTH[is_compressed] < limit else None
+    return limit if size and size * GROWTH[_is_compressed(paths)] < limit else None
+
+
+def _is_compressed(paths: Sequence[Path]) -> bool:
+    """Whether any file, or piece of one, or file of a directory, is packed by its name."""
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    return any(suffix in COMPRESSED for file in files for suffix in file.suffixes)
 
 
 def _available_memory() -> int:

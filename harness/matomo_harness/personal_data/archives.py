@@ -40,6 +40,14 @@ _KINDS: Final = {
 }
 """What becomes of a report's labels, and of those in the tables below it (plugins/*/Archiver.php);
 of others they are text."""
+_KINDS_BEGINNING: Final = {
+    # Of an action's dimension, the tables below are of pages (CustomDimension.php).
+    "CustomDimensions_": ("pseudonym", "url"),
+    "CustomVariables_": ("pseudonym", "pseudonym"),
+}
+"""The same of reports whose names end in a number."""
+_UNTIL_CONVERSION: Final = re.compile(r"Goal_\w*_(?:visits|days)_until_conv")
+"""Reports whose labels are ranges of numbers (Goals/Archiver.php)."""
 _BELOW: Final = re.compile(r"_(?:chunk_)?\d+(?:_\d+)?$")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,12}(?:[.][0-9]{1,12})?")
 """What a metric is; as a label it might be somebody's number."""
@@ -49,8 +57,11 @@ _PLAIN: Final = re.compile(r"(?!.*(?:\.[A-Za-z]|(?:\d+\.){3}\d))[\w ;|/+()&',:.-
 """Labels that stay as they are; another one might be an address, or a name of a host."""
 _METRIC: Final = re.compile(r"[A-Za-z_]\w{0,79}(?:=\w{0,20})?")
 """Names of columns, as `nb_visits` and `idgoal=ecommerceOrder`."""
-_OWN: Final = ("", "/index", "__mtm_ranking_query_others__")
-"""What Matomo itself writes for a page without a name, and for what is beyond a report's limit."""
+_OWN: Final = ("", "/index", "__mtm_ranking_query_others__", "Value not defined")
+"""What Matomo itself writes for a page without a name, for what is beyond a report's limit, and for
+visits without a custom dimension."""
+_COORDINATES: Final = ("lat", "long")
+"""A city's, in the metadata of its row (UserCountry/RecordBuilders/Locations.php)."""
 
 
 SUMMARY: Final = -1
@@ -106,6 +117,16 @@ def rewritten(value: bytes, name: str, pseudonyms: Pseudonyms) -> bytes | None:
         return None
 
 
+def _kinds(report: str) -> tuple[str, str]:
+    """Return what becomes of a report's labels, and of those in the tables below it."""
+    if _UNTIL_CONVERSION.fullmatch(report):
+        return "range", "range"
+    if report.startswith(_HARMLESS):
+        return _KINDS.get(report, ("keep", "keep"))
+    beginning = next((name for name in _KINDS_BEGINNING if report.startswith(name)), "")
+    return _KINDS.get(report) or _KINDS_BEGINNING.get(beginning, ("text", "text"))
+
+
 class _Labels:
     """Rewrites the tables of one report.
 
@@ -117,7 +138,6 @@ class _Labels:
 
     def __init__(self, report: str, is_below: bool, pseudonyms: Pseudonyms) -> None:
         self._made = pseudonyms
-        kinds = _KINDS.get(report, ("keep",) * 2 if report.startswith(_HARMLESS) else ("text",) * 2)
         rewriters: dict[str, Callable[[str], str]] = {
             "page": pseudonyms.page,
             "title": self._title,
@@ -125,9 +145,10 @@ class _Labels:
             "url": pseudonyms.url,
             "pseudonym": pseudonyms.pseudonym,
             "keep": self._plain,
-            "text": lambda label: label if _RANGE.fullmatch(label) else pseudonyms.text(label),
+            "range": lambda label: label if _RANGE.fullmatch(label) else pseudonyms.text(label),
+            "text": pseudonyms.text,
         }
-        self._label = rewriters[kinds[is_below]]
+        self._label = rewriters[_kinds(report)[is_below]]
 
     def table(self, value: Any) -> Any:
         if not isinstance(value, dict):
@@ -158,6 +179,9 @@ class _Labels:
     def _other(self, name: Any, item: Any) -> Any:
         if isinstance(item, dict):
             return {self._key(key): self._other(key, inner) for key, inner in item.items()}
+        if name in _COORDINATES and isinstance(item, str | float | int):
+            # As the rule `degrees` leaves them in the log.
+            return float(round(float(item)))
         if not isinstance(item, str) or not item or _NUMBER.fullmatch(item):
             return item
         if name == "url" or item.startswith(("http://", "https://")):

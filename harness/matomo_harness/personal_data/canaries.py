@@ -113,6 +113,8 @@ def plant(connection: Connection, plans: Iterable[TablePlan]) -> PlantedCanaries
         )
         numbers = {table: int(number) for table, number in cursor.fetchall()}
         for plan in plans:
+            if not _can_be_found(plan):
+                continue
             for number, by in enumerate(_each_case(plan)):
                 values = {
                     column.name: _value(column, rule, words, number, by)
@@ -151,19 +153,12 @@ def remove(connection: Connection, planted: PlantedCanaries) -> int:
     removed = 0
     with connection.cursor() as cursor:
         for row in planted.rows:
-            keys = [
-                (column, rule)
-                for column, rule in row.plan.columns
-                if column.in_primary_key and rule.kind not in DERIVED
-            ] or [(c, r) for c, r in row.plan.columns if r.kind in UNCHANGED and c.is_number]
-            if not keys:
-                continue
             conditions, values = [], []
-            for column, rule in keys:
+            for column, rule in _identifying(row.plan):
                 name, value = quoted(column.name), row.values[column.name]
                 ways, kinds = [f"{name} = %s"], {rule.kind} - UNCHANGED
                 values.append(value)
-                for kind in kinds & {"pseudonym", "login", "mail", "text", "url", "person"}:
+                for kind in kinds & _COMPUTED:
                     typed = "CAST(%s AS BINARY)" if column.is_bytes else "CONVERT(%s USING utf8mb4)"
                     cursor.execute(f"SET @harness_value = {typed}", (value,))
                     made = expression(kind, column, value="@harness_value")
@@ -175,7 +170,7 @@ def remove(connection: Connection, planted: PlantedCanaries) -> int:
                     )
                 conditions.append(f"({' OR '.join(ways)})")
             removed += cursor.execute(
-                f"DELETE FROM {quoted(row.plan.table)} WHERE {' AND '.join(conditions)}",
+                f"DELETE FROM {quoted(row.plan.table)} WHERE {' AND '.join(conditions)} LIMIT 1",
                 tuple(values),
             )
         # Or the next visit of the copy would have the number after a canary's.
@@ -186,12 +181,34 @@ def remove(connection: Connection, planted: PlantedCanaries) -> int:
     return removed
 
 
+_COMPUTED: Final = frozenset(("pseudonym", "login", "mail", "text", "url", "person"))
+"""The kinds of which `remove` knows what they have made of a value."""
+
+
+def _identifying(plan: TablePlan) -> list[tuple[Column, Rule]]:
+    """Return the columns by which a planted row is found again: its key, or what there is."""
+    keys = [(c, r) for c, r in plan.columns if c.in_primary_key and r.kind not in DERIVED]
+    return keys or [
+        (column, rule)
+        for column, rule in plan.columns
+        if not (column.is_time or column.is_generated) and rule.kind in UNCHANGED | _COMPUTED
+    ]
+
+
+def _can_be_found(plan: TablePlan) -> bool:
+    """Whether a planted row can be told from real ones, which may have the same numbers."""
+    return any(
+        column.in_primary_key or (rule.kind in _COMPUTED and _holds_canary(column, rule))
+        for column, rule in _identifying(plan)
+    )
+
+
 # -- values ---------------------------------------------------------------------------------------
 
 
 def _holds_canary(column: Column, rule: Rule) -> bool:
     return (
-        rule.kind not in UNCHANGED | DERIVED | {"degrees"}
+        rule.kind not in UNCHANGED | DERIVED | {"degrees", "done_flag"}
         and not column.is_number
         and not column.is_time
         and not column.is_generated

@@ -1,10 +1,11 @@
 """JSON, serialised PHP and definitions of segments, rewritten value by value."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, unquote_plus
 
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
 from matomo_harness.personal_data.rules import DocumentRules
@@ -20,10 +21,24 @@ _CONDITION: Final = re.compile(r"([A-Za-z0-9_.]+)(==|!=|<=|>=|=@|!@|=\^|=\$|<|>)
 _HARMLESS: Final = re.compile(
     r"(country|continent|region|device|browser|operatingSystem|resolution|plugin|visitorType|"
     r"visitConverted|visitEcommerceStatus|referrerType|language|siteSearch(Count)?$|actionType|"
-    r"visitServer|visitLocal|visitStart|visitEnd|daysSince|secondsSince)"
+    r"visitServer|visitLocal|visitStart|visitEnd|actionServer|daysSince|secondsSince|profilable)"
 )
-_PERSONAL: Final = ("userid", "city", "dimension", "customvariable", "referrer", "visitip", "order")
+_PERSONAL: Final = (
+    "userid",
+    "city",
+    "dimension",
+    "customvariable",
+    "referrer",
+    "visitip",
+    "order",
+    "campaign",
+)
 """Beginnings of names whose values are pseudonyms, numbers too."""
+_COUNTED: Final = re.compile(
+    r"(visitId|visitCount|visitDuration|visitTotal\w*|visitConvertedGoalId|visitEventCount|actions|searches|"
+    r"events|eventValue|interactions|interactionPosition|revenue\w*|\w+Price|\w+Count|\w*[tT]ime\w*)$"
+)
+"""Names whose values are counts, amounts and times, which are in the log as they were."""
 _NUMBER: Final = re.compile(r"-?[0-9]{1,9}([.][0-9]{1,9})?")
 
 
@@ -57,11 +72,11 @@ def rewritten(value: str, rules: DocumentRules, pseudonyms: Pseudonyms) -> str:
 
     try:
         return json.dumps(walked(json.loads(value), ""), separators=(",", ":"))
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:
         return serialised(walked(unserialised(value), ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
 
 
@@ -81,10 +96,15 @@ def segment(definition: str, pseudonyms: Pseudonyms) -> str:
         if name == "visitorId":
             return f"{name}{sign}{pseudonyms.visitor(value)}"
         if name.endswith(("Url", "url")):
-            return f"{name}{sign}{pseudonyms.url(value)}"
+            made = pseudonyms.url(value)
+            # What was encoded may hold a `;` or a `,`, which would end the condition.
+            return f"{name}{sign}{quote(made, safe='') if value != match[3] else made}"
         if name.lower().startswith(_PERSONAL) and name != "referrerType":
             return f"{name}{sign}{pseudonyms.pseudonym(value)}"
-        if not value or _NUMBER.fullmatch(value) or _HARMLESS.match(name):
+        is_number = bool(_NUMBER.fullmatch(value))
+        if name in ("latitude", "longitude") and is_number:
+            return f"{name}{sign}{round(float(value))}"
+        if not value or _HARMLESS.match(name) or (is_number and _COUNTED.match(name)):
             return match[0]
         return f"{name}{sign}{pseudonyms.text(value)}"
 
@@ -92,6 +112,11 @@ def segment(definition: str, pseudonyms: Pseudonyms) -> str:
     text = definition if _CONDITION.match(definition) else unquote(definition)
     rest = _CONDITION.sub("", text).replace(";", "").replace(",", "")
     return "" if rest else _CONDITION.sub(condition, text)
+
+
+def segment_hash(definition: str) -> str:
+    """Return the hash by which archives are of a segment (Segment::getSegmentHash)."""
+    return hashlib.md5(unquote_plus(definition).encode(), usedforsecurity=False).hexdigest()
 
 
 # -- serialised PHP -------------------------------------------------------------------------------

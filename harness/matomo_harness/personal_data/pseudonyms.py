@@ -47,7 +47,8 @@ WEBSITE: Final = 3
 IPV6_BYTES_LEFT: Final = (16, 8, 6, 3, 0)
 """Bytes of an IPv6 address that are left, by the bytes masked (component-network, IPv6.php)."""
 
-_BREAK, _END = "\x01", "\x02"
+# JSON leaves the first as it is: an escape of it could also be a part of the value, as text.
+_BREAK, _END = "\x7f", "\x02"
 _SCHEME: Final = "^[A-Za-z][A-Za-z0-9+.-]{0,20}://"
 _AUTHORITY: Final = "^[^/?#]*"
 _PARTS: Final = "([?&;](?:[A-Za-z_][A-Za-z0-9_.-]{0,39}=)?|[/#=])"
@@ -173,7 +174,7 @@ def _parts(value: str) -> str:
     mark, end = (f"_utf8mb4 x'{ord(sign):02x}'" for sign in (_BREAK, _END))
     bare = f"REPLACE(REPLACE(CONVERT({value} USING utf8mb4), {mark}, ''), {end}, '')"
     marked = f"REGEXP_REPLACE({bare}, '{_PARTS}', CONCAT({mark}, '\\\\1', {end}))"
-    listed = f"CONCAT('[', REPLACE(JSON_QUOTE({marked}), '\\\\u0001', '\",\"'), ']')"
+    listed = f"CONCAT('[', REPLACE(JSON_QUOTE({marked}), {mark}, '\",\"'), ']')"
     after = f"SUBSTRING(part.value, LOCATE({end}, part.value) + 1)"
     before = f"IF(LOCATE({end}, part.value), SUBSTRING_INDEX(part.value, {end}, 1), '')"
     hashed = f"IF({after} = '', '', {digest(after, WORD)})"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+import pymysql
 from pymysql.cursors import Cursor
 
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
@@ -138,15 +139,26 @@ def expression(
     raise AssertionError(kind)
 
 
+_EMPTY_TIME: Final = {"time": "'00:00:00'", "year": "1970", "date": "'1970-01-01'"}
+
+
 def _empty(column: Column, value: str) -> str:
     if column.is_nullable:
         return "NULL"
-    if column.in_unique_key and not (column.is_number or column.is_time):
+    if column.in_unique_key and (column.is_number or column.is_time):
+        raise WrongInputError(
+            expected=f"values of {column.table}.{column.name} to differ, as its key is unique",
+            seen="the rule `empty`, by which they are all the same",
+            next_command='give the table the rule rows = "drop", or the column `keep`',
+        )
+    if column.in_unique_key:
         return pseudonyms.pseudonym(value, column)  # or its rows would be the same
-    return value if column.is_time else "0" if column.is_number else "''"
+    if column.is_time:
+        return _EMPTY_TIME.get(column.type, "'1970-01-02 00:00:00'")
+    return "0" if column.is_number else "''"
 
 
-def _is_one_of(by: str, patterns: Iterable[str]) -> str:
+def is_one_of(by: str, patterns: Iterable[str]) -> str:
     """Return the condition that a column matches one of these patterns of fnmatch."""
     text = f"CONVERT({quoted(by)} USING utf8mb4) COLLATE utf8mb4_bin"
     likes = []
@@ -156,11 +168,14 @@ def _is_one_of(by: str, patterns: Iterable[str]) -> str:
     return f"({' OR '.join(likes)})" if likes else "FALSE"
 
 
+_KINDS_OF_CASES: Final = ("keep", "version", "plain", "empty", "url", "text")
+
+
 def _by_case(cases: Cases, column: Column) -> str:
-    whens = [f"WHEN {_is_one_of(cases.by, cases.documents)} THEN {in_utf8(column)}"]
+    whens = [f"WHEN {is_one_of(cases.by, cases.documents)} THEN {in_utf8(column)}"]
     whens += [
-        f"WHEN {_is_one_of(cases.by, patterns)} THEN {expression(kind, column)}"
-        for kind in ("keep", "plain", "empty", "url", "text")
+        f"WHEN {is_one_of(cases.by, patterns)} THEN {expression(kind, column)}"
+        for kind in _KINDS_OF_CASES
         if (patterns := getattr(cases, kind))
     ]
     otherwise = "empty" if cases.otherwise == "drop" else cases.otherwise
@@ -171,10 +186,10 @@ def _dropped(cases: Cases) -> str:
     """Return the condition of the rows that a case removes; empty where there is none."""
     if cases.otherwise == "drop":
         left = [*cases.documents]
-        for kind in ("keep", "plain", "empty", "url", "text"):
+        for kind in _KINDS_OF_CASES:
             left += getattr(cases, kind)
-        return f"NOT {_is_one_of(cases.by, left)}"
-    return _is_one_of(cases.by, cases.drop) if cases.drop else ""
+        return f"NOT {is_one_of(cases.by, left)}"
+    return is_one_of(cases.by, cases.drop) if cases.drop else ""
 
 
 # -- statements -----------------------------------------------------------------------------------
@@ -246,7 +261,7 @@ def _rewritten_columns(plan: TablePlan, masked_bytes: int) -> dict[str, str]:
             made[column.name] = _buster(plan, column)
         elif rule.cases:
             made[column.name] = _by_case(rule.cases, column)
-        elif rule.kind in ("document", "segment", "md5", "crc32", "report"):
+        elif rule.kind in ("document", "segment", "md5", "crc32", "report", "done_flag"):
             made[column.name] = quoted(column.name)
         else:
             made[column.name] = expression(rule.kind, column, masked_bytes=masked_bytes)
@@ -305,8 +320,7 @@ def rewrite(
         keys: secondary keys that tables have yet to get, by their whole names.
 
     Raises:
-        BrokenPromiseError: rows were lost.
-        pymysql.IntegrityError: two rows would have the same unique key.
+        BrokenPromiseError: rows were lost, or two would have the same unique key.
     """
     done = Rewritten()
     for plan in plans:
@@ -314,7 +328,10 @@ def rewrite(
         with connection.cursor(Cursor) as cursor:
             number, before = next_number(connection, plan.table), _rows_before(connection, plan)
             for statement in statements(plan, masked_bytes, keys.get(plan.table, ())):
-                changed = cursor.execute(statement)
+                try:
+                    changed = cursor.execute(statement)
+                except pymysql.IntegrityError as error:
+                    raise _same_twice(plan) from error
                 if statement.startswith("CREATE") and number:
                     new = statement.split()[2]
                     cursor.execute(f"ALTER TABLE {new} AUTO_INCREMENT = {number}")
@@ -329,6 +346,16 @@ def rewrite(
         connection.commit()
         done.seconds[plan.name] = time.monotonic() - began
     return done
+
+
+def _same_twice(plan: TablePlan) -> BrokenPromiseError:
+    columns = [c.name for c, rule in plan.columns if c.in_unique_key and rule.kind not in UNCHANGED]
+    return BrokenPromiseError(
+        expected=f"rows of {plan.table} that differ in {', '.join(columns)} to differ, rewritten",
+        seen="two of them have become the same",
+        next_command="do it again: another run has another key; if they do once more, give the"
+        ' table the rule rows = "drop" in a file of your own: RULES=own.toml, or --rules',
+    )
 
 
 def _require_rows(connection: Connection, new: str, plan: TablePlan, inserted: int) -> None:
@@ -364,9 +391,33 @@ def _rewrite_documents(cursor: Cursor, plan: TablePlan, made: Pseudonyms) -> int
     for column in plan.of_kind("report"):
         seen += _rewrite_reports(cursor, plan, column, made)
     for column in plan.of_kind("md5"):
+        _hash_definitions(cursor, plan, column)
+    for column in plan.of_kind("done_flag"):
+        # Few rows have one, of tables that are large and otherwise stay as they are.
         name, table = quoted(column.name), quoted(plan.table)
-        cursor.execute(f"UPDATE {table} SET {name} = MD5(`definition`) WHERE {name} IS NOT NULL")
+        hashed = pseudonyms.digest(f"SUBSTRING({name}, 5, 32)", 32)
+        seen += cursor.execute(
+            f"UPDATE {table} SET {name} = CONCAT('done', {hashed}, SUBSTRING({name}, 37))"
+            f"{_itself(plan)}"
+            f" WHERE {name} REGEXP '^done[0-9a-f]{{32}}'"
+        )
     return seen
+
+
+def _hash_definitions(cursor: Cursor, plan: TablePlan, column: Column) -> None:
+    """Give each segment the hash of its rewritten definition."""
+    name, table = quoted(column.name), quoted(plan.table)
+    keys = [quoted(other.name) for other, _ in plan.columns if other.in_primary_key]
+    if not keys:
+        cursor.execute(f"UPDATE {table} SET {name} = ''")
+        return
+    where = " AND ".join(f"{key} = %s" for key in keys)
+    cursor.execute(f"SELECT {', '.join(keys)}, `definition` FROM {table} WHERE {name} IS NOT NULL")
+    for *key, definition in list(cursor.fetchall()):
+        cursor.execute(
+            f"UPDATE {table} SET {name} = %s{_itself(plan)} WHERE {where}",
+            (documents.segment_hash(definition), *key),
+        )
 
 
 def _documents(rule: Rule) -> Iterator[tuple[str, DocumentRules | None]]:
@@ -377,7 +428,7 @@ def _documents(rule: Rule) -> Iterator[tuple[str, DocumentRules | None]]:
         yield "TRUE", rule.document
     elif rule.cases:
         for pattern, name in rule.cases.documents.items():
-            yield _is_one_of(rule.cases.by, [pattern]), (rule.documents or {})[name]
+            yield is_one_of(rule.cases.by, [pattern]), (rule.documents or {})[name]
 
 
 def _rewrite_each(

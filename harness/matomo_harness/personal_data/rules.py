@@ -21,7 +21,7 @@ DRAFT_COMMAND: Final = (
 KINDS: Final = (
     *("keep", "version", "plain", "empty", "pseudonym", "login", "mail", "person", "address"),
     *("url", "referrer", "text", "degrees", "crc32", "buster", "md5", "segment", "second_factor"),
-    "report",
+    *("report", "done_flag"),
 )
 """What a rule may do with a column, as the head of the file explains."""
 
@@ -79,6 +79,7 @@ class Cases(_Strict):
         column: the column.
         by: the other column; patterns are of its value.
         keep: where the value stays.
+        version: where it stays, and looks like an address.
         plain: where it stays if it is a number, true, false or nothing.
         empty: where it is emptied.
         url: where it is the address of a page.
@@ -91,6 +92,7 @@ class Cases(_Strict):
     column: str
     by: str
     keep: Names = ()
+    version: Names = ()
     plain: Names = ()
     empty: Names = ()
     url: Names = ()
@@ -131,6 +133,7 @@ class TableRules(_Strict):
     md5: Names = ()
     segment: Names = ()
     report: Names = ()
+    done_flag: Names = ()
     documents: Mapping[str, DocumentRules] = Field(default_factory=dict)
     cases: Annotated[tuple[Cases, ...], Field(strict=False)] = ()
 

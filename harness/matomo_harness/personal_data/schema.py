@@ -83,7 +83,8 @@ def read(connection: Connection, prefix: str = "") -> dict[str, list[Column]]:
     Args:
         connection: to the schema.
         prefix: how the names of the tables begin; it may be empty. A table that begins otherwise
-            is in the result under its whole name, so that it has no rule and is refused.
+            is in the result under its whole name, so that it has no rule and is refused; where
+            that is the name of one of Matomo's too, with what says so behind it.
     """
     with connection.cursor(DictCursor) as cursor:
         cursor.execute(
@@ -104,6 +105,9 @@ def read(connection: Connection, prefix: str = "") -> dict[str, list[Column]]:
         keys = {(key["table"], key["name"], key["key"]) for key in cursor.fetchall()}
     primary = {(table, name) for table, name, key in keys if key == "PRIMARY"}
     unique = {(table, name) for table, name, _ in keys}
+    of_matomo = {
+        without_prefix(row["table"], prefix) for row in rows if row["table"].startswith(prefix)
+    }
     found: dict[str, list[Column]] = {}
     for row in rows:
         where = (row["table"], row["name"])
@@ -120,7 +124,9 @@ def read(connection: Connection, prefix: str = "") -> dict[str, list[Column]]:
             is_case_sensitive=str(row["collation"]).endswith(("_bin", "_cs")),
             character_set=row["characters"] or "",
         )
-        found.setdefault(without_prefix(column.table, prefix), []).append(column)
+        is_another = not column.table.startswith(prefix) and column.table in of_matomo
+        name = f"{column.table} (without {prefix})" if is_another else column.table
+        found.setdefault(without_prefix(name, prefix), []).append(column)
     return found
 
 

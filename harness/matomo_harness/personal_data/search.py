@@ -20,8 +20,8 @@ from pymysql.cursors import SSCursor
 from matomo_harness.personal_data import pseudonyms
 from matomo_harness.personal_data.documents import UNPACKED_LIMIT
 from matomo_harness.personal_data.pseudonyms import IPV6_BYTES_LEFT, MAIL_DOMAIN
-from matomo_harness.personal_data.rewriting import MASKED_BYTES
-from matomo_harness.personal_data.rules import TablePlan
+from matomo_harness.personal_data.rewriting import MASKED_BYTES, is_one_of
+from matomo_harness.personal_data.rules import Rule, TablePlan
 from matomo_harness.personal_data.schema import Column, Connection, in_utf8, one_value, quoted
 
 ROWS_AT_ONCE: Final = 500
@@ -244,7 +244,8 @@ def _in_table(connection: Connection, plan: TablePlan, patterns: _Patterns) -> l
     ]
     if not columns:
         return []
-    names = ", ".join(_as_bytes(column) for column, _ in columns)
+    rules = dict(plan.columns)
+    names = ", ".join(_searched(column, rules[column]) for column, _ in columns)
     if not _may_be_in_table(connection, plan, [column for column, _ in columns], patterns):
         return []
     counts: Counter[tuple[str, str]] = Counter()
@@ -283,6 +284,14 @@ def _may_be_in_table(
             if patterns.may_be_in(others):
                 return True
     return False
+
+
+def _searched(column: Column, rule: Rule) -> str:
+    """Return the SQL of what is searched of a column: no version, which looks like an address."""
+    value = _as_bytes(column)
+    if not (rule.cases and rule.cases.version):
+        return value
+    return f"IF({is_one_of(rule.cases.by, rule.cases.version)}, '', {value})"
 
 
 def _is_short(column: Column) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import pymysql
 from docker.errors import APIError, NotFound
+from docker.types import LogConfig
 from pymysql.constants import ER
 from testcontainers.core.container import DockerContainer
 
@@ -84,6 +85,8 @@ class _Container(DockerContainer):
         self.with_volume_mapping(str(directory), SOCKETS, "rw")
         self.with_envs(MARIADB_ROOT_PASSWORD=root_password, MARIADB_DATABASE=SCHEMA)
         buffers = max(128, min(1024, (memory or 2**31) // 2**22))
+        # A server that crashes prints the statement that it was at, with the rows in it.
+        self.with_kwargs(log_config=LogConfig(type="none"))
         self.with_command([*OPTIONS, f"--innodb-buffer-pool-size={buffers}M"])
         if memory:
             self.with_tmpfs_mount(DATA_DIRECTORY, f"size={memory}")

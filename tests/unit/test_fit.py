@@ -120,8 +120,8 @@ def test_the_repository_fits_what_its_tests_run_on() -> None:
     ("before", "after", "words"),
     [
         ("5.3.1", "5.2.0", "Matomo has no way down"),
-        ("5.3.1", "newest", "a version of Matomo"),
-        ("?", "5.8.0", "a version of Matomo"),
+        ("5.3.1", "newest", "a version of Matomo with --to"),
+        ("?", "5.8.0", "a version of Matomo with --from"),
     ],
 )
 def test_a_way_that_is_none_is_refused(tmp_path: Path, before: str, after: str, words: str) -> None:

@@ -88,11 +88,25 @@ def test_the_release_series_of_a_server(said: str, series: str) -> None:
 def test_the_secrets_of_a_stack_are_for_its_owner_only_and_name_its_generation(
     stack: Stack,
 ) -> None:
-    stack_files.write({"SALT": "x", "GENERATION": "-1"}, stack)
+    opens = {"DATABASE_PASSWORD": "y", "SALT": "x"}
+    stack_files.write({**opens, "GENERATION": "-1"}, stack)
     assert stack.secrets_file.stat().st_mode & 0o777 == 0o600
     assert stack_files.read(stack).generation == "-1"
     assert stack.candidate.secrets_file != stack.secrets_file
     assert stack.candidate.project == stack.project
+
+
+@pytest.mark.parametrize("line", ["DATABASE_PASSWORD", "SALT"])
+def test_a_lost_password_of_data_that_is_there_is_not_made_anew(
+    line: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"DATABASE_PASSWORD": "y", "SALT": "x"}
+    del values[line]
+    stack_files.write(values, stack)
+    monkeypatch.setattr(stack_files.compose, "volumes", lambda _: ["matomo_database"])
+    with pytest.raises(WrongInputError, match=f"(?s){line} in .*no such line.*put the line back"):
+        stack_files.read(stack)
+    assert stack_files.known(stack) == values
 
 
 def test_a_secrets_file_that_a_person_has_edited_is_read(tmp_path: Path) -> None:

@@ -116,11 +116,12 @@ def require_fits(found: Fit) -> None:
 
 
 def _require_way(before: str, after: str) -> None:
-    for text in (before, after):
+    for option, text in (("--from", before), ("--to", after)):
         try:
             Version(text)
         except InvalidVersion as error:
-            raise _wrong("a version of Matomo, as 5.10.0", text, "--to 5.10.0") from error
+            wanted = f"a version of Matomo with {option}, as 5.10.0"
+            raise _wrong(wanted, text, f"{option} 5.10.0") from error
     if versions.number(after) < versions.number(before):
         raise _wrong(
             f"--to to be {before} or newer: Matomo has no way down",

@@ -3,7 +3,7 @@
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -52,15 +52,19 @@ _MADE_BY: Final[Mapping[str, Callable[[], str]]] = {
 }
 
 
+_OPENS_THE_DATA: Final = ("DATABASE_PASSWORD", "SALT")
+"""What cannot be made anew for data that is there: the server, and all tokens, have the old one."""
+
+
 def read(stack: Stack = LOCAL) -> StackSecrets:
     """Read the secrets, and make those that are missing; the file appears whole or not at all.
 
     Raises:
-        WrongInputError: the file is gone, and data that only it opens is still there.
+        WrongInputError: the file is gone, or a line that opens the data, and the data is there.
     """
-    if not stack.secrets_file.exists():
-        _require_no_data(stack)
     values = known(stack)
+    if lost := [name for name in _OPENS_THE_DATA if name not in values]:
+        _require_no_data(stack, lost)
     if missing := [name for name in _MADE_BY if name not in values]:
         values |= {name: _MADE_BY[name]() for name in missing}
         write(values, stack)
@@ -139,10 +143,12 @@ def write_closed(path: Path, text: str) -> None:
     made.rename(path)
 
 
-def _require_no_data(stack: Stack) -> None:
+def _require_no_data(stack: Stack, lost: Sequence[str]) -> None:
     if volumes := compose.volumes(stack):
+        is_there = stack.secrets_file.exists()
         raise WrongInputError(
-            expected=f"{stack.secrets_file}, which holds the password of the stack's data",
-            seen=f"no such file, and the volume {volumes[0]}",
-            next_command="put the file back, or give the data up: make clean",
+            expected=f"{' and '.join(lost)} in {stack.secrets_file}, which open the stack's data",
+            seen=f"no such {'line' if is_there else 'file'}, and the volume {volumes[0]}",
+            next_command=f"put the {'line' if is_there else 'file'} back, or give the data up:"
+            " make clean",
         )

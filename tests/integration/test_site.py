@@ -253,7 +253,9 @@ def test_clean_kinds_of_websites_are_green(website: Website) -> None:
     } <= seen.keys()
     assert all(page["hits"] == page["arrived"] > 0 for page in seen.values())
     (search,) = (page for address, page in seen.items() if "search" in address)
-    assert set(search["kinds"]) == {"content", "event", "page view", "site search"}
+    # A heartbeat comes after a second, and the page may be gone before.
+    kinds = set(search["kinds"]) - {"heartbeat"}
+    assert kinds == {"content", "event", "page view", "site search"}
     assert not website.stored
 
 

@@ -199,12 +199,13 @@ class Rehearsal:
         git(self.root, "push", "--quiet", "origin", "HEAD")
         return git(self.root, "rev-parse", "--short=12", "HEAD")
 
-    def image(self, text: str = "", commit: str = "") -> Image:
+    def image(self, text: str = "", commit: str = "", *labels: str) -> Image:
         """Make a small image of the commit that is checked out.
 
         Args:
             text: what is in it; by default something new.
             commit: that its label says, where it is to be another.
+            labels: further ones, as NAME=VALUE.
         """
         revision = commit or git(self.root, "rev-parse", "--short=12", "HEAD")
         content = text or secrets.token_hex(8)
@@ -225,6 +226,7 @@ class Rehearsal:
             changes=[
                 f"LABEL {OWNER_LABEL}=matomo-harness",
                 f"LABEL org.opencontainers.image.revision={revision}",
+                *(f"LABEL {label}" for label in labels),
             ],
         )
         self.built.append(name)

@@ -208,6 +208,14 @@ def test_publish_refuses_a_red_gate_before_it_pushes(begun: Rehearsal) -> None:
     assert "no passport: red gate" in warning
 
 
+def test_publish_warns_of_an_image_that_is_built_on_a_substitute(begun: Rehearsal) -> None:
+    begun.commit()
+    image = begun.image("", "", "org.matomo-harness.substitute=matomo")
+    (warning,) = published(begun, "dev", image).warnings
+    assert "built on a substitute" in warning
+    assert "MATOMO_BASE=" in warning
+
+
 def test_publish_refuses_the_verdict_on_another_image(begun: Rehearsal) -> None:
     begun.commit()
     other, image = begun.image(), begun.image()

@@ -19,6 +19,11 @@ import zstandard
 
 from matomo_harness.dumps.sources import CHUNK, DumpSource
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.operate import bundle
+from matomo_harness.operate.pseudonymise import pseudonymise
+from matomo_harness.operate.stack import Stack
+from matomo_harness.runtime import images
+from matomo_harness.settings import RunSettings
 
 DUMPS = Path(__file__).parents[1] / "dumps"
 TEXT = (DUMPS / "matomo-4.2-mysql-5.7.sql").read_bytes() * 50  # 2.6 MB, of several chunks
@@ -320,6 +325,29 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it(
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UnsupportedEnvironmentError, match=f"no {library}\n.*\\[repro\\]"):
         opened(file)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda to: pseudonymise(
+            [to.parent / "prod.sql"], to / "safe.sql.zst", RunSettings.from_environment({})
+        ),
+        lambda to: bundle.write(to / "ticket.zip", Stack(), bundle.Wish(with_data=True)),
+    ],
+    ids=["pseudonymise", "bundle"],
+)
+def test_a_missing_library_is_named_before_the_work_begins(
+    write: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr(images, "mariadb_base", work)
+    monkeypatch.setattr(bundle, "_Inventory", work)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(UnsupportedEnvironmentError, match=r"no zstandard\n.*\[repro\]"):
+        write(tmp_path)
 
 
 # -- memory ----------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 from docker.errors import BuildError, ImageNotFound
 
+from matomo_harness.cli import app
 from matomo_harness.matomo.database_versions import DATABASES
+from matomo_harness.operate.delivery import dist
 from matomo_harness.progress import ProgressStep
 from matomo_harness.runtime import images
 from matomo_harness.runtime.images import (
@@ -55,6 +57,31 @@ def test_an_image_that_vanishes_during_the_listing_is_left_out(
     )
     monkeypatch.setattr(images, "engine", lambda: engine)
     assert images.listed() == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_on_one"),
+    [
+        (
+            {"org.matomo-harness.substitute": "matomo", "org.opencontainers.image.revision": "1"},
+            True,
+        ),
+        ({"org.opencontainers.image.revision": "1"}, False),
+    ],
+)
+def test_whoever_builds_on_a_substitute_is_warned_that_it_is_for_tests(
+    labels: dict[str, str],
+    is_on_one: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    built = Image("matomo:latest", "sha256:1", "local")
+    found = SimpleNamespace(images=SimpleNamespace(get=lambda _: SimpleNamespace(labels=labels)))
+    monkeypatch.setattr(images, "engine", lambda: found)
+    monkeypatch.setattr(dist, "dist", lambda *_: (built, ["matomo:latest"]))
+    app(["dist", "matomo:latest"], standalone_mode=False)
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("built on a substitute" in said) is is_on_one
 
 
 def test_two_users_of_a_machine_may_build_the_same_image(monkeypatch: pytest.MonkeyPatch) -> None:

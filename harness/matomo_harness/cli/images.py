@@ -10,6 +10,7 @@ from rich.table import Table
 
 from matomo_harness.cli.shared import Json, out
 from matomo_harness.errors import ExitCode
+from matomo_harness.progress import console
 from matomo_harness.settings import REPORTS, RunSettings, every_version, other_databases
 
 app = typer.Typer()
@@ -68,9 +69,13 @@ def images(
 @app.command()
 def dist(tag: Annotated[str, typer.Argument(help="The name of the new image.")]) -> None:
     """Build image/ on its base for linux/amd64, under a name of your choice and its commit."""
+    from matomo_harness.operate.delivery.dist import ON_A_SUBSTITUTE
     from matomo_harness.operate.delivery.dist import dist as build
+    from matomo_harness.runtime import images
 
     built, names = build(tag, RunSettings.from_environment())
+    if images.is_on_substitute(built):
+        console.print(f"warning: {ON_A_SUBSTITUTE}", style="yellow", markup=False)
     out.print(f"{', '.join(names)} {built.digest}", markup=False)
     out.print(f"Next: make up, IMAGE={tag} make test-local, or make publish-dev", markup=False)
 

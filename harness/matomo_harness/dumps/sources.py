@@ -578,6 +578,18 @@ def _no_password(name: str, seen: str) -> WrongInputError:
     )
 
 
+def require_zstd() -> None:
+    """Require the library that reads and writes .zst, before work is done for it.
+
+    Raises:
+        UnsupportedEnvironmentError: it is not installed; `next_command` installs it.
+    """
+    try:
+        import zstandard  # noqa: F401
+    except ImportError as error:
+        raise _no_library("zstandard") from error
+
+
 def _no_library(name: str) -> UnsupportedEnvironmentError:
     return UnsupportedEnvironmentError(
         expected="the libraries for packed dumps, which the extra `repro` brings",

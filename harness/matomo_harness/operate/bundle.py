@@ -24,7 +24,7 @@ from docker.errors import DockerException
 from docker.models.containers import Container
 
 from matomo_harness import __version__
-from matomo_harness.dumps.sources import BUNDLE_MANIFEST, BUNDLED_DUMP
+from matomo_harness.dumps.sources import BUNDLE_MANIFEST, BUNDLED_DUMP, require_zstd
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
@@ -124,7 +124,7 @@ def write(to: Path, stack: Stack, wish: Wish) -> WrittenBundle:
         WrongInputError: `to` is there; the stack is not up; person data is in the reproduction, and
             was not asked for; a column has no rule.
         BrokenPromiseError: a secret of the stack, or a person, is in what was to be written.
-        UnsupportedEnvironmentError: there is no room.
+        UnsupportedEnvironmentError: there is no room, or no library that packs the data.
     """
     require_new(to, KINDS, "matomo-harness bundle --to ticket.zip")
     record = repro.find(stack.name) if stack.name else None
@@ -137,6 +137,8 @@ def write(to: Path, stack: Stack, wish: Wish) -> WrittenBundle:
             markup=False,
         )
     with_data = bool(record) if wish.with_data is None else wish.with_data
+    if with_data:
+        require_zstd()
     inventory = _Inventory(stack, keeps_person_data=wish.keep_person_data)
     with step(f"Looking at {stack.title}"):
         files = inventory.files(record, wish)

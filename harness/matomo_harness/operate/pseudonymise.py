@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from matomo_harness.dumps.sources import require_zstd
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import read_only
 from matomo_harness.operate.new_file import new_file, require_new
@@ -22,7 +23,8 @@ from matomo_harness.runtime.live_dump import live_dump
 from matomo_harness.runtime.quarantine import dumped
 from matomo_harness.settings import RunSettings
 
-KINDS = (".sql", ".sql.gz", ".sql.zst")
+ZSTD = ".zst"
+KINDS = (".sql", ".sql.gz", f".sql{ZSTD}")
 
 
 @contextmanager
@@ -76,9 +78,11 @@ def pseudonymise(
     Raises:
         WrongInputError: `to` is there, or has another ending; or see `safe_tables`.
         BrokenPromiseError: the leak search found something.
-        UnsupportedEnvironmentError: there is no room.
+        UnsupportedEnvironmentError: there is no room, or no library for `to`'s compression.
     """
     require_new(to, KINDS, "matomo-harness pseudonymise … --to safe.sql.zst")
+    if to.name.endswith(ZSTD):
+        require_zstd()
     database = images.mariadb_base(settings)
     with (
         source(paths, database) as dump,
@@ -99,7 +103,7 @@ def pseudonymise(
 
 @contextmanager
 def _compressed(raw: IO[bytes], name: str) -> Iterator[Any]:
-    if name.endswith(".zst"):
+    if name.endswith(ZSTD):
         import zstandard
 
         with zstandard.ZstdCompressor(level=3, threads=-1).stream_writer(

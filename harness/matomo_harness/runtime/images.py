@@ -45,6 +45,8 @@ BASES_DIRECTORY: Final = IMAGE_DIRECTORY / "bases"
 MACHINE_AUTHORITIES: Final = "machine-authorities.crt"
 """File in the build context of an emulated service: the authorities that this machine trusts, for
 package managers behind its proxy."""
+SUBSTITUTE_LABEL: Final = "org.matomo-harness.substitute"
+"""Marks a substitute, and whatever is built on one."""
 REPOSITORY: Final = "matomo-harness"
 """Prefix of every image that is built here."""
 
@@ -161,6 +163,11 @@ def is_reference(image: Image) -> bool:
         if "LABEL" not in instruction:
             break
     return False
+
+
+def is_on_substitute(image: Image) -> bool:
+    """Whether `image` is a substitute, or built on one: such an image is for tests alone."""
+    return SUBSTITUTE_LABEL in engine().images.get(image.id).labels
 
 
 def require_name(tag: str) -> None:

@@ -13,6 +13,11 @@ from matomo_harness.settings import ROOT, RunSettings
 
 PLATFORM = "linux/amd64"
 """What Fargate runs here."""
+ON_A_SUBSTITUTE = (
+    "it is built on a substitute of the official image, which is for tests: name what production"
+    " runs, as in MATOMO_BASE=matomo:5.10.0-apache make dist-dev"
+)
+"""What whoever builds or publishes such an image is told."""
 
 
 def dist(tag: str, settings: RunSettings) -> tuple[Image, list[str]]:

@@ -23,7 +23,7 @@ up: .venv/requirements.lock ## bring up a running, installed Matomo on this mach
 down: .venv/requirements.lock ## stop the local stack, keep its data
 	@$(HARNESS) down
 
-clean: .venv/requirements.lock ## remove this checkout's stack and data, and images that nothing living uses; ALL=1 everything
+clean: .venv/requirements.lock ## remove this checkout's stack, reproductions, snapshots and data, and images that nothing living uses; ALL=1 everything
 	@$(HARNESS) clean $(if $(filter 1,$(ALL)),--all)
 
 console: .venv/requirements.lock ## run Matomo's console in the local stack: CMD="core:version"
@@ -149,10 +149,10 @@ versions: .venv/requirements.lock ## print the Matomo versions that are tested, 
 	@.venv/bin/python -c 'import json; from matomo_harness.matomo import versions; \
 	    print(f"versions={json.dumps(versions.NAMES)}")'
 
-updates: .venv/requirements.lock ## say which packages of image/ (IMAGE=ref) have a newer version today; a security update is exit code 1
+updates: .venv/requirements.lock ## say which packages of image/ (IMAGE=ref) have a newer version today; a security update ends in "Error 1"
 	@$(HARNESS) updates $(IMAGE)
 
-audit: .venv/requirements.lock ## ask what is known to be wrong in the harness's own packages; a database out of reach is exit code 3
+audit: .venv/requirements.lock ## ask what is known to be wrong in the harness's own packages; a database out of reach ends in "Error 3"
 	@.venv/bin/python tests/audit.py
 
 ## -- release -------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from tests.delivery.rehearsal import Rehearsal, rehearsal, surroundings
 
 PAGE: Final = (ROOT / "docs/howto/promote-a-build.md").read_text()
 WAY: Final = re.findall(
-    r"(?m)^    ((?:make|matomo-harness) .+)$",
+    r"(?m)^    (?:MATOMO_BASE=\S+ )?((?:make|matomo-harness) .+)$",
     PAGE[PAGE.index("## From a pull") : PAGE.index("## What is refused")],
 )
 BACK: Final = re.findall(r"(?m)^    (make .+)$", PAGE[PAGE.index("## The way back") :])

@@ -195,7 +195,7 @@ def require_supported(profile: ImageProfile, reference: str) -> None:
 
 
 class _Instead(list[str]):
-    """A list that takes the place of compose.yml's (Compose 2.24 and newer)."""
+    """A list that takes the place of compose.yml's (Compose 2.24.4 and newer)."""
 
 
 class _Dumper(yaml.SafeDumper):

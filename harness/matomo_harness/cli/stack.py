@@ -65,7 +65,7 @@ def clean(
     ] = False,
     run: Annotated[str, typer.Option(help="Remove only what --matomo-keep left of this run.")] = "",
 ) -> None:
-    """Remove this checkout's stack and data, and images that nothing living uses."""
+    """Remove this checkout's stack, data, reproductions and snapshots, and images nothing uses."""
     from matomo_harness.operate import clean as operation
 
     if everything and run:

@@ -1,10 +1,12 @@
 """What became of hits, what an update printed, what differs, and what it all means."""
 
 import dataclasses
-from typing import Any
+import hashlib
+from typing import Any, cast
 
 import pytest
 
+from matomo_harness.matomo.database import Database
 from matomo_harness.operate.rehearsal import stages, state
 from matomo_harness.operate.rehearsal.findings import Findings, Stage
 from matomo_harness.operate.rehearsal.hits import HitAccount, SentHit, account
@@ -81,12 +83,83 @@ def test_tables_that_always_move_are_left_out_and_visits_where_hits_came() -> No
         ([{"a": 1}], [{"a": 1, "b": 2}], True),
         ([{"a": 1}], [{"a": 1}, {"a": 2}], False),
         ([], None, False),
+        ([{"label": "a"}, {"label": "b"}], [{"a": 9, "label": "b"}, {"a": 1, "label": "a"}], True),
+        ([{"a": 1}, {"a": 1, "b": 2}], [{"a": 1, "b": 2}, {"a": 1}], True),
+        ([{"label": "a", "n": 1}, {"label": "a", "n": 1}], [{"label": "a", "n": 1}] * 2, True),
+        ([{"label": "a"}, {"label": "a"}], [{"label": "a"}, {"label": "b"}], False),
     ],
 )
 def test_a_report_is_the_same_where_only_a_column_is_new(
     before: Any, after: Any, is_same: bool
 ) -> None:
     assert state.different({"report": before}, {"report": after}) == ([] if is_same else ["report"])
+
+
+class Schema:
+    """A database whose answers are known: rows by table, and whether flags are asked for."""
+
+    def __init__(self, **rows: list[dict[str, Any]]) -> None:
+        self._rows = rows
+
+    def tables(self) -> set[str]:
+        return set(self._rows)
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        (table,) = (name for name in self._rows if f"{{prefix}}{name} " in f"{sql} ")
+        rows = self._rows[table]
+        if "GROUP BY" in sql:
+            return [
+                {**row, "first": row["date1"], "last": row["date2"]}
+                for row in rows
+                if row["name"].startswith("done")
+            ]
+        if "LIKE 'done%%'" not in sql:
+            return rows
+        return [row for row in rows if row["name"].startswith("done") == ("NOT LIKE" not in sql)]
+
+
+def archive(number: int, name: str, value: str | int) -> dict[str, Any]:
+    day = {"date1": "2026-01-02", "date2": "2026-01-02"}
+    return {"idarchive": number, "idsite": 1, **day, "period": 1, "name": name, "value": value}
+
+
+def test_archives_of_all_visits_of_a_segment_and_of_a_plugin_are_compared_each() -> None:
+    flags = [archive(1, "done", 1), archive(2, "doneabc", 1), archive(3, "done.Goals", 1)]
+
+    def rows(of_all: int) -> dict[str, str]:
+        visits = [archive(number, "nb_visits", value) for number, value in ((2, 5), (3, 6))]
+        pages = [archive(1, "Actions_url", f"{of_all}"), archive(2, "Actions_url", "same")]
+        numbers = [*flags, archive(1, "nb_visits", of_all), *visits]
+        found = Schema(archive_numeric_2026_01=numbers, archive_blob_2026_01=pages)
+        return state.archive_rows(cast("Database", found))
+
+    assert len(rows(7)) == 5
+    changed = state.different(rows(7), rows(8))
+    assert [name.partition(", period")[0] for name in changed] == ["site 1, done"] * 2
+
+
+def test_the_newest_of_archives_with_one_flag_counts() -> None:
+    both = [archive(1, "done", 1), archive(2, "done", 1)]
+    numbers = [archive(1, "nb_visits", 1), archive(2, "nb_visits", 2)]
+    found = Schema(archive_numeric_2026_01=[*both, *numbers])
+    assert list(state.archive_rows(cast("Database", found)).values()) == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("row", "hashed"),
+    [
+        ({"definition": "pageTitle==Open%2520access"}, b"pageTitle==Open%20access"),
+        ({"definition": "pageTitle==a+b", "hash": None}, b"pageTitle==a b"),
+        ({"definition": "browserCode==FF", "hash": "0" * 32}, None),
+    ],
+)
+def test_segments_are_found_by_the_hash_that_matomo_gives_them(
+    row: dict[str, Any], hashed: bytes | None
+) -> None:
+    digest = hashlib.md5(hashed, usedforsecurity=False).hexdigest() if hashed else "0" * 32
+    found = Schema(segment=[row], archive_numeric_2026_01=[archive(1, f"done{digest}", 1)])
+    (thing,) = state.archived(cast("Database", found))
+    assert (thing.segment, thing.date) == (row["definition"], "2026-01-02")
 
 
 # -- the verdict ----------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 """What of a Matomo an update may change: its code, plugins, tables, configuration and numbers."""
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
@@ -207,11 +208,10 @@ def archived(database: Database, without: Iterable[int] = ()) -> list[ArchivedPe
         database: Matomo's schema.
         without: sites that are left out.
     """
+    # All columns: an older Matomo's table has no column of the hash.
     segments = {
-        hashlib.md5(str(row["definition"]).encode(), usedforsecurity=False).hexdigest(): str(
-            row["definition"]
-        )
-        for row in database.query("SELECT definition FROM {prefix}segment WHERE deleted = 0")
+        str(row.get("hash") or _segment_hash(str(row["definition"]))): str(row["definition"])
+        for row in database.query("SELECT * FROM {prefix}segment WHERE deleted = 0")
     }
     latest: dict[tuple[int, str, str], str] = {}
     for table in sorted(database.tables()):
@@ -237,10 +237,17 @@ def archived(database: Database, without: Iterable[int] = ()) -> list[ArchivedPe
     ]
 
 
+def _segment_hash(definition: str) -> str:
+    """Return what archives of a segment are named by, as Matomo does (Segment::getSegmentHash)."""
+    decoded = unquote_to_bytes(definition.replace("+", " "))
+    return hashlib.md5(decoded, usedforsecurity=False).hexdigest()
+
+
 def archive_rows(database: Database, without: Iterable[int] = ()) -> dict[str, str]:
     """Return a digest of every number and every table of every archive, by what it is of.
 
-    The newest archive counts where there are several of one period, as for Matomo.
+    The newest archive counts where there are several of one period, as for Matomo. Those of all
+    visits, of a segment and of a single plugin are different ones, each by the flag that it has.
 
     Args:
         database: Matomo's schema.
@@ -248,9 +255,13 @@ def archive_rows(database: Database, without: Iterable[int] = ()) -> dict[str, s
     """
     found: dict[str, tuple[int, str]] = {}
     left_out = set(without)
-    for table in sorted(database.tables()):
+    names = database.tables()
+    for table in sorted(names):
         if not table.startswith(("archive_numeric_", "archive_blob_")):
             continue
+        # The flags of both tables of a month are in that of numbers.
+        of_numbers = table.replace("archive_blob_", "archive_numeric_")
+        flags = _flags(database, of_numbers) if of_numbers in names else {}
         value = "MD5(value)" if table.startswith("archive_blob_") else "value"
         rows = database.query(
             f"SELECT idarchive, idsite, date1, date2, period, name, {value} AS value"  # noqa: S608
@@ -259,11 +270,22 @@ def archive_rows(database: Database, without: Iterable[int] = ()) -> dict[str, s
         for row in rows:
             if int(row["idsite"]) in left_out:
                 continue
-            key = "site {idsite}, period {period}, {date1} to {date2}, {name}".format_map(row)
             archive = int(row["idarchive"])
+            flag = flags.get(archive, "no flag")
+            key = "site {idsite}, {flag}, period {period}, {date1} to {date2}, {name}".format_map(
+                {**row, "flag": flag}
+            )
             if archive >= found.get(key, (0, ""))[0]:
                 found[key] = archive, str(row["value"])
     return {key: value for key, (_, value) in found.items()}
+
+
+def _flags(database: Database, table: str) -> dict[int, str]:
+    """Return the flag of each archive of a month, which says what it is of."""
+    rows = database.query(
+        f"SELECT idarchive, name FROM {{prefix}}{table} WHERE name LIKE 'done%%'"  # noqa: S608
+    )
+    return {int(row["idarchive"]): str(row["name"]) for row in rows}
 
 
 def numbers(api: Api, things: Iterable[ArchivedPeriod]) -> dict[str, Any]:
@@ -289,10 +311,9 @@ def numbers(api: Api, things: Iterable[ArchivedPeriod]) -> dict[str, Any]:
 
 
 def _numbers_of(report: Any) -> Any:
-    """Return a report without links and the like; its rows in an order that does not change."""
+    """Return a report without links and the like."""
     if isinstance(report, list):
-        rows = [_numbers_of(row) for row in report]
-        return sorted(rows, key=lambda row: json.dumps(row, sort_keys=True))
+        return [_numbers_of(row) for row in report]
     if isinstance(report, dict):
         return {name: _numbers_of(value) for name, value in report.items() if name not in LEFT_OUT}
     return report
@@ -301,7 +322,7 @@ def _numbers_of(report: Any) -> Any:
 def different(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return the names of what is not the same, or not there any more.
 
-    A column that only the newer version has is no difference.
+    A column that only the newer version has is no difference, and neither is the order of rows.
     """
     return [name for name, value in before.items() if not _covers(after.get(name), value)]
 
@@ -324,5 +345,28 @@ def _covers(after: Any, before: Any) -> bool:
     if isinstance(before, dict) and isinstance(after, dict):
         return all(name in after and _covers(after[name], value) for name, value in before.items())
     if isinstance(before, list) and isinstance(after, list):
-        return len(before) == len(after) and all(map(_covers, after, before))
+        return len(before) == len(after) and _each_covered(after, before)
     return bool(before == after)
+
+
+def _each_covered(after: Sequence[Any], before: Sequence[Any]) -> bool:
+    """Whether each old row has a new one of its own that covers it, in whatever order."""
+    left: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in after:
+        left[_label(row)].append(row)
+    # One with fewer columns could take what one with more needs.
+    for row in sorted(before, key=_size, reverse=True):
+        candidates = left[_label(row)]
+        found = next((n for n, new in enumerate(candidates) if _covers(new, row)), None)
+        if found is None:
+            return False
+        del candidates[found]
+    return True
+
+
+def _label(row: Any) -> str:
+    return str(row.get("label", "")) if isinstance(row, dict) else ""
+
+
+def _size(row: Any) -> int:
+    return len(row) if isinstance(row, dict | list) else 0

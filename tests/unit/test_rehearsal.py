@@ -303,6 +303,26 @@ def test_red_checks_of_today_are_a_note() -> None:
     assert "red today already: masking.x" in reasons(Weight.NOTE, gates=found)
 
 
+def test_a_check_that_passes_today_and_is_not_examined_after_is_a_step() -> None:
+    today = Judgement({}, {}, "d", passed=("masking.x", "masking.y"))
+    after = Judgement({}, {}, "d", passed=("masking.y",), not_examined=("masking.x", "other.z"))
+    gates = {stages.TODAY: today, stages.AFTER: after}
+    (step,) = reasons(Weight.STEP, gates=gates)
+    assert step.endswith("1 checks pass today and were not examined: masking.x")
+    error = Judgement({}, {"masking.x": "no answer"}, "d", errors=("masking.x",))
+    assert len(reasons(Weight.NO, gates={**gates, stages.AFTER: error})) == 1
+
+
+def test_an_error_of_today_excuses_an_error_and_no_failure() -> None:
+    error = Judgement({}, {"masking.x": "no answer"}, "d", errors=("masking.x",))
+    failure = Judgement({}, {"masking.x": "4 bytes"}, "d")
+    assert reasons(Weight.NO, gates={stages.TODAY: error, stages.AFTER: error}) == []
+    (what,) = reasons(Weight.NO, gates={stages.TODAY: error, stages.AFTER: failure})
+    assert "masking.x: 4 bytes" in what
+    # The other way round nothing new is known.
+    assert reasons(Weight.NO, gates={stages.TODAY: failure, stages.AFTER: error}) == []
+
+
 def test_the_runbook_has_the_steps_and_their_times() -> None:
     found = dataclasses.replace(GOOD, config_patch="--- a\n")
     steps = runbook(found, verdict(found, Upgrade()))

@@ -4,14 +4,14 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from matomo_harness.gate import remote, report
 from matomo_harness.gate.catalogue import ALL, PROMISES, read_policy, waivers_of
 from matomo_harness.gate.core import runner
-from matomo_harness.gate.core.check import Check
+from matomo_harness.gate.core.check import Capability, Check, Status
 from matomo_harness.gate.core.runner import RED
-from matomo_harness.gate.core.verdict import verdict
+from matomo_harness.gate.core.verdict import NOT_RUN, verdict
 from matomo_harness.gate.probes.preflight import PREFLIGHT
 from matomo_harness.matomo.versions import is_supported
 from matomo_harness.operate import gate_container, local
@@ -31,12 +31,18 @@ class Judgement:
         red: what each red check has seen, by its id.
         directory: of its report.
         not_possible: why there was no gate; empty where there was one.
+        passed: ids of the checks that passed.
+        errors: those of the red ones that ended in an error: nobody knows whether they hold.
+        not_examined: ids of those that did not run, but for want of a login that was not given.
     """
 
     counts: Mapping[str, int]
     red: Mapping[str, str]
     directory: str
     not_possible: str = ""
+    passed: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    not_examined: tuple[str, ...] = ()
 
 
 def checks_of(promises: Collection[str]) -> list[Check]:
@@ -89,7 +95,21 @@ def judged(
     red = {
         check["id"]: str(check["seen"]) for check in document["checks"] if check["status"] in RED
     }
-    return Judgement(document["counts"], red, os.path.relpath(directory))
+    by_login = {check.id for check in checks if Capability.LOGIN in check.capabilities}
+    return Judgement(
+        document["counts"],
+        red,
+        os.path.relpath(directory),
+        passed=_ids(document, Status.PASSED),
+        errors=_ids(document, Status.ERROR),
+        not_examined=tuple(
+            name for name in _ids(document, *NOT_RUN) if logs_in or name not in by_login
+        ),
+    )
+
+
+def _ids(document: Mapping[str, Any], *statuses: Status) -> tuple[str, ...]:
+    return tuple(check["id"] for check in document["checks"] if check["status"] in statuses)
 
 
 def _account(copy: RunningCopy) -> dict[str, str]:

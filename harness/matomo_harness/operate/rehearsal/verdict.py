@@ -272,21 +272,34 @@ def _of_configuration(found: Findings) -> Iterable[Reason]:
 
 def _of_gates(gates: Mapping[str, Judgement]) -> Iterable[Reason]:
     today = gates.get(stages.TODAY)
-    known = set(today.red) if today else set()
+    red_today = set(today.red) if today else set()
+    unknown_today = set(today.errors) if today else set()
+    passed_today = set(today.passed) if today else set()
     is_compared = today is not None and not today.not_possible
     before = "that pass today" if is_compared else "and there is no gate of today to compare with"
     for stage, gate in gates.items():
         if gate.not_possible:
             yield Reason(Weight.NOTE, f"no gate of {stage}: {gate.not_possible}")
-        if stage != stages.TODAY and (new := sorted(set(gate.red) - known)):
+        if stage == stages.TODAY:
+            continue
+        # What nobody knows of today is excused where nobody knows of it again, and not where it
+        # is broken.
+        known = red_today - unknown_today | unknown_today & set(gate.errors)
+        if new := sorted(set(gate.red) - known):
             first = f": {gate.red[new[0]][:200]}"
             yield Reason(
                 Weight.NO,
                 f"{stage}: {len(new)} checks are red {before}: {named(new)}{first}",
                 f"open {gate.directory}/index.html",
             )
-    if known:
-        yield Reason(Weight.NOTE, f"red today already: {named(sorted(known))}")
+        if unseen := sorted(passed_today & set(gate.not_examined)):
+            yield Reason(
+                Weight.STEP,
+                f"{stage}: {len(unseen)} checks pass today and were not examined: {named(unseen)}",
+                f"open {gate.directory}/index.html, which says what they lacked",
+            )
+    if red_today:
+        yield Reason(Weight.NOTE, f"red today already: {named(sorted(red_today))}")
 
 
 def _of_hits(found: Findings, limits: Upgrade) -> Iterable[Reason]:

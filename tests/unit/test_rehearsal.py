@@ -2,20 +2,27 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
+import pymysql
 import pytest
 
+from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo.database import Database
-from matomo_harness.operate.rehearsal import stages, state
+from matomo_harness.operate.rehearsal import rehearse, stages, state
 from matomo_harness.operate.rehearsal.findings import Findings, Stage
 from matomo_harness.operate.rehearsal.hits import HitAccount, SentHit, account
 from matomo_harness.operate.rehearsal.judge import Judgement
-from matomo_harness.operate.rehearsal.report import runbook
+from matomo_harness.operate.rehearsal.report import remove, runbook, write
 from matomo_harness.operate.rehearsal.state import State
-from matomo_harness.operate.rehearsal.updater import Migration, Update, parsed
+from matomo_harness.operate.rehearsal.updater import Migration, Update, parsed, update
 from matomo_harness.operate.rehearsal.verdict import Weight, verdict
 from matomo_harness.policy import Upgrade
+from matomo_harness.runtime.engine import CommandResult
+from matomo_harness.runtime.shell import MatomoShell
 
 # -- hits -----------------------------------------------------------------------------------------
 
@@ -64,6 +71,18 @@ def test_an_update_without_an_exit_code_of_zero_is_not_done(lines: list[str]) ->
     assert not parsed(lines).is_done
 
 
+def test_a_line_that_the_program_did_not_stamp_is_more_of_the_one_before() -> None:
+    printed = "0.100 one\x0btwo\u2028three\x85\nfour\n\n0.300 HARNESS_EXIT 0\n"
+    done = CommandResult(code=0, out=printed, err="")
+    shell = SimpleNamespace(container=None, profile=SimpleNamespace(web_user="w", web_root="/"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("matomo_harness.operate.rehearsal.updater.execute", lambda *_, **__: done)
+        found = update(cast("MatomoShell", shell))
+    assert found.is_done
+    assert found.last_lines == ("one\x0btwo\u2028three", "four")
+    assert found.seconds == 0.3
+
+
 # -- what differs ---------------------------------------------------------------------------------
 
 
@@ -102,9 +121,11 @@ class Schema:
         self._rows = rows
 
     def tables(self) -> set[str]:
+        """Return their names."""
         return set(self._rows)
 
     def query(self, sql: str) -> list[dict[str, Any]]:
+        """Return the rows that `sql` asks for."""
         (table,) = (name for name in self._rows if f"{{prefix}}{name} " in f"{sql} ")
         rows = self._rows[table]
         if "GROUP BY" in sql:
@@ -160,6 +181,82 @@ def test_segments_are_found_by_the_hash_that_matomo_gives_them(
     found = Schema(segment=[row], archive_numeric_2026_01=[archive(1, f"done{digest}", 1)])
     (thing,) = state.archived(cast("Database", found))
     assert (thing.segment, thing.date) == (row["definition"], "2026-01-02")
+
+
+# -- what ends it early -----------------------------------------------------------------------
+
+
+class NoHits:
+    """Stands in for hits that go on, of which the database is dead."""
+
+    def __init__(self, *_: object) -> None:
+        self.hits: list[SentHit] = []
+        self.stored: set[int] = set()
+
+    def __enter__(self) -> "NoHits":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def stage(self, _: str) -> "NoHits":
+        """Name no stage."""
+        return self
+
+    def remember(self, _: object) -> None:
+        """Fail, as the database does."""
+        raise pymysql.OperationalError(2013, "lost connection")
+
+
+@pytest.mark.parametrize("kind", [UnsupportedEnvironmentError, WrongInputError])
+def test_whatever_breaks_on_either_way_is_found_and_not_raised(
+    monkeypatch: pytest.MonkeyPatch, kind: type[HarnessError]
+) -> None:
+    def fails(what: str) -> Callable[..., None]:
+        def failing(*_: object) -> None:
+            raise kind(expected=what, seen="nothing", next_command="")
+
+        return failing
+
+    monkeypatch.setattr(rehearse, "LiveHits", NoHits)
+    monkeypatch.setattr(rehearse, "BASELINE_SECONDS", 0)
+    monkeypatch.setattr(rehearse.snapshot, "save", lambda *_: None)
+    monkeypatch.setattr(rehearse.state, "checksums", lambda _: {})
+    of_class = rehearse._Rehearsal
+    monkeypatch.setattr(of_class, "_database", None)
+    monkeypatch.setattr(of_class, "_look_before", lambda _: ([], {}, {}))
+    monkeypatch.setattr(of_class, "_upgrade", fails("the API to answer"))
+    monkeypatch.setattr(of_class, "_go_back", fails("a restore"))
+    monkeypatch.setattr(of_class, "__init__", lambda *_: None)
+    found = dataclasses.replace(GOOD, failed="")
+    rehearsal = object.__new__(of_class)
+    web = SimpleNamespace(url="", authority=None)
+    started = SimpleNamespace(web=web)
+    copy = SimpleNamespace(stack=SimpleNamespace(authority_file=Path()), started=started)
+    values = {"_found": found, "_copy": copy, "_site": 9}
+    vars(rehearsal).update(values, _choices=SimpleNamespace(server=None))
+    rehearsal.run()
+    parts = found.failed.split("; then: ")
+    assert parts[:2] == [
+        "expected the API to answer; seen: nothing",
+        "expected a restore; seen: nothing",
+    ]
+    assert "lost connection" in parts[2]
+    assert not verdict(found, Upgrade()).is_go
+
+
+def test_the_report_of_an_earlier_rehearsal_does_not_stay(tmp_path: Path) -> None:
+    write(GOOD, verdict(GOOD, Upgrade()), tmp_path)
+    assert (tmp_path / "index.html").exists()
+    remove(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    remove(tmp_path / "none")
+
+
+def test_hits_that_are_lost_while_a_plugin_is_off_are_lost_on_the_way() -> None:
+    lost = HitAccount(stages.SWITCHED_OFF, 1.0, 5, {502: 2}, 0, 5, 0, 0)
+    (note,) = reasons(Weight.NOTE, hits=(lost,))
+    assert note.startswith("2 of 7 hits were lost on the way")
 
 
 # -- the verdict ----------------------------------------------------------------------------------

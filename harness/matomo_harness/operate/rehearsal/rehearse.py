@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pymysql
+from docker.errors import APIError
 from packaging.version import Version
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
@@ -20,7 +22,7 @@ from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Page, Web
 from matomo_harness.operate import capture_file, local, snapshot, stack_files, stack_image
 from matomo_harness.operate.capture_file import Known
-from matomo_harness.operate.rehearsal import hits, judge, stages, state, updater
+from matomo_harness.operate.rehearsal import hits, judge, report, stages, state, updater
 from matomo_harness.operate.rehearsal.copies import (
     RunningCopy,
     Source,
@@ -39,7 +41,6 @@ from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import require_healthy
 from matomo_harness.runtime.shell import WHOLE_DATA_SECONDS
 from matomo_harness.settings import RunSettings
-from matomo_harness.time_limit import TimeLimitError
 
 BEFORE: Final = "before"
 """Name of the snapshot that the way back restores."""
@@ -103,6 +104,7 @@ def rehearse(source: Source, new_image: str, settings: RunSettings, choices: Cho
     new_version = _require_newer(old, new) if new else images.code_version(old.reference)
     if choices.server:
         _require_newer_server(images.mariadb_base(of_source), choices.server, choices.way)
+    report.remove(choices.directory)  # whatever ends this one, the last one's verdict is not its
     with copy_of(source, settings, reaper.this_process(), visits=choices.visits) as copy:
         findings = Findings(
             *(str(source), str(old), str(new or old), new_version),
@@ -181,7 +183,7 @@ class _Rehearsal:
             snapshot.save(BEFORE, self._copy.stack)
         sums = state.checksums(self._database)
         with LiveHits(self._web.url, self._copy.stack.authority_file, self._site) as live:
-            try:
+            with self._noted():
                 with live.stage(stages.TODAY):
                     time.sleep(BASELINE_SECONDS)
                 if self._choices.server:
@@ -191,12 +193,24 @@ class _Rehearsal:
                 else:
                     with self._stage(stages.LOOKED, live):
                         self._look_after(things, rows, numbers)
-            except (BrokenPromiseError, TimeLimitError) as error:
-                # What breaks on the way up is what a rehearsal is for; the way back is tried then.
-                self._found.failed = f"expected {error.expected}; seen: {error.seen}"
-            self._go_back(live, sums)
-        live.remember(self._database)
+            with self._noted():
+                self._go_back(live, sums)
+        with self._noted():
+            live.remember(self._database)
         self._found.hits = tuple(hits.account(live.hits, frozenset(live.stored)))
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Note what breaks in the block: the way back is tried, and the report written, then."""
+        try:
+            yield
+        except HarnessError as error:
+            seen = f"expected {error.expected}; seen: {error.seen}"
+        except (pymysql.Error, APIError) as error:
+            seen = f"expected database and engine to answer; seen: {error}"
+        else:
+            return
+        self._found.failed = "; then: ".join(filter(None, (self._found.failed, seen)))
 
     # -- what there is now --------------------------------------------------------------------
 
@@ -244,6 +258,9 @@ class _Rehearsal:
     def _look_before(self) -> tuple[list[ArchivedPeriod], dict[str, str], dict[str, Any]]:
         with self._stage(stages.TODAY):
             self._found.before = state.state_of(self._copy.started.shell, self._web, self._database)
+            with step("Archiving, and the last day of each site anew"):
+                # Else visits that wait for the archiver would be a difference of the new code's.
+                self._archive_anew(state.archived(self._database, without=[self._site]))
             with step("Reading every archive, and the reports of each site and period"):
                 things = state.archived(self._database, without=[self._site])
                 rows = state.archive_rows(self._database, without=[self._site])
@@ -381,18 +398,21 @@ class _Rehearsal:
         found.changed_numbers = tuple(state.different(numbers, after))
         found.unreadable = tuple(state.unreadable(numbers, after))
         with step("Archiving, and the last day of each site anew"):
-            for thing in things:
-                if thing.period == "day" and not thing.segment:
-                    self._api.call(
-                        "CoreAdminHome.invalidateArchivedReports",
-                        idSites=thing.site,
-                        dates=thing.date,
-                    )
-            shell.console("core:archive", seconds=WHOLE_DATA_SECONDS)
+            self._archive_anew(things)
         again = state.numbers(self._api, things)
         found.changed_again = tuple(
             name for name in state.different(after, again) if name not in found.changed_numbers
         )
+
+    def _archive_anew(self, things: list[ArchivedPeriod]) -> None:
+        for thing in things:
+            if thing.period == "day" and not thing.segment:
+                self._api.call(
+                    "CoreAdminHome.invalidateArchivedReports",
+                    idSites=thing.site,
+                    dates=thing.date,
+                )
+        self._copy.started.shell.console("core:archive", seconds=WHOLE_DATA_SECONDS)
 
     def _note_configuration(self) -> None:
         """Note what the update wrote into config.ini.php, and what a new container has of it."""
@@ -419,7 +439,8 @@ class _Rehearsal:
     def _go_back(self, live: LiveHits, sums: dict[str, int | None]) -> None:
         with self._stage(stages.BACK):
             with live.paused():
-                live.remember(self._database)  # before the restore takes them away
+                with self._noted():  # a dead database is no reason not to restore it
+                    live.remember(self._database)  # before the restore takes them away
                 self._found.lost_by_return = len(live.stored)
                 settings = dataclasses.replace(
                     self._copy.settings,

@@ -23,6 +23,12 @@ PAGE: Final = "index.html"
 PATCH: Final = "config.patch"
 
 
+def remove(directory: Path) -> None:
+    """Remove what an earlier rehearsal left, so that nobody takes its verdict for a later one's."""
+    for name in (DOCUMENT, PAGE, PATCH):
+        (directory / name).unlink(missing_ok=True)
+
+
 def write(found: Findings, judged: Verdict, directory: Path) -> dict[str, Any]:
     """Write the files; return what rehearsal.json holds. No configuration's text is in them.
 

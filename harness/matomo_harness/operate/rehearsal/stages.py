@@ -14,7 +14,7 @@ AFTER: Final = "the new code on the new tables"
 NEXT: Final = "the next deployment of the new image"
 BACK: Final = "back to the old state, restored"
 
-ON_THE_WAY: Final = (SERVER, AGAIN, UPDATE, AFTER)
+ON_THE_WAY: Final = (SERVER, SWITCHED_OFF, AGAIN, UPDATE, AFTER)
 """Those that the real upgrade has, too; the others are here to see the ways back."""
 CLOSED_TO_PEOPLE: Final = (SERVER, AGAIN, UPDATE)
 """Those in which people are shown Matomo's updater, or nothing."""

@@ -18,6 +18,7 @@ php -r '$begun = microtime(true); while (($line = fgets(STDIN)) !== false) {
 EXIT: Final = "HARNESS_EXIT "
 EXECUTING: Final = re.compile(r"\bExecuting (?P<sql>.+?)\s*\.\.\. Done\. \[\d+ / \d+\]")
 """A migration in the output of core:update (CoreUpdater's CliUpdateObserver)."""
+STAMP: Final = re.compile(r"(?P<seconds>\d+\.\d+) ")
 LAST_LINES: Final = 3
 
 
@@ -88,18 +89,21 @@ def update(shell: MatomoShell) -> Update:
         directory=shell.profile.web_root,
         seconds=WHOLE_DATA_SECONDS,
     )
-    return parsed(done.out.splitlines())
+    return parsed(done.out.split("\n"))  # as fgets() does; splitlines() knows other ends, too
 
 
 def parsed(lines: Sequence[str]) -> Update:
-    """Return what the lines of STAMPED say."""
+    """Return what the lines of STAMPED say.
+
+    A line without a stamp is more of the one before it.
+    """
     migrations, said, code, last = [], [], -1, 0.0
     for line in lines:
-        stamp, _, text = line.partition(" ")
-        text = text.strip()
+        stamped = STAMP.match(line)
+        seconds = float(stamped["seconds"]) if stamped else last
+        text = line[stamped.end() if stamped else 0 :].strip()
         if not text:
             continue
-        seconds = float(stamp)
         if text.startswith(EXIT):
             code = int(text.removeprefix(EXIT))
         else:

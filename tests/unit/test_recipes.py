@@ -106,3 +106,51 @@ def test_a_record_that_is_none_is_named(tmp_path: Path) -> None:
         stack.recipe_file.write_text(text)
         with pytest.raises(WrongInputError, match=r"recipe\.json to be the record of a recipe"):
             recipes.heal("guard-lost", stack)
+
+
+class Tables:
+    """A database of which one sees what tables there are, and what is done to them."""
+
+    tables_prefix = "matomo_"
+
+    def __init__(self, *segments: str) -> None:
+        self.segments = segments
+        self.done: list[str] = []
+
+    def all_tables(self) -> set[str]:
+        """Return both: Matomo has made the one anew that was put aside."""
+        return {"matomo_segment", recipes.PUT_ASIDE}
+
+    def query(self, statement: str) -> list[str]:
+        """Note a statement, and answer a question with the segments."""
+        if statement.startswith("SELECT"):
+            return list(self.segments)
+        self.done.append(statement)
+        return []
+
+
+def of_table_missing(found: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes.local, "database_of", lambda _: found)
+    monkeypatch.setattr(recipes, "sql", lambda *statements: lambda _: found.done.extend(statements))
+    monkeypatch.setattr(recipes.Scene, "deployment", None)
+    recipes.named("table-missing").fault.heal(recipes.Scene(Stack(Path())), {})
+
+
+def test_a_table_that_was_made_anew_meanwhile_makes_place_for_the_old_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = Tables()
+    of_table_missing(found, monkeypatch)
+    assert found.done == [
+        "DROP TABLE {prefix}segment",
+        f"RENAME TABLE {recipes.PUT_ASIDE} TO {{prefix}}segment",
+    ]
+
+
+def test_a_table_that_was_made_anew_and_has_rows_is_not_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = Tables("a segment")
+    with pytest.raises(WrongInputError, match="no segments in matomo_segment"):
+        of_table_missing(found, monkeypatch)
+    assert found.done == []

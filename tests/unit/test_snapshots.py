@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 from matomo_harness.errors import WrongInputError
-from matomo_harness.operate import snapshot, stack_files
+from matomo_harness.operate import recipes, snapshot, stack_files
 from matomo_harness.operate.stack import Stack
+from matomo_harness.settings import RunSettings
 
 KNOWN = {
     "name": "one",
@@ -119,3 +121,42 @@ def test_a_secrets_file_that_a_person_has_edited_is_read(tmp_path: Path) -> None
     with pytest.raises(WrongInputError, match="line 2, without a =") as error:
         stack_files.known(stack)
     assert "whatever" not in str(error.value)
+
+
+def test_a_snapshot_is_copied_and_restored_by_a_file_of_secrets_that_a_person_edited(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(stack, "one", json.dumps(KNOWN))
+    edited = "\ufeff# of the old days\n\nSALT=a=b\n"
+    (stack.snapshots / "one" / "stack.env").write_text(edited)
+    for name in ("_fitting", "_fill"):
+        monkeypatch.setattr(snapshot, name, lambda *_: None)
+    copy = Stack(tmp_path / "copy")
+    snapshot.fill("one", RunSettings(), copy, stack)
+    assert stack_files.known(copy) == {"SALT": "a=b", "GENERATION": ""}
+
+    for name in ("local", "schedule", "images", "compose"):
+        monkeypatch.setattr(snapshot, name, MagicMock())
+    for name in ("settings_of_running", "_runs_candidate", "_remove_leftovers"):
+        monkeypatch.setattr(snapshot, name, lambda *_: None)
+    monkeypatch.setattr(snapshot, "waits_for_update", lambda *_: False)
+    snapshot.restore("one", RunSettings(), stack)
+    assert stack_files.known(stack)["SALT"] == "a=b"
+
+
+def test_no_snapshot_is_saved_of_a_failure_that_was_brought_about(stack: Stack) -> None:
+    stack_files.write({"GENERATION": "-1"}, stack)
+    record = {"recipe": "guard-lost", "generation": "-1", "before": {}}
+    stack.recipe_file.write_text(json.dumps(record))
+    with pytest.raises(WrongInputError, match="guard-lost") as refused:
+        snapshot.save("bug", stack)
+    assert refused.value.next_command == "matomo-harness recipe heal guard-lost"
+
+
+def test_a_recipe_of_a_state_that_was_given_up_is_no_reason_against_a_snapshot(
+    stack: Stack,
+) -> None:
+    stack_files.write({"GENERATION": "-2"}, stack)
+    record = {"recipe": "guard-lost", "generation": "-1", "before": {}}
+    stack.recipe_file.write_text(json.dumps(record))
+    recipes.require_none(stack)

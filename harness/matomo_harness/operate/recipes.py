@@ -23,7 +23,7 @@ from matomo_harness.gate.mutation import WRITTEN
 from matomo_harness.gate.promises.database.mutants import AN_ARCHIVE, TABLE_OF_A_MONTH
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.container import SEED, WEB_ROOT
-from matomo_harness.matomo.database import DEFAULT_PREFIX
+from matomo_harness.matomo.database import DEFAULT_PREFIX, Database
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import compose, local, stack_files, stack_image
@@ -285,8 +285,27 @@ def _the_table_is_there(scene: Scene) -> Before:
 
 
 def _put_the_table_back(scene: Scene, _: Before) -> None:
-    if PUT_ASIDE in local.database_of(scene.stack).all_tables():
+    database = local.database_of(scene.stack)
+    if PUT_ASIDE in database.all_tables():
+        if _has_table(scene, "segment"):
+            _drop_the_new_one(database)
         sql(f"RENAME TABLE {PUT_ASIDE} TO {{prefix}}segment")(scene.deployment)
+
+
+def _drop_the_new_one(database: Database) -> None:
+    """Drop the table that somebody had Matomo make anew, such as by repair-plugin.
+
+    Raises:
+        WrongInputError: there is something in it.
+    """
+    if database.query("SELECT 1 FROM {prefix}segment LIMIT 1"):
+        raise WrongInputError(
+            expected=f"no segments in {database.tables_prefix}segment, whose rows of before are in"
+            f" {PUT_ASIDE}",
+            seen="some, saved since the table was made anew",
+            next_command="delete them in Matomo; then matomo-harness recipe heal table-missing",
+        )
+    database.query("DROP TABLE {prefix}segment")
 
 
 OF_LONG_AGO: Final = "2010_01"
@@ -664,6 +683,22 @@ def named(name: str) -> Recipe:
 def under_way(stack: Stack = LOCAL) -> str:
     """Return the name of the recipe that was begun, and not healed yet; empty where none was."""
     return str(_record(stack).get("recipe", ""))
+
+
+def require_none(stack: Stack) -> None:
+    """Require that the data is as it was before a recipe: a copy of it could not be healed.
+
+    Raises:
+        WrongInputError: a recipe is under way.
+    """
+    record = _record(stack)
+    # After another state was restored, nothing of a recipe is left in the data.
+    if record and record["generation"] == stack_files.read(stack).generation:
+        raise WrongInputError(
+            expected="no recipe to be under way, whose failure the snapshot would have for ever",
+            seen=str(record["recipe"]),
+            next_command=f"matomo-harness recipe heal {record['recipe']}",
+        )
 
 
 def directions(recipe: Recipe, settings: RunSettings, stack: Stack = LOCAL) -> Directions:

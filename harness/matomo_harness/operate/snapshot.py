@@ -43,7 +43,7 @@ from matomo_harness import __version__
 from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
-from matomo_harness.operate import compose, local, repro, schedule, stack_files
+from matomo_harness.operate import compose, local, recipes, repro, schedule, stack_files
 from matomo_harness.operate.alone import alone
 from matomo_harness.operate.compose import GENERATION_LABEL
 from matomo_harness.operate.local import StartedStack
@@ -140,11 +140,12 @@ def save(name: str, stack: Stack = LOCAL) -> Snapshot:
     SIGKILL the database may be stopped, which `make up` heals.
 
     Raises:
-        WrongInputError: the name is taken or none, or the stack is not up.
+        WrongInputError: the name is taken or none, the stack is not up, or a recipe is under way.
         UnsupportedEnvironmentError: there is no room, or the database does not stop cleanly.
     """
     directory = _directory(name, stack)
     with alone(stack):
+        recipes.require_none(stack)
         if (directory / RECORD).exists():
             raise WrongInputError(
                 expected=f"{name} to be a new name",
@@ -235,7 +236,7 @@ def restore(name: str, settings: RunSettings, stack: Stack = LOCAL) -> Restorati
             local.down(stack)
             running = None
         _remove_leftovers(stack)
-        _begin_generation((stack.snapshots / name / SECRETS).read_text(), stack)
+        _begin_generation(stack_files.parsed(stack.snapshots / name / SECRETS), stack)
         try:
             with step("Copying the snapshot"):
                 sources = {part: _of(snapshot, part, stack) for part in snapshot.sizes}
@@ -263,8 +264,7 @@ def fill(name: str, settings: RunSettings, copy: Stack, stack: Stack = LOCAL) ->
     with alone(stack):
         snapshot = _read(_existing(name, stack))
         image = _fitting(snapshot, settings, stack)
-        saved = (stack.snapshots / name / SECRETS).read_text()
-        values = dict(line.split("=", 1) for line in saved.splitlines())
+        values = stack_files.parsed(stack.snapshots / name / SECRETS)
         stack_files.write({**values, "GENERATION": ""}, copy)
         _fill(copy, {part: _of(snapshot, part, stack) for part in snapshot.sizes}, image)
 
@@ -316,7 +316,7 @@ def on_a_copy(settings: RunSettings, stack: Stack) -> Iterator[None]:
             stop_database(stack)
             local.down(stack)
             _remove_leftovers(stack)
-            _begin_generation(stack.secrets_file.read_text(), stack)
+            _begin_generation(stack_files.parsed(stack.secrets_file), stack)
             with step(f"Copying {stack.title}"):
                 own = stack_files.read(stack).generation
                 sources = {part: compose.volume(part, stack, own) for part in compose.parts()}
@@ -549,10 +549,9 @@ def stop_database(stack: Stack) -> None:
 # -- restoring ------------------------------------------------------------------------------------
 
 
-def _begin_generation(opening: str, stack: Stack) -> None:
+def _begin_generation(opening: Mapping[str, str], stack: Stack) -> None:
     """Write the candidate's file: the secrets that open the data, and where that will be."""
-    values = dict(line.split("=", 1) for line in opening.splitlines())
-    values["GENERATION"] = f"-{secrets.token_hex(4)}"
+    values = {**opening, "GENERATION": f"-{secrets.token_hex(4)}"}
     values.pop(PREVIOUS, None)
     if stack.secrets_file.exists():  # else nobody knows which one is in use
         values[PREVIOUS] = stack_files.known(stack).get("GENERATION", "")

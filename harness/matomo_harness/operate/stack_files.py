@@ -104,15 +104,23 @@ def remove(stack: Stack = LOCAL) -> None:
 
 
 def known(stack: Stack) -> dict[str, str]:
-    """Return what is in the file, by name; nothing where there is no file.
+    """Return what is in the stack's file, by name; nothing where there is no file.
+
+    Raises:
+        WrongInputError: a line is no NAME=value.
+    """
+    return parsed(stack.secrets_file) if stack.secrets_file.exists() else {}
+
+
+def parsed(file: Path) -> dict[str, str]:
+    """Return what is in a file of secrets, by name.
 
     People edit it: it may have empty lines, comments, and a mark of its encoding.
 
     Raises:
         WrongInputError: a line is no NAME=value.
     """
-    file = stack.secrets_file
-    text = file.read_text(encoding="utf-8-sig") if file.exists() else ""
+    text = file.read_text(encoding="utf-8-sig")
     found = {}
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
         name, sign, value = line.partition("=")

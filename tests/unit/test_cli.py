@@ -3,7 +3,11 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
+import pytest
+
+from matomo_harness import cli
 from matomo_harness.errors import ExitCode
 
 MISTAKE = ("gate", "--only", "no-such-check", "--list")
@@ -36,3 +40,27 @@ def test_the_help_lists_every_verb() -> None:
     assert ended.returncode == ExitCode.OK
     for verb in ("up", "gate", "policy", "images", "version"):
         assert f" {verb} " in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (KeyboardInterrupt(), "the same command completes it."),
+        (KeyboardInterrupt("make archive"), "Next: make archive."),
+    ],
+)
+def test_after_ctrl_c_a_command_may_say_what_is_next(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: KeyboardInterrupt,
+    says: str,
+) -> None:
+    def interrupted() -> Callable[[], None]:
+        raise error
+
+    monkeypatch.setattr("matomo_harness.operate.traffic.make", lambda *_: interrupted())
+    monkeypatch.setattr(sys, "argv", ["matomo-harness", "traffic"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert says in capsys.readouterr().err

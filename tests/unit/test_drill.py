@@ -381,7 +381,9 @@ def test_production_is_asked_for_the_newest_periods_that_were_over() -> None:
         ("UTC", datetime(2026, 3, 3)),
         ("America/New_York", datetime(2026, 3, 3, 5)),
         ("Pacific/Auckland", datetime(2026, 3, 2, 11)),
-        ("UTC-5.5", datetime(2026, 3, 3, 12)),
+        ("UTC-5.5", datetime(2026, 3, 3, 5, 30)),
+        ("UTC+2", datetime(2026, 3, 2, 22)),
+        ("Nowhere/Else", datetime(2026, 3, 3, 12)),
     ],
 )
 def test_a_day_ends_in_the_zone_of_its_site(zone: str, end: datetime) -> None:

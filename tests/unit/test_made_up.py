@@ -1,15 +1,22 @@
 """Made-up visits: the same for the same arguments, exact in number, and each on its own day."""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, timedelta
 from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import MagicMock
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.made_up import CopiedVisit, Place, Plan, plan
 from matomo_harness.matomo.traffic import VISIT_GAP
+from matomo_harness.operate import traffic
+from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.operate.traffic import require_possible
 
 # Clocks are put back in New York on 1 November 2026, in Berlin on 25 October.
@@ -120,3 +127,74 @@ def test_numbers_that_no_traffic_can_be_made_of_are_refused(
 def test_the_bounds_themselves_are_taken() -> None:
     require_possible(20, 365, 1_000_000)
     require_possible(1, 1, 1)
+
+
+@pytest.mark.parametrize(("zone", "hours"), [("UTC+2", 2), ("UTC-5.5", -5.5), ("UTC+12.75", 12.75)])
+def test_a_site_may_be_so_many_hours_off_utc(zone: str, hours: float) -> None:
+    place = Place(1, "https://one.example", zone, date(2026, 11, 10), goal=1)
+    made = plan([place], 3, 20, run=1, tracked=10)
+    assert {
+        (visit.begins + timedelta(hours=hours)).date() - visit.day for visit in made.tracked
+    } == {timedelta()}
+    assert len([*made.every()]) == 20
+
+
+class Sites:
+    """An API that knows sites, and gives those that are missing."""
+
+    def __init__(self, **addresses: str) -> None:
+        self._addresses = {int(number.removeprefix("s")): one for number, one in addresses.items()}
+
+    def call(self, method: str, **_: object) -> Any:
+        """Answer a question for sites or goals."""
+        if method == "Goals.getGoals":
+            return [{"name": traffic.GOAL, "idgoal": 1}]
+        row = {"timezone": "UTC", "ts_created": "2001-01-01 00:00:00"}
+        return [
+            {"idsite": number, "main_url": one, "name": f"at {one}", **row}
+            for number, one in self._addresses.items()
+        ]
+
+    def add_site(self, _name: str, address: str, _zone: str, **_: object) -> None:
+        """Add a site."""
+        self._addresses[max(self._addresses, default=0) + 1] = address
+
+
+@pytest.mark.parametrize(
+    ("sites", "numbers"),
+    [
+        (Sites(s1="https://own.example"), [1, 2]),
+        (Sites(s2="https://catalogue.example", s3="https://own.example"), [3, 2]),
+        (Sites(s2="https://catalogue.example"), [2, 3]),
+    ],
+)
+def test_a_site_of_our_own_making_is_not_taken_for_the_stacks_own(
+    sites: Sites, numbers: list[int]
+) -> None:
+    assert [place.id for place in traffic._sites(cast("Api", sites), 2, 3, LOCAL)] == numbers
+
+
+@pytest.mark.parametrize(
+    ("error", "says"), [(KeyboardInterrupt, "make archive"), (RuntimeError, "")]
+)
+def test_archivers_end_with_what_waits_for_them(
+    monkeypatch: pytest.MonkeyPatch, made: Plan, error: type[BaseException], says: str
+) -> None:
+    started: list[MagicMock] = []
+
+    def start(*_: object) -> MagicMock:
+        started.append(MagicMock(logs=logs))
+        return started[-1]
+
+    def logs(**_: object) -> Iterator[bytes]:
+        yield b"archived site id = 1"
+        raise error
+
+    monkeypatch.setattr(traffic.schedule, "start", start)
+    say: Callable[[str], None] = MagicMock()
+    with pytest.raises(error) as ended:
+        traffic._archive(MagicMock(), made, Stack(Path()), say)
+    assert str(ended.value) == says
+    assert len(started) == 2
+    for container in started:
+        container.stop.assert_called_once()

@@ -73,10 +73,18 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            progress.console.print(
-                "matomo-harness: interrupted. Next: the same command completes it."
-            )
+            progress.console.print(f"matomo-harness: interrupted. Next: {_next_of(ended)}")
         raise
+
+
+def _next_of(ended: BaseException) -> str:
+    """Return what completes an interrupted command: as it says itself, or the same once more."""
+    error: BaseException | None = ended
+    while error:
+        if isinstance(error, KeyboardInterrupt) and error.args:
+            return f"{error.args[0]}."
+        error = error.__cause__ or error.__context__
+    return "the same command completes it."
 
 
 def _run() -> None:

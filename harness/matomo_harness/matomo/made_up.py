@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Final
-from zoneinfo import ZoneInfo
 
+from matomo_harness.matomo.time_zones import zone_of
 from matomo_harness.matomo.tracker import Hit
 
 HOURS: Final = (
@@ -378,7 +378,7 @@ def _visit(place: Place, day: date, visitor: _Visitor, chance: random.Random) ->
 def _moment(day: date, second: int, place: Place) -> datetime:
     """Return a second of the site's own day as UTC; seconds are those that a clock shows."""
     clock = (datetime.min + timedelta(seconds=second)).time()
-    return datetime.combine(day, clock, ZoneInfo(place.timezone)).astimezone(UTC)
+    return datetime.combine(day, clock, zone_of(place.timezone)).astimezone(UTC)
 
 
 @dataclass(frozen=True)
@@ -532,7 +532,7 @@ def _copy(
     jitter = chance.randint(-JITTER, JITTER)
     text = f"{visits[0].visitor} {number}"
     visitor = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    zone = ZoneInfo(place.timezone)
+    zone = zone_of(place.timezone)
     for visit in visits:
         day = visit.day + timedelta(weeks=weeks)
         # The same time by the site's own clock, which may have been put forward in between.

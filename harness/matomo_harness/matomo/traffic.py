@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, Literal
-from zoneinfo import ZoneInfo
 
+from matomo_harness.matomo.time_zones import zone_of
 from matomo_harness.matomo.tracker import Hit
 
 Period = Literal["day", "week", "month", "year"]
@@ -60,7 +60,7 @@ class Visit:
     @property
     def day(self) -> date:
         """The site's own calendar day."""
-        return self.hits[0].at.astimezone(ZoneInfo(self.site.timezone)).date()
+        return self.hits[0].at.astimezone(zone_of(self.site.timezone)).date()
 
     @property
     def seconds(self) -> int:
@@ -187,9 +187,9 @@ def _visit(
 ) -> Visit:
     # It ends within an hour of its start, its actions less than half an hour apart: it never passes
     # midnight, never becomes two visits, and never one with the visitor's next.
-    at = datetime.combine(
-        day, time(hour, chance.randint(0, 9)), ZoneInfo(site.timezone)
-    ).astimezone(UTC)
+    at = datetime.combine(day, time(hour, chance.randint(0, 9)), zone_of(site.timezone)).astimezone(
+        UTC
+    )
     made = []
     for _ in range(chance.choice((1, 1, 2, 3, 5))):
         made.append(_hit(site, visitor, at, chance.choice(PATHS)))
@@ -198,7 +198,7 @@ def _visit(
 
 
 def _edge_visit(site: Site, day: date, visitor: tuple[str, str, str]) -> Visit:
-    last_second = datetime.combine(day, time(23, 59, 59), ZoneInfo(site.timezone)).astimezone(UTC)
+    last_second = datetime.combine(day, time(23, 59, 59), zone_of(site.timezone)).astimezone(UTC)
     return Visit(site, (_hit(site, visitor, last_second, "/hours"),))
 
 

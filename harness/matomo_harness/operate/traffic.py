@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import pymysql
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
@@ -23,6 +23,7 @@ from matomo_harness.matomo import made_up, tracker
 from matomo_harness.matomo.api import MADE_BY, Api
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.made_up import Place, Plan
+from matomo_harness.matomo.time_zones import zone_of
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import compose, local, schedule, stack_files
 from matomo_harness.operate.alone import alone
@@ -45,6 +46,7 @@ WITH_OPCACHE: Final = (
     " opcache.file_cache_only=1"
 )
 """Each archive is a PHP of its own, which reads all of Matomo's code anew without this."""
+STOP_SECONDS: Final = 5
 HITS_AT_ONCE: Final = 500
 COPIES_AT_ONCE: Final = 10_000
 GOAL: Final = "Newsletter subscribed"
@@ -235,15 +237,12 @@ def _sites(api: Api, many: int, days: int, stack: Stack) -> dict[Place, str]:
     found = {int(site["idsite"]): site for site in _rows(there)}
     by_address = {str(site["main_url"]): site for site in found.values()}
     places: dict[Place, str] = {}
-    if not stack.name and found:
-        own = found[min(found)]
-        places[_place(api, own, days)] = str(own["name"])
+    ours = {_other(number)[1] for number in range(max(SITES))}
+    own = [found[number] for number in sorted(found) if str(found[number]["main_url"]) not in ours]
+    if not stack.name and own:
+        places[_place(api, own[0], days)] = str(own[0]["name"])
     for number in range(many - len(places)):
-        name, address, zone = (
-            _OTHERS[number]
-            if number < len(_OTHERS)
-            else (f"Branch {number}", f"https://branch-{number}.example", "America/New_York")
-        )
+        name, address, zone = _other(number)
         if address not in by_address:
             since = f"{datetime.now(UTC).date() - timedelta(days=days + 1)}"
             api.add_site(name, address, zone, since=since)
@@ -254,6 +253,13 @@ def _sites(api: Api, many: int, days: int, stack: Stack) -> dict[Place, str]:
     return places
 
 
+def _other(number: int) -> tuple[str, str, str]:
+    """Return name, address and time zone of a site beyond the first, by its number from 0."""
+    if number < len(_OTHERS):
+        return _OTHERS[number]
+    return f"Branch {number}", f"https://branch-{number}.example", "America/New_York"
+
+
 def _rows(answer: Any) -> list[dict[str, Any]]:
     """Return the rows of a table; Matomo gives some as an object with numbers for keys."""
     return list(answer.values()) if isinstance(answer, Mapping) else list(answer)
@@ -262,7 +268,7 @@ def _rows(answer: Any) -> list[dict[str, Any]]:
 def _place(api: Api, site: Mapping[str, Any], days: int) -> Place:
     """Make a site ready for orders, and for reports of the days before it was made."""
     identity, zone = int(site["idsite"]), str(site["timezone"])
-    last_day = datetime.now(ZoneInfo(zone)).date() - timedelta(days=1)
+    last_day = datetime.now(zone_of(zone)).date() - timedelta(days=1)
     since = last_day - timedelta(days=days)
     changes: dict[str, str | int] = {"ecommerce": 1}
     # Matomo archives nothing of days before a site's first (Archive.php).
@@ -551,24 +557,30 @@ def _archive(web: Container, plan: Plan, stack: Stack, say: Callable[[str], None
     Each is allowed one processor (image/deployment.toml), and archives site by site: two are 1.9
     times faster than one where there are two sites. Their log stays with their containers.
 
+    Whatever ends this early ends them.
+
     Raises:
         BrokenPromiseError: one fails.
+        KeyboardInterrupt: Ctrl-C; it says what is next.
     """
     parts = [plan.places[number::ARCHIVERS] for number in range(ARCHIVERS)]
-    started = [
-        schedule.start(
-            web,
-            stack,
-            f"--force-idsites={','.join(str(place.id) for place in part)}",
-            "--disable-scheduled-tasks",
-            WITH_OPCACHE,
-        )
-        for part in parts
-        if part
-    ]
-    for container in started:
-        for line in container.logs(stream=True, follow=True):
-            say(line.decode(errors="replace"))
+    started: list[Container] = []
+    try:
+        for part in filter(None, parts):
+            sites = f"--force-idsites={','.join(str(place.id) for place in part)}"
+            options = sites, "--disable-scheduled-tasks", WITH_OPCACHE
+            started.append(schedule.start(web, stack, *options))
+        for container in started:
+            for line in container.logs(stream=True, follow=True):
+                say(line.decode(errors="replace"))
+    except BaseException as error:
+        for container in started:
+            with contextlib.suppress(APIError):
+                container.stop(timeout=STOP_SECONDS)
+        if isinstance(error, KeyboardInterrupt):
+            # The same command would make visits of others.
+            raise KeyboardInterrupt(_archives_the_rest(stack)) from error
+        raise
     for container in started:
         if code := container.wait(timeout=task_seconds())["StatusCode"]:
             raise BrokenPromiseError(
@@ -576,6 +588,11 @@ def _archive(web: Container, plan: Plan, stack: Stack, say: Callable[[str], None
                 seen=f"exit {code}: {why_it_failed(_lines(container))}",
                 next_command=f"docker logs {container.name}",
             )
+
+
+def _archives_the_rest(stack: Stack) -> str:
+    """Say what archives visits that are there."""
+    return "its archiver, which runs every hour" if stack.name else "make archive"
 
 
 def _lines(container: Container) -> list[str]:
@@ -586,7 +603,7 @@ def _stored(database: Database, plan: Plan) -> dict[Place, tuple[int, int]]:
     """Return how many visits and actions each site has on the plan's days."""
     stored = {}
     for place in plan.places:
-        zone = ZoneInfo(place.timezone)
+        zone = zone_of(place.timezone)
         first, last = plan.first_day(place), place.last_day + timedelta(days=1)
         begin, end = (
             datetime.combine(day, datetime.min.time(), zone).astimezone(UTC)

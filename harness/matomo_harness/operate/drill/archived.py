@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.database import Database
-from matomo_harness.operate.rehearsal.state import PERIODS, ArchivedPeriod
+from matomo_harness.matomo.time_zones import zone_of
+from matomo_harness.operate.rehearsal.state import PERIODS, ArchivedPeriod, segments
 
 NUMBERS: Final = (
     "nb_visits",
@@ -69,7 +69,7 @@ class Archive:
 
 def archives(database: Database) -> list[Archive]:
     """Return the newest whole archive of every site, period and segment that has any."""
-    segments = _segments(database)
+    definitions = segments(database)
     zones = {
         int(row["idsite"]): str(row["timezone"])
         for row in database.query("SELECT idsite, timezone FROM {prefix}site")
@@ -87,7 +87,7 @@ def archives(database: Database) -> list[Archive]:
         ):
             digest = str(row["name"]).removeprefix("done")
             site, period = int(row["idsite"]), PERIODS.get(int(row["period"]), "")
-            if not period or site not in zones or (digest and digest not in segments):
+            if not period or site not in zones or (digest and digest not in definitions):
                 continue
             end = _end(row["date2"], zones[site])
             archive = Archive(
@@ -95,23 +95,12 @@ def archives(database: Database) -> list[Archive]:
                 period=period,
                 first=row["date1"],
                 last=row["date2"],
-                segment=segments.get(digest, ""),
+                segment=definitions.get(digest, ""),
                 is_closed=bool(row["ts_archived"]) and row["ts_archived"] >= end,
                 numbers=numbers.get(int(row["idarchive"]), {}),
             )
             found[site, period, archive.first, archive.last, archive.segment] = archive
     return [found[key] for key in sorted(found)]
-
-
-def _segments(database: Database) -> dict[str, str]:
-    """Return the definitions of segments by what archives are named after; none without a table."""
-    if "segment" not in database.tables():
-        return {}
-    rows = database.query("SELECT definition FROM {prefix}segment WHERE deleted = 0")
-    definitions = [str(row["definition"]) for row in rows]
-    return {
-        hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(): text for text in definitions
-    }
 
 
 def _numbers(database: Database, table: str) -> dict[int, dict[str, float]]:
@@ -128,8 +117,8 @@ def _end(day: date, zone: str) -> datetime:
     """Return when a day is over, in UTC, without a zone as the database has it."""
     midnight = datetime.combine(day + timedelta(days=1), time())
     try:
-        return midnight.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC).replace(tzinfo=None)
-    except (ValueError, OSError, KeyError):  # Matomo has "UTC+5.5" as well
+        return midnight.replace(tzinfo=zone_of(zone)).astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OSError, KeyError):  # PHP knows zones that this machine does not
         return midnight + FARTHEST_WEST
 
 

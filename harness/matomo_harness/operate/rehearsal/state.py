@@ -208,11 +208,7 @@ def archived(database: Database, without: Iterable[int] = ()) -> list[ArchivedPe
         database: Matomo's schema.
         without: sites that are left out.
     """
-    # All columns: an older Matomo's table has no column of the hash.
-    segments = {
-        str(row.get("hash") or _segment_hash(str(row["definition"]))): str(row["definition"])
-        for row in database.query("SELECT * FROM {prefix}segment WHERE deleted = 0")
-    }
+    definitions = segments(database)
     latest: dict[tuple[int, str, str], str] = {}
     for table in sorted(database.tables()):
         if not table.startswith("archive_numeric_"):
@@ -223,11 +219,11 @@ def archived(database: Database, without: Iterable[int] = ()) -> list[ArchivedPe
             " AND value IN (1, 3) GROUP BY idsite, period, name"
         ):
             digest = str(row["name"]).removeprefix("done")
-            if digest and digest not in segments:
+            if digest and digest not in definitions:
                 continue
             period = PERIODS.get(int(row["period"]), "")
             date = f"{row['first']},{row['last']}" if period == "range" else f"{row['first']}"
-            key = int(row["idsite"]), period, segments.get(digest, "")
+            key = int(row["idsite"]), period, definitions.get(digest, "")
             latest[key] = max(latest.get(key, ""), date)
     left_out = set(without)
     return [
@@ -235,6 +231,18 @@ def archived(database: Database, without: Iterable[int] = ()) -> list[ArchivedPe
         for (site, period, segment), date in sorted(latest.items())
         if site not in left_out and period
     ]
+
+
+def segments(database: Database) -> dict[str, str]:
+    """Return the definitions of segments by what archives are named after; none without a table."""
+    if "segment" not in database.tables():
+        return {}
+    # All columns: an older Matomo's table has no column of the hash.
+    rows = database.query("SELECT * FROM {prefix}segment WHERE deleted = 0")
+    return {
+        str(row.get("hash") or _segment_hash(str(row["definition"]))): str(row["definition"])
+        for row in rows
+    }
 
 
 def _segment_hash(definition: str) -> str:

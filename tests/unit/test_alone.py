@@ -45,3 +45,25 @@ def test_it_is_refused_while_another_command_is_at_work(
         begin(stack)
     assert refusal.value.expected == "one command at a time on the reproduction prod"
     assert "the same command again" in refusal.value.next_command
+
+
+def test_what_another_command_is_making_is_not_removed(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repro, "REPRODUCTIONS", stack.root.parent)
+    monkeypatch.setattr(repro.clean, "remove_stack", lambda _: [])
+    with repro._claimed(stack), pytest.raises(WrongInputError) as refusal:
+        repro.remove("prod")
+    assert refusal.value.seen == "another command is making it"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"certificate": {}}', "{", "\udcff"])
+def test_a_record_of_a_reproduction_that_is_none_is_named_with_the_way_out(
+    tmp_path: Path, text: str
+) -> None:
+    stack = Stack(tmp_path / "prod", "prod")
+    stack.directory.mkdir(parents=True)
+    (stack.directory / repro.RECORD).write_text(text, errors="surrogateescape")
+    with pytest.raises(WrongInputError, match=r"reproduction\.json to be the record") as refusal:
+        repro._read(stack)
+    assert refusal.value.next_command == "matomo-harness repro remove prod"

@@ -6,6 +6,7 @@ import subprocess
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -15,11 +16,12 @@ from matomo_harness.gate.catalogue import ALL, PROMISES, read_policy, waivers_of
 from matomo_harness.gate.core.check import Check, Status
 from matomo_harness.gate.core.runner import Result, is_promised
 from matomo_harness.gate.core.verdict import verdict
-from matomo_harness.operate.delivery import judge, passport
+from matomo_harness.operate.delivery import judge, passport, verify
 from matomo_harness.operate.delivery.passport import Passport
+from matomo_harness.operate.delivery.service import EcsService
 from matomo_harness.operate.delivery.stages import Delivery
 from matomo_harness.policy import judged_by
-from matomo_harness.policy.delivery import DELIVERY_FILE
+from matomo_harness.policy.delivery import DELIVERY_FILE, Stage
 
 DIGEST = f"sha256:{'a' * 64}"
 IMAGE_ID = f"sha256:{'b' * 64}"
@@ -127,6 +129,80 @@ def test_anybody_can_verify_it_by_hand(desk: Desk) -> None:
         files = ["-f", str(desk.root / "allowed_signers"), "-s", f"{path}.sig"]
         subprocess.run(["ssh-keygen", *words, *files], stdin=text, check=True)
     assert passport.read(path) == made
+
+
+def test_a_passport_that_is_half_made_is_none_and_hides_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = desk.root / "passports"
+    monkeypatch.setattr(passport, "DIRECTORY", directory)
+    made = desk.passport()
+    path = passport.write(made, directory, DIGEST)
+    half = directory / "half" / path.name
+    half.parent.mkdir()
+    half.write_text("{}")
+    assert verify._passports(None, [DIGEST], None) == [made]
+
+    def full(_path: Path, _content: bytes) -> int:
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="no space"):
+        passport.write(made, directory, DIGEST)
+    assert not path.exists()
+
+
+def test_the_statement_is_written_after_its_signature(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, written = desk.passport(sbom=b"{}"), list[str]()
+    monkeypatch.setattr(Path, "write_bytes", lambda path, _: written.append(path.name))
+    passport.write(made, desk.root / "passports", DIGEST)
+    assert written[-1] == passport.TEXT
+    assert sorted(written[:-1]) == sorted([passport.SBOM, passport.SIGNATURE])
+
+
+# -- what a service runs --------------------------------------------------------------------------
+
+JOB_DIGEST = f"sha256:{'c' * 64}"
+
+
+def ecs(**images: str) -> EcsService:
+    """Return a service of ECS with a job, by the image of each container of the job."""
+    account = MagicMock()
+    containers = [{"name": name, "image": image} for name, image in images.items()]
+    account.client.return_value.describe_task_definition.return_value = {
+        "taskDefinition": {"containerDefinitions": containers}
+    }
+    stage = Stage(
+        **{"account": "1" * 12, "region": "eu-central-1", "repository": "m"},
+        **{"cluster": "c", "service": "s"},
+        jobs=("archiver",),
+    )
+    return EcsService(account, stage)
+
+
+def test_a_job_runs_the_image_of_its_container_or_of_the_stages_repository() -> None:
+    own = f"{'1' * 12}.dkr.ecr.eu-central-1.amazonaws.com/m"
+    assert ecs(log="log:1", matomo=f"r/m@{JOB_DIGEST}").jobs() == {"archiver": JOB_DIGEST}
+    assert ecs(log="log:1", archive=f"{own}@{JOB_DIGEST}").jobs() == {"archiver": JOB_DIGEST}
+    assert ecs(matomo="r/m:latest").jobs() == {"archiver": ""}
+
+
+@pytest.mark.parametrize(("digest", "names"), [(JOB_DIGEST, "other digest"), ("", "archiver")])
+def test_what_a_job_would_run_is_verified_with_the_service(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, digest: str, names: str
+) -> None:
+    service = MagicMock()
+    service.running.return_value = [DIGEST]
+    service.jobs.return_value = {"archiver": digest}
+    monkeypatch.setattr(verify, "service_of", lambda _: service)
+    monkeypatch.setattr(verify, "_passports", lambda *_: [desk.passport()])
+    with pytest.raises(BrokenPromiseError) as refused:
+        verify.verify_service(desk.delivery, "stage")
+    assert names in str(refused.value)
+    service.jobs.return_value = {"archiver": DIGEST}
+    assert [one.digest for one in verify.verify_service(desk.delivery, "stage")] == [DIGEST]
 
 
 # -- each refusal ---------------------------------------------------------------------------------

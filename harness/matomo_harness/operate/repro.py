@@ -257,7 +257,7 @@ def _claimed(stack: Stack) -> Iterator[None]:
     """
     REPRODUCTIONS.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        with FileLock(REPRODUCTIONS / f"{stack.name}.lock", blocking=False):
+        with _named(stack):
             if (stack.directory / RECORD).exists():
                 raise _taken(stack, f"a reproduction of that name: {stack.root}")
             if stack.root.exists():
@@ -265,6 +265,11 @@ def _claimed(stack: Stack) -> Iterator[None]:
             yield
     except Timeout as error:
         raise _taken(stack, "another command is making one of that name") from error
+
+
+def _named(stack: Stack) -> FileLock:
+    """Return the lock of whoever makes or removes what has this name."""
+    return FileLock(REPRODUCTIONS / f"{stack.name}.lock", blocking=False)
 
 
 def _taken(stack: Stack, seen: str) -> WrongInputError:
@@ -296,12 +301,23 @@ def remove(name: str) -> list[str]:
     stack = reproduction(name)
     if not stack.root.exists():
         raise _unknown(name)
-    with alone(stack):
-        return clean.remove_stack(stack)
+    try:
+        with _named(stack), alone(stack):
+            return clean.remove_stack(stack)
+    except Timeout as error:
+        raise WrongInputError(
+            expected=f"nobody to be at work on {stack.title}",
+            seen="another command is making it",
+            next_command="the same command again, once that has ended",
+        ) from error
 
 
 def every() -> list[Reproduction]:
-    """Return all reproductions that are whole, by name."""
+    """Return all reproductions that are whole, by name.
+
+    Raises:
+        WrongInputError: the record of one cannot be read.
+    """
     return [_read(stack) for stack in reproductions() if (stack.directory / RECORD).exists()]
 
 
@@ -309,7 +325,7 @@ def find(name: str) -> Reproduction:
     """Return the reproduction of that name.
 
     Raises:
-        WrongInputError: there is none.
+        WrongInputError: there is none, or its record cannot be read.
     """
     stack = reproduction(name)
     if not (stack.directory / RECORD).exists():
@@ -373,12 +389,20 @@ def _unknown(name: str) -> WrongInputError:
 
 
 def _read(stack: Stack) -> Reproduction:
-    known = json.loads((stack.directory / RECORD).read_text())
-    certificate = known.pop("certificate")
-    certificate |= {name: tuple(certificate[name]) for name in ("findings", "left_out")}
-    for name in ("dump", "missing_plugins"):
-        known[name] = tuple(known.get(name, ()))
-    return Reproduction(certificate=Certificate(**certificate), **known)
+    file = stack.directory / RECORD
+    try:
+        known = json.loads(file.read_text())
+        certificate = known.pop("certificate")
+        certificate |= {name: tuple(certificate[name]) for name in ("findings", "left_out")}
+        for name in ("dump", "missing_plugins"):
+            known[name] = tuple(known.get(name, ()))
+        return Reproduction(certificate=Certificate(**certificate), **known)
+    except (OSError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise WrongInputError(
+            expected=f"{file} to be the record of a reproduction",
+            seen=f"{type(error).__name__}: {error}",
+            next_command=f"matomo-harness repro remove {stack.name}",
+        ) from error
 
 
 def _require_known_version(described: Description, code: str) -> None:
@@ -516,8 +540,8 @@ def _opened(
         if choices.archive and (is_new or waited):
             _archive(database, shell, choices.part)
         schedule.begin(settings.archive_seconds, stack)
-    record_file = stack.directory / RECORD
-    record_file.write_text(json.dumps(dataclasses.asdict(record), indent=2) + "\n")
+    text = json.dumps(dataclasses.asdict(record), indent=2) + "\n"
+    stack_files.write_closed(stack.directory / RECORD, text)
     return OpenReproduction(record, started.summary(installed_now=False), waits)
 
 

@@ -292,10 +292,14 @@ def stored(registry: Registry, digest: str) -> list[Passport]:
 
 
 def write(passport: Passport, directory: Path, digest: str) -> Path:
-    """Write a passport as files; return the statement's, beside which the others are."""
+    """Write a passport as files; return the statement's, beside which the others are.
+
+    The statement comes last: without it there is no passport, and nobody reads half of one.
+    """
     place = directory / short(digest)
     place.mkdir(parents=True, exist_ok=True)
-    for name, _, content in passport.parts:
+    (place / TEXT).unlink(missing_ok=True)
+    for name, _, content in sorted(passport.parts, key=lambda part: part[0] == TEXT):
         (place / name).write_bytes(content)
     return place / TEXT
 

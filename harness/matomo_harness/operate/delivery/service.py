@@ -43,6 +43,10 @@ class Service(Protocol):
         """Return the digest that it was last asked to run; empty where that is not known."""
         ...
 
+    def jobs(self) -> dict[str, str]:
+        """Return the digest that each job runs next, by its name; empty where it names a tag."""
+        ...
+
     def deploy(self, image: str) -> None:
         """Have it run `image`, a reference by digest, anew; return when it does."""
         ...
@@ -100,11 +104,27 @@ class EcsService:
     def wanted(self) -> str:
         """Return the digest in its task definition: its tasks may fail to run it."""
         name = str(self._service()["taskDefinition"])
-        with asking("ecs:DescribeTaskDefinition", name):
-            answer = self._client.describe_task_definition(taskDefinition=name)
-        containers = answer["taskDefinition"]["containerDefinitions"]
-        images = [one["image"] for one in containers if one["name"] == self.stage.container]
+        images = [image for one, image in self._images(name) if one == self.stage.container]
         return "".join(DIGEST.findall(images[0])) if images else ""
+
+    def jobs(self) -> dict[str, str]:
+        """Return the digest in the newest task definition of each job, which a schedule takes."""
+        found = {}
+        for job in self.stage.jobs:
+            images = [
+                image
+                for name, image in self._images(job)
+                if name == self.stage.container or _repository(image) == self.stage.name
+            ]
+            found[job] = "".join(DIGEST.findall(images[0])) if images else ""
+        return found
+
+    def _images(self, definition: str) -> list[tuple[str, str]]:
+        """Return name and image of each container of a task definition."""
+        with asking("ecs:DescribeTaskDefinition", definition):
+            answer = self._client.describe_task_definition(taskDefinition=definition)
+        containers = answer["taskDefinition"]["containerDefinitions"]
+        return [(str(one["name"]), str(one["image"])) for one in containers]
 
     def deploy(self, image: str) -> None:
         """Have the service, and its jobs, run `image`; wait until no other task runs.
@@ -276,6 +296,10 @@ class CommandService:
     def wanted(self) -> str:
         """Return nothing: only the command knows."""
         return ""
+
+    def jobs(self) -> dict[str, str]:
+        """Return none: the command's digests are those of all that runs."""
+        return {}
 
     def deploy(self, image: str) -> None:
         """Run the command with `image`, and see that it runs."""

@@ -1,11 +1,12 @@
 """Whether what runs, or lies in a registry, is what was vouched for."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from matomo_harness import extra
-from matomo_harness.errors import HarnessError, WrongInputError
+from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
 from matomo_harness.operate.delivery import judge, login, passport
 from matomo_harness.operate.delivery.passport import Passport
 from matomo_harness.operate.delivery.registry import DIGEST, Registry
@@ -64,11 +65,11 @@ def verify(
 def verify_service(
     delivery: Delivery, name: str, *, file: Path | None = None, whenever: bool = False
 ) -> list[Voucher]:
-    """Say whether all that a stage runs is what was vouched for.
+    """Say whether all that a stage runs is what was vouched for, and all that its jobs would run.
 
     Raises:
         WrongInputError: nothing runs.
-        BrokenPromiseError: nobody vouches for one of the images.
+        BrokenPromiseError: nobody vouches for one of the images, or a job names none by digest.
     """
     stage = delivery.stage(name)
     service = service_of(stage)
@@ -79,13 +80,20 @@ def verify_service(
             seen="nothing",
             next_command=f"make redeploy-{name}",
         )
+    jobs = service.jobs()
+    if unknown := [job for job, digest in jobs.items() if not digest]:
+        raise BrokenPromiseError(
+            expected=f"each job of {service.name} to name its image by digest",
+            seen=f"{', '.join(unknown)}, which would run what a tag means then",
+            next_command=f"make redeploy-{name}",
+        )
     return [
         _vouched(
             *(delivery, stage.registry.by_digest(digest), [digest]),
             _passports(stage.registry, [digest], file),
             whenever=whenever,
         )
-        for digest in running
+        for digest in dict.fromkeys([*running, *jobs.values()])
     ]
 
 
@@ -172,8 +180,15 @@ def _passports(registry: Registry | None, digests: list[str], file: Path | None)
     found = passport.stored(registry, digests[0]) if registry else []
     if found:
         return found
-    here = [passport.read(path) for path in passport.DIRECTORY.glob(f"*/{passport.TEXT}")]
+    here = list(_of_this_machine())
     return [one for one in here if _is_about(one, digests)]
+
+
+def _of_this_machine() -> Iterator[Passport]:
+    """Yield the passports here; one that lacks a part says nothing of others."""
+    for path in passport.DIRECTORY.glob(f"*/{passport.TEXT}"):
+        with contextlib.suppress(WrongInputError):
+            yield passport.read(path)
 
 
 def _is_about(one: Passport, digests: list[str]) -> bool:

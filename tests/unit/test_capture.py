@@ -580,3 +580,22 @@ def test_an_archive_that_is_damaged_is_refused(tmp_path: Path, packed: str) -> N
 def test_a_directory_is_no_configuration(tmp_path: Path) -> None:
     with pytest.raises(WrongInputError, match="Is a directory"):
         capture.of_file(tmp_path, RunSettings())
+
+
+@pytest.mark.parametrize(
+    ("live", "text"), [("[New]\nb = 2\n", "; ours\n\n[New]\nb = 2\n"), ("; x\n", "; ours\n")]
+)
+def test_a_file_to_compare_with_may_have_no_section(live: str, text: str) -> None:
+    assert captured("; ours\n", "[Old]\na = 1\n", live, {}, Known((), set())).text == text
+
+
+@pytest.mark.parametrize("file", ["config.ini.php", "common.config.ini.php"])
+def test_a_file_to_compare_with_that_is_no_text_is_refused(tmp_path: Path, file: str) -> None:
+    ours = "[General]\na = 1\n"
+    for name in ("config.ini.php", "common.config.ini.php"):
+        (tmp_path / name).write_text(ours)
+    (tmp_path / file).write_bytes(b"[General]\na = \xe9\n")
+    live = Live("a file", ours, ours, Seeds(SEED_PATH, ours, ours, ours, ""), {}, Rows())
+    with pytest.raises(WrongInputError, match="bytes that are no text") as error:
+        capture.capture(live, against=tmp_path / "config.ini.php")
+    assert error.value.next_command == f"ls -l {tmp_path / file}"

@@ -207,12 +207,12 @@ def _is_tar(path: Path) -> bool:
         return False
 
 
-def _decoded(path: Path) -> str:
+def _decoded(path: Path, what: str = f"a {CONFIG}, or a tar with one,") -> str:
     try:
         return path.read_bytes().decode()
     except (OSError, UnicodeError) as error:
         seen = getattr(error, "strerror", None) or "bytes that are no text"
-        raise _wrong(f"a {CONFIG}, or a tar with one, in {path}", seen, f"ls -l {path}") from error
+        raise _wrong(f"{what} in {path}", seen, f"ls -l {path}") from error
 
 
 def of_container(name: str) -> Live:
@@ -370,7 +370,7 @@ def capture(live: Live, policy: Path | None = None, against: Path | None = None)
     known = _known(live, promised)
     defaults = seeds.defaults
     path = against or (OURS / CONFIG if seeds.is_ours else None)
-    ours = path.read_bytes().decode() if path else seeds.config
+    ours = _decoded(path, f"a {CONFIG}") if path else seeds.config
     found = capture_file.captured(ours, seeds.config, live.config, defaults, known)
     patch = ""
     if found.changes:
@@ -379,7 +379,7 @@ def capture(live: Live, policy: Path | None = None, against: Path | None = None)
     changes, left_out = [*found.changes], [*found.left_out]
     common = path.with_name(COMMON) if path else None
     if common and common.is_file() and live.common is not None and seeds.common is not None:
-        before = common.read_bytes().decode()
+        before = _decoded(common, "Matomo's configuration")
         standard = ini.read(seeds.standard).settings
         also = capture_file.captured(before, seeds.common, live.common, standard, known)
         patch += capture_file.patch(_label(common), before, also.text)
@@ -390,7 +390,7 @@ def capture(live: Live, policy: Path | None = None, against: Path | None = None)
     if policy is None:
         notes.append(f"no {POLICY_FILE.name} here, so nothing was compared with promises: --policy")
         return Capture(live.what, patch, "", tuple(left_out), (), tuple(notes))
-    before = policy.read_bytes().decode()
+    before = _decoded(policy, "a policy")
     said = capture_policy.captured(before, promised, changes, live.rows or Rows(), known)
     return Capture(
         live.what,

@@ -283,7 +283,8 @@ def _without_empty_section(text: str, section: str) -> str:
     """Take a section's heading out if nothing stands below it."""
     headings = ini.read(text).headings
     stops = [*(heading.start for heading in headings[1:]), len(text)]
-    for heading, stop in zip(headings, stops, strict=True):
+    # A file without a heading has one stop all the same.
+    for heading, stop in zip(headings, stops, strict=False):
         if heading.name == section and not text[heading.stop : stop].strip():
             return text[: heading.start] + text[stop:]
     return text

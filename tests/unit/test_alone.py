@@ -51,7 +51,7 @@ def test_what_another_command_is_making_is_not_removed(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repro, "REPRODUCTIONS", stack.root.parent)
-    monkeypatch.setattr(repro.clean, "remove_stack", lambda _: [])
+    monkeypatch.setattr("matomo_harness.operate.clean.remove_stack", lambda _: [])
     with repro._claimed(stack), pytest.raises(WrongInputError) as refusal:
         repro.remove("prod")
     assert refusal.value.seen == "another command is making it"

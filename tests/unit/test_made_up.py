@@ -190,7 +190,7 @@ def test_archivers_end_with_what_waits_for_them(
         yield b"archived site id = 1"
         raise error
 
-    monkeypatch.setattr(traffic.schedule, "start", start)
+    monkeypatch.setattr("matomo_harness.operate.schedule.start", start)
     say: Callable[[str], None] = MagicMock()
     with pytest.raises(error) as ended:
         traffic._archive(MagicMock(), made, Stack(Path()), say)

@@ -174,12 +174,15 @@ def ecs(**images: str) -> EcsService:
     account.client.return_value.describe_task_definition.return_value = {
         "taskDefinition": {"containerDefinitions": containers}
     }
-    stage = Stage(
-        **{"account": "1" * 12, "region": "eu-central-1", "repository": "m"},
-        **{"cluster": "c", "service": "s"},
+    where = Stage(
+        account="1" * 12,
+        region="eu-central-1",
+        repository="m",
+        cluster="c",
+        service="s",
         jobs=("archiver",),
     )
-    return EcsService(account, stage)
+    return EcsService(account, where)
 
 
 def test_a_job_runs_the_image_of_its_container_or_of_the_stages_repository() -> None:

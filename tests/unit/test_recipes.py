@@ -130,7 +130,7 @@ class Tables:
 
 
 def of_table_missing(found: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipes.local, "database_of", lambda _: found)
+    monkeypatch.setattr("matomo_harness.operate.local.database_of", lambda _: found)
     monkeypatch.setattr(recipes, "sql", lambda *statements: lambda _: found.done.extend(statements))
     monkeypatch.setattr(recipes.Scene, "deployment", None)
     recipes.named("table-missing").fault.heal(recipes.Scene(Stack(Path())), {})

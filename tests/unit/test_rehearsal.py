@@ -220,8 +220,8 @@ def test_whatever_breaks_on_either_way_is_found_and_not_raised(
 
     monkeypatch.setattr(rehearse, "LiveHits", NoHits)
     monkeypatch.setattr(rehearse, "BASELINE_SECONDS", 0)
-    monkeypatch.setattr(rehearse.snapshot, "save", lambda *_: None)
-    monkeypatch.setattr(rehearse.state, "checksums", lambda _: {})
+    monkeypatch.setattr("matomo_harness.operate.snapshot.save", lambda *_: None)
+    monkeypatch.setattr(state, "checksums", lambda _: {})
     of_class = rehearse._Rehearsal
     monkeypatch.setattr(of_class, "_database", None)
     monkeypatch.setattr(of_class, "_look_before", lambda _: ([], {}, {}))

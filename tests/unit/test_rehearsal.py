@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import pymysql
 import pytest
@@ -231,7 +232,8 @@ def test_whatever_breaks_on_either_way_is_found_and_not_raised(
     found = dataclasses.replace(GOOD, failed="")
     rehearsal = object.__new__(of_class)
     web = SimpleNamespace(url="", authority=None)
-    started = SimpleNamespace(web=web)
+    started = SimpleNamespace(web=web, shell=MagicMock(profile=MagicMock(queue=())))
+    started.shell.read.return_value = ""
     copy = SimpleNamespace(stack=SimpleNamespace(authority_file=Path()), started=started)
     values = {"_found": found, "_copy": copy, "_site": 9}
     vars(rehearsal).update(values, _choices=SimpleNamespace(server=None))
@@ -243,6 +245,25 @@ def test_whatever_breaks_on_either_way_is_found_and_not_raised(
     ]
     assert "lost connection" in parts[2]
     assert not verdict(found, Upgrade()).is_go
+
+
+def test_hits_that_wait_in_a_queue_are_stored_before_they_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shell = MagicMock(profile=MagicMock(queue=()))
+    shell.read.return_value = '[Plugins]\nPlugins[] = "QueuedTracking"\n'
+    done = MagicMock()
+    done.attach_mock(shell.console, "console")
+    monkeypatch.setattr(rehearse._Rehearsal, "__init__", lambda *_: None)
+    monkeypatch.setattr(rehearse._Rehearsal, "_database", None)
+    rehearsal = object.__new__(rehearse._Rehearsal)
+    vars(rehearsal)["_copy"] = SimpleNamespace(started=SimpleNamespace(shell=shell))
+    rehearsal._remember(done.live)
+    assert [name for name, *_ in done.mock_calls] == ["console", "live.remember"]
+    assert shell.console.call_args.args[0] == "queuedtracking:process"
+    shell.read.side_effect = UnsupportedEnvironmentError(expected="it", seen="", next_command="")
+    rehearsal._remember(done.live)
+    assert done.live.remember.call_count == 2
 
 
 def test_the_report_of_an_earlier_rehearsal_does_not_stay(tmp_path: Path) -> None:

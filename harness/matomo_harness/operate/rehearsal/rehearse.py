@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +13,10 @@ from docker.errors import APIError
 from packaging.version import Version
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
-from matomo_harness.gate.core.target import Http
+from matomo_harness.gate.core.target import Http, Permissions
 from matomo_harness.gate.probes.drift import differences
 from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.probes.queue import Queue
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.database import Database
@@ -195,9 +196,16 @@ class _Rehearsal:
                         self._look_after(things, rows, numbers)
             with self._noted():
                 self._go_back(live, sums)
-        with self._noted():
-            live.remember(self._database)
+        self._remember(live)
         self._found.hits = tuple(hits.account(live.hits, frozenset(live.stored)))
+
+    def _remember(self, live: LiveHits) -> None:
+        """Remember which hits are stored, once what a plugin's queue holds is stored as well."""
+        # Where the container does not run, or its command fails, they are lost, which is said then.
+        with suppress(HarnessError, APIError):
+            Queue(Permissions(may_change=True), self._copy.started.shell).run()
+        with self._noted():  # a dead database is no reason not to restore it
+            live.remember(self._database)
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
@@ -439,8 +447,7 @@ class _Rehearsal:
     def _go_back(self, live: LiveHits, sums: dict[str, int | None]) -> None:
         with self._stage(stages.BACK):
             with live.paused():
-                with self._noted():  # a dead database is no reason not to restore it
-                    live.remember(self._database)  # before the restore takes them away
+                self._remember(live)  # before the restore takes them away
                 self._found.lost_by_return = len(live.stored)
                 settings = dataclasses.replace(
                     self._copy.settings,

@@ -15,7 +15,13 @@ from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, Wro
 from matomo_harness.matomo.database import Database
 from matomo_harness.operate.rehearsal import rehearse, stages, state
 from matomo_harness.operate.rehearsal.findings import Findings, Stage
-from matomo_harness.operate.rehearsal.hits import HitAccount, SentHit, account
+from matomo_harness.operate.rehearsal.hits import (
+    SITE,
+    HitAccount,
+    SentHit,
+    account,
+    site_of_its_own,
+)
 from matomo_harness.operate.rehearsal.judge import Judgement
 from matomo_harness.operate.rehearsal.report import remove, runbook, write
 from matomo_harness.operate.rehearsal.state import State
@@ -42,6 +48,17 @@ def test_every_hit_is_accounted_for() -> None:
     assert two == HitAccount("two", 2.0, 1, {503: 1}, 1, 2, 0, 1)
     assert (one.sent, one.lost, two.sent, two.lost) == (3, 1, 3, 1)
     assert account(sent, frozenset({1}))[0].lost_silently == 1
+
+
+SITES = [{"idsite": 1, "name": "Own"}, {"idsite": 4, "name": SITE}]
+
+
+@pytest.mark.parametrize("answer", [SITES, {f"{site['idsite']}": site for site in SITES}])
+def test_the_site_of_these_hits_is_found_again_however_matomo_lists_sites(answer: Any) -> None:
+    api = MagicMock()
+    api.call.return_value = answer
+    assert site_of_its_own(api) == 4
+    api.add_site.assert_not_called()
 
 
 # -- the update -----------------------------------------------------------------------------------

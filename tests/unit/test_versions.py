@@ -2,6 +2,7 @@
 
 import re
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from packaging.version import InvalidVersion, Version
@@ -196,3 +197,15 @@ def test_no_other_file_lists_the_versions(path: str) -> None:
     """One more version is one more entry of versions.TESTED, and nothing else."""
     text = (ROOT / path).read_text()
     assert [name for name in versions.NAMES if re.search(rf"[\"'\s,]{name}[\"'),\]\s]", text)] == []
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_a_database_is_known_by_its_sites_however_matomo_lists_them(by_id: bool) -> None:
+    sites = [{"idsite": number, "ts_created": f"2026-01-0{number}"} for number in (1, 4)]
+    api, database = MagicMock(), MagicMock()
+    api.call.return_value = {f"{site['idsite']}": site for site in sites} if by_id else sites
+    database.query.return_value = sites
+    remote._require_same_sites(api, database)
+    database.query.return_value = sites[:1]
+    with pytest.raises(WrongInputError):
+        remote._require_same_sites(api, database)

@@ -1,6 +1,6 @@
 """Matomo's reporting and administration API, by token."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -91,6 +91,11 @@ def create_token(web: Web, account: Account, *, steps: int = 1) -> Api:
         **second_factor,
     )
     return Api(web, str(answer["value"]))
+
+
+def rows_of(answer: Any) -> list[dict[str, Any]]:
+    """Return the rows of a table; without a limit Matomo gives sites and goals by their ids."""
+    return list(answer.values()) if isinstance(answer, Mapping) else list(answer)
 
 
 def refusal(call: Parameters, answer: Any) -> ApiError | None:

@@ -693,7 +693,7 @@ def require_none(stack: Stack) -> None:
     """
     record = _record(stack)
     # After another state was restored, nothing of a recipe is left in the data.
-    if record and record["generation"] == stack_files.read(stack).generation:
+    if record and record["generation"] == stack_files.known(stack).get("GENERATION", ""):
         raise WrongInputError(
             expected="no recipe to be under way, whose failure the snapshot would have for ever",
             seen=str(record["recipe"]),

@@ -105,7 +105,7 @@ def test_a_lost_password_of_data_that_is_there_is_not_made_anew(
     values = {"DATABASE_PASSWORD": "y", "SALT": "x"}
     del values[line]
     stack_files.write(values, stack)
-    monkeypatch.setattr(stack_files.compose, "volumes", lambda _: ["matomo_database"])
+    monkeypatch.setattr("matomo_harness.operate.compose.volumes", lambda _: ["matomo_database"])
     with pytest.raises(WrongInputError, match=f"(?s){line} in .*no such line.*put the line back"):
         stack_files.read(stack)
     assert stack_files.known(stack) == values

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote, unquote, unquote_plus
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
 from matomo_harness.personal_data.rules import DocumentRules
@@ -116,7 +116,8 @@ def segment(definition: str, pseudonyms: Pseudonyms) -> str:
 
 def segment_hash(definition: str) -> str:
     """Return the hash by which archives are of a segment (Segment::getSegmentHash)."""
-    return hashlib.md5(unquote_plus(definition).encode(), usedforsecurity=False).hexdigest()
+    decoded = unquote_to_bytes(definition.replace("+", " "))
+    return hashlib.md5(decoded, usedforsecurity=False).hexdigest()
 
 
 # -- serialised PHP -------------------------------------------------------------------------------

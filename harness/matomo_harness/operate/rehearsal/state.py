@@ -1,11 +1,9 @@
 """What of a Matomo an update may change: its code, plugins, tables, configuration and numbers."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
@@ -13,6 +11,7 @@ from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.database import WHOLE_TABLE_SECONDS, Database
 from matomo_harness.matomo.web import Web
+from matomo_harness.personal_data.documents import segment_hash
 from matomo_harness.runtime.shell import MatomoShell
 
 DEFAULTS: Final = "config/global.ini.php"
@@ -240,15 +239,9 @@ def segments(database: Database) -> dict[str, str]:
     # All columns: an older Matomo's table has no column of the hash.
     rows = database.query("SELECT * FROM {prefix}segment WHERE deleted = 0")
     return {
-        str(row.get("hash") or _segment_hash(str(row["definition"]))): str(row["definition"])
+        str(row.get("hash") or segment_hash(str(row["definition"]))): str(row["definition"])
         for row in rows
     }
-
-
-def _segment_hash(definition: str) -> str:
-    """Return what archives of a segment are named by, as Matomo does (Segment::getSegmentHash)."""
-    decoded = unquote_to_bytes(definition.replace("+", " "))
-    return hashlib.md5(decoded, usedforsecurity=False).hexdigest()
 
 
 def archive_rows(database: Database, without: Iterable[int] = ()) -> dict[str, str]:

@@ -301,6 +301,51 @@ def test_an_fpm_is_answered_for_by_the_web_server_that_shares_its_files(
     assert compose_model.web_port(project, "web") == 8080
 
 
+def test_a_web_server_that_shares_the_files_is_taken_before_what_only_depends_on_matomo(
+    project: dict[str, Any],
+) -> None:
+    services = project["services"]
+    shared = {"type": "volume", "source": "html", "target": "/var/www/html"}
+    services["exporter"] = {
+        "image": "exporter",
+        "depends_on": {"matomo": {"condition": "service_started"}},
+        "ports": [{"target": 9253}],
+    }
+    assert compose_model.web_of_fpm(project, "matomo", FILE, "/var/www/html") == "exporter"
+    services["web"] = {"image": "nginx", "volumes": [shared], "ports": [{"target": 80}]}
+    assert compose_model.web_of_fpm(project, "matomo", FILE, "/var/www/html") == "web"
+
+
+@pytest.mark.parametrize(
+    ("targets", "found", "port"),
+    [
+        ([80, 443], 443, 443),
+        ([80, 443], None, 80),
+        ([443], 80, 443),
+        ([2222, 8080], 8080, 8080),
+        ([22, 8080], None, 8080),
+        ([9253, 8088], 8088, 8088),
+        ([], 80, None),
+    ],
+)
+def test_where_its_image_answers_wins_among_the_ports_of_a_service(
+    project: dict[str, Any], targets: list[int], found: int | None, port: int | None
+) -> None:
+    project["services"]["matomo"]["ports"] = [{"target": target} for target in targets]
+    assert compose_model.web_port(project, "matomo", found) == port
+
+
+def test_a_web_server_that_may_end_tls_besides_is_reached_by_both_ports(
+    project: dict[str, Any], tmp_path: Path
+) -> None:
+    assert compose_model.tls_port(project, "matomo", 80) == 443
+    assert compose_model.tls_port(project, "matomo", 443) is None
+    roles = Roles("matomo", "db", "matomo", 80, tls_port=443)
+    made = compose_model.copied(project, roles, "c", LABELS, lambda name: tmp_path / "run" / name)
+    ports = [port["target"] for port in made.model["services"]["matomo"]["ports"]]
+    assert ports == [80, 443]
+
+
 @pytest.mark.parametrize(
     "place", ["config.ini.php", "own/config.ini.php", "web/config/config.ini.php"]
 )
@@ -375,12 +420,18 @@ def test_root_of_a_hardened_service_may_read_and_write_what_others_own(
     project: dict[str, Any], tmp_path: Path
 ) -> None:
     project["services"]["matomo"] |= {"user": "33:33", "cap_drop": ["ALL"]}
-    hardened = Roles("matomo", "db", "matomo", 80, starts_as_root=False)
-    for roles, added in ((hardened, list(compose_model.OF_ROOT)), (ROLES, None)):
-        made = compose_model.copied(
-            project, roles, "c", LABELS, lambda name: tmp_path / "run" / name
-        )
-        assert made.model["services"]["matomo"].get("cap_add") == added
+    made = compose_model.copied(project, ROLES, "c", LABELS, lambda name: tmp_path / "run" / name)
+    assert made.model["services"]["matomo"]["cap_add"] == list(compose_model.OF_ROOT)
+
+
+def test_root_of_a_service_that_starts_as_root_may_do_so_with_its_own_capabilities_besides(
+    project: dict[str, Any], tmp_path: Path
+) -> None:
+    project["services"]["matomo"] |= {"cap_drop": ["ALL"], "cap_add": ["NET_BIND_SERVICE"]}
+    made = compose_model.copied(project, ROLES, "c", LABELS, lambda name: tmp_path / "run" / name)
+    assert made.model["services"]["matomo"]["cap_add"] == sorted(
+        {*compose_model.OF_ROOT, "NET_BIND_SERVICE"}
+    )
 
 
 def test_what_is_too_large_is_refused_by_its_name(project: dict[str, Any], tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What an image that runs Matomo is: found by looking at it, or declared by deployment.toml."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -27,6 +27,8 @@ PROCESS_MANAGER: Final = "php-fpm"
 NGINX_PORT: Final = 80
 TLS_PORTS: Final = (443, 8443)
 """Where a web server is expected to speak TLS, as long as nobody has looked."""
+USUAL_PORTS: Final = (80, 8080, 8000, 9000)
+"""Where a web server listens, the likeliest first; where it listens on several."""
 BACKUP: Final = "backup-data.sh"
 RESTORE: Final = "restore-data.sh"
 HEALTH: Final = "matomo-health"
@@ -154,6 +156,17 @@ class ImageProfile:
 
 OFFICIAL: Final = ImageProfile()
 """The official image, as upstream documents it."""
+
+
+def likeliest(ports: Sequence[int]) -> int:
+    """Return the port to come by, as far as numbers tell: a load balancer comes in clear text.
+
+    Args:
+        ports: at least one.
+    """
+    usual = [port for port in USUAL_PORTS if port in ports]
+    others = [port for port in ports if port not in TLS_PORTS]
+    return next(iter((*usual, *others, *ports)))
 
 
 def profile_of(values: Mapping[str, Any]) -> ImageProfile:

@@ -36,17 +36,32 @@ from matomo_harness.runtime.certificates import authority, loopback_tls, speaks_
 from matomo_harness.runtime.compose_model import DATABASE_PORT, Model, Roles
 from matomo_harness.runtime.compose_project import ComposeCopy, of_environment
 from matomo_harness.runtime.containers import LOOPBACK, network
+from matomo_harness.runtime.golden import wait_until_steady
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import BOOT, ensure_installed
 from matomo_harness.runtime.load_balancer import LoadBalancer
 from matomo_harness.runtime.profiles import look
-from matomo_harness.runtime.shell import OWN_CONFIG, MatomoShell, wait_for_answer, wait_for_web
+from matomo_harness.runtime.shell import (
+    OWN_CONFIG,
+    MatomoShell,
+    ask_web,
+    wait_for_answer,
+    wait_for_web,
+)
 
 POLICY: Final = "policy.toml"
 NOBODY_BEHIND: Final = (502, 503, 504)
 """What nginx and Apache answer where nobody takes a request that they hand on."""
 NAMES_OF_ROOT: Final = ("0", "root")
 """How a service names that user."""
+FOLDER_OF_A_LINK: Final = """
+[ -L "$1" ] && [ ! -e "$1" ] || exit 0
+cd "$(dirname "$1")"
+target=$(readlink "$(basename "$1")")
+mkdir -p "$(dirname "$target")"
+cd "$(dirname "$target")" && pwd -P
+"""
+"""Prints the directory that a link leads to in which nothing is yet, as on a fresh volume."""
 HTTPS_ONLY: Final = ("force_ssl", "assume_secure_protocol")
 SETTINGS: Final = f"""{BOOT}
 \\Piwik\\Plugin\\Manager::getInstance()->loadActivatedPlugins();
@@ -139,6 +154,7 @@ def _look(image: Image, model: Model, service: str, policy_file: Path) -> ImageP
     port = compose_model.web_port(model, service)
     try:
         profile = look(image, declared)
+        port = compose_model.web_port(model, service, profile.port)
     except UnsupportedEnvironmentError:
         if not port or (declared and declared.web.port):
             raise
@@ -159,9 +175,12 @@ def _roles(model: Model, service: str, database: str, profile: ImageProfile, whe
     web = service
     if profile.web_server == PROCESS_MANAGER:
         web = compose_model.web_of_fpm(model, service, where, profile.web_root)
-    port = compose_model.web_port(model, web) or profile.port
+    # Where it is php-fpm alone, the number of its own port says nothing of the other service's.
+    found = profile.port if web == service else None
+    port = compose_model.web_port(model, web, found) or profile.port
+    tls_port = compose_model.tls_port(model, web, port)
     configuration = f"{profile.web_root}/{OWN_CONFIG}"
-    return Roles(service, database, web, port, configuration, starts_as_root=not profile.user)
+    return Roles(service, database, web, port, tls_port, configuration)
 
 
 class _Installer:
@@ -184,6 +203,8 @@ class _Installer:
     def target(self, policy: Policy, about: Mapping[str, str]) -> Target:
         """Install Matomo, and return it as a target that may be changed."""
         self._wait_for_its_files()
+        if not self.shell.profile.starts_alone:
+            self._wait_until_steady()
         modes = self._open()
         own = self._configuration()
         # The installer would take the plugins for installed, and make none of their tables.
@@ -236,12 +257,20 @@ class _Installer:
 
         wait_for_answer(self.shell.container, "Matomo's code", ask)
 
+    def _wait_until_steady(self) -> None:
+        """Wait until a start that needs its database is done with it: it may install by itself."""
+        database, _ = self._database(self._settings())
+        is_tls = self._speaks_tls(self.roles.port)
+        wait_until_steady(lambda: ask_web(self._web(is_tls)), database)
+
     def _ask_php_fpm(self, is_tls: bool) -> None:
         """Ask by the web server before it, which knows whether it is reached by port or socket."""
-        address = f"localhost:{self.copy.port(self.roles.web, self.roles.port)}"
-        web = Web(f"{'https' if is_tls else 'http'}://{address}", self_signed=is_tls)
-        if (status := web.ask("matomo.php").status_code) in NOBODY_BEHIND:
+        if (status := self._web(is_tls).ask("matomo.php").status_code) in NOBODY_BEHIND:
             raise ConnectionError(f"the web server before it answers {status}")
+
+    def _web(self, is_tls: bool) -> Web:
+        address = f"localhost:{self.copy.port(self.roles.web, self.roles.port)}"
+        return Web(f"{'https' if is_tls else 'http'}://{address}", self_signed=is_tls)
 
     def _configuration(self) -> str:
         path = self.shell.config
@@ -253,9 +282,13 @@ class _Installer:
         self.shell.run("chown", user, config, user="root")
 
     def _open(self) -> dict[str, str]:
-        """Let Matomo write its config.ini.php; return what to undo, by path."""
-        script = "stat -c '%u:%g %a' $1 2>/dev/null || true"
-        paths = ["config", self.shell.config]
+        """Let Matomo write its config.ini.php; return what to undo, by path.
+
+        A link stands for what it leads to, or for the directory where that will be.
+        """
+        script = "stat -L -c '%u:%g %a' $1 2>/dev/null || true"
+        folder = self.shell.run("sh", "-c", FOLDER_OF_A_LINK, "sh", self.shell.config, user="root")
+        paths = ["config", self.shell.config, *folder.split()]
         before = {
             path: self.shell.run("sh", "-c", script, "sh", path, user="root").strip()
             for path in paths
@@ -364,10 +397,12 @@ class _Installer:
             address = f"localhost:{self.copy.port(self.roles.web, port)}"
             http = Http(f"http://{address}")
             wait_for_web(http.web, self.copy.container(self.roles.web))
-            answer = http.web.ask("matomo.js")
             # Its own web server may want https, and not Matomo.
-            if not answer.headers.get("Location", "").startswith("https:"):
+            if not _leads_to_https(http.web):
                 return http, address
+            # Where it ends TLS as well, that is the door: what leads there may ask for no header.
+            if (tls_port := self.roles.tls_port) and self._ends_tls(tls_port):
+                port, is_tls = tls_port, True
         own_network = network()
         own_network.name = self.copy.network_of(self.roles.web)
         balancer = self.running.enter_context(
@@ -381,7 +416,23 @@ class _Installer:
         )
         http = Http(balancer.url, authority().file, clear_text=balancer.http.url)
         wait_for_web(http.web, self.copy.container(self.roles.web))
+        if _leads_to_https(http.web):
+            raise WrongInputError(
+                expected=f"the web server of the service {self.roles.web} to answer a load balancer"
+                " that has ended TLS",
+                seen=f"at port {port} it leads every request to https, also one that says by"
+                " X-Forwarded-Proto that it was: round in a circle",
+                next_command="publish the port where it ends TLS itself under `ports:`, or have the"
+                " redirect ask for that header",
+            )
         return http, f"localhost:{balancer.published_port}"
+
+    def _ends_tls(self, port: int) -> bool:
+        """Return whether something ends TLS at another port of a web server that answers."""
+        try:
+            return speaks_tls(LOOPBACK, self.copy.port(self.roles.web, port))
+        except OSError:  # nobody listens there, or hangs up
+            return False
 
     def _speaks_tls(self, port: int) -> bool:
         """Return whether the web server ends TLS itself, once something answers at its port."""
@@ -393,3 +444,8 @@ class _Installer:
 
         wait_for_answer(self.copy.container(self.roles.web), "the web server", ask)
         return answers[-1]
+
+
+def _leads_to_https(web: Web) -> bool:
+    """Return whether the web server leads to https who asks for a file of Matomo's."""
+    return str(web.ask("matomo.js").headers.get("Location", "")).startswith("https:")

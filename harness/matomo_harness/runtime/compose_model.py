@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import ini
-from matomo_harness.matomo.image import TLS_PORTS
+from matomo_harness.matomo.image import TLS_PORTS, likeliest
 
 Model = dict[str, Any]
 """What `docker compose config --format json` prints, or a part of it. A `$` in a value is `$$`, so
@@ -94,16 +94,16 @@ class Roles:
         database: its MariaDB.
         web: answers HTTP; another one than `matomo` where that is php-fpm alone.
         port: where `web` listens.
+        tls_port: where it may end TLS itself besides; None for nowhere.
         configuration: path of config.ini.php in `matomo`.
-        starts_as_root: whether `matomo` does.
     """
 
     matomo: str
     database: str
     web: str
     port: int
+    tls_port: int | None = None
     configuration: str = "/var/www/html/config/config.ini.php"
-    starts_as_root: bool = True
 
 
 def plain(text: object) -> str:
@@ -285,14 +285,38 @@ def base_name(reference: str) -> str:
     return reference.rpartition("/")[2].partition("@")[0].partition(":")[0]
 
 
-def web_port(model: Model, name: str) -> int | None:
-    """Return where the web server of the service `name` listens, as far as the project says."""
-    ports = [
+def web_port(model: Model, name: str, found: int | None = None) -> int | None:
+    """Return where the web server of the service `name` listens, as far as the project says.
+
+    Args:
+        model: the project.
+        name: of the service, which may publish a port of something else as well.
+        found: where its image was found to answer; it is the one if the project publishes it.
+    """
+    ports = _targets(model, name)
+    if not ports:
+        return None
+    return found if found in ports else likeliest(ports)
+
+
+def tls_port(model: Model, name: str, port: int) -> int | None:
+    """Return where the service `name` may end TLS itself, other than at `port`; None for nowhere.
+
+    Args:
+        model: the project.
+        name: of the service.
+        port: the one that it is come by.
+    """
+    ports = _targets(model, name)
+    return next((tls for tls in TLS_PORTS if tls in ports and tls != port), None)
+
+
+def _targets(model: Model, name: str) -> list[int]:
+    return [
         int(port["target"])
         for port in model["services"][name].get("ports") or ()
         if port.get("protocol", "tcp") == "tcp"
     ]
-    return next((port for port in ports if port not in TLS_PORTS), next(iter(ports), None))
 
 
 def web_of_fpm(model: Model, matomo: str, file: str, web_root: str) -> str:
@@ -312,10 +336,17 @@ def web_of_fpm(model: Model, matomo: str, file: str, web_root: str) -> str:
         for mount in model["services"][matomo].get("volumes") or ()
         if Path(str(mount["target"])) in (Path(web_root), *Path(web_root).parents)
     }
-    for name, one in model["services"].items():
-        needs = {*(one.get("depends_on") or {}), *(one.get("links") or ())}
-        shared = code & {mount.get("source") for mount in one.get("volumes") or ()}
-        if name != matomo and web_port(model, name) and (matomo in needs or shared):
+    before = {
+        name: one
+        for name, one in model["services"].items()
+        if name != matomo and web_port(model, name)
+    }
+    for name, one in before.items():
+        if code & {mount.get("source") for mount in one.get("volumes") or ()}:
+            return str(name)
+    # A web server with files of its own; an exporter or a job may need Matomo, too.
+    for name, one in before.items():
+        if matomo in {*(one.get("depends_on") or {}), *(one.get("links") or ())}:
             return str(name)
     raise _wrong(
         f"a web server in {file} before {matomo}, which is php-fpm alone",
@@ -408,8 +439,8 @@ class _Plan:
         one["logging"] = {"driver": "json-file"}
         limits = ((original.get("deploy") or {}).get("resources") or {}).get("limits")
         one["deploy"] = {"resources": {"limits": limits}} if limits else {}
-        if name == self.roles.matomo and one.get("cap_drop") and not self.roles.starts_as_root:
-            # Another user's processes get none of them, and the gate looks and installs as root.
+        if name == self.roles.matomo and one.get("cap_drop"):
+            # The gate looks and installs as root, whoever the service starts as.
             one["cap_add"] = sorted({*(one.get("cap_add") or ()), *OF_ROOT})
         if one.get("network_mode") == "bridge":
             del one["network_mode"]
@@ -421,10 +452,17 @@ class _Plan:
         one["volumes"] = [
             self._mount(name, self._undisguised(mount)) for mount in self._mounts(name)
         ]
-        published = {self.roles.web: self.roles.port, self.roles.database: DATABASE_PORT}
-        if name in published:
-            one["ports"] = [{"mode": "ingress", "host_ip": "127.0.0.1", "target": published[name]}]
+        one["ports"] = [
+            {"mode": "ingress", "host_ip": "127.0.0.1", "target": port}
+            for port in self._published(name)
+        ]
         return {key: value for key, value in one.items() if value not in (None, {}, [])}
+
+    def _published(self, name: str) -> list[int]:
+        """Return the ports by which the harness comes to a service of the copy."""
+        of_web = [self.roles.port, *filter(None, [self.roles.tls_port])]
+        of_roles = {self.roles.database: [DATABASE_PORT], self.roles.web: of_web}
+        return of_roles.get(name, [])
 
     def _joined(self, networks: Model, original: Model) -> Model:
         """Return the networks of a service; who called it by its container's name still does."""

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -356,7 +356,7 @@ def _install(
         with mariadb, _started(matomo):
             shell, web, database = matomo.shell, matomo.web, mariadb.database
             if not profile.starts_alone:
-                _wait_until_steady(matomo, database)
+                wait_until_steady(lambda: ask_web(matomo.web), database)
             _drop_tables(database)
             connection = _connection(mariadb, environment, salt)
             own = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true", user="root")
@@ -440,16 +440,20 @@ def _started(matomo: WebContainer) -> Iterator[WebContainer]:
         yield matomo
 
 
-def _wait_until_steady(matomo: WebContainer, database: Database) -> None:
-    """Wait until it answers and has written nothing to its database for STEADY_SECONDS.
+def wait_until_steady(ask: Callable[[], object], database: Database) -> None:
+    """Wait until Matomo answers and has written nothing to its database for STEADY_SECONDS.
 
     A start that waits for its database may use it: some go through the wizard with a web server
     that they stop again. Where it does not come to rest, the installation says what is wrong.
+
+    Args:
+        ask: asks its web server; raises as long as there is no answer.
+        database: its database.
     """
     begun = since = time.monotonic()
     seen: list[dict[str, Any]] | None = None
     while time.monotonic() - begun < LONGEST_START:
-        written = database.query(WRITTEN) if _answers(matomo) else None
+        written = database.query(WRITTEN) if _answers(ask) else None
         if written is None or written != seen:
             seen, since = written, time.monotonic()
         elif time.monotonic() - since >= STEADY_SECONDS:
@@ -457,9 +461,9 @@ def _wait_until_steady(matomo: WebContainer, database: Database) -> None:
         time.sleep(0.5)
 
 
-def _answers(matomo: WebContainer) -> bool:
+def _answers(ask: Callable[[], object]) -> bool:
     try:
-        ask_web(matomo.web)
+        ask()
     except (HarnessError, OSError):
         return False
     return True

@@ -12,7 +12,7 @@ from docker.models.containers import Container
 from requests import codes
 
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
-from matomo_harness.matomo.image import PROCESS_MANAGER, TLS_PORTS, ImageProfile
+from matomo_harness.matomo.image import PROCESS_MANAGER, TLS_PORTS, ImageProfile, likeliest
 from matomo_harness.matomo.install import closed_server
 from matomo_harness.matomo.look import (
     OFFICIAL_BASE,
@@ -37,8 +37,6 @@ START_SECONDS: Final = 30.0
 LISTENING: Final = "0A"
 """A socket's state in /proc/net/tcp (include/net/tcp_states.h)."""
 LOOPBACK_HEX: Final = "0100007F"
-USUAL_PORTS: Final = (80, 8080, 8000, 9000)
-"""Where a web server listens, the likeliest first; where it listens on several."""
 ANSWERS_HTTP: Final = r"""
 function status($way, $port) {
     $unchecked = ["ssl" => ["verify_peer" => false, "verify_peer_name" => false]];
@@ -119,7 +117,7 @@ class Answers:
     @property
     def likeliest(self) -> int:
         """The one to come by, as far as ports tell: a load balancer comes in clear text."""
-        return _likeliest(self.clear or self.tls)
+        return likeliest(self.clear or self.tls)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +184,7 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
     environments = _environments(profile, found, image)
     started = _first_start(image, profile, exposed, environments, known_port)
     if started is None:
-        port = known_port or _likeliest(exposed)
+        port = known_port or likeliest(exposed)
         profile = dataclasses.replace(
             profile, port=port, speaks_tls=port in TLS_PORTS, starts_alone=False
         )
@@ -428,7 +426,7 @@ def _entrance(
     ask = ["php", "-n", "-r", LEADS_TO_HTTPS, "--", str(port)]
     led = execute(container, ask, "root").out.split()
     if led == ["yes", "yes"] and answers.tls and not known:
-        return _entrance(container, answers, _likeliest(answers.tls), image, is_http=is_http)
+        return _entrance(container, answers, likeliest(answers.tls), image, is_http=is_http)
     if led == ["yes", "yes"]:
         raise _wrong(
             f"{image.reference} to answer a load balancer that has terminated TLS",
@@ -527,12 +525,6 @@ def _with_start(
     if not is_a_copy:
         profile = dataclasses.replace(profile, configuration="rendered", seed="")
     return with_settings(profile, live)
-
-
-def _likeliest(ports: Sequence[int]) -> int:
-    usual = [port for port in USUAL_PORTS if port in ports]
-    others = [port for port in ports if port not in TLS_PORTS]
-    return next(iter((*usual, *others, *ports)))
 
 
 def _wrong(expected: str, seen: str, next_command: str) -> WrongInputError:

@@ -1,0 +1,194 @@
+"""How the gate comes to the Matomo in a copy of a project, and what it opens there."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo.image import OFFICIAL, ImageProfile
+from matomo_harness.operate import gate_compose
+from matomo_harness.operate.gate_compose import _Installer
+from matomo_harness.runtime.compose_model import Roles
+from matomo_harness.runtime.images import Image
+
+ROLES = Roles("matomo", "db", "matomo", 80, tls_port=443)
+IMAGE = Image("institution/matomo:5", "sha256:1", "given")
+
+
+@dataclass
+class Copy:
+    """A copy of which nothing runs."""
+
+    roles: Roles
+    asked: list[str] = field(default_factory=list)
+
+    def container(self, name: str) -> Any:
+        return SimpleNamespace(name=name)
+
+    def port(self, _name: str, inside: int) -> int:
+        return 10_000 + inside
+
+    def network_of(self, _name: str) -> str:
+        return "the-copy_default"
+
+
+@dataclass
+class Folder:
+    """A shell in a directory of this machine."""
+
+    root: Path
+    profile: ImageProfile = replace(OFFICIAL, web_user=str(os.getuid()))
+    config: str = "config/config.ini.php"
+    container: Any = None
+    is_closed: bool = False
+
+    def run(self, *command: str, user: str = "") -> str:  # noqa: ARG002  there is one user alone
+        if self.is_closed and "test -w" in command[2]:  # root may write anywhere
+            return ""
+        return subprocess.run(
+            command, cwd=self.root, check=True, capture_output=True, text=True
+        ).stdout
+
+
+def installer(roles: Roles = ROLES, profile: ImageProfile = OFFICIAL) -> Any:
+    made: Any = _Installer(
+        Copy(roles),  # type: ignore[arg-type]
+        profile,
+        contextlib.ExitStack(),
+    )
+    return made
+
+
+# -- by which port --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def balancers(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What load balancers are asked to do; each lets everybody in."""
+    made: list[dict[str, Any]] = []
+
+    @contextlib.contextmanager
+    def balancer(_network: object, _certificate: object, **options: Any) -> Any:
+        made.append(options)
+        http = SimpleNamespace(url="http://localhost:2")
+        yield SimpleNamespace(url="https://localhost:1", http=http, published_port=1)
+
+    certificate = SimpleNamespace(issue=lambda *_: None, file=None)
+    monkeypatch.setattr(gate_compose, "LoadBalancer", balancer)
+    monkeypatch.setattr(gate_compose, "network", SimpleNamespace)
+    monkeypatch.setattr(gate_compose, "authority", lambda: certificate)
+    monkeypatch.setattr(gate_compose, "wait_for_web", lambda *_: None)
+    monkeypatch.setattr(gate_compose, "wait_for_answer", lambda _c, _what, ask: ask())
+    monkeypatch.setattr(
+        gate_compose, "_leads_to_https", lambda web: web.url.startswith("http://localhost:10")
+    )
+    return made
+
+
+def ends_tls(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
+    def speaks(_host: str, port: int) -> bool:
+        if port == 10_443 and 443 not in ports:
+            raise ConnectionResetError
+        return port - 10_000 in ports
+
+    monkeypatch.setattr(gate_compose, "speaks_tls", speaks)
+
+
+@pytest.mark.parametrize(("tls", "port"), [((443,), 443), ((), 80)])
+def test_where_clear_text_leads_to_https_the_port_is_taken_that_ends_tls(
+    balancers: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    tls: tuple[int, ...],
+    port: int,
+) -> None:
+    ends_tls(monkeypatch, *tls)
+    _, address = installer()._http({"General": {}})
+    (asked,) = balancers
+    assert (asked["target"], asked["target_tls"]) == (f"matomo:{port}", bool(tls))
+    assert address == "localhost:1"
+
+
+def test_who_is_led_round_in_a_circle_says_so(
+    balancers: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends_tls(monkeypatch)
+    monkeypatch.setattr(gate_compose, "_leads_to_https", lambda _: True)
+    with pytest.raises(WrongInputError, match="round in a circle"):
+        installer()._http({"General": {}})
+    assert len(balancers) == 1
+
+
+@pytest.mark.parametrize(
+    ("targets", "found", "port"), [((80, 443), 443, 443), ((2222, 8080), 8080, 8080), ((), 80, 80)]
+)
+def test_a_project_does_not_overrule_where_its_image_answers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, targets: tuple[int, ...], found: int, port: int
+) -> None:
+    monkeypatch.setattr(gate_compose, "look", lambda *_: replace(OFFICIAL, port=found))
+    one = {"image": "x", "ports": [{"target": target} for target in targets]}
+    model: dict[str, Any] = {"services": {"matomo": one, "db": {"image": "mariadb"}}}
+    profile = gate_compose._look(IMAGE, model, "matomo", tmp_path / "policy.toml")
+    roles = gate_compose._roles(model, "matomo", "db", profile, "docker-compose.yml")
+    assert (profile.port, roles.port) == (port, port)
+
+
+# -- its configuration ----------------------------------------------------------------------------
+
+
+def opened(root: Path, *, is_closed: bool = False) -> dict[str, str]:
+    made = installer()
+    made.shell = Folder(root, is_closed=is_closed)
+    found: dict[str, str] = made._open()
+    return found
+
+
+def test_a_link_to_a_configuration_that_is_not_there_yet_stands_for_its_directory(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.ini.php").symlink_to(tmp_path / "data/own/config.ini.php")
+    assert opened(tmp_path) == {}
+    assert os.access(tmp_path / "data/own", os.W_OK)
+
+
+def test_a_link_to_a_configuration_stands_for_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/own.ini").touch(0o440)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.ini.php").symlink_to("../data/own.ini")
+    modes = opened(tmp_path, is_closed=True)
+    assert modes["config/config.ini.php"].endswith(" 440"), "and not the link's own 777"
+
+
+# -- an image that installs itself ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("starts_alone", [True, False])
+def test_a_start_that_needs_its_database_may_end_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch, starts_alone: bool
+) -> None:
+    steps: list[str] = []
+    made = installer(profile=replace(OFFICIAL, starts_alone=starts_alone))
+
+    def step(name: str, answer: object = None) -> Callable[..., object]:
+        return lambda *_: (steps.append(name), answer)[1]
+
+    def opens() -> None:
+        raise StopIteration
+
+    monkeypatch.setattr(made, "_wait_for_its_files", step("files"))
+    monkeypatch.setattr(made, "_settings", step("settings", {}))
+    monkeypatch.setattr(made, "_database", step("database", (None, {})))
+    monkeypatch.setattr(made, "_speaks_tls", step("tls", False))
+    monkeypatch.setattr(gate_compose, "wait_until_steady", step("steady"))
+    monkeypatch.setattr(made, "_open", opens)
+    with pytest.raises(StopIteration):
+        made.target(None, {})
+    assert ("steady" in steps) is not starts_alone

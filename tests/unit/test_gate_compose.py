@@ -19,6 +19,7 @@ from matomo_harness.runtime.compose_model import Roles
 from matomo_harness.runtime.images import Image
 
 ROLES = Roles("matomo", "db", "matomo", 80, tls_port=443)
+OWN = replace(OFFICIAL, web_user=str(os.getuid()))
 IMAGE = Image("institution/matomo:5", "sha256:1", "given")
 
 
@@ -30,12 +31,15 @@ class Copy:
     asked: list[str] = field(default_factory=list)
 
     def container(self, name: str) -> Any:
+        """Return a container that does not run."""
         return SimpleNamespace(name=name)
 
     def port(self, _name: str, inside: int) -> int:
+        """Return a port that says which it leads to."""
         return 10_000 + inside
 
     def network_of(self, _name: str) -> str:
+        """Return a name."""
         return "the-copy_default"
 
 
@@ -44,12 +48,13 @@ class Folder:
     """A shell in a directory of this machine."""
 
     root: Path
-    profile: ImageProfile = replace(OFFICIAL, web_user=str(os.getuid()))
+    profile: ImageProfile = OWN
     config: str = "config/config.ini.php"
     container: Any = None
     is_closed: bool = False
 
     def run(self, *command: str, user: str = "") -> str:  # noqa: ARG002  there is one user alone
+        """Run a command there."""
         if self.is_closed and "test -w" in command[2]:  # root may write anywhere
             return ""
         return subprocess.run(

@@ -1,17 +1,27 @@
 """What is read of an image: from what look.sh printed, from /proc, from deployment.toml."""
 
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from matomo_harness.errors import WrongInputError
-from matomo_harness.matomo.image import ImageProfile, profile_of
-from matomo_harness.matomo.look import found_in, with_settings
+from matomo_harness.matomo.image import OFFICIAL, ImageProfile, profile_of
+from matomo_harness.matomo.look import SCRIPT, found_in, with_settings
 from matomo_harness.matomo.look import profile_of as read
 from matomo_harness.policy import deployment
+from matomo_harness.runtime import profiles
+from matomo_harness.runtime.engine import CommandResult
+from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.profiles import (
+    Answers,
     exposed_ports,
     listening,
+    places_of,
     web_server_of,
     web_user_of,
 )
@@ -182,3 +192,131 @@ def test_nginx_serves_and_php_fpm_runs_the_code() -> None:
     alone = [("apache2", "root"), ("apache2", "institution")]
     assert (web_server_of(alone), web_user_of(alone)) == ("apache2", "institution")
     assert (web_server_of([]), web_user_of([("apache2", "root")])) == ("", "")
+
+
+def test_of_two_versions_the_one_that_is_served_is_judged() -> None:
+    newer = "matomo\t/var/www/html 5.4.0\n"
+    assert (profile(newer).code, profile(newer).matomo) == ("/var/www/html", "5.4.0")
+    same = "matomo\t/var/www/html 5.3.1\n"
+    assert profile(same).code == "/usr/src/matomo"
+    runs = read(found_in(STOCK + newer), "a container", "/var/www/html", (), is_image=False)
+    assert runs.code == "/usr/src/matomo"
+
+
+def test_a_program_of_matomos_code_is_found_where_the_start_copies_it_from() -> None:
+    copied = ["/var/www/html/console", "/usr/src/matomo/console"]
+    assert places_of("/var/www/html/console", OFFICIAL) == copied
+    assert places_of("./console", OFFICIAL) == copied
+    assert places_of("php", OFFICIAL) == ["php"]
+    assert places_of("/opt/archive.sh", OFFICIAL) == ["/opt/archive.sh"]
+
+
+@pytest.mark.parametrize(
+    ("user", "web_user"),
+    [
+        ("", "www-data"),
+        ("root", "www-data"),
+        ("0:0", "www-data"),
+        ("1001", "1001"),
+        ("app:0", "app"),
+    ],
+)
+def test_an_image_that_cannot_change_its_user_runs_matomo_as_that_one(
+    monkeypatch: pytest.MonkeyPatch, user: str, web_user: str
+) -> None:
+    settings = {"User": user, "Cmd": ["start"], "ExposedPorts": {"8080/tcp": {}}}
+    monkeypatch.setattr(profiles, "require_runnable", lambda _: None)
+    monkeypatch.setattr(
+        profiles, "engine", lambda: SimpleNamespace(images=SimpleNamespace(get=str))
+    )
+    monkeypatch.setattr(profiles, "inspected", lambda *_: settings)
+    monkeypatch.setattr(profiles, "_looked", lambda *_: found_in(STOCK))
+    monkeypatch.setattr(profiles, "_first_start", lambda *_: None)
+    found = profiles.look(Image("institution/matomo:5", "sha256:1", "given"))
+    assert (found.web_user, found.port) == (web_user, 8080)
+
+
+class Clock:
+    """Time that goes on while somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """Return the seconds since it began."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time go on."""
+        self.now += 10 * seconds
+
+
+def waited(
+    monkeypatch: pytest.MonkeyPatch, said: list[str], exposed: tuple[int, ...], known: int | None
+) -> Answers:
+    """Return where the web server answers; the last of what is said is said until the end."""
+    words: Iterator[str] = iter(said)
+    last = [""]
+
+    def answer(_container: object, command: list[str], _user: str) -> CommandResult:
+        if command[0] == "cat":
+            return CommandResult(0, "0: 00000000:0050 00000000:0000 0A\n", "")
+        last[0] = next(words, last[0])
+        return CommandResult(0, last[0], "")
+
+    monkeypatch.setattr(profiles, "execute", answer)
+    monkeypatch.setattr(profiles, "is_alive", lambda _: True)
+    monkeypatch.setattr(profiles, "time", Clock())
+    container: Any = None
+    answers, _ = profiles._wait_for_ports(container, exposed, known, is_http=True)
+    return answers
+
+
+@pytest.mark.parametrize("first", ["tcp:9001:404 ", "tcp:9001:401 ", "tcp:9001:501 "])
+@pytest.mark.parametrize("known", [None, 80])
+def test_who_answers_first_need_not_be_matomos_web_server(
+    monkeypatch: pytest.MonkeyPatch, first: str, known: int | None
+) -> None:
+    answers = waited(monkeypatch, [first, first + "tcp:80:200 "], (), known)
+    assert answers.likeliest == 80
+
+
+def test_the_known_port_is_waited_for_whoever_answers_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = waited(monkeypatch, ["tcp:8080:200 ", "tcp:8080:200 tcp:8081:200 "], (), 8081)
+    assert 8081 in answers.ports
+
+
+def test_what_is_no_port_of_matomos_is_not_taken_where_another_is_declared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not waited(monkeypatch, ["tcp:9001:404 "], (80,), None).ports
+    assert not waited(monkeypatch, ["tcp:9001:404 "], (), 80).ports
+
+
+@pytest.mark.parametrize(("exposed", "port"), [((), 8085), ((8085,), 8085)])
+def test_a_web_server_without_a_file_of_matomos_is_taken_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, exposed: tuple[int, ...], port: int
+) -> None:
+    assert waited(monkeypatch, ["tcp:8085:404 "], exposed, None).likeliest == port
+
+
+def test_a_file_that_nobody_can_execute_is_no_archiver(tmp_path: Path) -> None:
+    names = ("archive.sh", "crontab")
+    for name in names:
+        (tmp_path / name).write_text("php /var/www/html/console core:archive\n")
+    (tmp_path / "archive.sh").chmod(0o755)
+    paths = " ".join(str(tmp_path / name) for name in names)
+    find = tmp_path / "bin/find"
+    find.parent.mkdir()
+    find.write_text(f"#!/bin/sh\ncase $* in *core:archive*) printf '%s\\n' {paths} ;; esac\n")
+    find.chmod(0o755)
+    said = subprocess.run(
+        ["sh", "-c", SCRIPT, "look", str(tmp_path)],
+        env={"PATH": f"{find.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert found_in(said)["archiver"] == [str(tmp_path / "archive.sh")]

@@ -1,14 +1,24 @@
 """Words, names and days by which single checks decide."""
 
+import os
 import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from matomo_harness.gate.core.check import CannotTellError
 from matomo_harness.gate.probes.reports import END_OF_A_YEAR, first_day
-from matomo_harness.gate.promises.environment.checks import _is_of_a_service
+from matomo_harness.gate.promises.archiving.checks import failure_is_reported
+from matomo_harness.gate.promises.code import checks as of_code
+from matomo_harness.gate.promises.environment.checks import _is_of_a_service, no_useless_variable
 from matomo_harness.gate.promises.user_ids.checks import MAIL_ADDRESS, NAMES_A_USER
+from matomo_harness.matomo.image import OFFICIAL
 
 
 @pytest.mark.parametrize(
@@ -78,3 +88,72 @@ def test_counted_visits_are_of_a_months_end_that_matomo_takes_hits_of(
 def test_where_visits_are_deleted_within_weeks_none_can_be_counted() -> None:
     with pytest.raises(CannotTellError, match="deleted so early"):
         first_day(date(2026, 11, 10), date(2026, 11, 30))
+
+
+def container(run: Callable[..., str], **profile: Any) -> Any:
+    return SimpleNamespace(run=run, profile=replace(OFFICIAL, **profile))
+
+
+@pytest.mark.parametrize(("user", "expected"), [("1001:0", "1001:0"), ("", "root")])
+def test_a_scheduled_task_begins_as_the_user_that_the_image_starts_as(
+    user: str, expected: str
+) -> None:
+    users = []
+
+    def run(*_: str, user: str = "") -> str:
+        users.append(user)
+        return "1"
+
+    own = {"has_archiver": True, "archiver": ("archive.sh",)}
+    assert failure_is_reported(container(run, user=user, **own)).passed
+    assert users == [expected]
+
+
+def test_a_variable_that_the_start_reads_by_its_name_is_not_useless() -> None:
+    environment = {"MATOMO_DATABASE_USER": "matomo", "MATOMO_MISSPELT": "1"}
+    facts = {"environment": environment, "warnings": None, "settings": {}}
+    profile = {"named": (("database.username", "MATOMO_DATABASE_USER"),)}
+    php: Any = SimpleNamespace(facts=facts)
+    found = no_useless_variable(php, container(lambda *_: "", **profile))
+    assert "MATOMO_MISSPELT" in str(found)
+    assert "MATOMO_DATABASE_USER" not in str(found)
+
+
+BUSYBOX: str = """#!/bin/sh
+[ "$1" = -c ] || { echo "sha256sum: unrecognized option: $1" >&2; exit 1; }
+exec /usr/bin/sha256sum -c "$2"
+"""
+"""It has no long options."""
+
+
+def compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> Any:
+    """Return what is found of a file that is not its base's, by this sha256sum."""
+    sums = tmp_path / "base.sha256"
+    (tmp_path / "index.php").write_text("patched")
+    sums.write_text(f"{'0' * 64}  ./index.php\n")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/sha256sum").write_text(program)
+    (tmp_path / "bin/sha256sum").chmod(0o755)
+    monkeypatch.setattr(of_code, "OF_THE_BASE", sums)
+    monkeypatch.setattr(of_code, "_code", lambda _: tmp_path)
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+
+    def run(*command: str) -> str:
+        return subprocess.run(
+            command, env={"PATH": path}, check=True, capture_output=True, text=True
+        ).stdout
+
+    return of_code.matomo_is_of_the_base(container(run))
+
+
+def test_a_patched_file_is_seen_with_busybox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "index.php" in str(compared(tmp_path, monkeypatch, BUSYBOX))
+
+
+def test_without_a_sha256sum_that_compares_nothing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CannotTellError, match="sha256sum"):
+        compared(tmp_path, monkeypatch, "#!/bin/sh\nexit 1\n")

@@ -27,6 +27,8 @@ PROCESS_MANAGER: Final = "php-fpm"
 NGINX_PORT: Final = 80
 TLS_PORTS: Final = (443, 8443)
 """Where a web server is expected to speak TLS, as long as nobody has looked."""
+NAMES_OF_ROOT: Final = ("0", "root")
+"""How an image or a service names that user."""
 USUAL_PORTS: Final = (80, 8080, 8000, 9000)
 """Where a web server listens, the likeliest first; where it listens on several."""
 BACKUP: Final = "backup-data.sh"
@@ -118,6 +120,12 @@ class ImageProfile:
     programs: tuple[str, ...] = ()
     cron: tuple[str, ...] = ()
     declared: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def fixed_user(self) -> str:
+        """The user of all its processes, where it starts as another than root; else empty."""
+        user = self.user.partition(":")[0]
+        return "" if user in NAMES_OF_ROOT else user
 
     @property
     def http_port(self) -> int:

@@ -105,7 +105,7 @@ class ReadOnlyContainer:
         The file that Matomo uses is never taken for the image's own, which it may hide.
         """
         found = look.found_in(self.run("sh", "-c", look.SCRIPT, "look", self.root))
-        profile = look.profile_of(found, self.name, self.root, ())
+        profile = look.profile_of(found, self.name, self.root, (), is_image=False)
         if profile.seed != f"{self.root}/{self.config}":
             return profile
         others = [path for path in look.seeds_in(found) if path != profile.seed]

@@ -57,7 +57,12 @@ def found_in(said: str) -> LookResult:
 
 
 def profile_of(
-    found: LookResult, what: str, directory: str, started: Sequence[str]
+    found: LookResult,
+    what: str,
+    directory: str,
+    started: Sequence[str],
+    *,
+    is_image: bool = True,
 ) -> ImageProfile:
     """Return what the files of a place tell.
 
@@ -66,6 +71,7 @@ def profile_of(
         what: the place's name, for errors.
         directory: its working directory.
         started: the words of what it starts by itself, which is no job.
+        is_image: whether it is one, and no container that runs.
 
     Raises:
         WrongInputError: there is no Matomo, none that is supported, or no web server.
@@ -79,6 +85,8 @@ def profile_of(
         )
     web_root = _web_root(list(places), directory)
     code = next((place for place in places if place != web_root), web_root)
+    if is_image and places.get(web_root, places[code]) != places[code]:
+        code = web_root  # upstream's start copies nothing to where there is a Matomo already
     version = places[code]
     if not versions.is_supported(version):
         raise _wrong(

@@ -70,6 +70,7 @@ programs() {
         find /usr/local/bin /usr/local/sbin /opt /srv /app /scripts /root /home -maxdepth 3 -type f -size -64k -exec grep -lE "$1" {} + 2>/dev/null
         find / /usr/bin /usr/sbin -maxdepth 1 -type f -size -64k -exec grep -lE "$1" {} + 2>/dev/null
     } | while read -r program; do
+        [ -x "$program" ] || continue # a crontab or a description names the command, too
         # Matomo's own code names its commands, too.
         for directory in $code; do
             case $program in "$directory"/*) continue 2 ;; esac

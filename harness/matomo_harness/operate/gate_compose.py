@@ -22,7 +22,7 @@ from matomo_harness.gate.core.target import Http, Permissions, Target
 from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.database import Database
-from matomo_harness.matomo.image import PROCESS_MANAGER, ImageProfile
+from matomo_harness.matomo.image import NAMES_OF_ROOT, PROCESS_MANAGER, ImageProfile
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Web
@@ -52,8 +52,6 @@ from matomo_harness.runtime.shell import (
 POLICY: Final = "policy.toml"
 NOBODY_BEHIND: Final = (502, 503, 504)
 """What nginx and Apache answer where nobody takes a request that they hand on."""
-NAMES_OF_ROOT: Final = ("0", "root")
-"""How a service names that user."""
 FOLDER_OF_A_LINK: Final = """
 [ -L "$1" ] && [ ! -e "$1" ] || exit 0
 cd "$(dirname "$1")"

@@ -2,9 +2,11 @@
 
 import dataclasses
 import re
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from docker.errors import APIError, DockerException
@@ -103,11 +105,14 @@ class Answers:
         clear: ports in clear text; of php-fpm, those of FastCGI.
         tls: ports by TLS.
         locked: those of them that ask for a password.
+        foreign: those of them that have no file of Matomo's: of a process manager's own page, or of
+            what measures it; or Matomo's, whose start has not put its files in place.
     """
 
     clear: tuple[int, ...] = ()
     tls: tuple[int, ...] = ()
     locked: tuple[int, ...] = ()
+    foreign: tuple[int, ...] = ()
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -117,7 +122,16 @@ class Answers:
     @property
     def likeliest(self) -> int:
         """The one to come by, as far as ports tell: a load balancer comes in clear text."""
-        return likeliest(self.clear or self.tls)
+        own = self.of_matomo
+        chosen = [port for port in self.clear if port in own]
+        chosen = chosen or [port for port in self.tls if port in own]
+        return likeliest(chosen or self.clear or self.tls)
+
+    @property
+    def of_matomo(self) -> tuple[int, ...]:
+        """Those that have a file of Matomo's for everybody."""
+        others = (*self.locked, *self.foreign)
+        return tuple(port for port in self.ports if port not in others)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +200,11 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
     if started is None:
         port = known_port or likeliest(exposed)
         profile = dataclasses.replace(
-            profile, port=port, speaks_tls=port in TLS_PORTS, starts_alone=False
+            profile,
+            port=port,
+            speaks_tls=port in TLS_PORTS,
+            starts_alone=False,
+            web_user=profile.fixed_user or profile.web_user,
         )
     profile = _with_start(profile, started, found, image)
     if profile.configuration == "rendered" or started is None:
@@ -262,15 +280,30 @@ def _declared(profile: ImageProfile, declared: DeploymentFile) -> ImageProfile:
 
 def _require_commands(profile: ImageProfile, image: Image) -> None:
     for command in filter(None, (profile.archiver, profile.tasks, profile.queue)):
-        found = images.run_once(
-            image.reference, ["sh", "-c", f"command -v {command[0]} || true"], user="root"
+        asks = " || ".join(
+            f"command -v {shlex.quote(place)}" for place in places_of(command[0], profile)
         )
+        found = images.run_once(image.reference, ["sh", "-c", f"{asks} || true"], user="root")
         if not found.strip():
             raise _wrong(
                 f"the command {command[0]} in {image.reference}, as deployment.toml says",
                 "no such program",
                 "correct the command, or name the image that the file was written for",
             )
+
+
+def places_of(program: str, profile: ImageProfile) -> list[str]:
+    """Return where a program may be in an image that was not started.
+
+    Args:
+        program: its name or path, as deployment.toml says it.
+        profile: what the image is: its start may copy the code, with what is in it, to the web
+            root, where its commands run.
+    """
+    path = PurePosixPath(profile.web_root, program)
+    if "/" not in program or not path.is_relative_to(profile.web_root):
+        return [program]
+    return list(dict.fromkeys([str(path), f"{profile.code}/{path.relative_to(profile.web_root)}"]))
 
 
 # -- the first start ------------------------------------------------------------------------------
@@ -303,7 +336,7 @@ def _first_start(
     for variables in environments:
         with _container(image, profile, variables) as container:
             is_http = profile.web_server != PROCESS_MANAGER
-            answers, others = _wait_for_ports(container, is_http=is_http)
+            answers, others = _wait_for_ports(container, exposed, known_port, is_http=is_http)
             if answers.ports:
                 processes = _web_processes(container)
                 port, redirects = _entrance(container, answers, known_port, image, is_http=is_http)
@@ -372,20 +405,28 @@ def exposed_ports(settings: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(sorted(int(port) for port, _, kind in words if kind in ("", "tcp")))
 
 
-def _wait_for_ports(container: Container, *, is_http: bool) -> tuple[Answers, tuple[int, ...]]:
-    """Return where the web server answers, and the ports that only something else listens on."""
+def _wait_for_ports(
+    container: Container, exposed: Sequence[int], known: int | None, *, is_http: bool
+) -> tuple[Answers, tuple[int, ...]]:
+    """Return where the web server answers, and the ports that only something else listens on.
+
+    Something else may answer HTTP first, and often does; until the time is over it is not taken for
+    Matomo's, and then only where no other port is declared.
+    """
     deadline = time.monotonic() + START_SECONDS
     ports: tuple[int, ...] = ()
+    answers = Answers()
     while time.monotonic() < deadline and is_alive(container):
         with suppress(APIError):  # it may end in between
             said = execute(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"], "root").out
             ports = listening(said)
-            if ports and not is_http:
-                return Answers(ports), ()
-            if (answers := _answering(container, ports)).ports:
+            answers = _answering(container, ports) if is_http else Answers(ports)
+            if known in answers.ports or (not known and answers.of_matomo):
                 return answers, ()
         time.sleep(0.1)
-    return Answers(), ports
+    declared = (known,) if known else exposed
+    is_another = bool(declared) and not {*answers.of_matomo, *declared} & {*answers.ports}
+    return (Answers(), ports) if is_another or not is_alive(container) else (answers, ())
 
 
 def _answering(container: Container, ports: Sequence[int]) -> Answers:
@@ -399,7 +440,12 @@ def _answering(container: Container, ports: Sequence[int]) -> Answers:
         clear=tuple(int(port) for way, port, _ in said if way == "tcp"),
         tls=tuple(int(port) for way, port, _ in said if way == "ssl"),
         locked=tuple(int(port) for _, port, status in said if int(status) == codes.unauthorized),
+        foreign=tuple(int(port) for _, port, status in said if _has_no_file(int(status))),
     )
+
+
+def _has_no_file(status: int) -> bool:
+    return status == codes.not_found or status >= codes.server_error
 
 
 def _entrance(

@@ -442,6 +442,11 @@ def _own_archiver(container: MatomoContainer) -> tuple[str, ...]:
     return container.profile.archiver
 
 
+def _scheduled_as(container: MatomoContainer) -> str:
+    """Return the user that a scheduled task begins as: the one that the image starts as."""
+    return container.profile.user or "root"
+
+
 def _pids(pattern: str) -> str:
     # A letter in brackets keeps the pattern from matching the script's own command line.
     return f"grep -lsaE '{pattern}' /proc/[0-9]*/cmdline | cut -d/ -f3"
@@ -462,7 +467,9 @@ def _at_work(container: MatomoContainer, counted: CountedVisits, done: str, then
         " kill -0 $task 2>/dev/null || { echo no archiver was seen >&2; exit 1; }; done;"
         f" {then}"
     )
-    return container.run("timeout", "60", "sh", "-c", script, user="root").splitlines()
+    return container.run(
+        *("timeout", "60", "sh", "-c", script), user=_scheduled_as(container)
+    ).splitlines()
 
 
 # -- the settings ---------------------------------------------------------------------------------
@@ -563,7 +570,7 @@ def failure_is_reported(container: MatomoContainer) -> Finding:
         f"command -v {command[0]} >/dev/null || exit 0;"
         f" {shlex.join(command)} --no-such-option 2>&1 || echo $?"
     )
-    words = container.run("sh", "-c", script, user="root").split()
+    words = container.run("sh", "-c", script, user=_scheduled_as(container)).split()
     if not words:
         raise CannotTellError(f"the image has no {command[0]}")
     has_failed = words[-1].isdigit()

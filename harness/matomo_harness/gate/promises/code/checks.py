@@ -159,8 +159,10 @@ def matomo_is_of_the_base(container: MatomoContainer) -> Finding:
         raise CannotTellError(f"the image has no {OF_THE_BASE} to compare with")
     code = _code(container)
     changed = container.run(
-        "sh", "-c", f"cd {code} && LC_ALL=C sha256sum --quiet -c {OF_THE_BASE} 2>/dev/null || true"
+        "sh", "-c", f"cd {code} && LC_ALL=C sha256sum -c {OF_THE_BASE} 2>/dev/null || true"
     )
+    if not re.search(r": (?:OK|FAILED)", changed):
+        raise CannotTellError(f"the image has no sha256sum that compares by {OF_THE_BASE}")
     of_image = container.run("sh", "-c", f"cd {code} && find . -type f").splitlines()
     parts = {_part(path) for path in of_base}
     added = [

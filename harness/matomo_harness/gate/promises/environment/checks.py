@@ -141,8 +141,9 @@ def no_useless_variable(php: Php, container: MatomoContainer) -> Finding:
             if not _is_of_a_service(name, environment.get(name, ""))
         ]
         return nothing("useless variable", useless)
-    of_the_start = {name for _, name in container.profile.variables}
-    of_the_start |= {name for name, _ in container.profile.declared}
+    profile = container.profile
+    of_the_start = {name for _, name in (*profile.variables, *profile.named)}
+    of_the_start |= {name for name, _ in profile.declared}
     known = {*injected(php.facts), *NOT_SETTINGS, *of_the_start}
     names = [
         name

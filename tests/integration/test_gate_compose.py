@@ -157,6 +157,40 @@ def institution(any_image: Image, tmp_path: Path) -> Institution:
     return Institution(root, environment, folder)
 
 
+def greeting(seconds: int, image: Image) -> dict[str, Any]:
+    """Return a service that greets as a database does, after a while."""
+    script = f"""
+        sleep({seconds});
+        $server = stream_socket_server("tcp://0.0.0.0:3306");
+        while (true) {{
+            if ($client = @stream_socket_accept($server, -1)) fwrite($client, "hello");
+        }}
+    """
+    return {"entrypoint": ["php", "-r", script.replace("$", "$$")], "image": image.reference}
+
+
+def test_who_ends_without_its_database_or_its_upstream_is_started_after_them(
+    any_image: Image, tmp_path: Path
+) -> None:
+    """In the project its restart policy starts it again, without depends_on."""
+    script = 'exit(@fsockopen("db", 3306) ? 0 : 1);'
+    matomo = ["sh", "-c", f"php -r '{script}' && exec sleep 600"]
+    web = ["sh", "-c", "getent hosts matomo && exec sleep 600"]
+    image = any_image.reference
+    model = {
+        "name": "institution",
+        "services": {
+            "a-web": {"image": image, "entrypoint": web, "restart": "always"},
+            "db": greeting(2, any_image),
+            "matomo": {"image": image, "entrypoint": matomo, "restart": "always"},
+        },
+    }
+    roles = Roles("matomo", "db", "a-web", 80)
+    with ComposeCopy([tmp_path / FILE], model, roles, image) as copy:
+        time.sleep(1)  # they end at once, if at all
+        assert {copy.container(name).status for name in ("a-web", "db", "matomo")} == {"running"}
+
+
 def test_what_runs_once_does_not_run_again(any_image: Image, tmp_path: Path) -> None:
     """A service that renders a configuration or loads a dump, on which Matomo waits."""
     waits = {"entrypoint": ["sleep", "600"], "image": any_image.reference}
@@ -172,7 +206,12 @@ def test_what_runs_once_does_not_run_again(any_image: Image, tmp_path: Path) -> 
     }
     model = {
         "name": "institution",
-        "services": {"db": waits, "matomo": matomo, "once": once, "later": matomo},
+        "services": {
+            "db": greeting(0, any_image),
+            "matomo": matomo,
+            "once": once,
+            "later": matomo,
+        },
         "volumes": {"shared": {"name": "institution_shared"}},
     }
     roles = Roles("matomo", "db", "matomo", 80)

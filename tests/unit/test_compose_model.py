@@ -3,6 +3,7 @@
 import copy
 import json
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,30 @@ def test_secrets_variables_checks_and_limits_are_those_of_the_project(
     assert made.model["configs"] == {"site": {"content": "hello $$x"}}
 
 
+def test_a_database_whose_data_are_in_memory_has_no_limit_of_it(
+    project: dict[str, Any], tmp_path: Path
+) -> None:
+    limits = {"limits": {"memory": "268435456", "cpus": "1"}}
+    for name in ("matomo", "db"):
+        project["services"][name] |= {"mem_limit": "1", "deploy": {"resources": limits}}
+    made = compose_model.copied(project, ROLES, "c", LABELS, lambda name: tmp_path / "run" / name)
+    matomo, database = made.model["services"]["matomo"], made.model["services"]["db"]
+    assert matomo["deploy"] == {"resources": limits}
+    assert matomo["mem_limit"] == "1"
+    assert database["deploy"] == {"resources": {"limits": {"cpus": "1"}}}
+    assert "mem_limit" not in database
+
+
+def test_matomos_own_files_can_be_written_to_whatever_the_project_forbids(
+    project: dict[str, Any], tmp_path: Path
+) -> None:
+    for name in ("matomo", "backup"):
+        project["services"][name]["read_only"] = True
+    made = compose_model.copied(project, ROLES, "c", LABELS, lambda name: tmp_path / "run" / name)
+    assert "read_only" not in made.model["services"]["matomo"]
+    assert made.model["services"]["backup"]["read_only"]
+
+
 def test_nothing_starts_by_itself_again_or_writes_its_log_elsewhere(made: ProjectCopy) -> None:
     for one in made.model["services"].values():
         assert one["restart"] == "no"
@@ -360,6 +385,14 @@ def test_a_mounted_configuration_is_found_as_a_file_in_its_folder_or_the_web_roo
     assert compose_model.mounted_configuration(project, "matomo") == "; its own"
 
 
+def test_code_that_a_project_mounts_is_found(project: dict[str, Any], tmp_path: Path) -> None:
+    assert compose_model.mounted_code(project, "matomo") is None
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/matomo.php").touch()
+    project["services"]["matomo"]["volumes"].append(bind(tmp_path / "own", "/var/www/html"))
+    assert compose_model.mounted_code(project, "matomo") == tmp_path / "own"
+
+
 # -- what cannot be copied ------------------------------------------------------------------------
 
 
@@ -432,6 +465,24 @@ def test_root_of_a_service_that_starts_as_root_may_do_so_with_its_own_capabiliti
     assert made.model["services"]["matomo"]["cap_add"] == sorted(
         {*compose_model.OF_ROOT, "NET_BIND_SERVICE"}
     )
+
+
+def test_what_is_closed_to_this_user_is_refused_by_its_name(
+    project: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: Path, *_: Any, **__: Any) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    copied = partial(compose_model.copied, project, ROLES, "c", LABELS, tmp_path.joinpath)
+    monkeypatch.setattr(Path, "lstat", closed)
+    (tmp_path / "sites/file").touch()
+    refused = "to be allowed to read .*, which the project mounts"
+    with pytest.raises(WrongInputError, match=refused):
+        copied()
+    monkeypatch.setattr(Path, "is_file", closed)
+    for read in (copied, partial(compose_model.mounted_configuration, project, "matomo")):
+        with pytest.raises(WrongInputError, match=refused):
+            read()
 
 
 def test_what_is_too_large_is_refused_by_its_name(project: dict[str, Any], tmp_path: Path) -> None:

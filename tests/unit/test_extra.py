@@ -67,6 +67,25 @@ def test_a_drafted_workflow_takes_a_release_by_its_version(install: Installation
     assert step == {"run": f'pip install "matomo-harness[browser,docker]=={__version__}"'}
 
 
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        ("institution/matomo:5", "institution/matomo:5"),
+        (f"one.example:5000/matomo:5@sha256:{'a' * 64}", "one.example:5000/matomo:5"),
+        (f"matomo@sha256:{'a' * 64}", "matomo"),
+        (f"sha256:{'a' * 64}", "matomo:ci"),
+        ("0123456789ab", "matomo:ci"),
+    ],
+)
+def test_a_drafted_workflow_builds_by_a_name_that_a_build_can_get(
+    install: Installation, reference: str, name: str
+) -> None:
+    install(None)
+    runs = [str(step.get("run")) for step in steps(workflow_text(reference))]
+    assert f"docker build --tag {name} ." in runs
+    assert runs[-1].startswith(f"matomo-harness gate --image {name} --policy")
+
+
 def test_a_drafted_workflow_takes_a_checkout_by_its_commit(install: Installation) -> None:
     install({"url": "file:///harness", "dir_info": {}})
     (step,) = [step for step in steps(workflow_text("a:1")) if "pip" in str(step.get("run"))]

@@ -13,6 +13,7 @@ import pytest
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.image import OFFICIAL, ImageProfile
+from matomo_harness.matomo.look import profile_of
 from matomo_harness.operate import gate_compose
 from matomo_harness.operate.gate_compose import _Installer
 from matomo_harness.runtime.compose_model import Roles
@@ -142,6 +143,23 @@ def test_a_project_does_not_overrule_where_its_image_answers(
     profile = gate_compose._look(IMAGE, model, "matomo", tmp_path / "policy.toml")
     roles = gate_compose._roles(model, "matomo", "db", profile, "docker-compose.yml")
     assert (profile.port, roles.port) == (port, port)
+
+
+def test_code_that_is_in_a_mount_and_in_no_image_is_refused_by_its_own_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def none(*_: object) -> ImageProfile:
+        return profile_of({}, "php:8.2-apache", "/var/www/html", ())
+
+    monkeypatch.setattr(gate_compose, "look", none)
+    (tmp_path / "matomo").mkdir()
+    mount = {"type": "bind", "source": str(tmp_path / "matomo"), "target": "/var/www/html"}
+    model: dict[str, Any] = {"services": {"web": {"volumes": [mount]}}}
+    with pytest.raises(WrongInputError, match="no directory that has"):
+        gate_compose._look(IMAGE, model, "web", tmp_path / "policy.toml")
+    (tmp_path / "matomo/matomo.php").touch()
+    with pytest.raises(WrongInputError, match="web mounts its code from"):
+        gate_compose._look(IMAGE, model, "web", tmp_path / "policy.toml")
 
 
 # -- its configuration ----------------------------------------------------------------------------

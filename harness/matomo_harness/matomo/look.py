@@ -46,6 +46,10 @@ OF_SALT: Final = re.compile(r"(?:[A-Z0-9_]*_)?SALT")
 OFFICIAL_BASE: Final = "give an image that is built on the official matomo image"
 
 
+class NoMatomoError(WrongInputError):
+    """There is no Matomo in a place."""
+
+
 def found_in(said: str) -> LookResult:
     """Return what look.sh printed."""
     found: dict[str, list[str]] = defaultdict(list)
@@ -74,14 +78,15 @@ def profile_of(
         is_image: whether it is one, and no container that runs.
 
     Raises:
-        WrongInputError: there is no Matomo, none that is supported, or no web server.
+        NoMatomoError: there is no Matomo.
+        WrongInputError: there is none that is supported, or no web server.
     """
     places = dict(line.split(" ", 1) for line in found.get("matomo", ()))
     if not places:
-        raise _wrong(
-            f"Matomo in {what}",
-            "no directory that has matomo.php and core/Version.php",
-            OFFICIAL_BASE,
+        raise NoMatomoError(
+            expected=f"Matomo in {what}",
+            seen="no directory that has matomo.php and core/Version.php",
+            next_command=OFFICIAL_BASE,
         )
     web_root = _web_root(list(places), directory)
     code = next((place for place in places if place != web_root), web_root)

@@ -22,8 +22,9 @@ from matomo_harness.gate.core.target import Http, Permissions, Target
 from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.database import Database
-from matomo_harness.matomo.image import NAMES_OF_ROOT, PROCESS_MANAGER, ImageProfile
+from matomo_harness.matomo.image import NAMES_OF_ROOT, OFFICIAL, PROCESS_MANAGER, ImageProfile
 from matomo_harness.matomo.install import FirstSite, Superuser
+from matomo_harness.matomo.look import NoMatomoError
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate.gate import OnResult, run_checks
@@ -153,6 +154,16 @@ def _look(image: Image, model: Model, service: str, policy_file: Path) -> ImageP
     try:
         profile = look(image, declared)
         port = compose_model.web_port(model, service, profile.port)
+    except NoMatomoError as error:
+        if not (source := compose_model.mounted_code(model, service)):
+            raise
+        raise WrongInputError(
+            expected=f"Matomo's code in {image.reference}: the gate judges what is in an image",
+            seen=f"none in it; the service {service} mounts its code from {source}",
+            next_command=f"copy it into an image of yours (COPY {source.name} {OFFICIAL.web_root})"
+            f" that {service} names for the gate, in a second file:"
+            " COMPOSE=docker-compose.yml:gate.yml",
+        ) from error
     except UnsupportedEnvironmentError:
         if not port or (declared and declared.web.port):
             raise

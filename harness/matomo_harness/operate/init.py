@@ -42,6 +42,10 @@ TEST: Final = "test_matomo.py"
 DRAFTS: Final = Path(__file__).with_name("drafts")
 NEEDED: Final = f"{extra.BROWSER},{extra.DOCKER}"
 """Extras that a whole gate needs."""
+AN_ID: Final = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
+"""What names an image that has no name."""
+UNNAMED: Final = "matomo:ci"
+"""The name of its build, then."""
 WIDTH: Final = 100
 ROWS: Final = "datatable_archiving_maximum_rows_"
 DAYS_OF_GRACE: Final = 10
@@ -342,7 +346,8 @@ def workflow_text(reference: str) -> str:
     """Return the text of a workflow that runs the gate on an image, by this very harness.
 
     Args:
-        reference: the image's name, which its build gets.
+        reference: the image's name, by which its build is called there. A digest is no part of
+            it, and an id is no name: no build gets either.
     """
     harness, is_named_by_variable = extra.requirement(NEEDED), False
     if extra.is_of_a_folder():  # of this machine: CI takes the commit from the repository
@@ -350,7 +355,7 @@ def workflow_text(reference: str) -> str:
         is_named_by_variable = True
     return _rendered(
         "workflow.yml",
-        image=reference,
+        image=UNNAMED if AN_ID.fullmatch(reference) else reference.partition("@")[0],
         harness=harness,
         is_named_by_variable=is_named_by_variable,
     )

@@ -9,7 +9,6 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -63,6 +62,7 @@ OF_THE_PROJECT: Final = (
 the machine (a proxy that routes by them, a scheduler, an updater); a log may be sent elsewhere."""
 
 
+MEMORY_LIMITS: Final = ("mem_limit", "mem_reservation", "memswap_limit")
 OF_ROOT: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
 """What root has of Docker's own set of capabilities, and needs to read and write others' files."""
 
@@ -437,8 +437,13 @@ class _Plan:
         one = {key: value for key, value in original.items() if key not in OF_THE_PROJECT}
         one |= {"labels": self.labels, "restart": "no", "pull_policy": "missing"}
         one["logging"] = {"driver": "json-file"}
-        limits = ((original.get("deploy") or {}).get("resources") or {}).get("limits")
+        limits = ((original.get("deploy") or {}).get("resources") or {}).get("limits") or {}
+        if name == self.roles.database:  # its data are in memory, and count
+            limits = {key: value for key, value in limits.items() if key != "memory"}
+            one = {key: value for key, value in one.items() if key not in MEMORY_LIMITS}
         one["deploy"] = {"resources": {"limits": limits}} if limits else {}
+        if name == self.roles.matomo:  # settings are written, and pages of checks beside its code
+            one.pop("read_only", None)
         if name == self.roles.matomo and one.get("cap_drop"):
             # The gate looks and installs as root, whoever the service starts as.
             one["cap_add"] = sorted({*(one.get("cap_add") or ()), *OF_ROOT})
@@ -521,7 +526,7 @@ class _Plan:
             del own["read_only"]
             self.opened.append(self.roles.configuration)
         path = Path(plain(source))
-        if path.is_file():
+        if _is_file(path):
             copy = self._file(path, f"file-{len(self.files)}")
             return {**own, "source": str(copy).replace("$", "$$")}
         volume = self.folders.setdefault(path, self._name("folder", len(self.folders)))
@@ -567,14 +572,41 @@ def require_size(sources: list[Path], most: int = MOST_BYTES) -> None:
 
 
 def _sizes(source: Path) -> Iterator[int]:
-    if source.is_file():
+    if _is_file(source):
         yield source.stat().st_size
         return
     for folder, _, files in os.walk(source):
         for name in files:
-            with suppress(FileNotFoundError):  # of a project that runs
-                # A file on a disk takes a block at least: a million of empty ones is too many, too.
-                yield max((Path(folder) / name).lstat().st_size, 512)
+            path = Path(folder) / name
+            try:
+                size = path.lstat().st_size
+            except FileNotFoundError:  # of a project that runs
+                continue
+            except OSError as error:
+                raise unreadable(path, error) from error
+            # A file on a disk takes a block at least: a million of empty ones is too many, too.
+            yield max(size, 512)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # in a directory that is closed to this user
+        raise unreadable(path, error) from error
+
+
+def unreadable(source: Path, error: OSError) -> WrongInputError:
+    """Return the refusal of what this user may not read, and the project mounts.
+
+    Args:
+        source: the file or directory.
+        error: what the system said.
+    """
+    return _wrong(
+        f"to be allowed to read {source}, which the project mounts: it is copied",
+        str(error.strerror or error),
+        "the same command as a user who may read it",
+    )
 
 
 def mounted_configuration(model: Model, matomo: str) -> str:
@@ -590,16 +622,26 @@ def mounted_configuration(model: Model, matomo: str) -> str:
             continue
         # The file, its directory, or the whole web root.
         for path in (source, source / CONFIGURATION, source / "config" / CONFIGURATION):
-            if path.name == CONFIGURATION and path.is_file():
+            if path.name == CONFIGURATION and _is_file(path):
                 try:
                     return path.read_text(errors="replace")
                 except OSError as error:
-                    raise _wrong(
-                        f"to be allowed to read {path}, which the project mounts",
-                        str(error.strerror),
-                        "the same command as a user who may read it",
-                    ) from error
+                    raise unreadable(path, error) from error
     return ""
+
+
+def mounted_code(model: Model, matomo: str) -> Path | None:
+    """Return the directory of this machine from which a project mounts Matomo's code, if it does.
+
+    Args:
+        model: the project.
+        matomo: the service that runs Matomo.
+    """
+    for mount in model["services"][matomo].get("volumes") or ():
+        source = Path(plain(mount.get("source", "")))
+        if mount["type"] == "bind" and _is_file(source / "matomo.php"):
+            return source
+    return None
 
 
 def _wrong(expected: str, seen: str, next_command: str) -> WrongInputError:

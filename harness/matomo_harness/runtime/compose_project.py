@@ -7,6 +7,7 @@ process ends: containers, networks, volumes, and the files, which are among the 
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tarfile
 import tempfile
@@ -14,21 +15,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from matomo_harness import process
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.progress import step
 from matomo_harness.runtime import compose_model, images
-from matomo_harness.runtime.compose_model import Model, ProjectCopy, Roles
+from matomo_harness.runtime.compose_model import (
+    DATABASE_PORT,
+    Model,
+    ProjectCopy,
+    Roles,
+    unreadable,
+)
+from matomo_harness.runtime.containers import LOOPBACK
 from matomo_harness.runtime.engine import engine, execute
 from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.reaper import RUN_LABEL, Run, this_process
-from matomo_harness.runtime.shell import log_end
+from matomo_harness.runtime.shell import log_end, wait_for_answer
 
 SERVICE_LABEL: Final = "com.docker.compose.service"
 IN_MEMORY: Final = 8 * 2**20
 LAST_LINES: Final = 3
+DATABASE_SECONDS: Final = 600.0
+"""How long the database may take until it answers: a dump may be among its first scripts."""
+GREETING_SECONDS: Final = 10.0
 
 
 def resolved(files: Sequence[Path]) -> Model:
@@ -136,11 +148,31 @@ class ComposeCopy:
                     self._fill(volume, source)
                 _write_private(self._description, json.dumps(self.copy.model))
             with step("Starting a copy of the project"):
-                self._up(self.roles.database, self.roles.matomo, self.roles.web)
+                self._start_in_turn()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def _start_in_turn(self) -> None:
+        """Start the database, then Matomo, then its web server, each once the former is there.
+
+        Whoever ends where it finds no database, or no host of its upstream's name, is started again
+        by the project's restart policy, which a copy has not.
+        """
+        self._up(self.roles.database)
+        database = self.container(self.roles.database)
+        wait_for_answer(database, "the database", self._ask_database, seconds=DATABASE_SECONDS)
+        for name in dict.fromkeys((self.roles.matomo, self.roles.web)):
+            self._leave_out_what_has_ended()
+            self._up("--no-recreate", name)
+
+    def _ask_database(self) -> None:
+        """Wait for its greeting; while its first scripts run, nobody is greeted by the network."""
+        address = (LOOPBACK, self.port(self.roles.database, DATABASE_PORT))
+        with socket.create_connection(address, timeout=GREETING_SECONDS) as connection:
+            if not connection.recv(1):
+                raise ConnectionResetError("the engine hangs up for it")
 
     def start_the_rest(self) -> None:
         """Start the services that Matomo does not need: some of them wait for an installed one.
@@ -284,19 +316,19 @@ def _pack(source: Path, packed: Any) -> None:
         is_content = member.isfile() or member.isdir() or member.issym() or member.islnk()
         return member if is_content else None
 
-    def unreadable(error: OSError) -> None:
+    def refuse(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            raise _unreadable(source, error) from error
+            raise unreadable(source, error) from error
 
     with tarfile.open(fileobj=packed, mode="w") as archive:
         archive.add(source, arcname=".", recursive=False, filter=entry)
-        for folder, folders, files in os.walk(source, onerror=unreadable):
+        for folder, folders, files in os.walk(source, onerror=refuse):
             for path in (Path(folder) / name for name in (*folders, *files)):
                 try:
                     name = path.relative_to(source)
                     archive.add(path, arcname=f"./{name}", recursive=False, filter=entry)
                 except OSError as error:  # of a project that runs, files come and go
-                    unreadable(error)
+                    refuse(error)
 
 
 def _copy_file(source: Path, file: Path) -> None:
@@ -306,7 +338,7 @@ def _copy_file(source: Path, file: Path) -> None:
         shutil.copyfile(source, file)
         state = source.stat()
     except OSError as error:
-        raise _unreadable(source, error) from error
+        raise unreadable(source, error) from error
     mode = state.st_mode & 0o777
     if os.geteuid() == 0:
         os.chown(file, state.st_uid, state.st_gid)
@@ -315,14 +347,6 @@ def _copy_file(source: Path, file: Path) -> None:
         # directory lets nobody else in.
         mode |= mode >> 6 & 0o7
     file.chmod(mode)
-
-
-def _unreadable(source: Path, error: OSError) -> WrongInputError:
-    return WrongInputError(
-        expected=f"to be allowed to read {source}, which the project mounts: it is copied",
-        seen=str(error.strerror or error),
-        next_command="the same command as a user who may read it",
-    )
 
 
 def _write_private(file: Path, text: str) -> None:
@@ -351,4 +375,11 @@ def variables(container: Container) -> Mapping[str, str]:
 
 
 def _read(container: Container, path: str) -> str:
-    return execute(container, ["cat", path], "root").out.rstrip("\n")
+    try:
+        return execute(container, ["cat", path], "root").out.rstrip("\n")
+    except APIError as error:
+        raise UnsupportedEnvironmentError(
+            expected=f"{container.name} to run, in which {path} says a part of the connection",
+            seen=f"it has ended: {log_end(container)}",
+            next_command="docker compose logs of your project, and the same there",
+        ) from error

@@ -61,7 +61,7 @@ class Nginx(HarnessContainer):
     Args:
         network: the network that the process manager is in.
         volume: name of the volume with the web root; it is mounted read-only.
-        target: host name of the process manager in the network.
+        target: host name and port of the process manager in the network.
         alias: its own name in the network.
         run: the run that owns the container; this process's own by default.
         web_root: where the process manager has the web root: FastCGI names scripts by path.
@@ -82,7 +82,7 @@ class Nginx(HarnessContainer):
         mounts = [Mount(web_root, volume, type="volume", read_only=True)]
         image = images.service_image("nginx").reference
         super().__init__(image, network, alias, run, mounts=mounts)
-        self.with_envs(TARGET=f"{target}:{FASTCGI}", WEB_ROOT=web_root)
+        self.with_envs(TARGET=target, WEB_ROOT=web_root)
         self._kwargs["labels"] = {**self._kwargs["labels"], FRONT_LABEL: volume}
         self.waiting_for(AnswerWaitStrategy("nginx", lambda: self.web.ask("matomo.js")))
 
@@ -129,12 +129,11 @@ class FpmContainer(WebContainer):
             options={**options, "mounts": [mount, *options.get("mounts", [])]},
         )
         del self.tmpfs[profile.web_root]
-        self.port = FASTCGI
         self.ports = {}  # nobody but nginx speaks FastCGI
         self._front = Nginx(
             network,
             self._volume,
-            target=self.alias,
+            target=f"{self.alias}:{self.port}",
             alias=alias,
             run=run,
             web_root=profile.web_root,

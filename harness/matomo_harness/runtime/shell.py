@@ -274,6 +274,7 @@ def wait_for_answer(
     what: str,
     ask: Callable[[], object],
     explain: Callable[[], HarnessError | None] = lambda: None,
+    seconds: float = ANSWER_SECONDS,
 ) -> None:
     """Call `ask` until it raises nothing.
 
@@ -282,14 +283,15 @@ def wait_for_answer(
         what: what runs in it, for the error.
         ask: a function that raises as long as there is no answer.
         explain: called when the wait has failed; returns the error that says more of it.
+        seconds: how long it may take.
 
     Raises:
         HarnessError: what `explain` returned.
-        UnsupportedEnvironmentError: it stopped, was silent for ANSWER_SECONDS, or answered with
-            an error for as long; `seen` is that error and the end of its log.
+        UnsupportedEnvironmentError: it stopped, was silent for `seconds`, or answered with an
+            error for as long; `seen` is that error and the end of its log.
     """
     attempts = Retrying(
-        stop=stop_after_delay(ANSWER_SECONDS),
+        stop=stop_after_delay(seconds),
         wait=wait_fixed(POLL_SECONDS),
         retry=while_alive(container),
     )
@@ -305,7 +307,7 @@ def wait_for_answer(
         last = error.last_attempt.exception() if isinstance(error, RetryError) else error
         answer = f"{last}; " if isinstance(last, requests.HTTPError) else ""
         raise UnsupportedEnvironmentError(
-            expected=f"{what} in {container.name} to answer within {ANSWER_SECONDS} s",
+            expected=f"{what} in {container.name} to answer within {seconds:.0f} s",
             seen=f"{answer}{log_end(container)}",
             next_command=f"docker logs {container.name}",
         ) from error

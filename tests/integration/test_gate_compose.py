@@ -169,6 +169,7 @@ def greeting(seconds: int, image: Image) -> dict[str, Any]:
     return {"entrypoint": ["php", "-r", script.replace("$", "$$")], "image": image.reference}
 
 
+@pytest.mark.slow(reason="services are started one after the other, and removed")
 def test_who_ends_without_its_database_or_its_upstream_is_started_after_them(
     any_image: Image, tmp_path: Path
 ) -> None:
@@ -191,6 +192,7 @@ def test_who_ends_without_its_database_or_its_upstream_is_started_after_them(
         assert {copy.container(name).status for name in ("a-web", "db", "matomo")} == {"running"}
 
 
+@pytest.mark.slow(reason="services are started one after the other, and removed")
 def test_what_runs_once_does_not_run_again(any_image: Image, tmp_path: Path) -> None:
     """A service that renders a configuration or loads a dump, on which Matomo waits."""
     waits = {"entrypoint": ["sleep", "600"], "image": any_image.reference}

@@ -15,6 +15,7 @@ from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.runtime import compose_project, fpm
 from matomo_harness.runtime.compose_model import ProjectCopy, Roles
 from matomo_harness.runtime.compose_project import ComposeCopy, of_environment
+from matomo_harness.runtime.containers import WebContainer
 
 
 @pytest.mark.parametrize("web", ["matomo", "nginx"])
@@ -94,7 +95,7 @@ def test_php_fpm_is_reached_by_the_port_on_which_it_listens(
         self.port, self.alias = options["profile"].port, options["alias"]
         self.tmpfs = {options["profile"].web_root: ""}
 
-    monkeypatch.setattr(fpm.WebContainer, "__init__", begin)
+    monkeypatch.setattr(WebContainer, "__init__", begin)
     monkeypatch.setattr(fpm, "Nginx", lambda *_, **options: made.append(options))
     network: Any = None
     fpm.FpmContainer("matomo", network, {}, profile=replace(fpm.FPM, port=9074))

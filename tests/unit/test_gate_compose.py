@@ -201,7 +201,11 @@ def test_a_start_that_needs_its_database_may_end_before_anything_is_written(
     made = installer(profile=replace(OFFICIAL, starts_alone=starts_alone))
 
     def step(name: str, answer: object = None) -> Callable[..., object]:
-        return lambda *_: (steps.append(name), answer)[1]
+        def taken(*_: object) -> object:
+            steps.append(name)
+            return answer
+
+        return taken
 
     def opens() -> None:
         raise StopIteration

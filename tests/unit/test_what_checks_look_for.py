@@ -152,7 +152,7 @@ def test_a_patched_file_is_seen_with_busybox(
     assert "index.php" in str(compared(tmp_path, monkeypatch, BUSYBOX))
 
 
-def test_without_a_sha256sum_that_compares_nothing_is_told(
+def test_without_a_sha256sum_that_compares_nothing_is_decided(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(CannotTellError, match="sha256sum"):

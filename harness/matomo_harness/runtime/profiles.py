@@ -445,7 +445,7 @@ def _answering(container: Container, ports: Sequence[int]) -> Answers:
 
 
 def _has_no_file(status: int) -> bool:
-    return status == codes.not_found or status >= codes.server_error
+    return status == int(codes.not_found) or status >= int(codes.server_error)
 
 
 def _entrance(

@@ -410,10 +410,11 @@ def _wait_for_ports(
 ) -> tuple[Answers, tuple[int, ...]]:
     """Return where the web server answers, and the ports that only something else listens on.
 
-    Something else may answer HTTP first, and often does; until the time is over it is not taken for
-    Matomo's, and then only where no other port is declared.
+    Something else may answer HTTP first, and often does. It is not taken for Matomo's until each
+    declared port answers or the time is over, and never where another port is declared.
     """
     deadline = time.monotonic() + START_SECONDS
+    declared = (known,) if known else exposed
     ports: tuple[int, ...] = ()
     answers = Answers()
     while time.monotonic() < deadline and is_alive(container):
@@ -421,10 +422,11 @@ def _wait_for_ports(
             said = execute(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"], "root").out
             ports = listening(said)
             answers = _answering(container, ports) if is_http else Answers(ports)
-            if known in answers.ports or (not known and answers.of_matomo):
+            if declared and {*declared} <= {*answers.ports}:
+                return answers, ()
+            if answers.of_matomo and not known:
                 return answers, ()
         time.sleep(0.1)
-    declared = (known,) if known else exposed
     is_another = bool(declared) and not {*answers.of_matomo, *declared} & {*answers.ports}
     return (Answers(), ports) if is_another or not is_alive(container) else (answers, ())
 

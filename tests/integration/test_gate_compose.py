@@ -29,6 +29,7 @@ from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.reaper import this_process
 from matomo_harness.settings import RunSettings
 from tests.checkout import Checkout
+from tests.foreign_images import Layout, image_of
 
 PROJECT: Final = Path(__file__).parents[1] / "compose_projects/institution"
 COPY: Final = "matomo-harness-copy-"
@@ -374,6 +375,37 @@ def test_a_configuration_that_is_mounted_read_only_stays_as_it_is(
     )
     assert {check["status"] for check in document["checks"]} <= {"pass", "not promised"}
     assert _file(own) == before
+
+
+@pytest.mark.nightly(reason="an image is built, and a copy of a project is installed")
+@pytest.mark.slow(reason="an image is built, and a copy of a project is installed")
+def test_an_image_that_ends_tls_itself_is_come_to_by_tls(
+    institution: Institution, checkout: Checkout
+) -> None:
+    change(institution, '["127.0.0.1::80"]', '["127.0.0.1::80", "127.0.0.1::443"]')
+    with image_of(Layout("own-tls"), RunSettings.from_environment()) as image:
+        institution.environment["MATOMO_IMAGE"] = image.reference
+        document = judged(
+            institution, checkout, "transport.clear_text_leads_to_tls transport.cookies*"
+        )
+    assert {check["status"] for check in document["checks"]} == {"pass"}
+
+
+@pytest.mark.nightly(reason="an image is built, and a copy of a project is installed")
+@pytest.mark.slow(reason="an image is built, and a copy of a project is installed")
+def test_an_image_that_installs_itself_is_waited_for(
+    institution: Institution, checkout: Checkout
+) -> None:
+    plain = secrets.token_hex(8)  # its start writes it into a file as it is
+    (institution.root / "secrets/database").write_text(plain)
+    institution.environment["DATABASE_PASSWORD"] = plain
+    own = "MATOMO_DATABASE_DBNAME: piwik"
+    names = "MATOMO_DATABASE_NAME: piwik", "MATOMO_DATABASE_USER: piwik"
+    change(institution, own, "\n      ".join((own, *names)))
+    with image_of(Layout("installs-itself", on="base"), RunSettings.from_environment()) as image:
+        institution.environment["MATOMO_IMAGE"] = image.reference
+        document = judged(institution, checkout, "accounts.installer_is_closed")
+    assert {check["status"] for check in document["checks"]} == {"pass"}
 
 
 # -- wrong input ----------------------------------------------------------------------------------

@@ -295,6 +295,14 @@ def test_what_is_no_port_of_matomos_is_not_taken_where_another_is_declared(
     assert not waited(monkeypatch, ["tcp:9001:404 "], (), 80).ports
 
 
+def test_nothing_is_waited_for_once_each_declared_port_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = ["tcp:80:401 ", "tcp:80:401 tcp:81:200 "]
+    assert waited(monkeypatch, said, (80,), None).ports == (80,)
+    assert waited(monkeypatch, said, (80, 81), None).ports == (80, 81)
+
+
 @pytest.mark.parametrize(("exposed", "port"), [((), 8085), ((8085,), 8085)])
 def test_a_web_server_without_a_file_of_matomos_is_taken_in_the_end(
     monkeypatch: pytest.MonkeyPatch, exposed: tuple[int, ...], port: int

@@ -277,6 +277,18 @@ def test_of_a_stack_on_another_state_nothing_is_taken_back(scene: Scene) -> None
 
 @pytest.mark.nightly(reason="a rare state, beside the whole way in every run")
 @pytest.mark.usefixtures("healthy")
+def test_a_table_that_was_made_anew_gives_way_to_the_one_of_before(scene: Scene) -> None:
+    database = local.database_of(scene.stack)
+    (before,) = database.query("CHECKSUM TABLE {prefix}segment")
+    recipes.run("table-missing", scene.stack)
+    database.query(f"CREATE TABLE {{prefix}}segment LIKE {recipes.PUT_ASIDE}")
+    recipes.heal("table-missing", scene.stack)
+    assert database.query("CHECKSUM TABLE {prefix}segment") == [before]
+    assert recipes.PUT_ASIDE not in database.all_tables()
+
+
+@pytest.mark.nightly(reason="a rare state, beside the whole way in every run")
+@pytest.mark.usefixtures("healthy")
 def test_a_stack_without_what_it_breaks_is_named_and_untouched(scene: Scene) -> None:
     text = scene.shell.read(OWN_CONFIG)
     line = 'Plugins[] = "Live"\n'

@@ -108,6 +108,10 @@ def test_tables_that_always_move_are_left_out_and_visits_where_hits_came() -> No
     before = {"log_visit": 1, "option": 2, "site": 3, "user": 4}
     after = {"log_visit": 9, "option": 9, "site": 3, "goal": 5}
     assert state.changed(before, after, with_logs=False) == ("goal", "user")
+    # Hits wait in QueuedTracking's tables.
+    queue = {"queuedtracking_list_q0": 1}, {"queuedtracking_list_q0": 2}
+    assert state.changed(*queue, with_logs=False) == ()
+    assert state.changed(*queue, with_logs=True) == ("queuedtracking_list_q0",)
     assert state.changed(before, after, with_logs=True) == ("goal", "log_visit", "user")
 
 

@@ -25,7 +25,9 @@ MOVING: Final = (
     "logger_message",
 )
 """Tables that Matomo writes to while nobody changes anything: people log in, times of last use and
-caches are noted. Hits go to those of log_* alone."""
+caches are noted."""
+OF_HITS: Final = ("log_", "queuedtracking_")
+"""Beginnings of the tables that hits go to; the latter are QueuedTracking's."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def changed(
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
         and name not in MOVING
-        and (with_logs or not name.startswith("log_"))
+        and (with_logs or not name.startswith(OF_HITS))
     )
 
 

@@ -7,6 +7,14 @@ from typing import Final
 SECRET_FIELDS: Final = re.compile(
     r"(?i)((?:password|token|auth|secret|nonce|cookie)[\w\]\[]*(?:=|: ))[^&\s\"]+"
 )
+_HEADER: Final = re.compile(
+    r"(?im)(^[\s<>*]*(?:(?:proxy-)?authorization|cookie): "
+    r"|['\"](?:(?:proxy-)?authorization|cookie)['\"]: ['\"])[^'\"\r\n]+"
+)
+"""Headers of a request that are a secret as a whole; of Set-Cookie the attributes may be seen."""
+_JSON: Final = re.compile(
+    r'(?i)("[\w-]*(?:password|token|auth(?!or)|secret|nonce|cookie)[\w-]*"\s*:\s*")(?:[^"\\]|\\.)+'
+)
 REDACTED: Final = "(redacted)"
 SECRET: Final = re.compile(r"(?i)(password|passwd|salt|secret|token|key|licen[cs]e)$")
 """Names of settings that hold a secret."""
@@ -40,4 +48,6 @@ def redact(text: str, known: Sequence[str]) -> str:
     """Return `text` without the secrets `known` and what forms and headers call secret."""
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, REDACTED)
-    return SECRET_FIELDS.sub(rf"\1{REDACTED}", text)
+    for fields in (_HEADER, _JSON, SECRET_FIELDS):
+        text = fields.sub(rf"\1{REDACTED}", text)
+    return text

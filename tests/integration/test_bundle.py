@@ -13,7 +13,6 @@ import pytest
 import zstandard
 
 from matomo_harness.errors import ExitCode
-from matomo_harness.matomo.api import rows_of
 from matomo_harness.operate.compose import SERVICE_LABEL
 from matomo_harness.runtime.engine import engine, execute
 from matomo_harness.settings import OWNER_LABEL, project_name
@@ -60,7 +59,7 @@ def visits(opened: RunningReproduction) -> list[dict[str, Any]]:
             ),
             **{key: site[key] for key in ("idsite", "timezone", "currency", "type")},
         }
-        for site in rows_of(opened.api.call("SitesManager.getAllSites"))
+        for site in opened.api.call("SitesManager.getAllSites")
     ]
 
 

@@ -207,6 +207,16 @@ def test_all_removes_only_what_the_harness_made(machine: Machine, checkout: Chec
     assert machine.names == {"tiny:base", "matomo-harness/theirs-by-name-only:latest"}
 
 
+def test_all_leaves_what_somebody_started_from_an_image_of_ours(
+    machine: Machine, checkout: Checkout
+) -> None:
+    machine.client.containers.create(IMAGE, "x", name="in-use")
+    answer = machine.clean(checkout, "--all")
+    assert machine.containers == {"in-use"}
+    assert IMAGE in machine.names
+    assert "left container in-use: of a build, or started by hand" in answer.text
+
+
 def test_all_and_one_run_exclude_each_other(checkout: Checkout) -> None:
     # They are refused before an engine is asked: none is at this address.
     nowhere = f"unix://{checkout.root}/none.sock"

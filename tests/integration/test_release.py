@@ -242,17 +242,15 @@ def from_an_index(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -
     directory = tmp_path_factory.mktemp("index")
     environment = dataclasses.replace(wheel.environment(directory), seconds=900)
     environment.install(f"{files[1]}[docker]")
-    pip = ("-m", "pip", "--disable-pip-version-check")
     with pytest.MonkeyPatch.context() as patch, index(directory / "packages") as address:
         upload(files, address, patch)
-        environment.run("python", *pip, "uninstall", "--quiet", "--yes", "matomo-harness")
-        ended = environment.run(
-            *("python", *pip, "install", "--quiet", "--no-deps", "--no-cache-dir"),
-            *("--index-url", f"{address}simple/", f"matomo-harness=={__version__}"),
+        environment.pip("uninstall", "--yes", "matomo-harness")
+        environment.pip(
+            *("install", "--no-deps", "--no-cache-dir", "--index-url", f"{address}simple/"),
+            f"matomo-harness=={__version__}",
             PIP_CONFIG_FILE=os.devnull,
             PIP_FIND_LINKS="",
         )
-        assert ended.returncode == 0, ended.stderr
     return environment
 
 

@@ -403,6 +403,14 @@ def test_periods_are_asked_for_once_they_are_over(day: str, over: list[str]) -> 
     assert [f"{first}" for first in found.values()] == over
 
 
+def test_equal_rows_in_another_order_are_the_same_report() -> None:
+    rows = [{"label": "a", "nb_visits": 2}, {"label": "b", "nb_visits": 2}]
+    nested = {"2026-01-01": rows}
+    turned = {"2026-01-01": rows[::-1]}
+    assert archived.digests({"one": nested}) == archived.digests({"one": turned})
+    assert archived.digests({"one": rows}) != archived.digests({"one": rows[:1]})
+
+
 def test_a_file_of_numbers_is_read_as_it_was_written(tmp_path: Path) -> None:
     periods = (ArchivedPeriod(1, "day", "2026-03-02"),)
     numbers = against.Numbers(periods, archived.digests({"Goals.get, site 1": [1, {"label": "a"}]}))

@@ -13,6 +13,11 @@ from matomo_harness.runtime.evidence import DATABASE_ERRORS, WEB_ERRORS
         ("token_auth=abc&method=x", "token_auth=(redacted)&method=x"),
         ("userLogin=bob&password=a%20b", "userLogin=bob&password=(redacted)"),
         ("Set-Cookie: MATOMO_SESSID=abc; path=/", "Set-Cookie: (redacted) path=/"),
+        ("> Cookie: a=1; MATOMO_SESSID=xyz\nHost: x", "> Cookie: (redacted)\nHost: x"),
+        ("Authorization: Bearer abc def", "Authorization: (redacted)"),
+        ("{'Cookie': 'a=1; b=2', 'Host': 'x'}", "{'Cookie': '(redacted)', 'Host': 'x'}"),
+        ('{"password": "a \\" b", "author": "Jo"}', '{"password": "(redacted)", "author": "Jo"}'),
+        ('{"token_auth" : "", "x": 1}', '{"token_auth" : "", "x": 1}'),
         ("module=Login&form_nonce=abc", "module=Login&form_nonce=(redacted)"),
     ],
 )

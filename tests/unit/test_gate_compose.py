@@ -3,7 +3,7 @@
 import contextlib
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,15 +107,17 @@ def ends_tls(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
     monkeypatch.setattr(gate_compose, "speaks_tls", speaks)
 
 
+@pytest.mark.parametrize("general", [{}, {"force_ssl": "1"}])
 @pytest.mark.parametrize(("tls", "port"), [((443,), 443), ((), 80)])
 def test_where_clear_text_leads_to_https_the_port_is_taken_that_ends_tls(
     balancers: list[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     tls: tuple[int, ...],
     port: int,
+    general: Mapping[str, str],
 ) -> None:
     ends_tls(monkeypatch, *tls)
-    _, address = installer()._http({"General": {}})
+    _, address = installer()._http({"General": general})
     (asked,) = balancers
     assert (asked["target"], asked["target_tls"]) == (f"matomo:{port}", bool(tls))
     assert address == "localhost:1"
@@ -211,6 +213,8 @@ def test_a_start_that_needs_its_database_may_end_before_anything_is_written(
         raise StopIteration
 
     monkeypatch.setattr(made, "_wait_for_its_files", step("files"))
+    # Without a file, Matomo's own settings cannot be read.
+    monkeypatch.setattr(made, "_configuration", step("configuration", ""))
     monkeypatch.setattr(made, "_settings", step("settings", {}))
     monkeypatch.setattr(made, "_database", step("database", (None, {})))
     monkeypatch.setattr(made, "_speaks_tls", step("tls", False))
@@ -219,3 +223,4 @@ def test_a_start_that_needs_its_database_may_end_before_anything_is_written(
     with pytest.raises(StopIteration):
         made.target(None, {})
     assert ("steady" in steps) is not starts_alone
+    assert "settings" not in steps

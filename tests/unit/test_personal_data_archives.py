@@ -58,7 +58,8 @@ def test_devices_and_numbers_stay() -> None:
     same = ["Firefox", "1920x1080", "WIN;10", "CH;120.0", "us"]
     assert labels("DevicesDetection_browsers", *same) == same
     ranges = ["21-60", "7", "365+"]
-    assert labels("Goal_1_days_until_conv", *ranges) == ranges
+    for name in ("Goal_1_days_until_conv", "Goal_visits_until_conv", "Goal_-1_visits_until_conv"):
+        assert labels(name, *ranges) == ranges
     assert labels("Goal_1_visits_until_conv", "Ada") == [MADE.text("Ada")]
 
 

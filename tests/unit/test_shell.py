@@ -1,6 +1,11 @@
 """Why a command in a container failed, in a line."""
 
-from matomo_harness.runtime.shell import STARVED, why_it_failed
+from types import SimpleNamespace
+from typing import Any, cast
+
+from docker.errors import APIError
+
+from matomo_harness.runtime.shell import STARVED, log_end, why_it_failed
 
 LAST = ["a", "b", "c", "6 total errors during this script execution"]
 
@@ -20,3 +25,10 @@ def test_a_process_that_did_not_begin_is_not_called_a_lack_of_memory() -> None:
     said = why_it_failed(["ERROR increase the value of 'memory_limit'", empty, *LAST])
     assert said.startswith(STARVED)
     assert "R14" in said
+
+
+def test_a_container_that_keeps_no_log_still_has_an_error_of_its_own() -> None:
+    def logs(**_: object) -> bytes:
+        raise APIError("configured logging driver does not support reading")
+
+    assert log_end(cast("Any", SimpleNamespace(logs=logs))) == "it keeps no log"

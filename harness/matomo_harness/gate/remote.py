@@ -13,7 +13,7 @@ from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputEr
 from matomo_harness.gate.core.check import Capability
 from matomo_harness.gate.core.target import PATIENCE, Http, Permissions, Target
 from matomo_harness.matomo import read_only, twofactor, versions
-from matomo_harness.matomo.api import Api, ApiError, rows_of
+from matomo_harness.matomo.api import Api, ApiError, all_rows
 from matomo_harness.matomo.inside import ReadOnlyContainer
 from matomo_harness.matomo.read_only import Address, OpenDatabase, ReadOnlyDatabase
 from matomo_harness.matomo.twofactor import Account
@@ -197,7 +197,7 @@ def _require_same_sites(api: Api, database: ReadOnlyDatabase) -> None:
     """Require that `database` is of the Matomo that answers, by its sites: no other has them."""
     shown = {
         f"{site['idsite']} of {site['ts_created']}"
-        for site in rows_of(api.call("SitesManager.getAllSites"))
+        for site in all_rows(api, "SitesManager.getAllSites")
     }
     rows = database.query("SELECT idsite, ts_created FROM {prefix}site")
     stored = {f"{row['idsite']} of {row['ts_created']}" for row in rows}

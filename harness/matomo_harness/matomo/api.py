@@ -93,8 +93,16 @@ def create_token(web: Web, account: Account, *, steps: int = 1) -> Api:
     return Api(web, str(answer["value"]))
 
 
-def rows_of(answer: Any) -> list[dict[str, Any]]:
-    """Return the rows of a table; without a limit Matomo gives sites and goals by their ids."""
+def all_rows(api: Api, method: str, **parameters: str | int) -> list[Any]:
+    """Call a method that lists sites, users or goals, and return every one.
+
+    Without a limit of the caller's, Matomo answers with the first hundred
+    (plugins/API/Controller.php, API_datatable_default_limit); without any, some are by their ids.
+
+    Raises:
+        ApiError: as `Api.call`.
+    """
+    answer = api.call(method, filter_limit=-1, **parameters)
     return list(answer.values()) if isinstance(answer, Mapping) else list(answer)
 
 
@@ -106,9 +114,7 @@ def refusal(call: Parameters, answer: Any) -> ApiError | None:
 
 
 def _call(web: Web, method: str, **parameters: str | int) -> Any:
-    # Without a limit of the caller's, Matomo answers with the first hundred sites, users or rows
-    # (plugins/API/Controller.php, API_datatable_default_limit).
-    call: Parameters = {"module": "API", "method": method, "format": "JSON", "filter_limit": -1}
+    call: Parameters = {"module": "API", "method": method, "format": "JSON"}
     # Everything goes into the body: an address ends up in logs.
     answer = web.post({}, {**call, **parameters})
     try:

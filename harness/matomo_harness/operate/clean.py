@@ -20,6 +20,7 @@ from matomo_harness.settings import OWNER_LABEL, ROOT
 
 FOLDER_LABEL: Final = "com.docker.compose.project.working_dir"
 """Compose sets this label on containers: where compose.yml is."""
+A_BUILD: Final = "a build, or started by hand from an image of the harness"
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,24 @@ def remove_stack(stack: Stack) -> list[str]:
 
 
 def clean_all() -> CleanResult:
-    """Remove all that the harness made on this machine, even of living runs and other checkouts."""
+    """Remove all that the harness made on this machine, even of living runs and other checkouts.
+
+    A container that somebody started from an image that was built here is theirs, and stays.
+    """
     with step("Removing all that the harness made on this machine"):
-        removed = reaper.remove_labelled(engine(), OWNER_LABEL)
+        things = reaper.labelled(engine(), OWNER_LABEL)
+        theirs = [thing.name for thing in things if _is_a_build(thing)]
+        removed = []
+        for owner in sorted({thing.labels[OWNER_LABEL] for thing in things} - {REPOSITORY}):
+            removed += reaper.remove_labelled(engine(), f"{OWNER_LABEL}={owner}")
         stack_files.remove()
         shutil.rmtree(REPRODUCTIONS, ignore_errors=True)
         for run in reaper.runs():
             if run.keep_marker.exists():
                 reaper.remove_leftovers(run.let_go())
         images = _remove_images(EngineUsers([], {}, {}, _users(), reaper.place()))
-    return CleanResult(removed + images.removed, images.left)
+    left = [f"{name}: of {A_BUILD}" for name in theirs]
+    return CleanResult(removed + images.removed, left + images.left)
 
 
 def clean_run(run_id: str) -> CleanResult:
@@ -155,7 +164,7 @@ def _whose(thing: EngineObject, seen: EngineUsers, folders: Mapping[str, str]) -
     owner, run = thing.labels[OWNER_LABEL], thing.labels.get(RUN_LABEL)
     if run is None:
         if _is_a_build(thing):
-            return "a build, or started by hand from an image of the harness"
+            return A_BUILD
         folder = folders.get(owner, "in a folder that is not known")
         return f"another checkout's stack {owner}, {folder}"
     if run in seen.living:

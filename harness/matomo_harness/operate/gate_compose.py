@@ -268,7 +268,9 @@ class _Installer:
 
     def _wait_until_steady(self) -> None:
         """Wait until a start that needs its database is done with it: it may install by itself."""
-        database, _ = self._database(self._settings())
+        # Without a file Matomo's own settings cannot be read; the connection is then the project's.
+        settings = self._settings() if self._configuration() else {"database": {}, "General": {}}
+        database, _ = self._database(settings)
         is_tls = self._speaks_tls(self.roles.port)
         wait_until_steady(lambda: ask_web(self._web(is_tls)), database)
 
@@ -402,15 +404,16 @@ class _Installer:
         general, port = settings["General"], self.roles.port
         is_tls = self._speaks_tls(port)
         wants_https = any(str(general.get(key) or "0") != "0" for key in HTTPS_ONLY)
-        if not (is_tls or wants_https):
+        if not is_tls:
             address = f"localhost:{self.copy.port(self.roles.web, port)}"
             http = Http(f"http://{address}")
             wait_for_web(http.web, self.copy.container(self.roles.web))
-            # Its own web server may want https, and not Matomo.
-            if not _leads_to_https(http.web):
+            # Its own web server may want https, and not Matomo, who gives a file to everybody.
+            is_led = _leads_to_https(http.web)
+            if not (is_led or wants_https):
                 return http, address
             # Where it ends TLS as well, that is the door: what leads there may ask for no header.
-            if (tls_port := self.roles.tls_port) and self._ends_tls(tls_port):
+            if is_led and (tls_port := self.roles.tls_port) and self._ends_tls(tls_port):
                 port, is_tls = tls_port, True
         own_network = network()
         own_network.name = self.copy.network_of(self.roles.web)

@@ -29,8 +29,9 @@ def keep(stack: Stack, others: Container[int] = ()) -> tuple[int, int]:
     Raises:
         UnsupportedEnvironmentError: none is free.
     """
+    reaper.require_own_directory()
     folder = reaper.RUNS / "ports"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     with FileLock(folder / "lock"):
         given = _given_to_others(folder, stack)
         free = (port for port in CHOICE if port not in given and port not in others)

@@ -187,7 +187,7 @@ def every(stack: Stack = LOCAL) -> list[Snapshot]:
     Raises:
         WrongInputError: a record cannot be read.
     """
-    return [_read(path.parent) for path in sorted(stack.snapshots.glob(f"*/{RECORD}"))]
+    return [_read(path.parent, stack) for path in sorted(stack.snapshots.glob(f"*/{RECORD}"))]
 
 
 def find(name: str, stack: Stack = LOCAL) -> Snapshot:
@@ -196,7 +196,7 @@ def find(name: str, stack: Stack = LOCAL) -> Snapshot:
     Raises:
         WrongInputError: there is none.
     """
-    return _read(_existing(name, stack))
+    return _read(_existing(name, stack), stack)
 
 
 def delete(name: str, stack: Stack = LOCAL) -> None:
@@ -226,7 +226,7 @@ def restore(name: str, settings: RunSettings, stack: Stack = LOCAL) -> Restorati
         BrokenPromiseError: Matomo does not answer on it; the state before runs again.
     """
     with alone(stack):
-        snapshot = _read(_existing(name, stack))
+        snapshot = _read(_existing(name, stack), stack)
         if stack.name:
             settings = repro.settings_of(repro.find(stack.name), settings)
         database_image = _fitting(snapshot, settings, stack)
@@ -262,7 +262,7 @@ def fill(name: str, settings: RunSettings, copy: Stack, stack: Stack = LOCAL) ->
         UnsupportedEnvironmentError: there is no room.
     """
     with alone(stack):
-        snapshot = _read(_existing(name, stack))
+        snapshot = _read(_existing(name, stack), stack)
         image = _fitting(snapshot, settings, stack)
         values = stack_files.parsed(stack.snapshots / name / SECRETS)
         stack_files.write({**values, "GENERATION": ""}, copy)
@@ -459,14 +459,14 @@ def _write(snapshot: Snapshot, stack: Stack) -> None:
     stack_files.write_closed(directory / RECORD, text)
 
 
-def _read(directory: Path) -> Snapshot:
+def _read(directory: Path, stack: Stack) -> Snapshot:
     try:
         return Snapshot(**json.loads((directory / RECORD).read_text()))
     except (OSError, TypeError, ValueError) as error:
         raise WrongInputError(
             expected=f"{directory / RECORD} to be the record of a snapshot",
             seen=f"{type(error).__name__}: {error}",
-            next_command=f"matomo-harness snapshot delete {directory.name}",
+            next_command=_command("delete", directory.name, stack),
         ) from error
 
 

@@ -20,7 +20,7 @@ from docker.models.containers import Container
 
 from matomo_harness.errors import BrokenPromiseError, HarnessError, WrongInputError
 from matomo_harness.matomo import made_up, tracker
-from matomo_harness.matomo.api import MADE_BY, Api, rows_of
+from matomo_harness.matomo.api import MADE_BY, Api, all_rows
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.made_up import Place, Plan
 from matomo_harness.matomo.time_zones import zone_of
@@ -233,8 +233,8 @@ def _api(database: Database, stack: Stack) -> Iterator[Api]:
 
 def _sites(api: Api, many: int, days: int, stack: Stack) -> dict[Place, str]:
     """Return the sites with their names; those that are missing are made."""
-    there = api.call("SitesManager.getAllSites")
-    found = {int(site["idsite"]): site for site in rows_of(there)}
+    there = all_rows(api, "SitesManager.getAllSites")
+    found = {int(site["idsite"]): site for site in there}
     by_address = {str(site["main_url"]): site for site in found.values()}
     places: dict[Place, str] = {}
     ours = {_other(number)[1] for number in range(max(SITES))}
@@ -247,8 +247,7 @@ def _sites(api: Api, many: int, days: int, stack: Stack) -> dict[Place, str]:
             since = f"{datetime.now(UTC).date() - timedelta(days=days + 1)}"
             api.add_site(name, address, zone, since=since)
             by_address = {
-                str(site["main_url"]): site
-                for site in rows_of(api.call("SitesManager.getAllSites"))
+                str(site["main_url"]): site for site in all_rows(api, "SitesManager.getAllSites")
             }
         places[_place(api, by_address[address], days)] = name
     return places
@@ -275,7 +274,7 @@ def _place(api: Api, site: Mapping[str, Any], days: int) -> Place:
 
 
 def _goal(api: Api, site: int) -> int:
-    for goal in rows_of(api.call("Goals.getGoals", idSite=site)):
+    for goal in all_rows(api, "Goals.getGoals", idSite=site):
         if goal["name"] == GOAL:
             return int(goal["idgoal"])
     made = api.call(

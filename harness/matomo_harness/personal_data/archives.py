@@ -46,7 +46,7 @@ _KINDS_BEGINNING: Final = {
     "CustomVariables_": ("pseudonym", "pseudonym"),
 }
 """The same of reports whose names end in a number."""
-_UNTIL_CONVERSION: Final = re.compile(r"Goal_\w*_(?:visits|days)_until_conv")
+_UNTIL_CONVERSION: Final = re.compile(r"Goal_(?:-?\d+_)?(?:visits|days)_until_conv")
 """Reports whose labels are ranges of numbers (Goals/Archiver.php)."""
 _BELOW: Final = re.compile(r"_(?:chunk_)?\d+(?:_\d+)?$")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,12}(?:[.][0-9]{1,12})?")

@@ -21,7 +21,8 @@ _CONDITION: Final = re.compile(r"([A-Za-z0-9_.]+)(==|!=|<=|>=|=@|!@|=\^|=\$|<|>)
 _HARMLESS: Final = re.compile(
     r"(country|continent|region|device|browser|operatingSystem|resolution|plugin|visitorType|"
     r"visitConverted|visitEcommerceStatus|referrerType|language|siteSearch(Count)?$|actionType|"
-    r"visitServer|visitLocal|visitStart|visitEnd|actionServer|daysSince|secondsSince|profilable)"
+    r"visitServer|visitLocal|visitStart|visitEnd|actionServer|daysSince|secondsSince|profilable|"
+    r"clientType|aiAgentName)"
 )
 _PERSONAL: Final = (
     "userid",

@@ -428,7 +428,9 @@ def _wait_for_ports(
                 return answers, ()
         time.sleep(0.1)
     is_another = bool(declared) and not {*answers.of_matomo, *declared} & {*answers.ports}
-    return (Answers(), ports) if is_another or not is_alive(container) else (answers, ())
+    if is_another or not answers.ports or not is_alive(container):
+        return Answers(), ports
+    return answers, ()
 
 
 def _answering(container: Container, ports: Sequence[int]) -> Answers:

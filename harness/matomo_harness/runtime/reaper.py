@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import sys
 import tempfile
 import time
@@ -185,9 +186,29 @@ _held: dict[str, FileLock] = {}
 @contextlib.contextmanager
 def no_run_begins() -> Iterator[None]:
     """Make every process that starts a run wait, so that a list of the runs stays true inside."""
-    RUNS.mkdir(mode=0o700, exist_ok=True)
+    require_own_directory()
     with FileLock(RUNS / "beginning"):
         yield
+
+
+def require_own_directory() -> None:
+    """Make the directory of runs, and require that nobody else may put anything into it.
+
+    Secrets and sockets lie in it, and where it is everybody may make it first.
+
+    Raises:
+        UnsupportedEnvironmentError: somebody else has, or it is a link.
+    """
+    RUNS.mkdir(mode=0o700, exist_ok=True)
+    found = RUNS.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise UnsupportedEnvironmentError(
+            expected=f"{RUNS} to be a directory of this user's",
+            seen=f"one of the user {found.st_uid}, or a link",
+            next_command="remove it, or name another place: TMPDIR=DIRECTORY",
+        )
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        RUNS.chmod(0o700)
 
 
 def runs() -> list[Run]:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import requests
+from docker.errors import APIError
 from docker.models.containers import Container
 from docker.utils.socket import frames_iter
 from tenacity import RetryCallState, RetryError, Retrying, stop_after_delay, wait_fixed
@@ -397,5 +398,8 @@ def why_it_failed(lines: Sequence[str]) -> str:
 
 def log_end(container: Container) -> str:
     """Return the end of the container's log, for an error."""
-    lines = container.logs(tail=4).decode(errors="replace").strip().splitlines()
+    try:
+        lines = container.logs(tail=4).decode(errors="replace").strip().splitlines()
+    except APIError:  # one that holds raw data has no log
+        return "it keeps no log"
     return " | ".join(lines) or "its log is empty"

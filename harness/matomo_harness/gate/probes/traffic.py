@@ -21,7 +21,7 @@ from matomo_harness.gate.core.once import once
 from matomo_harness.gate.core.target import Http, Permissions, Services
 from matomo_harness.gate.probes.queue import Queue
 from matomo_harness.matomo import tracker, traffic
-from matomo_harness.matomo.api import Api, ApiError
+from matomo_harness.matomo.api import Api, ApiError, all_rows
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
 
@@ -65,7 +65,7 @@ def first_site(api: Api) -> int:
     Raises:
         CannotTellError: there is none.
     """
-    numbers = api.call("SitesManager.getAllSitesId")
+    numbers = all_rows(api, "SitesManager.getAllSitesId")
     if not numbers:
         raise CannotTellError("there is no site")
     return min(map(int, numbers))
@@ -171,7 +171,7 @@ class TestSite(Step, needs={Capability.HITS}):
     __test__ = False  # to pytest it looks like a test
 
     def __init__(self, api: Api, permissions: Permissions) -> None:
-        sites: list[dict[str, Any]] = api.call("SitesManager.getSitesWithAtLeastViewAccess")
+        sites = all_rows(api, "SitesManager.getSitesWithAtLeastViewAccess")
         named = [int(site["idsite"]) for site in sites if site["name"] == TEST_SITE]
         self.id = named[0] if named else new_site(api, TEST_SITE, "UTC")
         others = [int(site["idsite"]) for site in sites if int(site["idsite"]) != self.id]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from matomo_harness.errors import WrongInputError
-from matomo_harness.matomo.api import Api, ApiError
+from matomo_harness.matomo.api import Api, ApiError, all_rows
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate.drill import archived
 from matomo_harness.operate.drill.findings import Comparison
@@ -124,7 +124,7 @@ def take(url: str, authority: Path | None, to: Path) -> Numbers:
     """
     production = production_of(None, url, authority)
     assert production.api  # noqa: S101  an address is given
-    sites = production.api.call("SitesManager.getSitesIdWithAtLeastViewAccess")
+    sites = all_rows(production.api, "SitesManager.getSitesIdWithAtLeastViewAccess")
     day = datetime.now(UTC).date() - OVER_EVERYWHERE
     periods = [
         ArchivedPeriod(int(site), period, f"{first}")

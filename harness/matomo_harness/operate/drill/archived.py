@@ -205,6 +205,15 @@ def _is_same(archived: Mapping[str, float], reported: Any) -> bool:
 def digests(reports: Mapping[str, Any]) -> dict[str, str]:
     """Return a digest of each report: labels may be of persons, and are in no file."""
     return {
-        name: hashlib.sha256(json.dumps(report, sort_keys=True).encode()).hexdigest()
+        name: hashlib.sha256(json.dumps(_in_order(report), sort_keys=True).encode()).hexdigest()
         for name, report in reports.items()
     }
+
+
+def _in_order(report: Any) -> Any:
+    """Return a report with its rows in an order of their own: equal ones may change places."""
+    if isinstance(report, list):
+        return sorted(map(_in_order, report), key=lambda row: json.dumps(row, sort_keys=True))
+    if isinstance(report, dict):
+        return {name: _in_order(value) for name, value in report.items()}
+    return report

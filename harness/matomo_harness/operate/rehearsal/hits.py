@@ -13,7 +13,7 @@ from typing import Final
 import requests
 
 from matomo_harness.errors import HarnessError
-from matomo_harness.matomo.api import Api, rows_of
+from matomo_harness.matomo.api import Api, all_rows
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.traffic import USER_AGENTS
 from matomo_harness.matomo.web import Web
@@ -205,7 +205,7 @@ def _ending(page: str) -> str:
 
 def site_of_its_own(api: Api) -> int:
     """Return a site for these hits alone, so that the reports of all others stay what they are."""
-    for found in rows_of(api.call("SitesManager.getAllSites")):
+    for found in all_rows(api, "SitesManager.getAllSites"):
         if found["name"] == SITE:
             return int(found["idsite"])
     # The first hit on a younger site moves its beginning (SitesManagerRequestProcessor).

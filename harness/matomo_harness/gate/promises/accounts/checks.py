@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 import requests
@@ -34,7 +34,7 @@ from matomo_harness.gate.probes.pages import TODAY
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.probes.traffic import VISITS_LOG_OFF, TestSite
 from matomo_harness.matomo import twofactor
-from matomo_harness.matomo.api import Api, ApiError
+from matomo_harness.matomo.api import Api, ApiError, all_rows
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.twofactor import Account
@@ -639,7 +639,7 @@ def sessions_end(accounts: Accounts, database: Database) -> Finding:
 )
 def addresses_are_real(api: Api) -> Finding:
     """Every account has a mail address that a password reset can reach."""
-    users = api.call("UsersManager.getUsers")
+    users = all_rows(api, "UsersManager.getUsers")
     if not users:
         raise CannotTellError("Matomo lists no account")
     return nothing(
@@ -668,7 +668,7 @@ def superusers_are_named(
     if permissions.may_change and account:
         # On a throw-away instance this is the account that the harness made for itself.
         named.add(account.login)
-    users: list[dict[str, Any]] = api.call("UsersManager.getUsers")
+    users = all_rows(api, "UsersManager.getUsers")
     superusers = [user for user in users if user.get("superuser_access") in (1, "1", True)]
     if not superusers:
         # The owner of this token is always one: where none is listed, Matomo withholds something.

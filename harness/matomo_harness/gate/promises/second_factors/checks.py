@@ -29,7 +29,7 @@ from matomo_harness.gate.probes.accounts import (
 )
 from matomo_harness.gate.probes.pages import TODAY, SuperuserPages
 from matomo_harness.matomo import twofactor
-from matomo_harness.matomo.api import Api, ApiError, create_token
+from matomo_harness.matomo.api import Api, ApiError, all_rows, create_token
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.twofactor import ASK, SETUP, Account
@@ -533,7 +533,7 @@ def everybody_who_came_has_one(api: Api) -> Finding:
     """Every superuser and everybody who ever logged in has a second factor, even after a reset."""
     without = [
         user["login"]
-        for user in without_test_accounts(api.call("UsersManager.getUsers"))
+        for user in without_test_accounts(all_rows(api, "UsersManager.getUsers"))
         if user["login"] != "anonymous"
         and not _has_factor(user)
         and (user.get("superuser_access") in (1, "1", True) or user.get("last_seen"))

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import sqlite3
 import tarfile
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -101,6 +102,7 @@ def test_a_good_backup_has_nothing_against_it() -> None:
         ({"without_image": ("A",), "no_code": ("A",)}, "neither in the image nor in the files: A"),
         ({"missing_tables": ("goal",)}, "tables that the code needs are not in the dump: goal"),
         ({"missing_columns": ("log_visit.a",)}, "columns that hits are stored in"),
+        ({"lost_reports": ("archive_blob_2024_03",)}, "not in the dump: archive_blob_2024_03"),
         ({"moved": ("site",)}, "not as in the dump once Matomo has started: site"),
         ({"numbers": Comparison(50, ("site 1",))}, "1 of 50 numbers that Matomo reports"),
         ({"production": Comparison(50, ("site 1",))}, "1 of 50 reports are not as in production"),
@@ -161,6 +163,23 @@ def test_what_a_restore_needs_besides_is_a_step_of_it(changes: dict[str, Any], w
     assert words in reason.what
     assert judged.sentence == "This is a backup; a restore needs 1 more."
     assert reason.what in [step["what"] for step in report.runbook(found, judged)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"missing_months": ("2024-02",)}, "no table of archives is of these months: 2024-02"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_good_to_know_speaks_neither_against_it_nor_for_a_step(
+    changes: dict[str, Any], words: str
+) -> None:
+    judged = verdict(proven(**changes), LIMITS)
+    (reason,) = judged.reasons
+    assert reason.weight is Weight.NOTE
+    assert words in reason.what
+    assert judged.sentence == "This is a backup."
 
 
 def test_without_limits_no_age_and_no_time_speaks_against_it() -> None:
@@ -296,6 +315,90 @@ def archive(period: str = "day", first: str = "2026-03-02", **changes: Any) -> A
     day = date.fromisoformat(first)
     made = Archive(1, period, day, day, "", True, {"nb_visits": 3.0, "bounce_count": 1.0})
     return dataclasses.replace(made, **changes)
+
+
+class Tables:
+    """Answers SQL that MariaDB and SQLite understand alike."""
+
+    def __init__(self) -> None:
+        self._sqlite = sqlite3.connect(":memory:")
+        self._sqlite.row_factory = sqlite3.Row
+
+    def put(self, table: str, *rows: Mapping[str, Any]) -> None:
+        """Make a table with these rows."""
+        columns = list(rows[0])
+        self._sqlite.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
+        for row in rows:
+            marks = ", ".join("?" for _ in columns)
+            self._sqlite.execute(f"INSERT INTO {table} VALUES ({marks})", [*row.values()])  # noqa: S608
+
+    def archive(self, month: str, *, reports: bool | None = True, **numbers: float) -> None:
+        """Make the tables of a month with one archive.
+
+        Args:
+            month: as the names of the tables end.
+            reports: whether the archive has one; None for no such table.
+            numbers: of the archive.
+        """
+        rows = [{"idarchive": 7, "name": name, "value": value} for name, value in numbers.items()]
+        self.put(f"archive_numeric_{month}", *rows)
+        if reports is not None:
+            self.put(f"archive_blob_{month}", {"idarchive": 7 if reports else 8})
+
+    def tables(self) -> set[str]:
+        """Return the names of the tables."""
+        return {row["name"] for row in self._sqlite.execute("SELECT name FROM sqlite_master")}
+
+    def query(self, statement: str, *values: Any) -> list[sqlite3.Row]:
+        """Return the rows of a statement."""
+        given: list[Any] = []
+        marks = []
+        for value in values:
+            several = value if isinstance(value, tuple) else (value,)
+            given += several
+            listed = ", ".join("?" for _ in several)
+            marks.append(f"({listed})" if isinstance(value, tuple) else listed)
+        filled = statement.replace("{prefix}", "").replace("%%", "%")
+        for mark in marks:
+            filled = filled.replace("%s", mark, 1)
+        return list(self._sqlite.execute(filled, given))
+
+
+OF_PLUGINS = {"UserCountry_distinctCountries": 1.0}
+
+
+@pytest.mark.parametrize("reports", [None, False], ids=["no table", "no row of it"])
+def test_reports_that_are_lost_beside_their_numbers_are_named(reports: bool | None) -> None:
+    tables: Any = Tables()
+    tables.archive("2024_02", done=1, nb_visits=3, **OF_PLUGINS)
+    tables.archive("2024_03", reports=reports, done=1, nb_visits=3, **OF_PLUGINS)
+    assert archived.lost_reports(tables) == ("archive_blob_2024_03",)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"done": 1, "nb_visits": 0, **OF_PLUGINS},
+        {"done": 1, **OF_PLUGINS},
+        {"done": 2, "nb_visits": 3, **OF_PLUGINS},
+        {"done.VisitsSummary": 1, "nb_visits": 3, **OF_PLUGINS},
+        {"done": 1, "nb_visits": 3, "Goal_nb_conversions": 1},
+    ],
+    ids=["no visits", "no number of visits", "failed", "of a plugin", "old reports deleted"],
+)
+def test_no_report_is_asked_of_an_archive_that_has_none(numbers: dict[str, float]) -> None:
+    tables: Any = Tables()
+    tables.archive("2024_03", reports=None, **numbers)
+    assert archived.lost_reports(tables) == ()
+
+
+def test_months_without_a_table_of_archives_are_named() -> None:
+    tables: Any = Tables()
+    for month in ("2023_01", "2023_11", "2024_02"):
+        tables.archive(month, done=1)
+    archives = [archive("year", "2023-01-01"), archive(first="2023-11-05")]
+    assert archived.missing_months(tables, archives) == ("2023-12", "2024-01")
+    assert archived.missing_months(tables, []) == ()
 
 
 class Reports:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,6 +14,7 @@ from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.time_zones import zone_of
 from matomo_harness.operate.rehearsal.state import PERIODS, ArchivedPeriod, segments
 
+_NUMERIC, _BLOB = "archive_numeric_", "archive_blob_"
 NUMBERS: Final = (
     "nb_visits",
     "nb_uniq_visitors",
@@ -26,6 +28,9 @@ NUMBERS: Final = (
 WHOLE: Final = (1, 3, 4)
 """Values of a done flag: whole, temporary (the period was not over), invalidated since. The others
 are of one that failed, or of some plugins alone (DataAccess/ArchiveWriter.php)."""
+OF_PLUGINS: Final = ("Actions_nb_pageviews", "UserCountry_distinctCountries")
+"""Numbers that a plugin writes beside its reports of visits. Where old reports are deleted and basic
+metrics are kept, these go with the reports (PrivacyManager/ReportsPurger.php)."""
 FARTHEST_WEST: Final = timedelta(hours=12)
 """A day ends so long after it does in UTC at the latest."""
 
@@ -75,7 +80,7 @@ def archives(database: Database) -> list[Archive]:
         for row in database.query("SELECT idsite, timezone FROM {prefix}site")
     }
     found: dict[tuple[Any, ...], Archive] = {}
-    tables = [name for name in database.tables() if name.startswith("archive_numeric_")]
+    tables = [name for name in database.tables() if name.startswith(_NUMERIC)]
     for table in sorted(tables):
         numbers = _numbers(database, table)
         # The newest comes last.
@@ -111,6 +116,64 @@ def _numbers(database: Database, table: str) -> dict[int, dict[str, float]]:
     ):
         found.setdefault(int(row["idarchive"]), {})[str(row["name"])] = float(row["value"] or 0)
     return found
+
+
+def lost_reports(database: Database) -> tuple[str, ...]:
+    """Name the months' tables with reports that are lost, of those whose numbers are there.
+
+    An archive of all visits of a period that had some has reports beside its numbers, unless old
+    reports are deleted: it has no number of a plugin then.
+    """
+    tables = database.tables()
+    lost = []
+    for numbers in sorted(name for name in tables if name.startswith(_NUMERIC)):
+        reports = _BLOB + numbers.removeprefix(_NUMERIC)
+        if _has_archive_of_visits(database, numbers) and not (
+            reports in tables and _has_archive_of_visits(database, numbers, reports)
+        ):
+            lost.append(reports)
+    return tuple(lost)
+
+
+def _has_archive_of_visits(database: Database, numbers: str, reports: str = "") -> bool:
+    """Whether a month has a whole archive of visits and plugins, with a report where asked for."""
+    with_report = (
+        f" AND EXISTS (SELECT 1 FROM {{prefix}}{reports} AS report"  # noqa: S608
+        " WHERE report.idarchive = done.idarchive)"
+    )
+    rows = database.query(
+        f"SELECT 1 FROM {{prefix}}{numbers} AS done"  # noqa: S608
+        f" JOIN {{prefix}}{numbers} AS visits ON visits.idarchive = done.idarchive"
+        f" JOIN {{prefix}}{numbers} AS other ON other.idarchive = done.idarchive"
+        " WHERE done.name = 'done' AND done.value IN %s"
+        " AND visits.name = 'nb_visits' AND visits.value > 0 AND other.name IN %s"
+        f"{with_report if reports else ''} LIMIT 1",
+        WHOLE,
+        OF_PLUGINS,
+    )
+    return bool(rows)
+
+
+def missing_months(database: Database, archives: Iterable[Archive]) -> tuple[str, ...]:
+    """Name the months without a table of archives, from the first day that has an archive on.
+
+    The table of a year's or a week's first month may be the only one before.
+    """
+    there = {
+        name.removeprefix(_NUMERIC)
+        for name in database.tables()
+        if re.fullmatch(_NUMERIC + r"\d{4}_\d\d", name)
+    }
+    days = sorted(archive.first for archive in archives if archive.period == "day")
+    if not days:
+        return ()
+    (year, month), last = (days[0].year, days[0].month), max(there, default="")
+    missing = []
+    while (name := f"{year}_{month:02}") < last:
+        if name not in there:
+            missing.append(f"{year}-{month:02}")
+        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+    return tuple(missing)
 
 
 def _end(day: date, zone: str) -> datetime:

@@ -187,6 +187,8 @@ class Findings:
         without_image: plugins that the database knows and that the image has no code of.
         missing_tables: tables that the code needs and that are not there.
         missing_columns: likewise.
+        lost_reports: tables of archives that have numbers, and no report beside them.
+        missing_months: months without archives between others.
         moved: tables that are not as in the dump once Matomo has answered.
         numbers: what Matomo reports against what the archives of the dump say.
         production: likewise against production's numbers; None where none were given.
@@ -222,6 +224,8 @@ class Findings:
     without_image: tuple[str, ...] = ()
     missing_tables: tuple[str, ...] = ()
     missing_columns: tuple[str, ...] = ()
+    lost_reports: tuple[str, ...] = ()
+    missing_months: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()
     numbers: Comparison | None = None
     production: Comparison | None = None

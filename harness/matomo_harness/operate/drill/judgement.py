@@ -126,6 +126,20 @@ def _of_dump(found: Findings) -> Iterable[Reason]:
             "the dump has no archives: reports of days whose visits are deleted are lost",
             "dump the tables archive_numeric_… and archive_blob_…, too",
         )
+    if found.lost_reports:
+        yield Reason(
+            Weight.NO,
+            "tables have the numbers of visits, and the reports beside them are not in the dump:"
+            f" {named(found.lost_reports)}",
+            "dump the tables archive_blob_…, too, with their rows",
+        )
+    if found.missing_months:
+        yield Reason(
+            Weight.NOTE,
+            f"no table of archives is of these months: {named(found.missing_months)}",
+            "did production have visits then? If so, dump all tables archive_numeric_… and"
+            " archive_blob_…",
+        )
 
 
 def _of_salt(found: Findings) -> Iterable[Reason]:

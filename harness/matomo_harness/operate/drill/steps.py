@@ -265,6 +265,8 @@ class _Drill:
         with self._stage(Stage.TABLES):
             archives = archived.archives(database)
             found.counts = _counts(database, archives)
+            found.lost_reports = archived.lost_reports(database)
+            found.missing_months = archived.missing_months(database, archives)
             options = _options(database)
             found.ages = replace(
                 _ages(database, described, self._paths, found.began, files),

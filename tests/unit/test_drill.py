@@ -30,7 +30,7 @@ from matomo_harness.operate.drill.findings import (
     Stage,
 )
 from matomo_harness.operate.drill.judgement import verdict
-from matomo_harness.operate.drill.steps import completed
+from matomo_harness.operate.drill.steps import _lost_containers, completed
 from matomo_harness.operate.rehearsal.state import ArchivedPeriod
 from matomo_harness.operate.rehearsal.verdict import Weight
 from matomo_harness.policy import Drill
@@ -399,6 +399,28 @@ def test_months_without_a_table_of_archives_are_named() -> None:
     archives = [archive("year", "2023-01-01"), archive(first="2023-11-05")]
     assert archived.missing_months(tables, archives) == ("2023-12", "2024-01")
     assert archived.missing_months(tables, []) == ()
+
+
+@pytest.mark.parametrize(
+    ("script", "lost"),
+    [
+        ("container_abc.js", ()),
+        ("container_abc_preview.js", ("abc",)),
+        ("container_abc_dev_0123456789abcdef.js", ("abc",)),
+        ("container_abcd.js", ("abc",)),
+    ],
+)
+def test_the_live_script_of_a_published_container_has_to_be_there(
+    tmp_path: Path, script: str, lost: tuple[str, ...]
+) -> None:
+    tables: Any = Tables()
+    tables.put("tagmanager_container", {"idcontainer": "abc", "status": "active"})
+    tables.put(
+        "tagmanager_container_release",
+        {"idcontainer": "abc", "status": "active", "environment": "live"},
+    )
+    with backup_files.read(tar_of(tmp_path / "efs.tar", {f"js/{script}": "1"})) as files:
+        assert _lost_containers(tables, files) == lost
 
 
 class Reports:

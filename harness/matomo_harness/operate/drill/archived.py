@@ -29,8 +29,8 @@ WHOLE: Final = (1, 3, 4)
 """Values of a done flag: whole, temporary (the period was not over), invalidated since. The others
 are of one that failed, or of some plugins alone (DataAccess/ArchiveWriter.php)."""
 OF_PLUGINS: Final = ("Actions_nb_pageviews", "UserCountry_distinctCountries")
-"""Numbers that a plugin writes beside its reports of visits. Where old reports are deleted and basic
-metrics are kept, these go with the reports (PrivacyManager/ReportsPurger.php)."""
+"""Numbers that a plugin writes beside its reports of visits. Where old reports are deleted and
+basic numbers are kept, these go with the reports (PrivacyManager/ReportsPurger.php)."""
 FARTHEST_WEST: Final = timedelta(hours=12)
 """A day ends so long after it does in UTC at the latest."""
 

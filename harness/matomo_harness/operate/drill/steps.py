@@ -487,7 +487,8 @@ def _lost_containers(database: Database, files: BackupFiles | None) -> tuple[str
     return tuple(
         str(row["id"])
         for row in rows
-        if not (files and files.has(f"{backup_files.CONTAINERS}{row['id']}"))
+        # Others than the live one are named container_ID_preview.js, and by their environment.
+        if not (files and files.has(f"{backup_files.CONTAINERS}{row['id']}."))
     )
 
 

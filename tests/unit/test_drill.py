@@ -6,16 +6,18 @@ import io
 import json
 import sqlite3
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import ini
-from matomo_harness.operate.drill import against, archived, backup_files, report
+from matomo_harness.operate.drill import against, archived, backup_files, report, steps
 from matomo_harness.operate.drill.archived import Archive
 from matomo_harness.operate.drill.backup_files import DamagedFilesError
 from matomo_harness.operate.drill.deployment import connected
@@ -31,6 +33,7 @@ from matomo_harness.operate.drill.findings import (
 )
 from matomo_harness.operate.drill.judgement import verdict
 from matomo_harness.operate.drill.steps import _lost_containers, completed
+from matomo_harness.operate.quarantined import NO_END
 from matomo_harness.operate.rehearsal.state import ArchivedPeriod
 from matomo_harness.operate.rehearsal.verdict import Weight
 from matomo_harness.policy import Drill
@@ -143,6 +146,7 @@ def test_each_thing_against_a_backup_is_named_alone(changes: dict[str, Any], wor
     ("changes", "words"),
     [
         ({"has_logo": False}, "a logo of its own"),
+        ({"has_known_end": False}, "whether the dump is whole is not known: the tool wrote no end"),
         ({"salt": Salt.GIVEN}, "the salt is not in the files"),
         (
             {"without_image": ("A",), "code_in_files": ("A",)},
@@ -168,6 +172,7 @@ def test_what_a_restore_needs_besides_is_a_step_of_it(changes: dict[str, Any], w
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"left_out": ("USE: a schema (1)",)}, "of the dump: USE: a schema (1)"),
         ({"missing_months": ("2024-02",)}, "no table of archives is of these months: 2024-02"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -203,6 +208,39 @@ def test_the_runbook_has_the_times_that_were_measured(tmp_path: Path) -> None:
     assert "This is a backup." in page
     assert "27 compared, 0 differ" in page
     assert json.loads((tmp_path / "drill.json").read_text()) == document
+
+
+# -- the dump -------------------------------------------------------------------------------------
+
+
+def dumped(monkeypatch: pytest.MonkeyPatch, load: Callable[..., Any]) -> Findings:
+    """Return what is found of a dump that is loaded so."""
+    monkeypatch.setattr(steps, "safe_tables", load)
+    monkeypatch.setattr(
+        steps,
+        "images",
+        SimpleNamespace(
+            mariadb_base=lambda _: None,
+            deployed_image=lambda _: SimpleNamespace(reference="matomo"),
+            code_version=lambda _: "5.3.1",
+        ),
+    )
+    found, nothing = proven(unusable={}), cast(Any, None)
+    with ExitStack() as running, suppress(steps._EndedError):
+        steps._Drill([], Path(), nothing, nothing, found, running)._dump(running)
+    return found
+
+
+def test_what_is_not_known_of_a_dump_is_carried_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def load(*_: Any, **__: Any) -> Iterator[Any]:
+        yield SimpleNamespace(
+            described=SimpleNamespace(matomo_version="5.3.1"),
+            certificate=SimpleNamespace(left_out=("VIEW: no views (1)", NO_END)),
+        )
+
+    found = dumped(monkeypatch, load)
+    assert (found.left_out, found.has_known_end) == (("VIEW: no views (1)",), False)
 
 
 # -- files ----------------------------------------------------------------------------------------

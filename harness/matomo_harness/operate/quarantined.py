@@ -35,6 +35,8 @@ GROWTH: Final = {True: 12.0, False: 2.5}
 that decides between memory and disk."""
 COMPRESSED: Final = (".gz", ".xz", ".zst", ".zip", ".bz2", ".7z", ".tgz")
 
+NO_END: Final = "the tool wrote no end, so that a truncated dump would not show (--compact)"
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -281,7 +283,7 @@ def _left_out(described: Description) -> tuple[str, ...]:
     """Say what was not loaded, and what cannot be known of the dump."""
     said = [f"{note} ({count})" for note, count in described.dropped.items()]
     if not described.is_known_whole:
-        said.append("the tool wrote no end, so that a truncated dump would not show (--compact)")
+        said.append(NO_END)
     if described.tool == "mydumper":
         said.append("mydumper ends a dump even where it could not read a table: its exit code says")
     return tuple(said)

@@ -165,6 +165,8 @@ class Findings:
         began: when, in UTC.
         seconds: that each stage took.
         unusable: by the stage, what made it impossible.
+        has_known_end: whether the dump has an end, by which a truncated one shows.
+        left_out: what else of the dump was not loaded or cannot be known, and why.
         matomo: version of the tables.
         code: version of the code of the image.
         counts: of rows; None where the dump could not be loaded.
@@ -203,6 +205,8 @@ class Findings:
     began: datetime
     seconds: dict[Stage, float] = field(default_factory=dict)
     unusable: dict[Stage, str] = field(default_factory=dict)
+    has_known_end: bool = True
+    left_out: tuple[str, ...] = ()
     matomo: str = ""
     code: str = ""
     counts: Counts | None = None

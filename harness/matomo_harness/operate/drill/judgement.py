@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from matomo_harness.operate.drill.findings import Ages, Comparison, Findings, Salt, Stage
+from matomo_harness.operate.quarantined import NO_END
 from matomo_harness.operate.rehearsal.verdict import Reason, Verdict, Weight, named
 from matomo_harness.policy import Drill
 
@@ -103,8 +104,16 @@ def _of_dump(found: Findings) -> Iterable[Reason]:
             f"the dump cannot be loaded: {said}",
             "dump again, and look at the exit code of mariadb-dump",
         )
+    for said in found.left_out:
+        yield Reason(Weight.NOTE, f"of the dump: {said}")
     if (counts := found.counts) is None:
         return
+    if not found.has_known_end:
+        yield Reason(
+            Weight.STEP,
+            f"whether the dump is whole is not known: {NO_END}",
+            "dump without --compact and --skip-comments, or look at the tool's exit code",
+        )
     empty = [
         name
         for name, many in (

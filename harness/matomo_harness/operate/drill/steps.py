@@ -47,7 +47,7 @@ from matomo_harness.operate.drill.findings import (
 )
 from matomo_harness.operate.local import StartedStack
 from matomo_harness.operate.production_config import text_of
-from matomo_harness.operate.quarantined import SafeTables, safe_tables
+from matomo_harness.operate.quarantined import NO_END, SafeTables, safe_tables
 from matomo_harness.operate.rehearsal import judge, state
 from matomo_harness.operate.rehearsal.copies import RunningCopy
 from matomo_harness.operate.stack import Stack
@@ -235,6 +235,9 @@ class _Drill:
                 # Its words are about files, tables and lines: none is of the data.
                 self._found.unusable[Stage.DUMP] = f"expected {error.expected}; seen: {error.seen}"
                 raise _EndedError from None
+        left_out = safe.certificate.left_out
+        self._found.has_known_end = NO_END not in left_out
+        self._found.left_out = tuple(said for said in left_out if said != NO_END)
         self._found.matomo = safe.described.matomo_version or ""
         self._found.code = images.code_version(images.deployed_image(self._settings).reference)
         if self._found.matomo and self._found.matomo != self._found.code:

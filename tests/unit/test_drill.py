@@ -11,13 +11,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import pytest
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import ini
-from matomo_harness.operate.drill import against, archived, backup_files, report, steps
+from matomo_harness.operate.drill import against, archived, backup_files, deployment, report, steps
 from matomo_harness.operate.drill.archived import Archive
 from matomo_harness.operate.drill.backup_files import DamagedFilesError
 from matomo_harness.operate.drill.deployment import connected
@@ -172,6 +172,7 @@ def test_what_a_restore_needs_besides_is_a_step_of_it(changes: dict[str, Any], w
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"allow_lists": ("login_allowlist_ip",)}, "without [General] login_allowlist_ip"),
         ({"left_out": ("USE: a schema (1)",)}, "of the dump: USE: a schema (1)"),
         ({"missing_months": ("2024-02",)}, "no table of archives is of these months: 2024-02"),
     ],
@@ -344,6 +345,54 @@ Plugins[] = "Live"
     assert read.text("General", "salt") == "of production"
     assert read.text("General", "force_ssl") == "1"
     assert read.texts("Plugins", "Plugins") == ("Live",)
+
+
+class Shell:
+    """Stands for a container's shell, and for the container."""
+
+    name = "matomo"
+    profile = SimpleNamespace(web_user="www-data")
+
+    def __init__(self) -> None:
+        self.put = ""
+
+    def run(self, *command: str, user: str = "") -> str:
+        """Answer what is asked of a deployment without environment."""
+        assert not user
+        return "1000" if command[0] == "id" else ""
+
+    def put_archive(self, _: str, archive: IO[bytes]) -> None:
+        """Take what is put into it."""
+        with tarfile.open(fileobj=archive) as tar:
+            config = tar.extractfile("config/config.ini.php")
+            assert config
+            self.put = config.read().decode()
+
+
+def test_addresses_that_may_log_in_are_left_out_of_what_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = """[General]
+salt = "a"
+login_allowlist_ip[] = "192.0.2.7"
+login_allowlist_ip[] = "198.51.100.0/24"
+login_whitelist_ip = "192.0.2.8"
+login_allowlist_apply_to_reporting_api_requests = 1
+"""
+    shell: Any = Shell()
+    started: Any = SimpleNamespace(shell=shell, stack=None)
+    matomo = SimpleNamespace(profile=SimpleNamespace(programs=(), web_root="/"))
+    monkeypatch.setattr(deployment.compose, "running", lambda *_: shell)
+    monkeypatch.setattr(deployment.gate_container, "entered", lambda _: (None, matomo))
+    monkeypatch.setattr(deployment.snapshot_copy, "take_own_address", lambda _: None)
+    files = {"config/config.ini.php": config}
+    with backup_files.read(tar_of(tmp_path / "efs.tar", files)) as found:
+        assert deployment.allow_lists(found) == ("login_allowlist_ip", "login_whitelist_ip")
+        deployment.restore(started, found)
+    assert ini.read(shell.put).settings["General"].keys() == {
+        "salt",
+        "login_allowlist_apply_to_reporting_api_requests",
+    }
 
 
 # -- numbers --------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ salt = "raw-salt"
 trusted_hosts[] = "analytics.example"
 trusted_hosts[] = "stats.example"
 cors_domains[] = "https://a.example"
+login_allowlist_ip[] = "192.0.2.7"
+login_whitelist_ip[] = "192.0.2.7"
 enable_processing_unique_visitors_year = 1
 
 [mail]
@@ -59,9 +61,10 @@ Plugins[] = "EnvironmentVariables"
 
 def test_secrets_and_what_leads_to_production_are_left_out() -> None:
     text, left_out = production_config.for_reproduction(PRODUCTION, OWN, "https://localhost:8500")
-    words = ("raw-", "mail", "rds.example", "analytics", "replica.example", "reader")
+    words = ("raw-", "mail", "rds.example", "analytics", "replica.example", "reader", "192.")
     assert not [word for word in words if word in text]
     assert {"General.salt", "[mail]", "database.password", "SomePlugin.api_token"} <= {*left_out}
+    assert {"General.login_allowlist_ip", "General.login_whitelist_ip"} <= {*left_out}
     assert text.startswith("; <?php exit; ?>")
 
 

@@ -13,7 +13,9 @@ OF_TABLES: Final = ("charset", "collation", "adapter")
 """Keys of [database] that say how to speak to the tables; the others lead to a server."""
 ELSEWHERE: Final = ("mail", "proxy", "database_reader")
 """Sections that lead to services of production's."""
-OF_ITS_ADDRESS: Final = ("trusted_hosts", "cors_domains", "instance_id")
+ALLOW_LISTS: Final = ("login_allowlist_ip", "login_whitelist_ip")
+"""Keys of [General] with the addresses that may log in: nobody's here is among production's."""
+OF_ITS_ADDRESS: Final = ("trusted_hosts", "cors_domains", "instance_id", *ALLOW_LISTS)
 READS_ENVIRONMENT: Final = "EnvironmentVariables"
 """The plugin by which the stack's own database, mail relay and salt win over the file."""
 

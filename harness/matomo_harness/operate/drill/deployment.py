@@ -22,7 +22,7 @@ from matomo_harness.operate import (
     snapshot_copy,
     stack_files,
 )
-from matomo_harness.operate.drill.backup_files import BackupFiles
+from matomo_harness.operate.drill.backup_files import BackupFiles, readable
 from matomo_harness.operate.local import StartedStack
 from matomo_harness.operate.production_files import CONFIG
 from matomo_harness.operate.stack import Stack
@@ -92,7 +92,8 @@ def restore(started: StartedStack, files: BackupFiles) -> str:
     """Put the files back, by the image's own program where it has one; return what did it.
 
     Of config.ini.php only what leads to production's database and mail relay is another, where the
-    environment does not say that, and the address of this deployment is added.
+    environment does not say that, the addresses that may log in are left out, and the address of
+    this deployment is added.
 
     Raises:
         BrokenPromiseError: that program fails, or Matomo cannot write what it got back.
@@ -103,6 +104,8 @@ def restore(started: StartedStack, files: BackupFiles) -> str:
     owner = int(shell.run("id", "-u", shell.profile.web_user))
     # A replica of production's is nobody's here, whatever says which database is Matomo's.
     config = ini.without_section(files.config or "", "database_reader")
+    for key in allow_lists(files):
+        config = ini.without_key(ini.without_key(config, "General", key), "General", f"{key}[]")
     plugins = ini.read(config).texts("Plugins", "Plugins") if files.has_config else ()
     if plugins and production_config.READS_ENVIRONMENT not in plugins:
         config = connected(config, _environment(shell))
@@ -120,6 +123,13 @@ def restore(started: StartedStack, files: BackupFiles) -> str:
         done_by = "a copy of the directories"
     snapshot_copy.take_own_address(started)
     return done_by
+
+
+def allow_lists(files: BackupFiles) -> tuple[str, ...]:
+    """Name the keys of [General] by which production lets only some addresses log in."""
+    config = readable(files.config)
+    there = config.settings.get("General", {}) if config else {}
+    return tuple(key for key in production_config.ALLOW_LISTS if key in there)
 
 
 def connected(text: str, environment: Mapping[str, str]) -> str:

@@ -176,6 +176,7 @@ class Findings:
         is_listed: whether the backup has such a list.
         lacks: what the backup's own program says that it lacks.
         has_config: whether config.ini.php is there and can be read.
+        allow_lists: keys of config.ini.php with the addresses that may log in.
         salt: where the salt came from.
         salt_fits: whether the tokens in the database were made with it; None where that cannot be
             known.
@@ -216,6 +217,7 @@ class Findings:
     is_listed: bool = False
     lacks: tuple[str, ...] = ()
     has_config: bool = False
+    allow_lists: tuple[str, ...] = ()
     salt: Salt = Salt.NOWHERE
     salt_fits: bool | None = None
     has_logo: bool | None = None

@@ -65,6 +65,12 @@ def _of_files(found: Findings) -> Iterable[Reason]:
             " restored without it",
             "have the backup take config/, as backup-data.sh does",
         )
+    if found.allow_lists:
+        yield Reason(
+            Weight.NOTE,
+            "config.ini.php lets only some addresses log in; the drill's copy lets all, without"
+            f" [General] {named(found.allow_lists)}",
+        )
     if found.damaged:
         yield Reason(
             Weight.NO,

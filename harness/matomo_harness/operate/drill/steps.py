@@ -222,6 +222,7 @@ class _Drill:
         found.is_listed = files.manifest is not None
         found.lacks = files.manifest.lacks if files.manifest else ()
         found.has_config = files.has_config
+        found.allow_lists = deployment.allow_lists(files)
         return files
 
     def _dump(self, loading: ExitStack) -> SafeTables:

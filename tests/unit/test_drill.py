@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 
 import pytest
 
-from matomo_harness.errors import WrongInputError
+from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.matomo import ini
 from matomo_harness.operate.drill import against, archived, backup_files, deployment, report, steps
 from matomo_harness.operate.drill.archived import Archive
@@ -173,6 +173,14 @@ def test_what_a_restore_needs_besides_is_a_step_of_it(changes: dict[str, Any], w
     ("changes", "words"),
     [
         ({"allow_lists": ("login_allowlist_ip",)}, "without [General] login_allowlist_ip"),
+        (
+            {"login": dataclasses.replace(LOGIN, asked=False, has_factor=False)},
+            "HARNESS_LOGIN has no second factor",
+        ),
+        (
+            {"login": dataclasses.replace(LOGIN, by_own_password=False, is_unknown=True)},
+            "HARNESS_LOGIN and HARNESS_PASSWORD were not used",
+        ),
         ({"left_out": ("USE: a schema (1)",)}, "of the dump: USE: a schema (1)"),
         ({"missing_months": ("2024-02",)}, "no table of archives is of these months: 2024-02"),
     ],
@@ -242,6 +250,46 @@ def test_what_is_not_known_of_a_dump_is_carried_on(monkeypatch: pytest.MonkeyPat
 
     found = dumped(monkeypatch, load)
     assert (found.left_out, found.has_known_end) == (("VIEW: no views (1)",), False)
+
+
+# -- the login ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("login", "password", "judged"),
+    [
+        ("grace", "hers", (True, False, False)),
+        ("ada", "hers", (True, True, False)),
+        ("adda", "hers", (False, True, True)),
+        ("ada", "", (False, True, True)),
+        ("", "", (False, True, False)),
+    ],
+    ids=["without a second factor", "with one", "mistyped", "no password", "nothing given"],
+)
+def test_who_logs_in_is_judged_by_a_second_factor_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, login: str, password: str, judged: tuple[bool, bool, bool]
+) -> None:
+    superuser = {"superuser_access": 1, "password": ""}
+    tables: Any = Tables()
+    tables.put(
+        "user",
+        {"login": "ada", "twofactor_secret": "a secret", **superuser},
+        {"login": "grace", "twofactor_secret": "", **superuser},
+    )
+    monkeypatch.setenv(steps.LOGIN, login)
+    monkeypatch.setenv(steps.PASSWORD, password)
+    started: Any = SimpleNamespace(
+        shell=SimpleNamespace(run=lambda *_, **__: "hashed"),
+        web=SimpleNamespace(url="https://localhost", authority=None),
+    )
+
+    def nobody(*_: Any) -> None:
+        raise BrokenPromiseError(expected="", seen="", next_command="")
+
+    monkeypatch.setattr(steps.twofactor, "log_in", nobody)
+    found = steps._log_in(started, tables, None)
+    assert (found.superusers, found.enrolled) == (2, 1)
+    assert (found.by_own_password, found.has_factor, found.is_unknown) == judged
 
 
 # -- files ----------------------------------------------------------------------------------------

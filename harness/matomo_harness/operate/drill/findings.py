@@ -119,6 +119,8 @@ class Login:
         enrolled: those of them with a second factor.
         asked: whether Matomo asked for the second factor.
         is_in: whether the code of the secret in the database opened it.
+        has_factor: whether the one who logged in has a second factor.
+        is_unknown: whether HARNESS_LOGIN and HARNESS_PASSWORD do not both name a superuser's.
         by_own_password: whether it was a person's own password; else the drill set one on its copy.
         token_opens: whether production's own token opens it; None where none was given.
     """
@@ -127,6 +129,8 @@ class Login:
     enrolled: int
     asked: bool = False
     is_in: bool = False
+    has_factor: bool = True
+    is_unknown: bool = False
     by_own_password: bool = False
     token_opens: bool | None = None
 

@@ -275,13 +275,25 @@ def _of_login(found: Findings) -> Iterable[Reason]:
         )
     elif not login.enrolled:
         yield Reason(Weight.STEP, "no superuser has a second factor in the database", "enrol one")
+    elif not login.has_factor:
+        yield Reason(
+            Weight.NOTE,
+            "the superuser of HARNESS_LOGIN has no second factor, so no code was asked for: another"
+            " superuser has one",
+        )
     elif not login.asked:
         yield Reason(
             Weight.NO,
             "a superuser with a second factor gets in without it: TwoFactorAuth is not active",
             "is it in [Plugins] of config.ini.php?",
         )
-    if login.superusers and not login.by_own_password:
+    if login.superusers and login.is_unknown:
+        yield Reason(
+            Weight.NOTE,
+            "HARNESS_LOGIN and HARNESS_PASSWORD were not used: both are needed, of a superuser whom"
+            " the database knows; a password was set on the copy for the login",
+        )
+    elif login.superusers and not login.by_own_password:
         yield Reason(
             Weight.NOTE,
             "a password was set on the copy for the login: HARNESS_LOGIN and HARNESS_PASSWORD give"

@@ -535,13 +535,14 @@ def _log_in(started: StartedStack, database: Database, production: Production | 
         " WHERE superuser_access = 1 AND login <> 'anonymous' ORDER BY login"
     )
     enrolled = [row for row in rows if row["secret"]]
+    name, password = _given(LOGIN), _given(PASSWORD)
+    given = [row for row in rows if name and password and row["login"] == name]
     login = Login(
         superusers=len(rows),
         enrolled=len(enrolled),
+        is_unknown=bool(name or password) and not given,
         token_opens=_opens(started, production.token) if production and production.token else None,
     )
-    name, password = _given(LOGIN), _given(PASSWORD)
-    given = [row for row in rows if name and password and row["login"] == name]
     chosen = (given or enrolled or list(rows))[:1]
     if not chosen:
         return login
@@ -553,7 +554,7 @@ def _log_in(started: StartedStack, database: Database, production: Production | 
             "UPDATE {prefix}user SET password = %s WHERE login = %s", hashed, row["login"]
         )
     account = Account(str(row["login"]), password, str(row["secret"] or ""))
-    login = replace(login, by_own_password=bool(given))
+    login = replace(login, by_own_password=bool(given), has_factor=bool(row["secret"]))
     with suppress(BrokenPromiseError):  # which names the person
         page = twofactor.log_in(_conversation(started), account.login, account.password)
         login = replace(login, asked=page.component == twofactor.ASK)

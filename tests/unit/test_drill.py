@@ -201,6 +201,18 @@ def test_without_limits_no_age_and_no_time_speaks_against_it() -> None:
     assert verdict(proven(ages=ages, seconds={Stage.DUMP: 1e6}), Drill()).is_backup
 
 
+@pytest.mark.parametrize(
+    ("hours", "is_copying", "steps_more"),
+    [(29, True, 1), (29, False, 0), (-20, True, 1), (-20, False, 1), (4, False, 0)],
+)
+def test_an_old_file_says_nothing_of_when_it_was_copied_and_a_young_one_does(
+    hours: int, is_copying: bool, steps_more: int
+) -> None:
+    ages = dataclasses.replace(AGES, files=NOW - timedelta(hours=hours), is_copying=is_copying)
+    judged = verdict(proven(ages=ages), LIMITS)
+    assert len(judged.of(Weight.STEP)) == steps_more
+
+
 def test_the_gaps_are_in_minutes() -> None:
     assert list(AGES.minutes.values()) == [300, 2, 30, 60]
     assert Ages(NOW, NOW, False).minutes["from the newest visit until the dump"] is None

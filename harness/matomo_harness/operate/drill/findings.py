@@ -38,6 +38,7 @@ class Ages:
         newest_archive: when the last archive in it was made.
         last_run: when the archiver had last come to its end.
         files: when the files were copied, or the youngest of them was changed.
+        is_copying: whether it is the time of the copying; else an older one proves nothing.
     """
 
     now: datetime
@@ -47,6 +48,15 @@ class Ages:
     newest_archive: datetime | None = None
     last_run: datetime | None = None
     files: datetime | None = None
+    is_copying: bool = True
+
+    @property
+    def copied(self) -> datetime | None:
+        """When the files were copied, at the earliest; None where that is not known.
+
+        Files that nobody changes are as old in last night's copy as in one of last year.
+        """
+        return self.files if self.files and (self.is_copying or self.files > self.dump) else None
 
     @property
     def minutes(self) -> dict[str, int | None]:
@@ -61,7 +71,7 @@ class Ages:
                 for name, moment in seen.items()
             },
             "between the files and the dump": (
-                abs(_minutes(self.files, self.dump) or 0) if self.files else None
+                abs(_minutes(self.copied, self.dump) or 0) if self.copied else None
             ),
         }
 

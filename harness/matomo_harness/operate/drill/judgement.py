@@ -340,7 +340,7 @@ def _of_age(ages: Ages, limits: Drill) -> Iterable[Reason]:
         yield Reason(
             Weight.NOTE, "the dump does not say when it was taken: the time of its file counts"
         )
-    apart = _hours(ages.files, ages.dump)
+    apart = _hours(ages.copied, ages.dump)
     if apart is not None and abs(apart) > APART_HOURS:
         side = "before" if apart > 0 else "after"
         yield Reason(

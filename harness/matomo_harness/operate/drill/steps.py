@@ -431,6 +431,7 @@ def _ages(
         newest_visit=visit,
         newest_archive=max(newest, default=None),
         files=copied.astimezone(UTC).replace(tzinfo=None) if copied else None,
+        is_copying=bool(files and files.manifest and files.manifest.made),
     )
 
 

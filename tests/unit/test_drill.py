@@ -366,6 +366,64 @@ def test_a_file_that_is_not_as_the_list_says_is_named(tmp_path: Path) -> None:
         assert found.damaged == ["js/container_abc.js", "matomo.js"]
 
 
+def test_a_list_that_is_cut_is_named_itself(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"3").hexdigest()
+    for end in ("file", "file 0123456789ab"):
+        manifest = f"made 2026-03-04T01:02:03Z\nfile {digest}  matomo.js\n{end}"
+        files = {**FILES, "./efs/backup-manifest.txt": manifest}
+        with backup_files.read(tar_of(tmp_path / "efs.tar", files)) as found:
+            assert found.damaged == ["backup-manifest.txt"]
+
+
+def tar_with(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+    """Write a tar with these members."""
+    with tarfile.open(path, "w:gz") as tar:
+        for member, text in members:
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text))
+    return path
+
+
+def test_a_time_that_no_calendar_has_is_none(tmp_path: Path) -> None:
+    odd, usual = tarfile.TarInfo("js/odd.js"), tarfile.TarInfo("js/usual.js")
+    odd.mtime, usual.mtime = 2**40, 1_000_000
+    with backup_files.read(tar_with(tmp_path / "efs.tar", (odd, b"1"), (usual, b"2"))) as found:
+        assert found.newest == datetime.fromtimestamp(1_000_000, UTC)
+        assert found.counts == {"js": 2}
+
+
+def test_a_hard_link_is_restored_as_the_file_that_it_names(tmp_path: Path) -> None:
+    file, link = tarfile.TarInfo("js/a.js"), tarfile.TarInfo("js/b.js")
+    link.type, link.linkname = tarfile.LNKTYPE, "js/a.js"
+    with backup_files.read(tar_with(tmp_path / "efs.tar", (file, b"text"), (link, b""))) as found:
+        assert found.sums["js/b.js"] == found.sums["js/a.js"]
+        found.archive.seek(0)
+        with tarfile.open(fileobj=found.archive) as restored:
+            assert [member.size for member in restored] == [4, 4]
+    link.linkname = "js/other.js"
+    with (
+        pytest.raises(DamagedFilesError, match=r"the file of the hard link js/b\.js"),
+        backup_files.read(tar_with(tmp_path / "lost.tar", (file, b"text"), (link, b""))),
+    ):
+        pass
+
+
+def test_names_that_are_no_utf_8_are_compared_by_their_bytes(tmp_path: Path) -> None:
+    name = b"misc/user/caf\xe9.png".decode(errors="surrogateescape")
+    digest = hashlib.sha256(b"1").hexdigest()
+    for said, damaged in ((digest, []), ("0" * 64, [r"misc/user/caf\xe9.png"])):
+        listed = f"file {said}  {name}\n".encode(errors="surrogateescape")
+        path = tar_with(
+            tmp_path / "efs.tar",
+            (tarfile.TarInfo(name), b"1"),
+            (tarfile.TarInfo("backup-manifest.txt"), listed),
+        )
+        with backup_files.read(path) as found:
+            assert found.damaged == damaged
+            changed = proven(damaged=tuple(found.damaged))
+            report.write(changed, verdict(changed, LIMITS), tmp_path / "report")
+
+
 @pytest.mark.parametrize("part", [0, 100, 300])
 def test_a_tar_that_is_cut_or_of_something_else_is_damaged(tmp_path: Path, part: int) -> None:
     path = tar_of(tmp_path / "efs.tar", FILES if part else {"home/notes.txt": "1"})

@@ -49,12 +49,14 @@ class Manifest:
         matomo: version of the code.
         lacks: what it says that the backup does not hold.
         sums: SHA-256 of each file.
+        is_whole: whether no line of it is cut.
     """
 
     made: datetime | None
     matomo: str
     lacks: tuple[str, ...]
     sums: Mapping[str, str] = field(repr=False)
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,11 @@ class BackupFiles:
 
     @property
     def damaged(self) -> list[str]:
-        """Name the files that are not as the manifest says, or not there."""
+        """Name the files that are not as the manifest says, or not there; a cut one itself."""
         said = self.manifest.sums if self.manifest else {}
-        return sorted(name for name, digest in said.items() if self.sums.get(name) != digest)
+        names = sorted(name for name, digest in said.items() if self.sums.get(name) != digest)
+        is_cut = self.manifest is not None and not self.manifest.is_whole
+        return [*([MANIFEST] if is_cut else []), *map(_printable, names)]
 
     def has(self, beginning: str) -> bool:
         """Whether there is a file whose path begins so."""
@@ -158,21 +162,25 @@ def _sorted(tar: tarfile.TarFile, archive: IO[bytes]) -> BackupFiles:
     with tarfile.open(fileobj=archive, mode="w") as restored:
         for member in tar:
             name = below_web_root(member.name, PARTS)
-            file = tar.extractfile(member) if member.isfile() else None
-            if file is None or ".." in PurePosixPath(name).parts:
-                continue
             base = PurePosixPath(name).name
-            if base == MANIFEST:
-                manifest = _manifest(file.read(MOST_OF_A_TEXT).decode(errors="replace"))
-                continue
             if base in TRACKERS and name.partition("/")[0] not in PARTS:
                 name = base
-            elif name.partition("/")[0] not in PARTS:
+            elif name.partition("/")[0] not in PARTS and base != MANIFEST:
                 continue
-            newest = max(newest, member.mtime)
+            file = _opened(tar, member)
+            if file is None or ".." in PurePosixPath(name).parts:
+                continue
+            if base == MANIFEST:
+                # Names are in any encoding, and compared with the tar's, which are read so.
+                text = file.read(MOST_OF_A_TEXT).decode(errors="surrogateescape")
+                manifest = _manifest(text)
+                continue
+            changed = member.mtime if _moment(member.mtime) else 0
+            newest = max(newest, changed)
             # Whoever goes back in a packed tar unpacks it from the beginning again.
             with tempfile.SpooledTemporaryFile(IN_MEMORY) as copy:
                 shutil.copyfileobj(file, copy, CHUNK)
+                size = copy.tell()  # a hard link's own is 0
                 copy.seek(0)
                 sums[name] = hashlib.file_digest(copy, "sha256").hexdigest()
                 copy.seek(0)
@@ -181,11 +189,37 @@ def _sorted(tar: tarfile.TarFile, archive: IO[bytes]) -> BackupFiles:
                     copy.seek(0)
                 if name.partition("/")[0] in RESTORED:
                     plain = tarfile.TarInfo(name)
-                    plain.size, plain.mtime = member.size, member.mtime
+                    plain.size, plain.mtime = size, changed
                     restored.addfile(plain, copy)
     production_files.read_to_the_end(tar)
-    moment = datetime.fromtimestamp(newest, UTC) if newest else None
-    return BackupFiles(config, sums, moment, manifest, archive)
+    return BackupFiles(config, sums, _moment(newest), manifest, archive)
+
+
+def _opened(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | None:
+    """Return what a file holds, or the one that a hard link is another name of; None for others.
+
+    Raises:
+        TarError: the hard link's is not in the archive.
+    """
+    try:
+        named = tar.getmember(member.linkname) if member.islnk() else member
+    except KeyError as error:
+        name = _printable(member.name)
+        raise tarfile.TarError(f"the file of the hard link {name} is not in it") from error
+    return tar.extractfile(named) if named.isfile() else None
+
+
+def _moment(seconds: float) -> datetime | None:
+    """Return a time in UTC; None for no time at all, or one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC) if seconds else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _printable(name: str) -> str:
+    r"""Return a name whose bytes that are no text are written as `\xe9`."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _manifest(text: str) -> Manifest:
@@ -198,9 +232,10 @@ def _manifest(text: str) -> Manifest:
     files = [rest.split(maxsplit=1) for word, rest in lines if word == "file"]
     return Manifest(
         made=made,
-        matomo=of.get("matomo", ""),
-        lacks=tuple(rest for word, rest in lines if word == "lacks"),
-        sums={name: digest for digest, name in files},
+        matomo=_printable(of.get("matomo", "")),
+        lacks=tuple(_printable(rest) for word, rest in lines if word == "lacks"),
+        sums={pair[1]: pair[0] for pair in files if len(pair) == 2},
+        is_whole=all(len(pair) == 2 for pair in files),
     )
 
 

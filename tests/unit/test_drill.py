@@ -1,6 +1,7 @@
 """What a backup holds, how old it is, which numbers are compared, and what it all means."""
 
 import dataclasses
+import errno
 import hashlib
 import io
 import json
@@ -15,7 +16,18 @@ from typing import IO, Any, cast
 
 import pytest
 
-from matomo_harness.errors import BrokenPromiseError, WrongInputError
+from matomo_harness.dumps.sources import (
+    DumpSource,
+    UnreadableDumpError,
+    _no_password,
+    _truncated,
+)
+from matomo_harness.errors import (
+    BrokenPromiseError,
+    HarnessError,
+    UnsupportedEnvironmentError,
+    WrongInputError,
+)
 from matomo_harness.matomo import ini
 from matomo_harness.operate.drill import against, archived, backup_files, deployment, report, steps
 from matomo_harness.operate.drill.archived import Archive
@@ -264,6 +276,32 @@ def test_what_is_not_known_of_a_dump_is_carried_on(monkeypatch: pytest.MonkeyPat
     assert (found.left_out, found.has_known_end) == (("VIEW: no views (1)",), False)
 
 
+def test_a_dump_that_only_its_password_opens_is_no_broken_backup(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(*_: Any, **__: Any) -> Any:
+        raise _no_password("dump.zip", "none")
+
+    with pytest.raises(WrongInputError, match="the password of dump"):
+        dumped(monkeypatch, load)
+
+
+def test_a_truncated_dump_is_a_broken_backup(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: Any, **__: Any) -> Any:
+        raise _truncated("dump.sql")
+
+    assert "dump.sql to be whole" in dumped(monkeypatch, load).unusable[Stage.DUMP]
+
+
+def test_a_dump_that_this_user_may_not_read_is_named_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(UnreadableDumpError, match="a readable dump"):
+        list(DumpSource([Path(__file__)]).parts())
+
+
 # -- the login ------------------------------------------------------------------------------------
 
 
@@ -364,6 +402,29 @@ def test_a_file_that_is_not_as_the_list_says_is_named(tmp_path: Path) -> None:
     del files["./efs/js/container_abc.js"]
     with backup_files.read(tar_of(tmp_path / "damaged.tar", files)) as found:
         assert found.damaged == ["js/container_abc.js", "matomo.js"]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (errno.EACCES, WrongInputError, "to be allowed to read"),
+        (errno.EPERM, WrongInputError, "to be allowed to read"),
+        (errno.ENOSPC, UnsupportedEnvironmentError, "room in"),
+        (errno.EDQUOT, UnsupportedEnvironmentError, "room in"),
+        (errno.EIO, DamagedFilesError, "cannot be read to its end"),
+    ],
+)
+def test_what_this_machine_lacks_is_no_damage_of_the_files(
+    monkeypatch: pytest.MonkeyPatch, number: int, kind: type[HarnessError], words: str
+) -> None:
+    def fail(_: Path) -> None:
+        raise OSError(number, "a reason")
+
+    monkeypatch.setattr(backup_files.tarfile, "open", fail)
+    with pytest.raises(HarnessError, match=words) as seen, backup_files.read(Path("efs.tar")):
+        pass
+    assert type(seen.value) is kind
+    assert "a reason" in seen.value.seen
 
 
 def test_a_list_that_is_cut_is_named_itself(tmp_path: Path) -> None:

@@ -66,6 +66,10 @@ class Part:
     table: str | None = None
 
 
+class UnreadableDumpError(WrongInputError):
+    """The dump may be whole, and cannot be read here: its password or a permission is lacking."""
+
+
 class DumpSource:
     """The files of a dump.
 
@@ -131,7 +135,8 @@ class DumpSource:
                     self.read += len(chunk)
                     yield chunk
         except OSError as error:
-            raise WrongInputError(
+            kind = UnreadableDumpError if isinstance(error, PermissionError) else WrongInputError
+            raise kind(
                 expected=f"a readable dump in {path.name}",
                 seen=error.strerror or str(error),
                 next_command=f"ls -l {path}",
@@ -484,7 +489,8 @@ def _entry(name: str, archive: Any, entry: Any, password: bytes | None) -> Itera
         raise _no_password(name, "another one") from error
     except WrongInputError as error:
         if is_encrypted:
-            raise _no_password(name, f"another one, or {error.seen}") from error
+            seen = f"another one, or {error.seen}"
+            raise _no_password(name, seen, WrongInputError) from error
         raise
 
 
@@ -570,8 +576,10 @@ def _corrupt(name: str, error: Any) -> WrongInputError:
     )
 
 
-def _no_password(name: str, seen: str) -> WrongInputError:
-    return WrongInputError(
+def _no_password(
+    name: str, seen: str, kind: type[WrongInputError] = UnreadableDumpError
+) -> WrongInputError:
+    return kind(
         expected=f"the password of {name} in the environment variable {PASSWORD_VARIABLE}",
         seen=seen,
         next_command=f"read -rs {PASSWORD_VARIABLE}; export {PASSWORD_VARIABLE}; the same again",

@@ -3,6 +3,7 @@
 Nothing of it is unpacked here but into a file without a name, which ends with this process.
 """
 
+import errno
 import hashlib
 import io
 import lzma
@@ -20,7 +21,7 @@ from typing import IO, Final
 
 from docker.models.containers import Container
 
-from matomo_harness.errors import WrongInputError
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo import ini
 from matomo_harness.operate import production_files
 from matomo_harness.operate.production_files import CHUNK, CONFIG, IN_MEMORY, below_web_root
@@ -34,6 +35,7 @@ MANIFEST: Final = "backup-manifest.txt"
 LOGO: Final = "misc/user/logo"
 CONTAINERS: Final = "js/container_"
 MOST_OF_A_TEXT: Final = 2**24
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DamagedFilesError(WrongInputError):
@@ -145,12 +147,22 @@ def read(path: Path) -> Iterator[BackupFiles]:
 
     Raises:
         DamagedFilesError: it cannot be read to its end, or nothing in it is of Matomo.
+        WrongInputError: this user may not read it.
+        UnsupportedEnvironmentError: there is no room for what is in it.
     """
     with tempfile.TemporaryFile() as archive:
         try:
             with tarfile.open(path) as tar:
                 found = _sorted(tar, archive)
+        except PermissionError as error:
+            raise WrongInputError(
+                expected=f"to be allowed to read {path}",
+                seen=error.strerror or f"{error}",
+                next_command=f"ls -l {path}",
+            ) from error
         except (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise _no_room(path, error) from error
             raise _damaged(f"{path.name} cannot be read to its end: {error}") from error
         if not found.sums:
             raise _damaged(f"nothing in {path.name} is in config, misc or js")
@@ -244,6 +256,14 @@ def _damaged(seen: str) -> DamagedFilesError:
         expected="a whole tar of Matomo's directories config, misc and js",
         seen=seen,
         next_command="tar -czf efs.tar.gz config misc js   (in the directory that holds them)",
+    )
+
+
+def _no_room(path: Path, error: OSError) -> UnsupportedEnvironmentError:
+    return UnsupportedEnvironmentError(
+        expected=f"room in {tempfile.gettempdir()} for what is in {path.name}",
+        seen=error.strerror or f"{error}",
+        next_command="TMPDIR=a directory with room for it, then the same command",
     )
 
 

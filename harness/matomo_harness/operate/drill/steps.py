@@ -15,7 +15,7 @@ from typing import Any, Final
 import pymysql
 
 from matomo_harness.dumps.description import Description
-from matomo_harness.dumps.sources import DumpSource
+from matomo_harness.dumps.sources import DumpSource, UnreadableDumpError
 from matomo_harness.errors import (
     BrokenPromiseError,
     HarnessError,
@@ -232,6 +232,8 @@ class _Drill:
                 safe = loading.enter_context(
                     safe_tables(self._paths, database_image, keep_person_data=True)
                 )
+            except UnreadableDumpError:
+                raise
             except WrongInputError as error:
                 # Its words are about files, tables and lines: none is of the data.
                 self._found.unusable[Stage.DUMP] = f"expected {error.expected}; seen: {error.seen}"

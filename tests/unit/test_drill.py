@@ -29,6 +29,7 @@ from matomo_harness.errors import (
     WrongInputError,
 )
 from matomo_harness.matomo import ini
+from matomo_harness.operate import drill, rehearsal
 from matomo_harness.operate.drill import against, archived, backup_files, deployment, report, steps
 from matomo_harness.operate.drill.archived import Archive
 from matomo_harness.operate.drill.backup_files import DamagedFilesError
@@ -49,6 +50,7 @@ from matomo_harness.operate.quarantined import NO_END
 from matomo_harness.operate.rehearsal.state import ArchivedPeriod
 from matomo_harness.operate.rehearsal.verdict import Weight
 from matomo_harness.policy import Drill
+from matomo_harness.settings import RunSettings
 
 NOW = datetime(2026, 3, 4, 8, 0)
 LIMITS = Drill(oldest_hours=26, longest_minutes=60)
@@ -241,6 +243,60 @@ def test_the_runbook_has_the_times_that_were_measured(tmp_path: Path) -> None:
     assert "This is a backup." in page
     assert "27 compared, 0 differ" in page
     assert json.loads((tmp_path / "drill.json").read_text()) == document
+
+
+# -- before anything is loaded --------------------------------------------------------------------
+
+
+def refused_at_once(monkeypatch: pytest.MonkeyPatch, policy: Path) -> str:
+    """Return what a drill is refused for before a file of the backup is looked at."""
+
+    def never(*_: Any) -> Findings:
+        raise AssertionError("the drill has begun")
+
+    monkeypatch.setattr(steps, "drill", never)
+    settings = RunSettings.from_environment({})
+    with pytest.raises(WrongInputError) as error:
+        drill.drill([Path("dump.sql")], Path("efs.tar"), settings, policy=policy)
+    return f"{error.value}"
+
+
+def test_a_mistake_in_the_waivers_is_named_before_a_drill_or_a_rehearsal_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text("")
+    (tmp_path / "waivers.toml").write_text("[[waivers]]\ncheck = 1\n")
+    monkeypatch.setattr(drill, "DIRECTORY", tmp_path / "reports")
+    assert "waivers.toml" in refused_at_once(monkeypatch, policy)
+
+    def never(*_: Any) -> None:
+        raise AssertionError("the rehearsal has begun")
+
+    monkeypatch.setattr(rehearsal.rehearse, "rehearse", never)
+    settings = RunSettings.from_environment({})
+    with pytest.raises(WrongInputError, match=r"waivers\.toml"):
+        rehearsal.rehearse_upgrade("image:a", "b", settings, policy=policy)
+
+
+def test_a_report_that_cannot_be_written_is_named_before_a_drill_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text("")
+    (tmp_path / "reports").write_text("no directory")
+    monkeypatch.setattr(drill, "DIRECTORY", tmp_path / "reports/drill")
+    assert "a directory for the report" in refused_at_once(monkeypatch, policy)
+
+
+@pytest.mark.parametrize("name", [".", "file/numbers.json"])
+def test_numbers_that_cannot_be_written_are_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(against.TOKEN, "a token")
+    with pytest.raises(WrongInputError, match="that can be written to"):
+        against.take("https://matomo.invalid", None, tmp_path / name)
 
 
 # -- the dump -------------------------------------------------------------------------------------

@@ -156,8 +156,15 @@ def _as_it_counts(result: Result, target: Target, waivers: Sequence[Waiver]) -> 
     )
 
 
-def _require_place(directory: Path) -> None:
-    """Refuse to run checks whose report cannot be written, before the first of them."""
+def require_place(directory: Path) -> None:
+    """Refuse work whose report cannot be written, before it is done.
+
+    Args:
+        directory: of the report; it is made where it is not there.
+
+    Raises:
+        WrongInputError: it cannot be made or written to.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if os.access(directory, os.W_OK):
@@ -192,7 +199,7 @@ def run_checks(
     Raises:
         WrongInputError: the report cannot be written.
     """
-    _require_place(DIRECTORY)
+    require_place(DIRECTORY)
 
     def on_raw_result(result: Result) -> None:
         on_result(_as_it_counts(result, target, waivers))

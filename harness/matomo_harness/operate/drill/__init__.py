@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from matomo_harness.errors import BrokenPromiseError
-from matomo_harness.gate.catalogue import read_policy
-from matomo_harness.operate import rehearsal
+from matomo_harness.gate.catalogue import read_policy, waivers_of
+from matomo_harness.operate import gate, rehearsal
 from matomo_harness.operate.drill import report, steps
 from matomo_harness.operate.drill.against import Production
 from matomo_harness.operate.drill.judgement import verdict
@@ -39,14 +39,17 @@ def drill(
         production: where production's numbers come from; None where none are given.
 
     Raises:
-        WrongInputError: a file is not there, there is no such promise, or the image is not of the
-            version of the tables.
+        WrongInputError: a file is not there, there is no such promise, policy or waivers hold a
+            mistake, the report cannot be written, or the image is not of the version of the tables.
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
     rehearsal.require_promises(promises)
     here = Path(POLICY_FILE.name)
     policy_file = policy or (here if here.exists() else POLICY_FILE)
     limits = read_policy(policy_file).section(Drill)
+    # Both are needed hours later: a mistake is named now.
+    waivers_of(policy_file)
+    gate.require_place(DIRECTORY)
     found = steps.drill(dump, files, settings, Choices(policy_file, promises, production))
     return report.write(found, verdict(found, limits), DIRECTORY)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.api import Api, ApiError, all_rows
 from matomo_harness.matomo.web import Web
+from matomo_harness.operate import gate
 from matomo_harness.operate.drill import archived
 from matomo_harness.operate.drill.findings import Comparison
 from matomo_harness.operate.rehearsal import state
@@ -119,10 +120,11 @@ def take(url: str, authority: Path | None, to: Path) -> Numbers:
     """Ask a production for the numbers of each site's last day, week, month and year that are over.
 
     Raises:
-        WrongInputError: there is no token.
+        WrongInputError: there is no token, or `to` cannot be written.
         ApiError: production refuses it.
     """
     production = production_of(None, url, authority)
+    _require_file(to)
     assert production.api  # noqa: S101  an address is given
     sites = all_rows(production.api, "SitesManager.getSitesIdWithAtLeastViewAccess")
     day = datetime.now(UTC).date() - OVER_EVERYWHERE
@@ -134,6 +136,17 @@ def take(url: str, authority: Path | None, to: Path) -> Numbers:
     numbers = Numbers(tuple(periods), archived.digests(state.numbers(production.api, periods)))
     to.write_text(json.dumps(asdict(numbers), indent=2) + "\n")
     return numbers
+
+
+def _require_file(to: Path) -> None:
+    """Require that a file can be written, before production is asked for what is in it."""
+    gate.require_place(to.parent)
+    if to.is_dir() or (to.exists() and not os.access(to, os.W_OK)):
+        raise WrongInputError(
+            expected=f"a file at {to} that can be written to",
+            seen="a directory" if to.is_dir() else "it is read-only",
+            next_command="matomo-harness numbers --url https://… --to numbers.json",
+        )
 
 
 def _over(day: date) -> dict[str, date]:

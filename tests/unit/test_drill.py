@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, cast
 
+import pymysql
 import pytest
 
 from matomo_harness.dumps.sources import (
@@ -356,6 +357,57 @@ def test_a_dump_that_this_user_may_not_read_is_named_so(monkeypatch: pytest.Monk
     monkeypatch.setattr(Path, "open", fail)
     with pytest.raises(UnreadableDumpError, match="a readable dump"):
         list(DumpSource([Path(__file__)]).parts())
+
+
+# -- what breaks on the way -----------------------------------------------------------------------
+
+
+def broken(stage: Stage, error: Exception) -> Findings:
+    """Return what is found where a stage breaks with an error."""
+    found, nothing = proven(unusable={}), cast(Any, None)
+    of_drill = steps._Drill([], Path(), nothing, nothing, found, nothing)
+    with of_drill._stage(stage, may_fail=True):
+        raise error
+    return found
+
+
+def refused_by_database(number: int) -> WrongInputError:
+    """Return the error for a server that lets nobody in."""
+    error = WrongInputError(expected="the database", seen="", next_command="")
+    error.__cause__ = pymysql.OperationalError(number, "a reason")
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(pymysql.OperationalError(number, "margaret") for number in (2006, 2013, 1114)),
+        refused_by_database(2003),
+        UnsupportedEnvironmentError(expected="room", seen="none", next_command="df"),
+    ],
+    ids=["gone", "lost", "full", "stopped", "machine"],
+)
+def test_a_machine_that_fails_once_matomo_runs_says_nothing_of_the_backup(error: Exception) -> None:
+    with pytest.raises(UnsupportedEnvironmentError) as seen:
+        broken(Stage.NUMBERS, error)
+    assert "margaret" not in f"{seen.value}"
+
+
+@pytest.mark.parametrize(
+    ("stage", "error"),
+    [
+        (Stage.NUMBERS, pymysql.OperationalError(1054, "margaret")),
+        (Stage.NUMBERS, BrokenPromiseError(expected="a page", seen="", next_command="")),
+        (Stage.RESTORE, WrongInputError(expected="INI", seen="", next_command="")),
+        (
+            Stage.ANSWERS,
+            UnsupportedEnvironmentError(expected="an answer", seen="", next_command=""),
+        ),
+    ],
+    ids=["a column", "a page", "the configuration", "no answer"],
+)
+def test_what_the_backup_brings_about_speaks_against_it(stage: Stage, error: Exception) -> None:
+    assert [*broken(stage, error).unusable] == [stage]
 
 
 # -- the login ------------------------------------------------------------------------------------

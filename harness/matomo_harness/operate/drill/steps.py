@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pymysql
+from pymysql.constants import CR
 
 from matomo_harness.dumps.description import Description
 from matomo_harness.dumps.sources import DumpSource, UnreadableDumpError
@@ -56,6 +57,7 @@ from matomo_harness.personal_data import texts
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.installation import ensure_second_factor, require_healthy
+from matomo_harness.runtime.quarantine import IS_FULL
 from matomo_harness.runtime.shell import WHOLE_DATA_SECONDS
 from matomo_harness.settings import RunSettings
 
@@ -69,6 +71,8 @@ EAST_MINUTES: Final = 14 * 60
 """By so much the easternmost clocks are ahead of UTC."""
 WEST_HOURS: Final = -11
 SAMPLED_DAYS: Final = 3
+FULL_OR_GONE: Final = IS_FULL | {CR.CR_CONN_HOST_ERROR, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST}
+"""Errors of a database that has no room, or that is gone: no backup brings them about."""
 HASHED: Final = 'echo password_hash(md5(getenv("HARNESS_PASSWORD")), PASSWORD_DEFAULT);'
 """A password as Matomo stores it (Piwik\\Auth\\Password)."""
 
@@ -200,6 +204,16 @@ class _Drill:
             # Until it has started, what this machine lacks says nothing of the backup.
             is_early = stage in (Stage.FILES, Stage.DUMP, Stage.START)
             if is_early and isinstance(error, (UnsupportedEnvironmentError, WrongInputError)):
+                raise
+            if (number := _number(error)) in FULL_OR_GONE:
+                raise UnsupportedEnvironmentError(
+                    expected=f"the drill's database to go on, with room, while {stage}",
+                    seen=f"error {number}",
+                    next_command="df -h; free -m; then the same command, with room",
+                ) from None
+            # What was restored may be why Matomo never answers; once it has, silence is this
+            # machine's.
+            if stage is not Stage.ANSWERS and isinstance(error, UnsupportedEnvironmentError):
                 raise
             self._found.unusable[stage] = _expected(error)
             if not may_fail:
@@ -369,6 +383,14 @@ def _given(name: str) -> str:
     """
     path = os.environ.get(f"{name}_FILE")
     return text_of(Path(path), name).strip() if path else os.environ.get(name, "")
+
+
+def _number(error: HarnessError | pymysql.MySQLError) -> int | None:
+    """Return what the database's client says in a number; None where it says nothing."""
+    said = error if isinstance(error, pymysql.MySQLError) else error.__cause__
+    if not isinstance(said, pymysql.MySQLError) or not said.args:
+        return None
+    return said.args[0] if isinstance(said.args[0], int) else None
 
 
 def _expected(error: HarnessError | pymysql.MySQLError) -> str:

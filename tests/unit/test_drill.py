@@ -29,9 +29,10 @@ from matomo_harness.errors import (
     UnsupportedEnvironmentError,
     WrongInputError,
 )
-from matomo_harness.matomo import ini
-from matomo_harness.operate import drill, rehearsal
+from matomo_harness.matomo import ini, twofactor
+from matomo_harness.operate import compose, drill, gate_container, rehearsal, snapshot_copy
 from matomo_harness.operate.drill import against, archived, backup_files, deployment, report, steps
+from matomo_harness.operate.drill.against import Production
 from matomo_harness.operate.drill.archived import Archive
 from matomo_harness.operate.drill.backup_files import DamagedFilesError
 from matomo_harness.operate.drill.deployment import connected
@@ -195,6 +196,10 @@ def test_what_a_restore_needs_besides_is_a_step_of_it(changes: dict[str, Any], w
         (
             {"login": dataclasses.replace(LOGIN, by_own_password=False, is_unknown=True)},
             "HARNESS_LOGIN and HARNESS_PASSWORD were not used",
+        ),
+        (
+            {"login": dataclasses.replace(LOGIN, token_opens=False, is_token_there=False)},
+            "the token of production is not in the dump",
         ),
         ({"left_out": ("USE: a schema (1)",)}, "of the dump: USE: a schema (1)"),
         ({"missing_months": ("2024-02",)}, "no table of archives is of these months: 2024-02"),
@@ -444,10 +449,31 @@ def test_who_logs_in_is_judged_by_a_second_factor_of_their_own(
     def nobody(*_: Any) -> None:
         raise BrokenPromiseError(expected="", seen="", next_command="")
 
-    monkeypatch.setattr(steps.twofactor, "log_in", nobody)
-    found = steps._log_in(started, tables, None)
+    monkeypatch.setattr(twofactor, "log_in", nobody)
+    found = steps._log_in(started, tables, None, None)
     assert (found.superusers, found.enrolled) == (2, 1)
     assert (found.by_own_password, found.has_factor, found.is_unknown) == judged
+
+
+@pytest.mark.parametrize(
+    ("token", "salt", "is_there"),
+    [
+        ("of yesterday", "a salt", True),
+        ("of today", "a salt", False),
+        ("of today", None, True),
+    ],
+    ids=["in the dump", "made after it", "without a salt that fits"],
+)
+def test_a_token_that_was_made_after_the_dump_is_known_by_its_hash(
+    monkeypatch: pytest.MonkeyPatch, token: str, salt: str | None, is_there: bool
+) -> None:
+    tables: Any = Tables()
+    tables.put("user", {"login": "anonymous", "twofactor_secret": "", "superuser_access": 0})
+    stored = hashlib.sha512(b"of yesterday" + b"a salt").hexdigest()
+    tables.put("user_token_auth", {"password": stored})
+    monkeypatch.setattr(steps, "_opens", lambda *_: False)
+    found = steps._log_in(cast(Any, None), tables, Production(token=token), salt)
+    assert (found.token_opens, found.is_token_there) == (False, is_there)
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -528,7 +554,7 @@ def test_what_this_machine_lacks_is_no_damage_of_the_files(
     def fail(_: Path) -> None:
         raise OSError(number, "a reason")
 
-    monkeypatch.setattr(backup_files.tarfile, "open", fail)
+    monkeypatch.setattr(tarfile, "open", fail)
     with pytest.raises(HarnessError, match=words) as seen, backup_files.read(Path("efs.tar")):
         pass
     assert type(seen.value) is kind
@@ -669,9 +695,9 @@ login_allowlist_apply_to_reporting_api_requests = 1
     shell: Any = Shell()
     started: Any = SimpleNamespace(shell=shell, stack=None)
     matomo = SimpleNamespace(profile=SimpleNamespace(programs=(), web_root="/"))
-    monkeypatch.setattr(deployment.compose, "running", lambda *_: shell)
-    monkeypatch.setattr(deployment.gate_container, "entered", lambda _: (None, matomo))
-    monkeypatch.setattr(deployment.snapshot_copy, "take_own_address", lambda _: None)
+    monkeypatch.setattr(compose, "running", lambda *_: shell)
+    monkeypatch.setattr(gate_container, "entered", lambda _: (None, matomo))
+    monkeypatch.setattr(snapshot_copy, "take_own_address", lambda _: None)
     files = {"config/config.ini.php": config}
     with backup_files.read(tar_of(tmp_path / "efs.tar", files)) as found:
         assert deployment.allow_lists(found) == ("login_allowlist_ip", "login_whitelist_ip")

@@ -133,6 +133,7 @@ class Login:
         is_unknown: whether HARNESS_LOGIN and HARNESS_PASSWORD do not both name a superuser's.
         by_own_password: whether it was a person's own password; else the drill set one on its copy.
         token_opens: whether production's own token opens it; None where none was given.
+        is_token_there: whether the database has that token, as far as that can be known.
     """
 
     superusers: int
@@ -143,6 +144,7 @@ class Login:
     is_unknown: bool = False
     by_own_password: bool = False
     token_opens: bool | None = None
+    is_token_there: bool = True
 
 
 @dataclass(frozen=True)

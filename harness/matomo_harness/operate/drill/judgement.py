@@ -299,7 +299,13 @@ def _of_login(found: Findings) -> Iterable[Reason]:
             "a password was set on the copy for the login: HARNESS_LOGIN and HARNESS_PASSWORD give"
             " a real one, which proves that as well",
         )
-    if login.token_opens is False:
+    if login.token_opens is False and not login.is_token_there:
+        yield Reason(
+            Weight.NOTE,
+            "the token of production is not in the dump: it was made after the dump, or is of"
+            " another Matomo; so whether tokens open what is restored was not tried",
+        )
+    elif login.token_opens is False:
         yield Reason(
             Weight.NO,
             "the token of production does not open what is restored",

@@ -184,7 +184,7 @@ class _Drill:
         if files:
             self._restore(started, files)
         self._answers(started, database, files, sums)
-        self._prove(started, deployment.second_database(database, stack), archives)
+        self._prove(started, deployment.second_database(database, stack), archives, salt)
 
     # -- how a stage is run --------------------------------------------------------------------
 
@@ -337,9 +337,16 @@ class _Drill:
 
     # -- the proofs ----------------------------------------------------------------------------
 
-    def _prove(self, started: StartedStack, database: Database, archives: list[Archive]) -> None:
+    def _prove(
+        self,
+        started: StartedStack,
+        database: Database,
+        archives: list[Archive],
+        salt: str | None,
+    ) -> None:
         with self._stage(Stage.LOGIN, may_fail=True):
-            self._found.login = _log_in(started, database, self._choices.production)
+            fitting = salt if self._found.salt_fits else None
+            self._found.login = _log_in(started, database, self._choices.production, fitting)
         api: Api | None = None
         with self._stage(Stage.NUMBERS, may_fail=True):
             adoption.make_superuser(started.shell, started.superuser)
@@ -500,8 +507,21 @@ def _fits(database: Database, salt: str) -> bool | None:
         "SELECT password FROM {prefix}user_token_auth"
         " WHERE login = 'anonymous' AND hash_algo = 'sha512'"
     )
-    made = hashlib.sha512(f"anonymous{salt}".encode()).hexdigest()
+    made = _hashed("anonymous", salt)
     return any(row["password"] == made for row in rows) if rows else None
+
+
+def _has_token(database: Database, token: str, salt: str) -> bool:
+    """Whether the database has a token, by the salt that its tokens were made with."""
+    return bool(
+        database.query(
+            "SELECT 1 FROM {prefix}user_token_auth WHERE password = %s", _hashed(token, salt)
+        )
+    )
+
+
+def _hashed(token: str, salt: str) -> str:
+    return hashlib.sha512(f"{token}{salt}".encode()).hexdigest()
 
 
 def _lost_containers(database: Database, files: BackupFiles | None) -> tuple[str, ...]:
@@ -553,8 +573,18 @@ def _note_code(found: Findings, facts: dict[str, Any], files: BackupFiles | None
 # -- what is proven by Matomo itself --------------------------------------------------------------
 
 
-def _log_in(started: StartedStack, database: Database, production: Production | None) -> Login:
-    """Log in as a superuser of production, with the code of the secret that the database has."""
+def _log_in(
+    started: StartedStack, database: Database, production: Production | None, salt: str | None
+) -> Login:
+    """Log in as a superuser of production, with the code of the secret that the database has.
+
+    Args:
+        started: the deployment.
+        database: its.
+        production: has a token to try, where one is given.
+        salt: that the tokens in the database were made with; None where that is not known.
+    """
+    token = production.token if production else ""
     rows = database.query(
         "SELECT login, twofactor_secret AS secret FROM {prefix}user"
         " WHERE superuser_access = 1 AND login <> 'anonymous' ORDER BY login"
@@ -566,7 +596,8 @@ def _log_in(started: StartedStack, database: Database, production: Production | 
         superusers=len(rows),
         enrolled=len(enrolled),
         is_unknown=bool(name or password) and not given,
-        token_opens=_opens(started, production.token) if production and production.token else None,
+        token_opens=_opens(started, token) if token else None,
+        is_token_there=not (token and salt) or _has_token(database, token, salt),
     )
     chosen = (given or enrolled or list(rows))[:1]
     if not chosen:

@@ -179,8 +179,8 @@ def _sorted(tar: tarfile.TarFile, archive: IO[bytes]) -> BackupFiles:
                 name = base
             elif name.partition("/")[0] not in PARTS and base != MANIFEST:
                 continue
-            file = _opened(tar, member)
-            if file is None or ".." in PurePosixPath(name).parts:
+            file = None if ".." in PurePosixPath(name).parts else _opened(tar, member)
+            if file is None:
                 continue
             if base == MANIFEST:
                 # Names are in any encoding, and compared with the tar's, which are read so.

@@ -7,6 +7,7 @@ works whatever has ended `run`.
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -233,8 +234,13 @@ def _in_the_database(change: Change, back: Change) -> Fault:
     )
 
 
+OPCACHE_SECONDS: Final = 3.0
+"""PHP looks again at a file that it has compiled, as the tracker's cache of options, after 2 s
+(opcache.revalidate_freq), counted in whole ones; until then one that is gone has its effect."""
+
+
 def _option(change: Change, name: str) -> Fault:
-    """Change a row of the table option, which may not be there before."""
+    """Change a row of the table option, which may not be there before; hits see it at the end."""
 
     def rows(scene: Scene) -> Before:
         found = local.database_of(scene.stack).query(
@@ -246,8 +252,13 @@ def _option(change: Change, name: str) -> Fault:
         gone = sql(f"DELETE FROM {{prefix}}option WHERE option_name = '{name}'")  # noqa: S608
         value = before["value"]
         (gone if value is None else option(name, value))(scene.deployment)
+        time.sleep(OPCACHE_SECONDS)
 
-    return Fault(begin=lambda scene: change(scene.deployment), heal=heal, look=rows)
+    def begin(scene: Scene) -> None:
+        change(scene.deployment)
+        time.sleep(OPCACHE_SECONDS)
+
+    return Fault(begin=begin, heal=heal, look=rows)
 
 
 ARCHIVER_BEGAN: Final = "LastFullArchivingStartTime"

@@ -13,7 +13,7 @@ from matomo_harness.gate.probes.traffic import TITLE
 from matomo_harness.gate.promises.accounts.checks import Accounts
 from matomo_harness.gate.promises.retention.steps import last_month_with_reports
 from matomo_harness.matomo import ini
-from matomo_harness.matomo.api import Api
+from matomo_harness.matomo.api import Api, all_rows
 from matomo_harness.matomo.web import Parameters
 from matomo_harness.runtime import targets
 from matomo_harness.runtime.containers import DATABASE_USER
@@ -262,7 +262,7 @@ def test_of_many_accounts_and_sites_all_are_looked_at(fresh_matomo: Instance) ->
     )
     for number in numbers:
         fresh_matomo.database.query(site, number)
-    assert len(fresh_matomo.api.call("SitesManager.getAllSitesId")) == len(numbers) + 1
+    assert len(all_rows(fresh_matomo.api, "SitesManager.getAllSitesId")) == len(numbers) + 1
 
 
 def test_a_leak_scan_skips_files_from_before(fresh_matomo: Instance) -> None:

@@ -127,6 +127,24 @@ def test_a_variable_that_sets_nothing_is_named(shell: MatomoShell) -> None:
     assert "is force_ssl meant?" in complaint
 
 
+@pytest.mark.parametrize(("port", "seen"), [("tcp://10.0.0.9:3306", '"3306"'), ("3307", '"3307"')])
+def test_what_kubernetes_says_of_a_service_sets_nothing(
+    shell: MatomoShell, port: str, seen: str
+) -> None:
+    of_a_service = [
+        "MATOMO_DATABASE_SERVICE_HOST=10.0.0.9",
+        "MATOMO_DATABASE_SERVICE_PORT=3306",
+        "MATOMO_DATABASE_SERVICE_PORT_MYSQL=3306",
+        f"MATOMO_DATABASE_PORT={port}",
+        "MATOMO_DATABASE_PORT_3306_TCP=tcp://10.0.0.9:3306",
+        "MATOMO_DATABASE_PORT_3306_TCP_PROTO=tcp",
+        "MATOMO_DATABASE_PORT_3306_TCP_PORT=3306",
+        "MATOMO_DATABASE_PORT_3306_TCP_ADDR=10.0.0.9",
+    ]
+    assert effective(shell, "database", "port", *of_a_service) == seen
+    assert "MATOMO_DATABASE_" not in complaints(shell, *of_a_service)
+
+
 def test_a_plugin_list_in_the_environment_is_named(
     shell: MatomoShell,
 ) -> None:

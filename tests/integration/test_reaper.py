@@ -129,7 +129,7 @@ def test_containers_that_come_and_go_do_not_end_the_search_for_dead_runs(
             churn.result()
 
 
-def test_what_the_engine_does_not_remove_is_reported_in_its_words(
+def test_a_network_that_is_not_removed_names_whose_container_is_in_it(
     any_image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reaper, "REMOVED_SECONDS", 1)
@@ -142,7 +142,8 @@ def test_what_the_engine_does_not_remove_is_reported_in_its_words(
     try:
         with pytest.raises(UnsupportedEnvironmentError) as refused:
             remove_leftovers(left)
-        assert "active endpoints" in refused.value.seen
+        assert refused.value.seen == stranger.name
+        assert f"docker network disconnect -f {network.name}" in refused.value.next_command
         stranger.remove(force=True, v=True)
         assert remove_leftovers(left) == [f"network {left.id}-network"]
     finally:

@@ -7,7 +7,7 @@ import pytest
 from filelock import FileLock
 
 from matomo_harness.errors import WrongInputError
-from matomo_harness.operate import alone, local, repro, traffic
+from matomo_harness.operate import alone, clean, local, repro, traffic
 from matomo_harness.operate.stack import Stack
 from matomo_harness.settings import RunSettings
 
@@ -16,6 +16,7 @@ BEGIN: dict[str, Callable[[Stack], object]] = {
     "repro open": lambda stack: repro.open_again(stack.name, RunSettings()),
     "repro remove": lambda stack: repro.remove(stack.name),
     "traffic": lambda stack: traffic.make(1, 1, 1, stack),
+    "clean": lambda _: clean.clean(),
 }
 
 
@@ -27,6 +28,7 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     made.directory.mkdir(parents=True)
     monkeypatch.setattr(repro, "reproduction", lambda _: made)
     monkeypatch.setattr(repro, "find", lambda _: KnownReproduction(made))
+    monkeypatch.setattr(clean, "reproductions", lambda: [made])
     return made
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from docker.errors import APIError
 
 from matomo_harness import cli
 from matomo_harness.errors import ExitCode
@@ -64,3 +65,27 @@ def test_after_ctrl_c_a_command_may_say_what_is_next(
         cli.main()
     assert ended.value.code == 130
     assert says in capsys.readouterr().err
+
+
+def test_what_the_engine_refuses_is_said_in_three_parts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused() -> None:
+        raise APIError("409 Client Error", explanation="container x is not running")
+
+    monkeypatch.setattr(cli, "_run", refused)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == ExitCode.UNSUPPORTED_ENVIRONMENT
+    said = capsys.readouterr().err
+    assert "container x is not running" in said
+    assert "HARNESS_DEBUG=1" in said
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(cli, "_run", broken)
+    with pytest.raises(LookupError):
+        cli.main()

@@ -8,14 +8,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.gate import report
 from matomo_harness.gate.catalogue import ALL
-from matomo_harness.gate.core.check import Status
+from matomo_harness.gate.core.check import Status, same
 from matomo_harness.gate.core.runner import Result
 from matomo_harness.gate.core.verdict import Verdict
 from matomo_harness.gate.probes import leak_scan
 from matomo_harness.gate.probes.traffic import masked, new_canary
+from matomo_harness.operate import gate as operation
+from matomo_harness.redaction import redact
 
 SECRET = "a-secret-that-was-seen"
 
@@ -44,6 +46,12 @@ def test_the_report_has_every_check_and_no_secret(tmp_path: Path) -> None:
     assert [path for path in tmp_path.iterdir() if SECRET in path.read_text()] == []
     with pytest.raises(BrokenPromiseError, match=ALL[0].id):
         report.require_passed(document, tmp_path)
+
+
+@pytest.mark.parametrize("before", [570, 580, 590])
+def test_no_part_of_a_secret_is_left_where_a_long_text_is_cut(before: int) -> None:
+    finding = same("", f"{'x ' * (before // 2)}{SECRET} and more {'y' * 900}")
+    assert f"{SECRET[:6]}" not in redact(finding.seen, [SECRET])
 
 
 def test_the_page_shows_a_picture_as_evidence(tmp_path: Path) -> None:
@@ -88,3 +96,13 @@ def test_an_archive_is_unpacked_before_the_search() -> None:
 def test_addresses_are_masked_as_matomo_masks_them(zeroed: int, v4: str, v6: str) -> None:
     assert masked("198.51.100.99", zeroed) == v4
     assert masked("2001:db8:1234:5678:9abc:def0:1111:2222", zeroed) == v6
+
+
+def test_a_report_that_another_user_left_is_named_before_the_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "gate.json"
+    theirs.touch()
+    monkeypatch.setattr("os.access", lambda path, _: path != theirs)
+    with pytest.raises(WrongInputError, match=r"gate\.json is read-only"):
+        operation.require_place(tmp_path)

@@ -92,3 +92,26 @@ def test_an_archive_that_breaks_off_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-400])
     with pytest.raises(WrongInputError), read(path):
         pass
+
+
+def linked(path: Path, to: str) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        member = tarfile.TarInfo("misc/user/logo.png")
+        member.size = 4
+        tar.addfile(member, io.BytesIO(b"logo"))
+        link = tarfile.TarInfo("config/config.ini.php")
+        link.type, link.linkname = tarfile.LNKTYPE, to
+        tar.addfile(link)
+    return path
+
+
+def test_a_second_name_of_a_file_has_what_the_first_one_has(tmp_path: Path) -> None:
+    with read(linked(tmp_path / "efs.tar.gz", "misc/user/logo.png")) as found:
+        assert (found.config, found.names) == ("logo", ("misc/user/logo.png",))
+
+
+def test_a_second_name_of_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = linked(tmp_path / "efs.tar.gz", "../elsewhere.php")
+    with pytest.raises(WrongInputError) as refusal, read(path):
+        pass
+    assert "a link to ../elsewhere.php, which is not in it" in refusal.value.seen

@@ -89,6 +89,10 @@ def test_a_promise_that_nobody_makes_or_nobody_could_examine_says_so(tmp_path: P
 def test_a_waiver_that_does_not_hold_breaks_the_verdict(tmp_path: Path) -> None:
     document = written(tmp_path, *map(of, ALL), problems={ALL[0].id: "expired"})
     assert document["verdict"]["state"] == State.BROKEN
+    assert f"- `{ALL[0].id}`: expired. **Edit waivers.toml" in report.markdown(document)
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()  # noqa: S314  our own
+    assert [failure.get("message") for failure in suite.iter("failure")] == ["expired"]
+    assert suite.get("failures") == "1"
 
 
 def test_the_strongest_evidence_is_a_failure_and_then_the_most_severe(tmp_path: Path) -> None:

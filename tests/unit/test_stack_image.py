@@ -1,13 +1,15 @@
 """What a stack adds to compose.yml for an image that is not the reference."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import yaml
 
-from matomo_harness.errors import WrongInputError
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo.image import OFFICIAL, ImageProfile
-from matomo_harness.operate import stack_image
+from matomo_harness.operate import compose, prepare, stack_image
+from matomo_harness.operate.stack import Stack
 from matomo_harness.operate.stack_image import StackImage
 from matomo_harness.policy import deployment
 from matomo_harness.policy.deployment import DeploymentFile
@@ -79,3 +81,21 @@ def test_what_a_stack_has_nothing_for_is_refused(seen: dict[str, object], said: 
         stack_image.require_supported(profile, "theirs:1")
     assert said in refused.value.seen
     assert "make gate IMAGE=theirs:1" in refused.value.next_command
+
+
+@pytest.mark.parametrize(("version", "refused"), [((2, 24, 3), True), ((2, 24, 4), False)])
+def test_a_compose_that_cannot_replace_lists_is_refused_by_its_version(
+    version: tuple[int, ...], refused: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(prepare, "compose_version", lambda: version)
+    stack = Stack(tmp_path)
+    stack.directory.mkdir()
+    image = theirs(has_web_root_files=True)
+    if not refused:
+        stack_image.write(image, KNOWN, stack)
+        assert stack_image.OVERRIDE in compose.file_of_the_image(stack).read_text()
+        return
+    with pytest.raises(UnsupportedEnvironmentError) as refusal:
+        stack_image.write(image, KNOWN, stack)
+    assert refusal.value.seen == "2.24.3"
+    assert not compose.file_of_the_image(stack).exists()

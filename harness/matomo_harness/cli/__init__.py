@@ -3,7 +3,7 @@
 import os
 import sys
 import traceback
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -26,7 +26,7 @@ from matomo_harness.cli import (
     upgrade,
 )
 from matomo_harness.cli.shared import out
-from matomo_harness.errors import HarnessError
+from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError
 
 app = typer.Typer(
     add_completion=False,
@@ -65,16 +65,38 @@ def main() -> None:
     try:
         _run()
     except HarnessError as error:
-        if os.environ.get(DEBUG):
-            traceback.print_exc()
-        progress.console.print(
-            f"matomo-harness: {error}", style="red", markup=False, soft_wrap=True
-        )
-        sys.exit(error.exit_code)
+        _end(error)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             progress.console.print(f"matomo-harness: interrupted. Next: {_next_of(ended)}")
         raise
+    except Exception as error:
+        refused = _refused_by_the_engine(error)
+        if refused is None:
+            raise
+        _end(refused)
+
+
+def _end(error: HarnessError) -> NoReturn:
+    if os.environ.get(DEBUG):
+        traceback.print_exc()
+    progress.console.print(f"matomo-harness: {error}", style="red", markup=False, soft_wrap=True)
+    sys.exit(error.exit_code)
+
+
+def _refused_by_the_engine(error: Exception) -> HarnessError | None:
+    """Return what a person reads where the engine refused something; None for any other error.
+
+    A container may end, or somebody may remove one, between any two calls of a command.
+    """
+    engine = sys.modules.get("docker.errors")
+    if engine is None or not isinstance(error, engine.APIError):
+        return None
+    return UnsupportedEnvironmentError(
+        expected="the container engine to do what it was asked",
+        seen=str(error.explanation or error),
+        next_command=f"docker ps -a; then the same command again, with {DEBUG}=1 to see where",
+    )
 
 
 def _next_of(ended: BaseException) -> str:

@@ -53,8 +53,11 @@ def up(json_output: Json = False) -> None:
 def down() -> None:
     """Stop the local stack; its data stays."""
     from matomo_harness.operate import local
+    from matomo_harness.operate.alone import alone
+    from matomo_harness.operate.stack import LOCAL
 
-    local.down()
+    with alone(LOCAL):
+        local.down()
     out.print("The local stack is down; its data stays. Next: make up, or make clean.")
 
 

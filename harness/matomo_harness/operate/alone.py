@@ -1,5 +1,6 @@
 """One command at a time on a stack: whoever copies its data must not meet who starts it."""
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -37,3 +38,29 @@ def alone(stack: Stack) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def name_lock(stack: Stack) -> FileLock:
+    """Return the lock of whoever makes or removes the reproduction that has this name."""
+    return FileLock(stack.root.parent / f"{stack.name}.lock", blocking=False)
+
+
+@contextmanager
+def removing(stack: Stack) -> Iterator[None]:
+    """Keep off a stack whoever makes it, and every other command, for the block.
+
+    Raises:
+        WrongInputError: another one is at work on it.
+    """
+    with contextlib.ExitStack() as locks:
+        if stack.name:
+            try:
+                locks.enter_context(name_lock(stack))
+            except Timeout as error:
+                raise WrongInputError(
+                    expected=f"nobody to be at work on {stack.title}",
+                    seen="another command is making it",
+                    next_command="the same command again, once that has ended",
+                ) from error
+        locks.enter_context(alone(stack))
+        yield

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from matomo_harness.errors import WrongInputError
 from matomo_harness.operate import images as stock
 from matomo_harness.operate import schedule, stack_files
+from matomo_harness.operate.alone import removing
 from matomo_harness.operate.stack import LOCAL, REPRODUCTIONS, Stack, reproductions
 from matomo_harness.progress import step
 from matomo_harness.runtime import reaper
@@ -59,9 +61,18 @@ def clean() -> CleanResult:
     """Remove this checkout's stack and data, runs that ended, and images that nothing living uses.
 
     What is preserved of another checkout's runs stays.
+
+    Raises:
+        WrongInputError: another command is at work on a stack of this checkout.
+        UnsupportedEnvironmentError: a container of somebody else's is in a stack's network.
     """
-    with step("Removing what is this checkout's, and what nothing uses"), reaper.no_run_begins():
-        removed = [thing for stack in (*reproductions(), LOCAL) for thing in remove_stack(stack)]
+    stacks = [*reproductions(), LOCAL]
+    with step("Removing what is this checkout's, and what nothing uses"), ExitStack() as locks:
+        for stack in stacks:
+            locks.enter_context(removing(stack))
+        # The last one, as everybody's runs wait for it.
+        locks.enter_context(reaper.no_run_begins())
+        removed = [thing for stack in stacks for thing in remove_stack(stack)]
         removed += _remove_ended_runs()
         seen = _engine_users()
         images = _remove_images(seen)

@@ -1,13 +1,15 @@
 """Say what this machine has and lacks for the work ahead."""
 
+import contextlib
 import os
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from matomo_harness.errors import HarnessError
 from matomo_harness.gate.probes.chromium import system_chromium
-from matomo_harness.operate.prepare import compose_version, playwrights_chromium
+from matomo_harness.operate.prepare import REPLACES_LISTS, compose_version, playwrights_chromium
 from matomo_harness.runtime.address import chosen
 from matomo_harness.runtime.engine import NO_CGROUPS, EngineSilentError, connect
 from matomo_harness.settings import ROOT
@@ -36,7 +38,7 @@ class Requirement:
 
 def examine() -> list[Requirement]:
     """Examine engine, Compose, browser, disk and memory; this changes nothing."""
-    return [container_engine(), _compose(), _browser(), _disk(), _memory()]
+    return [container_engine(), _compose(), _browser(), *_disks(), _memory()]
 
 
 def container_engine() -> Requirement:
@@ -60,7 +62,12 @@ def _compose() -> Requirement:
     version = compose_version()
     if version is None:
         return Requirement("docker compose", "none", "make up   (installs it)")
-    return Requirement("docker compose", ".".join(map(str, version)))
+    seen = ".".join(map(str, version))
+    if version < REPLACES_LISTS:
+        seen += (
+            f", too old for an image of your own by make up ({'.'.join(map(str, REPLACES_LISTS))})"
+        )
+    return Requirement("docker compose", seen)
 
 
 def _browser() -> Requirement:
@@ -73,10 +80,21 @@ def _browser() -> Requirement:
     return Requirement("browser", str(path))
 
 
-def _disk() -> Requirement:
-    free = shutil.disk_usage(ROOT).free / 2**30
+def _disks() -> list[Requirement]:
+    """Say how much is free here, and where the engine has its images, if that is another disk."""
+    places = {"disk": ROOT}
+    with contextlib.suppress(HarnessError):
+        engines = Path(connect().info().get("DockerRootDir") or ROOT)
+        # That of an engine elsewhere, or in a virtual machine, cannot be seen from here.
+        if engines.is_dir() and engines.stat().st_dev != ROOT.stat().st_dev:
+            places["engine's disk"] = engines
+    return [_disk(name, place) for name, place in places.items()]
+
+
+def _disk(name: str, place: Path) -> Requirement:
+    free = shutil.disk_usage(place).free / 2**30
     short = f"free {DISK_GIB} GiB: docker system df" if free < DISK_GIB else None
-    return Requirement("disk", f"{free:.0f} GiB free", short)
+    return Requirement(name, f"{free:.0f} GiB free in {place}", short)
 
 
 def _memory() -> Requirement:

@@ -167,9 +167,12 @@ def require_place(directory: Path) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if os.access(directory, os.W_OK):
+        # What another user left in it, as by sudo, could not be replaced.
+        places = (directory, *directory.iterdir())
+        closed = next((place for place in places if not os.access(place, os.W_OK)), None)
+        if closed is None:
             return
-        seen = "it is read-only"
+        seen = f"{closed} is read-only for this user"
     except OSError as error:
         seen = error.strerror or str(error)
     raise WrongInputError(

@@ -20,7 +20,7 @@ from matomo_harness.operate.alone import alone
 from matomo_harness.operate.compose import LOOPBACK
 from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.progress import step
-from matomo_harness.runtime import description, images
+from matomo_harness.runtime import description, images, reaper
 from matomo_harness.runtime.certificates import loopback_tls
 from matomo_harness.runtime.containers import wait_for_database
 from matomo_harness.runtime.engine import engine
@@ -191,13 +191,17 @@ def start_database(settings: RunSettings, stack: Stack) -> tuple[Database, Conta
 
 
 def down(stack: Stack = LOCAL) -> None:
-    """Stop and remove the stack's containers and network; its volumes and secrets stay."""
+    """Stop and remove the stack's containers and network; its volumes and secrets stay.
+
+    Raises:
+        UnsupportedEnvironmentError: a container of somebody else's is in the network.
+    """
     with step(f"Stopping {stack.title}"):
         _remove_containers(stack)
         schedule.wait_for_end(stack.root)
         _remove_containers(stack)
         for network in engine().networks.list(filters=compose.of_project(stack)):
-            network.remove()
+            reaper.remove_network(network)
 
 
 def _remove_containers(stack: Stack) -> None:

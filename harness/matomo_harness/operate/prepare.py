@@ -167,6 +167,10 @@ def _tail(path: Path) -> str:
 # -- Compose --------------------------------------------------------------------------------------
 
 
+REPLACES_LISTS: Final = (2, 24, 4)
+"""The first Compose whose second file can replace a list of the first one (`!override`)."""
+
+
 def compose_version() -> tuple[int, ...] | None:
     """Return the version of `docker compose`, None where the plugin is missing."""
     if not shutil.which("docker"):

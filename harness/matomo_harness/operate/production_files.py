@@ -6,6 +6,7 @@ leaves the archive, as nobody has looked for person data in it.
 """
 
 import lzma
+import os
 import re
 import tarfile
 import tempfile
@@ -109,17 +110,20 @@ def _sorted(
     config, names, left_out, size = None, [], Counter[str](), 0
     with tarfile.open(fileobj=archive, mode="w") as taken:
         for member in tar:
-            if not member.isfile():  # no link leads anywhere, no device is made
+            file = _content(tar, member)
+            if file is None:
                 continue
             name = below_web_root(member.name)
-            if name == CONFIG and member.size <= MOST_OF_CONFIG:
-                config = _bytes_of(tar, member).decode(errors="replace")
-            elif _is_taken(name) and size + member.size <= MOST:
-                size += member.size
+            length = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            if name == CONFIG and length <= MOST_OF_CONFIG:
+                config = file.read().decode(errors="replace")
+            elif _is_taken(name) and size + length <= MOST:
+                size += length
                 names.append(name)
                 plain = tarfile.TarInfo(name)
-                plain.size, plain.mtime = member.size, member.mtime
-                taken.addfile(plain, tar.extractfile(member))
+                plain.size, plain.mtime = length, member.mtime
+                taken.addfile(plain, file)
             else:
                 left_out[str(PurePosixPath(name).parent)] += 1
     read_to_the_end(tar)
@@ -132,9 +136,20 @@ def read_to_the_end(tar: tarfile.TarFile) -> None:
         pass
 
 
-def _bytes_of(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    return file.read() if file else b""
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | None:
+    """Return what a file has; None for a directory, a symbolic link or a device.
+
+    A second name of a file (a hard link) has what the file before it has; one that leads out of the
+    archive is refused.
+    """
+    if not (member.isfile() or member.islnk()):
+        return None
+    try:
+        return tar.extractfile(member)
+    except KeyError as error:
+        raise tarfile.ReadError(
+            f"{member.name} is a link to {member.linkname}, which is not in it"
+        ) from error
 
 
 def _is_taken(name: str) -> bool:

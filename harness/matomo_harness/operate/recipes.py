@@ -8,14 +8,12 @@ works whatever has ended `run`.
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
 
 from docker.models.containers import Container
-from filelock import FileLock, Timeout
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.gate.mutants import Change, Deployment
@@ -28,6 +26,7 @@ from matomo_harness.matomo.database import DEFAULT_PREFIX, Database
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import compose, local, stack_files, stack_image
+from matomo_harness.operate.alone import alone
 from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.policy import Policy, deployment
 from matomo_harness.runtime import faults
@@ -730,7 +729,7 @@ def run(name: str, stack: Stack = LOCAL) -> Directions:
             or the stack has not got what the recipe breaks.
     """
     recipe = named(name)
-    with _alone(stack):
+    with alone(stack):
         if other := under_way(stack):
             raise WrongInputError(
                 expected="no recipe to be under way",
@@ -764,7 +763,7 @@ def heal(name: str, stack: Stack = LOCAL) -> None:
         HarnessError: the way back failed; the record stays, and the same command tries it again.
     """
     recipe = named(name)
-    with _alone(stack):
+    with alone(stack):
         record = _record(stack)
         if record.get("recipe") != name:
             other = record.get("recipe", "")
@@ -816,19 +815,3 @@ def _directions(recipe: Recipe, url: str, stack: Stack) -> Directions:
         heal=f"matomo-harness recipe heal {recipe.name}",
         is_under_way=under_way(stack) == recipe.name,
     )
-
-
-@contextmanager
-def _alone(stack: Stack) -> Iterator[None]:
-    """Keep other commands on recipes of this stack out; the kernel lets go of a killed one's."""
-    stack.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = stack.directory / "recipe.lock"
-    try:
-        with FileLock(lock, blocking=False):
-            yield
-    except Timeout as error:
-        raise WrongInputError(
-            expected="one command at a time on recipes",
-            seen=f"another one is at work, which holds {lock}",
-            next_command="the same command again, once that has ended",
-        ) from error

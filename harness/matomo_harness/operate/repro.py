@@ -17,7 +17,7 @@ from typing import Final
 import pymysql
 from docker.errors import APIError
 from docker.models.containers import Container
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from packaging.version import InvalidVersion, Version
 
 from matomo_harness import __version__
@@ -39,7 +39,7 @@ from matomo_harness.operate import (
     schedule,
     stack_files,
 )
-from matomo_harness.operate.alone import alone
+from matomo_harness.operate.alone import alone, name_lock, removing
 from matomo_harness.operate.local import StackSummary, StartedStack
 from matomo_harness.operate.production_files import ProductionFiles
 from matomo_harness.operate.quarantined import Certificate, SafeTables, safe_tables
@@ -257,7 +257,7 @@ def _claimed(stack: Stack) -> Iterator[None]:
     """
     REPRODUCTIONS.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        with _named(stack):
+        with name_lock(stack):
             if (stack.directory / RECORD).exists():
                 raise _taken(stack, f"a reproduction of that name: {stack.root}")
             if stack.root.exists():
@@ -265,11 +265,6 @@ def _claimed(stack: Stack) -> Iterator[None]:
             yield
     except Timeout as error:
         raise _taken(stack, "another command is making one of that name") from error
-
-
-def _named(stack: Stack) -> FileLock:
-    """Return the lock of whoever makes or removes what has this name."""
-    return FileLock(REPRODUCTIONS / f"{stack.name}.lock", blocking=False)
 
 
 def _taken(stack: Stack, seen: str) -> WrongInputError:
@@ -301,15 +296,8 @@ def remove(name: str) -> list[str]:
     stack = reproduction(name)
     if not stack.root.exists():
         raise _unknown(name)
-    try:
-        with _named(stack), alone(stack):
-            return clean.remove_stack(stack)
-    except Timeout as error:
-        raise WrongInputError(
-            expected=f"nobody to be at work on {stack.title}",
-            seen="another command is making it",
-            next_command="the same command again, once that has ended",
-        ) from error
+    with removing(stack):
+        return clean.remove_stack(stack)
 
 
 def every() -> list[Reproduction]:

@@ -17,10 +17,10 @@ from typing import Any, Final
 import yaml
 from docker.models.containers import Container
 
-from matomo_harness.errors import WrongInputError
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.image import OFFICIAL, PROCESS_MANAGER, ImageProfile, profile_of
-from matomo_harness.operate import compose
+from matomo_harness.operate import compose, prepare
 from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.policy import deployment
 from matomo_harness.policy.deployment import DEPLOYMENT_FILE, DeploymentFile
@@ -202,9 +202,8 @@ class _Dumper(yaml.SafeDumper):
     pass
 
 
-_Dumper.add_representer(
-    _Instead, lambda dumper, items: dumper.represent_sequence("!override", items)
-)
+OVERRIDE: Final = "!override"
+_Dumper.add_representer(_Instead, lambda dumper, items: dumper.represent_sequence(OVERRIDE, items))
 
 
 def write(image: StackImage, known: Mapping[str, str], stack: Stack) -> None:
@@ -214,14 +213,31 @@ def write(image: StackImage, known: Mapping[str, str], stack: Stack) -> None:
         image: the image.
         known: see StackImage.added.
         stack: whose it is.
+
+    Raises:
+        UnsupportedEnvironmentError: this machine's Compose is too old for it.
     """
     path = compose.file_of_the_image(stack)
     added = image.added(known)
     if not added:
         path.unlink(missing_ok=True)
         return
+    text = as_text(added)
+    if OVERRIDE in text:
+        _require_override()
     path.touch(mode=0o600)  # it has the database's password
-    path.write_text(as_text(added))
+    path.write_text(text)
+
+
+def _require_override() -> None:
+    version = prepare.compose_version()
+    if version is not None and version < prepare.REPLACES_LISTS:
+        raise UnsupportedEnvironmentError(
+            expected="Compose 2.24.4 or newer, which an image of your own needs here",
+            seen=".".join(map(str, version)),
+            next_command="install a newer docker-compose-plugin, or judge the image without a"
+            " stack: make gate IMAGE=…",
+        )
 
 
 def as_text(added: Mapping[str, Any]) -> str:

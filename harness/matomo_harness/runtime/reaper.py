@@ -27,6 +27,7 @@ from typing import Any, Final
 
 import docker
 from docker.errors import APIError
+from docker.models.networks import Network
 from filelock import FileLock, Timeout
 from tenacity import (
     RetryCallState,
@@ -303,17 +304,40 @@ def remove_labelled(client: docker.DockerClient, label: str) -> list[str]:
         label: `name` or `name=value`.
 
     Raises:
+        UnsupportedEnvironmentError: a container of somebody else's is in one of the networks.
         APIError: the engine refused to remove one; those before it are gone.
     """
     removed = remove_containers(client, label)
     filters: Any = {"label": label}
     for network in client.networks.list(filters=filters):
-        network.remove()
+        remove_network(network)
         removed.append(f"network {network.name}")
     for volume in client.volumes.list(filters=filters):
         volume.remove(force=True)
         removed.append(f"volume {volume.name}")
     return removed
+
+
+def remove_network(network: Network) -> None:
+    """Remove a network of the harness.
+
+    Raises:
+        UnsupportedEnvironmentError: it has a container of somebody else's, who is to take it out.
+        APIError: the engine refused to remove it for another reason.
+    """
+    try:
+        network.remove()
+    except APIError as error:
+        network.reload()
+        others = [found["Name"] for found in (inspected(network, "Containers") or {}).values()]
+        if not others:
+            raise
+        raise UnsupportedEnvironmentError(
+            expected=f"the network {network.name} to have containers of the harness alone",
+            seen=", ".join(others),
+            next_command=f"docker network disconnect -f {network.name} {others[0]}; then the same"
+            " command again",
+        ) from error
 
 
 def remove_containers(client: docker.DockerClient, label: str) -> list[str]:
@@ -336,6 +360,8 @@ def remove_containers(client: docker.DockerClient, label: str) -> list[str]:
 
 def _not_removed(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, UnsupportedEnvironmentError):
+        raise error
     raise UnsupportedEnvironmentError(
         expected=f"the engine to remove within {REMOVED_SECONDS} s what an ended run left",
         seen=getattr(error, "explanation", None) or str(error),
@@ -345,7 +371,7 @@ def _not_removed(state: RetryCallState) -> None:
 
 # The engine refuses a removal while it still performs one that the dying run asked for.
 @retry(
-    retry=retry_if_exception_type(APIError),
+    retry=retry_if_exception_type((APIError, UnsupportedEnvironmentError)),
     wait=wait_fixed(0.2),
     stop=lambda state: (state.seconds_since_start or 0) > REMOVED_SECONDS,
     retry_error_callback=_not_removed,

@@ -50,7 +50,7 @@ final class Environment
     ) {
         $overrides = $warnings = [];
         ksort($variables);
-        foreach ($variables as $variable => $value) {
+        foreach (self::withoutServices($variables) as $variable => $value) {
             if (!str_starts_with($variable, 'MATOMO_') || in_array($variable, self::NOT_OURS)) {
                 continue;
             }
@@ -75,6 +75,30 @@ final class Environment
         }
         $this->overrides = $overrides;
         $this->warnings = $warnings;
+    }
+
+    /**
+     * Kubernetes tells every container of each Service of its namespace, by variables that begin with the Service's
+     * name. Of one that is called matomo-database it says MATOMO_DATABASE_PORT=tcp://10.0.0.9:3306.
+     *
+     * @param array<string, string> $variables
+     * @return array<string, string> those that somebody set
+     */
+    private static function withoutServices(array $variables): array
+    {
+        foreach (preg_grep('/_PORT_\d+_(TCP|UDP|SCTP)_ADDR$/', array_keys($variables)) as $name) {
+            $service = preg_replace('/_PORT_\d+_[A-Z]+_ADDR$/', '', $name);
+            if (!isset($variables["{$service}_SERVICE_HOST"])) {
+                continue;
+            }
+            $its = '/^' . preg_quote($service, '/') . '_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_.+)$/';
+            $variables = array_diff_key($variables, array_flip(preg_grep($its, array_keys($variables))));
+            // A port that the deployment sets itself takes the place of this one.
+            if (preg_match('~^(tcp|udp|sctp)://~', $variables["{$service}_PORT"] ?? '')) {
+                unset($variables["{$service}_PORT"]);
+            }
+        }
+        return $variables;
     }
 
     /**

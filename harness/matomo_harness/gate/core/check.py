@@ -1,5 +1,6 @@
 """A check: its id, the sentence that it proves, what it needs, and its finding."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -128,6 +129,8 @@ class Check:
 
 LONGEST: Final = 600
 """Characters of a text; what is longer is cut."""
+BROKEN_WORD: Final = re.compile(r"\S{1,100}\Z")
+"""The end of a cut text: who takes secrets out of it later would not know the first half of one."""
 
 
 def same(expected: object, seen: object) -> Finding:
@@ -148,4 +151,6 @@ def holds(passed: bool, expected: str, seen: object) -> Finding:
 
 def _text(value: object) -> str:
     text = str(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text)} characters)"
+    if len(text) <= LONGEST:
+        return text
+    return f"{BROKEN_WORD.sub('', text[:LONGEST])} … ({len(text)} characters)"

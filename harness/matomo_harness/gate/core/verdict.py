@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from fnmatch import fnmatch
 from typing import Final
 
@@ -41,9 +41,9 @@ def verdict(
         results: those of a gate.
         policy: names the checks that may not be skipped.
         waivers: for checks that may fail, by the current ids of these.
-        today: the day to judge by; None is this machine's.
+        today: the day to judge by; None is that of UTC, as a promotion judges by.
     """
-    day = today or date.today()
+    day = today or datetime.now(UTC).date()
     of_check = {waiver.check: waiver for waiver in waivers}
     counted = [_counted(result, of_check, day) for result in _required(results, policy)]
     ran = {result.check.id: result for result in counted if result.status not in NOT_RUN}

@@ -9,6 +9,7 @@ from matomo_harness.errors import BrokenPromiseError, WrongInputError, one_of
 from matomo_harness.gate.catalogue import read_policy, waivers_of
 from matomo_harness.gate.promises import NAMES
 from matomo_harness.matomo import database_versions
+from matomo_harness.operate import gate
 from matomo_harness.operate.rehearsal import copies, rehearse, report
 from matomo_harness.operate.rehearsal import plugin as plugins
 from matomo_harness.operate.rehearsal.copies import Way
@@ -51,7 +52,8 @@ def rehearse_upgrade(
         database_way: how the data gets there, place or dump.
 
     Raises:
-        WrongInputError: there is no such source, image or promise; or the image is not a newer one.
+        WrongInputError: there is no such source, image or promise; the image is not a newer one; or
+            the report cannot be written.
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
     require_promises(promises)
@@ -76,6 +78,7 @@ def rehearse_upgrade(
     policy_file = policy or (here if here.exists() else POLICY_FILE)
     limits = read_policy(policy_file).section(Upgrade)
     waivers_of(policy_file)  # the gate needs them hours later: a mistake is named now
+    gate.require_place(DIRECTORY)
     choices = Choices(policy_file, DIRECTORY, visits, promises, server, way, plugin)
     found = rehearse.rehearse(begins, image, settings, choices)
     return report.write(found, verdict(found, limits), DIRECTORY)

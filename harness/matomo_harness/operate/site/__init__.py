@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
+from matomo_harness.operate import gate
 from matomo_harness.operate.site import report
 from matomo_harness.operate.site.faults import SEVERITIES, Expectation, found_in
 from matomo_harness.operate.site.hits import Matomo
@@ -54,10 +55,13 @@ def site(
         directory: of the report; None for none.
 
     Raises:
-        WrongInputError: an address is no page's, or a choice cannot be.
+        WrongInputError: an address is no page's, a choice cannot be, or the report cannot be
+            written.
         UnsupportedEnvironmentError: there is no browser.
     """
     _require_possible(choices)
+    if directory:
+        gate.require_place(directory)
     way = Way(
         Matomo(choices.matomo),
         choices.pages,

@@ -186,6 +186,7 @@ class Tasks:
     account: str
     cluster: str
     deployed: str = ""
+    stays: str = ""
 
     def reconcile(self, run: Callable[[str], str]) -> None:
         """Do what ECS does once a service was updated: start the new task, then stop the old one.
@@ -207,7 +208,9 @@ class Tasks:
         except Exception as error:  # noqa: BLE001  whatever it is, ECS's circuit breaker goes back
             reason = f"tasks failed to start: {error}"
             deployment.update(rolloutState="FAILED", rolloutStateReason=reason)
+            service.task_definition = self.stays
             return
+        self.stays = str(service.task_definition)
         self._replace(definition, digest)
         deployment.update(rolloutState="COMPLETED", runningCount=1)
         service.running_count = 1

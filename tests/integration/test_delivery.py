@@ -184,11 +184,27 @@ def test_publish_refuses_an_image_of_another_commit(begun: Rehearsal) -> None:
         published(begun, "dev", begun.image(commit="0123456789ab"))
 
 
-def test_publish_refuses_a_tag_that_names_another_image(begun: Rehearsal) -> None:
-    commit = begun.commit()
-    published(begun, "dev", begun.image())
+@pytest.mark.parametrize("stage", ["dev", "stage"])
+def test_another_build_of_a_commit_takes_nothing_away(begun: Rehearsal, stage: str) -> None:
+    """A workflow that failed behind its push is run again on another machine."""
+    begun.commit()
+    outcomes = []
+    for image in (begun.image(), begun.image()):
+        begun.judge(image)
+        outcomes.append(published(begun, stage, image))
+    first, again = outcomes
+    assert (again.digest, again.tag) == (first.digest, first.tag)
+    assert "another build" in again.warnings[-1]
+
+
+def test_publish_refuses_a_tag_that_names_what_nobody_vouches_for(begun: Rehearsal) -> None:
+    commit = on_stage(begun).tag
+    # Judged by a policy that is not today's.
+    (begun.root / "policy.toml").write_text("[masking]\nbytes = 3\n")
+    image = begun.image()
+    begun.judge(image)
     with refusal(WrongInputError, f"the tag {commit}", "with another content"):
-        published(begun, "dev", begun.image())
+        published(begun, "stage", image)
 
 
 def test_publish_refuses_production(begun: Rehearsal) -> None:
@@ -557,6 +573,8 @@ def test_new_tasks_that_do_not_stay_are_named(begun: Rehearsal) -> None:
     assert begun.aws.image_of(PRODUCTION, archiver) == good.image
     # The way back is from what was asked for, not from what ECS left running.
     assert rollback(begun.delivery).digest == good.digest
+    # And the next one is from there.
+    assert service_of(begun.delivery.stage("production")).wanted() == good.digest
 
 
 def test_a_service_that_there_is_not_is_named(begun: Rehearsal) -> None:

@@ -17,6 +17,7 @@ from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.golden import Golden
 from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.reaper import this_process
 from matomo_harness.runtime.shell import OWN_CONFIG, MatomoShell
 
 NO_CHOWN = {"cap_drop": ["CHOWN"]}
@@ -166,6 +167,29 @@ def test_a_task_leaves_files_alone_that_others_read(any_image: Image, efs: Efs) 
     assert before[1].split()[0] != after[1].split()[0]
     assert efs.shell("tail -n 1 js/read-by-another-task").strip() == "older"
     assert efs.shell("find config misc js -name '*.new'") == ""
+
+
+@pytest.mark.slow(reason="two tasks in a row")
+def test_an_archiver_takes_no_file_of_a_newer_version_back(any_image: Image, efs: Efs) -> None:
+    with network() as own_network:
+        options = {"mounts": efs.mounts()}
+        with WebContainer(any_image.reference, own_network, {}, options=options):
+            pass
+    efs.shell("echo '; newer' >> config/global.ini.php; rm js/piwik.js")
+    archiver = engine().containers.run(
+        any_image.reference,
+        ["matomo-archive"],
+        labels=this_process().labels,
+        mounts=efs.mounts(),
+        network_mode="none",
+        detach=True,
+    )
+    try:
+        archiver.wait(timeout=60)  # it has no database
+    finally:
+        archiver.remove(force=True, v=True)
+    assert efs.shell("tail -n 1 config/global.ini.php").strip() == "; newer"
+    assert efs.shell("ls js").split().count("piwik.js") == 1
 
 
 @pytest.mark.all_versions(reason="from one version to the next")

@@ -936,6 +936,47 @@ def test_equal_rows_in_another_order_are_the_same_report() -> None:
     assert archived.digests({"one": rows}) != archived.digests({"one": rows[:1]})
 
 
+def test_what_production_does_not_show_says_nothing_of_the_backup(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = {
+        True: {"a": 1, "b": {"error": "no access"}, "c": {"error": "no such report"}, "d": 2},
+        False: {"a": 1, "b": 7, "c": {"error": "no such report"}, "d": 3},
+    }
+    restored = cast(Any, object())
+    monkeypatch.setattr(against.state, "numbers", lambda api, _: answers[api is not restored])
+    found = against.compared(Production(url="https://matomo.example"), restored, [])
+    assert (found.count, found.different) == (3, ("d",))
+    assert found.left_out == "1 reports that production does not show to this token"
+
+
+@pytest.mark.parametrize(
+    ("plugin", "in_file", "given", "salt", "source"),
+    [
+        ("EnvironmentVariables", "a", "b", "b", Salt.GIVEN),
+        ("EnvironmentVariables", "a", "", "a", Salt.FILES),
+        ("Live", "a", "b", "a", Salt.FILES),
+        ("Live", "", "b", "b", Salt.GIVEN),
+        ("Live", "", "", None, Salt.NOWHERE),
+    ],
+)
+def test_the_salt_is_the_one_that_production_has(
+    monkeypatch: pytest.MonkeyPatch,
+    plugin: str,
+    in_file: str,
+    given: str,
+    salt: str | None,
+    source: Salt,
+) -> None:
+    monkeypatch.setenv(steps.SALT_VARIABLE, given)
+    lines = ["[General]", *([f'salt = "{in_file}"'] if in_file else [])]
+    files = SimpleNamespace(config="\n".join([*lines, "[Plugins]", f'Plugins[] = "{plugin}"']))
+    found = proven(salt=Salt.NOWHERE)
+    drill = steps._Drill([], Path(), cast(Any, None), cast(Any, None), found, ExitStack())
+    assert drill._salt(cast(Any, files)) == salt
+    assert found.salt == source
+
+
 def test_a_file_of_numbers_is_read_as_it_was_written(tmp_path: Path) -> None:
     periods = (ArchivedPeriod(1, "day", "2026-03-02"),)
     numbers = against.Numbers(periods, archived.digests({"Goals.get, site 1": [1, {"label": "a"}]}))

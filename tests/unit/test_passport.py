@@ -1,8 +1,10 @@
 """A passport vouches for one image, today; each reason against it is refused by its name."""
 
 import dataclasses
+import io
 import json
 import subprocess
+import tarfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,15 @@ from matomo_harness.gate.catalogue import ALL, PROMISES, read_policy, waivers_of
 from matomo_harness.gate.core.check import Check, Status
 from matomo_harness.gate.core.runner import Result, is_promised
 from matomo_harness.gate.core.verdict import verdict
-from matomo_harness.operate.delivery import judge, passport, verify
+from matomo_harness.operate.delivery import judge, passport, publish, verify
 from matomo_harness.operate.delivery.passport import Passport
+from matomo_harness.operate.delivery.registry import digest_of
 from matomo_harness.operate.delivery.service import EcsService
 from matomo_harness.operate.delivery.stages import Delivery
 from matomo_harness.policy import judged_by
 from matomo_harness.policy.delivery import DELIVERY_FILE, Stage
+from matomo_harness.runtime import images
+from matomo_harness.runtime.images import Image
 
 DIGEST = f"sha256:{'a' * 64}"
 IMAGE_ID = f"sha256:{'b' * 64}"
@@ -192,7 +197,7 @@ def test_a_job_runs_the_image_of_its_container_or_of_the_stages_repository() -> 
     assert ecs(matomo="r/m:latest").jobs() == {"archiver": ""}
 
 
-@pytest.mark.parametrize(("digest", "names"), [(JOB_DIGEST, "other digest"), ("", "archiver")])
+@pytest.mark.parametrize(("digest", "names"), [(JOB_DIGEST, "redeploy stage"), ("", "archiver")])
 def test_what_a_job_would_run_is_verified_with_the_service(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, digest: str, names: str
 ) -> None:
@@ -206,6 +211,61 @@ def test_what_a_job_would_run_is_verified_with_the_service(
     assert names in str(refused.value)
     service.jobs.return_value = {"archiver": DIGEST}
     assert [one.digest for one in verify.verify_service(desk.delivery, "stage")] == [DIGEST]
+
+
+def test_a_service_that_is_scaled_to_nothing_is_not_waited_for() -> None:
+    service = ecs(matomo="r/m:latest")
+    client = service.account.client.return_value  # type: ignore[attr-defined]
+    done = {"id": "d", "rolloutState": "COMPLETED"}
+    found = {"status": "ACTIVE", "desiredCount": 0, "deployments": [done]}
+    client.describe_services.return_value = {"services": [found]}
+    client.get_paginator.return_value.paginate.return_value = [{"taskArns": []}]
+    service._wait("d", DIGEST, MagicMock())
+
+
+# -- what is published ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("descriptor", [None, {"digest": DIGEST}])
+def test_an_image_is_known_by_its_configuration_in_every_store(
+    monkeypatch: pytest.MonkeyPatch, descriptor: object
+) -> None:
+    """In containerd's store, an image's id is a digest that no registry has."""
+    content, image = b'{"os": "linux"}', Image("m:1", JOB_DIGEST, "given")
+    saved = io.BytesIO()
+    with tarfile.open(fileobj=saved, mode="w") as tar:
+        listed = json.dumps([{"Config": "blobs/sha256/1"}]).encode()
+        for name, text in (("blobs/sha256/1", content), ("manifest.json", listed)):
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text))
+    engine = MagicMock()
+    engine.return_value.images.get.return_value.attrs = {"Descriptor": descriptor}
+    engine.return_value.api.get_image.return_value = [saved.getvalue()]
+    monkeypatch.setattr(publish, "engine", engine)
+    config = publish._config_of(image)
+    assert config == (digest_of(content) if descriptor else JOB_DIGEST)
+    assert publish._is(MagicMock(config=config, digest=DIGEST), image, config)
+    assert not publish._is(MagicMock(config="another", digest="another"), image, config)
+
+
+def test_an_image_that_a_tag_names_is_of_its_commit_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def git(*words: str) -> str:
+        by = ("-c", "user.name=a", "-c", "user.email=a@b.example")
+        command = ["git", *by, *words]
+        ended = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+        return ended.stdout.strip()
+
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "--message", "One")
+    git("tag", "--annotate", "v1", "--message", "One")
+    monkeypatch.setattr(images, "ROOT", tmp_path)
+    label = images.revision("--long")
+    assert label == f"v1-0-g{git('rev-parse', '--short=12', 'HEAD')}"
+    assert publish._is_of(label, git("rev-parse", "--short=12", "HEAD"))
+    assert not publish._is_of(label, "0123456789ab")
 
 
 # -- each refusal ---------------------------------------------------------------------------------

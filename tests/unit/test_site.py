@@ -4,8 +4,11 @@ import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import requests
 
 from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError
 from matomo_harness.gate.probes import chromium
@@ -14,6 +17,7 @@ from matomo_harness.operate.site import faults, values
 from matomo_harness.operate.site.faults import Expectation
 from matomo_harness.operate.site.hits import Matomo, decoded, harmless
 from matomo_harness.operate.site.records import PageRecord, Refusal, SentRequest
+from matomo_harness.operate.site.walk import _untrusted_origins
 
 TRACKER = "https://matomo.example/matomo.php"
 MAIL = "jane.doe@people.example"
@@ -333,3 +337,18 @@ def test_without_a_browser_the_command_says_what_to_prepare(
         pytest.raises(UnsupportedEnvironmentError, match="matomo-harness prepare --browser"),
     ):
         pool.submit(site.site, ("http://localhost:6/",), site.Choices(), None).result()
+
+
+@pytest.mark.parametrize(
+    ("by_the_machine", "untrusted"), [(True, []), (False, ["https://m.example"])]
+)
+def test_a_matomo_whose_certificate_the_machine_trusts_needs_no_other_authority(
+    monkeypatch: pytest.MonkeyPatch, by_the_machine: bool, untrusted: list[str]
+) -> None:
+    def head(_url: str, *, verify: object, **_more: object) -> None:
+        if verify is not True or not by_the_machine:
+            raise requests.exceptions.SSLError
+
+    monkeypatch.setattr(requests, "head", head)
+    page = cast(Any, SimpleNamespace(scripts=["https://m.example/matomo.js"], hits=[]))
+    assert list(_untrusted_origins(page, Path("authority.pem"))) == untrusted

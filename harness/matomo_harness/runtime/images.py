@@ -652,7 +652,8 @@ def _oci_labels(base: Image) -> dict[str, str]:
     said = {
         **ABOUT,
         "version": code_version(base.reference),
-        "revision": revision(),
+        # With the commit where a tag names it too: what is published has to be of its commit.
+        "revision": revision("--long"),
         "base.name": base.reference,
         "base.digest": base.id,
         **({"created": day} if (day := _git("log", "-1", "--format=%cI")) else {}),
@@ -674,9 +675,13 @@ def page_of(remote: str) -> str:
     return urlunsplit(("https", address.hostname, address.path.removesuffix(".git"), "", ""))
 
 
-def revision() -> str:
-    """Return the checkout's commit as `git describe` prints it; `unknown` outside git."""
-    return _git("describe", "--always", "--dirty", "--abbrev=12") or "unknown"
+def revision(*options: str) -> str:
+    """Return the checkout's commit as `git describe` prints it; `unknown` outside git.
+
+    Args:
+        options: further ones of `git describe`.
+    """
+    return _git("describe", "--always", "--dirty", "--abbrev=12", *options) or "unknown"
 
 
 def _git(*arguments: str) -> str:

@@ -115,7 +115,9 @@ def image_in(stage: OpenStage, reference: str) -> Manifest:
         raise WrongInputError(
             expected=f"an image {reference} in {stage.registry.name}",
             seen="none: it was never published, or a lifecycle rule removed it",
-            next_command=f"make publish-{stage.name}, or name another by --image",
+            next_command=f"make publish-{stage.name}, or name another by --image"
+            if stage.name != "production"
+            else f"skopeo list-tags docker://{stage.registry.name}   (names those that there are)",
         )
     if not manifest.config:
         raise WrongInputError(

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +15,7 @@ from matomo_harness.operate.delivery.copying import push, require_skopeo
 from matomo_harness.operate.delivery.dist import ON_A_SUBSTITUTE
 from matomo_harness.operate.delivery.outcome import Outcome
 from matomo_harness.operate.delivery.passport import Passport
-from matomo_harness.operate.delivery.registry import Manifest, Registry, short
+from matomo_harness.operate.delivery.registry import Manifest, Registry, digest_of, short
 from matomo_harness.operate.delivery.stages import Delivery, OpenStage
 from matomo_harness.progress import step
 from matomo_harness.runtime import images
@@ -80,7 +82,12 @@ def publish(
     _require_key(stage, key)
     require_skopeo()
     registry = stage.registry
-    there = _there(registry, commit, image)
+    config = _config_of(image)
+    there = registry.manifest(commit)
+    if there and not _is(there, image, config):
+        if before := _published_before(stage, there, commit):
+            return before
+        raise _taken(registry, commit, there, image)
     steps = [f"push {image.reference} ({image.digest}) as {registry.name}:{commit}"]
     if there:
         steps = [f"nothing to push: {registry.name}:{commit} is this image"]
@@ -90,7 +97,7 @@ def publish(
         where = registry.by_digest(there.digest) if there else f"{registry.name}:{commit}"
         digest = there.digest if there else ""
         return Outcome(stage.name, where, tuple(steps), digest, commit, warnings=warnings)
-    manifest = there or _push(image, registry, commit)
+    manifest = there or _push(image, config, registry, commit)
     file = ""
     if verdict and key:
         made = _passport(verdict, registry, manifest, image, key, delivery)
@@ -128,32 +135,78 @@ def _is_of(label: str, commit: str) -> bool:
     return commit.startswith(described[: len(commit)]) if is_commit else True
 
 
-def _there(registry: Registry, tag: str, image: Image) -> Manifest | None:
-    """Return what the tag names already; it may only be this image.
+def _config_of(image: Image) -> str:
+    """Return the digest of an image's configuration, which is the same wherever it is pushed.
 
-    Raises:
-        WrongInputError: it is another one.
+    It is the image's id, but not in containerd's store, as of Docker 29: there an id is a
+    manifest's digest, and what is pushed gets another manifest.
     """
-    there = registry.manifest(tag)
-    if there and image.id not in (there.config, there.digest):
-        raise WrongInputError(
-            expected=f"the tag {tag} of {registry.name} to be free, or to name this image",
-            seen=f"it names {short(there.digest)}, with another content than {image.reference}"
-            f" ({image.digest})",
-            next_command="make a new commit; or delete that image, if nothing runs it",
-        )
-    return there
+    if not inspected(engine().images.get(image.id), "Descriptor"):
+        return image.id
+    with _archive(image) as archive, tarfile.open(archive) as tar:
+        (listed,) = json.loads(_content(tar, "manifest.json"))
+        return digest_of(_content(tar, listed["Config"]))
 
 
-def _push(image: Image, registry: Registry, tag: str) -> Manifest:
+def _content(tar: tarfile.TarFile, name: str) -> bytes:
+    file = tar.extractfile(name)
+    return file.read() if file else b""
+
+
+def _is(manifest: Manifest, image: Image, config: str) -> bool:
+    """Whether a manifest in a registry is of an image."""
+    return bool({manifest.config, manifest.digest} & {image.id, config})
+
+
+def _published_before(stage: OpenStage, there: Manifest, commit: str) -> Outcome | None:
+    """Return what was published of a commit before; None where it needs a passport, and has none.
+
+    A workflow that is run again builds another image of the same commit, on another machine.
+    """
+    where = stage.registry.by_digest(there.digest)
+    vouched = ""
+    if stage.name not in WITHOUT_PASSPORT:
+        with contextlib.suppress(BrokenPromiseError):
+            stored = passport.stored(stage.registry, there.digest)
+            digests = [there.digest, there.config]
+            _, vouched = judge.best(stored, digests, stage.delivery, whenever=False)
+        if not vouched:
+            return None
+    return Outcome(
+        stage.name,
+        where,
+        (f"nothing to push: {where} is a build of {commit}",),
+        there.digest,
+        commit,
+        warnings=(f"what was built here is another build of {commit}, and stays here",),
+    )
+
+
+def _taken(registry: Registry, tag: str, there: Manifest, image: Image) -> WrongInputError:
+    return WrongInputError(
+        expected=f"the tag {tag} of {registry.name} to be free, or to name this image",
+        seen=f"it names {short(there.digest)}, with another content than {image.reference}"
+        f" ({image.digest})",
+        next_command="make a new commit; or delete that image, if nothing runs it",
+    )
+
+
+@contextlib.contextmanager
+def _archive(image: Image) -> Iterator[Path]:
+    """Yield the image as a file that `docker load` takes."""
     with tempfile.TemporaryDirectory(prefix="matomo-harness-image-") as directory:
         archive = Path(directory) / "image.tar"
         with step(f"Taking {image.reference} from the engine"), archive.open("wb") as file:
             for chunk in engine().api.get_image(image.reference):
                 file.write(chunk)
+        yield archive
+
+
+def _push(image: Image, config: str, registry: Registry, tag: str) -> Manifest:
+    with _archive(image) as archive:
         push(archive, registry, tag)
     manifest = registry.manifest(tag)
-    if not manifest or image.id not in (manifest.config, manifest.digest):
+    if not manifest or not _is(manifest, image, config):
         seen = f"{short(manifest.digest)}, with another content" if manifest else "nothing"
         raise WrongInputError(
             expected=f"{registry.name}:{tag} to be what was pushed a moment ago",

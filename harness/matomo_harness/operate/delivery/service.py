@@ -102,9 +102,12 @@ class EcsService:
         )
 
     def wanted(self) -> str:
-        """Return the digest in its task definition: its tasks may fail to run it."""
-        name = str(self._service()["taskDefinition"])
-        images = [image for one, image in self._images(name) if one == self.stage.container]
+        """Return the digest in the newest of its task definitions: its tasks may fail to run it.
+
+        Where they did, ECS's circuit breaker went back: the service names the one before again.
+        """
+        family = _family(str(self._service()["taskDefinition"]))
+        images = [image for one, image in self._images(family) if one == self.stage.container]
         return "".join(DIGEST.findall(images[0])) if images else ""
 
     def jobs(self) -> dict[str, str]:
@@ -134,7 +137,10 @@ class EcsService:
             BrokenPromiseError: the new tasks do not stay, and ECS went back.
             UnsupportedEnvironmentError: it takes too long.
         """
-        definition = self._registered(self._revision(str(self._service()["taskDefinition"]), image))
+        name = str(self._service()["taskDefinition"])
+        # The newest one always says what was asked for last (see `wanted`).
+        is_newest = self._name_of(name) == self._name_of(_family(name))
+        definition = self._registered(self._revision(name, image, anew=not is_newest))
         # What is missing is said before anything is changed.
         jobs = [self._revision(job, image) for job in self.stage.jobs]
         with asking("ecs:UpdateService", self.name):
@@ -186,8 +192,20 @@ class EcsService:
             tasks += answer["tasks"]
         return tasks
 
-    def _revision(self, name: str, image: str) -> dict[str, Any]:
-        """Return the task definition `name` as it is where it runs `image`, or what would."""
+    def _name_of(self, definition: str) -> str:
+        """Return the whole name of a task definition, of the newest one of a family."""
+        with asking("ecs:DescribeTaskDefinition", definition):
+            answer = self._client.describe_task_definition(taskDefinition=definition)
+        return str(answer["taskDefinition"]["taskDefinitionArn"])
+
+    def _revision(self, name: str, image: str, *, anew: bool = False) -> dict[str, Any]:
+        """Return the task definition `name` as it is where it runs `image`, or what would.
+
+        Args:
+            name: of the task definition, or of its family.
+            image: by digest.
+            anew: whether it is to be registered even where it runs the image already.
+        """
         with asking("ecs:DescribeTaskDefinition", name):
             answer = self._client.describe_task_definition(taskDefinition=name, include=["TAGS"])
         before = answer["taskDefinition"]
@@ -205,7 +223,7 @@ class EcsService:
                 seen=", ".join(container["name"] for container in definitions),
                 next_command="name it as `container` of the stage in delivery.toml",
             )
-        if definitions == before["containerDefinitions"]:
+        if definitions == before["containerDefinitions"] and not anew:
             return dict(before)
         known = {key: before[key] for key in REGISTERED if before.get(key) is not None}
         known["containerDefinitions"] = definitions
@@ -239,16 +257,24 @@ class EcsService:
             running.say(
                 f"{state.get('runningCount', 0)} of {state.get('desiredCount', 0)} new tasks run"
             )
-            if state.get("rolloutState") == "COMPLETED" and self.running() == [digest]:
+            # One that is scaled to nothing runs nothing, and its jobs get the image all the same.
+            expected = [digest] if service["desiredCount"] else []
+            if state.get("rolloutState") == "COMPLETED" and self.running() == expected:
                 return
             if time.monotonic() > end:
                 raise UnsupportedEnvironmentError(
                     expected=f"{self.name} to run {short(digest)} within {MINUTES} minutes",
                     seen=str(state.get("rolloutStateReason", "")) or "its deployment goes on",
                     next_command=f"aws ecs wait services-stable --cluster {self.stage.cluster}"
-                    f" --services {self.stage.service}",
+                    f" --services {self.stage.service}; then the same command again, which gives"
+                    " its jobs the image",
                 )
             time.sleep(POLL_SECONDS)
+
+
+def _family(definition: str) -> str:
+    """Return the family of a task definition: without revision, and without what is before it."""
+    return definition.rpartition("/")[2].partition(":")[0]
 
 
 def _primary(service: dict[str, Any]) -> dict[str, Any]:

@@ -65,11 +65,11 @@ def verify(
 def verify_service(
     delivery: Delivery, name: str, *, file: Path | None = None, whenever: bool = False
 ) -> list[Voucher]:
-    """Say whether all that a stage runs is what was vouched for, and all that its jobs would run.
+    """Say whether all that a stage runs is what was vouched for, and its jobs would run the same.
 
     Raises:
         WrongInputError: nothing runs.
-        BrokenPromiseError: nobody vouches for one of the images, or a job names none by digest.
+        BrokenPromiseError: nobody vouches for one of the images, or a job would run another one.
     """
     stage = delivery.stage(name)
     service = service_of(stage)
@@ -78,14 +78,20 @@ def verify_service(
         raise WrongInputError(
             expected=f"{service.name} to run something",
             seen="nothing",
-            next_command=f"make redeploy-{name}",
+            next_command=f"matomo-harness redeploy {name}",
         )
     jobs = service.jobs()
     if unknown := [job for job, digest in jobs.items() if not digest]:
         raise BrokenPromiseError(
             expected=f"each job of {service.name} to name its image by digest",
             seen=f"{', '.join(unknown)}, which would run what a tag means then",
-            next_command=f"make redeploy-{name}",
+            next_command=f"matomo-harness redeploy {name}",
+        )
+    if others := [job for job, digest in jobs.items() if digest not in running]:
+        raise BrokenPromiseError(
+            expected=f"each job of {service.name} to have an image that the service runs",
+            seen=f"{', '.join(others)}: another one, as after a deployment that took too long",
+            next_command=f"matomo-harness redeploy {name}",
         )
     return [
         _vouched(
@@ -93,7 +99,7 @@ def verify_service(
             _passports(stage.registry, [digest], file),
             whenever=whenever,
         )
-        for digest in dict.fromkeys([*running, *jobs.values()])
+        for digest in running
     ]
 
 

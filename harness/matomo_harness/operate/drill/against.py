@@ -105,15 +105,28 @@ def compared(production: Production, api: Api, periods: Sequence[ArchivedPeriod]
         api: of the restored one.
         periods: those that the backup has archives of, where production is asked.
     """
+    refused: set[str] = set()
     if of_production := production.api:
-        theirs = archived.digests(state.numbers(of_production, periods))
+        said = state.numbers(of_production, periods)
+        restored = state.numbers(api, periods)
+        # A site that the token may not see says nothing of the backup.
+        refused = {name for name in said if _is_error(said[name]) and not _is_error(restored[name])}
+        theirs = archived.digests({name: said[name] for name in said if name not in refused})
     else:
         assert production.file  # noqa: S101  one of them is given
         numbers = read(production.file)
-        theirs, periods = numbers.digests, numbers.periods
-    ours = archived.digests(state.numbers(api, periods))
+        theirs, restored = numbers.digests, state.numbers(api, numbers.periods)
+    ours = archived.digests(restored)
     different = tuple(archived.name_of(name) for name in state.different(theirs, ours))
-    return Comparison(len(theirs), different, "" if theirs else "no period was over")
+    if refused:
+        left_out = f"{len(refused)} reports that production does not show to this token"
+    else:
+        left_out = "" if theirs else "no period was over"
+    return Comparison(len(theirs), different, left_out)
+
+
+def _is_error(report: Any) -> bool:
+    return isinstance(report, dict) and "error" in report
 
 
 def take(url: str, authority: Path | None, to: Path) -> Numbers:

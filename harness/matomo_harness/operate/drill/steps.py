@@ -47,7 +47,7 @@ from matomo_harness.operate.drill.findings import (
     Stage,
 )
 from matomo_harness.operate.local import StartedStack
-from matomo_harness.operate.production_config import text_of
+from matomo_harness.operate.production_config import READS_ENVIRONMENT, text_of
 from matomo_harness.operate.quarantined import NO_END, SafeTables, safe_tables
 from matomo_harness.operate.rehearsal import judge, state
 from matomo_harness.operate.rehearsal.copies import RunningCopy
@@ -268,11 +268,16 @@ class _Drill:
 
     def _salt(self, files: BackupFiles | None) -> str | None:
         config = readable(files.config) if files else None
-        if salt := config.text("General", "salt") if config else None:
-            self._found.salt = Salt.FILES
-        elif salt := _given(SALT_VARIABLE):
+        in_file = config.text("General", "salt") if config else None
+        given = _given(SALT_VARIABLE)
+        # As in production, where that plugin reads it: the environment wins.
+        wins = config is not None and READS_ENVIRONMENT in config.texts("Plugins", "Plugins")
+        if given and (wins or not in_file) and given != in_file:
             self._found.salt = Salt.GIVEN
-        return salt or None
+            return given
+        if in_file:
+            self._found.salt = Salt.FILES
+        return in_file or None
 
     def _tables(
         self,

@@ -315,7 +315,7 @@ def _unreachable(shown: str, seen: str) -> WrongInputError:
 def _require_trusted(url: str, way: Way) -> None:
     """Require the authority's signature; the browser reads no such file, and trusts everything."""
     try:
-        requests.head(url, verify=str(way.authority), timeout=LOAD_MS / 1000)
+        _require_signed(url, way.authority)
     except requests.exceptions.SSLError:
         raise _unreachable(way.shown(url), "net::ERR_CERT_AUTHORITY_INVALID") from None
     except OSError as error:
@@ -328,12 +328,25 @@ def _require_trusted(url: str, way: Way) -> None:
         ) from None
 
 
+def _require_signed(url: str, authority: Path | None) -> None:
+    """Require the authority's signature, or that of one that the machine trusts, as browsers do.
+
+    Raises:
+        RequestException: there is neither, or nothing answers.
+        OSError: the authority's file cannot be read.
+    """
+    try:
+        requests.head(url, verify=str(authority), timeout=LOAD_MS / 1000)
+    except requests.exceptions.SSLError:
+        requests.head(url, verify=True, timeout=LOAD_MS / 1000)
+
+
 def _untrusted_origins(record: PageRecord, authority: Path) -> Iterator[str]:
     addresses = (*record.scripts, *(hit.tracker for hit in record.hits))
     split = (urlsplit(address) for address in addresses)
     for origin in {f"https://{each.netloc}" for each in split if each.scheme == "https"}:
         try:
-            requests.head(origin, verify=str(authority), timeout=LOAD_MS / 1000)
+            _require_signed(origin, authority)
         except requests.exceptions.SSLError:
             yield origin
         except requests.exceptions.RequestException:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -293,3 +294,14 @@ def test_where_no_file_can_be_made_nothing_is_begun(tmp_path: Path, name: str, s
     with pytest.raises(WrongInputError) as refused:
         require_new(tmp_path / name, (".zip",), "matomo-harness bundle --to ticket.zip")
     assert seen in refused.value.seen
+
+
+def test_a_bundle_without_data_needs_no_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    file = tmp_path / "t.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("logs/web.log", "nothing")
+    with file.open("rb") as written:
+        bundle.require_no_secret(written, ["a-secret-of-ours"], "t.zip")

@@ -17,9 +17,9 @@ import pytest
 import pyzipper
 import zstandard
 
-from matomo_harness.dumps.sources import CHUNK, DumpSource
+from matomo_harness.dumps.sources import CHUNK, DumpSource, UnreadableDumpError
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
-from matomo_harness.operate import bundle
+from matomo_harness.operate import bundle, bundled
 from matomo_harness.operate.pseudonymise import pseudonymise
 from matomo_harness.operate.stack import Stack
 from matomo_harness.runtime import images
@@ -408,3 +408,38 @@ def test_the_end_of_mydumper_is_found_in_a_tar(of_mydumper: Path, file: Path) ->
     source = DumpSource([file])
     assert len([list(part.chunks) for part in source.parts()]) == len(names) - 1
     assert source.is_finished_by_mydumper
+
+
+def test_a_dump_beside_a_folder_with_another_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "matomo.sql").write_text("SELECT 1;")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "2023.sql").write_text("SELECT 1;")
+    with pytest.raises(WrongInputError, match=r"matomo\.sql beside the folder old"):
+        DumpSource([tmp_path])
+
+
+@pytest.mark.parametrize(("name", "is_read"), [("rows.sql.gz", False), ("schema.sql.md5", True)])
+def test_a_packed_dump_beside_a_plain_one_is_refused(
+    tmp_path: Path, name: str, is_read: bool
+) -> None:
+    (tmp_path / "schema.sql").write_text("SELECT 1;")
+    (tmp_path / name).write_text("x")
+    if is_read:
+        DumpSource([tmp_path])
+        return
+    with pytest.raises(WrongInputError, match=name):
+        DumpSource([tmp_path])
+
+
+def test_a_dump_that_may_not_be_looked_at_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **_more: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "dump.sql"
+    monkeypatch.setattr(Path, "stat", refused)
+    with pytest.raises(UnreadableDumpError) as refusal:
+        DumpSource([path])
+    assert refusal.value.seen == "Permission denied"
+    assert bundled.read([path]) is None

@@ -71,6 +71,9 @@ def test_what_makes_tables_and_rows_is_loaded(text: str, kind: Kind, table: str 
         ("CHANGE MASTER TO MASTER_LOG_FILE='a', MASTER_LOG_POS=4", "CHANGE MASTER"),
         ("SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ 'a:1-5'", "SET GTID_PURGED"),
         ("SET @@SESSION.SQL_LOG_BIN= 0", "SET SQL_LOG_BIN"),
+        ("SET GLOBAL gtid_slave_pos='0-1-5'", "SET GTID_SLAVE_POS"),
+        ("STOP ALL SLAVES", "STOP ALL"),
+        ("START SLAVE", "START SLAVE"),
         ("SET sql_require_primary_key = 0", "SET SQL_REQUIRE_PRIMARY_KEY"),
         ("/*!50717 SELECT COUNT(*) INTO @a FROM INFORMATION_SCHEMA.TABLES */", "INTO @…"),
         ("/*!50112 SELECT COUNT(*) INTO @a FROM INFORMATION_SCHEMA.B */", "SELECT … INTO @…"),
@@ -168,3 +171,11 @@ def test_what_mariadb_dump_hides_in_executable_comments_is_seen(
         [judge(piece) for piece in pieces if isinstance(piece, Statement)]
     assert seen in error.value.seen
     assert option in error.value.next_command
+
+
+def test_what_a_tool_says_to_a_person_is_named_and_not_quoted() -> None:
+    text = "mysqldump: [Warning] Using a password on the command line.\nCREATE TABLE a (b INT)"
+    with pytest.raises(WrongInputError) as refusal:
+        judged(text)
+    assert "2>&1" in refusal.value.next_command
+    assert "password" not in str(refusal.value)

@@ -87,3 +87,14 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(WrongInputError, match="no text"):
         production_config.read(tmp_path / "binary")
+
+
+@pytest.mark.parametrize("cache", ["redis", "file"])
+def test_a_cache_in_productions_redis_is_left_out(cache: str) -> None:
+    """The reproduction's network leads nowhere: Matomo would end at its first page."""
+    sections = f"[Cache]\nbackend = chained\n[ChainedCache]\nbackends[] = {cache}\n"
+    redis = '[RedisCache]\nhost = "redis.example"\n'
+    text, left_out = production_config.without_secrets(f"{PRODUCTION}\n{sections}{redis}")
+    names = {"[RedisCache]", "[Cache]", "[ChainedCache]"}
+    assert names & set(left_out) == (names if cache == "redis" else set())
+    assert ("redis.example" in text) == (cache != "redis")

@@ -84,9 +84,13 @@ class DumpSource:
 
     def __init__(self, paths: Sequence[Path], password: str | None = None) -> None:
         self._password = os.environ.get(PASSWORD_VARIABLE) if password is None else password
-        self.is_finished_by_mydumper = any(map(mydumper.is_directory, paths))
+        self.is_finished_by_mydumper = False
         """Whether it has what mydumper writes at its end; known of an archive when all was read."""
-        self._files = [file for path in paths for file in _files(path)]
+        self._files: list[tuple[Path, str | None]] = []
+        for path in paths:
+            with _readable(path):
+                self.is_finished_by_mydumper |= mydumper.is_directory(path)
+                self._files += _files(path)
         self.total = sum(path.stat().st_size for path, _ in self._files)
         """Bytes of all files, as they are on the disk; 0 where that cannot be known (a pipe)."""
         self.read = 0
@@ -115,7 +119,9 @@ class DumpSource:
         """Yield the files, those together that `split` made of one."""
         group: list[Path] = []
         for path, table in self._files:
-            if group and table is None and _continues(path, group[0]):
+            with _readable(path):
+                is_more = bool(group) and table is None and _continues(path, group[0])
+            if is_more:
                 group.append(path)
                 continue
             if group:
@@ -129,18 +135,10 @@ class DumpSource:
             yield group, None
 
     def _read(self, path: Path) -> Iterator[bytes]:
-        try:
-            with path.open("rb", buffering=0) as file:
-                while chunk := file.read(CHUNK):
-                    self.read += len(chunk)
-                    yield chunk
-        except OSError as error:
-            kind = UnreadableDumpError if isinstance(error, PermissionError) else WrongInputError
-            raise kind(
-                expected=f"a readable dump in {path.name}",
-                seen=error.strerror or str(error),
-                next_command=f"ls -l {path}",
-            ) from error
+        with _readable(path), path.open("rb", buffering=0) as file:
+            while chunk := file.read(CHUNK):
+                self.read += len(chunk)
+                yield chunk
 
     def _unwrapped(
         self, name: str, chunks: Iterator[bytes], path: Path | None, left: int
@@ -241,6 +239,25 @@ class DumpSource:
             yield from self._unwrapped(name, chunks, None, left)
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Name the path in what the system refuses.
+
+    Raises:
+        UnreadableDumpError: this user may not look at it.
+        WrongInputError: it cannot be read for another reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        kind = UnreadableDumpError if isinstance(error, PermissionError) else WrongInputError
+        raise kind(
+            expected=f"a readable dump in {path.name}",
+            seen=error.strerror or str(error),
+            next_command=f"ls -ld {path.parent} {path}",
+        ) from error
+
+
 def _is_of_macos(name: str) -> bool:
     """Whether a member of an archive is beside the files: what macOS knows of them."""
     path = PurePosixPath(name)
@@ -268,6 +285,13 @@ def _files(path: Path) -> list[tuple[Path, str | None]]:
             seen=", ".join(folder.name for folder in schemas),
             next_command=f"give the folder of Matomo's alone, e.g. {schemas[0]}",
         )
+    own = sorted(file for file in path.glob("*.sql") if not _is_of_macos(file.name))
+    if own and schemas:
+        raise WrongInputError(
+            expected=f"one dump in {path.name}",
+            seen=f"{own[0].name} beside the folder {schemas[0].name}, which has .sql as well",
+            next_command=f"give one of them: {own[0]}, or {schemas[0]}",
+        )
     folder = schemas[0] if schemas else path
     tables = sorted(file for file in folder.glob("*.sql") if not _is_of_macos(file.name))
     if not tables:
@@ -278,10 +302,10 @@ def _files(path: Path) -> list[tuple[Path, str | None]]:
         )
     if others := sorted(file.name for file in folder.iterdir() if _OTHER_ROWS.search(file.name)):
         raise WrongInputError(
-            expected=f"rows in {folder.name} in .txt files, as of mariadb-dump --dir and --tab",
+            expected=f"in {folder.name} .sql and .txt files, as of mariadb-dump --dir and --tab",
             seen=f"others, that are not read: {', '.join(others[:5])}",
-            next_command="unpack them (gunzip), or dump again:"
-            " mariadb-dump --single-transaction SCHEMA",
+            next_command="unpack them (gunzip), or name the files themselves, in their order; or"
+            " dump again: mariadb-dump --single-transaction SCHEMA",
         )
     files: list[tuple[Path, str | None]] = []
     for table in tables:
@@ -298,8 +322,11 @@ def _files(path: Path) -> list[tuple[Path, str | None]]:
     return files
 
 
-_OTHER_ROWS: Final = re.compile(r"\.(txt\.\w+|tsv(\.\w+)?|csv(\.\w+)?|dat(\.\w+)?)$|^@\.json$")
-"""Files of rows that other tools write beside .sql: MySQL Shell, say, or a packed --tab."""
+_OTHER_ROWS: Final = re.compile(
+    r"\.(txt\.\w+|sql\.(gz|xz|zst|zip|bz2|lz4|7z)|tsv(\.\w+)?|csv(\.\w+)?|dat(\.\w+)?)$|^@\.json$"
+)
+"""Files of rows that other tools write beside .sql: MySQL Shell, say, or a packed --tab; and packed
+dumps."""
 
 _ENCODED: Final = re.compile(r"@([0-9a-f]{4})")
 

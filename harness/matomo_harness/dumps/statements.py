@@ -122,11 +122,18 @@ DROPPED: Final = {
     "DEALLOCATE": "what Percona asks of its own engine is not asked here",
     "CHANGE MASTER": "nothing is replicated here",
     "CHANGE REPLICATION": "nothing is replicated here",
+    "STOP ALL": "nothing is replicated here",
+    "START ALL": "nothing is replicated here",
+    "STOP SLAVE": "nothing is replicated here",
+    "START SLAVE": "nothing is replicated here",
+    "STOP REPLICA": "nothing is replicated here",
+    "START REPLICA": "nothing is replicated here",
 }
 """Statements that backups carry and that nothing is missing without, and why each is dropped."""
 _INTO_VARIABLE: Final = re.compile(rb"\bCOUNT\(\*\) INTO @\w+ FROM INFORMATION_SCHEMA\.", re.I)
 _NO_VARIABLES: Final = [["STATEMENT"], ["PASSWORD"], ["ROLE"], ["DEFAULT"], ["TRANSACTION"]]
 """Words after SET that no variable comes after, in pieces of a list of words."""
+_SAID_BY_A_TOOL: Final = re.compile(rb"\s*(mysqldump|mariadb-dump|mysqlpump): ")
 _OBJECTS_WITH_CODE: Final = frozenset(("TRIGGER", "EVENT", "PROCEDURE", "FUNCTION"))
 _HOW_TO_DO_WITHOUT: Final = {
     "TRIGGER": "dump again with --skip-triggers",
@@ -223,6 +230,13 @@ def refused(
     if words[:1] == ["SELECT"] and re.search(rb"INTO\s+(OUT|DUMP)FILE", statement.text, re.I):
         what = "SELECT … INTO OUTFILE"
     of = f" of the table {table}" if table else ""
+    if tool := _SAID_BY_A_TOOL.match(statement.text):
+        return WrongInputError(
+            expected=f"in {statement.file} what {tool[1].decode()} writes to its standard output",
+            seen=f"in line {statement.line} what it says to a person, a warning or an error",
+            next_command=f"sed -n {statement.line}p of it; where that is a warning, take the line"
+            " out, else dump again, without 2>&1 and without docker exec -t",
+        )
     return WrongInputError(
         expected=f"in {statement.file} the statements of a dump of tables and rows alone",
         seen=f"{what}{of} in line {statement.line}",
@@ -403,7 +417,7 @@ def _set(statement: Statement, tokens: Sequence[_Token]) -> Judgement:
             raise refused(statement, ["SET", f"SQL_MODE={found[1].decode(errors='replace')}"])
     for scope, name in names:
         plain = name.lstrip("@").upper()
-        if plain in ("GTID_PURGED", "SQL_LOG_BIN"):
+        if plain in ("GTID_PURGED", "GTID_SLAVE_POS", "SQL_LOG_BIN"):
             return Judgement(statement, None, note=f"SET {plain}: nothing is replicated here")
         if scope.upper() not in ("", "SESSION", "LOCAL"):
             raise refused(statement, ["SET", scope.upper()])

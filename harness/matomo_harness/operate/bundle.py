@@ -609,10 +609,10 @@ def _in_chunks(chunks: Iterable[bytes], needles: Iterable[bytes]) -> set[bytes]:
 
 def _chunks(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:
     """Yield the bytes of a file of the zip, those of the data unpacked."""
-    import zstandard
-
     with archive.open(member) as raw:
         if member == BUNDLED_DUMP:
+            import zstandard
+
             yield from zstandard.ZstdDecompressor().read_to_iter(raw, write_size=2**20)
             return
         while chunk := raw.read(2**20):

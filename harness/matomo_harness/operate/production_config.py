@@ -13,6 +13,8 @@ OF_TABLES: Final = ("charset", "collation", "adapter")
 """Keys of [database] that say how to speak to the tables; the others lead to a server."""
 ELSEWHERE: Final = ("mail", "proxy", "database_reader")
 """Sections that lead to services of production's."""
+CACHES: Final = (("Cache", "backend"), ("ChainedCache", "backends"))
+"""Keys that name the caches in use; without their sections Matomo has its own."""
 ALLOW_LISTS: Final = ("login_allowlist_ip", "login_whitelist_ip")
 """Keys of [General] with the addresses that may log in: nobody's here is among production's."""
 OF_ITS_ADDRESS: Final = ("trusted_hosts", "cors_domains", "instance_id", *ALLOW_LISTS)
@@ -64,7 +66,9 @@ def without_secrets(production: str) -> tuple[str, tuple[str, ...]]:
         text = ini.without_key(ini.without_key(text, section, key), section, f"{key}[]")
         left_out.append(f"{section}.{key}")
 
-    for section in ELSEWHERE:
+    has_redis = any("redis" in ini.read(text).texts(*place) for place in CACHES)
+    caches = ("RedisCache", *(section for section, _ in CACHES)) if has_redis else ()
+    for section in (*ELSEWHERE, *caches):
         if ini.read(text).settings.get(section):
             text = ini.without_section(text, section)
             left_out.append(f"[{section}]")

@@ -208,13 +208,16 @@ def _made_safe(
         with step("Rewriting person data"), held.refusals("the rewriting of person data"):
             plans = archives.bounded(connection, plans)
             planted = canaries.plant(connection, plans)
+            done: list[rewriting.Rewritten] = []
             with rewriting.key_of_run(connection):
                 side_by_side(
                     held,
                     connection,
                     plans,
                     rewriting.join,
-                    lambda session, plan: rewriting.rewrite(session, [plan], keys=keys),
+                    lambda session, plan: done.append(
+                        rewriting.rewrite(session, [plan], keys=keys)
+                    ),
                 )
                 findings = _findings(held, connection, plans, planted.canaries)
                 if not findings:
@@ -229,7 +232,7 @@ def _made_safe(
                 f"{found.table}.{found.column}: {found.form} ({found.count})" for found in findings
             ),
             anonymity=str(remains),
-            left_out=left_out,
+            left_out=(*left_out, *_unread(done)),
         )
         if findings:
             raise BrokenPromiseError(
@@ -241,6 +244,12 @@ def _made_safe(
             )
         with held.refusals("tables as InnoDB's"):
             return certificate, _in_files(connection, plans)
+
+
+def _unread(done: Sequence[rewriting.Rewritten]) -> Iterator[str]:
+    """Say how many reports were removed: of days before the first visit nothing makes them anew."""
+    if count := sum(sum(each.unread.values()) for each in done):
+        yield f"reports that could not be read, as of another version of Matomo ({count} records)"
 
 
 def _as_they_are(columns: Schema) -> list[TablePlan]:

@@ -26,6 +26,7 @@ from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentErro
 from matomo_harness.gate.core.target import Http
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.promises.database.checks import numbers_of_archives_are_new
+from matomo_harness.matomo import ini
 from matomo_harness.matomo.container import plugin_folders
 from matomo_harness.matomo.database import WHOLE_TABLE_SECONDS, Database
 from matomo_harness.operate import (
@@ -199,6 +200,8 @@ def _of_production(choices: Choices) -> Iterator[_Production]:
         yield _Production(config)
         return
     with production_files.read(choices.files) as files:
+        if config is None and files.config is not None:
+            ini.read(files.config)  # a mistake in it would show when all is loaded
         yield _Production(files.config if config is None else config, files)
 
 
@@ -540,7 +543,8 @@ def _archive(database: Database, shell: MatomoShell, part: Slice) -> None:
     """
     (row,) = database.query(
         "SELECT DATE(MIN(visit_last_action_time)) + INTERVAL %s DAY AS first,"
-        " LEAST(DATE(MAX(visit_last_action_time)) + INTERVAL 1 DAY, UTC_DATE()) AS last"
+        " LEAST(DATE(MAX(visit_last_action_time)) + INTERVAL 1 DAY, UTC_DATE()) AS last,"
+        " GROUP_CONCAT(DISTINCT idsite) AS sites"
         " FROM {prefix}log_visit",
         int(part.is_all),
     )
@@ -554,7 +558,8 @@ def _archive(database: Database, shell: MatomoShell, part: Slice) -> None:
         return
     with step(f"Archiving anew what there are visits for ({row['first']} to {row['last']})"):
         dates = f"--dates={row['first']},{row['last']}"
-        invalidate = ("core:invalidate-report-data", dates, "--sites=all", "--no-interaction")
+        sites = f"--sites={row['sites']}"  # others have reports that were imported
+        invalidate = ("core:invalidate-report-data", dates, sites, "--no-interaction")
         try:
             for command in (invalidate, ("core:archive",)):
                 shell.console(*command, seconds=WHOLE_DATA_SECONDS)

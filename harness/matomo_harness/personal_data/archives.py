@@ -16,7 +16,7 @@ from pymysql.cursors import Cursor
 from matomo_harness.personal_data import documents
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
 from matomo_harness.personal_data.rules import TablePlan
-from matomo_harness.personal_data.schema import Connection, one_value, quoted
+from matomo_harness.personal_data.schema import Connection, quoted
 
 COLUMNS: Final = 0
 METADATA: Final = 1
@@ -84,11 +84,16 @@ def bounded(connection: Connection, plans: Iterable[TablePlan]) -> list[TablePla
     if not visits:
         return plans
     with connection.cursor(Cursor) as cursor:
-        cursor.execute(f"SELECT DATE(MIN(visit_last_action_time)) FROM {quoted(visits)}")
-        first = one_value(cursor.fetchone())
+        cursor.execute(
+            "SELECT DATE(MIN(visit_last_action_time)), GROUP_CONCAT(DISTINCT idsite)"
+            f" FROM {quoted(visits)}"
+        )
+        row: Any = cursor.fetchone()
+    first, sites = row
     if first is None:
         return plans
-    staying = f"`date1` <= '{first}'"
+    # A site without a visit has reports that were imported, and nothing makes them anew.
+    staying = f"`date1` <= '{first}' OR idsite NOT IN ({sites})"
     return [
         dataclasses.replace(plan, staying=staying) if plan.of_kind("report") else plan
         for plan in plans

@@ -295,11 +295,13 @@ class Rewritten:
         rows: rows that were written anew, by table.
         removed: rows that a case has removed, such as options without a rule, by table.
         seconds: how long it took, by table.
+        unread: records of archives that could not be read, and were removed, by table.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 def rewrite(
@@ -340,7 +342,7 @@ def rewrite(
                     _require_rows(connection, statement.split()[2], plan, changed)
             if before is not None:
                 done.removed[plan.name] = before - done.rows.get(plan.name, before)
-            if plan.rows == "keep" and _rewrite_documents(cursor, plan, _pseudonyms(cursor)):
+            if plan.rows == "keep" and _rewrite_documents(cursor, plan, _pseudonyms(cursor), done):
                 # Into a new file again, without the old values.
                 cursor.execute(f"ALTER TABLE {quoted(plan.table)} FORCE")
         connection.commit()
@@ -378,7 +380,7 @@ def _rows_before(connection: Connection, plan: TablePlan) -> int | None:
 # -- documents ------------------------------------------------------------------------------------
 
 
-def _rewrite_documents(cursor: Cursor, plan: TablePlan, made: Pseudonyms) -> int:
+def _rewrite_documents(cursor: Cursor, plan: TablePlan, made: Pseudonyms, done: Rewritten) -> int:
     """Rewrite JSON, serialised PHP and segments of a table, after its keys have been.
 
     Returns:
@@ -389,7 +391,7 @@ def _rewrite_documents(cursor: Cursor, plan: TablePlan, made: Pseudonyms) -> int
         for condition, rules in _documents(rule):
             seen += _rewrite_each(cursor, plan, column, condition, rules, made)
     for column in plan.of_kind("report"):
-        seen += _rewrite_reports(cursor, plan, column, made)
+        seen += _rewrite_reports(cursor, plan, column, made, done)
     for column in plan.of_kind("md5"):
         _hash_definitions(cursor, plan, column)
     for column in plan.of_kind("done_flag"):
@@ -466,8 +468,10 @@ def _rewrite_each(
         offset += CHUNK - emptied
 
 
-def _rewrite_reports(cursor: Cursor, plan: TablePlan, column: Column, made: Pseudonyms) -> int:
-    """Rewrite the records of archives; what cannot be read is removed, to be archived anew."""
+def _rewrite_reports(
+    cursor: Cursor, plan: TablePlan, column: Column, made: Pseudonyms, done: Rewritten
+) -> int:
+    """Rewrite the records of archives; what cannot be read is removed, and counted."""
     table, value = quoted(plan.table), quoted(column.name)
     last: tuple[Any, ...] = (0, "")
     seen = 0
@@ -484,6 +488,7 @@ def _rewrite_reports(cursor: Cursor, plan: TablePlan, column: Column, made: Pseu
                 cursor.execute(set_value, (new, *key))
             else:
                 cursor.execute(f"DELETE FROM {table} WHERE idarchive = %s AND name = %s", key)
+                done.unread[plan.name] = done.unread.get(plan.name, 0) + 1
         seen += len(rows)
         if len(rows) < REPORTS:
             return seen

@@ -47,7 +47,10 @@ ASKS_FOR_MORE: Final = frozenset(
     }
 )
 """What MariaDB answers where a statement asks for more than those rights."""
-IS_FULL: Final = frozenset({ER.RECORD_FILE_FULL, ER.DISK_FULL, 1026, ER.OUT_OF_RESOURCES, 5})
+IS_FULL: Final = frozenset(
+    {ER.RECORD_FILE_FULL, ER.DISK_FULL, 1026, ER.OUT_OF_RESOURCES, 5, 3, 1878}
+)
+"""The last two: a file that a sort goes through cannot be written."""
 OPTIONS: Final = (
     *FAST_DATABASE,
     "--skip-networking",
@@ -79,15 +82,23 @@ class _Container(DockerContainer):
     def __init__(
         self, image: Image, directory: Path, run: Run, memory: int | None, root_password: str
     ) -> None:
-        super().__init__(image.reference, labels=run.labels, network_mode="none", read_only=True)
+        super().__init__(
+            image.reference,
+            labels=run.labels,
+            network_mode="none",
+            read_only=True,
+            # A server that crashes prints the statement that it was at, with the rows in it. Not by
+            # with_kwargs, which takes the place of all of these.
+            log_config=LogConfig(type="none"),
+        )
         self.with_tmpfs_mount("/tmp")  # noqa: S108  in the container
         self.with_tmpfs_mount("/run/mysqld", "mode=1777")
         self.with_volume_mapping(str(directory), SOCKETS, "rw")
         self.with_envs(MARIADB_ROOT_PASSWORD=root_password, MARIADB_DATABASE=SCHEMA)
         buffers = max(128, min(1024, (memory or 2**31) // 2**22))
-        # A server that crashes prints the statement that it was at, with the rows in it.
-        self.with_kwargs(log_config=LogConfig(type="none"))
-        self.with_command([*OPTIONS, f"--innodb-buffer-pool-size={buffers}M"])
+        # A sort has as many bytes as a table: it goes where that is, in memory or on the disk.
+        sorts = [] if memory else [f"--tmpdir={DATA_DIRECTORY}"]
+        self.with_command([*OPTIONS, *sorts, f"--innodb-buffer-pool-size={buffers}M"])
         if memory:
             self.with_tmpfs_mount(DATA_DIRECTORY, f"size={memory}")
 

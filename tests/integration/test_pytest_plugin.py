@@ -238,7 +238,7 @@ def test_a_failure_leaves_evidence_and_no_secret(
     result = pytester.runpytest_subprocess(*options, "--matomo-reports=out")
     result.assert_outcomes(failed=1)
     (directory,) = (pytester.path / "out/failures").iterdir()
-    result.stdout.fnmatch_lines(f"*logs, settings, options: out/failures/{directory.name}")
+    result.stdout.fnmatch_lines(f"*logs, settings, options: *out/failures/{directory.name}")
     files = {file.name: file.read_text() for file in directory.iterdir()}
     assert set(files) == {
         "web.log",

@@ -5,6 +5,7 @@ docs/fixtures.md says which to take: `matomo` to read only, `fresh_matomo` to ch
 says that it needs it.
 """
 
+import os
 import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -64,7 +65,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the markers known."""
+    """Make the markers known.
+
+    Raises:
+        UsageError: an option names nothing, as with a variable that is not set: the reference image
+            would be tested in the place of the one that is meant.
+    """
+    if config.getoption("--matomo-image") == "":
+        raise pytest.UsageError(
+            "expected --matomo-image to name an image\n  seen: nothing\n"
+            "  next: pytest --matomo-image=my-matomo:latest …"
+        )
     config.addinivalue_line(
         "markers",
         f"{ENVIRONMENT_MARKER}(**variables): MATOMO_* variables of this test's dedicated_matomo.",
@@ -78,6 +89,12 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{LOG_MARKER}(pattern, reason): an error in the web server's or the database's log that "
         "this test expects.",
     )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which image the fixtures test: without a word of anybody's, it is the harness's own."""
+    chosen = config.getoption("--matomo-image") or os.environ.get("IMAGE")
+    return f"matomo image: {chosen or 'our reference image (no --matomo-image, no IMAGE)'}"
 
 
 # -- one run, of one process or of several workers ------------------------------------------------
@@ -175,11 +192,24 @@ def matomo_golden(
     matomo_image: "Image", matomo_mariadb_image: "Image", pytestconfig: pytest.Config
 ) -> "Golden":
     """The installed state of both, as a pair of images; built at first use, for about 20 s."""
-    from matomo_harness.policy import POLICY_FILE, deployment
     from matomo_harness.runtime.golden import golden
 
-    declared = deployment.beside(pytestconfig.rootpath / POLICY_FILE.name)
-    return golden(matomo_image, matomo_mariadb_image, declared)
+    return golden(matomo_image, matomo_mariadb_image, declared_by(pytestconfig))
+
+
+def declared_by(config: pytest.Config) -> Path | None:
+    """Return the deployment.toml beside the tests that are named, or above them up to the root."""
+    from matomo_harness.policy import POLICY_FILE, deployment
+
+    root = config.rootpath.resolve()
+    for argument in config.args:
+        named = (config.invocation_params.dir / argument.partition("::")[0]).resolve()
+        for place in (named, *named.parents):
+            if not place.is_relative_to(root):
+                break
+            if place.is_dir() and (found := deployment.beside(place / POLICY_FILE.name)):
+                return found
+    return deployment.beside(root / POLICY_FILE.name)
 
 
 # -- instances ------------------------------------------------------------------------------------
@@ -466,6 +496,16 @@ def _used(item: pytest.Item) -> list[_InstanceUse]:
 
 # -- what a test left behind ----------------------------------------------------------------------
 
+_OF_AN_ATTEMPT: Final[tuple[pytest.StashKey[Any], ...]] = (_USED, _GUARD, _FAILED)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Forget an earlier attempt at the same test: pytest-rerunfailures keeps the item."""
+    for key in _OF_AN_ATTEMPT:
+        if key in item.stash:
+            del item.stash[key]
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
@@ -479,7 +519,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
             "  next: take the fixture fresh_matomo, which is the test's own",
             pytrace=False,
         )
-    expected = [re.compile(marker.args[0]) for marker in item.iter_markers(LOG_MARKER)]
+    expected = [_pattern_of(marker) for marker in item.iter_markers(LOG_MARKER)]
     for used in _used(item):
         if errors := used.watched.unexpected(expected):
             pytest.fail(
@@ -489,6 +529,11 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
                 '("pattern", reason="…")',
                 pytrace=False,
             )
+
+
+def _pattern_of(marker: pytest.Mark) -> re.Pattern[str]:
+    given = (*marker.args, marker.kwargs.get("pattern", ""))[0]
+    return re.compile(given or "(?!)")  # nothing matches that
 
 
 @pytest.hookimpl(wrapper=True)
@@ -522,7 +567,9 @@ def pytest_runtest_makereport(
 
 def _directory(item: pytest.Item, number: int) -> Path:
     chosen = item.config.getoption("--matomo-reports")
-    root = Path(chosen) if chosen else item.config.rootpath / "reports"
+    # A test may have changed the directory.
+    here = item.config.invocation_params.dir
+    root = here / chosen if chosen else item.config.rootpath / "reports"
     name = re.sub(r"[^\w.-]+", "-", item.nodeid).strip("-")[:150]
     return root / "failures" / (f"{name}-{number + 1}" if number else name)
 
@@ -548,7 +595,7 @@ def _keep(used: _InstanceUse) -> str:
         "DATABASE_PASSWORD": instance.database.password,
     }
     profile = instance.shell.profile
-    name = instance.shell.instance or "pair"
+    name = instance.shell.instance or str(used.watched.web.name)
     path = run.keep(name, facts)
     domain = (
         f" --matomo-domain={urlsplit(instance.url).hostname}" if instance.shell.instance else ""

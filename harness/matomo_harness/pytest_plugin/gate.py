@@ -117,6 +117,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not _named_policies(config):
         return
+    if not config.pluginmanager.hasplugin("xdist"):  # --strict-markers would know no such marker
+        config.addinivalue_line("markers", "xdist_group(name): checks that one worker runs.")
     if getattr(config, "workerinput", None) is not None:
         config.option.loadgroup = True
         return
@@ -233,7 +235,8 @@ def _write(result: "Result", secrets: Iterable[str], config: pytest.Config) -> P
     from matomo_harness.redaction import redact
 
     chosen = config.getoption("--matomo-reports")
-    root = Path(chosen) if chosen else config.rootpath / "reports"
+    here = config.invocation_params.dir  # a test may have changed it
+    root = here / chosen if chosen else config.rootpath / "reports"
     directory = root / "failures" / result.check.id
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in result.files:

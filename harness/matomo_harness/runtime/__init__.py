@@ -15,6 +15,9 @@ def _configure_testcontainers() -> None:
     testcontainers_config.tc_host_override = "127.0.0.1"
     # A file in the home directory may name another engine, which neither Compose nor we would use.
     testcontainers_config.tc_properties.pop("tc.host", None)
+    # Nor does Testcontainers pull anything here: with this variable of a CI's it would log in to a
+    # registry for each container and each network.
+    testcontainers_config._docker_auth_config = None
 
 
 # Importing any module of this layer runs this one: a user without the extra gets one clear error.

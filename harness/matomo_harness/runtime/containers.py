@@ -131,6 +131,7 @@ class HarnessContainer(DockerContainer):
     ) -> None:
         labels = (run or this_process()).labels
         super().__init__(image, network=network, network_aliases=[alias], labels=labels, **options)
+        self.image = image  # without the mirror of TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX
         self.alias = alias
         # Testcontainers' with_exposed_ports would publish them on every interface.
         ports = (self.port, *self.more_ports)
@@ -395,6 +396,15 @@ class WebContainer(HarnessContainer):
         self.waiting_for(
             AnswerWaitStrategy("the web server", lambda: ask_web(self.web), self.misplaced)
         )
+
+    def with_chosen(self, environment: Mapping[str, str | None]) -> Self:
+        """Set variables that win over all others, those of deployment.toml too; None unsets one."""
+        for name, value in environment.items():
+            if value is None:
+                self.env.pop(name, None)
+            else:
+                self.env[name] = value
+        return self
 
     def misplaced(self) -> WrongInputError | None:
         """Return why it does not serve Matomo, though it runs; None where that is not known."""

@@ -1,5 +1,7 @@
 """An installed Matomo in its own containers: for tests about environment, volumes or restarts."""
 
+import contextlib
+import dataclasses
 import functools
 import secrets
 from collections.abc import Iterator, Mapping
@@ -7,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from docker.errors import APIError
 from testcontainers.core.network import Network
 
 from matomo_harness.matomo.install import FirstSite, Superuser
@@ -55,15 +58,24 @@ class DedicatedMatomo(Instance):
     Args:
         matomo: the web container.
         mariadb: the database's container.
+        own_network: the network that no other pair is in; None where they share one.
     """
 
     matomo: WebContainer
     mariadb: MariaDBContainer
+    own_network: Network | None = None
+
+    def restarted(self) -> "DedicatedMatomo":
+        """Return it with its addresses of now: a restart gives a container other ports."""
+        return dataclasses.replace(self, url=self.matomo.web.url, database=self.mariadb.database)
 
     def stop(self) -> None:
-        """Remove both containers."""
+        """Remove both containers, and their network."""
         with ThreadPoolExecutor() as side_by_side:
             list(side_by_side.map(lambda container: container.stop(), (self.matomo, self.mariadb)))
+        if self.own_network:  # an engine has room for some thirty
+            with contextlib.suppress(APIError):  # it goes with the run at the latest
+                self.own_network.remove()
 
 
 @contextmanager
@@ -126,9 +138,9 @@ def start_pair(
     """
     with ExitStack() as running:
         passwords = golden.installed.passwords
-        alias, own_network = f"db-{secrets.token_hex(4)}", _network()
-        if not golden.reads_environment:
-            alias, own_network = DATABASE_ALIAS, network().create()
+        of_its_own = None if golden.reads_environment else running.enter_context(network())
+        alias = DATABASE_ALIAS if of_its_own else f"db-{secrets.token_hex(4)}"
+        own_network = of_its_own or _network()
         mariadb = MariaDBContainer(
             golden.database.reference,
             own_network,
@@ -147,7 +159,7 @@ def start_pair(
             own_network,
             set_variables,
             profile=golden.installed.profile,
-        )
+        ).with_chosen(environment or {})
         _start(running, mariadb, matomo)
         running.pop_all()  # both run: the caller stops them
     return DedicatedMatomo(
@@ -158,6 +170,7 @@ def start_pair(
         token=golden.installed.token,
         matomo=matomo,
         mariadb=mariadb,
+        own_network=of_its_own,
     )
 
 

@@ -18,14 +18,18 @@ from requests import RequestException
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import HarnessError
+from matomo_harness.matomo.image import PROCESS_MANAGER
 from matomo_harness.matomo.web import Exchanges
 from matomo_harness.redaction import redact, setting
 from matomo_harness.runtime.instance import Instance
 
 NOT_HAD: Final = (HarnessError, DockerException, RequestException, pymysql.Error, ValueError)
 """What goes wrong where a log or a setting cannot be read, which may be the failure itself."""
-SERVER_ERROR: Final = re.compile(r'" 5\d\d (\d|-)')
-"""The status in a line of the access log."""
+SERVER_ERROR: Final = re.compile(r'" 5\d\d( \d| -|$)')
+"""The status in a line of the access log; php-fpm's ends with it."""
+NAMED: Final = re.compile(r"\[m[0-9a-f]{10}\.localhost[:\]]")
+"""How a line begins that names an instance (shared.LOG_BY_HOST): of an Apache that the harness gives
+its arguments to."""
 WEB_ERRORS: Final = re.compile(
     r"PHP (Warning|Notice|Deprecated|Parse error|Fatal error|Recoverable fatal error)"
     rf"|{SERVER_ERROR.pattern}"
@@ -74,10 +78,11 @@ class WatchedInstance:
         """
         answered = len(self.instance.exchanges.server_errors) - self.server_errors
         end = _leave_mark(self.instance)
+        is_marked = self.instance.shell.profile.web_server != PROCESS_MANAGER
 
         def is_partial(lines: list[str]) -> bool:
             errors = sum(bool(SERVER_ERROR.search(line)) for line in lines)
-            return errors < answered or not any(end in line for line in lines)
+            return errors < answered or (is_marked and not any(end in line for line in lines))
 
         log = Retrying(
             retry=retry_if_result(is_partial),
@@ -91,9 +96,13 @@ class WatchedInstance:
     def _lines(self) -> list[str]:
         lines = _log(self.web)
         start = next((number for number, line in enumerate(lines) if self.mark in line), -1)
+        # php-fpm is asked for no file, and has no mark: by the clock, as the database's log.
+        after = lines[start + 1 :] if start >= 0 else _log(self.web, since=self.since)
         host = f"[{urlsplit(self.instance.url).netloc}]"
         shared = self.instance.shell.instance is not None
-        return [line for line in lines[start + 1 :] if not shared or line.startswith(host)]
+        # Where no line says whose it is, each is everybody's who ran then, as the database's are.
+        shared = shared and any(NAMED.match(line) for line in lines)
+        return [line for line in after if not shared or line.startswith(host)]
 
     def database_log(self) -> list[str]:
         """Return what the database has logged since the test began, for any instance."""

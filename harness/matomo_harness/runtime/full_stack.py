@@ -335,7 +335,7 @@ class FullStack:
             profile=self._golden.installed.profile,
             authority=self._trusted.file,
             options=options,
-        )
+        ).with_chosen({**self._environment, **environment})
 
     def replace_task(
         self,

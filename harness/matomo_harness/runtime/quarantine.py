@@ -91,6 +91,7 @@ class _Container(DockerContainer):
             # with_kwargs, which takes the place of all of these.
             log_config=LogConfig(type="none"),
         )
+        self.image = image.reference  # without the mirror of TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX
         self.with_tmpfs_mount("/tmp")  # noqa: S108  in the container
         self.with_tmpfs_mount("/run/mysqld", "mode=1777")
         self.with_volume_mapping(str(directory), SOCKETS, "rw")

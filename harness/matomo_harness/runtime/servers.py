@@ -20,10 +20,15 @@ from urllib.parse import urlsplit
 import pymysql
 from docker.errors import DockerException
 from docker.models.containers import Container
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, ER
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from matomo_harness.errors import BrokenPromiseError, HarnessError, UnsupportedEnvironmentError
+from matomo_harness.errors import (
+    BrokenPromiseError,
+    HarnessError,
+    UnsupportedEnvironmentError,
+    WrongInputError,
+)
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.image import OFFICIAL, ImageProfile
@@ -52,6 +57,10 @@ READING_WRITES_ROWS: Final[Mapping[str, str]] = {"option": "option_name <> 'piwi
 
 Matomo notes its own address at the first page that it is asked for (SettingsPiwik::getPiwikUrl).
 """
+
+
+LOCK_SECONDS: Final = 120
+"""How long a transaction that a test left open may hold up DROP; MariaDB's own limit is a day."""
 
 
 @dataclass(frozen=True)
@@ -358,19 +367,33 @@ class Servers:
             autocommit=True,
             ssl_disabled=True,
             charset="utf8mb4",
-            init_command="SET SESSION group_concat_max_len = 1000000",
+            init_command="SET SESSION group_concat_max_len = 1000000,"
+            f" SESSION lock_wait_timeout = {LOCK_SECONDS}",
             client_flag=CLIENT.MULTI_STATEMENTS,
         )
 
     def _sql(self, script: str) -> list[tuple[Any, ...]]:
-        """Run statements as root; return the rows of the first one."""
+        """Run statements as root; return the rows of the first one.
+
+        Raises:
+            WrongInputError: a test has left a transaction open.
+        """
         if not script:
             return []
-        with self._one_at_a_time, self._connection.cursor() as cursor:
-            cursor.execute(script)
-            rows = list(cursor.fetchall())
-            while cursor.nextset():
-                pass
+        try:
+            with self._one_at_a_time, self._connection.cursor() as cursor:
+                cursor.execute(script)
+                rows = list(cursor.fetchall())
+                while cursor.nextset():
+                    pass
+        except pymysql.OperationalError as error:
+            if error.args[0] != ER.LOCK_WAIT_TIMEOUT:
+                raise
+            raise WrongInputError(
+                expected=f"no open transaction in {self.database.name} at the end of a test",
+                seen=f"one that held a table for {LOCK_SECONDS} s",
+                next_command="close the test's own connections to the database, or commit",
+            ) from error
         return rows
 
 

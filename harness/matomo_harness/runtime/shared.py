@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from filelock import FileLock
 from testcontainers.core.network import Network
 
@@ -152,7 +152,7 @@ def _start(golden: Golden, run: Run, memory: str) -> _ServerAddresses:
         own_network = network(run).create()
         mariadb = _database(golden, run, own_network, memory)
         matomo = _web(golden, run, own_network, mariadb)
-        _enter(mariadb, matomo)
+        _enter(own_network, mariadb, matomo)
     return _ServerAddresses(
         _id(matomo), _id(mariadb), [], matomo.published_port, mariadb.published_port
     )
@@ -177,7 +177,7 @@ def _start_by_tls(golden: Golden, run: Run) -> _ServerAddresses:
         mariadb = _database(golden, run, own_network, DATABASE_MEMORY)
         environment = {**mail.environment, **behind_tls()}
         matomo = _web(golden, run, own_network, mariadb, environment, authority=signer.file)
-        _enter(mariadb, mail, matomo, balancer)
+        _enter(own_network, mariadb, mail, matomo, balancer)
     return _ServerAddresses(
         _id(matomo),
         _id(mariadb),
@@ -222,10 +222,21 @@ def _web(
     )
 
 
-def _enter(*containers: HarnessContainer) -> None:
-    """Start the containers and leave them to the run, which may outlive this process."""
-    with ThreadPoolExecutor() as side_by_side:
-        list(side_by_side.map(lambda container: container.__enter__(), containers))
+def _enter(own_network: Network, *containers: HarnessContainer) -> None:
+    """Start the containers and leave them to the run, which may outlive this process.
+
+    Where one does not start, all are removed: each test would try again, and leave as many.
+    """
+    try:
+        with ThreadPoolExecutor() as side_by_side:
+            list(side_by_side.map(lambda container: container.__enter__(), containers))
+    except BaseException:
+        for container in containers:
+            with suppress(APIError):
+                container.stop()
+        with suppress(APIError):
+            own_network.remove()
+        raise
 
 
 def _id(container: HarnessContainer) -> str:

@@ -49,6 +49,7 @@ from matomo_harness.operate.drill.findings import (
 from matomo_harness.operate.drill.judgement import verdict
 from matomo_harness.operate.drill.steps import _lost_containers, completed
 from matomo_harness.operate.quarantined import NO_END
+from matomo_harness.operate.rehearsal import state
 from matomo_harness.operate.rehearsal.state import ArchivedPeriod
 from matomo_harness.operate.rehearsal.verdict import Weight
 from matomo_harness.policy import Drill
@@ -944,7 +945,7 @@ def test_what_production_does_not_show_says_nothing_of_the_backup(
         False: {"a": 1, "b": 7, "c": {"error": "no such report"}, "d": 3},
     }
     restored = cast(Any, object())
-    monkeypatch.setattr(against.state, "numbers", lambda api, _: answers[api is not restored])
+    monkeypatch.setattr(state, "numbers", lambda api, _: answers[api is not restored])
     found = against.compared(Production(url="https://matomo.example"), restored, [])
     assert (found.count, found.different) == (3, ("d",))
     assert found.left_out == "1 reports that production does not show to this token"

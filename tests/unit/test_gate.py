@@ -106,3 +106,9 @@ def test_a_report_that_another_user_left_is_named_before_the_gate(
     monkeypatch.setattr("os.access", lambda path, _: path != theirs)
     with pytest.raises(WrongInputError, match=r"gate\.json is read-only"):
         operation.require_place(tmp_path)
+
+
+def test_the_command_that_reaches_a_container_shows_no_secret(tmp_path: Path) -> None:
+    about = {"container": "`kubectl --token=abcdefgh exec -i deploy/matomo --`"}
+    report.write(Verdict((), {}), about, tmp_path)
+    assert [path for path in tmp_path.iterdir() if "abcdefgh" in path.read_text()] == []

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from matomo_harness.runtime import quarantine
+from matomo_harness.runtime.containers import DATA_DIRECTORY
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.reaper import Run
 
@@ -22,5 +23,5 @@ def test_it_has_no_network_no_log_and_the_labels_of_its_run(
     assert options["log_config"]["Type"] == "none"
     assert made._kwargs["labels"].items() >= run.labels.items()
     # Where memory is no place for a table, it is none for a sort.
-    sorts = f"--tmpdir={quarantine.DATA_DIRECTORY}" in (made._command or ())
+    sorts = f"--tmpdir={DATA_DIRECTORY}" in (made._command or ())
     assert sorts == (memory is None)

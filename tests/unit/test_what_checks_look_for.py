@@ -8,16 +8,30 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from matomo_harness.errors import WrongInputError
+from matomo_harness.gate import remote
 from matomo_harness.gate.core.check import CannotTellError
 from matomo_harness.gate.probes.reports import END_OF_A_YEAR, first_day
-from matomo_harness.gate.promises.archiving.checks import failure_is_reported
+from matomo_harness.gate.probes.traffic import StoredHits, Traffic
+from matomo_harness.gate.promises.archiving.checks import (
+    ENDED,
+    UNKNOWN_OPTION,
+    failure_is_reported,
+)
 from matomo_harness.gate.promises.code import checks as of_code
-from matomo_harness.gate.promises.environment.checks import _is_of_a_service, no_useless_variable
+from matomo_harness.gate.promises.code.checks import compiled_pages_only_show
+from matomo_harness.gate.promises.environment.checks import (
+    _is_of_a_service,
+    keys_set,
+    no_useless_variable,
+)
+from matomo_harness.gate.promises.exposure.checks import errors_tell_no_path, no_dump_is_open
 from matomo_harness.gate.promises.user_ids.checks import MAIL_ADDRESS, NAMES_A_USER
+from matomo_harness.matomo.api import ApiError
 from matomo_harness.matomo.image import OFFICIAL
 
 
@@ -102,7 +116,7 @@ def test_a_scheduled_task_begins_as_the_user_that_the_image_starts_as(
 
     def run(*_: str, user: str = "") -> str:
         users.append(user)
-        return "1"
+        return f"{ENDED} 1"
 
     own = {"has_archiver": True, "archiver": ("archive.sh",)}
     assert failure_is_reported(container(run, user=user, **own)).passed
@@ -157,3 +171,143 @@ def test_without_a_sha256sum_that_compares_nothing_is_decided(
 ) -> None:
     with pytest.raises(CannotTellError, match="sha256sum"):
         compared(tmp_path, monkeypatch, "#!/bin/sh\nexit 1\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "passed"),
+    [
+        (f"{ENDED} 1", True),
+        # The job prints the code itself, and loses it.
+        (f'The "--{UNKNOWN_OPTION}" option does not exist.\nexit code 1\n{ENDED} 0', False),
+        # It takes no option, archives, and ends well.
+        (f"done\n{ENDED} 0", None),
+        ("", None),
+    ],
+)
+def test_a_lost_exit_code_differs_from_a_job_that_cannot_fail(
+    said: str, passed: bool | None
+) -> None:
+    own = container(lambda *_, **__: said, has_archiver=True, archiver=("archive.sh",))
+    if passed is None:
+        with pytest.raises(CannotTellError):
+            failure_is_reported(own)
+    else:
+        assert failure_is_reported(own).passed is passed
+
+
+def test_a_variable_that_a_script_of_the_start_mentions_is_not_useless() -> None:
+    environment = {"MATOMO_USERNAME": "admin", "MATOMO_MISSPELT": "1"}
+    php: Any = SimpleNamespace(facts={"environment": environment, "warnings": None, "settings": {}})
+    found = no_useless_variable(php, container(lambda *_: "MATOMO_USERNAME\n"))
+    assert found.seen == "MATOMO_MISSPELT"
+
+
+def test_a_variable_that_names_a_file_sets_its_key_too() -> None:
+    facts = {
+        "environment": {
+            "MATOMO_DATABASE_PASSWORD_FILE": "/run/secrets/db",
+            "MATOMO_GENERAL_SALT": "x",
+            "MATOMO_NOWHERE_FILE": "x",
+        },
+        "settings": {"database": {"password": "a"}, "General": {"salt": "x"}},
+    }
+    assert keys_set(facts) == {
+        "MATOMO_GENERAL_SALT": ("General", "salt"),
+        "MATOMO_DATABASE_PASSWORD_FILE": ("database", "password"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (r'{"message":"x #0 \/core\/API\/Request.php(2)"}', True),
+        (r'{"message":"in \/srv\/matomo\/core\/Db.php"}', True),
+        (r'{"message":"Method No.such does not exist, see https:\/\/matomo.org\/faq"}', False),
+    ],
+)
+def test_a_path_in_an_error_is_seen_as_json_writes_it(answer: str, shown: bool) -> None:
+    http: Any = SimpleNamespace(
+        web=SimpleNamespace(get=lambda _: SimpleNamespace(text=answer)), url="http://localhost"
+    )
+    own = container(lambda *_: "", web_root="/srv/matomo")
+    assert errors_tell_no_path(http, own).passed is not shown
+
+
+def test_a_dump_among_matomos_own_files_is_asked_for() -> None:
+    asked = []
+
+    def ask(path: str, **_: object) -> Any:
+        asked.append(path)
+        return SimpleNamespace(status_code=404, ok=False, text="", content=b"", headers={})
+
+    root: Any = SimpleNamespace(
+        files=["index.php", "plugins/Own/lists.csv", "dump.sql"], unknown=["dump.sql"]
+    )
+    found = "./index.php\n./plugins/Own/lists.csv\n./dump.sql\n./tmp/a.log\n"
+    own = container(lambda *_: found, code=OFFICIAL.web_root)
+    http: Any = SimpleNamespace(web=SimpleNamespace(ask=ask), url="http://localhost")
+    assert no_dump_is_open(own, root, http).passed
+    assert {"dump.sql", "tmp/a.log"} <= set(asked)
+    assert "plugins/Own/lists.csv" not in asked
+
+
+@pytest.mark.parametrize(
+    ("names_clients", "stored", "is_left"),
+    [(True, "172.18.0.0", False), (False, "172.18.0.0", True), (False, "172.18.0.1", False)],
+)
+def test_behind_a_projects_own_proxy_the_end_of_any_address_is_zeroed(
+    names_clients: bool, stored: str, is_left: bool
+) -> None:
+    canary = SimpleNamespace(address="67.249.1.2")
+    traffic: Any = SimpleNamespace(
+        _names_clients=names_clients,
+        _by_proxy=[canary],
+        stored=HitStore({id(canary): SimpleNamespace(address=stored)}),
+    )
+    left = Traffic.left_of(traffic, canary, 2)  # type: ignore[arg-type]
+    assert "67.249.0.0" in left
+    assert (stored in left) is is_left
+
+
+class HitStore(dict[int, Any]):
+    """What is stored of canaries, which are no keys here."""
+
+    def __contains__(self, canary: object) -> bool:
+        return super().__contains__(id(canary))
+
+    def __getitem__(self, canary: object) -> Any:
+        return super().__getitem__(id(canary))
+
+
+def test_a_visits_log_that_is_off_tells_nothing() -> None:
+    def call(*_: object, **__: object) -> None:
+        raise ApiError(expected="", seen="Visits log is deactivated globally.", next_command="")
+
+    site: Any = SimpleNamespace(all_ids=[1])
+    hits = StoredHits(cast(Any, None), site, cast(Any, SimpleNamespace(call=call)), None)
+    with pytest.raises(CannotTellError, match="switched off"):
+        hits.of([])
+
+
+@pytest.mark.parametrize(("value", "is_one"), [(True, True), (False, False)])
+def test_the_token_of_a_user_who_is_no_superuser_is_refused(value: bool, is_one: bool) -> None:
+    api: Any = SimpleNamespace(call=lambda _: {"value": value})
+    if is_one:
+        remote._require_superuser(api)
+        return
+    with pytest.raises(WrongInputError, match="the token of a user who is none"):
+        remote._require_superuser(api)
+
+
+def test_a_program_in_a_tmp_that_is_a_link_is_found(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.php").write_text("<?php eval($_POST['a']);")
+    (tmp_path / "tmp").symlink_to("data")
+
+    def run(*command: str, **_: object) -> str:
+        return subprocess.run(
+            command, cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    own: Any = SimpleNamespace(run=run, tmp="tmp")
+    assert not compiled_pages_only_show(own).passed

@@ -66,6 +66,7 @@ def target(
     if token:
         api = Api(web, token)
         version = _require_version(api)
+        _require_superuser(api)
         if opened:
             _require_same_sites(api, opened.database)
     account = _account(environment)
@@ -182,6 +183,16 @@ def _require_version(api: Api) -> str:
         ) from error
     _require_supported(version, "HARNESS_TOKEN")
     return version
+
+
+def _require_superuser(api: Api) -> None:
+    """Require a superuser's token: to others Matomo shows some accounts, and these in part."""
+    if api.call("UsersManager.hasSuperUserAccess")["value"] not in (True, 1, "1"):
+        raise _wrong(
+            "HARNESS_TOKEN to be a superuser's valid token",
+            "the token of a user who is none",
+            "make one as a superuser: Administration, Personal, Security, Auth tokens",
+        )
 
 
 def _require_supported(version: str, source: str) -> None:

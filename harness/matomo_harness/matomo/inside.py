@@ -47,8 +47,8 @@ for root in "$PWD" __ROOTS__ ''; do [ -f "$root/core/Version.php" ] && break; do
 root=${root%/core/Version.php}
 cd "${root:-/}" || exit
 owner=config/config.ini.php
-[ "$(stat -c %u $owner 2>/dev/null || echo 0)" != 0 ] || owner=tmp
-set -- $(stat -c '%u %g %U' "$owner" 2>/dev/null || echo '0 0 root')
+[ "$(stat -L -c %u $owner 2>/dev/null || echo 0)" != 0 ] || owner=tmp
+set -- $(stat -L -c '%u %g %U' "$owner" 2>/dev/null || echo '0 0 root')
 [ "$1" != 0 ] || for name in www-data apache nginx; do
     id "$name" >/dev/null 2>&1 && set -- "$(id -u "$name")" "$(id -g "$name")" "$name" && break
 done
@@ -106,9 +106,11 @@ class ReadOnlyContainer:
         """
         found = look.found_in(self.run("sh", "-c", look.SCRIPT, "look", self.root))
         profile = look.profile_of(found, self.name, self.root, (), is_image=False)
-        if profile.seed != f"{self.root}/{self.config}":
+        live = self.run("sh", "-c", f"readlink -f {self.config} || true").strip()
+        in_use = (live, f"{self.root}/{self.config}")
+        others = [path for path in look.seeds_in(found) if path not in in_use]
+        if profile.seed not in in_use:
             return profile
-        others = [path for path in look.seeds_in(found) if path != profile.seed]
         return dataclasses.replace(profile, seed=next(iter(others), ""))
 
     @property

@@ -173,6 +173,8 @@ def _look(image: Image, model: Model, service: str, policy_file: Path) -> ImageP
         profile = look(image, known.model_copy(update={"web": web}))
     user = str(one.get("user") or "").partition(":")[0]
     changes: dict[str, Any] = {"port": port} if port else {}
+    if profile.seed == f"{profile.web_root}/{OWN_CONFIG}":
+        changes |= {"seed": ""}  # in the copy that is the file that Matomo uses
     if user in NAMES_OF_ROOT:
         changes |= {"user": ""}
     elif user:
@@ -241,7 +243,7 @@ class _Installer:
         return Target(
             http=http,
             policy=policy,
-            permissions=Permissions(may_hit=True, may_change=True),
+            permissions=Permissions(may_hit=True, may_change=True, names_clients=False),
             token=token,
             account=account,
             container=self.shell,

@@ -28,8 +28,8 @@ NOT_HAD: Final = (HarnessError, DockerException, RequestException, pymysql.Error
 SERVER_ERROR: Final = re.compile(r'" 5\d\d( \d| -|$)')
 """The status in a line of the access log; php-fpm's ends with it."""
 NAMED: Final = re.compile(r"\[m[0-9a-f]{10}\.localhost[:\]]")
-"""How a line begins that names an instance (shared.LOG_BY_HOST): of an Apache that the harness gives
-its arguments to."""
+"""How a line begins that names an instance (shared.LOG_BY_HOST): of an Apache that the harness
+gives its arguments to."""
 WEB_ERRORS: Final = re.compile(
     r"PHP (Warning|Notice|Deprecated|Parse error|Fatal error|Recoverable fatal error)"
     rf"|{SERVER_ERROR.pattern}"

@@ -114,10 +114,13 @@ class Permissions:
     Args:
         may_hit: whether hits may be stored, on a test site.
         may_change: whether it may be changed, as it is thrown away afterwards.
+        names_clients: whether Matomo has to believe the X-Forwarded-For that the gate sends: the
+            harness's own deployments stand behind a load balancer, others' as their project says.
     """
 
     may_hit: bool = False
     may_change: bool = False
+    names_clients: bool = True
 
 
 CAPABILITY_OF: Final[Mapping[Any, Capability | None]] = {

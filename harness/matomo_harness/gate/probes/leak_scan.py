@@ -17,9 +17,11 @@ Needles = Mapping[str, tuple[bytes, ...]]
 """The values to search for, in every form that each could have, by a name for the report."""
 
 SEARCHED_DIRECTORIES: Final = (
-    "config misc js /etc /home /opt /root /srv /tmp /var/cache /var/lib /var/log /var/tmp"
+    "config config/config.ini.php misc misc/user js /data /etc /home /opt /root /srv /tmp"
+    " /var/cache /var/lib /var/log /var/tmp"
 )
-"""Where the deployment's own files may be, besides its tmp/; relative to the web root."""
+"""Where the deployment's own files may be, besides its tmp/; relative to the web root. What may be
+a link is named itself: a search enters only links that are its arguments."""
 
 BEGINNING: Final = 8
 """Letters of a token that may be an argument: of 32, they leave 96 bits to guess."""
@@ -89,11 +91,11 @@ def in_files(container: MatomoContainer, needles: Needles, *, of_before: bool = 
     container.run("sh", "-c", 'echo "$1" | base64 -d > "$2"', "sh", encoded, path)
     places, since = f"{SEARCHED_DIRECTORIES} {container.tmp}", f"-newerct @{container.started_at}"
     in_all = f"grep -rlaF -f {path} {places}"
-    in_changed = f"find {places} -type f {since} -exec grep -laF -f {path} {{}} +"
+    in_changed = f"find -H {places} -type f {since} -exec grep -laF -f {path} {{}} +"
     in_changed_or_all = f"if find / -maxdepth 0 {since}; then {in_changed}; else {in_all}; fi"
     search = in_all if of_before else in_changed_or_all
     script = f"{{ {search}; }} 2>/dev/null | grep -vx / | grep -vF {name}; rm -f {path}"
-    return container.run("sh", "-c", script, user="root").split()
+    return list(dict.fromkeys(container.run("sh", "-c", script, user="root").split()))
 
 
 def files_with(container: MatomoContainer, secret: str) -> list[str]:

@@ -248,8 +248,19 @@ class StoredHits:
         self._database = database
 
     def of(self, canaries: Iterable[Canary]) -> dict[Canary, StoredHit]:
-        """Return what is stored of those `canaries` of which anything is."""
-        found = self._in_database(self._database) if self._database else self._in_visits_log()
+        """Return what is stored of those `canaries` of which anything is.
+
+        Raises:
+            CannotTellError: only the visits log could tell, and it is switched off.
+        """
+        try:
+            found = self._in_database(self._database) if self._database else self._in_visits_log()
+        except ApiError as error:
+            if VISITS_LOG_OFF.search(error.seen):
+                raise CannotTellError(
+                    "the visits log is switched off, and no database is given"
+                ) from error
+            raise
         pages = {page.split("://")[-1]: stored for page, stored in found.items()}
         return {
             canary: pages[key]
@@ -317,9 +328,10 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         self._stored = stored
         self._past_the_load_balancer = services.past_the_load_balancer if services else None
         self.site = site
+        self._names_clients = permissions.names_clients
         self.canaries = self._sent()
-        if permissions.may_change:
-            self.canaries += self._forwarded()
+        self._by_proxy = self._forwarded() if permissions.may_change else []
+        self.canaries += self._by_proxy
         self.robot = sender.new("of a robot", site.id)
         parameters = {**with_address(sender.run, self.robot), "ua": ROBOT, "token_auth": api.token}
         http.web.post_form("matomo.php", parameters)
@@ -383,6 +395,14 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         """Send a hit in bulk and without a token, as JavaScript sends its queue."""
         document = {"requests": ["?" + urlencode(_parameters(canary))]}
         self._sender.note(self._proxy(canary).post_json("matomo.php", document), canary)
+
+    def left_of(self, canary: Canary, zeroed: int) -> set[str]:
+        """Return what may be stored of its address where so many bytes, or more, are zeroed."""
+        addresses = {canary.address}
+        if not self._names_clients and canary in self._by_proxy and canary in self.stored:
+            # Whose it is, the project's own proxy says; its end is zeroed all the same.
+            addresses.add(self.stored[canary].address)
+        return {masked(address, more) for address in addresses for more in range(zeroed, 5)}
 
     @property
     def refused(self) -> dict[Canary, str]:

@@ -44,7 +44,8 @@ class WebRoot:
     def _listed(self, directory: str) -> list[str]:
         """Return paths below a directory; nothing where there is none."""
         script = (
-            f"cd {directory} 2>/dev/null && find . -path ./tmp -prune"
+            # A directory may be a link to a volume.
+            f"cd {directory} 2>/dev/null && find -L . -path ./tmp -prune"
             " -o '(' -type f -o -type l ')' -print 2>/dev/null || true"
         )
         listed = self._container.run("sh", "-c", script).splitlines()
@@ -67,7 +68,9 @@ class WebRoot:
         listed = {line.partition("  ./")[2] for line in sums.splitlines()}
         manifest = run("sh", "-c", f"cat {MANIFEST} 2>/dev/null || true")
         listed.update(re.findall(r'"([^"]+)"\s*=>\s*(?:array\(|\[)', manifest))
-        known = (listed - {""}) or set(self._listed(self._container.profile.code))
+        profile = self._container.profile
+        beside = self._listed(profile.code) if profile.code != profile.web_root else []
+        known = (listed - {""}) or set(beside)
         if not known:
             raise CannotTellError("nothing says which files are Matomo's own")
         return frozenset(known)

@@ -54,8 +54,10 @@ def write(
     moment = now.strftime("%Y-%m-%d %H:%M UTC")
     checks = [_entry(result, directory, secrets) for result in verdict.results]
     counts = {status.value: 0 for status in Status} | Counter(check["status"] for check in checks)
+    # The command that reaches a container is among them.
+    shown = {name: _shown(value, secrets) for name, value in about.items()}
     document = {
-        "about": {**about, "harness": __version__, "time": moment},
+        "about": {**shown, "harness": __version__, "time": moment},
         "time": now.isoformat(),
         "judged_by": dict(judged_by),
         **outline(checks, verdict.problems, promises),

@@ -553,6 +553,11 @@ def killed_is_taken_up_again(archiving: Archiving, php: Php) -> Finding:
     return holds(_is_at_most(most, seen), f"{most} or less", seen)
 
 
+ENDED: Final = "gate: it ended with"
+"""Goes before the exit code: a job may print numbers of its own."""
+UNKNOWN_OPTION: Final = "no-such-option"
+
+
 @PROMISE.check(
     "failure_is_told",
     proves=ALWAYS,
@@ -568,13 +573,15 @@ def failure_is_reported(container: MatomoContainer) -> Finding:
     command = _own_archiver(container)
     script = (
         f"command -v {command[0]} >/dev/null || exit 0;"
-        f" {shlex.join(command)} --no-such-option 2>&1 || echo $?"
+        f' {shlex.join(command)} --{UNKNOWN_OPTION} 2>&1; echo "{ENDED} $?"'
     )
-    words = container.run("sh", "-c", script, user=_scheduled_as(container)).split()
-    if not words:
+    said = container.run("sh", "-c", script, user=_scheduled_as(container))
+    text, has_run, code = said.rpartition(ENDED)
+    if not has_run:
         raise CannotTellError(f"the image has no {command[0]}")
-    has_failed = words[-1].isdigit()
-    return holds(has_failed, "an exit code other than 0", words[-1] if has_failed else "0")
+    if code.strip() == "0" and UNKNOWN_OPTION not in text:
+        raise CannotTellError(f"{command[0]} takes no options, so that it cannot be made to fail")
+    return holds(code.strip() != "0", "an exit code other than 0", code.strip())
 
 
 # -- no click archives, nor does a segment that nobody saved --------------------------------------

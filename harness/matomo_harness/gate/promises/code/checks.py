@@ -202,5 +202,7 @@ def compiled_pages_only_show(container: MatomoContainer) -> Finding:
     """No PHP file in tmp/, where Matomo compiles pages, reads a request, writes a file or runs a command."""
     # Twig's and Matomo's own files do none of that; a file that does was put there.
     grep = f"grep -lE '{ASKS_OR_WRITES}'"
-    script = f"find {container.tmp} -type f -name '*.php' -exec {grep} {{}} + 2>/dev/null || true"
+    # It may be a link to a volume.
+    php = f"find -H {container.tmp} -type f -name '*.php'"
+    script = f"{php} -exec {grep} {{}} + 2>/dev/null || true"
     return nothing("program", container.run("sh", "-c", script).splitlines())

@@ -43,6 +43,21 @@ SWITCHES: Final = {"true": "1", "on": "1", "yes": "1", "false": "0", "off": "0",
 OF_A_SERVICE: Final = re.compile(
     r"_SERVICE_(?:HOST|PORT)(?:_\w+)?$|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?$"
 )
+STARTS: Final = (
+    "/docker-entrypoint.d /docker-entrypoint-init.d /etc/cont-init.d /etc/s6-overlay /etc/services.d"
+    " /lagoon/entrypoints /opt/bitnami/scripts /scripts /usr/local/bin /usr/local/sbin"
+)
+"""Where images have what they start with, besides / itself."""
+READ_BY_A_START: Final = f"""
+for name; do
+    {{ find / -maxdepth 1 -type f -size -64k; find {STARTS} -type f -size -64k; }} 2>/dev/null |
+        while read -r file; do
+            grep -qwF -- "$name" "$file" 2>/dev/null && echo "$name" && break
+        done
+done
+true
+"""
+"""Prints those of its arguments that a script of the image's start mentions."""
 PROMISE: Final = Promise(
     "environment",
     "What the task definition sets takes effect everywhere, and the policy names all of it.",
@@ -67,6 +82,23 @@ def injected(facts: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
                 if name.upper().startswith(prefix) and rest == key.upper():
                     found[name] = (section, key, value)
     return found
+
+
+IN_A_FILE: Final = "_FILE"
+
+
+def keys_set(facts: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return section and key that every MATOMO_ variable sets, by its value or by NAME_FILE."""
+    found = {name: (section, key) for name, (section, key, _) in injected(facts).items()}
+    shorter = {
+        name.removesuffix(IN_A_FILE): value
+        for name, value in facts["environment"].items()
+        if name.endswith(IN_A_FILE) and name not in found
+    }
+    by_file = injected({**facts, "environment": shorter})
+    return found | {
+        f"{name}{IN_A_FILE}": (section, key) for name, (section, key, _) in by_file.items()
+    }
 
 
 def _shown(value: object, given: str) -> str:
@@ -150,7 +182,11 @@ def no_useless_variable(php: Php, container: MatomoContainer) -> Finding:
         for name, value in environment.items()
         if name.startswith("MATOMO_") and not _is_of_a_service(name, value)
     ]
-    return nothing("useless variable", [name for name in names if name not in known])
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        read = container.run("sh", "-c", READ_BY_A_START, "sh", *unknown).split()
+        unknown = [name for name in unknown if name not in read]
+    return nothing("useless variable", unknown)
 
 
 def _is_of_a_service(name: str, value: str) -> bool:
@@ -217,5 +253,5 @@ def promised_variables_are_set(environment: Environment, php: Php, _services: Se
 def no_other_variable(environment: Environment, php: Php) -> Finding:
     """Only environment variables that the policy names overrule config.ini.php."""
     named = {*promised(environment.variables), *environment.may_be_set}
-    found = [name for name in injected(php.facts) if name.removesuffix("_FILE") not in named]
+    found = [name for name in keys_set(php.facts) if name.removesuffix(IN_A_FILE) not in named]
     return nothing("variable beyond the policy", found)

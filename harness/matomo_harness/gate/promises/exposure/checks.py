@@ -221,12 +221,16 @@ def configuration_guards_itself(container: MatomoContainer) -> Finding:
     failure_mode="S1",
     group=Group.WEB_ROOT,
 )
-def no_dump_is_open(container: MatomoContainer, http: Http) -> Finding:
+def no_dump_is_open(container: MatomoContainer, root: WebRoot, http: Http) -> Finding:
     """No dump, archive or log in the web root, other than the image's own files, can be fetched."""
-    # BusyBox's find knows neither -regextype nor -printf.
-    found = container.run("find", ".", "-type", "f").splitlines()
-    of_image = container.run("sh", "-c", f"cd {container.profile.code} && find . -type f")
-    ours = set(of_image.splitlines())
+    # BusyBox's find knows neither -regextype nor -printf; it fails where it may not look.
+    listed = "find -L . -type f 2>/dev/null || true"
+    found = container.run("sh", "-c", listed).splitlines()
+    code = container.profile.code
+    if code == container.profile.web_root:  # what was added lies among the image's own files
+        ours = {f"./{path}" for path in {*root.files} - {*root.unknown}}
+    else:
+        ours = set(container.run("sh", "-c", f"cd {code} && {listed}").splitlines())
     dumps = (path for path in found if DUMPS.fullmatch(path) and path not in ours)
     return nothing("open dump", _open(http, (path.removeprefix("./") for path in dumps)))
 
@@ -368,7 +372,8 @@ for _name, _whose, _header, _anywhere, _remedy in (
 def error_pages_tell_no_version(http: Http) -> Finding:
     """The web server's own error page discloses no version and no path."""
     text = http.web.ask("no/such/page").text
-    return nothing("version or path", re.findall(r"Apache/[\d.]+|PHP/[\d.]+|/var/www\S*", text))
+    versions = r"(?:Apache|nginx|openresty|lighttpd|PHP)/[\d.]+"
+    return nothing("version or path", re.findall(rf"{versions}|/var/www\S*", text))
 
 
 @PROMISE.check(
@@ -379,11 +384,15 @@ def error_pages_tell_no_version(http: Http) -> Finding:
     remedy="Turn off PIWIK_PRINT_ERROR_BACKTRACE and PHP's display_errors, and find the code that"
     " writes the path.",
 )
-def errors_tell_no_path(http: Http) -> Finding:
+def errors_tell_no_path(http: Http, container: MatomoContainer | None) -> Finding:
     """Matomo's errors disclose no path of the server to anybody who is not logged in."""
     text = http.web.get({"module": "API", "method": "No.such", "format": "JSON"}).text
     text += http.web.get({"module": "NoSuchModule"}).text if http.url.startswith("https") else ""
-    return nothing("path", re.findall(r"/var/www[\w/.-]*|#\d+ /", text))
+    paths = r"/var/www[\w/.-]*|#\d+ /"
+    if container:
+        paths += rf"|(?<![\w./-]){re.escape(container.profile.web_root)}/[\w/.-]*"
+    # In JSON each slash is \/.
+    return nothing("path", re.findall(paths, text.replace("\\/", "/")))
 
 
 @PROMISE.check(

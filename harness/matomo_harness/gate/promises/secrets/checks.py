@@ -15,7 +15,7 @@ from matomo_harness.gate.core.promise import ALWAYS, Promise
 from matomo_harness.gate.core.target import Services
 from matomo_harness.gate.probes import leak_scan
 from matomo_harness.gate.probes.php import Php, is_writable, require_writable_configuration
-from matomo_harness.gate.promises.environment.checks import injected
+from matomo_harness.gate.promises.environment.checks import keys_set
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.api import Api
 from matomo_harness.matomo.container import MatomoContainer
@@ -63,9 +63,7 @@ def salt_is_there(php: Php) -> Finding:
 
 def _of_the_environment(php: Php, file: ini.Ini) -> list[str]:
     """Return the passwords and the salt that the environment sets and `file` as well."""
-    secret_keys = [
-        (section, key) for section, key, _ in injected(php.facts).values() if key in KEYS
-    ]
+    secret_keys = [pair for pair in dict.fromkeys(keys_set(php.facts).values()) if pair[1] in KEYS]
     # Every line counts: one that a later line overrides is in the file all the same.
     return [
         f"[{section}] {key}"

@@ -1,5 +1,6 @@
 """What all tests share: the images under test. Instances come from the harness's own plugin."""
 
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -113,3 +114,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if figures:
         terminalreporter.section("figures")
         terminalreporter.write_line("\n".join(figures))
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Have the programs of this test hear SIGINT, whoever started the tests.
+
+    A shell without job control has what it starts in the background ignore SIGINT, and so do all
+    programs below: no Python among them would ever see a KeyboardInterrupt.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

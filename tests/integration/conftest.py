@@ -3,7 +3,6 @@
 import io
 import os
 import shutil
-import signal
 import subprocess
 import tarfile
 import tempfile
@@ -24,18 +23,6 @@ MIB = 2**20
 @pytest.fixture(scope="session", autouse=True)
 def _one_run() -> None:
     os.environ[PARENT_VARIABLE] = this_process().id
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Have the programs of this test hear SIGINT, whoever started the tests.
-
-    A shell without job control has what it starts in the background ignore SIGINT, and so do all
-    programs below: no Python among them would ever see a KeyboardInterrupt.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def test_errors_are_found_in_whatever_form_a_log_has(
     monkeypatch.setattr(
         "matomo_harness.runtime.evidence._log", lambda *_, **_more: lines.splitlines()
     )
-    watched = MagicMock(mark="mark", since=0, web=None)
+    watched = MagicMock(mark="mark", since=0, web=None, server_errors=0)
     watched.instance.url = f"http://{HOST}"
     found = WatchedInstance._lines(watched)
     assert [line[-1] for line in found if "PHP" in line] == [seen]

@@ -59,6 +59,7 @@ def run_on(subject: Target, *checks: Check, at_once: int = 1) -> dict[str, Resul
 # -- its end --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_it_with_the_check_that_runs() -> None:
     begun: list[int] = []
 

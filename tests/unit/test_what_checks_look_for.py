@@ -208,8 +208,9 @@ def test_a_variable_that_names_a_file_sets_its_key_too() -> None:
             "MATOMO_DATABASE_PASSWORD_FILE": "/run/secrets/db",
             "MATOMO_GENERAL_SALT": "x",
             "MATOMO_NOWHERE_FILE": "x",
+            "MATOMO_DATABASE_PORT": "tcp://10.0.0.9:3306",
         },
-        "settings": {"database": {"password": "a"}, "General": {"salt": "x"}},
+        "settings": {"database": {"password": "a", "port": "3306"}, "General": {"salt": "x"}},
     }
     assert keys_set(facts) == {
         "MATOMO_GENERAL_SALT": ("General", "salt"),

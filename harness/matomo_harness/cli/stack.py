@@ -56,7 +56,7 @@ def down() -> None:
     from matomo_harness.operate.alone import alone
     from matomo_harness.operate.stack import LOCAL
 
-    with alone(LOCAL):
+    with alone(LOCAL, tidies=False):
         local.down()
     out.print("The local stack is down; its data stays. Next: make up, or make clean.")
 

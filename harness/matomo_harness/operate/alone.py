@@ -16,8 +16,13 @@ WAIT_SECONDS: Final = 10.0
 
 
 @contextmanager
-def alone(stack: Stack) -> Iterator[None]:
+def alone(stack: Stack, *, tidies: bool = True) -> Iterator[None]:
     """Keep other commands off a stack for the block; the kernel lets go of a killed one's lock.
+
+    Args:
+        stack: which one.
+        tidies: whether what dead runs left is removed first: a copy that one had begun would hold
+            the volumes.
 
     Raises:
         WrongInputError: another one is at work on it.
@@ -33,8 +38,8 @@ def alone(stack: Stack) -> Iterator[None]:
             next_command="the same command again, once that has ended",
         ) from error
     try:
-        # A copy that a killed one had begun would hold the volumes.
-        reaper.remove_leftovers_of_dead_runs()
+        if tidies:
+            reaper.remove_leftovers_of_dead_runs()
         yield
     finally:
         lock.release()
@@ -46,8 +51,12 @@ def name_lock(stack: Stack) -> FileLock:
 
 
 @contextmanager
-def removing(stack: Stack) -> Iterator[None]:
+def removing(stack: Stack, *, tidies: bool = True) -> Iterator[None]:
     """Keep off a stack whoever makes it, and every other command, for the block.
+
+    Args:
+        stack: which one.
+        tidies: as of `alone`.
 
     Raises:
         WrongInputError: another one is at work on it.
@@ -62,5 +71,5 @@ def removing(stack: Stack) -> Iterator[None]:
                     seen="another command is making it",
                     next_command="the same command again, once that has ended",
                 ) from error
-        locks.enter_context(alone(stack))
+        locks.enter_context(alone(stack, tidies=tidies))
         yield

@@ -69,7 +69,8 @@ def clean() -> CleanResult:
     stacks = [*reproductions(), LOCAL]
     with step("Removing what is this checkout's, and what nothing uses"), ExitStack() as locks:
         for stack in stacks:
-            locks.enter_context(removing(stack))
+            # What dead runs left is removed at the end, and named.
+            locks.enter_context(removing(stack, tidies=False))
         # The last one, as everybody's runs wait for it.
         locks.enter_context(reaper.no_run_begins())
         removed = [thing for stack in stacks for thing in remove_stack(stack)]

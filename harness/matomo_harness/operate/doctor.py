@@ -86,7 +86,7 @@ def _disks() -> list[Requirement]:
     with contextlib.suppress(HarnessError):
         engines = Path(connect().info().get("DockerRootDir") or ROOT)
         # That of an engine elsewhere, or in a virtual machine, cannot be seen from here.
-        if engines.is_dir() and engines.stat().st_dev != ROOT.stat().st_dev:
+        if os.path.isdir(engines) and engines.stat().st_dev != ROOT.stat().st_dev:
             places["engine's disk"] = engines
     return [_disk(name, place) for name, place in places.items()]
 

@@ -156,11 +156,12 @@ def _as_it_counts(result: Result, target: Target, waivers: Sequence[Waiver]) -> 
     )
 
 
-def require_place(directory: Path) -> None:
+def require_place(directory: Path, *, is_ours: bool = True) -> None:
     """Refuse work whose report cannot be written, before it is done.
 
     Args:
         directory: of the report; it is made where it is not there.
+        is_ours: whether only reports are in it, which this one replaces.
 
     Raises:
         WrongInputError: it cannot be made or written to.
@@ -168,7 +169,7 @@ def require_place(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         # What another user left in it, as by sudo, could not be replaced.
-        places = (directory, *directory.iterdir())
+        places = (directory, *(directory.iterdir() if is_ours else ()))
         closed = next((place for place in places if not os.access(place, os.W_OK)), None)
         if closed is None:
             return

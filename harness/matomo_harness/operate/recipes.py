@@ -729,7 +729,7 @@ def run(name: str, stack: Stack = LOCAL) -> Directions:
             or the stack has not got what the recipe breaks.
     """
     recipe = named(name)
-    with alone(stack):
+    with alone(stack, tidies=False):
         if other := under_way(stack):
             raise WrongInputError(
                 expected="no recipe to be under way",
@@ -763,7 +763,7 @@ def heal(name: str, stack: Stack = LOCAL) -> None:
         HarnessError: the way back failed; the record stays, and the same command tries it again.
     """
     recipe = named(name)
-    with alone(stack):
+    with alone(stack, tidies=False):
         record = _record(stack)
         if record.get("recipe") != name:
             other = record.get("recipe", "")

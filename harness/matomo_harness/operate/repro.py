@@ -544,11 +544,13 @@ def _archive(database: Database, shell: MatomoShell, part: Slice) -> None:
     (row,) = database.query(
         "SELECT DATE(MIN(visit_last_action_time)) + INTERVAL %s DAY AS first,"
         " LEAST(DATE(MAX(visit_last_action_time)) + INTERVAL 1 DAY, UTC_DATE()) AS last,"
-        " GROUP_CONCAT(DISTINCT idsite) AS sites"
+        # Visits of a site that was deleted stay for a while, and Matomo refuses its number.
+        " (SELECT GROUP_CONCAT(idsite) FROM {prefix}site WHERE idsite IN"
+        " (SELECT idsite FROM {prefix}log_visit)) AS sites"
         " FROM {prefix}log_visit",
         int(part.is_all),
     )
-    if not row["first"] or row["first"] > row["last"]:
+    if not row["sites"] or not row["first"] or row["first"] > row["last"]:
         return
     if not (numbers := numbers_of_archives_are_new(database)).passed:
         console.print(

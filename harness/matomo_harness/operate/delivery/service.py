@@ -140,8 +140,11 @@ class EcsService:
         name = str(self._service()["taskDefinition"])
         # The newest one always says what was asked for last (see `wanted`).
         is_newest = self._name_of(name) == self._name_of(_family(name))
-        definition = self._registered(self._revision(name, image, anew=not is_newest))
-        # What is missing is said before anything is changed.
+        revision = self._revision(name, image, anew=not is_newest)
+        for job in self.stage.jobs:
+            self._revision(job, image)  # what is missing is said before anything is changed
+        definition = self._registered(revision)
+        # Anew: a job may be of the family that has just got a revision.
         jobs = [self._revision(job, image) for job in self.stage.jobs]
         with asking("ecs:UpdateService", self.name):
             answer = self._client.update_service(

@@ -66,13 +66,19 @@ class Production:
         if not self.api:
             return
         try:
-            self.api.call("SitesManager.getSitesIdWithAtLeastViewAccess")
+            sites = self.api.call("SitesManager.getSitesIdWithAtLeastViewAccess")
         except ApiError as error:
             raise WrongInputError(
                 expected=f"production to take the token of {TOKEN}",
                 seen=error.seen,
                 next_command="Administration, Personal, Security: make a token",
             ) from error
+        if not sites:
+            raise WrongInputError(
+                expected=f"the user of the token in {TOKEN} to see production's sites",
+                seen="none of them: nothing could be compared",
+                next_command="make a token of a user who sees them",
+            )
 
 
 def production_of(file: Path | None, url: str, authority: Path | None) -> Production:
@@ -153,7 +159,7 @@ def take(url: str, authority: Path | None, to: Path) -> Numbers:
 
 def _require_file(to: Path) -> None:
     """Require that a file can be written, before production is asked for what is in it."""
-    gate.require_place(to.parent)
+    gate.require_place(to.parent, is_ours=False)
     if to.is_dir() or (to.exists() and not os.access(to, os.W_OK)):
         raise WrongInputError(
             expected=f"a file at {to} that can be written to",

@@ -73,7 +73,8 @@ def injected(facts: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
     """Return section, key and value of every MATOMO_ variable that names an existing key."""
     found = {}
     for name, value in facts["environment"].items():
-        if not name.startswith("MATOMO_") or name in NOT_SETTINGS:
+        is_other = name in NOT_SETTINGS or _is_of_a_service(name, value)
+        if not name.startswith("MATOMO_") or is_other:
             continue
         for section, keys in facts["settings"].items():
             prefix = f"MATOMO_{section}_".upper()
@@ -194,7 +195,7 @@ def _is_of_a_service(name: str, value: str) -> bool:
 
     See its documentation, "Accessing the Service", environment variables.
     """
-    is_port = name.endswith("_PORT") and value.startswith(("tcp://", "udp://"))
+    is_port = name.endswith("_PORT") and value.startswith(("tcp://", "udp://", "sctp://"))
     return is_port or bool(OF_A_SERVICE.search(name))
 
 

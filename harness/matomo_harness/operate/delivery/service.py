@@ -141,8 +141,8 @@ class EcsService:
         # The newest one always says what was asked for last (see `wanted`).
         is_newest = self._name_of(name) == self._name_of(_family(name))
         revision = self._revision(name, image, anew=not is_newest)
-        for job in self.stage.jobs:
-            self._revision(job, image)  # what is missing is said before anything is changed
+        for known in self.stage.jobs:
+            self._revision(known, image)  # what is missing is said before anything is changed
         definition = self._registered(revision)
         # Anew: a job may be of the family that has just got a revision.
         jobs = [self._revision(job, image) for job in self.stage.jobs]

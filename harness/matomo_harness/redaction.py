@@ -15,6 +15,8 @@ _HEADER: Final = re.compile(
 _JSON: Final = re.compile(
     r'(?i)("[\w-]*(?:password|token|auth(?!or)|secret|nonce|cookie)[\w-]*"\s*:\s*")(?:[^"\\]|\\.)+'
 )
+_GENERATED: Final = re.compile(r"(?i)(generated root password: )\S+")
+"""What MariaDB's image prints once; it has any sign in it."""
 REDACTED: Final = "(redacted)"
 SECRET: Final = re.compile(r"(?i)(password|passwd|salt|secret|token|key|licen[cs]e)$")
 """Names of settings that hold a secret."""
@@ -48,6 +50,6 @@ def redact(text: str, known: Sequence[str]) -> str:
     """Return `text` without the secrets `known` and what forms and headers call secret."""
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, REDACTED)
-    for fields in (_HEADER, _JSON, SECRET_FIELDS):
+    for fields in (_GENERATED, _HEADER, _JSON, SECRET_FIELDS):
         text = fields.sub(rf"\1{REDACTED}", text)
     return text

@@ -528,7 +528,7 @@ def test_a_kill_in_the_middle_leaves_nothing_of_the_quarantine(
 
 
 def _quarantines(process: int) -> list[str]:
-    """Name the containers without a network that a process's run has."""
+    """Name the containers of a process's run that reach nobody, and write nowhere else."""
     runs = {run.id for run in reaper.runs() if run.origin and run.origin.process == process}
     runs |= _seen.get(process, set())
     _seen[process] = runs
@@ -538,6 +538,8 @@ def _quarantines(process: int) -> list[str]:
         for found in engine().containers.list(
             filters={"label": f"{reaper.RUN_LABEL}={run}"}, ignore_removed=True
         )
+        if found.attrs["HostConfig"]["NetworkMode"] == "none"
+        if found.attrs["HostConfig"]["ReadonlyRootfs"]
     ]
 
 

@@ -184,6 +184,7 @@ def test_of_a_section_that_is_begun_again_the_last_one_counts() -> None:
         ('noreply_email_address = "no-reply@analytics.example"', capture_file.IS_ADDRESS),
         ('cors_domains[] = "https://intranet.example"', capture_file.IS_ADDRESS),
         ('proxy_ips[] = "10.1.2.0/24"', capture_file.IS_ADDRESS),
+        ('motto = "192.0.2.*"', capture_file.IS_ADDRESS),
         ('motto = "ask somebody@institution.example"', capture_file.IS_ADDRESS),
         ('motto = "2001:db8::1"', capture_file.IS_ADDRESS),
         ('motto = "cache.example:6379"', capture_file.IS_ADDRESS),

@@ -171,6 +171,20 @@ def test_networks_are_fresh_and_lead_nowhere(made: ProjectCopy) -> None:
         assert not {"external_links", "network_mode", "mac_address"} & set(one)
 
 
+@pytest.mark.parametrize("mode", ["default", "production_default"])
+def test_no_network_of_the_engines_is_joined_by_its_name(
+    project: dict[str, Any], mode: str, tmp_path: Path
+) -> None:
+    project["services"]["backup"]["network_mode"] = mode
+    made = compose_model.copied(
+        project, ROLES, "the-copy", LABELS, lambda name: tmp_path / "run" / name
+    )
+    one = made.model["services"]["backup"]
+    assert "network_mode" not in one
+    assert one["dns"] == ["127.0.0.1"]
+    assert set(one["networks"]) == {"default"}
+
+
 def test_everything_carries_our_labels_and_none_of_the_project(made: ProjectCopy) -> None:
     for kind in ("services", "networks"):
         assert all(one["labels"] == LABELS for one in made.model[kind].values())

@@ -18,6 +18,7 @@ from matomo_harness.runtime.evidence import DATABASE_ERRORS, WEB_ERRORS
         ("{'Cookie': 'a=1; b=2', 'Host': 'x'}", "{'Cookie': '(redacted)', 'Host': 'x'}"),
         ('{"password": "a \\" b", "author": "Jo"}', '{"password": "(redacted)", "author": "Jo"}'),
         ('{"token_auth" : "", "x": 1}', '{"token_auth" : "", "x": 1}'),
+        ('GENERATED ROOT PASSWORD: a&b"c~', "GENERATED ROOT PASSWORD: (redacted)"),
         ("module=Login&form_nonce=abc", "module=Login&form_nonce=(redacted)"),
     ],
 )

@@ -20,6 +20,8 @@ def test_it_has_no_network_no_log_and_the_labels_of_its_run(
     made = quarantine._Container(image, tmp_path, run, memory, "password")
     options = made._kwargs
     assert (options["network_mode"], options["read_only"]) == ("none", True)
+    # Else Testcontainers adds the network of a container that this process runs in.
+    assert options["network"] == "none"
     assert options["log_config"]["Type"] == "none"
     assert made._kwargs["labels"].items() >= run.labels.items()
     # Where memory is no place for a table, it is none for a sort.

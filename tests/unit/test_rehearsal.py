@@ -12,8 +12,10 @@ import pymysql
 import pytest
 
 from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.gate.probes.traffic import TEST_SITE
 from matomo_harness.matomo.database import Database
-from matomo_harness.operate.rehearsal import rehearse, stages, state
+from matomo_harness.operate import local, schedule, stack_files
+from matomo_harness.operate.rehearsal import hits, rehearse, stages, state
 from matomo_harness.operate.rehearsal.findings import Findings, Stage
 from matomo_harness.operate.rehearsal.hits import (
     SITE,
@@ -23,10 +25,12 @@ from matomo_harness.operate.rehearsal.hits import (
     site_of_its_own,
 )
 from matomo_harness.operate.rehearsal.judge import Judgement
+from matomo_harness.operate.rehearsal.plugin import Kind, PluginChange
 from matomo_harness.operate.rehearsal.report import remove, runbook, write
 from matomo_harness.operate.rehearsal.state import State
 from matomo_harness.operate.rehearsal.updater import Migration, Update, parsed, update
 from matomo_harness.operate.rehearsal.verdict import Weight, verdict
+from matomo_harness.operate.stack import Stack
 from matomo_harness.policy import Upgrade
 from matomo_harness.runtime.engine import CommandResult
 from matomo_harness.runtime.shell import MatomoShell
@@ -467,3 +471,94 @@ def test_the_runbook_has_the_steps_and_their_times() -> None:
     steps = runbook(found, verdict(found, Upgrade()))
     assert [step["took"] for step in steps if step["took"]] == ["20 s", "1.7 min", "30 s"]
     assert any("apply config.patch" in step["how"] for step in steps)
+
+
+# -- what somebody else's image, tables and plugins bring along ------------------------------------
+
+
+def test_an_update_that_ends_well_with_warnings_is_no_go() -> None:
+    """Matomo notes the part that threw as done, and never tries it again."""
+    warned = ["0.2 [!] Warning messages:", "0.2 * no table x"]
+    ended = ["0.3 Matomo has been successfully updated!", "0.3 * see the log", "0.3 HARNESS_EXIT 0"]
+    found = parsed(["0.1 Executing CREATE ... Done. [1 / 1]", *warned, *ended])
+    assert found.is_done
+    assert found.warnings == ("no table x",)
+    assert "never tried again: no table x" in reasons(Weight.NO, update=found)[0]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_an_odd_collation_that_was_there_before_is_no_loss(is_new: bool) -> None:
+    odd = {**AFTER.collations, "old_plugin": "latin1_swedish_ci"}
+    before = BEFORE if is_new else dataclasses.replace(BEFORE, collations=odd)
+    after = dataclasses.replace(AFTER, collations=odd)
+    against = reasons(Weight.NO, before=before, after=after)
+    assert any("another character set or collation" in what for what in against) is is_new
+    if not is_new:
+        assert against == []
+        notes = reasons(Weight.NOTE, before=before, after=after)
+        assert any("already: old_plugin" in what for what in notes)
+
+
+@pytest.mark.parametrize(("today", "against"), [(0, 0), (20, 1)])
+def test_hits_that_todays_matomo_passes_over_are_no_loss(today: int, against: int) -> None:
+    accounts = (
+        HitAccount(stages.TODAY, 3.0, 20, {}, 0, today, 20 - today, 0),
+        HitAccount(stages.AFTER, 3.0, 20, {}, 0, 0, 20, 0),
+    )
+    found = [what for what in reasons(Weight.NO, hits=accounts) if stages.AFTER in what]
+    assert len(found) == against
+
+
+@pytest.mark.parametrize(
+    ("plugins", "words"), [({"Goals": "1.1"}, "of 1.1 in the tables"), ({}, "not active")]
+)
+def test_an_update_of_a_plugin_that_did_not_take_place_is_no_go(
+    plugins: dict[str, str], words: str
+) -> None:
+    change = PluginChange(Kind.UPDATE, "Goals", "1.0")
+    after = dataclasses.replace(AFTER, plugins={**AFTER.plugins, "Goals": "", **plugins})
+    if not plugins:
+        after = dataclasses.replace(after, plugins={"Login": ""})
+    assert any(words in what for what in reasons(Weight.NO, plugin=change, after=after))
+
+
+def test_what_a_step_says_of_a_new_plugin_is_no_red_check() -> None:
+    after = dataclasses.replace(AFTER, plugins={**AFTER.plugins, "X": "1.0"})
+    red = dataclasses.replace(GREEN, red={"plugins.nothing_else_is_active": "X"})
+    gates = {**GOOD.gates, stages.AFTER: red}
+    change = PluginChange(Kind.ADD, "X", "1.0")
+    assert reasons(Weight.NO, plugin=change, after=after, gates=gates) == []
+    assert len(reasons(Weight.NO, gates=gates)) == 1
+
+
+def test_sites_of_ours_are_those_of_rehearsals_and_gates(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"idsite": "1", "name": "Own"},
+        {"idsite": "3", "name": TEST_SITE},
+        {"idsite": "4", "name": hits.SITE},
+    ]
+    monkeypatch.setattr(hits, "all_rows", lambda *_: rows)
+    assert hits.sites_of_ours(cast(Any, None)) == [3, 4]
+
+
+@pytest.mark.parametrize(("purpose", "started"), [("rehearsal", 0), ("", 1)])
+def test_a_stack_that_goes_with_its_command_has_no_schedule(
+    purpose: str, started: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawned: list[object] = []
+    monkeypatch.setattr("os.posix_spawn", lambda *arguments, **_: spawned.append(arguments))
+    schedule.begin(60, Stack(tmp_path, purpose=purpose))
+    assert len(spawned) == started
+
+
+@pytest.mark.parametrize("secret", ["", "A" * 16])
+def test_a_gate_logs_in_only_where_there_is_a_second_factor(
+    secret: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    held = SimpleNamespace(superuser_login="admin", superuser_password="of ours")
+    database = SimpleNamespace(second_factor_secret=lambda _: secret or None)
+    monkeypatch.setattr(stack_files, "read", lambda _: held)
+    monkeypatch.setattr(local, "installed_database", lambda _: database)
+    found = local.login_variables(Stack(tmp_path))
+    assert found.get("HARNESS_TOTP_SECRET", "") == secret
+    assert bool(found) is bool(secret)

@@ -1,11 +1,14 @@
 """Why a command in a container failed, in a line."""
 
+import base64
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from docker.errors import APIError
 
-from matomo_harness.runtime.shell import STARVED, log_end, why_it_failed
+from matomo_harness.runtime.engine import CommandResult
+from matomo_harness.runtime.shell import STARVED, MatomoShell, log_end, why_it_failed
 
 LAST = ["a", "b", "c", "6 total errors during this script execution"]
 
@@ -32,3 +35,19 @@ def test_a_container_that_keeps_no_log_still_has_an_error_of_its_own() -> None:
         raise APIError("configured logging driver does not support reading")
 
     assert log_end(cast("Any", SimpleNamespace(logs=logs))) == "it keeps no log"
+
+
+def test_what_is_written_is_in_no_list_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    text, commands, parts = "password = of-production\n" * 9000, [], []
+
+    def run(_container: object, command: list[str], *_: object, **more: Any) -> CommandResult:
+        commands.append(" ".join(command))
+        parts.append(more["environment"]["HARNESS_TEXT"])
+        return CommandResult(0, "", "")
+
+    monkeypatch.setattr("matomo_harness.runtime.shell.execute", run)
+    MatomoShell(cast("Any", SimpleNamespace(name="web"))).write("config/config.ini.php", text)
+    assert len(parts) > 1
+    assert base64.b64decode("".join(parts)).decode() == text
+    encoded = base64.b64encode(b"password = of-production").decode()[:24]
+    assert not [command for command in commands if encoded in command or "production" in command]

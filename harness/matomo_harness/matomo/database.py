@@ -5,6 +5,7 @@ import dataclasses
 import math
 import re
 import ssl
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -257,8 +258,11 @@ class Database:
         )
         return int(row["others"])
 
-    def wait_until_alone(self) -> None:
+    def wait_until_alone(self, seconds: float = 0.0) -> None:
         """Wait until no request and no console command of Matomo is at work in the database.
+
+        Args:
+            seconds: how long none has to be there, where one may just be on its way.
 
         Raises:
             UnsupportedEnvironmentError: one still is at work after `LAST_REQUEST_SECONDS`.
@@ -268,8 +272,16 @@ class Database:
             wait=wait_fixed(0.1),
             stop=stop_after_delay(LAST_REQUEST_SECONDS),
         )
+        alone_since = math.inf
+
+        def is_busy() -> int:
+            nonlocal alone_since
+            others = self.other_sessions()
+            alone_since = math.inf if others else min(alone_since, time.monotonic())
+            return others or int(time.monotonic() < alone_since + seconds)
+
         try:
-            attempts(self.other_sessions)
+            attempts(is_busy)
         except RetryError as error:
             raise UnsupportedEnvironmentError(
                 expected=f"Matomo to be done in the database within {LAST_REQUEST_SECONDS} s",

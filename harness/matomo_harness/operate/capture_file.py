@@ -22,7 +22,7 @@ NAMED_ADDRESS: Final = re.compile(
     r"|address|addresses|ip|ips)$"
 )
 ADDRESS: Final = re.compile(
-    r"\S+@\S+\.\w+|[a-z][a-z0-9+.-]*://.+|\d+\.\d+\.\d+\.\d+\S*|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*(/\d+)?"
+    r"\S+@\S+\.\w+|[a-z][a-z0-9+.-]*://.+|\d+(\.(\d+|\*)){3}\S*|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*(/\d+)?"
     r"|(?!.*\.(php|log|json|ini|css|js|html|mmdb|dat|pem|crt)$)[a-z0-9*-]+(\.[a-z0-9-]+)*\.[a-z]{2,}(:\d+)?",
     re.IGNORECASE,
 )

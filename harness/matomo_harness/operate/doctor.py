@@ -21,6 +21,11 @@ MEMORY_GIB: Final = 2
 """A pair of containers takes 165 MiB; two test workers, a browser and the builder need the rest."""
 
 
+CLOSES_LOOPBACK: Final = 28
+"""The Docker from which on only this machine reaches what is published on loopback (moby, issue
+45610)."""
+
+
 @dataclass(frozen=True)
 class Requirement:
     """One thing that the harness needs.
@@ -55,6 +60,9 @@ def container_engine() -> Requirement:
     seen = f"{version['Version']}, API {version['ApiVersion']}"
     if driver == NO_CGROUPS:
         seen += ", which limits neither memory nor processors"
+    major = str(version["Version"]).partition(".")[0]
+    if major.isdecimal() and int(major) < CLOSES_LOOPBACK:
+        seen += "; a machine on the same network segment can reach its ports on loopback"
     return Requirement("container engine", seen)
 
 

@@ -282,6 +282,25 @@ def second_factor(stack: Stack = LOCAL) -> str:
     return secret
 
 
+def login_variables(stack: Stack = LOCAL) -> dict[str, str]:
+    """Return what logs the superuser in to a gate; nothing where there is no second factor.
+
+    One is enrolled only where Matomo enforces it, and a gate logs in with one alone.
+
+    Raises:
+        WrongInputError: the stack is not up, or not installed.
+    """
+    held = stack_files.read(stack)
+    secret = installed_database(stack).second_factor_secret(held.superuser_login)
+    if not secret:
+        return {}
+    return {
+        "HARNESS_LOGIN": held.superuser_login,
+        "HARNESS_PASSWORD": held.superuser_password,
+        "HARNESS_TOTP_SECRET": secret,
+    }
+
+
 def token(settings: RunSettings, stack: Stack = LOCAL) -> str:
     """Make an API token of the superuser and return it.
 

@@ -258,7 +258,9 @@ def _claimed(stack: Stack) -> Iterator[None]:
     Raises:
         WrongInputError: there is a reproduction of that name, or another command is making one.
     """
-    REPRODUCTIONS.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # A directory that mkdir makes on the way would be open to all.
+    for directory in (REPRODUCTIONS.parent, REPRODUCTIONS):
+        directory.mkdir(mode=0o700, exist_ok=True)
     try:
         with name_lock(stack):
             if (stack.directory / RECORD).exists():
@@ -350,18 +352,12 @@ def access(name: str, settings: RunSettings) -> Access:
     record = find(name)
     stack = record.stack
     container = compose.running("matomo", stack)
-    secrets = stack_files.read(stack)
     token = local.token(settings_of(record, settings), stack)
     return Access(
         container=str(container.name),
         url=f"https://localhost:{record.port}",
         authority=stack.authority_file,
-        variables={
-            "HARNESS_TOKEN": token,
-            "HARNESS_LOGIN": secrets.superuser_login,
-            "HARNESS_PASSWORD": secrets.superuser_password,
-            "HARNESS_TOTP_SECRET": local.second_factor(stack),
-        },
+        variables={"HARNESS_TOKEN": token, **local.login_variables(stack)},
     )
 
 

@@ -52,7 +52,12 @@ class ScheduledRun:
 
 
 def begin(period: int, stack: Stack = LOCAL) -> None:
-    """Start the archiver every `period` seconds until the stack is down; one call is enough."""
+    """Start the archiver every `period` seconds until the stack is down; one call is enough.
+
+    A stack that goes with its command has none: without a name it would be the local stack's.
+    """
+    if stack.purpose:
+        return
     nothing = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in range(3)]
     os.posix_spawn(
         sys.executable,

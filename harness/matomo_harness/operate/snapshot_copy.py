@@ -95,9 +95,8 @@ def _instance(started: StartedStack, settings: RunSettings, name: str) -> Instan
             seen="older ones, so that Matomo shows its updater",
             next_command=f"matomo-harness snapshot restore {name}, update it, and save it anew",
         )
-    account = Account(
-        opening.superuser_login, opening.superuser_password, local.second_factor(copy)
-    )
+    secret = local.installed_database(copy).second_factor_secret(opening.superuser_login)
+    account = Account(opening.superuser_login, opening.superuser_password, secret or "")
     return Instance(
         url=started.web.url,
         shell=started.shell,

@@ -81,6 +81,7 @@ def make_certificates(stack: Stack = LOCAL) -> None:
 
     The users of the containers can read them; .local/ is closed to others on this machine.
     """
+    stack.directory.chmod(0o700)  # a release before may have left it open
     if stack.tls_directory.exists():
         return
     made = stack.tls_directory.with_suffix(".new")

@@ -140,6 +140,11 @@ def start(
         mounts=host.get("Mounts") or [],
         tmpfs=host.get("Tmpfs") or {},
         network=joined[0],
+        # By what a network that leads nowhere is closed for names as well (restored.yml).
+        dns=host.get("Dns") or None,
+        dns_opt=host.get("DnsOptions") or None,
+        dns_search=host.get("DnsSearch") or None,
+        extra_hosts=host.get("ExtraHosts") or None,
         labels=dict(labels),
         # Nothing checks the health of a task that is not behind the load balancer.
         healthcheck={"test": ["NONE"]},

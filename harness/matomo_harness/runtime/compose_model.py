@@ -447,7 +447,9 @@ class _Plan:
         if name == self.roles.matomo and one.get("cap_drop"):
             # The gate looks and installs as root, whoever the service starts as.
             one["cap_add"] = sorted({*(one.get("cap_add") or ()), *OF_ROOT})
-        if one.get("network_mode") == "bridge":
+        mode = str(one.get("network_mode") or "")
+        # Compose hands any other word to the engine: its own network, or anybody's by its name.
+        if mode and mode != "none" and not mode.startswith("service:"):
             del one["network_mode"]
             one["networks"] = {"default": None}
         if not one.get("network_mode"):

@@ -43,6 +43,11 @@ NAMED: Final = 5
 """So many missing columns are named."""
 
 
+SETTLES_SECONDS: Final = 1.0
+"""How long no page may be at work before the installer begins: one has to read the configuration
+before it comes to the database."""
+
+
 def ensure_installed(
     shell: MatomoShell, web: Web, database: Database, superuser: Superuser, site: FirstSite
 ) -> bool:
@@ -74,6 +79,9 @@ def ensure_installed(
         require_healthy(shell, web, "the login page: the database has tables")
         return False
     shell.write(shell.config, with_installation_in_progress(config))
+    # A page that was asked for before the mark, as by a health check on a slow machine, would make
+    # the plugins' tables beside the wizard: "Duplicate column name", or an update that never ends.
+    database.wait_until_alone(SETTLES_SECONDS)
     # Tables that exist now are those of an interrupted installation.
     install(web, superuser, site, restart=database.tables() & {*found.OF_EVERY_MATOMO} != set())
     _close_installer(shell)

@@ -91,6 +91,9 @@ class _Container(DockerContainer):
             # with_kwargs, which takes the place of all of these.
             log_config=LogConfig(type="none"),
         )
+        # Where this process runs in a container itself, Testcontainers adds that one's network
+        # unless there is one, and docker-py puts it in the place of network_mode.
+        self._kwargs["network"] = "none"
         self.image = image.reference  # without the mirror of TESTCONTAINERS_HUB_IMAGE_NAME_PREFIX
         self.with_tmpfs_mount("/tmp")  # noqa: S108  in the container
         self.with_tmpfs_mount("/run/mysqld", "mode=1777")

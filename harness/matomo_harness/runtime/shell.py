@@ -42,8 +42,10 @@ STARVED: Final = (
 )
 LONGEST_WORD: Final = 60
 """Letters of an argument of a command that a message quotes."""
+TEXT: Final = "HARNESS_TEXT"
+"""Variable with what is written: everybody on the machine can read an argument."""
 ARGUMENT_BYTES: Final = 96 * 1024
-"""Size limit of one argument of a command; Linux's is 128 KiB (MAX_ARG_STRLEN). It is a multiple of
+"""Size limit of one variable of a command; Linux's is 128 KiB (MAX_ARG_STRLEN). It is a multiple of
 four, so that each part is valid base64."""
 
 
@@ -182,9 +184,9 @@ class MatomoShell:
         for start in range(0, max(len(encoded), 1), ARGUMENT_BYTES):
             part, redirect = encoded[start : start + ARGUMENT_BYTES], ">>" if start else ">"
             # The dot keeps the trailing newlines that $( ) would strip.
-            script = 'text=$(printf %s "$1" | base64 -d; echo .); '
-            script += f'printf %s "${{text%.}}" {redirect} "$2"'
-            self.run("sh", "-c", script, "sh", part, path, user=user)
+            script = f'text=$(printf %s "${TEXT}" | base64 -d; echo .); '
+            script += f'printf %s "${{text%.}}" {redirect} "$1"'
+            self.run("sh", "-c", script, "sh", path, user=user, environment={TEXT: part})
 
     def _refuse_where_shared(self, what: str) -> None:
         if self.instance:

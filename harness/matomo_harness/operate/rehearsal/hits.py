@@ -13,6 +13,7 @@ from typing import Final
 import requests
 
 from matomo_harness.errors import HarnessError
+from matomo_harness.gate.probes.traffic import TEST_SITE
 from matomo_harness.matomo.api import Api, all_rows
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.traffic import USER_AGENTS
@@ -28,6 +29,15 @@ PATIENCE: Final = (2.0, 30.0)
 """Seconds to connect, and to wait for the answer: longer than a browser waits for an image, so that
 what is answered late is not taken for lost."""
 ANSWERED: Final = (requests.codes.ok, requests.codes.no_content)
+
+
+def sites_of_ours(api: Api) -> list[int]:
+    """Return the sites that a rehearsal itself sends hits to, by these here or by its gates."""
+    return [
+        int(found["idsite"])
+        for found in all_rows(api, "SitesManager.getAllSites")
+        if found["name"] in (SITE, TEST_SITE)
+    ]
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def judged(
         *(web.url, policy),
         authority=stack.authority_file,
         allow_hits=True,
-        environment={"HARNESS_TOKEN": token, **(_account(copy) if logs_in else {})},
+        environment={"HARNESS_TOKEN": token, **(local.login_variables(stack) if logs_in else {})},
         container=matomo,
         database=database,
     )
@@ -110,12 +110,3 @@ def judged(
 
 def _ids(document: Mapping[str, Any], *statuses: Status) -> tuple[str, ...]:
     return tuple(check["id"] for check in document["checks"] if check["status"] in statuses)
-
-
-def _account(copy: RunningCopy) -> dict[str, str]:
-    superuser = copy.started.superuser
-    return {
-        "HARNESS_LOGIN": superuser.login,
-        "HARNESS_PASSWORD": superuser.password,
-        "HARNESS_TOTP_SECRET": local.second_factor(copy.stack),
-    }

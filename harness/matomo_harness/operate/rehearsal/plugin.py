@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from matomo_harness.errors import WrongInputError
+from matomo_harness.operate import stack_image
 from matomo_harness.runtime import images
 from matomo_harness.runtime.images import Image
 
-PLUGINS: Final = "/usr/src/matomo/plugins"
-"""Where images have plugins: the official entrypoint copies the code from there."""
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 DESCRIPTION: Final = "plugin.json"
 
@@ -85,8 +84,10 @@ def build(change: PluginChange, what: str, image: Image) -> Image:
     Raises:
         WrongInputError: the image has the plugin already, or has none to update or to remove.
     """
-    present = images.run_once(image.reference, ["ls", PLUGINS]).split()
-    target = f"{PLUGINS}/{change.name}"
+    # Where its code is: the official entrypoint copies it from there.
+    plugins = f"{stack_image.of(image).profile.code}/plugins"
+    present = images.run_once(image.reference, ["ls", plugins]).split()
+    target = f"{plugins}/{change.name}"
     if (change.name in present) is (change.kind is Kind.ADD):
         other = Kind.UPDATE if change.kind is Kind.ADD else Kind.ADD
         raise WrongInputError(

@@ -177,6 +177,7 @@ class _Rehearsal:
         self._found = findings
         self._api = Api(copy.started.web, local.token(copy.settings, copy.stack))
         self._site = hits.site_of_its_own(self._api)
+        self._ours = hits.sites_of_ours(self._api)
 
     def run(self) -> None:
         things, rows, numbers = self._look_before()
@@ -269,10 +270,10 @@ class _Rehearsal:
             # Else visits that wait for the archiver would be a difference of the new code's. An
             # archiver that fails today is in the report.
             with step("Archiving, and the last day of each site anew"), self._noted():
-                self._archive_anew(state.archived(self._database, without=[self._site]))
+                self._archive_anew(state.archived(self._database, without=self._ours))
             with step("Reading every archive, and the reports of each site and period"):
-                things = state.archived(self._database, without=[self._site])
-                rows = state.archive_rows(self._database, without=[self._site])
+                things = state.archived(self._database, without=self._ours)
+                rows = state.archive_rows(self._database, without=self._ours)
                 numbers = state.numbers(self._api, things)
         chosen = self._choices.promises
         # What later gates judge is compared with it.
@@ -289,7 +290,10 @@ class _Rehearsal:
     ) -> None:
         if (plugin := self._choices.plugin) and plugin.kind is Kind.REMOVE:
             with self._stage(stages.SWITCHED_OFF, live):
-                self._copy.started.shell.console("plugin:deactivate", plugin.name)
+                shell = self._copy.started.shell
+                # config.ini.php is written.
+                with live.paused(), stack_image.writable_configuration(shell):
+                    shell.console("plugin:deactivate", plugin.name)
         with self._stage(stages.CLOSED, live):
             self._start(self._new_image)
         with self._stage(stages.BACK_AT_ONCE, live):
@@ -400,7 +404,7 @@ class _Rehearsal:
         found, shell = self._found, self._copy.started.shell
         found.after = state.state_of(shell, self._web, self._database)
         assert found.before is not None  # noqa: S101  _look_before comes first
-        now = state.archive_rows(self._database, without=[self._site])
+        now = state.archive_rows(self._database, without=self._ours)
         found.compared_archives, found.compared_numbers = len(rows), len(numbers)
         found.changed_archives = tuple(state.different(rows, now))
         after = state.numbers(self._api, things)

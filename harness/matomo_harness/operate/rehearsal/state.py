@@ -117,7 +117,8 @@ def collations(database: Database) -> dict[str, str]:
     """
     rows = database.query(
         "SELECT table_name AS t, table_collation AS c FROM information_schema.tables"
-        " WHERE table_schema = DATABASE() AND LEFT(table_name, %s) = %s ORDER BY table_name",
+        " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
+        " AND LEFT(table_name, %s) = %s ORDER BY table_name",
         len(database.tables_prefix),
         database.tables_prefix,
     )

@@ -20,6 +20,9 @@ EXECUTING: Final = re.compile(r"\bExecuting (?P<sql>.+?)\s*\.\.\. Done\. \[\d+ /
 """A migration in the output of core:update (CoreUpdater's CliUpdateObserver)."""
 STAMP: Final = re.compile(r"(?P<seconds>\d+\.\d+) ")
 LAST_LINES: Final = 3
+WARNED: Final = re.compile(r"\[[!X]\] ")
+"""Begins a list of what went wrong, with which core:update may end with 0 all the same: Matomo
+notes an update as done of which a part threw (core/Updater.php), and never tries it again."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,14 @@ class Update:
         seconds: that it took.
         migrations: in their order.
         last_lines: of what it printed.
+        warnings: what it says went wrong.
     """
 
     code: int
     seconds: float
     migrations: tuple[Migration, ...]
     last_lines: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     def after(self, earlier: "Update") -> "Update":
         """Return both as one, of which this is how it ended."""
@@ -58,6 +63,7 @@ class Update:
             round(earlier.seconds + self.seconds, 1),
             (*earlier.migrations, *self.migrations),
             self.last_lines,
+            (*earlier.warnings, *self.warnings),
         )
 
     @property
@@ -98,6 +104,7 @@ def parsed(lines: Sequence[str]) -> Update:
     A line without a stamp is more of the one before it.
     """
     migrations, said, code, last = [], [], -1, 0.0
+    warnings, is_listed = [], False
     for line in lines:
         stamped = STAMP.match(line)
         seconds = float(stamped["seconds"]) if stamped else last
@@ -108,7 +115,14 @@ def parsed(lines: Sequence[str]) -> Update:
             code = int(text.removeprefix(EXIT))
         else:
             said.append(text)
+        if WARNED.match(text):
+            is_listed = True
+        elif is_listed and text.startswith("* "):
+            warnings.append(text.removeprefix("* "))
+        else:
+            is_listed = False
         if found := EXECUTING.search(text):
             migrations.append(Migration(found["sql"], round(seconds - last, 2)))
         last = seconds
-    return Update(code, round(last, 1), tuple(migrations), tuple(said[-LAST_LINES:]))
+    ended = tuple(said[-LAST_LINES:])
+    return Update(code, round(last, 1), tuple(migrations), ended, tuple(warnings))

@@ -1,14 +1,13 @@
 """What a rehearsal's findings mean for the real upgrade: go, go with these steps, or no."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from matomo_harness.operate.rehearsal import stages
 from matomo_harness.operate.rehearsal.findings import Findings
-from matomo_harness.operate.rehearsal.judge import Judgement
 from matomo_harness.operate.rehearsal.plugin import Kind
 from matomo_harness.operate.rehearsal.state import State
 from matomo_harness.policy import Upgrade
@@ -78,7 +77,7 @@ def verdict(found: Findings, limits: Upgrade) -> Verdict:
         *_of_the_tracker(found),
         *_of_numbers(found),
         *_of_configuration(found),
-        *_of_gates(found.gates),
+        *_of_gates(found),
         *_of_hits(found, limits),
         *_of_time(found, limits),
         *_of_ways_back(found),
@@ -96,6 +95,13 @@ def _of_the_way(found: Findings) -> Iterable[Reason]:
             "core:update failed half way, and its second run went through: the first said"
             f" {found.update.said}",
             "find the migration that fails on your tables, and mend them before the upgrade",
+        )
+    if found.update and found.update.is_done and found.update.warnings:
+        yield Reason(
+            Weight.NO,
+            "core:update says that it is done, and what it left out is never tried again:"
+            f" {named(found.update.warnings)}",
+            "mend on a copy what it names, then rehearse again",
         )
 
 
@@ -153,12 +159,15 @@ def _of_code_and_tables(found: Findings) -> Iterable[Reason]:
             f"columns that active plugins store hits in are not there: {named(lacking)}",
             "deactivate and activate the plugin, on a copy; then rehearse again",
         )
-    if strange := _strange_collations(after):
+    known = _strange_collations(before)
+    if strange := [each for each in _strange_collations(after) if each not in known]:
         yield Reason(
             Weight.NO,
             f"tables with another character set or collation than the rest: {named(strange)}",
             "ALTER TABLE … CONVERT TO CHARACTER SET, before the upgrade",
         )
+    if known:
+        yield Reason(Weight.NOTE, f"of another collation than the rest already: {named(known)}")
 
 
 def _strange_collations(state: State) -> list[str]:
@@ -181,6 +190,15 @@ def _of_plugins(found: Findings) -> Iterable[Reason]:
             f"{plugin.name} was switched on ({plugin.route}), and is not active",
             "read what Matomo says of it in Administration, Plugins",
         )
+    if plugin and plugin.kind is Kind.UPDATE and plugin.version:
+        seen = after.plugins.get(plugin.name)
+        if seen != plugin.version:
+            is_of = "not active" if seen is None else f"of {seen or 'no version'} in the tables"
+            yield Reason(
+                Weight.NO,
+                f"{plugin.name} {plugin.version} was put into the image, and it is {is_of}",
+                "give a newer one, of a plugin that is on: there is no way down",
+            )
     removed = {plugin.name} if plugin and plugin.kind is Kind.REMOVE else set()
     if removed:
         yield Reason(
@@ -270,7 +288,21 @@ def _of_configuration(found: Findings) -> Iterable[Reason]:
         )
 
 
-def _of_gates(gates: Mapping[str, Judgement]) -> Iterable[Reason]:
+def _said_as_steps(found: Findings) -> set[str]:
+    """Return the checks that are red by what a step says: the repository is changed with it."""
+    said = {"settings.file_is_of_the_image"} if found.config_patch else set()
+    if found.before and found.after:
+        before, after = found.before.plugins.keys(), found.after.plugins.keys()
+        if after - before:
+            said.add("plugins.nothing_else_is_active")
+        plugin = found.plugin
+        if plugin and plugin.kind is Kind.REMOVE and before - after == {plugin.name}:
+            said.add("plugins.promised_are_active")
+    return said
+
+
+def _of_gates(found: Findings) -> Iterable[Reason]:
+    gates = found.gates
     today = gates.get(stages.TODAY)
     red_today = set(today.red) if today else set()
     unknown_today = set(today.errors) if today else set()
@@ -285,7 +317,8 @@ def _of_gates(gates: Mapping[str, Judgement]) -> Iterable[Reason]:
         # What nobody knows of today is excused where nobody knows of it again, and not where it
         # is broken.
         known = red_today - unknown_today | unknown_today & set(gate.errors)
-        if new := sorted(set(gate.red) - known):
+        said = _said_as_steps(found) if stage == stages.AFTER else set()
+        if new := sorted(set(gate.red) - known - said):
             first = f": {gate.red[new[0]][:200]}"
             yield Reason(
                 Weight.NO,
@@ -303,6 +336,15 @@ def _of_gates(gates: Mapping[str, Judgement]) -> Iterable[Reason]:
 
 
 def _of_hits(found: Findings, limits: Upgrade) -> Iterable[Reason]:
+    today = next((each for each in found.hits if each.stage == stages.TODAY), None)
+    if today and today.answered and not today.stored:
+        yield Reason(
+            Weight.NOTE,
+            "today's Matomo stores none of the rehearsal's hits and answers them well (it may"
+            " exclude private addresses), so what an upgrade loses of them is not known",
+            "take that exclusion out in a snapshot of its own, and rehearse from that",
+        )
+        return
     for account in found.hits:
         if account.lost_silently:
             yield Reason(

@@ -76,6 +76,7 @@ def test_a_second_attempt_at_a_test_knows_nothing_of_the_first() -> None:
     [
         (pytest.mark.matomo_log("boom", reason="x"), "boom", True),
         (pytest.mark.matomo_log(pattern="boom", reason="x"), "boom", True),
+        (pytest.mark.matomo_log("", reason="all of it"), "boom", True),
         (pytest.mark.matomo_log(reason="x"), "boom", False),
     ],
 )

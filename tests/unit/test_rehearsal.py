@@ -479,11 +479,17 @@ def test_the_runbook_has_the_steps_and_their_times() -> None:
 def test_an_update_that_ends_well_with_warnings_is_no_go() -> None:
     """Matomo notes the part that threw as done, and never tries it again."""
     warned = ["0.2 [!] Warning messages:", "0.2 * no table x"]
-    ended = ["0.3 Matomo has been successfully updated!", "0.3 * see the log", "0.3 HARNESS_EXIT 0"]
+    ended = [
+        "0.2 The error was: no rights",
+        "0.2     The update completed, with issues.",
+        "0.2     * see the log",
+        "0.3 Matomo has been successfully updated!",
+        "0.3 HARNESS_EXIT 0",
+    ]
     found = parsed(["0.1 Executing CREATE ... Done. [1 / 1]", *warned, *ended])
     assert found.is_done
-    assert found.warnings == ("no table x",)
-    assert "never tried again: no table x" in reasons(Weight.NO, update=found)[0]
+    assert found.warnings == ("no table x The error was: no rights",)
+    assert "never try again: no table x" in reasons(Weight.NO, update=found)[0]
 
 
 @pytest.mark.parametrize("is_new", [True, False])
@@ -497,6 +503,24 @@ def test_an_odd_collation_that_was_there_before_is_no_loss(is_new: bool) -> None
         assert against == []
         notes = reasons(Weight.NOTE, before=before, after=after)
         assert any("already: old_plugin" in what for what in notes)
+
+
+def test_hits_of_today_that_the_upgrade_lost_are_a_loss() -> None:
+    accounts = (
+        HitAccount(stages.TODAY, 3.0, 20, {}, 0, 0, 20, 0),
+        HitAccount(stages.AFTER, 3.0, 20, {}, 0, 20, 0, 0),
+    )
+    (against,) = reasons(Weight.NO, hits=accounts)
+    assert f"{stages.TODAY}: 20 hits were answered well and not stored" in against
+
+
+def test_a_plugin_that_is_removed_goes_from_the_policy_too() -> None:
+    after = dataclasses.replace(AFTER, plugins={"Login": ""})
+    red = dataclasses.replace(GREEN, red={"plugins.promised_are_active": "Goals"})
+    found: dict[str, Any] = {"plugin": PluginChange(Kind.REMOVE, "Goals"), "after": after}
+    gates = {**GOOD.gates, stages.AFTER: red}
+    assert reasons(Weight.NO, gates=gates, **found) == []
+    assert "active before, and removed: Goals" in reasons(Weight.STEP, gates=gates, **found)
 
 
 @pytest.mark.parametrize(("today", "against"), [(0, 0), (20, 1)])

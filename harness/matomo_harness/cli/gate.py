@@ -176,11 +176,14 @@ def _of_project(
 
 def _of_reproduction(name: str, policy: Path, checks: "Sequence[Check]") -> dict[str, Any]:
     extra.require_engine_libraries()
+    from matomo_harness.gate.remote import VARIABLES
     from matomo_harness.operate import bundle, gate, repro, snapshot
 
     settings, stack = RunSettings.from_environment(), repro.find(name).stack
     with snapshot.on_a_copy(settings, stack):
         access = repro.access(name, settings)
+        for variable in VARIABLES:  # they may be of production
+            os.environ.pop(variable, None)
         os.environ.update(access.variables)
         document = _of_container(
             *(access.container, access.url, policy, checks),

@@ -108,7 +108,8 @@ def parsed(lines: Sequence[str]) -> Update:
     for line in lines:
         stamped = STAMP.match(line)
         seconds = float(stamped["seconds"]) if stamped else last
-        text = line[stamped.end() if stamped else 0 :].strip()
+        raw = line[stamped.end() if stamped else 0 :]
+        text = raw.strip()
         if not text:
             continue
         if text.startswith(EXIT):
@@ -119,6 +120,8 @@ def parsed(lines: Sequence[str]) -> Update:
             is_listed = True
         elif is_listed and text.startswith("* "):
             warnings.append(text.removeprefix("* "))
+        elif is_listed and warnings and not raw.startswith("    ") and not text.startswith(EXIT):
+            warnings[-1] += f" {text}"  # more lines of the same message
         else:
             is_listed = False
         if found := EXECUTING.search(text):

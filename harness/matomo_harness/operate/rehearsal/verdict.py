@@ -99,8 +99,8 @@ def _of_the_way(found: Findings) -> Iterable[Reason]:
     if found.update and found.update.is_done and found.update.warnings:
         yield Reason(
             Weight.NO,
-            "core:update says that it is done, and what it left out is never tried again:"
-            f" {named(found.update.warnings)}",
+            "core:update says that it is done, and left something out, which Matomo may never try"
+            f" again: {named(found.update.warnings)}",
             "mend on a copy what it names, then rehearse again",
         )
 
@@ -201,6 +201,12 @@ def _of_plugins(found: Findings) -> Iterable[Reason]:
             )
     removed = {plugin.name} if plugin and plugin.kind is Kind.REMOVE else set()
     if removed:
+        if plugin and plugin.name in before.plugins:
+            yield Reason(
+                Weight.STEP,
+                f"active before, and removed: {plugin.name}",
+                "take it out of [plugins] of the policy and of [Plugins] of the file",
+            )
         yield Reason(
             Weight.NOTE,
             f"tables and settings of {plugin.name if plugin else ''} stay in the database",
@@ -337,22 +343,27 @@ def _of_gates(found: Findings) -> Iterable[Reason]:
 
 def _of_hits(found: Findings, limits: Upgrade) -> Iterable[Reason]:
     today = next((each for each in found.hits if each.stage == stages.TODAY), None)
-    if today and today.answered and not today.stored:
+    # Where a later one is stored, those of today were stored as well, and are lost.
+    is_blind = bool(today and today.answered) and not any(each.stored for each in found.hits)
+    if is_blind:
         yield Reason(
             Weight.NOTE,
             "today's Matomo stores none of the rehearsal's hits and answers them well (it may"
             " exclude private addresses), so what an upgrade loses of them is not known",
             "take that exclusion out in a snapshot of its own, and rehearse from that",
         )
-        return
     for account in found.hits:
-        if account.lost_silently:
+        if account.lost_silently and not is_blind:
             yield Reason(
                 Weight.NO,
                 f"{account.stage}: {account.lost_silently} hits were answered well and not stored",
                 "look for their times in the logs of the rehearsal",
             )
-    lost = sum(account.lost for account in found.hits if account.stage in stages.ON_THE_WAY)
+    lost = sum(
+        account.sent - account.answered if is_blind else account.lost
+        for account in found.hits
+        if account.stage in stages.ON_THE_WAY
+    )
     if lost:
         is_too_many = limits.lost_hits is not None and lost > limits.lost_hits
         limit = f", and [upgrade] lost_hits = {limits.lost_hits}" if is_too_many else ""

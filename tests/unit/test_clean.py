@@ -9,6 +9,7 @@ import pytest
 
 from matomo_harness.operate.clean import EngineUsers, left_things, why_it_stays
 from matomo_harness.runtime import reaper
+from matomo_harness.runtime.engine import EngineSilentError
 from matomo_harness.runtime.reaper import PLACE_LABEL, RUN_LABEL, EngineObject
 from matomo_harness.settings import OWNER_LABEL, ROOT
 
@@ -96,3 +97,20 @@ def test_only_all_1_removes_everything(choice: str, option: bool) -> None:
     command = ["make", "--dry-run", "--old-file=.venv/requirements.lock", "clean", choice]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert (" clean --all" in printed) is option
+
+
+def test_an_engine_that_is_gone_is_not_asked_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[int] = []
+
+    def connect() -> None:
+        asked.append(1)
+        raise EngineSilentError(expected="an engine", seen="none", next_command="start it")
+
+    monkeypatch.setattr(reaper, "RUNS", tmp_path)
+    monkeypatch.setattr(reaper, "connect", connect)
+    monkeypatch.setattr(reaper, "REMOVED_SECONDS", 1)
+    with pytest.raises(EngineSilentError):
+        reaper.remove_leftovers(reaper.Run("gone"))
+    assert len(asked) == 1

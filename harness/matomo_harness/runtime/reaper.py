@@ -61,6 +61,10 @@ ORPHANS_SECONDS: Final = (3, 7, 20)
 """After a kill, the watcher waits this long before each further search for what orphans made."""
 
 
+class NetworkInUseError(UnsupportedEnvironmentError):
+    """A network of the harness has a container of somebody else's, who is to take it out."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """The process and the checkout that started a run.
@@ -304,7 +308,7 @@ def remove_labelled(client: docker.DockerClient, label: str) -> list[str]:
         label: `name` or `name=value`.
 
     Raises:
-        UnsupportedEnvironmentError: a container of somebody else's is in one of the networks.
+        NetworkInUseError: a container of somebody else's is in one of the networks.
         APIError: the engine refused to remove one; those before it are gone.
     """
     removed = remove_containers(client, label)
@@ -322,7 +326,7 @@ def remove_network(network: Network) -> None:
     """Remove a network of the harness.
 
     Raises:
-        UnsupportedEnvironmentError: it has a container of somebody else's, who is to take it out.
+        NetworkInUseError: it has a container of somebody else's.
         APIError: the engine refused to remove it for another reason.
     """
     try:
@@ -332,7 +336,7 @@ def remove_network(network: Network) -> None:
         others = [found["Name"] for found in (inspected(network, "Containers") or {}).values()]
         if not others:
             raise
-        raise UnsupportedEnvironmentError(
+        raise NetworkInUseError(
             expected=f"the network {network.name} to have containers of the harness alone",
             seen=", ".join(others),
             next_command=f"docker network disconnect -f {network.name} {others[0]}; then the same"
@@ -360,7 +364,7 @@ def remove_containers(client: docker.DockerClient, label: str) -> list[str]:
 
 def _not_removed(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, UnsupportedEnvironmentError):
+    if isinstance(error, NetworkInUseError):
         raise error
     raise UnsupportedEnvironmentError(
         expected=f"the engine to remove within {REMOVED_SECONDS} s what an ended run left",
@@ -371,7 +375,7 @@ def _not_removed(state: RetryCallState) -> None:
 
 # The engine refuses a removal while it still performs one that the dying run asked for.
 @retry(
-    retry=retry_if_exception_type((APIError, UnsupportedEnvironmentError)),
+    retry=retry_if_exception_type((APIError, NetworkInUseError)),
     wait=wait_fixed(0.2),
     stop=lambda state: (state.seconds_since_start or 0) > REMOVED_SECONDS,
     retry_error_callback=_not_removed,

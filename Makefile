@@ -134,7 +134,7 @@ gate: .venv/requirements.lock ## prove every promise: of image/, of IMAGE=ref, o
 report: .venv/requirements.lock ## print the last gate's verdict as Markdown; PR=number also comments on that pull request, FILE=gate.json
 	@$(HARNESS) report $(FILE) $(if $(PR),--pull-request "$(PR)")
 
-mutants: .venv/requirements.lock ## prove the gate itself: break each promise in turn; T=privacy, GENERATED=1, FULL=1, SHARD=1/4
+mutants: .venv/requirements.lock ## prove the gate itself: break each promise in turn; T=masking, GENERATED=1, FULL=1, SHARD=1/4
 	@$(HARNESS) mutants $(if $(T),--only "$(T)") $(if $(filter 1,$(GENERATED)),--generated) $(if $(filter 1,$(FULL)),--full) $(if $(SHARD),--shard "$(SHARD)")
 
 bench: .venv/requirements.lock ## measure the figures, into reports/bench.json

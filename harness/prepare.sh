@@ -1,6 +1,7 @@
 #!/bin/sh
 # What must be there before any Python of ours can run: the virtual environment, from the lock.
-# Everything else (engine, Compose, browser) is `matomo-harness prepare`, in Python.
+# Everything else (engine, Compose, browser) is `matomo-harness prepare`, in Python. Nothing of it is said on
+# standard output, which belongs to what follows: a token, a patch, a report.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,7 +17,7 @@ python=$(command -v python3) || fail "python3, 3.11 or newer" "no python3" "inst
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     # Debian splits venv out of python3.
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "Installing python3-venv (about 10 s) ..."
+        echo "Installing python3-venv (about 10 s) ..." >&2
         { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends python3-venv; } \
             >.prepare.log 2>&1 || { tail -n 3 .prepare.log >&2; fail "python3-venv" "apt-get failed, see .prepare.log" "apt-get install python3-venv"; }
     else
@@ -24,7 +25,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     fi
 fi
 
-echo "Installing the Python packages of requirements.lock into .venv (a minute or two) ..."
+echo "Installing the Python packages of requirements.lock into .venv (a minute or two) ..." >&2
 # A half-made environment of an interrupted run is thrown away rather than trusted.
 rm -rf .venv
 "$python" -m venv .venv

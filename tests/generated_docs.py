@@ -171,8 +171,9 @@ COMMANDS_HEAD: Final = f"""\
 <!-- Written by `{COMMAND}` from the command line: change the command's help, not this page. -->
 # Commands
 
-What each command says to `--help`. `make help` lists the targets that call them in a checkout. Exit
-codes: 0 all promises are kept, 1 one is broken, 2 wrong input, 3 an unsupported environment.
+What each command says to `--help`; of `--this / --that` the second is the first one's opposite.
+`make help` lists the targets that call them in a checkout. Exit codes: 0 all promises are kept, 1
+one is broken, 2 wrong input, 3 an unsupported environment.
 `--debug` before the command shows tracebacks; `--json` prints what a program reads.
 """
 
@@ -196,7 +197,9 @@ def _command_section(name: str, command: Any) -> str:
     context = command.make_context(name, [], resilient_parsing=True)  # runs nothing
     usage = " ".join(command.collect_usage_pieces(context))
     text = f"\n## {name}\n\n{_paragraphs(command.help or '')}\n\n```text\n{name} {usage}\n```\n\n"
-    rows = [_parameter_row(each) for each in command.get_params(context) if each.name != "help"]
+    rows = [
+        _parameter_row(each, context) for each in command.get_params(context) if each.name != "help"
+    ]
     if not rows:
         return text.rstrip() + "\n"
     return text + _line(("option", "what it does")) + _line(("---", "---")) + "".join(rows)
@@ -206,11 +209,11 @@ def _paragraphs(text: str) -> str:
     return "\n\n".join(" ".join(each.split()) for each in text.split("\n\n"))
 
 
-def _parameter_row(parameter: Any) -> str:
-    is_argument = parameter.param_type_name == "argument"
-    named = (parameter.metavar or parameter.name.upper(),) if is_argument else parameter.opts
-    said = " ".join(str(getattr(parameter, "help", None) or "").split())
-    return _line((_ids(named), said + (" Required." if parameter.required else "")))
+def _parameter_row(parameter: Any, context: Any) -> str:
+    """Return what --help says: the opposite, what is taken, and what holds without the option."""
+    named, said = parameter.get_help_record(context)
+    shown = " ".join(said.split()).replace(f"{ROOT}/", "")
+    return _line((_ids((named,)), shown))
 
 
 # -- all ------------------------------------------------------------------------------------------

@@ -1,3 +1,3 @@
 """matomo-harness: proves that a containerised Matomo keeps its promises."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from matomo_harness.operate.clean import EngineUsers, left_things, why_it_stays
+from matomo_harness.errors import WrongInputError
+from matomo_harness.operate.clean import EngineUsers, clean_run, left_things, why_it_stays
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import EngineSilentError
 from matomo_harness.runtime.reaper import PLACE_LABEL, RUN_LABEL, EngineObject
@@ -114,3 +115,17 @@ def test_an_engine_that_is_gone_is_not_asked_again_and_again(
     with pytest.raises(EngineSilentError):
         reaper.remove_leftovers(reaper.Run("gone"))
     assert len(asked) == 1
+
+
+def test_a_mistyped_run_does_not_lead_to_the_removal_of_the_stack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(reaper, "RUNS", tmp_path)
+    with pytest.raises(WrongInputError) as error:
+        clean_run("mistyped")
+    assert not error.value.next_command.startswith("matomo-harness clean")
+    for suffix in ("lock", "kept"):
+        (tmp_path / f"preserved.{suffix}").touch()
+    with pytest.raises(WrongInputError) as error:
+        clean_run("mistyped")
+    assert error.value.next_command == "matomo-harness clean --run preserved"

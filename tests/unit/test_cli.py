@@ -89,3 +89,27 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "_run", broken)
     with pytest.raises(LookupError):
         cli.main()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "follows"),
+    [
+        (("matomo:5",), "matomo-harness init matomo:5"),
+        (("theirs.yml", "--service", "app"), "matomo-harness init theirs.yml --service app"),
+        (
+            ("matomo:5", "--directory", "of/theirs"),
+            "matomo-harness init matomo:5 --directory of/theirs",
+        ),
+    ],
+)
+def test_what_follows_an_inspection_looks_at_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    follows: str,
+) -> None:
+    monkeypatch.setattr("matomo_harness.operate.prepare.prepare", lambda: None)
+    for name, said in (("image_of", None), ("profile_of", None), ("described", ())):
+        monkeypatch.setattr(f"matomo_harness.operate.inspect.{name}", lambda *_, said=said: said)
+    cli.app(["inspect", *arguments], standalone_mode=False)
+    assert capsys.readouterr().out.splitlines()[-1] == f"Next: {follows}"

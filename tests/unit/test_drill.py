@@ -53,6 +53,8 @@ from matomo_harness.operate.rehearsal import state
 from matomo_harness.operate.rehearsal.state import ArchivedPeriod
 from matomo_harness.operate.rehearsal.verdict import Weight
 from matomo_harness.policy import Drill
+from matomo_harness.runtime import images
+from matomo_harness.runtime.images import Image
 from matomo_harness.settings import RunSettings
 
 NOW = datetime(2026, 3, 4, 8, 0)
@@ -255,14 +257,16 @@ def test_the_runbook_has_the_times_that_were_measured(tmp_path: Path) -> None:
 # -- before anything is loaded --------------------------------------------------------------------
 
 
-def refused_at_once(monkeypatch: pytest.MonkeyPatch, policy: Path) -> str:
+def refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, policy: Path | None, image: str | None = None
+) -> str:
     """Return what a drill is refused for before a file of the backup is looked at."""
 
     def never(*_: Any) -> Findings:
         raise AssertionError("the drill has begun")
 
     monkeypatch.setattr(steps, "drill", never)
-    settings = RunSettings.from_environment({})
+    settings = RunSettings(image=image)
     with pytest.raises(WrongInputError) as error:
         drill.drill([Path("dump.sql")], Path("efs.tar"), settings, policy=policy)
     return f"{error.value}"
@@ -294,6 +298,19 @@ def test_a_report_that_cannot_be_written_is_named_before_a_drill_begins(
     (tmp_path / "reports").write_text("no directory")
     monkeypatch.setattr(drill, "DIRECTORY", tmp_path / "reports/drill")
     assert "a directory for the report" in refused_at_once(monkeypatch, policy)
+
+
+def test_another_image_is_not_drilled_by_our_policy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    theirs = Image("theirs:1", "sha256:1", "given")
+    monkeypatch.setattr(images, "given", lambda *_: theirs)
+    monkeypatch.setattr(images, "is_reference", lambda _: False)
+    monkeypatch.setattr(drill, "DIRECTORY", tmp_path / "reports")
+    monkeypatch.chdir(tmp_path)
+    assert "a policy for theirs:1" in refused_at_once(monkeypatch, None, "theirs:1")
+    (tmp_path / "policy.toml").write_text("[drill]\nno_such_key = 1\n")
+    assert "no_such_key" in refused_at_once(monkeypatch, None, "theirs:1"), "one's own is read"
 
 
 @pytest.mark.parametrize("name", [".", "file/numbers.json"])

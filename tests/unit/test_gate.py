@@ -8,18 +8,38 @@ from xml.etree import ElementTree
 
 import pytest
 
+from matomo_harness.cli import gate as cli
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.gate import report
-from matomo_harness.gate.catalogue import ALL
+from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core.check import Status, same
 from matomo_harness.gate.core.runner import Result
 from matomo_harness.gate.core.verdict import Verdict
 from matomo_harness.gate.probes import leak_scan
 from matomo_harness.gate.probes.traffic import masked, new_canary
 from matomo_harness.operate import gate as operation
+from matomo_harness.policy import POLICY_FILE
 from matomo_harness.redaction import redact
 
 SECRET = "a-secret-that-was-seen"
+
+
+def test_the_report_says_whose_policy_it_was_judged_by(tmp_path: Path) -> None:
+    assert operation.named(POLICY_FILE, read_policy()).startswith("the reference's policy.toml, ")
+    own = tmp_path / "policy.toml"
+    own.write_text("[masking]\nbytes = 2\n")
+    assert operation.named(own, read_policy(own)).startswith("policy.toml, ")
+
+
+def test_what_runs_is_not_judged_by_our_policy_in_silence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli._of_this_directory() == POLICY_FILE
+    assert "Judged by what the reference image promises" in capsys.readouterr().err
+    (tmp_path / "policy.toml").touch()
+    assert cli._of_this_directory() == Path("policy.toml")
+    assert not capsys.readouterr().err
 
 
 def test_each_check_has_a_unique_id_and_a_sentence() -> None:

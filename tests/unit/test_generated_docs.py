@@ -5,7 +5,9 @@ import sys
 from dataclasses import replace
 
 import pytest
+from typer.main import get_command
 
+from matomo_harness.cli import app
 from matomo_harness.gate.core.check import Capability, Check, Finding, Severity
 from matomo_harness.gate.core.promise import Promise
 from matomo_harness.gate.mutants import Control, Location, Mutant
@@ -16,6 +18,7 @@ from tests.generated_docs import (
     Catalogue,
     capability_names,
     checks_page,
+    commands_page,
     coverage,
     differences,
     documents,
@@ -134,3 +137,11 @@ def test_the_committed_documents_are_what_the_catalogue_says() -> None:
     command = [sys.executable, "tests/generated_docs.py", "--check"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_page_of_commands_says_what_help_says_and_no_place_of_this_checkout() -> None:
+    page = commands_page(get_command(app))
+    assert "| `--archive / --no-archive` | " in page
+    assert r"| `service <matomo\|db\|mail\|load-balancer>` | " in page
+    assert "| `--name <str>` | What to call it. [default: prod] |" in page
+    assert str(ROOT) not in page

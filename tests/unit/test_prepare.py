@@ -7,6 +7,12 @@ from pathlib import Path
 import pytest
 
 from matomo_harness.operate.prepare import remove_stale_pid_file, weigh_containers
+from matomo_harness.settings import ROOT
+
+PYTHON = """#!/bin/sh
+[ "$2" != venv ] || { mkdir -p .venv/bin && cp "$0" .venv/bin/python; }
+"""
+"""Takes the place of Python where an environment is made: it makes one, and installs nothing."""
 
 
 @pytest.fixture
@@ -76,3 +82,21 @@ def test_containers_weigh_as_ten_processes(
 def test_a_machine_without_such_groups_is_left_alone(tmp_path: Path) -> None:
     weigh_containers(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_making_of_the_environment_says_nothing_on_standard_output(tmp_path: Path) -> None:
+    """`HARNESS_TOKEN=$(make token)` may be what finds it outdated."""
+    for folder in ("harness", "bin"):
+        (tmp_path / folder).mkdir()
+    script = tmp_path / "harness/prepare.sh"
+    script.write_text((ROOT / "harness/prepare.sh").read_text())
+    (tmp_path / "requirements.lock").touch()
+    (tmp_path / "bin/python3").write_text(PYTHON)
+    (tmp_path / "bin/python3").chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    ended = subprocess.run(
+        ["sh", script], env={"PATH": path}, capture_output=True, text=True, check=True
+    )
+    assert not ended.stdout
+    assert "Installing the Python packages" in ended.stderr
+    assert (tmp_path / ".venv/requirements.lock").exists()

@@ -1,6 +1,7 @@
 """The gate's report: the verdict, what was not examined, promises, and failures by cause."""
 
 import dataclasses
+from datetime import date
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,9 +16,9 @@ from matomo_harness.gate.core.check import Check, Finding, Severity, Status, hol
 from matomo_harness.gate.core.context import Preflight, Step
 from matomo_harness.gate.core.runner import Result, Runner
 from matomo_harness.gate.core.target import Http, Target
-from matomo_harness.gate.core.verdict import Verdict
+from matomo_harness.gate.core.verdict import Verdict, verdict
 from matomo_harness.gate.report.outline import State
-from matomo_harness.policy import Policy
+from matomo_harness.policy import Policy, Waiver
 
 NOT_CHOSEN = "not chosen"
 
@@ -93,6 +94,24 @@ def test_a_waiver_that_does_not_hold_breaks_the_verdict(tmp_path: Path) -> None:
     suite = ElementTree.parse(tmp_path / "junit.xml").getroot()  # noqa: S314  our own
     assert [failure.get("message") for failure in suite.iter("failure")] == ["expired"]
     assert suite.get("failures") == "1"
+
+
+def test_who_signs_sees_what_is_waived_and_who_answers(tmp_path: Path) -> None:
+    day = date(2026, 3, 1)
+    waiver = Waiver(check=ALL[0].id, reason="in March", owner="Ada Byron", until=day)
+    judged = verdict([of(ALL[0], Status.FAILED), *map(of, ALL[1:])], Policy(), [waiver], today=day)
+    document = report.write(judged, {"image": "matomo:1"}, tmp_path, (), PROMISES)
+    first_screens, _, _ = (tmp_path / "index.html").read_text().partition('id="all"')
+    assert "Waived: 1 of the checks fails today" in first_screens
+    assert "seen (waived by Ada Byron until 2026-03-01: in March)" in first_screens
+    assert f"- `{ALL[0].id}`" in report.markdown(document)
+    assert "waived by Ada Byron" in report.markdown(document)
+
+
+def test_without_a_waiver_nothing_is_said_of_one(tmp_path: Path) -> None:
+    document = written(tmp_path, *map(of, ALL))
+    assert "is waived" not in (tmp_path / "index.html").read_text()
+    assert "is waived" not in report.markdown(document)
 
 
 def test_the_strongest_evidence_is_a_failure_and_then_the_most_severe(tmp_path: Path) -> None:

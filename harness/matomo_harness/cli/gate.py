@@ -223,8 +223,17 @@ def _of_container(
 
 
 def _of_this_directory() -> Path:
+    """Return the policy of this directory; where there is none the reference's, and say so."""
     here = Path(POLICY_FILE.name)
-    return here if here.exists() else POLICY_FILE
+    if here.exists():
+        return here
+    progress.console.print(
+        f"Judged by what the reference image promises, as there is no {here} here: what another"
+        " deployment promises is named by --policy (make: POLICY=).",
+        markup=False,
+        soft_wrap=True,
+    )
+    return POLICY_FILE
 
 
 def _of_image(image: str, policy: Path | None, checks: "Sequence[Check]") -> dict[str, Any]:
@@ -332,7 +341,7 @@ def explain(
 @app.command()
 def mutants(
     only: Annotated[
-        str, typer.Option(help="Only these: parts of ids, or a promise such as privacy.")
+        str, typer.Option(help="Only these: parts of ids, or a promise such as masking.")
     ] = "",
     full: Annotated[
         bool,

@@ -1,6 +1,7 @@
 """An institution's own image: what it is, and the files that it begins with."""
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,7 +52,9 @@ def inspect(
     for name, text in operation.described(profile):
         table.add_row(name, escape(text))
     out.print(table)
-    out.print(f"Next: matomo-harness init {escape(what)}")
+    options = ["--service", service] if operation.compose_files(what) else []
+    options += ["--directory", str(directory)] if directory != Path() else []
+    out.print(f"Next: {shlex.join(['matomo-harness', 'init', what, *options])}", markup=False)
 
 
 @app.command()
@@ -69,7 +72,7 @@ def init(
     written as a comment.
     """
     from matomo_harness.operate import init as operation
-    from matomo_harness.operate.inspect import image_of
+    from matomo_harness.operate.inspect import compose_files, image_of
     from matomo_harness.operate.prepare import prepare
 
     prepare()
@@ -102,7 +105,12 @@ def init(
     for key, reason in drafted.left_out.items():
         if reason != operation.NOT_TODAY:
             out.print(f"left out {key}: {escape(reason)}")
+    judged = ["--image", image.reference]
+    if compose_files(what):
+        judged = ["--compose", what, "--service", service]
+    gate = shlex.join(["matomo-harness", "gate", *judged, "--policy", str(drafted.written[0])])
     out.print(
         f"{drafted.promised} keys promise something. Read {drafted.written[0]}, and correct it."
-        f" Next: matomo-harness gate --image {image.reference} --policy {drafted.written[0]}"
+        f" Next: {gate}",
+        markup=False,
     )

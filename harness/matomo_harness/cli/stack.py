@@ -96,7 +96,11 @@ def clean(
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
-def console(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+def console(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Its command and options; none lists the commands.")
+    ] = None,
+) -> None:
     """Run Matomo's console in the local stack."""
     from matomo_harness.operate import local
 

@@ -121,11 +121,14 @@ def clean_run(run_id: str) -> CleanResult:
     """
     run = Run(run_id)
     if not run.keep_marker.exists():
-        others = ", ".join(other.id for other in reaper.runs() if other.keep_marker.exists())
+        others = [other.id for other in reaper.runs() if other.keep_marker.exists()]
         raise WrongInputError(
             expected="a run of which something was preserved (--matomo-keep)",
-            seen=f"{run_id}; preserved runs: {others or 'none'}",
-            next_command="matomo-harness clean   (removes what this checkout's runs preserved)",
+            seen=f"{run_id}; preserved runs: {', '.join(others) or 'none'}",
+            # `clean` alone would take the local stack along, with its data and its snapshots.
+            next_command=f"matomo-harness clean --run {others[0]}"
+            if others
+            else "docker ps   (nothing is preserved that would have to be removed)",
         )
     return CleanResult(reaper.remove_leftovers(run.let_go()), [])
 

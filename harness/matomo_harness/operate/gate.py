@@ -23,7 +23,7 @@ from matomo_harness.gate.promises import NAMES
 from matomo_harness.matomo import inside, read_only
 from matomo_harness.matomo.inside import ReadOnlyContainer
 from matomo_harness.matomo.read_only import Address
-from matomo_harness.policy import Waiver, judged_by
+from matomo_harness.policy import POLICY_FILE, Policy, Waiver, judged_by
 from matomo_harness.progress import console
 from matomo_harness.redaction import redact
 from matomo_harness.settings import REPORTS
@@ -133,7 +133,15 @@ def of_address(
             " it a user who may only SELECT.",
             markup=False,
         )
+    about = {**target.about, "policy": named(policy_file, promised)}
+    target = dataclasses.replace(target, about=about)
     return run_checks(target, waivers, on_result, checks, at_once=1)
+
+
+def named(policy_file: Path, promised: Policy) -> str:
+    """Name a policy in a report: whose file it is, and what is in it by its hash."""
+    whose = "the reference's " if policy_file == POLICY_FILE else ""
+    return f"{whose}{policy_file.name}, {promised.digest[:12]}"
 
 
 def reached_by(command: str) -> ReadOnlyContainer | None:

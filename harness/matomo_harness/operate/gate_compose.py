@@ -27,7 +27,7 @@ from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.look import NoMatomoError
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Web
-from matomo_harness.operate.gate import OnResult, run_checks
+from matomo_harness.operate.gate import OnResult, named, run_checks
 from matomo_harness.operate.gate_image import AT_ONCE
 from matomo_harness.policy import Policy, deployment
 from matomo_harness.policy.deployment import DeploymentFile, WebTask
@@ -132,7 +132,7 @@ def of_project(
         "image id": image.id,
         "database": str(model["services"][database]["image"]),
         "Matomo": profile.matomo,
-        "policy": f"{policy_file.name}, {promised.digest[:12]}",
+        "policy": named(policy_file, promised),
     }
     with (
         ComposeCopy(files, model, roles, image.reference) as copy,

@@ -7,7 +7,7 @@ from typing import Any, Final
 from matomo_harness.errors import WrongInputError
 from matomo_harness.gate.catalogue import ALL, read_policy, waivers_of
 from matomo_harness.gate.core.check import Check
-from matomo_harness.operate.gate import OnResult, run_checks
+from matomo_harness.operate.gate import OnResult, named, run_checks
 from matomo_harness.policy import POLICY_FILE, deployment
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, targets
@@ -62,7 +62,7 @@ def of_image(
         "image id": image.id,
         "database": str(database),
         "Matomo": installed.installed.profile.matomo,
-        "policy": f"{policy_file.name}, {promised.digest[:12]}",
+        "policy": named(policy_file, promised),
     }
     with step("Starting the full stack"):
         # The checks ask what the tasks do, and not how long they take for it.

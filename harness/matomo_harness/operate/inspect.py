@@ -36,14 +36,19 @@ def image_of(what: str, service: str) -> Image:
     Raises:
         WrongInputError: there is no such image, container or service.
     """
-    files = [Path(part) for part in what.split(os.pathsep) if part]
-    if files and all(file.suffix in (".yml", ".yaml") for file in files):
+    if files := compose_files(what):
         what = _image_of_service(files, what, service)
     else:
         with suppress(NotFound, APIError):
             container = engine().containers.get(what)
             return _image_of_container(container)
     return images.given(what, "the argument")
+
+
+def compose_files(what: str) -> list[Path]:
+    """Return the Compose files that `what` names; none where it names an image or a container."""
+    files = [Path(part) for part in what.split(os.pathsep) if part]
+    return files if all(file.suffix in (".yml", ".yaml") for file in files) else []
 
 
 def _image_of_container(container: Container) -> Image:

@@ -92,7 +92,8 @@ def wait_for_end(root: Path = ROOT) -> None:
         raise UnsupportedEnvironmentError(
             expected=f"the schedule to end within {END_SECONDS:.0f} s after its stack",
             seen=f"{lock_file(root)} is still held",
-            next_command="pkill -f harness.operate.schedule",
+            # By its interpreter it is this checkout's: others have schedules of their own.
+            next_command=f"pkill -f '{sys.executable} -m matomo_harness.operate.schedule'",
         ) from error
 
 

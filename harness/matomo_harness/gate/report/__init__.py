@@ -137,9 +137,21 @@ def markdown(document: Mapping[str, Any]) -> str:
         lines += ["", "### What broke, and what to do", "", *failures[:FAILURES_SHOWN]]
     if len(failures) > FAILURES_SHOWN:
         lines.append(f"- … and {len(failures) - FAILURES_SHOWN} more: see the report")
+    if waived := _waived(document):
+        lines += ["", "### What fails, and is waived", ""]
+        lines += [
+            f"- `{check['id']}` ({check['severity']}): expected {_cell(check['expected'])};"
+            f" seen: {_cell(check['seen'])}"
+            for check in waived
+        ]
     lines += ["", "<details><summary>What ran</summary>", ""]
     lines += [f"- {name}: {_cell(value)}" for name, value in document["about"].items()]
     return "\n".join([*lines, "", "</details>", ""])
+
+
+def _waived(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the checks that fail and are waived; what they have seen ends with who answers."""
+    return [check for check in document["checks"] if check["status"] == Status.WAIVED]
 
 
 def _cell(text: str) -> str:
@@ -238,5 +250,5 @@ def _page(document: Mapping[str, Any]) -> str:
             skipped.setdefault(check["seen"], []).append(check["id"])
     total = sum(sum(row["counts"].values()) for row in document["promises"])
     values = {**document, "by_promise": by_promise, "failures": most_severe_first}
-    values |= {"skipped": skipped, "total": total}
+    values |= {"skipped": skipped, "total": total, "waived": _waived(document)}
     return page(TEMPLATE, values)

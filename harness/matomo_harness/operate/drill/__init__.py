@@ -12,7 +12,8 @@ from matomo_harness.operate.drill import report, steps
 from matomo_harness.operate.drill.against import Production
 from matomo_harness.operate.drill.judgement import verdict
 from matomo_harness.operate.drill.steps import Choices
-from matomo_harness.policy import POLICY_FILE, Drill
+from matomo_harness.operate.gate_image import policy_for
+from matomo_harness.policy import Drill
 from matomo_harness.settings import REPORTS, RunSettings
 
 DIRECTORY: Final = REPORTS / "drill"
@@ -34,18 +35,19 @@ def drill(
         dump: its files, in their order, or its directory.
         files: a tar of the file system.
         settings: of this process.
-        policy: the policy's file; by default policy.toml of this directory, or the reference's.
+        policy: the policy's file; by default policy.toml of this directory, or the reference's for
+            its own image alone.
         promises: that the gate judges; all where there are none.
         production: where production's numbers come from; None where none are given.
 
     Raises:
-        WrongInputError: a file is not there, there is no such promise, policy or waivers hold a
-            mistake, the report cannot be written, or the image is not of the version of the tables.
+        WrongInputError: a file is not there, there is no such promise, nobody has said what another
+            image promises, policy or waivers hold a mistake, the report cannot be written, or the
+            image is not of the version of the tables.
         UnsupportedEnvironmentError: there is no room, or a container does not start.
     """
     rehearsal.require_promises(promises)
-    here = Path(POLICY_FILE.name)
-    policy_file = policy or (here if here.exists() else POLICY_FILE)
+    policy_file = policy or policy_for(settings.image)
     limits = read_policy(policy_file).section(Drill)
     # Both are needed hours later: a mistake is named now.
     waivers_of(policy_file)

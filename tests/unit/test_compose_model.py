@@ -356,6 +356,30 @@ def test_a_web_server_that_shares_the_files_is_taken_before_what_only_depends_on
 
 
 @pytest.mark.parametrize(
+    "shares",
+    [
+        {"volumes": [{"type": "volume", "source": "html", "target": "/var/www/html"}]},
+        {"volumes_from": ["matomo:ro"]},
+    ],
+)
+def test_a_web_server_behind_a_proxy_of_the_project_publishes_no_port(
+    project: dict[str, Any], shares: dict[str, Any]
+) -> None:
+    services = project["services"]
+    services["cron"] = {"image": "institution/matomo:5", **shares}
+    services["traefik"] = {
+        "image": "traefik",
+        "depends_on": {"matomo": {"condition": "service_started"}},
+        "ports": [{"target": 443}],
+    }
+    services["web"] = {"image": "registry.example/nginx:1-alpine", "expose": ["8080"], **shares}
+    assert compose_model.web_of_fpm(project, "matomo", FILE, "/var/www/html") == "web"
+    assert compose_model.web_port(project, "web") is None
+    assert compose_model.exposed(project, "web") == [8080]
+    assert compose_model.exposed(project, "db") == []
+
+
+@pytest.mark.parametrize(
     ("targets", "found", "port"),
     [
         ([80, 443], 443, 443),
@@ -425,6 +449,14 @@ def test_a_service_with_build_alone_is_refused(project: dict[str, Any]) -> None:
     with pytest.raises(WrongInputError, match="build: alone") as refusal:
         compose_model.require_copyable(project, FILE)
     assert f"docker compose --file {FILE} build matomo" in refusal.value.next_command
+    assert "`image: institution-matomo`" in refusal.value.next_command, "no public image's name"
+
+
+def test_a_build_of_several_files_is_given_each_of_them(project: dict[str, Any]) -> None:
+    del project["services"]["matomo"]["image"]
+    with pytest.raises(WrongInputError) as refusal:
+        compose_model.require_copyable(project, f"{FILE}:gate.yml")
+    assert f"--file {FILE} --file gate.yml build matomo" in refusal.value.next_command
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pymysql
 import pytest
 
 from matomo_harness.errors import WrongInputError
+from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.image import OFFICIAL, ImageProfile
 from matomo_harness.matomo.look import profile_of
 from matomo_harness.operate import gate_compose
@@ -91,7 +93,7 @@ def balancers(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     monkeypatch.setattr(gate_compose, "network", SimpleNamespace)
     monkeypatch.setattr(gate_compose, "authority", lambda: certificate)
     monkeypatch.setattr(gate_compose, "wait_for_web", lambda *_: None)
-    monkeypatch.setattr(gate_compose, "wait_for_answer", lambda _c, _what, ask: ask())
+    monkeypatch.setattr(gate_compose, "wait_for_answer", lambda _c, _what, ask, **_: ask())
     monkeypatch.setattr(
         gate_compose, "_leads_to_https", lambda web: web.url.startswith("http://localhost:10")
     )
@@ -123,6 +125,32 @@ def test_where_clear_text_leads_to_https_the_port_is_taken_that_ends_tls(
     assert address == "localhost:1"
 
 
+@pytest.mark.parametrize(
+    ("code", "statements"),
+    [
+        (1049, ["SELECT 1", "CREATE DATABASE IF NOT EXISTS `piwik` CHARACTER SET utf8mb4"]),
+        (1045, ["SELECT 1"]),
+    ],
+)
+def test_a_schema_that_nobody_made_is_made_as_the_wizard_does(
+    monkeypatch: pytest.MonkeyPatch, code: int, statements: list[str]
+) -> None:
+    asked = []
+
+    def query(database: Database, statement: str) -> list[object]:
+        asked.append(statement)
+        if database.name:
+            said = pymysql.OperationalError(code, "refused")
+            raise WrongInputError(expected="", seen="refused", next_command="") from said
+        return []
+
+    monkeypatch.setattr(Database, "query", query)
+    database = Database("127.0.0.1", 3306, "root", "", "piwik")
+    with contextlib.suppress(WrongInputError):
+        gate_compose._use(database)
+    assert asked == statements
+
+
 def test_who_is_led_round_in_a_circle_says_so(
     balancers: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +159,22 @@ def test_who_is_led_round_in_a_circle_says_so(
     with pytest.raises(WrongInputError, match="round in a circle"):
         installer()._http({"General": {}})
     assert len(balancers) == 1
+
+
+@pytest.mark.parametrize(("starts_alone", "seconds"), [(True, 60), (False, 180)])
+def test_a_start_that_waits_for_its_database_has_more_time(
+    monkeypatch: pytest.MonkeyPatch, starts_alone: bool, seconds: float
+) -> None:
+    given: list[float] = []
+
+    def wait(_c: object, _what: str, ask: Callable[[], None], seconds: float) -> None:
+        given.append(seconds)
+        ask()
+
+    ends_tls(monkeypatch)
+    monkeypatch.setattr(gate_compose, "wait_for_answer", wait)
+    installer(profile=replace(OFFICIAL, starts_alone=starts_alone))._speaks_tls(80)
+    assert given == [seconds]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +189,27 @@ def test_a_project_does_not_overrule_where_its_image_answers(
     profile = gate_compose._look(IMAGE, model, "matomo", tmp_path / "policy.toml")
     roles = gate_compose._roles(model, "matomo", "db", profile, "docker-compose.yml")
     assert (profile.port, roles.port) == (port, port)
+
+
+@pytest.mark.parametrize(
+    ("expose", "of_image", "port"),
+    [(["8081"], {"80/tcp": {}}, 8081), ([], {"8080/tcp": {}, "443/udp": {}}, 8080), ([], {}, 80)],
+)
+def test_a_web_server_that_publishes_no_port_is_come_by_where_its_image_listens(
+    monkeypatch: pytest.MonkeyPatch, expose: list[str], of_image: dict[str, object], port: int
+) -> None:
+    fpm = replace(OFFICIAL, web_server="php-fpm", port=9000)
+    html = [{"type": "volume", "source": "html", "target": "/var/www/html"}]
+    web = {"image": "nginx", "expose": expose, "volumes": html}
+    matomo = {"image": "matomo:fpm", "volumes": html}
+    model: dict[str, Any] = {"services": {"matomo": matomo, "web": web, "db": {"image": "mariadb"}}}
+    found = SimpleNamespace(attrs={"Config": {"ExposedPorts": of_image}})
+    monkeypatch.setattr(gate_compose.images, "given", lambda *_: IMAGE)
+    monkeypatch.setattr(
+        gate_compose, "engine", lambda: SimpleNamespace(images=SimpleNamespace(get=lambda _: found))
+    )
+    roles = gate_compose._roles(model, "matomo", "db", fpm, "docker-compose.yml")
+    assert (roles.web, roles.port, roles.tls_port) == ("web", port, None)
 
 
 def test_code_that_is_in_a_mount_and_in_no_image_is_refused_by_its_own_sentence(

@@ -1,6 +1,7 @@
 """What is read of an image: from what look.sh printed, from /proc, from deployment.toml."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from matomo_harness.matomo.look import profile_of as read
 from matomo_harness.policy import deployment
 from matomo_harness.runtime import profiles
 from matomo_harness.runtime.engine import CommandResult
+from matomo_harness.runtime.fpm import memory_of
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.profiles import (
     Answers,
@@ -123,6 +125,16 @@ def test_php_fpm_alone_is_a_web_servers_to_be() -> None:
     said = STOCK.replace("server\tapache2", "fpm\t/usr/local/sbin/php-fpm")
     assert profile(said=said).web_server == "php-fpm"
     assert profile(said=said).http_port == 80
+
+
+@pytest.mark.parametrize(
+    ("owner", "options"),
+    [("82:82:777", ",uid=82,gid=82"), ("0:0:755", ",uid=0,gid=0"), ("", "")],
+)
+def test_a_process_manager_finds_its_web_root_with_the_owner_of_the_image(
+    owner: str, options: str
+) -> None:
+    assert memory_of(ImageProfile(web_root_owner=owner)) == f"size=1g,mode=1777{options}"
 
 
 def test_what_a_configuration_says() -> None:
@@ -308,6 +320,28 @@ def test_a_web_server_without_a_file_of_matomos_is_taken_in_the_end(
     monkeypatch: pytest.MonkeyPatch, exposed: tuple[int, ...], port: int
 ) -> None:
     assert waited(monkeypatch, ["tcp:8085:404 "], exposed, None).likeliest == port
+
+
+def test_the_names_of_a_start_may_be_in_a_script_that_it_reads(tmp_path: Path) -> None:
+    start, variables = tmp_path / "entrypoint.sh", tmp_path / "matomo-env.sh"
+    start.write_text(f'#!/bin/bash\n. {variables}\n. /not/there.sh\nexec "$@"\n')
+    start.chmod(0o755)
+    variables.write_text(
+        'export MATOMO_DATABASE_USER="${MATOMO_DATABASE_USER:-bn_matomo}" # of the first start\n'
+        'export MATOMO_DATABASE_NAME="${MATOMO_DATABASE_NAME:-bitnami_matomo}"\n'
+    )
+    find = tmp_path / "bin/find"
+    find.parent.mkdir()
+    find.write_text(f'#!/bin/sh\n[ "$1" = -L ] && exec {shutil.which("find")} "$@"\nexit 0\n')
+    find.chmod(0o755)
+    said = subprocess.run(
+        ["sh", "-c", SCRIPT, "look", str(tmp_path), str(start)],
+        env={"PATH": f"{find.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert {"MATOMO_DATABASE_USER", "MATOMO_DATABASE_NAME"} <= {*found_in(said)["name"]}
 
 
 def test_a_file_that_nobody_can_execute_is_no_archiver(tmp_path: Path) -> None:

@@ -7,8 +7,15 @@ from typing import Any, cast
 import pytest
 from docker.errors import APIError
 
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.runtime.engine import CommandResult
-from matomo_harness.runtime.shell import STARVED, MatomoShell, log_end, why_it_failed
+from matomo_harness.runtime.shell import (
+    STARVED,
+    MatomoShell,
+    log_end,
+    wait_for_answer,
+    why_it_failed,
+)
 
 LAST = ["a", "b", "c", "6 total errors during this script execution"]
 
@@ -35,6 +42,21 @@ def test_a_container_that_keeps_no_log_still_has_an_error_of_its_own() -> None:
         raise APIError("configured logging driver does not support reading")
 
     assert log_end(cast("Any", SimpleNamespace(logs=logs))) == "it keeps no log"
+
+
+def test_who_refuses_to_the_end_is_quoted_and_not_only_its_log() -> None:
+    container = SimpleNamespace(
+        name="db", status="running", reload=lambda: None, logs=lambda **_: b"ready for connections"
+    )
+
+    def ask() -> None:
+        raise WrongInputError(
+            expected="to be let in", seen="Access denied for user 'root'", next_command=""
+        )
+
+    with pytest.raises(UnsupportedEnvironmentError) as error:
+        wait_for_answer(cast("Any", container), "the database", ask, seconds=0.05)
+    assert error.value.seen == "Access denied for user 'root'; ready for connections"
 
 
 def test_what_is_written_is_in_no_list_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:

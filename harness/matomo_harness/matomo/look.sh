@@ -51,13 +51,18 @@ done
 done
 
 # Names of variables that have to do with a database or a salt, in what the image starts and in the scripts
-# that this may call.
+# that this calls or reads by their paths, or may call.
+matches() { find -L "$2" -type f -size -64k -exec grep -ohE "$1" {} + 2>/dev/null; }
 names() { grep -oE '[A-Z][A-Z0-9_]*' | grep -E 'DB|DATABASE|MYSQL|MARIADB|RDS|SALT'; }
 {
     printf '%s\n' "$@" | names
     for word in "$@"; do
         file=$(command -v "$word" 2>/dev/null) || continue
-        [ -f "$file" ] && find -L "$file" -size -64k -exec grep -ohE '[A-Z][A-Z0-9_]*' {} +
+        [ -f "$file" ] || continue
+        matches '[A-Z][A-Z0-9_]*' "$file"
+        for script in $(matches '/[A-Za-z0-9_./-]+[.]sh' "$file"); do
+            [ -f "$script" ] && matches '[A-Z][A-Z0-9_]*' "$script"
+        done
     done | names
     find / -maxdepth 1 -type f -size -64k -exec grep -ohE '[A-Z][A-Z0-9_]*' {} + 2>/dev/null | names
     for directory in /docker-entrypoint.d /docker-entrypoint-init.d /etc/cont-init.d /etc/s6-overlay /lagoon/entrypoints /usr/local/bin; do

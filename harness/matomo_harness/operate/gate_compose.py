@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import pymysql
+from pymysql.constants import ER
+
 from matomo_harness.errors import (
     BrokenPromiseError,
     HarnessError,
@@ -22,7 +25,14 @@ from matomo_harness.gate.core.target import Http, Permissions, Target
 from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.database import Database
-from matomo_harness.matomo.image import NAMES_OF_ROOT, OFFICIAL, PROCESS_MANAGER, ImageProfile
+from matomo_harness.matomo.image import (
+    NAMES_OF_ROOT,
+    NGINX_PORT,
+    OFFICIAL,
+    PROCESS_MANAGER,
+    ImageProfile,
+    likeliest,
+)
 from matomo_harness.matomo.install import FirstSite, Superuser
 from matomo_harness.matomo.look import NoMatomoError
 from matomo_harness.matomo.twofactor import Account
@@ -37,15 +47,18 @@ from matomo_harness.runtime.certificates import authority, loopback_tls, speaks_
 from matomo_harness.runtime.compose_model import DATABASE_PORT, Model, Roles
 from matomo_harness.runtime.compose_project import ComposeCopy, of_environment
 from matomo_harness.runtime.containers import LOOPBACK, network
+from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.golden import wait_until_steady
 from matomo_harness.runtime.images import Image
+from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.installation import BOOT, ensure_installed
 from matomo_harness.runtime.load_balancer import LoadBalancer
-from matomo_harness.runtime.profiles import look
+from matomo_harness.runtime.profiles import exposed_ports, look
 from matomo_harness.runtime.shell import (
     OWN_CONFIG,
     MatomoShell,
     ask_web,
+    start_seconds,
     wait_for_answer,
     wait_for_web,
 )
@@ -188,10 +201,19 @@ def _roles(model: Model, service: str, database: str, profile: ImageProfile, whe
         web = compose_model.web_of_fpm(model, service, where, profile.web_root)
     # Where it is php-fpm alone, the number of its own port says nothing of the other service's.
     found = profile.port if web == service else None
-    port = compose_model.web_port(model, web, found) or profile.port
+    port = compose_model.web_port(model, web, found) or found or _unpublished_port(model, web)
     tls_port = compose_model.tls_port(model, web, port)
     configuration = f"{profile.web_root}/{OWN_CONFIG}"
     return Roles(service, database, web, port, tls_port, configuration)
+
+
+def _unpublished_port(model: Model, web: str) -> int:
+    """Return where a web server listens that publishes no port: a proxy comes to it there."""
+    said = compose_model.exposed(model, web)
+    if not said:
+        image = images.given(str(model["services"][web]["image"]), f"image of the service {web}")
+        said = list(exposed_ports(inspected(engine().images.get(image.id), "Config") or {}))
+    return likeliest(said) if said else NGINX_PORT
 
 
 class _Installer:
@@ -210,6 +232,7 @@ class _Installer:
         self.roles = copy.roles
         self.running = running
         self.shell = MatomoShell(copy.container(self.roles.matomo), profile=profile)
+        self.seconds = start_seconds(profile)
 
     def target(self, policy: Policy, about: Mapping[str, str]) -> Target:
         """Install Matomo, and return it as a target that may be changed."""
@@ -260,7 +283,12 @@ class _Installer:
         """
         is_tls = self._speaks_tls(self.roles.port)
         if self.roles.web != self.roles.matomo:  # nginx answers before php-fpm does
-            wait_for_answer(self.shell.container, "php-fpm", lambda: self._ask_php_fpm(is_tls))
+            wait_for_answer(
+                self.shell.container,
+                "php-fpm",
+                lambda: self._ask_php_fpm(is_tls),
+                seconds=self.seconds,
+            )
 
         def ask() -> None:
             self.shell.run("test", "-f", "matomo.js", user="root")
@@ -388,9 +416,9 @@ class _Installer:
             for tls in (None, loopback_tls()):
                 reached = dataclasses.replace(database, tls=tls)
                 with contextlib.suppress(WrongInputError):
-                    reached.query("SELECT 1")
+                    _use(reached)
                     return
-            reached.query("SELECT 1")
+            _use(reached)
 
         wait_for_answer(server, "the database", ask)
         written = {key: value for key, value in connection.items() if seen.get(key) != value}
@@ -456,8 +484,25 @@ class _Installer:
             published = self.copy.port(self.roles.web, port)
             answers.append(speaks_tls(LOOPBACK, published))
 
-        wait_for_answer(self.copy.container(self.roles.web), "the web server", ask)
+        container = self.copy.container(self.roles.web)
+        wait_for_answer(container, "the web server", ask, seconds=self.seconds)
         return answers[-1]
+
+
+def _use(database: Database) -> None:
+    """Ask a database for something; make its schema where there is none.
+
+    Matomo's wizard does so where it asks for the database (Installation/FormDatabaseSetup.php), a
+    step before those that install the copy; many projects leave it to that.
+    """
+    try:
+        database.query("SELECT 1")
+    except WrongInputError as error:
+        refused = error.__cause__
+        if not (isinstance(refused, pymysql.Error) and refused.args[0] == ER.BAD_DB_ERROR):
+            raise
+        made = f"CREATE DATABASE IF NOT EXISTS `{database.name}` CHARACTER SET utf8mb4"
+        dataclasses.replace(database, name="").query(made)
 
 
 def _leads_to_https(web: Web) -> bool:

@@ -29,7 +29,7 @@ from matomo_harness.runtime.installation import (
     ensure_second_factor,
     require_tracking,
 )
-from matomo_harness.runtime.shell import MatomoShell, wait_for_web
+from matomo_harness.runtime.shell import MatomoShell, start_seconds, wait_for_web
 from matomo_harness.settings import RunSettings
 
 MAIL_PAGE = 1080
@@ -159,8 +159,8 @@ def start(settings: RunSettings, stack: Stack = LOCAL, *, adopts: bool = True) -
             _start(variables, ports, stack)
         web = _web(settings, stack)
         container = compose.container("matomo", stack)
-        wait_for_web(web, container)
         target = stack_image.of(image)
+        wait_for_web(web, container, start_seconds(target.profile))
         shell = MatomoShell(container, profile=target.profile)
         if not target.is_reference:
             stack_image.settle(shell, _given_to_matomo(variables))

@@ -8,7 +8,7 @@ nothing with the project: no port, name, mount, volume or network, and no way to
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +34,7 @@ OF_A_DATABASE: Final = re.compile(
 )
 """Variables of MariaDB's official image, in both spellings."""
 DATABASE_IMAGE: Final = re.compile(r"mariadb|mysql|percona", re.I)
+WEB_SERVER_IMAGE: Final = re.compile(r"nginx|openresty|angie|httpd|apache|caddy|lighttpd", re.I)
 THIS_CONTAINER: Final = ("localhost", "127.0.0.1", "::1")
 NO_RESOLVER: Final = "127.0.0.1"
 """Nothing listens there in a container, so that the engine's resolver knows the names of services
@@ -146,11 +147,14 @@ def require_copyable(model: Model, file: str) -> None:
     """
     for name, one in model["services"].items():
         if not one.get("image"):
+            # Compose's own name for it. The service's name alone may be that of a public image, as
+            # matomo or nginx, which the build would take, and begin with the next time.
+            own = f"{model.get('name') or 'institution'}-{name}"
+            files = " ".join(f"--file {part}" for part in file.split(os.pathsep))
             raise _wrong(
                 f"the service {name} of {file} to name an image",
                 "build: alone, whose image has no name that says what is judged",
-                f"add `image: {name}:latest` to it, then: docker compose --file {file} build"
-                f" {name}",
+                f"add `image: {own}` to it, then: docker compose {files} build {name}",
             )
         for key, seen in _parts_in_the_machine(one):
             raise _wrong(
@@ -336,23 +340,43 @@ def web_of_fpm(model: Model, matomo: str, file: str, web_root: str) -> str:
         for mount in model["services"][matomo].get("volumes") or ()
         if Path(str(mount["target"])) in (Path(web_root), *Path(web_root).parents)
     }
-    before = {
-        name: one
-        for name, one in model["services"].items()
-        if name != matomo and web_port(model, name)
-    }
-    for name, one in before.items():
-        if code & {mount.get("source") for mount in one.get("volumes") or ()}:
-            return str(name)
+    others = {name: one for name, one in model["services"].items() if name != matomo}
+    before = {name: one for name, one in others.items() if web_port(model, name)}
+    with_code = [
+        name
+        for name, one in others.items()
+        if code & {mount.get("source") for mount in one.get("volumes") or ()}
+        or matomo in _services_of(one.get("volumes_from"))
+    ]
+    # A proxy that is before it comes by the network, where it need publish no port. A job shares
+    # the files as well, and so does a backup.
+    hidden = [
+        name for name in with_code if WEB_SERVER_IMAGE.search(base_name(others[name]["image"]))
+    ]
     # A web server with files of its own; an exporter or a job may need Matomo, too.
-    for name, one in before.items():
-        if matomo in {*(one.get("depends_on") or {}), *(one.get("links") or ())}:
-            return str(name)
+    needing = [
+        name
+        for name, one in before.items()
+        if matomo in {*(one.get("depends_on") or {}), *_services_of(one.get("links"))}
+    ]
+    if chosen := [*(name for name in with_code if name in before), *hidden, *needing]:
+        return str(chosen[0])
     raise _wrong(
         f"a web server in {file} before {matomo}, which is php-fpm alone",
-        "no service with ports that depends on it or shares its files",
+        "no web server that shares its files, and no service with ports that depends on it",
         f"publish the port of that web server in {file}",
     )
+
+
+def _services_of(words: Iterable[object] | None) -> set[str]:
+    """Return the services in `links` or `volumes_from`, which may have a name or a mode besides."""
+    return {str(word).partition(":")[0] for word in words or ()}
+
+
+def exposed(model: Model, name: str) -> list[int]:
+    """Return the ports that a service offers to its network without publishing them (`expose`)."""
+    words = (str(port).partition("/")[0] for port in model["services"][name].get("expose") or ())
+    return [int(port) for port in words if port.isdecimal()]
 
 
 # -- the copy -------------------------------------------------------------------------------------

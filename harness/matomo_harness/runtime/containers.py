@@ -34,6 +34,7 @@ from matomo_harness.runtime.shell import (
     MatomoShell,
     ask_web,
     is_alive,
+    start_seconds,
     wait_for_answer,
 )
 
@@ -394,7 +395,9 @@ class WebContainer(HarnessContainer):
         self.with_envs(**{**known, **profile.environment(known)})
         # Any answer will do, as Matomo may not be installed yet.
         self.waiting_for(
-            AnswerWaitStrategy("the web server", lambda: ask_web(self.web), self.misplaced)
+            AnswerWaitStrategy(
+                "the web server", lambda: ask_web(self.web), self.misplaced, start_seconds(profile)
+            )
         )
 
     def with_chosen(self, environment: Mapping[str, str | None]) -> Self:

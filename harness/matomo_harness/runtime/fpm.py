@@ -24,7 +24,12 @@ from matomo_harness.runtime.containers import HarnessContainer, WebContainer
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.reaper import Run, this_process
-from matomo_harness.runtime.shell import AnswerWaitStrategy, ask_web, wait_for_answer
+from matomo_harness.runtime.shell import (
+    AnswerWaitStrategy,
+    ask_web,
+    start_seconds,
+    wait_for_answer,
+)
 
 FASTCGI: Final = 9000
 """Where php-fpm listens (docker-library/php, "EXPOSE 9000")."""
@@ -37,6 +42,18 @@ FRONT_LABEL: Final = "org.matomo-harness.front-of"
 BAD_GATEWAY: Final = 502
 MEMORY: Final = "size=1g,mode=1777"
 """Of the web root, as tmpfs's options: in memory, as a WebContainer's is, and open to any user."""
+
+
+def memory_of(profile: ImageProfile) -> str:
+    """Return tmpfs's options for the web root of an image, whose owner is the same as there.
+
+    A start that is not root's unpacks the code and gives the directory itself to its own user, as
+    upstream's does; the system lets only the directory's owner do that.
+    """
+    if not profile.web_root_owner:
+        return MEMORY
+    user, group, _ = profile.web_root_owner.split(":")
+    return f"{MEMORY},uid={user},gid={group}"
 
 
 def web_container(
@@ -142,12 +159,13 @@ class FpmContainer(WebContainer):
     def start(self) -> Self:
         """Start both, and wait until a script answers through nginx."""
         # In memory: then it gets no copy of an image's files, as a volume on disk does.
-        options = {"type": "tmpfs", "device": "tmpfs", "o": MEMORY}
+        options = {"type": "tmpfs", "device": "tmpfs", "o": memory_of(self.profile)}
         engine().volumes.create(self._volume, driver_opts=options, labels=self._labels)
         self._front.start()
         super().start()
         container = self.get_wrapped_container()
-        wait_for_answer(container, "php-fpm", self._ask_a_script, self.misplaced)
+        seconds = start_seconds(self.profile)
+        wait_for_answer(container, "php-fpm", self._ask_a_script, self.misplaced, seconds)
         return self
 
     def _ask_a_script(self) -> None:

@@ -64,7 +64,7 @@ from matomo_harness.runtime.servers import (
     Servers,
     without_https,
 )
-from matomo_harness.runtime.shell import MatomoShell, ask_web
+from matomo_harness.runtime.shell import LONGEST_START, MatomoShell, ask_web
 from matomo_harness.settings import COMPOSE_FILE
 
 FILES: Final = Path(__file__).parent / "golden_image"
@@ -103,10 +103,11 @@ $environment = new \\Piwik\\Application\\Environment("cli");
 $environment->init();
 \\Piwik\\Plugin\\Manager::getInstance()->loadActivatedPlugins();
 $config = \\Piwik\\Config::getInstance();
-$general = ["salt" => $config->General["salt"] ?? null];
+$names = array_flip(["salt", "force_ssl", "assume_secure_protocol"]);
+$general = array_intersect_key($config->General, $names);
 echo "SEEN", json_encode(["database" => $config->database, "General" => $general]);
 """
-"""Prints what Matomo takes for its database connection, whatever that comes from."""
+"""Prints what Matomo takes for its database connection and for https, whatever that comes from."""
 CONNECTION: Final = {("database", "host"), ("database", "username"), ("database", "password")}
 """Without these Matomo reaches no database."""
 WRITTEN: Final = """
@@ -114,8 +115,6 @@ SHOW GLOBAL STATUS WHERE Variable_name IN
 ('Com_create_table', 'Com_insert', 'Com_replace', 'Com_update', 'Com_delete')
 """
 STEADY_SECONDS: Final = 15.0
-LONGEST_START: Final = 180.0
-"""In seconds: for a start that makes something of its database."""
 USED_CODES: Final = "twofa\\_codes\\_used%"
 """Options that say which codes were used (plugins/TwoFactorAuth/TwoFactorAuthentication.php)."""
 WARM: Final = ("assets", "cache", "templates_c")
@@ -361,7 +360,7 @@ def _install(
             connection = _connection(mariadb, environment, salt)
             own = shell.run("sh", "-c", f"cat {shell.config} 2>/dev/null || true", user="root")
             closed = open_configuration(shell)
-            written = _write_first_settings(shell, own, connection)
+            written, elsewhere = _write_first_settings(shell, own, connection)
             # A start that writes the file has a salt of its own, or takes ours.
             salt = as_matomo_sees(shell).get(("General", "salt")) or salt
             reads_variables = _reads_variables(shell)
@@ -378,9 +377,9 @@ def _install(
                 matomo.published_port,
                 mariadb.get_wrapped_container(),
                 root,
-                Installation(account, token, settings, passwords, profile),
+                Installation(account, token, settings, passwords, profile, elsewhere),
             )
-            _warm_up(servers, matomo)
+            _warm_up(servers, matomo, elsewhere)
             if closed:
                 close_configuration(shell, *closed)
             shell.run("sh", "-c", PACK, user="root")
@@ -395,6 +394,7 @@ def _install(
         "account": dataclasses.asdict(account),
         "passwords": dataclasses.asdict(passwords),
         "profile": dataclasses.asdict(profile),
+        "https_elsewhere": elsewhere,
         "reads_environment": not written,
         "reads_variables": reads_variables,
     }
@@ -428,6 +428,8 @@ def _started(matomo: WebContainer) -> Iterator[WebContainer]:
         try:
             running.enter_context(matomo)
         except UnsupportedEnvironmentError as error:
+            if replaces(error.seen, matomo.profile.web_root):
+                raise _in_the_way(error, matomo.profile.web_root) from error
             if matomo.profile.starts_alone:
                 raise
             raise UnsupportedEnvironmentError(
@@ -438,6 +440,26 @@ def _started(matomo: WebContainer) -> Iterator[WebContainer]:
                 " [web.variables] by which of its variables it finds its database",
             ) from error
         yield matomo
+
+
+def replaces(said: str, directory: str) -> bool:
+    """Whether a start ended as it wanted to replace a directory that is a mount here.
+
+    Args:
+        said: the last lines of its log.
+        directory: without anything behind it: what is in it can be replaced.
+    """
+    return bool(re.search(rf"{re.escape(directory)}(?![\w/.-]).*resource busy", said, re.I))
+
+
+def _in_the_way(error: UnsupportedEnvironmentError, web_root: str) -> WrongInputError:
+    return WrongInputError(
+        expected=f"the image's start to leave {web_root} where it is: here it is in memory",
+        seen=error.seen,
+        next_command="have it replace only what is in it, as by a variable under [web.variables] of"
+        " deployment.toml; or judge it in a project, where nothing of ours is mounted: COMPOSE= and"
+        " SERVICE=",
+    )
 
 
 def wait_until_steady(ask: Callable[[], object], database: Database) -> None:
@@ -498,8 +520,12 @@ def close_configuration(shell: MatomoShell, owner: str, mode: str) -> None:
 
 def _write_first_settings(
     shell: MatomoShell, own: str, connection: Mapping[tuple[str, str], str]
-) -> bool:
-    """Write the config.ini.php to install with; return whether it holds the database connection.
+) -> tuple[bool, tuple[str, ...]]:
+    """Write the config.ini.php to install with.
+
+    Returns:
+        Whether it holds the database connection, and those of HTTPS_ONLY that another file of the
+        image switches on, and this one off.
 
     An image without such a file, or with one whose Matomo does not take the connection from the
     environment, gets it by the file. The schema's name is always in the file: a variable would
@@ -517,9 +543,13 @@ def _write_first_settings(
     shell.write(shell.config, text, user="root")
     shell.run("chown", shell.profile.web_user, shell.config, user="root")
     seen = as_matomo_sees(shell)
+    elsewhere = https_elsewhere(seen)
+    text = without_https(text, elsewhere)
     missing = {key: value for key, value in connection.items() if seen.get(key) != value}
     if not missing.keys() & CONNECTION:
-        return False
+        if elsewhere:
+            shell.write(shell.config, text, user="root")
+        return False, elsewhere
     is_rendered = shell.profile.configuration == "rendered"
     for (section, name), value in connection.items():
         # Each start would write its own salt again, and no token would be valid any more.
@@ -527,7 +557,16 @@ def _write_first_settings(
             continue
         text = ini.with_key(text, section, name, value)
     shell.write(shell.config, text, user="root")
-    return True
+    return True, elsewhere
+
+
+def https_elsewhere(seen: Mapping[tuple[str, str], str]) -> tuple[str, ...]:
+    """Return those of HTTPS_ONLY that are on though config.ini.php does not say so.
+
+    Args:
+        seen: settings as Matomo reads them, with a config.ini.php that has them off.
+    """
+    return tuple(key for key in HTTPS_ONLY if seen.get(("General", key), "0") not in ("", "0"))
 
 
 def _reads_variables(shell: MatomoShell) -> bool:
@@ -539,7 +578,7 @@ def _reads_variables(shell: MatomoShell) -> bool:
 def as_matomo_sees(
     shell: MatomoShell, environment: Mapping[str, str] = MappingProxyType({})
 ) -> dict[tuple[str, str], str]:
-    """Return the settings of the database connection and the salt, as Matomo's own code reads them.
+    """Return what Matomo's own code reads of its database connection, its salt and HTTPS_ONLY.
 
     Raises:
         WrongInputError: Matomo cannot be started in the image.
@@ -568,8 +607,12 @@ def _settings(installed: str, own: str, written: bool) -> str:
     text = ini.without_key(installed, "General", "trusted_hosts[]")
     before = ini.read(own).settings
     for key in HTTPS_ONLY:
-        if isinstance(value := before.get("General", {}).get(key), ini.Entry):
-            text = ini.with_key(text, "General", key, value)
+        value = before.get("General", {}).get(key)
+        text = (
+            ini.with_key(text, "General", key, value)
+            if isinstance(value, ini.Entry)
+            else ini.without_key(text, "General", key)
+        )
     if written:
         return text
     name = before.get("database", {}).get("dbname")
@@ -579,7 +622,7 @@ def _settings(installed: str, own: str, written: bool) -> str:
     return text if name else ini.without_key(text, "database", "dbname")
 
 
-def _warm_up(servers: Servers, matomo: WebContainer) -> None:
+def _warm_up(servers: Servers, matomo: WebContainer, elsewhere: tuple[str, ...]) -> None:
     """Render the first pages, for instances and for a pair, which has a tmp/ of its own."""
     shell = matomo.shell
     own = shell.run("cat", shell.config, user="root")
@@ -589,7 +632,7 @@ def _warm_up(servers: Servers, matomo: WebContainer) -> None:
     instance = servers.fresh()
     _visit_pages(instance, steps=2)
     text = ini.with_key(own, "database", "dbname", instance.database.name)
-    shell.write(shell.config, without_https(text), user="root")
+    shell.write(shell.config, without_https(text, elsewhere), user="root")
     # On a slow machine, the code of then and that of now may be the same, which is accepted once.
     instance.database.query("DELETE FROM {prefix}option WHERE option_name LIKE %s", USED_CODES)
     _visit_pages(dataclasses.replace(instance, url=matomo.web.url, shell=shell), steps=-1)
@@ -641,6 +684,7 @@ def _load(key: str, declared: DeploymentFile) -> Golden:
             settings=facts["settings"],
             passwords=Passwords(**facts["passwords"]),
             profile=profile_of(facts["profile"]),
+            https_elsewhere=tuple(facts["https_elsewhere"]),
         ),
         salt=facts["salt"],
         reads_environment=facts["reads_environment"],

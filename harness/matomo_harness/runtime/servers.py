@@ -9,7 +9,7 @@ environment or code here: tests that need these take a pair.
 import contextlib
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -74,6 +74,7 @@ class Installation:
             environment.
         passwords: the database's passwords.
         profile: what the image is.
+        https_elsewhere: those of HTTPS_ONLY that another file than config.ini.php switches on.
     """
 
     account: Account
@@ -81,6 +82,7 @@ class Installation:
     settings: str = field(repr=False)
     passwords: Passwords
     profile: ImageProfile = OFFICIAL
+    https_elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ class Servers:
         name = str(instance.shell.instance)
         text = ini.with_key(self._installed.settings, "General", "instance_id", name)
         if not self._authority:
-            text = without_https(text)
+            text = without_https(text, self._installed.https_elsewhere)
         address = urlsplit(instance.url)
         # nginx may pass the host on without its port; links are made of the first one.
         for host in filter(None, (address.hostname, address.netloc)):
@@ -397,11 +399,17 @@ class Servers:
         return rows
 
 
-def without_https(text: str) -> str:
-    """Return the text of a config.ini.php whose Matomo answers by clear text, without redirects."""
+def without_https(text: str, elsewhere: Collection[str] = ()) -> str:
+    """Return the text of a config.ini.php whose Matomo answers by clear text, without redirects.
+
+    Args:
+        text: of the file.
+        elsewhere: keys that another file switches on, as common.config.ini.php, over which this
+            one has the last word.
+    """
     settings = ini.read(text)
     for key in HTTPS_ONLY:
-        if settings.text("General", key):
+        if key in elsewhere or settings.text("General", key):
             text = ini.with_key(text, "General", key, 0)
     return text
 

@@ -29,6 +29,8 @@ from matomo_harness.matomo.web import Web
 from matomo_harness.runtime.engine import EXECUTE_SECONDS, engine, execute
 
 ANSWER_SECONDS: Final = 60
+LONGEST_START: Final = 180.0
+"""In seconds: for a start that waits for its database, and may make something of it."""
 WHOLE_DATA_SECONDS: Final = 4 * 3600.0
 """For a command that works on all of the data: with large tables it takes hours."""
 POLL_SECONDS: Final = 0.02
@@ -272,6 +274,16 @@ class LastingShell:
         )
 
 
+def start_seconds(profile: ImageProfile) -> float:
+    """Return how long a start may take until its web server answers.
+
+    Args:
+        profile: what the image is. One that waits for its database may ask it again and again what
+            is in it, and give up only then: thirty times with two seconds between is usual.
+    """
+    return ANSWER_SECONDS if profile.starts_alone else LONGEST_START
+
+
 def wait_for_answer(
     container: Container,
     what: str,
@@ -309,6 +321,8 @@ def wait_for_answer(
             raise better from error
         last = error.last_attempt.exception() if isinstance(error, RetryError) else error
         answer = f"{last}; " if isinstance(last, requests.HTTPError) else ""
+        if isinstance(last, WrongInputError):  # it answers, and refuses: its log need not say so
+            answer = f"{last.seen}; "
         raise UnsupportedEnvironmentError(
             expected=f"{what} in {container.name} to answer within {seconds:.0f} s",
             seen=f"{answer}{log_end(container)}",
@@ -323,6 +337,7 @@ class AnswerWaitStrategy(WaitStrategy):
         what: what runs in the container, for the error.
         ask: a function that raises as long as there is no answer.
         explain: returns the error that says more, once the wait has failed.
+        seconds: how long it may take.
     """
 
     def __init__(
@@ -330,28 +345,31 @@ class AnswerWaitStrategy(WaitStrategy):
         what: str,
         ask: Callable[[], object],
         explain: Callable[[], HarnessError | None] = lambda: None,
+        seconds: float = ANSWER_SECONDS,
     ) -> None:
         super().__init__()
         self._what = what
         self._ask = ask
         self._explain = explain
+        self._seconds = seconds
 
     def wait_until_ready(self, container: WaitStrategyTarget) -> None:
         """Wait for the answer.
 
         Raises:
-            UnsupportedEnvironmentError: the container stopped, or was silent for ANSWER_SECONDS.
+            UnsupportedEnvironmentError: the container stopped, or was silent for that long.
         """
-        wait_for_answer(container.get_wrapped_container(), self._what, self._ask, self._explain)
+        inside = container.get_wrapped_container()
+        wait_for_answer(inside, self._what, self._ask, self._explain, self._seconds)
 
 
-def wait_for_web(web: Web, container: Container) -> None:
+def wait_for_web(web: Web, container: Container, seconds: float = ANSWER_SECONDS) -> None:
     """Wait until the web server of `container` answers, and not a load balancer in its place.
 
     Raises:
-        UnsupportedEnvironmentError: it stopped, or was silent for ANSWER_SECONDS.
+        UnsupportedEnvironmentError: it stopped, or was silent for `seconds`.
     """
-    wait_for_answer(container, "the web server", lambda: ask_web(web))
+    wait_for_answer(container, "the web server", lambda: ask_web(web), seconds=seconds)
 
 
 def ask_web(web: Web) -> None:

@@ -217,6 +217,19 @@ def test_the_configuration_for_a_ticket_has_no_secret_no_comment_and_no_address(
     } == {*left_out}
 
 
+def test_the_configuration_for_a_ticket_names_no_machine_and_no_account() -> None:
+    text, left_out = production_config.for_ticket(
+        '[LoginLdap]\nuse_webserver_auth = 1\n[LoginLdap_srv]\nhostname = "ad1.library.edu"\n'
+        'port = 389\nbase_dn = "DC=library,DC=edu"\nadmin_user = "CN=Ada Lovelace,DC=library"\n'
+        '[Redis]\nnodes = "redis.library.edu:6379, other.library.edu"\n'
+        '[GeoIp]\nfile = "DBIP-City.mmdb"\n'
+    )
+    assert not [word for word in ("library", "Ada") if word in text]
+    assert {"LoginLdap_srv.admin_user", "Redis.nodes"} <= {*left_out}
+    kept = ("use_webserver_auth = 1", "port = 389", 'file = "DBIP-City.mmdb"')
+    assert not [line for line in kept if line not in text]
+
+
 @pytest.mark.parametrize(
     ("line", "masked"),
     [

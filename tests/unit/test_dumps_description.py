@@ -117,6 +117,26 @@ def test_a_truncated_dump_of_phpmyadmin_is_refused(cut: str, dump: Path) -> None
     assert "truncated" in refused(dump, PHPMYADMIN.partition(cut)[0]).seen
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Error reading data for table matomo.piwik_log_visit: #1142 - SELECT command denied",
+        "Error reading structure for table matomo.piwik_log_visit: #1932 - Table &#039;piwik",
+        "Fehler beim Lesen der Daten der Tabelle matomo.piwik_log_visit: #1064 - Fehler",
+    ],
+)
+def test_what_phpmyadmin_could_not_read_is_named(said: str, dump: Path) -> None:
+    start, _, rows = PHPMYADMIN.partition("INSERT INTO `piwik_log_visit`")
+    error = refused(dump, f"{start}-- {said}\n" + rows.partition(";\n\n")[2])
+    assert "matomo.piwik_log_visit" in error.seen
+    assert said.partition("#")[2][:4] in error.seen
+
+
+def test_phpmyadmins_own_tables_are_not_missed(dump: Path) -> None:
+    said = "-- Error reading data for table phpmyadmin.pma__tracking: #1100 - Table was not locked"
+    assert described(dump, f"{PHPMYADMIN}\n{said}\n").tool == "phpMyAdmin"
+
+
 def test_a_dump_without_comments_that_lacks_its_end_is_refused(dump: Path) -> None:
     text = (DUMPS / "mariadb-dump-skip-comments.sql").read_text(errors="replace")
     cut = text.partition("/*!40101 SET CHARACTER_SET_CLIENT=@OLD")[0]

@@ -1,5 +1,6 @@
 """A dump is opened however it is wrapped; what cannot be opened is named."""
 
+import bz2
 import gzip
 import io
 import lzma
@@ -215,6 +216,31 @@ def test_what_is_no_dump_is_refused(content: bytes, seen: str, file: Path) -> No
     file.write_bytes(content)
     with pytest.raises(WrongInputError, match=seen):
         opened(file)
+
+
+def test_an_empty_file_behind_another_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "archives.sql").write_bytes(b"")
+    with pytest.raises(WrongInputError, match=r"in archives\.sql a dump(.|\n)*nothing in it"):
+        opened(DUMPS / "mariadb-dump.sql", tmp_path / "archives.sql")
+
+
+def test_what_has_to_be_unpacked_first_is_named(file: Path) -> None:
+    file.write_bytes(bz2.compress(TEXT))
+    with pytest.raises(WrongInputError, match=r"bzip2\n(.|\n)*bunzip2 --keep"):
+        opened(file)
+
+
+def test_a_zip_of_windows_explorer_over_2_gb_asks_for_no_password(file: Path) -> None:
+    """It is packed by Deflate64, method 9, which Python does not know."""
+    packed = bytearray(zipped(TEXT))
+    for mark, method in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        at = packed.rfind(mark) + method
+        packed[at : at + 2] = b"\x09\0"
+    file.write_bytes(packed)
+    with pytest.raises(WrongInputError) as error:
+        opened(file)
+    assert "unzip backup.old" in error.value.next_command
+    assert "password" not in str(error.value)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,18 @@
 """The statements that rewrite: no key in them, and none where nothing changes."""
 
+from unittest.mock import MagicMock
+
 import pytest
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
-from matomo_harness.personal_data.rewriting import expression, statements
+from matomo_harness.personal_data.rewriting import (
+    REPORTS,
+    Rewritten,
+    _rewrite_reports,
+    expression,
+    statements,
+)
 from matomo_harness.personal_data.rules import TablePlan, built_in, parse
 from matomo_harness.personal_data.schema import Column, Schema
 
@@ -84,7 +92,36 @@ def test_options_without_a_rule_are_dropped_and_known_ones_stay() -> None:
     (options,) = built_in().plan(schema)
     insert = statements(options)[2]
     assert "LIKE 'version|_%' ESCAPE '|'" in insert
+    # Without it the page of a site with reports and no visits is that of a new site.
+    assert "LIKE 'SitesManagerHadTrafficInPast|_%' ESCAPE '|'" in insert
     assert "IS NOT TRUE" in insert
+
+
+def test_the_settings_of_a_queue_go_and_are_not_emptied() -> None:
+    """An empty name of its backend is a Redis without a name, and not the default."""
+    schema: Schema = {
+        "plugin_setting": [
+            Column("plugin_setting", "idplugin_setting", "bigint", in_primary_key=True),
+            Column("plugin_setting", "plugin_name", "varchar", 60),
+            Column("plugin_setting", "setting_value", "longtext", 2**32 - 1),
+        ]
+    }
+    (settings,) = built_in().plan(schema)
+    _, _, rows_left = statements(settings)[2].partition(" WHERE ")
+    assert "LIKE 'QueuedTracking'" in rows_left
+    assert "IS NOT TRUE" in rows_left
+
+
+def test_reports_are_read_on_from_where_the_last_ones_ended() -> None:
+    """The server finds the place by the first column of the key: it looks no pair up."""
+    made = plan('[[tables]]\nname = "t"\nkeep = ["id"]\nreport = ["name"]', ID, NAME)
+    cursor = MagicMock()
+    cursor.fetchall.side_effect = [[(7, f"r{number:02}", b"") for number in range(REPORTS)], []]
+    (column,) = made.of_kind("report")
+    _rewrite_reports(cursor, made, column, Pseudonyms(bytes(32)), Rewritten())
+    *_, (statement, values) = [call.args for call in cursor.execute.call_args_list]
+    assert " WHERE idarchive >= %s AND " in statement
+    assert values == (7, 7, f"r{REPORTS - 1}")
 
 
 def test_the_same_value_is_the_same_whatever_its_case() -> None:

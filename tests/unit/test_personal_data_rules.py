@@ -46,6 +46,10 @@ def test_columns_that_plugins_and_settings_add_have_a_rule() -> None:
     for table in ("archive_numeric_2031_12", "queuedtracking_list_trackingQueue_3"):
         assert of(table, "anything") or of(table, "value")
     assert of("log_visit", "campaign_source")
+    # Of CustomAlerts since 5.1 and 5.2 (its Updates/).
+    for table in ("alert", "alert_triggered"):
+        for column in ("description", "report_mediums", "slack_channel_id", "ms_teams_webhook_url"):
+            assert of(table, column), column
     # Of plugins that are on by default since 5.7, and of Matomo 3.
     assert of("log_visit", "ai_agent_name")
     assert of("user", "token_auth")
@@ -89,6 +93,9 @@ def test_a_draft_takes_the_most_careful_rule() -> None:
         Column("t", "remark", "text", 65535),
         Column("t", "code", "varchar", 20, in_unique_key=True),
         Column("t", "phone", "bigint"),
+        Column("t", "client_ip", "int"),
+        Column("t", "home_latitude", "decimal"),
+        Column("t", "birthdate", "date"),
     ]
     drafted = parse(draft({"new_plugin": table}))
     kinds = {column.name: drafted.rule_of("new_plugin", column.name) for column in table}
@@ -105,6 +112,9 @@ def test_a_draft_takes_the_most_careful_rule() -> None:
         "remark": "text",
         "code": "pseudonym",
         "phone": "empty",
+        "client_ip": "empty",
+        "home_latitude": "degrees",
+        "birthdate": "empty",
     }
 
 

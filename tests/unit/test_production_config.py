@@ -68,6 +68,17 @@ def test_secrets_and_what_leads_to_production_are_left_out() -> None:
     assert text.startswith("; <?php exit; ?>")
 
 
+def test_what_production_was_closed_by_for_its_dump_is_left_out() -> None:
+    closed = f"{PRODUCTION}\n[Tracker]\nrecord_statistics = 0\nvisit_standard_length = 900\n"
+    closed = closed.replace("[General]", "[General]\nmaintenance_mode = 1")
+    text, left_out = production_config.for_reproduction(closed, OWN, "https://localhost:8500")
+    assert {"General.maintenance_mode", "Tracker.record_statistics"} <= {*left_out}
+    said = ini.read(text)
+    assert said.text("General", "maintenance_mode") is None
+    assert said.text("Tracker", "record_statistics") is None
+    assert said.text("Tracker", "visit_standard_length") == "900"
+
+
 def test_what_production_chose_stays() -> None:
     text, _ = production_config.for_reproduction(PRODUCTION, OWN, "https://localhost:8500")
     said = ini.read(text)
@@ -87,6 +98,14 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(WrongInputError, match="no text"):
         production_config.read(tmp_path / "binary")
+
+
+def test_a_queue_in_productions_redis_is_left_out() -> None:
+    """Each hit would be an error: what is clicked of it goes with the rows (personal-data.toml)."""
+    queue = '[QueuedTracking]\nqueueEnabled = 1\nredisHost = "redis.example"\n'
+    text, left_out = production_config.without_secrets(f"{PRODUCTION}\n{queue}")
+    assert "[QueuedTracking]" in left_out
+    assert "redis.example" not in text
 
 
 @pytest.mark.parametrize("cache", ["redis", "file"])

@@ -191,6 +191,12 @@ def _show(found: object, json_output: bool) -> None:
     out.print("What differs from production:")
     for difference in DIFFERENCES:
         out.print(f"  {difference}", markup=False)
+    if found.broken:
+        out.print(
+            f"What does not work, as in production or because of what differs: {found.broken}",
+            style="yellow",
+            markup=False,
+        )
     if found.waits_for_update:
         out.print(
             "The tables are older than the image: Matomo waits for its update, and the harness has"

@@ -25,6 +25,11 @@ _PHPMYADMIN: Final = "-- phpMyAdmin SQL Dump"
 _SERVER: Final = re.compile(r"-- Server version\s+(?P<version>\S+)")
 _COMPLETED: Final = "-- Dump completed"
 _COMPLETED_AT: Final = re.compile(r"-- Dump completed on (\d{4}-\d\d-\d\d) +(\d{1,2}:\d\d:\d\d)")
+_NOT_READ: Final = re.compile(r"-- .*\s#\d{4} - ")
+"""A server's error, which phpMyAdmin writes in the place of a table or its rows, and goes on; what
+is before it is in the user's language (Error reading data for table …)."""
+_OF_ITS_OWN: Final = ".pma__"
+"""In the names of phpMyAdmin's own tables, which nothing is missing without."""
 _VERSION_IN_A_LINE: Final = re.compile(r":\s*(\d+\.\d+\.\d+\S*)")
 _FAKED: Final = "5.5.5-"
 """What MariaDB puts before its version for old clients."""
@@ -243,6 +248,8 @@ class DumpReader:
             self._tool = "phpMyAdmin"
         elif server := _SERVER.match(line):
             self._note_server(server["version"])
+        elif self._tool == "phpMyAdmin" and _NOT_READ.match(line) and _OF_ITS_OWN not in line:
+            raise _not_read(line, file)
         elif self._tool == "phpMyAdmin" and not self._server:
             self._take_line_of_phpmyadmin(line)
 
@@ -328,6 +335,16 @@ class DumpReader:
                 next_command="give the dump of Matomo's schema, with its CREATE TABLEs",
             )
         return whole[0]
+
+
+def _not_read(line: str, file: str) -> WrongInputError:
+    words, number = line[:200].rsplit(" #", 1)
+    return WrongInputError(
+        expected=f"all tables, with their rows, in {file}",
+        seen=f"what phpMyAdmin could not read: {words.removeprefix('-- ')} error {number[:4]}",
+        next_command="mend that table (CHECK TABLE), or what its user is granted (SELECT), and"
+        " export again",
+    )
 
 
 def describe(source: DumpSource) -> Description:

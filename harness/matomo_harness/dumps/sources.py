@@ -47,6 +47,15 @@ _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 UTF_8_MARK: Final = b"\xef\xbb\xbf"
 """What editors and PowerShell put before a text."""
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+_NOT_UNPACKED: Final = {
+    b"BZh": ("bzip2", "bunzip2 --keep"),
+    b"7z\xbc\xaf\x27\x1c": ("7-Zip", "7z x"),
+    b"\x04\x22\x4d\x18": ("lz4", "lz4 -d"),
+    b"Rar!": ("RAR", "unrar x"),
+    b"-----BEGIN PGP": ("a file that GnuPG has encrypted", "gpg --decrypt"),
+    b"Salted__": ("a file that openssl has encrypted", "openssl enc -d"),
+}
+"""Beginnings of files that have to be unpacked first: what they are, and what unpacks them."""
 _SKIPPABLE: Final = range(0x184D2A50, 0x184D2A60)
 """Frames that zstd passes over, as pzstd writes them (RFC 8878, 3.1.2)."""
 
@@ -164,6 +173,8 @@ class DumpSource:
             yield from self._members_of_zip(name, path, left - 1)
         elif first[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
             yield from self._members_of_tar(name, chunks, left - 1)
+        elif kind := next((kind for kind in _NOT_UNPACKED if first.startswith(kind)), None):
+            raise _not_unpacked(name, *_NOT_UNPACKED[kind])
         elif problem := _is_no_text(first):
             raise _unusable(name, problem)
         else:
@@ -352,13 +363,14 @@ def _continues(path: Path, first: Path) -> bool:
     """Whether a file is a further piece of the one that begins in `first`, by its first bytes.
 
     A piece of a packed file is no text, and begins as no packed file does; one of a plain file
-    begins as no dump does. Where a cut fell before a statement, the rest is a dump as well.
+    begins as no dump does. Where a cut fell before a statement, the rest is a dump as well. `split`
+    makes no empty pieces: an empty file is a dump that failed.
     """
     if not path.is_file() or not first.is_file():
         return False
     with path.open("rb") as file, first.open("rb") as before:
         head, head_before = file.read(HEAD), before.read(HEAD)
-    if _is_packed(head) or head.startswith(_UTF_16):
+    if not head or _is_packed(head) or head.startswith(_UTF_16):
         return False
     if _is_packed(head_before):
         return not _is_utf_8(head)
@@ -512,6 +524,8 @@ def _entry(name: str, archive: Any, entry: Any, password: bytes | None) -> Itera
     try:
         with archive.open(entry, pwd=password) as file:
             yield from _chunks_of(name, file)
+    except NotImplementedError as error:
+        raise _not_unpacked(name, str(error), f"unzip {name}") from error
     except RuntimeError as error:
         raise _no_password(name, "another one") from error
     except WrongInputError as error:
@@ -585,6 +599,14 @@ def _truncated(name: str) -> WrongInputError:
         expected=f"{name} to be whole",
         seen="its end before the end of what is packed in it: it is truncated",
         next_command="copy it anew; compare its size with the original's",
+    )
+
+
+def _not_unpacked(name: str, seen: str, unpack: str) -> WrongInputError:
+    return WrongInputError(
+        expected=f"{name} to be packed as gz, zst, xz, zip (deflated or stored) or tar",
+        seen=seen,
+        next_command=f"{unpack}   (and give the file that was in it)",
     )
 
 

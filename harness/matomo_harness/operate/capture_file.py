@@ -14,23 +14,17 @@ from matomo_harness.gate.probes.drift import Difference, differences
 from matomo_harness.gate.promises.settings.checks import OF_THE_ENVIRONMENT, OF_THE_INSTALLATION
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.ini import Entry, Ini, Setting, Settings
-from matomo_harness.operate.production_config import ELSEWHERE, OF_TABLES
+from matomo_harness.operate.production_config import (
+    ADDRESS,
+    APART,
+    ELSEWHERE,
+    NAMED_ADDRESS,
+    OF_TABLES,
+)
 from matomo_harness.redaction import LIKELY_SECRET, NO_SECRET, SECRET, SWITCH
 
-NAMED_ADDRESS: Final = re.compile(
-    r"(?i)(^|_)(host|hosts|hostname|server|servers|domain|domains|url|urls|uri|endpoint|email|mail"
-    r"|address|addresses|ip|ips)$"
-)
-ADDRESS: Final = re.compile(
-    r"\S+@\S+\.\w+|[a-z][a-z0-9+.-]*://.+|\d+(\.(\d+|\*)){3}\S*|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*(/\d+)?"
-    r"|(?!.*\.(php|log|json|ini|css|js|html|mmdb|dat|pem|crt)$)[a-z0-9*-]+(\.[a-z0-9-]+)*\.[a-z]{2,}(:\d+)?",
-    re.IGNORECASE,
-)
-"""A mail address, a URL, an address of IPv4 or IPv6, or a host's name with a domain."""
 RANDOM: Final = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[A-Za-z0-9+/_=.:-]{20,}|-----BEGIN")
 """Looks like a key or a token: 20 signs or more, with letters and digits among them."""
-APART: Final = re.compile(r"[\s,;\"'\[\]{}]+")
-"""What stands between the words of a value with several: a list, JSON, serialised PHP."""
 LIST_OF_PLUGINS: Final = ("Plugins", "Plugins")
 LEAST_SECRET: Final = 4
 LEAST_LIKELY: Final = 8

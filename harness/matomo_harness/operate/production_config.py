@@ -1,5 +1,6 @@
 """Production's config.ini.php for a reproduction: without its secrets, and at another address."""
 
+import re
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,11 +14,30 @@ OF_TABLES: Final = ("charset", "collation", "adapter")
 """Keys of [database] that say how to speak to the tables; the others lead to a server."""
 ELSEWHERE: Final = ("mail", "proxy", "database_reader")
 """Sections that lead to services of production's."""
+QUEUE: Final = "QueuedTracking"
+"""The section of the plugin that puts hits into a Redis; it wins over what is clicked."""
 CACHES: Final = (("Cache", "backend"), ("ChainedCache", "backends"))
 """Keys that name the caches in use; without their sections Matomo has its own."""
 ALLOW_LISTS: Final = ("login_allowlist_ip", "login_whitelist_ip")
 """Keys of [General] with the addresses that may log in: nobody's here is among production's."""
 OF_ITS_ADDRESS: Final = ("trusted_hosts", "cors_domains", "instance_id", *ALLOW_LISTS)
+NAMED_ADDRESS: Final = re.compile(
+    r"(?i)(^|_)(host|hosts|hostname|server|servers|domain|domains|url|urls|uri|endpoint|email|mail"
+    r"|address|addresses|ip|ips)$"
+)
+ADDRESS: Final = re.compile(
+    r"\S+@\S+\.\w+|[a-z][a-z0-9+.-]*://.+|\d+(\.(\d+|\*)){3}\S*|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*(/\d+)?"
+    r"|(?!.*\.(php|log|json|ini|css|js|html|mmdb|dat|pem|crt)$)[a-z0-9*-]+(\.[a-z0-9-]+)*\.[a-z]{2,}(:\d+)?",
+    re.IGNORECASE,
+)
+"""A mail address, a URL, an address of IPv4 or IPv6, or a host's name with a domain."""
+NAMED_ACCOUNT: Final = re.compile(r"(?i)(^|_)(user|username|login|dn)$")
+"""Names of keys with who logs in at a service, as in a directory (LDAP)."""
+APART: Final = re.compile(r"[\s,;\"'\[\]{}]+")
+"""What stands between the words of a value with several: a list, JSON, serialised PHP."""
+IN_MAINTENANCE: Final = (("General", "maintenance_mode"), ("Tracker", "record_statistics"))
+"""What production is closed by while it is dumped or moved: nobody could log in here, and hits
+would be lost."""
 READS_ENVIRONMENT: Final = "EnvironmentVariables"
 """The plugin by which the stack's own database, mail relay and salt win over the file."""
 
@@ -68,7 +88,7 @@ def without_secrets(production: str) -> tuple[str, tuple[str, ...]]:
 
     has_redis = any("redis" in ini.read(text).texts(*place) for place in CACHES)
     caches = ("RedisCache", *(section for section, _ in CACHES)) if has_redis else ()
-    for section in (*ELSEWHERE, *caches):
+    for section in (*ELSEWHERE, QUEUE, *caches):
         if ini.read(text).settings.get(section):
             text = ini.without_section(text, section)
             left_out.append(f"[{section}]")
@@ -91,8 +111,7 @@ def _is_secret(key: str, values: tuple[str, ...]) -> bool:
 def for_ticket(production: str) -> tuple[str, tuple[str, ...]]:
     """Return the file as it may be sent to others, and what was taken out.
 
-    A secret may be in a comment, so there is none; and no value has an address of a person or of a
-    machine in it.
+    A secret may be in a comment, so there is none; and no value names a person or a machine.
 
     Args:
         production: the file.
@@ -101,12 +120,22 @@ def for_ticket(production: str) -> tuple[str, tuple[str, ...]]:
         WrongInputError: it is not INI.
     """
     text, left_out = without_secrets(production)
-    with_address = [entry for entry in ini.read(text).entries if texts.names_a_person(entry.text)]
-    for entry in with_address:
+    for entry in filter(_names_somebody, ini.read(text).entries):
         name = f"{entry.name}[]" if entry.index is not None else entry.name
         text = ini.without_key(text, entry.section, name)
         left_out = (*left_out, f"{entry.section}.{entry.name}")
     return ini.write(ini.read(text).settings, ini.HEADER), tuple(dict.fromkeys(left_out))
+
+
+def _names_somebody(entry: ini.Entry) -> bool:
+    if SWITCH.fullmatch(entry.text):
+        return False
+    return bool(
+        texts.names_a_person(entry.text)
+        or NAMED_ADDRESS.search(entry.name)
+        or NAMED_ACCOUNT.search(entry.name)
+        or any(ADDRESS.fullmatch(piece) for piece in APART.split(entry.text))
+    )
 
 
 def for_reproduction(production: str, own: str, url: str) -> tuple[str, tuple[str, ...]]:
@@ -118,6 +147,10 @@ def for_reproduction(production: str, own: str, url: str) -> tuple[str, tuple[st
         url: the reproduction's address.
     """
     text, left_out = without_secrets(production)
+    for section, key in IN_MAINTENANCE:
+        if ini.read(text).text(section, key) is not None:
+            text = ini.without_key(text, section, key)
+            left_out = (*left_out, f"{section}.{key}")
     if (salt := ini.read(own).text("General", "salt")) is not None:
         text = ini.with_key(text, "General", "salt", salt)
     for host in (urlsplit(url).hostname, urlsplit(url).netloc):

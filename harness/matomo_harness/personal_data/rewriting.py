@@ -476,10 +476,12 @@ def _rewrite_reports(
     last: tuple[Any, ...] = (0, "")
     seen = 0
     while True:
+        # By the pair alone the server would read the table from its beginning each time.
         cursor.execute(
-            f"SELECT idarchive, name, {value} FROM {table} WHERE (idarchive, name) > (%s, %s)"
+            f"SELECT idarchive, name, {value} FROM {table}"
+            " WHERE idarchive >= %s AND (idarchive, name) > (%s, %s)"
             f" ORDER BY idarchive, name LIMIT {REPORTS}",
-            last,
+            (last[0], *last),
         )
         rows: list[tuple[Any, ...]] = list(cursor.fetchall())
         for *key, old in rows:

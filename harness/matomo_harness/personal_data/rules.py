@@ -348,19 +348,24 @@ def built_in() -> Rules:
 # -- a draft ---------------------------------------------------------------------------------------
 
 _BY_NAME: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ("empty", ("token", "secret", "password", "passwd", "salt", "hash", "session", "phone")),
+    (
+        "empty",
+        ("token", "secret", "password", "passwd", "salt", "hash", "session", "phone", "birth"),
+    ),
     ("mail", ("mail",)),
     ("login", ("login", "username", "user_name", "requester", "created_by", "updated_by")),
     ("url", ("url", "link", "href")),
     ("pseudonym", ("idvisitor", "user_id", "userid", "visitor", "orderid", "idorder")),
 )
 _ADDRESS_WORDS: Final = frozenset(("ip", "ips", "ipaddress", "addr"))
+_PLACE_WORDS: Final = frozenset(("latitude", "longitude", "lat", "lng", "lon", "long"))
 
 
 def draft(schema: Schema) -> str:
     """Return TOML for the tables of `schema`, with the most careful rule by type and name.
 
-    Numbers and times stay, which join and count; whatever may hold characters does not.
+    Numbers and times stay, which join and count, unless their name says that they are a person's
+    address, place, phone or birthday; whatever may hold characters does not.
 
     Args:
         schema: the tables, as `Rules.missing` returns them.
@@ -382,9 +387,13 @@ def _listed(names: Iterable[Any]) -> str:
 def _drafted(column: Column) -> str:
     name = column.name.lower()
     named = next((kind for kind, words in _BY_NAME if any(word in name for word in words)), None)
+    words = set(name.split("_"))
+    if column.is_number and words & _PLACE_WORDS and not column.in_unique_key:
+        return "degrees"
     if column.is_number or column.is_time:
-        return "empty" if named == "empty" and not column.in_unique_key else "keep"
-    if _ADDRESS_WORDS & set(name.split("_")):
+        is_a_persons = named == "empty" or words & _ADDRESS_WORDS
+        return "empty" if is_a_persons and not column.in_unique_key else "keep"
+    if words & _ADDRESS_WORDS:
         return "address"
     if column.in_unique_key or (column.is_bytes and column.type == "binary"):
         return "pseudonym" if named in (None, "empty") or column.is_bytes else named

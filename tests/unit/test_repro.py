@@ -1,0 +1,65 @@
+"""A reproduction of what does not work, and its own account beside the people of production."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+
+from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.operate import adoption, repro, stack_files
+from matomo_harness.operate.stack import Stack
+
+STEPS = ("require_healthy", "ensure_second_factor", "require_tracking")
+
+
+def refused(*_: Any) -> None:
+    raise BrokenPromiseError(
+        expected="the tracker to answer a ping with 200 or 204",
+        seen="HTTP 500: every hit would be lost",
+        next_command="docker logs matomo",
+    )
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The steps that were taken; none of them needs a container."""
+    steps: list[str] = []
+
+    def taking(name: str) -> Callable[..., None]:
+        return lambda *_: steps.append(name)
+
+    for name in STEPS:
+        monkeypatch.setattr(repro, name, taking(name))
+    monkeypatch.setattr(adoption, "ensure_superuser", taking("ensure_superuser"))
+    return steps
+
+
+def test_a_production_that_works_is_said_to(taken: list[str]) -> None:
+    assert repro._with_account(MagicMock()) == ""
+    assert "ensure_superuser" in taken
+
+
+def test_one_that_loses_every_hit_has_its_account_and_says_so(
+    taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repro, "require_tracking", refused)
+    assert "every hit would be lost" in repro._with_account(MagicMock())
+    assert {"ensure_superuser", "ensure_second_factor"} <= set(taken)
+
+
+def test_one_without_a_login_page_is_left_as_it_is(
+    taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repro, "require_healthy", refused)
+    assert "every hit would be lost" in repro._with_account(MagicMock())
+    assert taken == []
+
+
+def test_beside_people_who_stay_its_superuser_has_a_name_that_production_has_not(
+    tmp_path: Path,
+) -> None:
+    stack = Stack(tmp_path / "kept", "kept")
+    repro._take_own_login(stack)
+    assert stack_files.known(stack)["SUPERUSER_LOGIN"].startswith("harness-")

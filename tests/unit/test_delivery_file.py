@@ -1,10 +1,12 @@
 """delivery.toml is read strictly: what it does not know, or what contradicts, is named."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from matomo_harness.errors import WrongInputError
+from matomo_harness.operate.delivery import login
 from matomo_harness.operate.delivery.stages import Delivery
 from matomo_harness.policy import delivery
 from matomo_harness.policy.delivery import DELIVERY_FILE, full_name
@@ -63,7 +65,37 @@ def test_a_stage_that_there_is_not(tmp_path: Path) -> None:
         full_name("test")
 
 
+def test_a_helper_of_docker_that_fails_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that has the configuration of Docker Desktop, which does not run there."""
+    helper = tmp_path / "docker-credential-failing"
+    helper.write_text("#!/bin/sh\necho 'the desktop does not run'; exit 1\n")
+    helper.chmod(0o755)
+    (tmp_path / "config.json").write_text('{"credsStore": "failing"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(WrongInputError, match="the desktop does not run"):
+        login.of_this_machine("registry.example", {})
+
+
 def test_an_authority_that_is_not_there(tmp_path: Path) -> None:
     read(tmp_path, f'[dev]\n{OTHER}authority = "registry.pem"\n')
     with pytest.raises(WrongInputError, match="no such file"):
         _ = Delivery.read(tmp_path / "delivery.toml").stage("dev").registry
+
+
+def test_docker_hub_is_asked_where_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(tmp_path, '[dev]\nregistry = "docker.io"\nrepository = "example/matomo"\n')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    registry = Delivery.read(tmp_path / "delivery.toml").stage("dev").registry
+
+    def asked(_method: str, url: str, **_more: object) -> None:
+        raise WrongInputError(expected="", seen=url, next_command="")
+
+    monkeypatch.setattr(registry._session, "request", asked)
+    with pytest.raises(WrongInputError, match=r"//registry-1\.docker\.io/v2/example/matomo/"):
+        registry.manifest("one")
+    assert registry.name == "docker.io/example/matomo"

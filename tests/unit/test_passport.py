@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import re
 import subprocess
 import tarfile
 from datetime import UTC, date, datetime, timedelta
@@ -27,6 +28,7 @@ from matomo_harness.policy import judged_by
 from matomo_harness.policy.delivery import DELIVERY_FILE, Stage
 from matomo_harness.runtime import images
 from matomo_harness.runtime.images import Image
+from matomo_harness.settings import OWNER_LABEL
 
 DIGEST = f"sha256:{'a' * 64}"
 IMAGE_ID = f"sha256:{'b' * 64}"
@@ -268,7 +270,50 @@ def test_an_image_that_a_tag_names_is_of_its_commit_alone(
     assert not publish._is_of(label, "0123456789ab")
 
 
+@pytest.mark.parametrize(
+    ("labels", "helps"),
+    [({OWNER_LABEL: "matomo-harness"}, "make dist-dev"), ({}, "docker build --label")],
+    ids=["ours", "of somebody whose base has a label"],
+)
+def test_an_image_of_another_commit_is_told_how_to_be_built(
+    monkeypatch: pytest.MonkeyPatch, labels: dict[str, str], helps: str
+) -> None:
+    engine = MagicMock()
+    found = engine.return_value.images.get.return_value
+    found.attrs = {"Os": "linux", "Architecture": "amd64"}
+    found.labels = {"org.opencontainers.image.revision": "0123456789abcdef" * 2, **labels}
+    monkeypatch.setattr(publish, "engine", engine)
+    image = Image("m:1", DIGEST, "given")
+    publish._require_fit(image, "0123456789ab")
+    with pytest.raises(WrongInputError, match="was built from 0123456789abcdef") as refused:
+        publish._require_fit(image, "ba9876543210")
+    assert helps in refused.value.next_command
+
+
 # -- each refusal ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ('namespaces="git"', r"does not \(.*not permitted for use in signature namespace"),
+        ('valid-before="20200101"', "another key.*key has expired"),
+    ],
+)
+def test_a_key_that_may_sign_no_passport_today_is_no_text_that_was_changed(
+    desk: Desk, options: str, words: str
+) -> None:
+    name, _, key = (desk.root / "allowed_signers").read_text().partition(" ")
+    (desk.root / "allowed_signers").write_text(f"{name} {options} {key}")
+    said = refused(desk, desk.passport())
+    assert re.search(words, said, re.DOTALL)
+    assert "changed" not in said
+
+
+def test_a_name_with_a_space_in_it_signs(desk: Desk) -> None:
+    key = (desk.root / "allowed_signers").read_text().partition(" ")[2]
+    (desk.root / "allowed_signers").write_text(f'"Release Manager" {key}')
+    assert desk.judge(desk.passport()) == "Release Manager"
 
 
 def test_no_passport(desk: Desk) -> None:
@@ -277,6 +322,13 @@ def test_no_passport(desk: Desk) -> None:
 
 def test_another_digest(desk: Desk) -> None:
     assert "other digest" in refused(desk, desk.passport(), digest=f"sha256:{'c' * 64}")
+
+
+def test_a_list_of_what_is_in_the_image_that_is_left_out(desk: Desk) -> None:
+    path = passport.write(desk.passport(sbom=b"{}"), desk.root / "passports", DIGEST)
+    assert desk.judge(passport.read(path)) == "key@example.org"
+    path.with_name(passport.SBOM).unlink()
+    assert "no sbom.cdx.json beside it" in refused(desk, passport.read(path))
 
 
 def test_another_policy(desk: Desk) -> None:

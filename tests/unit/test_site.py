@@ -2,7 +2,9 @@
 
 import json
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,7 +19,8 @@ from matomo_harness.operate.site import faults, values
 from matomo_harness.operate.site.faults import Expectation
 from matomo_harness.operate.site.hits import Matomo, decoded, harmless
 from matomo_harness.operate.site.records import PageRecord, Refusal, SentRequest
-from matomo_harness.operate.site.walk import _untrusted_origins
+from matomo_harness.operate.site.walk import Way, _untrusted_origins, _Visitor
+from matomo_harness.operate.site.watch import Watch
 
 TRACKER = "https://matomo.example/matomo.php"
 MAIL = "jane.doe@people.example"
@@ -103,6 +106,15 @@ def test_a_named_matomo_may_call_its_tracker_what_it_likes() -> None:
     assert not named.is_named("https://www.example:port/stats/")
 
 
+@pytest.mark.parametrize(
+    "end", ["", "/", "/index.php", "/index.php?module=CoreHome&idSite=2#?category=a", "/matomo.php"]
+)
+def test_a_matomo_is_named_as_its_address_is_copied(end: str) -> None:
+    named = Matomo(f"https://matomo.example/stats{end}")
+    assert named.is_named("https://matomo.example/stats/matomo.php?idsite=1&rec=1")
+    assert not named.is_named("https://matomo.example/matomo.php?idsite=1&rec=1")
+
+
 # -- what names a person --------------------------------------------------------------------------
 
 HEX = "0123456789abcdef" * 2
@@ -133,6 +145,8 @@ HEX = "0123456789abcdef" * 2
         ("https://a.example/?code=4f0AbCdEfGh1JkLmN0", values.TOKEN, "query: code"),
         (f"eyJhbGciOiJI.eyJzdWIiOiIx.{HEX}", values.TOKEN, ""),
         ("https://a.example/?lastname=Doe", values.NAME, "query: lastname"),
+        ("https://a.example/?login=10", values.NAME, "query: login"),
+        ("https://a.example/?user_id=1", values.NAME, "query: user_id"),
         ("https://a.example/?name=Jane+Doe", values.NAME, "query: name"),
         ("https://a.example/?ip=198.51.100.7", values.ADDRESS, "query: ip"),
         ("2001:db8:1:2:3:4:5:6", values.ADDRESS, ""),
@@ -152,6 +166,7 @@ def test_what_names_a_person_or_opens_something_is_found(value: str, kind: str, 
         "https://a.example/?name=quarks&sort=author&authors=Doe",
         "https://a.example/@handle/post",
         "https://a.example/?token=&session=true",
+        "https://a.example/?mobile=1&login=success&phone=no",
         "https://198.51.100.7/page",
         "https://a.example/?from=198.51.0.0",
         "https://a.example/login/account-settings-of-a-library",
@@ -313,6 +328,79 @@ def test_a_refusal_counts_where_it_is_of_matomo(refusal: Refusal, is_fault: bool
     found = faults.found_in([page], Expectation(Matomo()))
     assert [fault.name for fault in found] == ["refused-by-policy"] * is_fault
     assert "secret" not in str(found)
+
+
+# -- waiting --------------------------------------------------------------------------------------
+
+
+class SlowPage:
+    """A page with a clock of its own, which sends a hit two seconds after it was opened or clicked.
+
+    Args:
+        watching: what reads the hit.
+        by_click: whether a click is what it waits for.
+    """
+
+    url = "https://a.example/"
+
+    def __init__(self, watching: Watch, *, by_click: bool) -> None:
+        self.now = 100.0
+        self._watching, self._by_click = watching, by_click
+        self._due = 0.0 if by_click else self.now + 2
+        self.first = self
+
+    def wait_for_timeout(self, milliseconds: int) -> None:
+        """Have the time pass, and the hit sent that is due."""
+        self.now += milliseconds / 1000
+        if self._due and self.now >= self._due:
+            hits = page_with(e_n=MAIL).hits
+            sent = SentRequest(hits, self._watching.has_agreed, 204)
+            self._watching.page.requests.append(sent)
+            self._watching.last = self.now
+            self._due = 0.0
+
+    def locator(self, _selector: str) -> "SlowPage":
+        """Return what is clicked."""
+        return self
+
+    def click(self, **_options: object) -> None:
+        """Agree."""
+        self._due = self.now + 2 if self._by_click else self._due
+
+    def evaluate(self, _script: str) -> None:
+        """Find nothing."""
+
+    def on(self, *_event: object) -> None:
+        """Hear nothing."""
+
+
+@pytest.mark.parametrize(
+    ("before", "click", "by_click", "seen"),
+    [
+        (PageRecord("https://a.example/"), "", False, [False]),
+        (PageRecord("https://a.example/"), "#accept", False, [False]),
+        (PageRecord("https://a.example/"), "#accept", True, [True]),
+        (page_with(action_name="A"), "#accept", True, [False, True]),
+    ],
+    ids=["no click", "not by the click", "by the click", "before the click as well"],
+)
+@pytest.mark.parametrize("refusals", [(), (Refusal("font-src", "https://a.example/a.woff2"),)])
+def test_a_late_hit_is_seen_whatever_came_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+    before: PageRecord,
+    click: str,
+    by_click: bool,
+    seen: list[bool],
+    refusals: tuple[Refusal, ...],
+) -> None:
+    record = replace(before, requests=[*before.requests], refusals=[*refusals])
+    watching = Watch(Matomo(), record)
+    page = SlowPage(watching, by_click=by_click)
+    monkeypatch.setattr(time, "monotonic", lambda: page.now)
+    watching.last = page.now - 9  # while the page was loading, nothing was heard of Matomo
+    context = cast(Any, SimpleNamespace(new_page=lambda: page, cookies=list))
+    _Visitor(context, watching, Way(Matomo(), click=click))._record(is_first=True)
+    assert [request.by_click for request in record.requests] == seen
 
 
 # -- machines without a browser -------------------------------------------------------------------

@@ -150,6 +150,13 @@ def test_a_drafted_workflow_passes_the_linters(tmp_path: Path) -> None:
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+def test_nobody_comments_on_the_pull_request_of_a_fork() -> None:
+    """A run for one may not write, so that a green gate would end in a red job."""
+    (step,) = (each for each in read(ROOT / "action.yml")["runs"]["steps"] if "if" in each)
+    for condition in (step["if"], read(ROOT / ".github/workflows/ci.yml")["jobs"]["comment"]["if"]):
+        assert "github.event.pull_request.head.repo.full_name == github.repository" in condition
+
+
 # -- the key of the passports ---------------------------------------------------------------------
 
 

@@ -39,21 +39,21 @@ class PushedImage:
 
 @dataclass(frozen=True)
 class Keeping:
-    """A lifecycle rule by which ECR keeps a number of images.
+    """A lifecycle rule by which ECR keeps a number of images, or each for some days.
 
     Args:
         count: how many stay, the youngest first.
-        tags: patterns of tags that it is about; empty for all images.
+        tags: patterns, for each of which an image it is about has a tag; empty for all images.
+        days: how long an image stays after it was pushed; 0 where the rule counts images.
     """
 
     count: int
     tags: tuple[str, ...] = ()
+    days: int = 0
 
     def concerns(self, image: PushedImage) -> bool:
-        """Whether the rule counts this image."""
-        return not self.tags or any(
-            fnmatch.fnmatch(tag, pattern) for tag in image.tags for pattern in self.tags
-        )
+        """Whether the rule is about this image."""
+        return all(fnmatch.filter(image.tags, pattern) for pattern in self.tags)
 
 
 class Account:
@@ -111,7 +111,7 @@ class Account:
         return sorted(found, key=lambda image: image.pushed, reverse=True)
 
     def rules(self) -> list[Keeping]:
-        """Return the lifecycle rules that keep a number of images; none where there is none."""
+        """Return the lifecycle rules about images with a tag, the first to decide first."""
         client = self.client("ecr")
         with asking("ecr:GetLifecyclePolicy", self.stage.name):
             try:
@@ -124,11 +124,15 @@ class Account:
 def _rules(rules: Sequence[dict[str, Any]]) -> Iterator[Keeping]:
     for rule in sorted(rules, key=lambda rule: int(rule["rulePriority"])):
         selection = rule["selection"]
-        if selection["countType"] != "imageCountMoreThan" or selection["tagStatus"] == "untagged":
-            continue
         prefixes = [f"{prefix}*" for prefix in selection.get("tagPrefixList", ())]
         patterns = (*prefixes, *selection.get("tagPatternList", ()))
-        yield Keeping(int(selection["countNumber"]), patterns)
+        number = int(selection["countNumber"])
+        if selection["tagStatus"] == "untagged":
+            continue
+        if selection["countType"] == "imageCountMoreThan":
+            yield Keeping(number, patterns)
+        elif selection["countType"] == "sinceImagePushed":
+            yield Keeping(0, patterns, days=number)
 
 
 @functools.cache
@@ -143,8 +147,8 @@ def _session(account: str, region: str, role: str) -> tuple[Any, dict[str, Any]]
             next_command=install_command(DELIVERY),
         ) from error
 
-    session = boto3.Session(region_name=region)
     with asking("sts:GetCallerIdentity", account):
+        session = boto3.Session(region_name=region)  # reads AWS_PROFILE
         identity = session.client("sts").get_caller_identity()
     if role and not _is_role(identity["Arn"], role):
         with asking("sts:AssumeRole", role):

@@ -92,7 +92,9 @@ def _of_the_image(passport: Passport, digests: Sequence[str]) -> Iterator[str]:
         vouched = ", ".join(map(short, passport.digests))
         yield f"other digest: it is about {vouched}, and this is {short(digests[0])}"
     bill = passport.about.get("sbom")
-    if bill and digest_of(passport.sbom) != f"sha256:{bill['digest']['sha256']}":
+    if bill and not passport.sbom:
+        yield f"no {SBOM} beside it: what is in the image was signed as well"
+    elif bill and digest_of(passport.sbom) != f"sha256:{bill['digest']['sha256']}":
         yield f"other {SBOM}: what is in the image is not what was signed"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from matomo_harness import extra
+from matomo_harness.errors import WrongInputError
 
 USER: Final = "REGISTRY_USER"
 PASSWORD: Final = "REGISTRY_PASSWORD"  # noqa: S105  a variable's name
@@ -40,13 +41,23 @@ def of_this_machine(host: str, environment: Mapping[str, str] = os.environ) -> L
     Args:
         host: the registry.
         environment: with REGISTRY_USER and REGISTRY_PASSWORD, if any.
+
+    Raises:
+        WrongInputError: docker keeps its logins with a program that does not answer.
     """
     if environment.get(USER) and environment.get(PASSWORD):
         return Login(environment[USER], environment[PASSWORD])
     extra.require_engine_libraries()
-    from docker import auth  # reads ~/.docker/config.json, with the helpers that it names
+    from docker import auth, errors  # reads ~/.docker/config.json, with the helpers that it names
 
-    found = auth.load_config().resolve_authconfig(host) or {}
+    try:
+        found = auth.load_config().resolve_authconfig(host) or {}
+    except errors.DockerException as error:
+        raise WrongInputError(
+            expected=f"docker's login for {host}, from the helper that ~/.docker/config.json names",
+            seen=str(error),
+            next_command=f"{USER} and {PASSWORD} in the environment; or docker login {host}",
+        ) from error
     user, password = found.get("username") or found.get("Username"), found.get("password")
     password = password or found.get("Password") or found.get("Secret")
     return Login(user, password) if user and password else None

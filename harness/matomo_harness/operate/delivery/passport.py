@@ -237,7 +237,7 @@ def signer(passport: Passport, trusted: Path) -> str:
         signature.write_bytes(passport.signature)
         files = ["-s", str(signature), "-f", str(trusted)]
         found = _keygen(["find-principals", *files])
-        names = found.stdout.decode().split()
+        names = found.stdout.decode().splitlines()  # one may have a space in it
         if found.returncode != 0 or not names:
             raise BrokenPromiseError(
                 expected=f"a signature by a key that {trusted.name} trusts",
@@ -246,6 +246,14 @@ def signer(passport: Passport, trusted: Path) -> str:
             )
         words = ["verify", "-I", names[0], "-n", NAMESPACE, *files]
         verified = _keygen(words, passport.text)
+        words = ["check-novalidate", "-n", NAMESPACE, "-s", str(signature)]
+        is_as_signed = _keygen(words, passport.text).returncode == 0
+    if verified.returncode != 0 and is_as_signed:
+        raise BrokenPromiseError(
+            expected=f"{trusted.name} to let {names[0]} sign passports",
+            seen=f"it does not ({_last(verified.stderr)})",
+            next_command=f'see {trusted}: namespaces="{NAMESPACE}" lets a key, as no namespaces do',
+        )
     if verified.returncode != 0:
         raise BrokenPromiseError(
             expected=f"the passport as {names[0]} signed it",
@@ -270,7 +278,7 @@ def _keygen(words: Sequence[str], text: bytes = b"") -> subprocess.CompletedProc
 
 def _last(text: bytes) -> str:
     lines = text.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "nothing said"
+    return "; ".join(lines[-2:]) if lines else "nothing said"  # the last one has no reason
 
 
 # -- storing --------------------------------------------------------------------------------------

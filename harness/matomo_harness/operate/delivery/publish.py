@@ -22,13 +22,15 @@ from matomo_harness.runtime import images
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.inspection import inspected
-from matomo_harness.settings import REPORTS
+from matomo_harness.settings import OWNER_LABEL, REPORTS
 
 GATE: Final = REPORTS / "gate" / "gate.json"
 BUILT: Final = "matomo:latest"
 """The image that `make dist-dev` builds."""
 PLATFORM: Final = ("linux", "amd64")
 """What Fargate runs here."""
+REVISION: Final = "org.opencontainers.image.revision"
+"""The label that says of which commit an image is; whoever builds on it inherits that."""
 WITHOUT_PASSPORT: Final = ("dev",)
 """Stages that an image may reach before the gate has judged it."""
 
@@ -117,13 +119,17 @@ def _require_fit(image: Image, commit: str) -> None:
             seen=f"{image.reference} for {platform[0]}/{platform[1]}",
             next_command="make dist-dev on a machine of that kind",
         )
-    label = found.labels.get("org.opencontainers.image.revision", "")
-    # `git describe` writes the commit alone, or a tag before it; an image of others has no label.
+    label = found.labels.get(REVISION, "")
+    # `git describe` writes the commit alone, or a tag before it.
     if label and label != "unknown" and not _is_of(label, commit):
+        is_ours = OWNER_LABEL in found.labels
         raise WrongInputError(
             expected=f"an image of the commit {commit}, which will be its tag",
-            seen=f"{image.reference} was built from {label}",
-            next_command="make dist-dev",
+            seen=f"{image.reference} was built from {label}"
+            + ("" if is_ours else f", as its label {REVISION} says, or its base's does"),
+            next_command="make dist-dev"
+            if is_ours
+            else f'docker build --label {REVISION}="$(git rev-parse HEAD)" …',
         )
 
 

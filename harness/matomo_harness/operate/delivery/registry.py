@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urljoin
 
@@ -18,6 +19,8 @@ INDEX: Final = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+ELSEWHERE: Final = MappingProxyType({"docker.io": "registry-1.docker.io"})
+"""Hosts that references and logins name, and what answers for them."""
 SECONDS: Final = 30
 """How long a registry may be silent."""
 EMPTY: Final = b"{}"
@@ -220,15 +223,25 @@ class Registry:
         return artifact.digest
 
     def _list_by_tag(self, subject: Manifest, kind: str, artifact: Manifest) -> None:
-        """List a referrer under the tag that a registry without the API has for its subject."""
+        """List a referrer under the tag that a registry without the API has for its subject.
+
+        Raises:
+            UnsupportedEnvironmentError: the registry knows no such tag.
+        """
         tag = fallback_tag(subject.digest)
-        before = self.manifest(tag)
-        listed = before.document["manifests"] if before else []
+        listed = self._listed_by_tag(subject.digest)
         entry = artifact.descriptor | {"artifactType": kind}
         if any(other["digest"] == artifact.digest for other in listed):
             return
         document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [*listed, entry]}
         self.put_manifest(tag, Manifest(INDEX, json.dumps(document).encode()))
+        if entry not in self._listed_by_tag(subject.digest):
+            raise UnsupportedEnvironmentError(
+                expected=f"{self.name} to list what lies beside an image: by the referrers of OCI's"
+                f" distribution-spec 1.1, or under the tag {tag}",
+                seen="it has no referrers, and something else under that tag",
+                next_command="ask whoever runs the registry for a version with referrers",
+            )
 
     def attached(self, subject: str, kind: str) -> list[dict[str, bytes]]:
         """Return what is stored beside an image: the files of each, by name.
@@ -254,13 +267,13 @@ class Registry:
 
     def _referrers(self, subject: str) -> list[dict[str, Any]]:
         answer = self._ask("GET", f"referrers/{subject}", headers={"Accept": INDEX})
-        if answer.status_code == requests.codes.ok:
-            listed: list[dict[str, Any]] = answer.json().get("manifests") or []
-            if listed:
-                return listed
+        found = _listed_in(answer.content) if answer.status_code == requests.codes.ok else []
         # A registry without the API; or one that got it after the tag was written.
+        return found or self._listed_by_tag(subject)
+
+    def _listed_by_tag(self, subject: str) -> list[dict[str, Any]]:
         by_tag = self.manifest(fallback_tag(subject))
-        return list(by_tag.document.get("manifests") or []) if by_tag else []
+        return _listed_in(by_tag.content) if by_tag else []
 
     # -- asking -----------------------------------------------------------------------------------
 
@@ -268,7 +281,7 @@ class Registry:
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, data: Any = None
     ) -> requests.Response:
         """Send a request; a path that begins otherwise is one of this repository's."""
-        start = f"https://{self.host}"
+        start = f"https://{ELSEWHERE.get(self.host, self.host)}"
         url = path if path.startswith("http") else urljoin(start, path)
         if not path.startswith(("http", "/")):
             url = f"{start}/v2/{self.repository}/{path}"
@@ -342,6 +355,19 @@ class Registry:
             seen=f"content with the digest {seen}",
             next_command="find out what stands between here and the registry",
         )
+
+
+def _listed_in(content: bytes) -> list[dict[str, Any]]:
+    """Return what an index lists; nothing where it is none.
+
+    GitHub's registry leads to a web page where it should list referrers, and GitLab's takes the
+    tag that lists them for the digest of the image itself.
+    """
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return []
+    return list(document.get("manifests") or []) if isinstance(document, dict) else []
 
 
 def fallback_tag(subject: str) -> str:

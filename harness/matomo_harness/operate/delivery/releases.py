@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from matomo_harness.operate.delivery.aws import Account, PushedImage
@@ -14,6 +15,9 @@ for ever: of two promotions at once, one gets it."""
 
 WITH_PASSPORT: Final = 2
 """So many things ECR lists for an image that was promoted."""
+
+SOON: Final = timedelta(days=30)
+"""An image that a rule removes by its age is warned of so long before."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,10 @@ def take(registry: Registry, release: Release, manifest: Manifest) -> None:
 
 
 def expiring(account: Account, digest: str, coming: int, why: str) -> list[str]:
-    """Return a warning for each lifecycle rule that will soon remove an image.
+    """Return a warning where a lifecycle rule will soon remove an image.
 
-    Whatever ECR lists is counted, passports as well: better a warning too early than one too late.
+    One rule decides about an image: the first that is about its tags. Whatever ECR lists is
+    counted, passports as well: better a warning too early than one too late.
 
     Args:
         account: of the repository.
@@ -95,12 +100,27 @@ def expiring(account: Account, digest: str, coming: int, why: str) -> list[str]:
         why: what the image is needed for.
     """
     pushed = account.images()
-    found = []
-    for rule in account.rules():
-        counted = [image for image in pushed if rule.concerns(image)]
-        if warning := _warning(rule.count, counted, digest, coming):
-            found.append(f"{warning}; {why}")
-    return found
+    image = next((one for one in pushed if one.digest == digest), None)
+    rule = next((one for one in account.rules() if image and one.concerns(image)), None)
+    if image is None or rule is None:
+        return []
+    if rule.days:
+        warning = _warning_of_age(rule.days, image)
+    else:
+        counted = [one for one in pushed if rule.concerns(one)]
+        warning = _warning(rule.count, counted, digest, coming)
+    return [f"{warning}; {why}"] if warning else []
+
+
+def _warning_of_age(days: int, image: PushedImage) -> str:
+    left = image.pushed + timedelta(days=days) - datetime.now(UTC)
+    if left > SOON:
+        return ""
+    when = f"in {left.days} days" if left.days > 0 else "any day now"
+    return (
+        f"{short(image.digest)} expires {when}: the lifecycle rule removes what was pushed"
+        f" {days} days ago, whether it runs or not"
+    )
 
 
 def _warning(count: int, counted: Sequence[PushedImage], digest: str, coming: int) -> str:

@@ -14,6 +14,8 @@ TRACKER: Final = re.compile(r"/(?:matomo|piwik)\.php$")
 """The path that hits are sent to."""
 EITHER: Final = re.compile(r"/js/(?:index\.php|tracker\.php)?$")
 """With parameters it is the tracker, without them it answers with matomo.js."""
+ENTRANCE: Final = re.compile(r"/(?:index|matomo|piwik)\.php$")
+"""What a Matomo's address ends with where people copy it from the browser or from a page."""
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 SCRIPT: Final = re.compile(r"/(?:matomo|piwik)(?:\.min)?\.js$|/js/container_\w+\.js$")
 """The path of matomo.js, and of a container of the Tag Manager, which brings matomo.js with it."""
@@ -81,9 +83,10 @@ def _place(address: str) -> str:
         port = split.port
     except ValueError:
         return "/"
+    folder = ENTRANCE.sub("", split.path).rstrip("/")
     if port in (None, DEFAULT_PORTS.get(split.scheme)):
-        return f"{split.scheme}://{split.hostname}{split.path.rstrip('/')}/"
-    return f"{split.scheme}://{split.hostname}:{port}{split.path.rstrip('/')}/"
+        return f"{split.scheme}://{split.hostname}{folder}/"
+    return f"{split.scheme}://{split.hostname}:{port}{folder}/"
 
 
 def decoded(address: str, method: str, body: bytes) -> tuple[Hit, ...]:

@@ -65,10 +65,16 @@ class PageRecord:
     cookies: tuple[str, ...] = ()
     untrusted: tuple[str, ...] = ()
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether there was a first hit, or something that explains why there is none."""
-        return bool(self.requests or self.unread or self.not_loaded or self.refusals)
+    def has_begun(self, *, by_click: bool) -> bool:
+        """Whether there was a first hit, or something that explains why there is none.
+
+        What the page's policy refuses explains nothing: on most pages it is something else.
+
+        Args:
+            by_click: whether it is a hit after the click that gives consent.
+        """
+        has_sent = any(request.by_click == by_click for request in self.requests)
+        return bool(has_sent or self.unread or self.not_loaded)
 
     @property
     def hits(self) -> tuple[Hit, ...]:

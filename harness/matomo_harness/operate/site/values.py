@@ -41,6 +41,10 @@ _PERSON: Final = re.compile(
     r"phone|tel(?:ephone)?|mobile|birth_?(?:date|day)|dob|street|postal_?address)$"
 )
 """Names of parameters whose values name a person."""
+_SWITCH: Final = re.compile(
+    r"(?i)(?:login|mobile|phone|tel)=(?:[01]|true|false|yes|no|on|off|success|failed|required)"
+)
+"""As `?mobile=1`, the pages for telephones: names of a person's things that hold none."""
 _TWO_NAMES: Final = re.compile(r"[^\W\d_a-z][\w'-]+(?:[ +][^\W\d_a-z][\w'-]+){1,3}")
 """As Jane Doe: what `name` holds where it is a person's."""
 _ADDRESS_LIKE: Final = re.compile(r"^(?:[a-z][a-z0-9+.-]*:)?//|^/", re.IGNORECASE)
@@ -212,7 +216,7 @@ def _is_token(text: str, name: str, part: str) -> bool:
 
 def _names_a_person(text: str, name: str) -> bool:
     if _PERSON.search(name):
-        return True
+        return not _SWITCH.fullmatch(f"{name}={text.strip()}")
     return name.lower() == "name" and bool(_TWO_NAMES.fullmatch(text))
 
 

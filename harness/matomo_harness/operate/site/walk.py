@@ -187,14 +187,14 @@ class _Visitor:
         record = self._watch.page
         record.address = self._page.url
         progress.console.print(f"{self._way.shown(record.address)} ...", markup=False)
-        self._wait(is_expecting=not (is_first and self._way.click))
+        self._wait()
         record.has_inline_code = bool(self._evaluate(_INLINE_CODE))
         if not self._watch.has_agreed:
             cookies = (str(cookie.get("name")) for cookie in self._context.cookies())
             record.cookies = tuple(filter(faults.is_cookie_of_matomo, cookies))
         if is_first and self._way.click:
             self._agree()
-            self._wait(is_expecting=True)
+            self._wait()
         record.address = self._page.url
         if self._way.authority:
             record.untrusted = tuple(_untrusted_origins(record, self._way.authority))
@@ -213,15 +213,12 @@ class _Visitor:
                 seen=str(error).splitlines()[0],
                 next_command="--click 'text=Accept', or another selector of the button",
             ) from None
+        self._watch.last = time.monotonic()  # what follows from it comes a moment later
 
-    def _wait(self, *, is_expecting: bool) -> None:
-        """Wait until the page has sent what it has to send, and Matomo has answered.
-
-        Args:
-            is_expecting: whether a first hit is waited for.
-        """
-        if is_expecting:
-            self._wait_until(lambda: self._watch.page.has_begun, self._way.seconds)
+    def _wait(self) -> None:
+        """Wait until the page has sent what it has to send, and Matomo has answered."""
+        watch = self._watch
+        self._wait_until(lambda: watch.page.has_begun(by_click=watch.has_agreed), self._way.seconds)
         self._wait_until(lambda: self._watch.quiet_seconds > QUIET_SECONDS, LOAD_MS / 1000)
         self._evaluate(FLUSH)
         self._wait_until(lambda: self._watch.quiet_seconds > FLUSH_SECONDS, LOAD_MS / 1000)

@@ -160,6 +160,11 @@ AT_ONCE: Final = (
         migrations=_sql("ALTER TABLE {goal} CONVERT TO CHARACTER SET latin1"),
     ),
     BrokenUpgrade(
+        "a migration empties a table",
+        r"tables that had rows before are empty or gone: .*\btwofactor_recovery_code\b",
+        migrations=_sql("DELETE FROM {twofactor_recovery_code}"),
+    ),
+    BrokenUpgrade(
         "an archive cannot be read any more",
         r"said something before, and are empty or an error now: .*Actions\.getPageUrls",
         migrations=_of_archives(
@@ -173,8 +178,14 @@ ALONE: Final = (
     BrokenUpgrade(
         "a migration fails half way and its second run goes through",
         r"failed half way, and its second run went through: the first said exit [1-9].*not yet",
+        # Any other exception is a warning to Matomo, and the update goes on (core/Updater.php).
         code="if (!Option::get('harness')) { Option::set('harness', 1);"
-        " throw new \\Exception('not yet'); }",
+        " throw new \\Piwik\\UpdaterErrorException('not yet'); }",
+    ),
+    BrokenUpgrade(
+        "a part of an update throws and Matomo notes it as done",
+        r"says that it is done, and left something out, .*: not at all$",
+        code="throw new \\Exception('not at all');",
     ),
     BrokenUpgrade(
         "a migration takes longer than the policy allows",

@@ -133,6 +133,7 @@ def test_a_newer_database_server_opens_the_files(stack: Checkout) -> None:
         stages.LOOKED,
         stages.BACK,
     }
+    assert set(found["gates"]) == {stages.TODAY, stages.SERVER, stages.LOOKED, stages.BACK}
 
 
 @pytest.mark.nightly(reason="the same by another way, and with a newer Matomo behind it")

@@ -7,7 +7,7 @@ import io
 import json
 import sqlite3
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -254,6 +254,25 @@ def test_the_runbook_has_the_times_that_were_measured(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "drill.json").read_text()) == document
 
 
+@pytest.mark.parametrize(
+    ("dump", "command"),
+    [
+        (("last night.sql.gz",), "zcat 'last night.sql.gz' | mariadb DATABASE"),
+        (("dump.sql",), "cat dump.sql | mariadb DATABASE"),  # which zcat refuses
+        (("dump.sql.zst",), "zstdcat dump.sql.zst | mariadb DATABASE"),
+    ],
+)
+def test_the_runbook_loads_a_dump_as_it_is_packed(dump: tuple[str, ...], command: str) -> None:
+    assert report.loading(dump) == command
+
+
+@pytest.mark.parametrize(
+    "dump", [("mydumper-of-today",), ("a.gz.00", "a.gz.01"), ("dump.zip",), ("dump.tar.gz",)]
+)
+def test_the_runbook_has_no_command_that_cannot_load_a_dump(dump: tuple[str, ...]) -> None:
+    assert report.loading(dump).startswith(f"unpack {' '.join(dump)}, and load it")
+
+
 # -- before anything is loaded --------------------------------------------------------------------
 
 
@@ -311,6 +330,40 @@ def test_another_image_is_not_drilled_by_our_policy(
     assert "a policy for theirs:1" in refused_at_once(monkeypatch, None, "theirs:1")
     (tmp_path / "policy.toml").write_text("[drill]\nno_such_key = 1\n")
     assert "no_such_key" in refused_at_once(monkeypatch, None, "theirs:1"), "one's own is read"
+
+
+def test_another_image_is_not_rehearsed_by_our_policy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(images, "given", lambda name, _: Image(name, "sha256:1", "given"))
+    monkeypatch.setattr(images, "is_reference", lambda image: image.reference == "ours:1")
+    monkeypatch.setattr("matomo_harness.operate.gate.require_place", refused)
+    monkeypatch.chdir(tmp_path)
+    for begins, seen in (("theirs:1", "a policy for theirs:1"), ("ours:1", "past the policy")):
+        with pytest.raises(WrongInputError, match=seen):
+            rehearsal.rehearse_upgrade(f"image:{begins}", "other:2", RunSettings())
+
+
+def refused(*_: Any) -> None:
+    raise WrongInputError(expected="", seen="past the policy", next_command="")
+
+
+def test_a_drill_that_breaks_off_leaves_no_verdict_of_an_earlier_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def without_room(_: object) -> None:
+        raise UnsupportedEnvironmentError(expected="room", seen="none", next_command="df -h")
+
+    reports, dump, files = tmp_path / "reports", tmp_path / "dump.sql", tmp_path / "efs.tar"
+    report.write(proven(), verdict(proven(), LIMITS), reports)
+    dump.write_text("-- a dump\n")
+    files.write_text("")
+    monkeypatch.setattr("matomo_harness.runtime.images.deployed_image", lambda _: "matomo")
+    monkeypatch.setattr(steps._Drill, "run", without_room)
+    choices = steps.Choices(tmp_path, reports)
+    with pytest.raises(UnsupportedEnvironmentError):
+        steps.drill([dump], files, RunSettings.from_environment({}), choices)
+    assert list(reports.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", [".", "file/numbers.json"])
@@ -966,6 +1019,28 @@ def test_what_production_does_not_show_says_nothing_of_the_backup(
     found = against.compared(Production(url="https://matomo.example"), restored, [])
     assert (found.count, found.different) == (3, ("d",))
     assert found.left_out == "1 reports that production does not show to this token"
+
+
+def test_a_report_that_production_did_not_answer_is_no_number_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    restored = cast(Any, object())
+
+    def numbers(api: object, periods: Sequence[ArchivedPeriod]) -> dict[str, Any]:
+        found: dict[str, Any] = {f"{m}, {p}": 1 for p in periods for m in state.METHODS}
+        if api is not restored:
+            found[f"Actions.getPageUrls, {periods[-1]}"] = {"error": "HTTP 504: the proxy's"}
+        return found
+
+    monkeypatch.setenv(against.TOKEN, "a token")
+    monkeypatch.setattr(state, "numbers", numbers)
+    monkeypatch.setattr(against, "all_rows", lambda *_: [1])
+    file = tmp_path / "numbers.json"
+    taken = against.take("https://matomo.invalid", None, file)
+    assert taken.unanswered == 1
+    found = against.compared(Production(file), restored, [])
+    assert (found.count, found.different) == (4 * len(state.METHODS) - 1, ())
+    assert found.left_out == "1 reports that production answered by an error"
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,9 @@ def named(found: Fit, *, breaks: bool) -> list[str]:
         ("^5.2", "6.0.0", False),
         ("~5.2,<9", "5.10.0", True),
         ("!=5.4.0,>=5.0.0", "5.4.0", False),
-        ("", "6.0.0", True),
+        ("5", "5.0.0", True),
+        ("5", "5.8.0", False),  # without a dot it is that version alone
+        ("", "5.8.0", False),  # which is for Matomo 4
     ],
 )
 def test_a_plugin_takes_the_versions_that_its_file_asks_for(
@@ -69,6 +71,24 @@ def test_plugins_that_are_gone_or_too_old_are_named(tmp_path: Path) -> None:
         BrokenPromiseError, match="3 that do not: plugin Odd, plugin Old, plugin SEO"
     ):
         operation.require_fits(found)
+
+
+@pytest.mark.parametrize(
+    ("require", "fits"),
+    [
+        ({}, True),
+        ({"Matomo": ">=4.0.0,<5.0.0"}, False),
+        ({"matomo": ">=5.0.0,<6.0.0", "piwik": ">=3.0.0,<4.0.0"}, False),
+        ({"matomo": ">=5.0.0,<6.0.0", "php": ">=8.1"}, True),
+    ],
+)
+def test_whatever_a_plugin_calls_matomo_is_what_it_asks_for(
+    tmp_path: Path, require: dict[str, str], fits: bool
+) -> None:
+    (tmp_path / "plugins/One").mkdir(parents=True)
+    (tmp_path / "plugins/One/plugin.json").write_text(json.dumps({"require": require}))
+    found = of(tmp_path, FORCED + "assume_secure_protocol = 1\n", after="5.8.0")
+    assert named(found, breaks=True) == ([] if fits else ["plugin One"])
 
 
 def test_new_plugins_are_named_where_the_file_has_its_own_list(tmp_path: Path) -> None:

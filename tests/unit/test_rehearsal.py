@@ -11,7 +11,12 @@ from unittest.mock import MagicMock
 import pymysql
 import pytest
 
-from matomo_harness.errors import HarnessError, UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.errors import (
+    BrokenPromiseError,
+    HarnessError,
+    UnsupportedEnvironmentError,
+    WrongInputError,
+)
 from matomo_harness.gate.probes.traffic import TEST_SITE
 from matomo_harness.matomo.database import Database
 from matomo_harness.operate import local, schedule, stack_files
@@ -25,7 +30,7 @@ from matomo_harness.operate.rehearsal.hits import (
     site_of_its_own,
 )
 from matomo_harness.operate.rehearsal.judge import Judgement
-from matomo_harness.operate.rehearsal.plugin import Kind, PluginChange
+from matomo_harness.operate.rehearsal.plugin import Kind, PluginChange, Route
 from matomo_harness.operate.rehearsal.report import remove, runbook, write
 from matomo_harness.operate.rehearsal.state import State
 from matomo_harness.operate.rehearsal.updater import Migration, Update, parsed, update
@@ -52,6 +57,31 @@ def test_every_hit_is_accounted_for() -> None:
     assert two == HitAccount("two", 2.0, 1, {503: 1}, 1, 2, 0, 1)
     assert (one.sent, one.lost, two.sent, two.lost) == (3, 1, 3, 1)
     assert account(sent, frozenset({1}))[0].lost_silently == 1
+
+
+def test_hits_of_a_database_that_is_gone_are_not_called_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The old server is stopped, and the new one does not open its files."""
+    stored: list[set[int] | Exception] = [pymysql.OperationalError(2013, "gone"), {3}]
+
+    def answered(*_: object) -> set[int]:
+        if isinstance(answer := stored.pop(0), Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(hits, "numbers_of_stored", answered)
+    live = hits.LiveHits("https://localhost:1", None, 4)
+    live.hits += [SentHit(1, stages.TODAY, 0.0, 200), SentHit(2, stages.TODAY, 0.1, 200)]
+    with pytest.raises(pymysql.OperationalError):
+        live.remember(cast("Database", None))
+    live.begin_anew()
+    live.hits += [SentHit(3, stages.BACK, 9.0, 200), SentHit(4, stages.BACK, 9.1, 200)]
+    live.remember(cast("Database", None))
+    (back,) = account(live.looked_for, frozenset(live.stored))
+    assert (back.stage, back.stored, back.lost_silently) == (stages.BACK, 1, 1)
+    (note,) = (what for what in reasons(Weight.NOTE, unknown_hits=2) if "not known" in what)
+    assert note.startswith("whether 2 hits were stored")
 
 
 SITES = [{"idsite": 1, "name": "Own"}, {"idsite": 4, "name": SITE}]
@@ -117,6 +147,24 @@ def test_tables_that_always_move_are_left_out_and_visits_where_hits_came() -> No
     assert state.changed(*queue, with_logs=False) == ()
     assert state.changed(*queue, with_logs=True) == ("queuedtracking_list_q0",)
     assert state.changed(before, after, with_logs=True) == ("goal", "log_visit", "user")
+
+
+def test_tables_with_rows_are_known_but_for_those_that_may_be_empty_at_any_moment() -> None:
+    rows = {"site": 1, "annotations": 0, "session": 1, "archive_invalidations": 1, "log_visit": 1}
+
+    def query(statement: str, *_: object) -> list[dict[str, Any]]:
+        if "information_schema" in statement:
+            return [{"t": f"matomo_{name}", "c": "utf8mb4_general_ci"} for name in rows]
+        return [
+            {"name": name, "has_rows": has_rows}
+            for name, has_rows in rows.items()
+            if f"FROM `matomo_{name}`)" in statement
+        ]
+
+    database = cast("Database", SimpleNamespace(query=query, tables_prefix="matomo_"))
+    assert state.filled(database) == {"site", "log_visit"}
+    rows.clear()
+    assert state.filled(database) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -217,6 +265,7 @@ class NoHits:
 
     def __init__(self, *_: object) -> None:
         self.hits: list[SentHit] = []
+        self.looked_for: list[SentHit] = []
         self.stored: set[int] = set()
 
     def __enter__(self) -> "NoHits":
@@ -232,6 +281,9 @@ class NoHits:
     def remember(self, _: object) -> None:
         """Fail, as the database does."""
         raise pymysql.OperationalError(2013, "lost connection")
+
+    def begin_anew(self) -> None:
+        """Give up nothing."""
 
 
 @pytest.mark.parametrize("kind", [UnsupportedEnvironmentError, WrongInputError])
@@ -272,6 +324,35 @@ def test_whatever_breaks_on_either_way_is_found_and_not_raised(
     assert not verdict(found, Upgrade()).is_go
 
 
+def test_another_server_alone_is_judged_by_all_that_is_promised_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged: list[tuple[object, ...]] = []
+    of_class = rehearse._Rehearsal
+    monkeypatch.setattr(rehearse, "LiveHits", NoHits)
+    monkeypatch.setattr(rehearse, "BASELINE_SECONDS", 0)
+    monkeypatch.setattr("matomo_harness.operate.snapshot.save", lambda *_: None)
+    monkeypatch.setattr(state, "checksums", lambda _: {})
+    monkeypatch.setattr(of_class, "__init__", lambda *_: None)
+    monkeypatch.setattr(of_class, "_database", None)
+    monkeypatch.setattr(of_class, "_look_before", lambda _: ([], {}, {}))
+    monkeypatch.setattr(
+        of_class, "_gate", lambda _, name, promises, **__: judged.append((name, promises))
+    )
+    for step in ("_change_server", "_look_after", "_go_back", "_remember"):
+        monkeypatch.setattr(of_class, step, lambda *_: None)
+    monkeypatch.setattr(of_class, "_pages", lambda _: ())
+    started = SimpleNamespace(web=SimpleNamespace(url=""))
+    copy = SimpleNamespace(stack=SimpleNamespace(authority_file=Path()), started=started)
+    rehearsal = object.__new__(of_class)
+    found = dataclasses.replace(GOOD, changes_code=False, stages=[])
+    choices = SimpleNamespace(server="11.8", promises=("transport",))
+    vars(rehearsal).update(_found=found, _copy=copy, _site=9, _choices=choices)
+    rehearsal.run()
+    assert found.failed == ""
+    assert judged == [(stages.LOOKED, ("transport",))]
+
+
 def test_hits_that_wait_in_a_queue_are_stored_before_they_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -284,7 +365,8 @@ def test_hits_that_wait_in_a_queue_are_stored_before_they_are_counted(
     rehearsal = object.__new__(rehearse._Rehearsal)
     vars(rehearsal)["_copy"] = SimpleNamespace(started=SimpleNamespace(shell=shell))
     rehearsal._remember(done.live)
-    assert [name for name, *_ in done.mock_calls] == ["console", "live.remember"]
+    called = [name for name, *_ in done.mock_calls]
+    assert called == ["console", "live.remember", "live.begin_anew"]
     assert shell.console.call_args.args[0] == "queuedtracking:process"
     shell.read.side_effect = UnsupportedEnvironmentError(expected="it", seen="", next_command="")
     rehearsal._remember(done.live)
@@ -363,6 +445,7 @@ def test_nothing_speaks_against_an_upgrade_without_a_finding() -> None:
             {"update": Update(1, 1.0, (), ("no table",)), "second_update": Update(0, 1.0, (), ())},
             "its second run went through: the first said exit 1: no table",
         ),
+        ({"emptied": ("access",)}, "tables that had rows before are empty or gone: access"),
         ({"unreadable": ("Goals.get",)}, "said something before, and are empty or an error now"),
         ({"changed_archives": ("site 1",)}, "1 records of archives are not as they were"),
         ({"changed_numbers": ("Goals.get",)}, "1 reports have other numbers after the upgrade"),
@@ -424,6 +507,16 @@ def test_a_report_that_said_something_and_is_empty_now_is_not_readable() -> None
     assert state.unreadable(before, after) == ["a", "c"]
 
 
+def test_a_table_without_rows_that_is_gone_is_a_note() -> None:
+    rest = {name: columns for name, columns in COLUMNS.items() if name != "site"}
+    after = dataclasses.replace(AFTER, columns=rest)
+    assert any("tables are gone: site" in what for what in reasons(Weight.NOTE, after=after))
+    # With rows it speaks against the upgrade, once.
+    assert len(reasons(Weight.NO, after=after, emptied=("site",))) == 1
+    notes = reasons(Weight.NOTE, after=after, emptied=("site",))
+    assert not any("tables are gone" in what for what in notes)
+
+
 def test_a_table_of_another_collation_is_named() -> None:
     odd = {**COLLATIONS, "goal": "latin1_swedish_ci"}
     (what,) = reasons(Weight.NO, after=dataclasses.replace(AFTER, collations=odd))
@@ -437,6 +530,36 @@ def test_what_is_written_to_the_file_is_a_step_and_what_a_deployment_takes_away_
         Weight.STEP, config_patch="--- a\n", restart_takes_back=("[General] proxy_scheme_headers",)
     )
     assert "gone with the next deployment: [General] proxy_scheme_headers" in step
+
+
+@pytest.mark.parametrize(
+    ("failed", "weights"),
+    [
+        ((stages.AFTER,), {Weight.NO}),
+        ((stages.TODAY,), {Weight.NOTE}),
+        ((stages.TODAY, stages.AFTER), {Weight.STEP, Weight.NOTE}),
+    ],
+)
+def test_an_archiver_that_fails_today_is_no_fault_of_the_upgrade(
+    failed: tuple[str, ...], weights: set[Weight]
+) -> None:
+    found = dataclasses.replace(GOOD, archiver_failed=dict.fromkeys(failed, "exit 1: one segment"))
+    judged = verdict(found, Upgrade()).reasons
+    named = {reason.weight for reason in judged if "exit 1: one segment" in reason.what}
+    assert named == weights
+
+
+def test_an_archiver_that_fails_does_not_end_a_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearse._Rehearsal, "__init__", lambda *_: None)
+    shell, api = MagicMock(), MagicMock()
+    shell.console.side_effect = BrokenPromiseError(expected="", seen="exit 1", next_command="")
+    found = dataclasses.replace(GOOD, archiver_failed={})
+    rehearsal = object.__new__(rehearse._Rehearsal)
+    copy = SimpleNamespace(started=SimpleNamespace(shell=shell))
+    vars(rehearsal).update(_found=found, _copy=copy, _api=api)
+    rehearsal._archive_anew(stages.AFTER, [state.ArchivedPeriod(1, "day", "2026-01-02")])
+    assert api.call.call_args.kwargs["dates"] == "2026-01-02"
+    assert found.archiver_failed == {stages.AFTER: "exit 1"}
 
 
 def test_red_checks_of_today_are_a_note() -> None:
@@ -454,6 +577,16 @@ def test_a_check_that_passes_today_and_is_not_examined_after_is_a_step() -> None
     assert step.endswith("1 checks pass today and were not examined: masking.x")
     error = Judgement({}, {"masking.x": "no answer"}, "d", errors=("masking.x",))
     assert len(reasons(Weight.NO, gates={**gates, stages.AFTER: error})) == 1
+
+
+def test_a_gate_that_is_not_possible_any_more_is_a_step() -> None:
+    none = Judgement({}, {}, "", "it is Matomo 7.0.0")
+    (step,) = reasons(Weight.STEP, gates={stages.TODAY: GREEN, stages.AFTER: none})
+    assert step == f"no gate of {stages.AFTER}: it is Matomo 7.0.0"
+    # Where there was none today either, nothing is lost.
+    gates = dict.fromkeys((stages.TODAY, stages.AFTER), none)
+    assert reasons(Weight.STEP, gates=gates) == []
+    assert sum("no gate of" in note for note in reasons(Weight.NOTE, gates=gates)) == 2
 
 
 def test_an_error_of_today_excuses_an_error_and_no_failure() -> None:
@@ -490,6 +623,35 @@ def test_an_update_that_ends_well_with_warnings_is_no_go() -> None:
     assert found.is_done
     assert found.warnings == ("no table x The error was: no rights",)
     assert "never try again: no table x" in reasons(Weight.NO, update=found)[0]
+
+
+def test_an_update_that_fails_says_what_failed_and_not_the_advice_behind_it() -> None:
+    printed = [
+        "0.1   Executing ALTER TABLE `nowhere` ADD COLUMN a INT;... ",
+        "0.1     [X] Critical Error during the update process:",
+        "0.1 ",
+        "0.1     * /var/www/html/core/Updates/5.3.2.php:",
+        "0.1     Error trying to execute the migration 'ALTER TABLE `nowhere` ADD COLUMN a INT;'.",
+        "0.1     The error was: there is no table `nowhere`",
+        "0.1 ",
+        "0.1     The above is the core error message.",
+        "0.1 ",
+        "0.1     * read the documentation",
+        "0.2 In Update.php line 266:",
+        "0.2   Matomo could not be updated! See above for more information.",
+        "0.2 core:update [--yes]",
+        "0.3 HARNESS_EXIT 1",
+    ]
+    found = parsed(printed)
+    assert not found.is_done
+    assert found.said == (
+        "exit 1: /var/www/html/core/Updates/5.3.2.php: Error trying to execute the migration"
+        " 'ALTER TABLE `nowhere` ADD COLUMN a INT;'. The error was: there is no table `nowhere`"
+    )
+    # What follows it on the way went through; the first is said all the same.
+    both = Update(0, 1.0, (), ("done",)).after(found)
+    assert both.said == found.said
+    assert parsed(["0.1 Killed", "0.2 HARNESS_EXIT 137"]).said == "exit 137: Killed"
 
 
 @pytest.mark.parametrize("is_new", [True, False])
@@ -544,6 +706,27 @@ def test_an_update_of_a_plugin_that_did_not_take_place_is_no_go(
     if not plugins:
         after = dataclasses.replace(after, plugins={"Login": ""})
     assert any(words in what for what in reasons(Weight.NO, plugin=change, after=after))
+
+
+@pytest.mark.parametrize(
+    ("route", "config", "is_refused"),
+    [
+        (Route.LIST, "[General]\nsalt = 1\n", True),
+        (Route.LIST, "[Plugins]\nPlugins[] = CoreHome\n", False),
+        (Route.CONSOLE, "[General]\nsalt = 1\n", False),
+    ],
+)
+def test_a_line_is_added_to_a_list_of_plugins_and_never_in_place_of_matomos_own(
+    route: Route, config: str, is_refused: bool
+) -> None:
+    change = PluginChange(Kind.ADD, "X", "1.0", route)
+    shell = MagicMock()
+    shell.read.return_value = config
+    if not is_refused:
+        rehearse.require_list(change, shell)
+        return
+    with pytest.raises(WrongInputError, match="would switch off all of it"):
+        rehearse.require_list(change, shell)
 
 
 def test_what_a_step_says_of_a_new_plugin_is_no_red_check() -> None:

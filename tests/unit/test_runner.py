@@ -14,7 +14,15 @@ from matomo_harness import gate
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core import runner as run
-from matomo_harness.gate.core.check import Capability, Check, Finding, Group, Status, holds
+from matomo_harness.gate.core.check import (
+    Capability,
+    Check,
+    Finding,
+    Group,
+    NothingPromisedError,
+    Status,
+    holds,
+)
 from matomo_harness.gate.core.context import Context, Step, needs_of
 from matomo_harness.gate.core.once import once
 from matomo_harness.gate.core.runner import Result, Runner, lanes
@@ -22,6 +30,7 @@ from matomo_harness.gate.core.target import Http, Permissions, Target
 from matomo_harness.gate.probes import reports
 from matomo_harness.gate.probes.reports import ArchiverRun, Scheduler
 from matomo_harness.gate.probes.traffic import TestSite, Traffic
+from matomo_harness.matomo.container import OutOfReachError
 from matomo_harness.matomo.database import Database
 from matomo_harness.policy import Policy, Section
 from matomo_harness.time_limit import TimeLimitError, seconds_left, within
@@ -257,6 +266,23 @@ def test_a_failed_step_is_named_and_not_tried_again() -> None:
     assert "reported" not in DONE
 
 
+class TooLong(Step):
+    """What is stored is read."""
+
+    def __init__(self) -> None:
+        raise OutOfReachError(expected="an answer", seen="none in 20 s", next_command="a replica")
+
+
+def of_too_long(_read: TooLong) -> Finding:
+    return healthy()
+
+
+def test_a_check_is_skipped_where_its_step_would_need_more_of_the_target() -> None:
+    result = run_on(target(), check("a", of_too_long))["test.a"]
+    assert result.status is Status.SKIPPED
+    assert result.seen == "none in 20 s; next: a replica"
+
+
 def test_a_check_is_skipped_where_the_target_lacks_what_its_steps_need() -> None:
     result = run_on(target(), check("a", of_sent))["test.a"]
     assert result.status is Status.SKIPPED
@@ -334,6 +360,13 @@ def test_a_check_of_what_is_not_promised_is_not_run(
 ) -> None:
     subject = target(policy=Policy({Promise: section}))
     assert run_on(subject, check("a", proves=proves))["test.a"].status is status
+
+
+def test_a_check_of_which_a_list_names_nothing_is_not_promised() -> None:
+    nothing_named = check("a", raising(NothingPromisedError("no such path is named")))
+    result = run_on(target(), nothing_named)["test.a"]
+    assert result.status is Status.NOT_PROMISED
+    assert result.seen == "not promised: no such path is named"
 
 
 def test_the_gate_has_no_assertions() -> None:

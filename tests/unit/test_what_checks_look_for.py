@@ -14,9 +14,10 @@ import pytest
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.gate import remote
-from matomo_harness.gate.core.check import CannotTellError
+from matomo_harness.gate.catalogue import ALL
+from matomo_harness.gate.core.check import CannotTellError, NothingPromisedError
 from matomo_harness.gate.probes.reports import END_OF_A_YEAR, first_day
-from matomo_harness.gate.probes.traffic import StoredHits, Traffic
+from matomo_harness.gate.probes.traffic import StoredHits, Traffic, is_excluded
 from matomo_harness.gate.promises.archiving.checks import (
     ENDED,
     UNKNOWN_OPTION,
@@ -24,15 +25,25 @@ from matomo_harness.gate.promises.archiving.checks import (
 )
 from matomo_harness.gate.promises.code import checks as of_code
 from matomo_harness.gate.promises.code.checks import compiled_pages_only_show
+from matomo_harness.gate.promises.database.checks import (
+    numbers_of_archives_are_new,
+    one_character_set,
+    tables_have_their_keys,
+)
 from matomo_harness.gate.promises.environment.checks import (
     _is_of_a_service,
     keys_set,
     no_useless_variable,
 )
-from matomo_harness.gate.promises.exposure.checks import errors_tell_no_path, no_dump_is_open
+from matomo_harness.gate.promises.exposure.checks import (
+    Exposure,
+    errors_tell_no_path,
+    no_dump_is_open,
+)
 from matomo_harness.gate.promises.user_ids.checks import MAIL_ADDRESS, NAMES_A_USER
 from matomo_harness.matomo.api import ApiError
 from matomo_harness.matomo.image import OFFICIAL
+from matomo_harness.matomo.twofactor import Account
 
 
 @pytest.mark.parametrize(
@@ -234,6 +245,22 @@ def test_a_path_in_an_error_is_seen_as_json_writes_it(answer: str, shown: bool) 
     assert errors_tell_no_path(http, own).passed is not shown
 
 
+@pytest.mark.parametrize(
+    ("name", "closed"),
+    [
+        ("console_is_closed", "config/"),
+        ("caches_and_languages_are_closed", "config/"),
+        ("everything_else_is_closed", "console"),
+    ],
+)
+def test_a_kind_of_path_that_the_policy_does_not_name_is_not_promised(
+    name: str, closed: str
+) -> None:
+    run = next(check.run for check in ALL if check.id == f"exposure.{name}")
+    with pytest.raises(NothingPromisedError, match="names no such path"):
+        run(Exposure(closed_paths=(closed,)), SimpleNamespace())
+
+
 def test_a_dump_among_matomos_own_files_is_asked_for() -> None:
     asked = []
 
@@ -280,6 +307,60 @@ class HitStore(dict[int, Any]):
         return super().__getitem__(id(canary))
 
 
+@pytest.mark.parametrize(
+    ("address", "excluded", "expected"),
+    [
+        ("10.250.1.2", "192.0.2.1, 10.0.0.0/8", True),
+        ("172.20.250.3", "172.*.*.*", True),
+        ("192.168.250.3", "192.168.250.3", True),
+        ("fd12:3456::1", "fd00::/8", True),
+        ("10.250.1.2", "fd00::/8,10.0.*.*,no address", False),
+        ("10.250.1.2", "", False),
+    ],
+)
+def test_an_excluded_address_is_known(address: str, excluded: str, expected: bool) -> None:
+    assert is_excluded(address, excluded) is expected
+
+
+def test_where_own_networks_are_not_counted_their_mask_is_not_judged() -> None:
+    sender = SimpleNamespace(is_bulk_refused=False)
+    of_others: Any = SimpleNamespace(canaries=[SimpleNamespace(way="form, IPv4")], _sender=sender)
+    with pytest.raises(CannotTellError, match="excluded IPs"):
+        Traffic.came(of_others, "own network")
+    assert Traffic.came(of_others, "form") == of_others.canaries
+
+
+def test_a_superuser_without_a_second_factor_has_no_secret_to_give() -> None:
+    given = {"HARNESS_LOGIN": "ada", "HARNESS_PASSWORD": "of hers"}
+    assert remote._account(given) == Account("ada", "of hers", "")
+    assert remote._account({}) is None
+    with pytest.raises(WrongInputError, match="no HARNESS_PASSWORD"):
+        remote._account({"HARNESS_LOGIN": "ada", "HARNESS_TOTP_SECRET": "A" * 16})
+
+
+def schema_of(*rows: dict[str, object], prefix: str = "matomo_") -> Any:
+    return SimpleNamespace(query=lambda *_: list(rows), tables_prefix=prefix)
+
+
+def test_tables_of_another_application_are_not_matomos() -> None:
+    other, own = {"name": "wp_log", "charset": "latin1"}, {"name": "matomo_x", "charset": "utf8mb4"}
+    assert tables_have_their_keys(schema_of(other)).passed
+    assert tables_have_their_keys(schema_of(other, own)).seen == "matomo_x"
+    assert one_character_set(schema_of(other, own)).passed
+    assert one_character_set(schema_of(other, own, prefix="")).seen == "latin1: 1, utf8mb4: 1"
+
+
+def test_a_copy_of_an_archive_takes_no_number() -> None:
+    def query(statement: str, *_: object) -> list[dict[str, object]]:
+        if "sequence" in statement:
+            return [{"name": "matomo_archive_numeric_2026_01", "value": 7}]
+        return [{"last": 7}]
+
+    names = {"archive_numeric_2026_01", "archive_blob_2026_01", "archive_numeric_2026_01_before"}
+    database: Any = SimpleNamespace(query=query, tables_prefix="matomo_", tables=lambda: names)
+    assert numbers_of_archives_are_new(database).passed
+
+
 def test_a_visits_log_that_is_off_tells_nothing() -> None:
     def call(*_: object, **__: object) -> None:
         raise ApiError(expected="", seen="Visits log is deactivated globally.", next_command="")
@@ -288,6 +369,24 @@ def test_a_visits_log_that_is_off_tells_nothing() -> None:
     hits = StoredHits(cast(Any, None), site, cast(Any, SimpleNamespace(call=call)), None)
     with pytest.raises(CannotTellError, match="switched off"):
         hits.of([])
+
+
+def test_canaries_are_looked_for_on_their_own_sites_alone() -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def query(*given: object) -> list[Any]:
+        asked.append(given)
+        return []
+
+    sender, site, database = (
+        SimpleNamespace(run="r"),
+        SimpleNamespace(all_ids=[3, 4]),
+        SimpleNamespace(query=query),
+    )
+    hits = StoredHits(*(cast(Any, each) for each in (sender, site, None, database)))
+    assert hits.of([]) == {}
+    assert "v.idsite IN %s" in str(asked[0][0])
+    assert asked[0][1] == (3, 4)
 
 
 @pytest.mark.parametrize(("value", "is_one"), [(True, True), (False, False)])

@@ -86,4 +86,6 @@ def numbers(
 
     taken = production.take(url, authority, to)
     out.print(f"{len(taken.digests)} reports of {len(taken.periods)} periods are in {to}.")
+    if taken.unanswered:
+        out.print(f"{taken.unanswered} more were answered by an error, and are not compared.")
     out.print(f"Next: matomo-harness drill --dump … --files … --against {to}", markup=False)

@@ -221,13 +221,13 @@ def _require_same_sites(api: Api, database: ReadOnlyDatabase) -> None:
 
 
 def _account(environment: Mapping[str, str]) -> Account | None:
-    given = [name for name in VARIABLES if environment.get(name)]
-    if not given:
+    login, password, secret = (environment.get(name, "") for name in VARIABLES)
+    if not (login or password or secret):
         return None
-    if len(given) < len(VARIABLES):
-        missing = next(name for name in VARIABLES if name not in given)
+    if not (login and password):  # whoever has no second factor has no secret
+        missing = VARIABLES[bool(login)]
         raise _wrong("all of " + ", ".join(VARIABLES), f"no {missing}", f"export {missing}=…")
-    return Account(*(environment[name] for name in VARIABLES))
+    return Account(login, password, secret)
 
 
 def _require_login(web: Web, account: Account) -> None:

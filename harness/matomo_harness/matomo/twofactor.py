@@ -93,6 +93,12 @@ def sign_in(web: Web, account: Account, *, steps: int = 2) -> Page:
     page = log_in(web, account.login, account.password)
     if page.component != ASK:
         return page
+    if not account.secret:
+        raise BrokenPromiseError(
+            expected=f"{account.login} to be asked for no code, as there is no secret",
+            seen="the form for a code: HARNESS_TOTP_SECRET is missing",
+            next_command="export HARNESS_TOTP_SECRET=…",
+        )
     form = {
         "form_authcode": code(account.secret, steps=steps),
         "form_nonce": page.attribute(ASK, "form-nonce").strip('"'),

@@ -304,8 +304,8 @@ def takes(requirement: str, version: str) -> bool:
     """Whether a plugin whose plugin.json has `requirement` for `matomo` runs with a version.
 
     It is Matomo's own rule (core/Plugin/Dependency.php): a list of constraints that all hold, where
-    a bare version stands for itself and newer; one that has no upper limit ends with its own major
-    version.
+    a bare version of two numbers or more stands for itself and newer; one that has no upper limit
+    ends with its own major version. An empty text is for Matomo 4 alone.
 
     Args:
         requirement: as `>=5.0.0-b1,<6.0.0-b1`.
@@ -316,7 +316,7 @@ def takes(requirement: str, version: str) -> bool:
     """
     parts = [part.strip() for part in requirement.split(",") if part.strip()]
     if not parts:
-        return True
+        parts = [">=4.0.0-b1", "<5.0.0-b1"]
     constraints = [_constraint(part) for part in parts]
     if len(constraints) == 1:
         operator, bound = constraints[0]
@@ -335,7 +335,8 @@ def _constraint(text: str) -> tuple[str, Version]:
             raise InvalidVersion(text)
         # Matomo's own generator of plugins writes -stable, which Composer takes.
         named = re.sub(r"-stable$", "", found["version"], flags=re.IGNORECASE)
-        return found["operator"] or ">=", Version(named)
+        bare = ">=" if "." in named else "="
+        return found["operator"] or bare, Version(named)
     except InvalidVersion as error:
         raise ValueError(f"`{text}` is no constraint of a version") from error
 

@@ -16,6 +16,8 @@ from matomo_harness.settings import IMAGE_DIRECTORY
 
 CONFIG: Final = IMAGE_DIRECTORY / "config" / "config.ini.php"
 PLUGINS: Final = IMAGE_DIRECTORY / "plugins"
+MATOMO: Final = ("matomo", "piwik")
+"""Names of Matomo itself in what a plugin.json requires."""
 
 
 @dataclass(frozen=True)
@@ -166,15 +168,19 @@ def _plugins(directory: Path) -> dict[str, dict[str, Any]]:
 
 def _plugins_that_do_not_fit(folders: dict[str, dict[str, Any]], after: str) -> Iterable[Misfit]:
     for name, require in folders.items():
-        # Matomo takes either name (core/Plugin/Dependency.php).
-        asked = next((require[key] for key in ("matomo", "piwik") if key in require), "")
-        try:
-            if version_changes.takes(str(asked), after):
-                continue
-            why = f"it asks for Matomo {asked}, so {after} switches it off"
-        except ValueError as error:
-            why = f"it asks for Matomo {asked}: {error}"
-        yield Misfit(f"plugin {name}", why, f"{name}/plugin.json", breaks=True)
+        # Either name in any case, and each has to hold (core/Plugin/Dependency.php).
+        for asked in (value for key, value in require.items() if key.lower() in MATOMO):
+            text = str(asked or "")
+            try:
+                if version_changes.takes(text, after):
+                    continue
+                why = (
+                    f"it asks for Matomo {text or '4 (an empty text)'}, so {after} switches it off"
+                )
+            except ValueError as error:
+                why = f"it asks for Matomo {text}: {error}"
+            yield Misfit(f"plugin {name}", why, f"{name}/plugin.json", breaks=True)
+            break
 
 
 def _own_plugins(listed: Iterable[str], before: str, after: str) -> Iterable[Misfit]:

@@ -66,6 +66,10 @@ class CannotTellError(Exception):
     """The target has nothing to decide by; the check is skipped with this reason."""
 
 
+class NothingPromisedError(Exception):
+    """A list of the policy names nothing of what the check looks at: that is not promised."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What a check expected and what it saw.

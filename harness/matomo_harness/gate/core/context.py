@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final, TypeVar, Union, get_args, get_origin, g
 from matomo_harness.errors import HarnessError
 from matomo_harness.gate.core.check import CannotTellError, Capability, Group
 from matomo_harness.gate.core.target import CAPABILITY_OF, Target
+from matomo_harness.matomo.container import OutOfReachError
 from matomo_harness.policy import Section
 from matomo_harness.time_limit import within
 
@@ -245,7 +246,8 @@ class Context:
 
         Raises:
             StepFailedError: `kind` is a step that failed, now or before, or needs one that did.
-            CannotTellError: `kind` is a step that cannot be performed on such a target.
+            CannotTellError: `kind` is a step that cannot be performed on such a target, or not
+                with what was given of it.
         """
         if kind is Context:
             return self  # type: ignore[return-value]
@@ -278,6 +280,8 @@ class Context:
         cause = outcome.exception()
         if isinstance(cause, CannotTellError):
             raise CannotTellError(*cause.args) from cause
+        if isinstance(cause, OutOfReachError):
+            raise CannotTellError(f"{cause.seen}; next: {cause.next_command}") from cause
         if cause:
             raise StepFailedError(kind, cause) from cause
         return outcome.result()

@@ -17,6 +17,7 @@ from matomo_harness.gate.core.check import (
     Check,
     Finding,
     Group,
+    NothingPromisedError,
     Status,
 )
 from matomo_harness.gate.core.context import (
@@ -310,6 +311,8 @@ def _finding(check: Check, context: Context) -> tuple[Status, Finding]:
         finding = context.call(check.run)
     except CannotTellError as reason:
         return Status.SKIPPED, Finding(False, check.sentence, str(reason))
+    except NothingPromisedError as reason:
+        return Status.NOT_PROMISED, Finding(False, check.sentence, f"not promised: {reason}")
     except OutOfReachError as error:
         seen = f"cannot tell: {error.seen}; next: {error.next_command}"
         return Status.SKIPPED, Finding(False, error.expected, seen)

@@ -18,7 +18,7 @@ from matomo_harness.gate.probes.pages import TODAY
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.api import Api, ApiError, refusal
 from matomo_harness.matomo.twofactor import Account
-from matomo_harness.matomo.web import Page, Parameters, Web
+from matomo_harness.matomo.web import IN_ENGLISH, Page, Parameters, Web
 
 ROLES: Final = ("view", "admin", "superuser")
 FOR_EVERYBODY: Final = "second_factors.for_everybody"
@@ -146,6 +146,8 @@ class EnrolledAccount(Step, needs={Capability.CHANGE}, group=Group.ENROLLED):
         self._http = http
         self._at_the_code: Web | None = None
         self.account, self.web = _enrolled(accounts, http, context)
+        # What a page refuses it says in words, in the institution's language otherwise.
+        self.web.session.cookies.update(IN_ENGLISH)
 
     def require_second_factor(self) -> Account:
         """Return the account.

@@ -23,6 +23,8 @@ SEARCHED_DIRECTORIES: Final = (
 """Where the deployment's own files may be, besides its tmp/; relative to the web root. What may be
 a link is named itself: a search enters only links that are its arguments."""
 
+OF_THE_KERNEL: Final = r"\( -path /proc -o -path /sys -o -path /dev \) -prune"
+"""What is below / and no file."""
 BEGINNING: Final = 8
 """Letters of a token that may be an argument: of 32, they leave 96 bits to guess."""
 
@@ -71,12 +73,21 @@ def found_in(tables: Mapping[str, bytes], needles: Needles) -> list[str]:
     return [f"{name} in {table}" for table, text in tables.items() for name in _in(text, needles)]
 
 
-def in_files(container: MatomoContainer, needles: Needles, *, of_before: bool = False) -> list[str]:
+def in_files(
+    container: MatomoContainer,
+    needles: Needles,
+    *,
+    since: int | None = None,
+    of_before: bool = False,
+) -> list[str]:
     """Return the files that hold a needle, wherever the web server may write.
 
     Args:
         container: where the files are.
         needles: what must be in no file.
+        since: when the first of them was sent, by the container's clock. Every file that changed
+            after that is searched, wherever it is: a plugin may write beside its code, a log may
+            be on a volume of its own. Without it the usual places are searched.
         of_before: search also the files that have not changed since the container's start. None of
             them holds what was sent since, but eight digits of an address are soon found by chance
             in the sums of a package's files. Where the image's `find` cannot compare times, all
@@ -89,10 +100,12 @@ def in_files(container: MatomoContainer, needles: Needles, *, of_before: bool = 
     path = f"{container.tmp}/{name}"
     encoded = base64.b64encode(patterns).decode()
     container.run("sh", "-c", 'echo "$1" | base64 -d > "$2"', "sh", encoded, path)
-    places, since = f"{SEARCHED_DIRECTORIES} {container.tmp}", f"-newerct @{container.started_at}"
+    places = f"{SEARCHED_DIRECTORIES} {container.tmp}"
+    newer = f"-newerct @{container.started_at if since is None else since}"
+    changed = f"-H {places}" if since is None else f"/ {OF_THE_KERNEL} -o"
     in_all = f"grep -rlaF -f {path} {places}"
-    in_changed = f"find -H {places} -type f {since} -exec grep -laF -f {path} {{}} +"
-    in_changed_or_all = f"if find / -maxdepth 0 {since}; then {in_changed}; else {in_all}; fi"
+    in_changed = f"find {changed} -type f {newer} -exec grep -laF -f {path} {{}} +"
+    in_changed_or_all = f"if find / -maxdepth 0 {newer}; then {in_changed}; else {in_all}; fi"
     search = in_all if of_before else in_changed_or_all
     script = f"{{ {search}; }} 2>/dev/null | grep -vx / | grep -vF {name}; rm -f {path}"
     return list(dict.fromkeys(container.run("sh", "-c", script, user="root").split()))

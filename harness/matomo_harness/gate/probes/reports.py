@@ -1,7 +1,6 @@
 """Visits whose numbers are known, the archiver, and Matomo's reports before and after it runs."""
 
 import re
-import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -34,8 +33,6 @@ BROWSER_ARCHIVES: Final = "if browser triggered archiving is disabled"
 MAILED: Final = ("VisitsSummary_get", "Actions_getPageUrls", "UserCountry_getCountry")
 DUE: Final = "Piwik\\Plugins\\CoreAdminHome\\Tasks.cleanupTrackingFailures"
 """One of Matomo's own tasks, which deletes refused hits after two days."""
-LONGEST_WAIT: Final = 32 * 24 * 3600
-"""In seconds; Matomo has hourly, daily, weekly and monthly tasks (core/Scheduler/Schedule)."""
 TASK: Final = r's:\d+:"([^"]+)";i:(\d+);'
 """An entry of the timetable, which PHP serializes: a name and a moment in seconds since 1970."""
 OLD_SITE: Final = 8_999_999
@@ -260,6 +257,20 @@ def _try(context: Context, step: type[Step]) -> Step | None:
         return None
 
 
+def last_due(now: datetime) -> float:
+    """Return the last moment for which Matomo schedules a task, in seconds since 1970.
+
+    A monthly one is due at any day of the next month, whatever today is
+    (core/Scheduler/Schedule/Monthly.php): the first of a month may wait for the last of the next.
+    The hour and the time zone that it is set to are another day.
+
+    Args:
+        now: in UTC.
+    """
+    after_next = (now.replace(day=1) + timedelta(days=62)).replace(day=1, hour=0, minute=0)
+    return (after_next + timedelta(days=1)).timestamp()
+
+
 def _make_a_task_due(database: Database) -> None:
     """Store a refused hit older than Matomo keeps them, and make the task that deletes it due."""
     database.query(
@@ -274,7 +285,7 @@ def _make_a_task_due(database: Database) -> None:
     )
     tasks = dict(re.findall(TASK, "".join(str(row["value"]) for row in rows)))
     # A task that is put off stays so: another check must see that, and it may run later.
-    if int(tasks.get(DUE, 0)) <= time.time() + LONGEST_WAIT:
+    if int(tasks.get(DUE, 0)) <= last_due(datetime.now(UTC)):
         tasks[DUE] = "1"
     entries = "".join(f's:{len(name)}:"{name}";i:{moment};' for name, moment in tasks.items())
     database.query(

@@ -7,6 +7,7 @@ import ipaddress
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -22,6 +23,7 @@ from matomo_harness.gate.core.target import Http, Permissions, Services
 from matomo_harness.gate.probes.queue import Queue
 from matomo_harness.matomo import tracker, traffic
 from matomo_harness.matomo.api import Api, ApiError, all_rows
+from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
 
@@ -41,6 +43,9 @@ NOT_IN_BULK: Final = (
     "Matomo refuses the token in bulk requests, and takes it elsewhere: it is secure only, which"
     " Matomo 5.3 takes in none. Next: give a token that is not"
 )
+OWN_NETWORKS_EXCLUDED: Final = (
+    "Matomo counts no device of an own network: all of them are among its excluded IPs"
+)
 VISITS_LOG_OFF: Final = re.compile(r"(?i)deactivated|not activated")
 """Part of the refusal where the visits log, or the plugin Live, is switched off for privacy."""
 NONE_STORED: Final = "none is stored"
@@ -57,6 +62,23 @@ def masked(address: str, zeroed: int) -> str:
     is_ipv6 = parsed.version == 6 and parsed.ipv4_mapped is None
     unmasked = IPV6_UNMASKED[zeroed] if is_ipv6 else len(packed) - zeroed
     return str(ipaddress.ip_address(packed[:unmasked] + bytes(len(packed) - unmasked)))
+
+
+def is_excluded(address: str, excluded: str) -> bool:
+    """Return whether Matomo is told not to count an address.
+
+    Args:
+        address: a visitor's.
+        excluded: addresses and ranges with commas between them, as people enter them under
+            Administration, Websites, Settings: 10.1.2.3, 10.1.*.*, 10.1.0.0/16.
+    """
+    for text in filter(None, (part.strip() for part in excluded.split(","))):
+        wild = text.count("*")
+        network = f"{text.replace('*', '0')}/{32 - 8 * wild}" if wild else text
+        with suppress(ValueError):
+            if ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False):
+                return True
+    return False
 
 
 def first_site(api: Api) -> int:
@@ -184,9 +206,16 @@ def new_site(api: Api, name: str, zone: str, since: str = SINCE) -> int:
 
 
 class Sender:
-    """Sends canaries as browsers, servers and proxies do, and notes which are refused."""
+    """Sends canaries as browsers, servers and proxies do, and notes which are refused.
 
-    def __init__(self, http: Http, api: Api) -> None:
+    Args:
+        http: where they are sent.
+        api: of a superuser.
+        container: where there is one, its clock says when the first was sent.
+    """
+
+    def __init__(self, http: Http, api: Api, container: MatomoContainer | None) -> None:
+        self.since = int(container.run("date", "+%s")) if container else None
         self.run = secrets.token_hex(4)
         self.refused: dict[Canary, str] = {}
         self.is_bulk_refused = False
@@ -273,7 +302,10 @@ class StoredHits:
             "SELECT a.name, INET6_NTOA(v.location_ip) AS address, v.user_id,"
             " LOWER(HEX(v.idvisitor)) AS visitor FROM {prefix}log_link_visit_action l"
             " JOIN {prefix}log_action a ON a.idaction = l.idaction_url"
-            " JOIN {prefix}log_visit v ON v.idvisit = l.idvisit WHERE a.name LIKE %s",
+            # By site first, for which there are indexes: years of other sites' hits stay unread.
+            " JOIN {prefix}log_visit v ON v.idvisit = l.idvisit"
+            " WHERE v.idsite IN %s AND a.name LIKE %s",
+            tuple(self._site.all_ids),
             f"%canary.example/{self._sender.run}/%",
         )
         return {
@@ -355,7 +387,10 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         ]
         made.append(new("form, mapped", site, "mapped IPv4"))
         made += [new(way, site) for way in OTHER_KINDS]
-        made += [new(f"own network, {network}", site, network) for network in OWN_NETWORKS]
+        excluded = str(self._api.call("SitesManager.getExcludedIpsGlobal")["value"] or "")
+        of_own = [new(f"own network, {network}", site, network) for network in OWN_NETWORKS]
+        # An institution often counts none of its own devices: nothing of them is stored then.
+        made += [canary for canary in of_own if not is_excluded(canary.address, excluded)]
         made[1] = dataclasses.replace(made[1], user_id=made[0].user_id)
         for canary in made:
             if "bulk" not in canary.way:
@@ -418,11 +453,15 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         """Return the canaries whose way contains all of `words`.
 
         Raises:
-            CannotTellError: they were to come in bulk, and Matomo takes the token so in none.
+            CannotTellError: they were to come in bulk, and Matomo takes the token so in none; or
+                from own networks, and Matomo is told to count none of these.
         """
         if "bulk" in words and self._sender.is_bulk_refused:
             raise CannotTellError(NOT_IN_BULK)
-        return [canary for canary in self.canaries if all(word in canary.way for word in words)]
+        came = [canary for canary in self.canaries if all(word in canary.way for word in words)]
+        if "own network" in words and not came:
+            raise CannotTellError(OWN_NETWORKS_EXCLUDED)
+        return came
 
     # -- what is stored ----------------------------------------------------------------------------
 
@@ -489,7 +528,8 @@ class RefusedHits(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
 class SentHits:
     """Every canary, also the refused: their addresses and user ids must be found nowhere."""
 
-    def __init__(self, traffic: Traffic, refused: RefusedHits) -> None:
+    def __init__(self, sender: Sender, traffic: Traffic, refused: RefusedHits) -> None:
+        self.since = sender.since
         self.canaries = [*traffic.canaries, *refused.answers, traffic.robot, traffic.opted_out]
 
 

@@ -52,7 +52,8 @@ def drill(
     # Both are needed hours later: a mistake is named now.
     waivers_of(policy_file)
     gate.require_place(DIRECTORY)
-    found = steps.drill(dump, files, settings, Choices(policy_file, promises, production))
+    choices = Choices(policy_file, DIRECTORY, promises, production)
+    found = steps.drill(dump, files, settings, choices)
     return report.write(found, verdict(found, limits), DIRECTORY)
 
 

@@ -28,11 +28,16 @@ class Numbers:
 
     Args:
         periods: that were asked for.
-        digests: of each report, by its name.
+        digests: of each report, by its name; one that was answered by an error has none.
     """
 
     periods: tuple[ArchivedPeriod, ...]
     digests: dict[str, str] = field(repr=False)
+
+    @property
+    def unanswered(self) -> int:
+        """How many reports were answered by an error: the time of a proxy was over, say."""
+        return max(len(self.periods) * len(state.METHODS) - len(self.digests), 0)
 
 
 @dataclass(frozen=True)
@@ -111,23 +116,25 @@ def compared(production: Production, api: Api, periods: Sequence[ArchivedPeriod]
         api: of the restored one.
         periods: those that the backup has archives of, where production is asked.
     """
-    refused: set[str] = set()
+    left_out = ""
     if of_production := production.api:
         said = state.numbers(of_production, periods)
         restored = state.numbers(api, periods)
         # A site that the token may not see says nothing of the backup.
         refused = {name for name in said if _is_error(said[name]) and not _is_error(restored[name])}
         theirs = archived.digests({name: said[name] for name in said if name not in refused})
+        if refused:
+            left_out = f"{len(refused)} reports that production does not show to this token"
     else:
         assert production.file  # noqa: S101  one of them is given
         numbers = read(production.file)
         theirs, restored = numbers.digests, state.numbers(api, numbers.periods)
+        if numbers.unanswered:
+            left_out = f"{numbers.unanswered} reports that production answered by an error"
     ours = archived.digests(restored)
     different = tuple(archived.name_of(name) for name in state.different(theirs, ours))
-    if refused:
-        left_out = f"{len(refused)} reports that production does not show to this token"
-    else:
-        left_out = "" if theirs else "no period was over"
+    if not theirs and not left_out:
+        left_out = "no period was over"
     return Comparison(len(theirs), different, left_out)
 
 
@@ -152,7 +159,10 @@ def take(url: str, authority: Path | None, to: Path) -> Numbers:
         for site in sites
         for period, first in _over(day).items()
     ]
-    numbers = Numbers(tuple(periods), archived.digests(state.numbers(production.api, periods)))
+    said = state.numbers(production.api, periods)
+    # An error is no number: the restored one, which answers, would be another.
+    answered = {name: report for name, report in said.items() if not _is_error(report)}
+    numbers = Numbers(tuple(periods), archived.digests(answered))
     to.write_text(json.dumps(asdict(numbers), indent=2) + "\n")
     return numbers
 

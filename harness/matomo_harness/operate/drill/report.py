@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +19,12 @@ from matomo_harness.operate.rehearsal.verdict import Weight
 TEMPLATE: Final = Path(__file__).with_name("report.html")
 DOCUMENT: Final = "drill.json"
 PAGE: Final = "index.html"
+
+
+def remove(directory: Path) -> None:
+    """Remove what an earlier drill left, so that nobody takes its verdict for a later one's."""
+    for name in (DOCUMENT, PAGE):
+        (directory / name).unlink(missing_ok=True)
 
 
 def write(found: Findings, judged: BackupVerdict, directory: Path) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def runbook(found: Findings, judged: BackupVerdict) -> list[dict[str, str]]:
         *((reason.what, reason.next, "") for reason in judged.of(Weight.STEP)),
         (
             "Load the dump into an empty schema",
-            f"zcat {' '.join(found.dump)} | mariadb DATABASE",
+            loading(found.dump),
             _took(found, Stage.DUMP),
         ),
         (f"Start {found.image}", "", _took(found, Stage.START)),
@@ -72,6 +80,24 @@ def runbook(found: Findings, judged: BackupVerdict) -> list[dict[str, str]]:
         ),
     ]
     return [{"what": what, "how": how, "took": took} for what, how, took in steps]
+
+
+_UNPACKED: Final = {".sql": "cat", ".gz": "zcat", ".xz": "xzcat", ".zst": "zstdcat"}
+
+
+def loading(dump: Sequence[str]) -> str:
+    """Return the command that loads a dump, by how its file is packed; of another kind, in words.
+
+    Args:
+        dump: names of its files, in their order.
+    """
+    names = " ".join(map(shlex.quote, dump))
+    first = Path(dump[0])
+    program = _UNPACKED.get(first.suffix)
+    if program and len(dump) == 1 and ".tar" not in first.suffixes:
+        return f"{program} {names} | mariadb DATABASE"
+    # Pieces of one packed file are none by themselves, and a directory is of one tool alone.
+    return f"unpack {names}, and load it with the tool that made it: mariadb, myloader or others"
 
 
 def _took(found: Findings, *stages: Stage) -> str:

@@ -32,7 +32,7 @@ from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Page
 from matomo_harness.operate import adoption, local, production_files, repro
-from matomo_harness.operate.drill import against, archived, backup_files, deployment
+from matomo_harness.operate.drill import against, archived, backup_files, deployment, report
 from matomo_harness.operate.drill.against import Production
 from matomo_harness.operate.drill.archived import Archive
 from matomo_harness.operate.drill.backup_files import BackupFiles, DamagedFilesError, readable
@@ -83,11 +83,13 @@ class Choices:
 
     Args:
         policy: the policy's file.
+        directory: of the reports.
         promises: that the gate judges; all where there are none.
         production: where production's numbers come from; None where none are given.
     """
 
     policy: Path
+    directory: Path
     promises: tuple[str, ...] = ()
     production: Production | None = None
 
@@ -125,6 +127,7 @@ def drill(
         image=str(images.deployed_image(settings)),
         began=datetime.now(UTC).replace(tzinfo=None),
     )
+    report.remove(choices.directory)
     with ExitStack() as running:
         try:
             _Drill(paths, archive, settings, choices, found, running).run()

@@ -10,13 +10,14 @@ from matomo_harness.gate.catalogue import read_policy, waivers_of
 from matomo_harness.gate.promises import NAMES
 from matomo_harness.matomo import database_versions
 from matomo_harness.operate import gate
+from matomo_harness.operate.gate_image import policy_for
 from matomo_harness.operate.rehearsal import copies, rehearse, report
 from matomo_harness.operate.rehearsal import plugin as plugins
 from matomo_harness.operate.rehearsal.copies import Way
 from matomo_harness.operate.rehearsal.plugin import Kind, PluginChange, Route
 from matomo_harness.operate.rehearsal.rehearse import Choices
 from matomo_harness.operate.rehearsal.verdict import verdict
-from matomo_harness.policy import POLICY_FILE, Upgrade
+from matomo_harness.policy import Upgrade
 from matomo_harness.runtime import images
 from matomo_harness.settings import REPORTS, SUBSTITUTE, RunSettings
 
@@ -43,7 +44,8 @@ def rehearse_upgrade(
         source: a snapshot, a reproduction or an image; the local stack where empty.
         image: to upgrade to; empty where the database server alone changes.
         settings: of this process.
-        policy: the policy's file; by default policy.toml of this directory, or the reference's.
+        policy: the policy's file; by default policy.toml of this directory, or the reference's
+            where its own image runs today.
         visits: made-up ones, where it begins with an image.
         promises: that the gates judge; all where there are none.
         plugin: that the image has, has in another version, or has no more.
@@ -74,8 +76,7 @@ def rehearse_upgrade(
             )
         settings = _with_database(settings, database_from)
     server = images.mariadb_base(_with_database(settings, database_to)) if database_to else None
-    here = Path(POLICY_FILE.name)
-    policy_file = policy or (here if here.exists() else POLICY_FILE)
+    policy_file = policy or policy_for(copies.settings_of(begins, settings).image)
     limits = read_policy(policy_file).section(Upgrade)
     waivers_of(policy_file)  # the gate needs them hours later: a mistake is named now
     gate.require_place(DIRECTORY)

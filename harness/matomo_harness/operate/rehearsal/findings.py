@@ -74,6 +74,7 @@ class Findings:
         changes_code: whether the image is another one; else the database server alone.
         plugin: that is added, updated or removed; None where none is.
         archiver: the command that archives.
+        archiver_failed: what was seen where it failed, by the stage: today's code or the new one.
         stages: in their order.
         server: the new database server; None where it stays.
         before: the state before.
@@ -85,6 +86,7 @@ class Findings:
             or the plugin's activation made.
         config_patch: what the update wrote, as a change of a config.ini.php.
         config_left_out: keys of it that are in no patch, and why.
+        emptied: tables that had rows before, and are empty or gone after the update.
         changed_archives: archives whose rows the update changed.
         compared_archives: rows that were compared.
         changed_numbers: reports that are not the same after the update.
@@ -92,6 +94,7 @@ class Findings:
         changed_again: reports that are not the same once their last day was archived anew.
         compared_numbers: reports that were compared.
         hits: what became of the hits, stage by stage.
+        unknown_hits: hits of which nobody knows whether they were stored: the database was gone.
         lost_by_return: hits that were stored since the snapshot, and that its restore takes away.
         back_at_once: tables that the short way back changed, besides those that always move.
         back_restored: tables that differ from the snapshot once it is restored.
@@ -106,6 +109,7 @@ class Findings:
     changes_code: bool = True
     plugin: PluginChange | None = None
     archiver: str = ""
+    archiver_failed: dict[str, str] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     server: ServerChange | None = None
     before: State | None = None
@@ -116,6 +120,7 @@ class Findings:
     deployment_loses_tracker: bool = False
     config_patch: str = ""
     config_left_out: tuple[str, ...] = ()
+    emptied: tuple[str, ...] = ()
     changed_archives: tuple[str, ...] = ()
     compared_archives: int = 0
     changed_numbers: tuple[str, ...] = ()
@@ -123,6 +128,7 @@ class Findings:
     changed_again: tuple[str, ...] = ()
     compared_numbers: int = 0
     hits: tuple[HitAccount, ...] = ()
+    unknown_hits: int = 0
     lost_by_return: int = 0
     back_at_once: tuple[str, ...] | None = None
     back_restored: tuple[str, ...] | None = None

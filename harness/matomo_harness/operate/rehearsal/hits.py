@@ -135,7 +135,10 @@ class LiveHits:
 
     def __init__(self, url: str, authority: Path | None, site: int) -> None:
         self.hits: list[SentHit] = []
+        self.looked_for: list[SentHit] = []
+        """Those of which the database has said whether it has them."""
         self.stored: set[int] = set()
+        self._given_up = 0
         self._stage = BETWEEN
         self._site = site
         self._web = Web(url, authority=authority, time_limit=PATIENCE)
@@ -176,6 +179,11 @@ class LiveHits:
     def remember(self, database: Database) -> None:
         """Remember which hits the database has now; none is on its way, or some are missed."""
         self.stored |= numbers_of_stored(database, self._site)
+        self.looked_for += self.hits[self._given_up :]
+
+    def begin_anew(self) -> None:
+        """Look for no hit of before any more: another database takes this one's place."""
+        self._given_up = len(self.hits)
 
     def _send_on(self) -> None:
         while not self._ended.is_set():

@@ -13,7 +13,7 @@ from matomo_harness.gate.core.check import Capability, Check, Status
 from matomo_harness.gate.core.runner import RED
 from matomo_harness.gate.core.verdict import NOT_RUN, verdict
 from matomo_harness.gate.probes.preflight import PREFLIGHT
-from matomo_harness.matomo.versions import is_supported
+from matomo_harness.matomo.versions import RANGE, is_supported
 from matomo_harness.operate import gate_container, local
 from matomo_harness.operate.rehearsal.copies import RunningCopy
 
@@ -76,7 +76,7 @@ def judged(
         HarnessError: the policy has a mistake, or the copy does not answer.
     """
     if not is_supported(code):
-        return Judgement({}, {}, "", f"Matomo {code} is older than these checks are made for")
+        return Judgement({}, {}, "", f"it is Matomo {code}, and the checks are made for {RANGE}")
     policy, waivers = read_policy(policy_file), waivers_of(policy_file)
     stack, web = copy.stack, copy.started.web
     container, matomo = gate_container.entered(copy.started.shell.name)

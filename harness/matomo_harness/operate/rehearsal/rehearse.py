@@ -40,7 +40,7 @@ from matomo_harness.progress import step
 from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import require_healthy
-from matomo_harness.runtime.shell import WHOLE_DATA_SECONDS
+from matomo_harness.runtime.shell import WHOLE_DATA_SECONDS, MatomoShell
 from matomo_harness.settings import RunSettings
 
 BEFORE: Final = "before"
@@ -178,6 +178,7 @@ class _Rehearsal:
         self._api = Api(copy.started.web, local.token(copy.settings, copy.stack))
         self._site = hits.site_of_its_own(self._api)
         self._ours = hits.sites_of_ours(self._api)
+        self._filled: frozenset[str] = frozenset()
 
     def run(self) -> None:
         things, rows, numbers = self._look_before()
@@ -195,10 +196,12 @@ class _Rehearsal:
                 else:
                     with self._stage(stages.LOOKED, live):
                         self._look_after(things, rows, numbers)
+                    self._gate(stages.LOOKED, self._choices.promises, logs_in=True)
             with self._noted():
                 self._go_back(live, sums)
         self._remember(live)
-        self._found.hits = tuple(hits.account(live.hits, frozenset(live.stored)))
+        self._found.hits = tuple(hits.account(live.looked_for, frozenset(live.stored)))
+        self._found.unknown_hits = len(live.hits) - len(live.looked_for)
 
     def _remember(self, live: LiveHits) -> None:
         """Remember which hits are stored, once what a plugin's queue holds is stored as well."""
@@ -207,6 +210,7 @@ class _Rehearsal:
             Queue(Permissions(may_change=True), self._copy.started.shell).run()
         with self._noted():  # a dead database is no reason not to restore it
             live.remember(self._database)
+        live.begin_anew()
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
@@ -251,6 +255,8 @@ class _Rehearsal:
 
     def _gate(self, name: str, promises: Collection[str], *, logs_in: bool) -> None:
         folder = name.replace(" ", "-").replace("'", "").replace(",", "")
+        # The console prints warnings beside a version, or fails by them.
+        facts = Php(self._copy.started.shell, Http(self._web.url, self._web.authority)).facts
         with step(f"Gate: {name}"):
             self._found.gates[name] = judge.judged(
                 self._copy,
@@ -258,23 +264,25 @@ class _Rehearsal:
                 self._choices.policy,
                 judge.checks_of(promises),
                 self._choices.directory / folder,
-                code=self._copy.started.shell.console("core:version").strip(),
+                code=str(facts["version"]),
                 logs_in=logs_in,
             )
 
     # -- the way ------------------------------------------------------------------------------
 
     def _look_before(self) -> tuple[list[ArchivedPeriod], dict[str, str], dict[str, Any]]:
+        require_list(self._choices.plugin, self._copy.started.shell)
         with self._stage(stages.TODAY):
             self._found.before = state.state_of(self._copy.started.shell, self._web, self._database)
-            # Else visits that wait for the archiver would be a difference of the new code's. An
-            # archiver that fails today is in the report.
+            # Else visits that wait for the archiver would be a difference of the new code's.
             with step("Archiving, and the last day of each site anew"), self._noted():
-                self._archive_anew(state.archived(self._database, without=self._ours))
+                self._archive_anew(stages.TODAY, state.archived(self._database, without=self._ours))
             with step("Reading every archive, and the reports of each site and period"):
                 things = state.archived(self._database, without=self._ours)
                 rows = state.archive_rows(self._database, without=self._ours)
                 numbers = state.numbers(self._api, things)
+            # The archiver has deleted by now what is too old to be kept.
+            self._filled = state.filled(self._database)
         chosen = self._choices.promises
         # What later gates judge is compared with it.
         self._gate(stages.TODAY, chosen and {*chosen, *judge.AFFECTED}, logs_in=True)
@@ -404,6 +412,7 @@ class _Rehearsal:
         found, shell = self._found, self._copy.started.shell
         found.after = state.state_of(shell, self._web, self._database)
         assert found.before is not None  # noqa: S101  _look_before comes first
+        found.emptied = tuple(sorted(self._filled - state.filled(self._database)))
         now = state.archive_rows(self._database, without=self._ours)
         found.compared_archives, found.compared_numbers = len(rows), len(numbers)
         found.changed_archives = tuple(state.different(rows, now))
@@ -411,13 +420,14 @@ class _Rehearsal:
         found.changed_numbers = tuple(state.different(numbers, after))
         found.unreadable = tuple(state.unreadable(numbers, after))
         with step("Archiving, and the last day of each site anew"):
-            self._archive_anew(things)
+            self._archive_anew(stages.AFTER, things)
         again = state.numbers(self._api, things)
         found.changed_again = tuple(
             name for name in state.different(after, again) if name not in found.changed_numbers
         )
 
-    def _archive_anew(self, things: list[ArchivedPeriod]) -> None:
+    def _archive_anew(self, stage: str, things: list[ArchivedPeriod]) -> None:
+        """Archive what waits and the last days; an archiver that fails is in the report."""
         for thing in things:
             if thing.period == "day" and not thing.segment:
                 self._api.call(
@@ -425,7 +435,10 @@ class _Rehearsal:
                     idSites=thing.site,
                     dates=thing.date,
                 )
-        self._copy.started.shell.console("core:archive", seconds=WHOLE_DATA_SECONDS)
+        try:
+            self._copy.started.shell.console("core:archive", seconds=WHOLE_DATA_SECONDS)
+        except BrokenPromiseError as error:
+            self._found.archiver_failed[stage] = error.seen
 
     def _note_configuration(self) -> None:
         """Note what the update wrote into config.ini.php, and what a new container has of it."""
@@ -469,6 +482,24 @@ class _Rehearsal:
             with live.stage(stages.BACK):
                 time.sleep(BASELINE_SECONDS)
         self._gate(stages.BACK, judge.AFFECTED, logs_in=False)
+
+
+def require_list(plugin: PluginChange | None, shell: MatomoShell) -> None:
+    """Require a list of plugins in config.ini.php where one is switched on by a line in it.
+
+    A list there replaces Matomo's own (Config/IniFileChain.php): one line would be all of it.
+
+    Raises:
+        WrongInputError: there is none.
+    """
+    if not plugin or plugin.kind is not Kind.ADD or plugin.route is not Route.LIST:
+        return
+    if not ini.read(shell.read(shell.config)).texts("Plugins", "Plugins"):
+        raise WrongInputError(
+            expected="a list in [Plugins] of config.ini.php, to which a line is added",
+            seen="none: Matomo's own list is in force, and a line here would switch off all of it",
+            next_command="the same command without --route list (of make: without ROUTE=list)",
+        )
 
 
 def seen_page(web: Web, name: str, path: str) -> SeenPage:

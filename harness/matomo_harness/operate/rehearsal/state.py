@@ -28,6 +28,8 @@ MOVING: Final = (
 caches are noted."""
 OF_HITS: Final = ("log_", "queuedtracking_")
 """Beginnings of the tables that hits go to; the latter are QueuedTracking's."""
+WAITING: Final = ("archive_invalidations", "queuedtracking_")
+"""Beginnings of the tables of what waits to be done: they are empty where all is done."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,21 @@ def changed(
         and name not in MOVING
         and (with_logs or not name.startswith(OF_HITS))
     )
+
+
+def filled(database: Database) -> frozenset[str]:
+    """Return the tables that have a row, but for those that may be empty at any moment."""
+    names = [
+        name for name in collations(database) if name not in MOVING and not name.startswith(WAITING)
+    ]
+    if not names:
+        return frozenset()
+    asked = " UNION ALL ".join(
+        f"SELECT '{name}' AS name,"  # noqa: S608
+        f" EXISTS (SELECT 1 FROM `{database.tables_prefix}{name}`) AS has_rows"
+        for name in names
+    )
+    return frozenset(str(row["name"]) for row in database.query(asked) if row["has_rows"])
 
 
 # -- numbers --------------------------------------------------------------------------------------

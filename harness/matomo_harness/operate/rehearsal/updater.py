@@ -23,6 +23,9 @@ LAST_LINES: Final = 3
 WARNED: Final = re.compile(r"\[[!X]\] ")
 """Begins a list of what went wrong, with which core:update may end with 0 all the same: Matomo
 notes an update as done of which a part threw (core/Updater.php), and never tries it again."""
+ERRORS: Final = "[X] "
+"""Begins such a list of errors, as of a statement that failed: there more lines of a message are
+indented (CoreUpdater's Update::handleCoreError), and an empty one ends it."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,9 @@ class Update:
     warnings: tuple[str, ...] = ()
 
     def after(self, earlier: "Update") -> "Update":
-        """Return both as one, of which this is how it ended."""
+        """Return both as one, which failed where either did."""
         return Update(
-            self.code,
+            earlier.code or self.code,
             round(earlier.seconds + self.seconds, 1),
             (*earlier.migrations, *self.migrations),
             self.last_lines,
@@ -68,8 +71,11 @@ class Update:
 
     @property
     def said(self) -> str:
-        """Its exit code, and what it printed last."""
-        return f"exit {self.code}: {' | '.join(self.last_lines)}"
+        """Its exit code, and what went wrong; what it printed last where it does not say that.
+
+        Behind an error come advice and the command's usage, and nothing of the error.
+        """
+        return f"exit {self.code}: {' | '.join(self.warnings or self.last_lines)}"
 
     @property
     def longest(self) -> Migration | None:
@@ -104,26 +110,29 @@ def parsed(lines: Sequence[str]) -> Update:
     A line without a stamp is more of the one before it.
     """
     migrations, said, code, last = [], [], -1, 0.0
-    warnings, is_listed = [], False
+    warnings, listed, is_after_blank = [], "", False
     for line in lines:
         stamped = STAMP.match(line)
         seconds = float(stamped["seconds"]) if stamped else last
         raw = line[stamped.end() if stamped else 0 :]
         text = raw.strip()
         if not text:
+            is_after_blank = True
             continue
         if text.startswith(EXIT):
             code = int(text.removeprefix(EXIT))
         else:
             said.append(text)
-        if WARNED.match(text):
-            is_listed = True
-        elif is_listed and text.startswith("* "):
+        is_more = not raw.startswith("    ") or (listed == ERRORS and not is_after_blank)
+        if found := WARNED.match(text):
+            listed = found[0]
+        elif listed and text.startswith("* "):
             warnings.append(text.removeprefix("* "))
-        elif is_listed and warnings and not raw.startswith("    ") and not text.startswith(EXIT):
+        elif listed and warnings and is_more and not text.startswith(EXIT):
             warnings[-1] += f" {text}"  # more lines of the same message
         else:
-            is_listed = False
+            listed = ""
+        is_after_blank = False
         if found := EXECUTING.search(text):
             migrations.append(Migration(found["sql"], round(seconds - last, 2)))
         last = seconds

@@ -75,6 +75,7 @@ def verdict(found: Findings, limits: Upgrade) -> Verdict:
         *_of_code_and_tables(found),
         *_of_plugins(found),
         *_of_the_tracker(found),
+        *_of_the_archiver(found),
         *_of_numbers(found),
         *_of_configuration(found),
         *_of_gates(found),
@@ -159,6 +160,14 @@ def _of_code_and_tables(found: Findings) -> Iterable[Reason]:
             f"columns that active plugins store hits in are not there: {named(lacking)}",
             "deactivate and activate the plugin, on a copy; then rehearse again",
         )
+    if found.emptied:
+        yield Reason(
+            Weight.NO,
+            f"tables that had rows before are empty or gone: {named(found.emptied)}",
+            "find the migration that does it in the report; keep a copy of what you need of them",
+        )
+    if gone := sorted(before.columns.keys() - after.columns.keys() - {*found.emptied}):
+        yield Reason(Weight.NOTE, f"tables are gone: {named(gone)}")
     known = _strange_collations(before)
     if strange := [each for each in _strange_collations(after) if each not in known]:
         yield Reason(
@@ -252,6 +261,18 @@ def _of_the_tracker(found: Findings) -> Iterable[Reason]:
         )
 
 
+def _of_the_archiver(found: Findings) -> Iterable[Reason]:
+    today = found.archiver_failed.get(stages.TODAY)
+    if now := found.archiver_failed.get(stages.AFTER):
+        yield Reason(
+            Weight.STEP if today else Weight.NO,
+            f"the archiver fails after the upgrade{', as it does today' if today else ''}: {now}",
+            "php console core:archive says what it is",
+        )
+    if today:
+        yield Reason(Weight.NOTE, f"the archiver fails today already: {today}")
+
+
 def _of_numbers(found: Findings) -> Iterable[Reason]:
     for names, how in (
         (found.unreadable, "reports said something before, and are empty or an error now"),
@@ -317,7 +338,13 @@ def _of_gates(found: Findings) -> Iterable[Reason]:
     before = "that pass today" if is_compared else "and there is no gate of today to compare with"
     for stage, gate in gates.items():
         if gate.not_possible:
-            yield Reason(Weight.NOTE, f"no gate of {stage}: {gate.not_possible}")
+            # Where today's code was judged, nobody knows whether what passes today still does.
+            is_lost = is_compared and stage != stages.TODAY
+            yield Reason(
+                Weight.STEP if is_lost else Weight.NOTE,
+                f"no gate of {stage}: {gate.not_possible}",
+                "judge it by a harness that knows this version" if is_lost else "",
+            )
         if stage == stages.TODAY:
             continue
         # What nobody knows of today is excused where nobody knows of it again, and not where it
@@ -357,8 +384,14 @@ def _of_hits(found: Findings, limits: Upgrade) -> Iterable[Reason]:
             yield Reason(
                 Weight.NO,
                 f"{account.stage}: {account.lost_silently} hits were answered well and not stored",
-                "look for their times in the logs of the rehearsal",
+                "rehearse again: where it stays so, something else than Matomo answers for it then",
             )
+    if found.unknown_hits:
+        yield Reason(
+            Weight.NOTE,
+            f"whether {found.unknown_hits} hits were stored is not known, as the database was gone"
+            " when they were looked for",
+        )
     lost = sum(
         account.sent - account.answered if is_blind else account.lost
         for account in found.hits

@@ -2,8 +2,8 @@
 
 import re
 import shlex
-import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from pydantic import Field, PositiveInt
@@ -22,7 +22,6 @@ from matomo_harness.gate.core.target import Services
 from matomo_harness.gate.probes.pages import SuperuserPages
 from matomo_harness.gate.probes.php import Php, require_program
 from matomo_harness.gate.probes.reports import (
-    LONGEST_WAIT,
     OLD_SITE,
     OPEN_SEGMENT,
     SEGMENT,
@@ -34,6 +33,7 @@ from matomo_harness.gate.probes.reports import (
     Figures,
     Reports,
     SecondArchiverRun,
+    last_due,
 )
 from matomo_harness.gate.probes.traffic import Traffic
 from matomo_harness.matomo.api import Api
@@ -98,12 +98,12 @@ COUNTED: Final = (
     failure_mode="P9",
 )
 def no_task_is_put_off(database: Database) -> Finding:
-    """None of Matomo's own tasks is due later than in a month, as a wrong clock can leave it."""
+    """None of Matomo's own tasks is due after the next month, as a wrong clock can leave it."""
     rows = database.query(
         "SELECT option_value AS value FROM {prefix}option"
         " WHERE option_name = 'TaskScheduler.timetable'"
     )
-    last = time.time() + LONGEST_WAIT
+    last = last_due(datetime.now(UTC))
     tasks = re.findall(TASK, "".join(str(row["value"]) for row in rows))
     return nothing("task put off", [name for name, when in tasks if int(when) > last])
 

@@ -1,5 +1,7 @@
 """Database: it is whole, fits this code, and does nothing of its own."""
 
+import re
+from collections import Counter
 from typing import Final
 
 from matomo_harness.gate.core.check import CannotTellError, Finding, Severity, holds, nothing
@@ -10,6 +12,9 @@ from matomo_harness.matomo.database import Database
 PROMISE: Final = Promise(
     "database", "The database is whole, fits this code, and does nothing of its own."
 )
+
+ARCHIVE: Final = re.compile(r"archive_(numeric|blob)_\d{4}_\d{2}")
+"""A table of archives; what follows the month is a copy's, which Matomo never reads."""
 
 
 @PROMISE.check(
@@ -45,7 +50,10 @@ def tables_have_their_keys(database: Database) -> Finding:
         " (SELECT TABLE_NAME FROM information_schema.STATISTICS"
         " WHERE TABLE_SCHEMA = DATABASE() AND INDEX_NAME = 'PRIMARY')"
     )
-    return nothing("table without a key", [str(row["name"]) for row in rows])
+    # The schema may have tables of other applications, whose names begin otherwise.
+    names = (str(row["name"]) for row in rows)
+    of_matomo = [name for name in names if name.startswith(database.tables_prefix)]
+    return nothing("table without a key", of_matomo)
 
 
 @PROMISE.check(
@@ -60,12 +68,14 @@ def tables_have_their_keys(database: Database) -> Finding:
 def one_character_set(database: Database) -> Finding:
     """All tables use one character set: otherwise one table refuses text that another stores."""
     rows = database.query(
-        "SELECT SUBSTRING_INDEX(TABLE_COLLATION, '_', 1) AS charset, COUNT(*) AS tables"
+        "SELECT TABLE_NAME AS name, SUBSTRING_INDEX(TABLE_COLLATION, '_', 1) AS charset"
         " FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
-        " AND TABLE_TYPE = 'BASE TABLE' GROUP BY charset"
+        " AND TABLE_TYPE = 'BASE TABLE'"
     )
-    seen = ", ".join(f"{row['charset']}: {row['tables']}" for row in rows)
-    return holds(len(rows) == 1, "one character set", seen)
+    prefix = database.tables_prefix
+    tables = Counter(row["charset"] for row in rows if str(row["name"]).startswith(prefix))
+    seen = ", ".join(f"{charset}: {count}" for charset, count in sorted(tables.items()))
+    return holds(len(tables) == 1, "one character set", seen)
 
 
 @PROMISE.check(
@@ -131,7 +141,7 @@ def numbers_of_archives_are_new(database: Database) -> Finding:
     prefix = database.tables_prefix
     last = {}
     for table in sorted(database.tables()):
-        if table.partition("_20")[0] in ("archive_numeric", "archive_blob"):
+        if ARCHIVE.fullmatch(table):
             (row,) = database.query(f"SELECT MAX(idarchive) AS last FROM {{prefix}}{table}")  # noqa: S608
             last[table] = int(row["last"] or 0)
     # Read after the tables: an archiver that runs meanwhile takes its number before it writes.

@@ -16,6 +16,7 @@ from matomo_harness.gate.core.check import (
     Capability,
     Finding,
     Group,
+    NothingPromisedError,
     Severity,
     holds,
     nothing,
@@ -107,12 +108,22 @@ def _open(http: Http, paths: Iterable[str]) -> list[str]:
     ]
 
 
+def _all_closed(http: Http, paths: Iterable[str]) -> Finding:
+    """Find that none of `paths` is answered with 200.
+
+    Raises:
+        NothingPromisedError: the policy names none of this kind; none is asked for then.
+    """
+    asked = list(paths)
+    if not asked:
+        raise NothingPromisedError("closed_paths of [exposure] names no such path")
+    return nothing("open path", _open(http, asked))
+
+
 def _closed_below(*beginnings: str) -> Callable[..., Finding]:
     def check(exposure: Exposure, http: Http) -> Finding:
         closed = promised(exposure.closed_paths)
-        return nothing(
-            "open path", _open(http, (path for path in closed if path.startswith(beginnings)))
-        )
+        return _all_closed(http, (path for path in closed if path.startswith(beginnings)))
 
     return check
 
@@ -179,9 +190,7 @@ def everything_else_is_closed(exposure: Exposure, http: Http) -> Finding:
     """No other path that the policy lists as closed can be fetched over HTTP."""
     elsewhere = tuple(beginning for group in BEGINNINGS.values() for beginning in group)
     closed = promised(exposure.closed_paths)
-    return nothing(
-        "open path", _open(http, (path for path in closed if not path.startswith(elsewhere)))
-    )
+    return _all_closed(http, (path for path in closed if not path.startswith(elsewhere)))
 
 
 @PROMISE.check(
@@ -232,7 +241,7 @@ def no_dump_is_open(container: MatomoContainer, root: WebRoot, http: Http) -> Fi
     else:
         ours = set(container.run("sh", "-c", f"cd {code} && {listed}").splitlines())
     dumps = (path for path in found if DUMPS.fullmatch(path) and path not in ours)
-    return nothing("open dump", _open(http, (path.removeprefix("./") for path in dumps)))
+    return nothing("open dump", _open(http, (quote(path.removeprefix("./")) for path in dumps)))
 
 
 @PROMISE.check(
@@ -472,7 +481,7 @@ def pages_stay_out_of_caches(public: PublicPages, http: Http) -> Finding:
     for name, answer in answers.items():
         header = answer.headers.get("Cache-Control", "")
         # An answer of the API without the header is stored by no cache (RFC 9111, 3).
-        if re.search(r"public|max-age=[1-9]", header) or (name == "page" and not header):
+        if re.search(r"public|(max-age|s-maxage)=[1-9]", header) or (name == "page" and not header):
             cacheable.append(f"{name}: Cache-Control {header or 'not sent'}")
     return nothing("answer that any cache may store", cacheable)
 

@@ -57,6 +57,8 @@ MAPPED: Final = "LEFT(HEX(location_ip), 24) = '00000000000000000000FFFF'"
 """SQL condition for an IPv4 address that is written as IPv6 (RFC 4291, 2.5.5.2)."""
 PRIVATE: Final = ("10", "127", "172", "192")
 """First bytes of addresses in this machine's own networks; a mask may leave nothing else."""
+NOBODY: Final = "0.0.0.0"  # noqa: S104  no address to listen at
+"""What is stored of every address where all four bytes are masked: nobody's can be forged then."""
 ON_THE_PAGE: Final = (
     "Set the policy's bytes in Administration, Privacy, Anonymize data, and find out what wrote the"
     " options PrivacyManager.ipAnonymizerEnabled and .ipAddressMaskLength."
@@ -191,7 +193,8 @@ def through_the_load_balancer(
         "SELECT INET6_NTOA(location_ip) AS address FROM {prefix}log_visit ORDER BY idvisit DESC LIMIT 1"
     )
     seen = str(row["address"])
-    is_client = seen == masked(seen, zeroed) and seen.split(".")[0] in PRIVATE
+    is_own = seen.split(".")[0] in PRIVATE or seen == NOBODY
+    is_client = seen == masked(seen, zeroed) and is_own
     return holds(is_client, "the client of the load balancer, masked", seen)
 
 
@@ -343,7 +346,8 @@ def queue_keeps_no_whole_address(hit: WaitingHit, _database: Database) -> Findin
 )
 def nowhere_in_a_file(container: MatomoContainer, sent: SentHits, _archives: Archives) -> Finding:
     """After hits and archiving, no file has a whole address in it."""
-    found = leak_scan.in_files(container, leak_scan.addresses(sent.canaries))
+    addresses = leak_scan.addresses(sent.canaries)
+    found = leak_scan.in_files(container, addresses, since=sent.since)
     return nothing("whole address", found)
 
 

@@ -12,7 +12,7 @@ from matomo_harness.gate.probes.pages import SuperuserPages
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.probes.traffic import TestSite, first_site
 from matomo_harness.matomo.api import Api, ApiError
-from matomo_harness.matomo.container import MatomoContainer
+from matomo_harness.matomo.container import MatomoContainer, plugin_folders
 from matomo_harness.matomo.web import Parameters
 from matomo_harness.policy import Names, Section, promised
 
@@ -147,9 +147,13 @@ PNG: Final = b"\x89PNG"
     remedy="Add the plugin to Plugins[] of [Plugins] in config.ini.php, spelt as its folder is.",
     failure_mode="C14",
 )
-def promised_are_active(plugins: Plugins, api: Api) -> Finding:
-    """Every plugin that the policy names is active."""
-    names = promised(plugins.active)
+def promised_are_active(plugins: Plugins, api: Api, container: MatomoContainer | None) -> Finding:
+    """Every plugin that the policy names is active, or absent where it says so."""
+    present = plugin_folders(container) if container and plugins.where_present else frozenset()
+    names = (
+        *promised(plugins.active),
+        *(each for each in plugins.where_present if each in present),
+    )
     answers = api.call_many(
         [{"method": "API.isPluginActivated", "pluginName": name} for name in names]
     )

@@ -151,11 +151,15 @@ def old_tls_is_refused(http: Http) -> Finding:
         context.maximum_version = ssl.TLSVersion.TLSv1_1
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
     try:
-        with (
-            socket.create_connection((host, parts.port or 443), timeout=10) as connection,
-            context.wrap_socket(connection) as session,
-        ):
+        connection = socket.create_connection((host, parts.port or 443), timeout=10)
+    except OSError as error:
+        # A proxy of this machine leads there, say: whoever is not spoken to refuses nothing.
+        raise CannotTellError(f"no connection to {host} but by a proxy: {error}") from error
+    try:
+        with connection, context.wrap_socket(connection) as session:
             return holds(False, "a refusal", session.version())
+    except TimeoutError as error:
+        raise CannotTellError(f"{host} neither takes nor refuses them") from error
     except (ssl.SSLError, ConnectionError) as refused:
         return holds(True, "a refusal", type(refused).__name__)
 

@@ -319,7 +319,8 @@ def nowhere_in_the_database(tables: StoredTables, sent: SentHits) -> Finding:
 )
 def nowhere_in_a_file(container: MatomoContainer, sent: SentHits, _archives: Archives) -> Finding:
     """After hits and archiving, no file has a user id in it."""
-    found = leak_scan.in_files(container, leak_scan.user_ids(sent.canaries))
+    user_ids = leak_scan.user_ids(sent.canaries)
+    found = leak_scan.in_files(container, user_ids, since=sent.since)
     return nothing("user id", found)
 
 

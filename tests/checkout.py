@@ -1,27 +1,28 @@
 """A copy of this checkout to run the command line in, with a local stack of its own."""
 
-import contextlib
 import dataclasses
 import os
-import random
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from matomo_harness.errors import ExitCode
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
-from matomo_harness.operate import schedule
-from matomo_harness.operate.compose import LOOPBACK, SERVICE_LABEL, bind_for_a_moment
+from matomo_harness.operate import ports, schedule
+from matomo_harness.operate.compose import LOOPBACK, SERVICE_LABEL
+from matomo_harness.operate.stack import Stack
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.certificates import loopback_tls
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.reaper import PARENT_VARIABLE
-from matomo_harness.settings import OWNER_LABEL, ROOT, RunSettings, project_name
+from matomo_harness.settings import OWNER_LABEL, PERIODS, ROOT, RunSettings, project_name
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,9 @@ class Answer:
             assert part in self.text, self.text
 
 
-def free_port() -> int:
-    """Return a port that is free, and that neither the kernel nor the engine gives to anybody.
-
-    Both choose from 32768 on, so that such a port could be taken before a stack is up.
-    """
-    for port in random.sample(range(20_000, 32_768), 100):
-        with contextlib.suppress(OSError):
-            bind_for_a_moment(port)
-            return port
-    raise AssertionError("a hundred ports are taken")
+BEGAN: Final = time.time()
+FAR: Final = max(range(PERIODS.stop // 2, PERIODS.stop), key=lambda each: each - BEGAN % each)
+"""The period that is the longest from being full: nearly a day, whatever the hour is."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +70,8 @@ class Checkout:
             "MATOMO_BASE": self.settings.matomo_base,
             "MATOMO_VERSION": self.settings.matomo_version,
             "IMAGE": self.settings.image or "",
-            # An archiver of the full hour would archive beside the one that a test looks at.
-            "ARCHIVE_SECONDS": "86400",
+            # One of the full hour, or of midnight, would archive beside the one of a test.
+            "ARCHIVE_SECONDS": str(FAR),
             # A person's stack stays when its command has ended; this one goes with its test.
             PARENT_VARIABLE: os.environ.get(PARENT_VARIABLE) or reaper.this_process().id,
         }
@@ -142,12 +136,17 @@ def copied(directory: Path, settings: RunSettings | None = None) -> Iterator[Che
         ".git", ".venv", ".local", "reports", ".*_cache", "__pycache__"
     )
     shutil.copytree(ROOT, root, ignore=left_out)
+    # Nobody is given them until it is gone: another worker or clone may start a stack meanwhile.
+    kept = directory / "ports"
+    kept.mkdir()
+    port, http_port = ports.keep(Stack(kept))
     settings = dataclasses.replace(
-        settings or RunSettings.from_environment(), port=free_port(), http_port=free_port()
+        settings or RunSettings.from_environment(), port=port, http_port=http_port
     )
     try:
         yield Checkout(root, settings)
     finally:
+        kept.rmdir()
         own = f"{OWNER_LABEL}={project_name(root)}"
         reaper.remove_containers(engine(), own)
         schedule.wait_for_end(root)

@@ -1,6 +1,9 @@
 """What a command of the harness began on the engine, and what it left there."""
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from matomo_harness.runtime import reaper
@@ -9,14 +12,37 @@ from matomo_harness.runtime.reaper import PARENT_LABEL
 
 
 def run_of(program: Any) -> str:
-    """Return the id of the run of a program that has begun something on the engine."""
-    for _ in range(1200):
+    """Return the id of the run that a program begins, which has to come before it ends."""
+    while True:
         for begun in reaper.runs():
             if begun.origin and begun.origin.process == program.pid:
                 return begun.id
-        assert program.poll() is None, program.stdout.read()
+        assert program.poll() is None, program.stdout and program.stdout.read()
         time.sleep(0.05)
-    raise AssertionError("no run began")
+
+
+def wait_until_gone(left: Callable[[], object], watched: str) -> None:
+    """Wait until nothing is left of a run that has ended, or whoever removes it has ended as well.
+
+    Args:
+        left: returns what there still is; nothing in the end.
+        watched: the run whose watcher removes it: the same, or one that began later.
+    """
+    while left():
+        is_removed = is_watched(watched)
+        # Its last removal may have come after the question above.
+        assert is_removed or not left(), left()
+        time.sleep(0.1)
+
+
+def is_watched(run: str) -> bool:
+    """Whether the process lives that removes what a run leaves."""
+    words = f"\0matomo_harness.runtime.reaper\0{run}\0".encode()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            if words in file.read_bytes():
+                return True
+    return False
 
 
 def things_of(run: str) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from tests.checkout import Checkout, copied
 from tests.closed import assert_closed
 from tests.dumped import write_dump
 from tests.integration.test_howto_commands import commands_of, run
-from tests.runs import left_of, run_of, things_of
+from tests.runs import left_of, run_of, wait_until_gone
 
 PERSON: Final = "margaret.hamilton"
 SEVERAL_DAYS: Final = 4
@@ -454,12 +454,7 @@ def test_nothing_leaves_the_deployment_and_a_kill_leaves_nothing_of_it(
         assert_closed(containers)
         assert list(reaper.RUNS.glob(f"{run}-drill-*"))
         program.send_signal(signal.SIGKILL)
-    for _ in range(300):
-        if not things_of(run) and not list(reaper.RUNS.glob(f"{run}-*")):
-            break
-        time.sleep(0.2)
-    assert things_of(run) == ()
-    assert list(reaper.RUNS.glob(f"{run}-*")) == []
+    wait_until_gone(lambda: left_of(run), run)
     for container in containers:
         with pytest.raises(NotFound):
             engine().containers.get(str(container.id))

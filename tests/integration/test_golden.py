@@ -29,6 +29,7 @@ from matomo_harness.runtime.golden import (
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.reaper import RUN_LABEL, Run, begin, end
 from matomo_harness.runtime.shared import shared_servers
+from tests.runs import wait_until_gone
 
 PROGRAM = """
 import sys
@@ -72,9 +73,9 @@ def test_golden_images_are_built_once_and_whole(changed: Image, any_golden: Gold
         with start() as first:
             assert first.stdout is not None
             run = first.stdout.readline().strip()
-            wait_until_it_installs(run)
+            wait_until_it_installs(run, first)
             first.send_signal(signal.SIGKILL)
-        wait_until_nothing_is_left_of(run)
+        wait_until_gone(lambda: containers_of(run), run)
         assert not any(images.local(tag, "local") for tag in tags)
 
         with start() as second, start() as third:
@@ -124,16 +125,10 @@ def containers_of(run: str) -> list[str]:
     return [str(container.name) for container in found]
 
 
-def wait_until_it_installs(run: str) -> None:
-    deadline = time.monotonic() + 60
+def wait_until_it_installs(run: str, program: "subprocess.Popen[str]") -> None:
     while len(containers_of(run)) < 2:
-        assert time.monotonic() < deadline
-
-
-def wait_until_nothing_is_left_of(run: str) -> None:
-    deadline = time.monotonic() + 20
-    while containers_of(run):
-        assert time.monotonic() < deadline
+        assert program.poll() is None, "it has ended"
+        time.sleep(0.1)
 
 
 @pytest.fixture

@@ -125,6 +125,8 @@ def test_a_page_ends_with_the_way_back(name: str) -> None:
     made = set(re.findall(r"\bNAME=(\w+)", "\n".join(commands))) - {"small", "theirs"}
     for reproduction in made:
         assert f"matomo-harness repro remove {reproduction}" in commands
+    if name in OF_THE_STACK:
+        assert commands[-1] == "make down"
 
 
 @pytest.mark.nightly(reason="a stack or more for each page")

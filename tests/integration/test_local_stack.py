@@ -133,17 +133,17 @@ def test_a_mail_of_matomo_is_on_the_page_that_up_names(stack: Checkout) -> None:
 @pytest.mark.slow(reason="waits for the schedule")
 def test_the_archiver_runs_by_schedule_and_its_exit_code_is_listed(stack: Checkout) -> None:
     before = {run["container"] for run in runs(stack)}
-    attempts = Retrying(
-        stop=stop_after_delay(2 * int(ARCHIVE_SECONDS) + 30),
-        wait=wait_fixed(0.5),
-        retry=retry_if_result(lambda ended: not ended),
-    )
+    # On a busy machine each takes as long as it takes, and others begin beside it.
+    attempts = Retrying(wait=wait_fixed(0.5), retry=retry_if_result(lambda ended: not ended))
     ended = attempts(
         lambda: [
-            run for run in runs(stack) if run["container"] not in before and run["exit_code"] == 0
+            run
+            for run in runs(stack)
+            if run["container"] not in before and run["exit_code"] is not None
         ]
     )
-    container = engine().containers.get(ended[0]["container"])
+    assert ended[-1]["exit_code"] == 0
+    container = engine().containers.get(ended[-1]["container"])
     assert "Done archiving!" in container.logs().decode()
     # Else it would hold the stack's volumes when the run that the stack is of is killed.
     assert container.labels[PARENT_LABEL] == this_process().id

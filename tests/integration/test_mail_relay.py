@@ -11,7 +11,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_result, wait_fixed
 
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.matomo.web import Page, Web
@@ -178,7 +178,8 @@ def test_waiting_in_vain_names_the_mails_that_arrived(
     started = time.monotonic()
     with pytest.raises(BrokenPromiseError) as error:
         relay.mailbox.wait_for(recipient, "Reset", seconds=0.5)
-    assert 0.5 <= time.monotonic() - started < 3
+    # And no longer: tests/unit/test_mailbox.py, by a clock that no other program holds up.
+    assert time.monotonic() - started >= 0.5
     assert f"{recipient} with 'Reset'" in error.value.expected
     assert f"{recipient} 'Something else'" in error.value.seen
     assert relay.mailbox.url in error.value.next_command
@@ -218,11 +219,7 @@ def test_the_log_has_refusals_and_no_password(
 
     last = f"535 Incorrect authentication data (set_id={recipient}-last)"
     # The engine's log lags behind; once it has the last line, it has all of them.
-    attempts = Retrying(
-        stop=stop_after_delay(10),
-        wait=wait_fixed(0.1),
-        retry=retry_if_result(lambda log: last not in log),
-    )
+    attempts = Retrying(wait=wait_fixed(0.1), retry=retry_if_result(lambda log: last not in log))
     log = attempts(lambda: relay.log)
     for secret in (relay.password, encoded, line):
         assert secret[:20] not in log
@@ -280,12 +277,12 @@ def test_the_container_ends_with_either_daemon(certificate: Certificate, daemon:
         container = ending.get_wrapped_container()
         script = f"kill $(grep -l '^{daemon}' /proc/[0-9]*/cmdline | cut -d/ -f3)"
         assert execute(container, ["sh", "-c", script]).code == 0
-        assert container.wait(timeout=10)["StatusCode"] == 1
+        assert container.wait()["StatusCode"] == 1
 
 
 @pytest.mark.slow(reason="a container of its own, to its end")
 def test_it_stops_at_a_signal_and_need_not_be_killed(certificate: Certificate) -> None:
     with network() as own_network, MailContainer(own_network, certificate=certificate) as ending:
         container = ending.get_wrapped_container()
-        container.stop(timeout=2)  # seconds, then it is killed, which is 137
+        container.kill("SIGTERM")  # as a stop does at first; the kill that follows it would be 137
         assert container.wait()["StatusCode"] == 0

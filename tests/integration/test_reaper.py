@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from docker.errors import NotFound
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import UnsupportedEnvironmentError
 from matomo_harness.runtime import reaper
@@ -30,6 +29,7 @@ from matomo_harness.runtime.reaper import (
     this_process,
 )
 from tests.checkout import Checkout
+from tests.runs import wait_until_gone
 
 PROGRAM = """
 import sys
@@ -64,9 +64,9 @@ def leftovers_of(run: str) -> list[str]:
     return [str(leftover.id) for leftover in (*containers, *networks, *volumes)]
 
 
-@retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
-def wait_until_nothing_is_left_of(run: str) -> None:
-    assert leftovers_of(run) == []
+def wait_until_nothing_is_left_of(run: str, by: str = "") -> None:
+    """Wait for the run's own watcher, or for that of the run `by`."""
+    wait_until_gone(lambda: leftovers_of(run), by or run)
 
 
 @contextmanager
@@ -108,16 +108,21 @@ def test_the_next_start_removes_leftovers_of_dead_runs_only(
         process.kill()
         process.wait()
         assert len(leftovers_of(dead)) == 3, "nobody was there to remove them"
-        with start():
-            wait_until_nothing_is_left_of(dead)
+        with start() as (_, later, _):
+            wait_until_nothing_is_left_of(dead, by=later)
         assert len(leftovers_of(living)) == 3
 
 
 def test_containers_that_come_and_go_do_not_end_the_search_for_dead_runs(
-    any_image: Image,
+    any_image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = this_process()
-    with ThreadPoolExecutor(4) as others, program(any_image) as (process, dead, watcher):
+    # A watcher that starts elsewhere would have hold of the dead run, and this search pass it over.
+    monkeypatch.setattr(reaper, "RUNS", tmp_path / reaper.RUNS.name)
+    run = reaper.begin()
+    with (
+        ThreadPoolExecutor(4) as others,
+        program(any_image, str(tmp_path)) as (process, dead, watcher),
+    ):
         coming_and_going = [others.submit(come_and_go, any_image, run) for _ in range(4)]
         os.kill(watcher, signal.SIGKILL)
         process.kill()
@@ -127,6 +132,7 @@ def test_containers_that_come_and_go_do_not_end_the_search_for_dead_runs(
         assert leftovers_of(dead) == []
         for churn in coming_and_going:
             churn.result()
+    reaper.end(run)
 
 
 def test_a_network_that_is_not_removed_names_whose_container_is_in_it(

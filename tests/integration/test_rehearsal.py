@@ -4,7 +4,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -199,13 +198,15 @@ def test_ctrl_c_leaves_the_stack_as_it_was_and_nothing_else(stack: Checkout, new
         text=True,
     )
     assert program.stdout
-    run = run_of(program)
-    for line in program.stdout:
-        if line.startswith(f"Stage: {stages.TODAY}"):
-            break
-    time.sleep(1)
-    program.send_signal(2)
-    said, _ = program.communicate(timeout=60)
+    try:
+        run = run_of(program)
+        for line in program.stdout:
+            if line.startswith("Archiving, and the last day of each site anew"):
+                break
+        program.send_signal(2)
+        said, _ = program.communicate()
+    finally:
+        program.kill()
     assert program.returncode == 130, said
     assert left_of(run) == ()
     assert "form_login" in stack.web.get().text

@@ -2,7 +2,6 @@
 
 import dataclasses
 import socket
-import time
 from collections.abc import Callable
 
 import pytest
@@ -21,7 +20,6 @@ from matomo_harness.matomo.web import Web
 from matomo_harness.runtime import archiver, targets
 from matomo_harness.runtime.full_stack import FullStack
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.time_limit import CLEAN_UP_SECONDS
 
 PROMISED = read_policy()
 
@@ -80,11 +78,10 @@ def test_a_hanging_check_is_ended_with_all_that_it_began(
     fresh_matomo: Instance, inspect: Callable[..., Finding]
 ) -> None:
     runner = Runner(targets.of_instance(fresh_matomo, PROMISED), [], seconds=1.5)
-    started = time.monotonic()
     hung = runner.run(check(inspect))
     assert hung.status is Status.ERROR
-    assert "to end within 2 s" in hung.expected, hung
-    assert time.monotonic() - started < CLEAN_UP_SECONDS, "it ended by itself"
+    # It ended by itself: of one that had to be abandoned, "an end within 2 s" is expected.
+    assert "the check test.one to end within 2 s" in hung.expected, hung
     assert at_work(fresh_matomo) == []
     unhurried = Runner(runner.target, [])
     assert unhurried.run(check(healthy)).status is Status.PASSED

@@ -1,24 +1,24 @@
 """A state of the local stack comes back whole, or the one before stays, whatever happens."""
 
+import dataclasses
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from docker.errors import APIError
 from docker.models.containers import Container
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import ExitCode
 from matomo_harness.operate import clean
-from matomo_harness.operate.compose import GENERATION_LABEL, SERVICE_LABEL
+from matomo_harness.operate.compose import SERVICE_LABEL
 from matomo_harness.operate.stack import Stack
 from matomo_harness.runtime import images
 from matomo_harness.runtime.engine import engine, execute
@@ -256,10 +256,9 @@ def test_without_room_there_is_no_snapshot_and_the_database_runs(
 
 @pytest.mark.slow(reason="a stack is saved")
 def test_a_second_command_at_the_same_time_is_refused(stack: Checkout) -> None:
-    with running(stack, "save", "slowly") as program:
-        wait_for_line(program, "Stopping the database")
-        # Held there: else it may be done before the other one has begun.
-        program.send_signal(signal.SIGSTOP)
+    # Held there: else it may be done before the other one has begun.
+    with running(holding(stack), "save", "slowly") as program:
+        wait_until_held(program)
         try:
             answers = [restored(stack), stack.harness("down"), stack.harness("clean")]
         finally:
@@ -276,15 +275,20 @@ def test_a_second_command_at_the_same_time_is_refused(stack: Checkout) -> None:
 def test_ctrl_c_while_the_database_stops_leaves_it_running(stack: Checkout) -> None:
     mark(stack, "mine")
     database = container(stack, "db")
-    with running(stack, "save", "given-up") as program:
-        wait_for_line(program, "Stopping the database")
-        with suppress(APIError):  # it has stopped already
-            database.kill("SIGSTOP")  # it takes its time
-            time.sleep(1)
-        program.send_signal(signal.SIGINT)
-        time.sleep(2)  # time to start it too early
-        with suppress(APIError):
-            database.kill("SIGCONT")
+    only = {"container": str(database.id), "event": "kill"}
+    with running(holding(stack), "save", "given-up") as program:
+        wait_until_held(program)
+        database.kill("SIGSTOP")  # it takes its time
+        try:
+            with closing(engine().events(filters=only, decode=True)) as signals:
+                program.send_signal(signal.SIGCONT)
+                next(signals)  # it is told to stop
+                program.send_signal(signal.SIGINT)
+                next(signals)  # and once more, and waited for: started now, it would be stopped
+        finally:
+            program.send_signal(signal.SIGCONT)
+            with suppress(APIError):  # it was started too early, and has stopped
+                database.kill("SIGCONT")
     assert program.returncode == 130
     assert marks(stack) == ["mine", "mine"]
     assert [record["name"] for record in listed(stack)] == [SAVED]
@@ -330,6 +334,36 @@ def running(stack: Checkout, *arguments: str) -> Iterator["subprocess.Popen[str]
         program.stderr.read()
 
 
+HELD: Final = """
+import os, signal
+from matomo_harness import progress
+from matomo_harness.cli import main
+
+shown = progress.console.print
+
+
+def shown_and_held(*words, **how):
+    shown(*words, **how)
+    if words and words[0] == "Stopping the database ...":
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+progress.console.print = shown_and_held
+main()
+"""
+"""The command, which stops itself before it stops the database."""
+
+
+def holding(stack: Checkout) -> Checkout:
+    return dataclasses.replace(stack, program=("-c", HELD))
+
+
+def wait_until_held(program: "subprocess.Popen[str]") -> None:
+    found = os.waitid(os.P_PID, program.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    assert found
+    assert found.si_code == os.CLD_STOPPED, "it has ended"
+
+
 def wait_for_line(program: "subprocess.Popen[str]", moment: str) -> None:
     assert program.stderr is not None
     for line in program.stderr:
@@ -364,13 +398,23 @@ def killed(stack: Checkout, moment: str, *arguments: str) -> None:
     assert program.returncode == -signal.SIGKILL
 
 
+UNANSWERED: Final = """
+import os, signal
+from matomo_harness.cli import main
+from matomo_harness.operate import snapshot
+
+snapshot.waits_for_update = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+main()
+"""
+"""The command, which is killed when the new state's containers run, before it asks for a page."""
+
+
 @pytest.mark.nightly(reason="another moment of a killed restoring")
 def test_a_state_that_runs_and_has_not_answered_is_not_saved_and_not_taken(stack: Checkout) -> None:
     mark(stack, "mine")
-    with running(stack, "restore", SAVED) as program:
-        wait_for_line(program, "Starting the containers")
-        wait_for_candidate(stack)
-        program.send_signal(signal.SIGKILL)
+    with running(dataclasses.replace(stack, program=("-c", UNANSWERED)), "restore", SAVED) as ended:
+        pass
+    assert ended.returncode == -signal.SIGKILL
     answer = stack.harness("snapshot", "save", "half")
     answer.refuses(ExitCode.WRONG_INPUT, "a snapshot whose restoring was interrupted", "make up")
     answer = stack.harness("up")
@@ -379,23 +423,6 @@ def test_a_state_that_runs_and_has_not_answered_is_not_saved_and_not_taken(stack
     answer = restored(stack)
     assert answer.code == 0, answer.text
     assert_only_one_state_and_the_snapshot(stack)
-
-
-def wait_for_candidate(stack: Checkout) -> None:
-    """Wait until the containers run on what is tried."""
-    file = stack.root / ".local/restoring.env"
-    (generation,) = re.findall("(?m)^GENERATION=(.+)$", file.read_text())
-    labels = [
-        f"{OWNER_LABEL}={project_name(stack.root)}",
-        f"{GENERATION_LABEL}={generation}",
-        f"{SERVICE_LABEL}=matomo",
-    ]
-    attempts = Retrying(
-        stop=stop_after_delay(60),
-        wait=wait_fixed(0.05),
-        retry=retry_if_result(lambda found: not found),
-    )
-    attempts(lambda: engine().containers.list(filters={"label": labels}))
 
 
 @pytest.mark.nightly(reason="another moment of a kill")

@@ -298,11 +298,13 @@ def test_columns_are_found_in_the_order_of_the_table() -> None:
 
 def test_statements_say_which_file_and_line_they_are_of() -> None:
     reader = DumpReader(DumpSource([DUMPS / "phpmyadmin.sql"]))
+    statements = [judgement.statement for judgement in reader.statements()]
+    own = [statement.text for statement in statements if not statement.file]
+    assert all(text.startswith(b"SET ") for text in own), "what it says itself"
     places = {
-        (judgement.statement.file, judgement.statement.line): judgement.statement
-        for judgement in reader.statements()
-        if judgement.statement.file
+        (statement.file, statement.line): statement for statement in statements if statement.file
     }
+    assert len(places) == len(statements) - len(own) > 20
     lines = PHPMYADMIN.splitlines()
     for (file, line), statement in places.items():
         assert file == "phpmyadmin.sql"

@@ -1,5 +1,6 @@
 """The output of a build is read as a person would read it; images are listed."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -12,9 +13,11 @@ from docker.errors import BuildError, ImageNotFound
 
 from matomo_harness.cli import app
 from matomo_harness.matomo.database_versions import DATABASES
+from matomo_harness.operate import images as stock
 from matomo_harness.operate.delivery import dist
 from matomo_harness.progress import ProgressStep
-from matomo_harness.runtime import images
+from matomo_harness.runtime import images, reaper
+from matomo_harness.runtime.golden import GOLDEN_LABEL
 from matomo_harness.runtime.images import (
     BASES_DIRECTORY,
     Image,
@@ -43,6 +46,25 @@ def test_colour_codes_are_no_output() -> None:
         _follow(stream, ProgressStep("Building"))
 
 
+def test_an_image_is_built_of_what_everybody_may_read(tmp_path: Path) -> None:
+    """As a checkout of somebody with the umask 077: Matomo's user could read nothing of it."""
+    source = tmp_path / "image"
+    (source / "bin").mkdir(parents=True, mode=0o700)
+    for name, mode in (("bin/start", 0o700), ("config.ini.php", 0o600)):
+        (source / name).touch()
+        (source / name).chmod(mode)
+    (source / "link").symlink_to("nowhere")
+    with images.readable(source) as context:
+        modes = {
+            str(path.relative_to(context)): path.stat().st_mode & 0o777
+            for path in context.rglob("*")
+            if not path.is_symlink()
+        }
+        assert (context / "link").is_symlink()
+    assert modes == {"bin": 0o755, "bin/start": 0o755, "config.ini.php": 0o644}
+    assert (source / "config.ini.php").stat().st_mode & 0o777 == 0o600, "a person's own stays"
+
+
 def test_an_image_that_vanishes_during_the_listing_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -57,6 +79,28 @@ def test_an_image_that_vanishes_during_the_listing_is_left_out(
     )
     monkeypatch.setattr(images, "engine", lambda: engine)
     assert images.listed() == ["here"]
+
+
+def test_golden_images_of_other_code_stay_while_another_checkouts_run_lives(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    states = {
+        "gone": "stale: what it was made from has gone",
+        "other": stock.OF_OTHER_CODE,
+        "good": "",
+    }
+    found = [SimpleNamespace(labels={GOLDEN_LABEL: key}) for key in states]
+    monkeypatch.setattr(reaper, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(stock, "listed", lambda _: found)
+    monkeypatch.setattr(stock, "_stale", lambda image: states[image.labels[GOLDEN_LABEL]])
+    monkeypatch.setattr(stock, "remove", lambda image: [image.labels[GOLDEN_LABEL]])
+    run = reaper.begin()
+    assert stock.prune() == ["gone", "other"], "this checkout has no use for them"
+    run.origin_file.write_text(json.dumps({"process": 1, "checkout": "/home/else/checkout"}))
+    assert stock.prune() == ["gone"]
+    reaper.end(run)
+    assert stock.prune() == ["gone", "other"]
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,34 @@
 """Ports of a stack are its own as long as the stack is there, whether it runs or not."""
 
-import os
+import errno
 import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from matomo_harness.errors import UnsupportedEnvironmentError
-from matomo_harness.operate import ports
+from matomo_harness.operate import compose, ports
 from matomo_harness.operate.stack import Stack
 from matomo_harness.runtime import reaper
 
+BIND: Final = compose.bind_for_a_moment
+
 
 @pytest.fixture(autouse=True)
-def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The ports that others have: which ones this machine's programs have, is chance."""
+    held: set[int] = set()
+
+    def bind(port: int) -> None:
+        if port in held:
+            raise OSError(errno.EADDRINUSE, "in use")
+
     monkeypatch.setattr(reaper, "RUNS", tmp_path / "runs")
-    # Whatever runs on this machine has others; a test in another worker asks for a moment whether
-    # a port is free, and then it is not.
-    first = 9500 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-    monkeypatch.setattr(ports, "CHOICE", range(first, first + 100))
+    monkeypatch.setattr(compose, "bind_for_a_moment", bind)
+    return held
 
 
 def stack(tmp_path: Path, name: str) -> Stack:
@@ -54,11 +62,16 @@ def test_a_stack_gives_back_what_it_had_before(tmp_path: Path) -> None:
     assert ports.keep(again) == ports.keep(again)
 
 
-def test_what_another_program_or_a_record_has_is_left_out(tmp_path: Path) -> None:
+def test_what_another_program_or_a_record_has_is_left_out(tmp_path: Path, taken: set[int]) -> None:
     own = stack(tmp_path, "own")
     first, second = ports.keep(own)
-    with socket.create_server(("127.0.0.1", first)):
-        assert not {first, second} & {*ports.keep(own, {second})}
+    taken.add(first)
+    assert not {first, second} & {*ports.keep(own, {second})}
+
+
+def test_another_program_is_met_at_its_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(OSError, match="in use"):
+        BIND(other.getsockname()[1])
 
 
 def test_where_none_is_free_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Records of snapshots, and what is refused before anything is touched."""
 
 import json
+import os
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -96,6 +97,20 @@ def test_the_secrets_of_a_stack_are_for_its_owner_only_and_name_its_generation(
     assert stack_files.read(stack).generation == "-1"
     assert stack.candidate.secrets_file != stack.secrets_file
     assert stack.candidate.project == stack.project
+
+
+def test_the_users_of_containers_may_read_the_certificates_whatever_the_umask(
+    stack: Stack,
+) -> None:
+    stack.directory.mkdir()
+    before = os.umask(0o077)
+    try:
+        stack_files.make_certificates(stack)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in stack.tls_directory.iterdir()}
+    assert modes == {"authority.pem": 0o644, "cert.pem": 0o644, "key.pem": 0o644}
+    assert stack.directory.stat().st_mode & 0o777 == 0o700, "nobody else here comes so far"
 
 
 @pytest.mark.parametrize("line", ["DATABASE_PASSWORD", "SALT"])

@@ -16,7 +16,7 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.gate import remote
 from matomo_harness.gate.catalogue import ALL
 from matomo_harness.gate.core.check import CannotTellError, NothingPromisedError
-from matomo_harness.gate.probes.reports import END_OF_A_YEAR, first_day
+from matomo_harness.gate.probes.reports import END_OF_A_YEAR, MailedReport, first_day
 from matomo_harness.gate.probes.traffic import StoredHits, Traffic, is_excluded
 from matomo_harness.gate.promises.archiving.checks import (
     ENDED,
@@ -359,6 +359,21 @@ def test_a_copy_of_an_archive_takes_no_number() -> None:
     names = {"archive_numeric_2026_01", "archive_blob_2026_01", "archive_numeric_2026_01_before"}
     database: Any = SimpleNamespace(query=query, tables_prefix="matomo_", tables=lambda: names)
     assert numbers_of_archives_are_new(database).passed
+
+
+def test_the_report_that_is_mailed_is_of_the_day_of_the_hits() -> None:
+    asked: dict[str, object] = {}
+
+    def call(method: str, **parameters: object) -> dict[str, int]:
+        asked.update({f"{method} {name}": value for name, value in parameters.items()})
+        return {"value": 7}
+
+    sender = SimpleNamespace(run="run")
+    sent = SimpleNamespace(site=SimpleNamespace(id=2), day=date(2026, 11, 30))
+    api = SimpleNamespace(call=call)
+    MailedReport(sender, sent, None, api)  # type: ignore[arg-type]
+    assert asked["ScheduledReports.sendReport date"] == "2026-11-30"
+    assert asked["ScheduledReports.sendReport idReport"] == 7
 
 
 def test_a_visits_log_that_is_off_tells_nothing() -> None:

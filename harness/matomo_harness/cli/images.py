@@ -63,7 +63,8 @@ def images(
         table.add_row(image.name, str(image.mebibytes), image.made, image.state)
     out.print(table)
     if any(image.state.startswith("stale") for image in held):
-        out.print("Next: matomo-harness images --prune removes the stale ones.")
+        left = "What is stale still is being built, or of another checkout, whose run lives."
+        out.print(left if prune else "Next: matomo-harness images --prune removes the stale ones.")
 
 
 @app.command()

@@ -13,7 +13,7 @@ from matomo_harness import process
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.operate.stack import LOCAL, Stack
 from matomo_harness.policy import deployment
-from matomo_harness.runtime import description
+from matomo_harness.runtime import description, images
 from matomo_harness.runtime import volumes as runtime_volumes
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.inspection import inspected
@@ -41,6 +41,7 @@ def up(variables: Mapping[str, str], stack: Stack = LOCAL, *services: str) -> No
     """
     # A web root on a volume of its own would stay that of the image before.
     options = ["--detach", "--remove-orphans", "--renew-anon-volumes"]
+    images.let_everybody_read(FILE.parent)
     arguments = ["--progress", "plain", "up", *options, *services]
     process.run([*command(stack), *arguments], environment={**os.environ, **variables})
 

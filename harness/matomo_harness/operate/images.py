@@ -10,15 +10,17 @@ from docker.models.images import Image as EngineImage
 from filelock import Timeout
 
 from matomo_harness.progress import step
+from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.golden import GOLDEN_LABEL, MADE_FROM_LABEL, golden_lock, key_of
 from matomo_harness.runtime.images import REPOSITORY, listed
 from matomo_harness.runtime.inspection import inspected
-from matomo_harness.settings import OWNER_LABEL
+from matomo_harness.settings import OWNER_LABEL, ROOT
 
 MIB: Final = 2**20
 DISTRIBUTED: Final = re.compile(r"matomo:(latest|[0-9a-f]{12})")
 """What `dist` calls an image, besides its name in a registry, which may be somebody's."""
+OF_OTHER_CODE: Final = "stale: the code that installs has changed"
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,30 @@ def held() -> list[HarnessImage]:
 def prune() -> list[str]:
     """Remove golden images whose ingredients have gone or changed; return their names.
 
-    What a container uses or another process is building stays.
+    What a container uses or another process is building stays, and so does what is of other code
+    while another checkout's run lives: that code may be this run's own.
     """
     removed = []
-    with step("Removing golden images that nothing can use any more"):
+    with (
+        step("Removing golden images that nothing can use any more"),
+        reaper.no_run_begins(),
+    ):
+        spared = OF_OTHER_CODE if _another_checkout_runs() else ""
         for image in listed(GOLDEN_LABEL):
             # An image has no name yet in the moment between the end of its build and its tag.
             with (
                 contextlib.suppress(Timeout),
                 golden_lock(image.labels[GOLDEN_LABEL]).acquire(timeout=0),
             ):
-                removed += remove(image) if _stale(image) else []
+                removed += remove(image) if _stale(image) not in ("", spared) else []
     return removed
+
+
+def _another_checkout_runs() -> bool:
+    return any(
+        run.lives and (run.origin is None or run.origin.checkout != str(ROOT))
+        for run in reaper.runs()
+    )
 
 
 def is_ours(name: str) -> bool:
@@ -102,4 +116,4 @@ def _stale(image: EngineImage) -> str:
     if not here.issuperset((image_id, database_id)):
         return "stale: what it was made from has gone"
     is_current = key == key_of(image_id, database_id, "".join(declared))
-    return "" if is_current else "stale: the code that installs has changed"
+    return "" if is_current else OF_OTHER_CODE

@@ -43,7 +43,7 @@ class ScheduledRun:
     Args:
         container: its name; `docker logs` has what it printed.
         started: when it began, UTC.
-        exit_code: None while it runs.
+        exit_code: None while it begins or runs.
     """
 
     container: str
@@ -113,14 +113,15 @@ def runs(stack: Stack = LOCAL) -> list[ScheduledRun]:
         for container in compose.containers(stack)
         if container.labels.get(ROLE_LABEL) == ROLE
     ]
-    found.sort(key=lambda container: str(inspected(container, "State", "StartedAt")), reverse=True)
+    # One that is just being started has no time of that yet.
+    found.sort(key=lambda container: str(inspected(container, "Created")), reverse=True)
     return [
         ScheduledRun(
             container=str(container.name),
-            started=str(inspected(container, "State", "StartedAt"))[:19],
+            started=str(inspected(container, "Created"))[:19],
             exit_code=(
                 None
-                if container.status == "running"
+                if container.status in ("created", "running")
                 else int(inspected(container, "State", "ExitCode") or 0)
             ),
         )

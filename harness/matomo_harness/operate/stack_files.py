@@ -12,7 +12,7 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.database import DEFAULT_PREFIX
 from matomo_harness.operate import compose
 from matomo_harness.operate.stack import LOCAL, Stack
-from matomo_harness.runtime import description
+from matomo_harness.runtime import description, images
 from matomo_harness.runtime.certificates import Authority
 
 
@@ -92,6 +92,7 @@ def make_certificates(stack: Stack = LOCAL) -> None:
     )
     (made / "cert.pem").write_bytes(certificate.chain)
     (made / "key.pem").write_bytes(certificate.key)
+    images.let_everybody_read(made)
     made.rename(stack.tls_directory)
 
 

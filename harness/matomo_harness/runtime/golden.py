@@ -257,6 +257,7 @@ def _build(
     with tempfile.TemporaryDirectory() as directory:
         context = Path(directory)
         shutil.copytree(FILES, context, dirs_exist_ok=True)
+        images.let_everybody_read(context)
         profile = _seen_from_within(profile)
         stage = f"{images.REPOSITORY}/golden-stage:{key}"
         entrypoint = [START_MATOMO, *profile.entrypoint]

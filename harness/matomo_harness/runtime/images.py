@@ -14,7 +14,8 @@ import ssl
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -144,14 +145,15 @@ def build_deployed(
         UnsupportedEnvironmentError: there is no disk space.
     """
     arguments = {"MATOMO_BASE": base.reference}
-    return build(
-        directory,
-        tag,
-        arguments,
-        _oci_labels(base),
-        is_cached=is_cached,
-        platform=platform,
-    )
+    with readable(directory) as context:
+        return build(
+            context,
+            tag,
+            arguments,
+            _oci_labels(base),
+            is_cached=is_cached,
+            platform=platform,
+        )
 
 
 def is_reference(image: Image) -> bool:
@@ -442,7 +444,8 @@ def _build_on_debian(substitute: _Substitute, debian: Image, tag: str) -> Image:
     directory, dockerfile = substitute.directory, substitute.dockerfile
     arguments = {"DEBIAN_BASE": debian.reference, **substitute.arguments}
     try:
-        built = build(directory, tag, arguments, {}, dockerfile=dockerfile)
+        with readable(directory) as context:
+            built = build(context, tag, arguments, {}, dockerfile=dockerfile)
     except WrongInputError as error:
         raise BaseUnavailableError(
             expected=f"to build the substitute {substitute.name} {substitute.version} from Debian",
@@ -466,9 +469,7 @@ def service_image(name: str) -> Image:
 
 
 def _build_service(directory: Path, debian: Image, tag: str) -> Image:
-    with tempfile.TemporaryDirectory() as temporary:
-        context = Path(temporary) / directory.name
-        shutil.copytree(directory, context)
+    with readable(directory) as context:
         shutil.copyfile(_machine_authorities(), context / MACHINE_AUTHORITIES)
         try:
             return build(context, tag, {"DEBIAN_BASE": debian.reference}, {})
@@ -548,6 +549,29 @@ def build_lock(name: str) -> FileLock:
     """
     file = f"{name.replace('/', '-')}-{os.getuid()}.lock"
     return FileLock(Path(tempfile.gettempdir()) / file)
+
+
+@contextmanager
+def readable(directory: Path) -> Iterator[Path]:
+    """Yield a copy of a directory of which everybody may read all, to build an image from."""
+    with tempfile.TemporaryDirectory() as temporary:
+        context = Path(temporary) / directory.name
+        shutil.copytree(directory, context, symlinks=True)
+        let_everybody_read(context)
+        yield context
+
+
+def let_everybody_read(directory: Path) -> None:
+    """Open what is in a directory of ours to the users of containers, who are others here.
+
+    COPY and a mount keep the modes that a checkout has, and it has what its owner's umask left.
+    """
+    for path in directory.rglob("*"):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            open_to_all = mode | 0o444 | (0o111 if mode & 0o100 else 0)
+            if mode != open_to_all:  # of an installed harness root may be the owner
+                path.chmod(open_to_all)
 
 
 def _built_once(tag: str, origin: Origin, make: Callable[[], Image]) -> Image:

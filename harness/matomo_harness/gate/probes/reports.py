@@ -382,5 +382,6 @@ class MailedReport(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
             "parameters[additionalEmails][0]": self.address,
         }
         made = api.call("ScheduledReports.addReport", **report)
-        which: Parameters = {"idReport": made["value"], "period": "day", "date": "today"}
+        # By today, one of the minutes after midnight would have nothing of the hits in it.
+        which: Parameters = {"idReport": made["value"], "period": "day", "date": f"{traffic.day}"}
         api.call("ScheduledReports.sendReport", **which, force=1)

@@ -361,6 +361,8 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
         self._past_the_load_balancer = services.past_the_load_balancer if services else None
         self.site = site
         self._names_clients = permissions.names_clients
+        self.day = datetime.now(UTC).date()
+        """The day of the test site on which the hits come; it may be over when one looks."""
         self.canaries = self._sent()
         self._by_proxy = self._forwarded() if permissions.may_change else []
         self.canaries += self._by_proxy

@@ -103,6 +103,7 @@ def build(change: PluginChange, what: str, image: Image) -> Image:
         if change.kind is not Kind.REMOVE:
             with _folder(Path(what)) as folder:
                 shutil.copytree(folder, context / "plugin")
+            images.let_everybody_read(context)
             lines.append(f"COPY plugin/ {target}/")
         (context / "Dockerfile").write_text("\n".join(lines) + "\n")
         files = images.tree(context)

@@ -195,5 +195,5 @@ redeploy-prod: .venv/requirements.lock ## the same of production, with the newes
 UV := 0.13.9
 lock: .venv/requirements.lock ## take the newest versions that pyproject.toml allows into requirements.lock
 	@.venv/bin/pip install --quiet uv==$(UV)
-	@.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
+	@.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
 	    --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock

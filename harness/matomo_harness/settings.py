@@ -111,12 +111,12 @@ def every_version(environment: Mapping[str, str] = os.environ) -> list[RunSettin
     return [dataclasses.replace(settings, matomo_version=version) for version in versions.NAMES]
 
 
-def other_databases(environment: Mapping[str, str] = os.environ) -> list[RunSettings]:
+def other_databases() -> list[RunSettings]:
     """Return the settings for each other version of MariaDB that a test may choose.
 
     There is none where the user chose a base.
     """
-    settings = RunSettings.from_environment(environment)
+    settings = RunSettings.from_environment()
     if settings.mariadb_base not in ("auto", SUBSTITUTE):
         return []
     return [

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import io
-import json
 import os
 import secrets
 import shutil
@@ -264,11 +263,6 @@ class Rehearsal:
             judged_by(policy, waivers),
         )
         return self.gate
-
-    def edit_verdict(self, **changes: Any) -> None:
-        """Change keys of the verdict's file."""
-        document = json.loads(self.gate.read_text())
-        self.gate.write_text(json.dumps({**document, **changes}))
 
     def waive(self, check: str, days: int) -> None:
         """Waive a check for so many days."""

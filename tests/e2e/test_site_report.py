@@ -18,7 +18,7 @@ def test_the_report_has_no_barrier_and_shows_no_value(
     page: Page, tmp_path: Path, title: str, scheme: str
 ) -> None:
     address = f"https://matomo.example/matomo.php?idsite=2&rec=1&action_name={title}&uid=<b>jdoe"
-    request = SentRequest(decoded(address, "GET", b""), status=204)
+    request = SentRequest(decoded(address, b""), status=204)
     records = [PageRecord("https://www.example/<i>?name=Jane", [request])]
     report.write(site.judged(records, site.Choices(allowed=("user-id",))), tmp_path)
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import requests
 from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.database import Database
-from matomo_harness.matomo.install import FirstSite, Superuser, with_installation_in_progress
+from matomo_harness.matomo.install import Superuser, with_installation_in_progress
 from matomo_harness.matomo.traffic import USER_AGENTS
 from matomo_harness.matomo.web import Parameters
 from matomo_harness.runtime.dedicated import DedicatedMatomo, pair
@@ -26,7 +26,7 @@ def matomo(any_golden: Golden) -> Iterator[DedicatedMatomo]:
 
 def install(matomo: DedicatedMatomo) -> bool:
     superuser = Superuser("admin", matomo.account.password)
-    return ensure_installed(matomo.shell, matomo.web, matomo.database, superuser, FirstSite())
+    return ensure_installed(matomo.shell, matomo.web, matomo.database, superuser)
 
 
 def refused(matomo: DedicatedMatomo) -> WrongInputError:

@@ -8,7 +8,7 @@ import pytest
 
 from matomo_harness.errors import HarnessError
 from matomo_harness.matomo.ini import with_key
-from matomo_harness.matomo.install import FirstSite, Superuser, with_installation_in_progress
+from matomo_harness.matomo.install import Superuser, with_installation_in_progress
 from matomo_harness.runtime.dedicated import ContainerPair, DedicatedMatomo, started
 from matomo_harness.runtime.engine import execute
 from matomo_harness.runtime.images import Image
@@ -59,7 +59,7 @@ def test_an_empty_matomo_is_unhealthy_until_it_is_installed(
         # The wizard's complaint comes with status 200 and is read from the page.
         short = dataclasses.replace(both.superuser, password="12345")
         with pytest.raises(HarnessError, match="setupSuperUser") as error:
-            ensure_installed(shell, web, both.mariadb.database, short, FirstSite())
+            ensure_installed(shell, web, both.mariadb.database, short)
         assert "password" in error.value.seen.lower()
 
         # An installation that broke off begins again.
@@ -91,7 +91,7 @@ def test_an_open_installer_is_closed(dedicated_matomo: DedicatedMatomo) -> None:
     closed = shell.read(shell.config)
     shell.write(shell.config, with_key(closed, "General", "enable_installer", 1))
     superuser = Superuser("admin", dedicated_matomo.account.password)
-    assert not ensure_installed(shell, web, database, superuser, FirstSite())
+    assert not ensure_installed(shell, web, database, superuser)
     assert shell.read(shell.config) == closed
 
 

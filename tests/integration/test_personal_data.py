@@ -426,10 +426,9 @@ def test_a_person_has_one_pseudonym_in_columns_documents_and_segments(visits: Co
 def test_options_of_people_and_secrets_are_gone(visits: Connection) -> None:
     ((before,),) = rows(visits, "SELECT COUNT(*) FROM `option`")
     with rewriting.key_of_run(visits):
-        done = rewriting.rewrite(visits, plans(visits, ""))
-    assert done.removed == {"option": before - done.rows["option"]}
-    assert done.removed["option"] > 3
+        rewriting.rewrite(visits, plans(visits, ""))
     names = {name for (name,) in rows(visits, "SELECT option_name FROM option")}
+    assert before - len(names) > 3
     assert {"version_core", "1_annotations"} <= names
     assert not {name for name in names if "Jo" in name or "licen" in name or "salt" in name}
 

@@ -30,20 +30,20 @@ MAIL = "jane.doe@people.example"
 
 
 @pytest.mark.parametrize(
-    ("address", "method", "body"),
+    ("address", "body"),
     [
-        (f"{TRACKER}?idsite=2&rec=1&action_name=A%20page", "GET", b""),
-        (f"{TRACKER}?idsite=2&rec=1&action_name=A+page", "POST", b""),
-        (TRACKER, "POST", b"idsite=2&rec=1&action_name=A%20page"),
-        (f"{TRACKER}?idsite=2", "POST", b"rec=1&action_name=A+page"),
-        (TRACKER, "POST", b'{"requests":["?idsite=2&rec=1&action_name=A%20page"]}'),
-        (TRACKER, "POST", b'{"requests":["idsite=2&rec=1&action_name=A%20page"]}'),
-        (TRACKER, "POST", b' {"requests":[{"idsite":2,"rec":1,"action_name":"A page"}]}'),
+        (f"{TRACKER}?idsite=2&rec=1&action_name=A%20page", b""),
+        (f"{TRACKER}?idsite=2&rec=1&action_name=A+page", b""),
+        (TRACKER, b"idsite=2&rec=1&action_name=A%20page"),
+        (f"{TRACKER}?idsite=2", b"rec=1&action_name=A+page"),
+        (TRACKER, b'{"requests":["?idsite=2&rec=1&action_name=A%20page"]}'),
+        (TRACKER, b'{"requests":["idsite=2&rec=1&action_name=A%20page"]}'),
+        (TRACKER, b' {"requests":[{"idsite":2,"rec":1,"action_name":"A page"}]}'),
     ],
     ids=["image", "beacon", "form", "both", "bulk", "bulk without ?", "bulk of objects"],
 )
-def test_a_hit_is_read_however_it_is_sent(address: str, method: str, body: bytes) -> None:
-    (hit,) = decoded(address, method, body)
+def test_a_hit_is_read_however_it_is_sent(address: str, body: bytes) -> None:
+    (hit,) = decoded(address, body)
     assert (hit.tracker, hit.site) == (TRACKER, "2")
     assert hit.parameters["action_name"] == "A page"
 
@@ -51,7 +51,7 @@ def test_a_hit_is_read_however_it_is_sent(address: str, method: str, body: bytes
 def test_each_hit_of_a_bulk_request_has_its_token() -> None:
     requests = [f"?idsite=2&rec=1&c_n={number}" for number in range(3)]
     body = json.dumps({"requests": requests, "token_auth": "t" * 32}).encode()
-    hits = decoded(TRACKER, "POST", body)
+    hits = decoded(TRACKER, body)
     assert [hit.parameters["c_n"] for hit in hits] == ["0", "1", "2"]
     assert {hit.parameters["token_auth"] for hit in hits} == {"t" * 32}
 
@@ -69,11 +69,11 @@ def test_each_hit_of_a_bulk_request_has_its_token() -> None:
     ],
 )
 def test_what_is_no_hit_is_none(address: str, body: bytes) -> None:
-    assert decoded(address, "POST", body) == ()
+    assert decoded(address, body) == ()
 
 
 def test_the_heartbeat_in_its_place_says_nothing_of_the_page() -> None:
-    (hit,) = decoded(f"{TRACKER}?idsite=2&rec=1&url={MAIL}&uid=jdoe&send_image=0", "GET", b"")
+    (hit,) = decoded(f"{TRACKER}?idsite=2&rec=1&url={MAIL}&uid=jdoe&send_image=0", b"")
     expected = f"{TRACKER}?idsite=2&rec=1&ping=1&new_visit=1&send_image=0"
     assert harmless(hit) == expected
 
@@ -238,7 +238,7 @@ def test_an_address_is_shown_without_values(address: str, shown: str) -> None:
 
 def page_with(**parameters: str) -> PageRecord:
     query = "&".join(f"{name}={value}" for name, value in parameters.items())
-    hits = decoded(f"{TRACKER}?idsite=2&rec=1&{query}", "GET", b"")
+    hits = decoded(f"{TRACKER}?idsite=2&rec=1&{query}", b"")
     return PageRecord("https://a.example/", [SentRequest(hits, status=204)])
 
 

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from matomo_harness import extra
 from matomo_harness.errors import ExitCode, UnsupportedEnvironmentError
@@ -126,13 +127,15 @@ def test_a_folder_with_the_name_of_a_library_is_no_library(
     assert not extra.is_installed()
 
 
-def test_the_extra_has_the_libraries_and_dev_has_all_of_it() -> None:
+def test_the_extra_has_the_libraries_and_the_lock_has_every_extra() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
     names = {requirement.partition(">")[0] for requirement in extras["docker"]}
     assert names == set(extra.LIBRARIES)
-    assert set(extras["docker"]) <= set(extras["dev"])
+    locked = "\n" + (ROOT / "requirements.lock").read_text()
+    wanted = {Requirement(each).name for extra_of in extras.values() for each in extra_of}
+    assert {name for name in wanted if f"\n{name}==" not in locked} == set()
 
 
 # -- pytest ---------------------------------------------------------------------------------------

@@ -89,21 +89,18 @@ def target(
     )
 
 
-def signed_in(
-    url: str, *, authority: Path | None = None, environment: Mapping[str, str] = os.environ
-) -> Web:
-    """Return a superuser's conversation with the Matomo at `url`.
+def signed_in(url: str, *, authority: Path | None) -> Web:
+    """Return the conversation with the Matomo at `url` of the superuser whom VARIABLES name.
 
     Args:
         url: its address.
         authority: as in `target`.
-        environment: holds HARNESS_LOGIN, HARNESS_PASSWORD and HARNESS_TOTP_SECRET.
 
     Raises:
         WrongInputError: no supported Matomo is there, or it refuses the login.
         UnsupportedEnvironmentError: nothing answers.
     """
-    account = _account(environment)
+    account = _account(os.environ)
     if account is None:
         raise _wrong(Capability.LOGIN.value, f"no {VARIABLES[0]}", f"export {VARIABLES[0]}=…")
     url = _address(url, "matomo-harness capture --url https://…")

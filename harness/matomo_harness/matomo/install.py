@@ -27,6 +27,13 @@ would cost a new one all but the core tables, and every hit."""
 
 CLOSED: Final = (requests.codes.unauthorized, requests.codes.forbidden)
 """What a web server says that lets in some people or addresses only."""
+FIRST_SITE: Final[Parameters] = {
+    "siteName": "Discovery",
+    "url": "https://discovery.example",
+    "timezone": "America/New_York",
+    "ecommerce": 0,
+}
+"""The site that the wizard makes."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +49,6 @@ class Superuser:
     login: str
     password: str = field(repr=False)
     email: str = "superuser@matomo.example"
-
-
-@dataclass(frozen=True)
-class FirstSite:
-    """The site that the wizard makes.
-
-    Args:
-        name: the name that people see.
-        url: the site's own address.
-        timezone: a name of the time zone database.
-    """
-
-    name: str = "Discovery"
-    url: str = "https://discovery.example"
-    timezone: str = "America/New_York"
 
 
 def with_installation_in_progress(text: str) -> str:
@@ -80,13 +72,12 @@ def is_in_progress(text: str) -> bool:
     return ini.read(text).text("General", IN_PROGRESS) == "1"
 
 
-def install(web: Web, superuser: Superuser, site: FirstSite, *, restart: bool = False) -> None:
+def install(web: Web, superuser: Superuser, *, restart: bool = False) -> None:
     """Go through the wizard from the tables to its end.
 
     Args:
         web: the instance, whose config.ini.php has the keys that open the wizard.
         superuser: the first account.
-        site: the first site.
         restart: drop the tables of an installation that broke off before; Matomo answers 500
             where there are none.
 
@@ -107,13 +98,7 @@ def install(web: Web, superuser: Superuser, site: FirstSite, *, restart: bool = 
         "email": superuser.email,
     }
     _step(web, "setupSuperUser", account)
-    first_site: Parameters = {
-        "siteName": site.name,
-        "url": site.url,
-        "timezone": site.timezone,
-        "ecommerce": 0,
-    }
-    _step(web, "firstWebsiteSetup", first_site)
+    _step(web, "firstWebsiteSetup", FIRST_SITE)
     # Without anonymise_ip the wizard switches the masking off
     # (PrivacyManager::installationFormSubmit).
     _step(web, "finished", {"anonymise_ip": 1})

@@ -53,7 +53,7 @@ from matomo_harness.redaction import REDACTED, redact
 from matomo_harness.runtime import images
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
-from matomo_harness.runtime.inspection import inspected
+from matomo_harness.runtime.inspection import environment, inspected
 from matomo_harness.runtime.live_dump import live_dump
 from matomo_harness.runtime.quarantine import Quarantine, dumped
 from matomo_harness.runtime.shell import MatomoShell
@@ -445,8 +445,7 @@ class _Inventory:
             if _SECRET_NAME.search(name)
         }
         for container in self._containers:
-            for variable in inspected(container, "Config", "Env") or []:
-                name, _, value = variable.partition("=")
+            for name, value in environment(container).items():
                 found |= {value} if _SECRET_NAME.search(name) else set()
         for table in {"user", "user_token_auth"} & self.database.tables():
             for row in self.database.query(

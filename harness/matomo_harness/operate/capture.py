@@ -44,7 +44,7 @@ from matomo_harness.policy import POLICY_FILE, Policy
 from matomo_harness.progress import step
 from matomo_harness.runtime import images, profiles
 from matomo_harness.runtime.images import Image
-from matomo_harness.runtime.inspection import inspected
+from matomo_harness.runtime.inspection import environment, inspected
 from matomo_harness.settings import IMAGE_DIRECTORY, ROOT, RunSettings
 
 CONFIG: Final = "config.ini.php"
@@ -310,7 +310,7 @@ def _of_container(
     with step("Looking at the image's files"):
         image = str(inspected(container, "Image"))
         seeds = seeds_of(Image(image, image, "given"))
-    variables = _variables(inspected(container, "Config", "Env") or ())
+    variables = environment(container)
     return Live(what, config, _read(matomo, COMMON), seeds, variables, rows, unread)
 
 

@@ -33,7 +33,7 @@ from matomo_harness.matomo.image import (
     ImageProfile,
     likeliest,
 )
-from matomo_harness.matomo.install import FirstSite, Superuser
+from matomo_harness.matomo.install import Superuser
 from matomo_harness.matomo.look import NoMatomoError
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.matomo.web import Web
@@ -54,6 +54,7 @@ from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.installation import BOOT, ensure_installed
 from matomo_harness.runtime.load_balancer import LoadBalancer
 from matomo_harness.runtime.profiles import exposed_ports, look
+from matomo_harness.runtime.servers import HTTPS_ONLY
 from matomo_harness.runtime.shell import (
     OWN_CONFIG,
     MatomoShell,
@@ -74,7 +75,6 @@ mkdir -p "$(dirname "$target")"
 cd "$(dirname "$target")" && pwd -P
 """
 """Prints the directory that a link leads to in which nothing is yet, as on a fresh volume."""
-HTTPS_ONLY: Final = ("force_ssl", "assume_secure_protocol")
 SETTINGS: Final = f"""{BOOT}
 \\Piwik\\Plugin\\Manager::getInstance()->loadActivatedPlugins();
 $config = \\Piwik\\Config::getInstance();
@@ -259,7 +259,7 @@ class _Installer:
             database.query(f"DROP TABLE IF EXISTS `{table}`")
         superuser = Superuser("admin", secrets.token_urlsafe(12))
         web = http.web
-        ensure_installed(self.shell, web, database, superuser, FirstSite())
+        ensure_installed(self.shell, web, database, superuser)
         account: Account = twofactor.first_login(http.web, superuser.login, superuser.password)
         token = create_token(http.web, account).token
         self._close(modes)

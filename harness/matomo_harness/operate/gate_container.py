@@ -18,6 +18,7 @@ from matomo_harness.matomo.read_only import PORT, Address, ReadOnlyDatabase
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime.certificates import speaks_tls
 from matomo_harness.runtime.engine import engine, execute
+from matomo_harness.runtime.inspection import networks
 
 WEB_PORTS: Final = ("80/tcp", "8080/tcp", "8000/tcp")
 """The usual ports of a web server in a container, the likeliest first."""
@@ -148,16 +149,11 @@ def _of_this_machine(host: str) -> str:
     return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104  as the engine says it
 
 
-def _networks(container: Container) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = container.attrs["NetworkSettings"]["Networks"] or {}
-    return found
-
-
 def _addresses(container: Container) -> list[str]:
     if container.attrs["HostConfig"]["NetworkMode"] == "host":
         return ["127.0.0.1"]
-    networks = _networks(container).values()
-    return [str(network["IPAddress"]) for network in networks if network.get("IPAddress")]
+    joined = networks(container).values()
+    return [str(network["IPAddress"]) for network in joined if network.get("IPAddress")]
 
 
 def _is_reached(host: str, port: int) -> bool:
@@ -219,7 +215,7 @@ def _neighbours(container: Container) -> Iterator[Container]:
 
     A network of Swarm has more in it than containers.
     """
-    for network in _networks(container):
+    for network in networks(container):
         with suppress(NotFound):
             for identity in engine().networks.get(network).attrs.get("Containers") or {}:
                 with suppress(NotFound):
@@ -234,7 +230,7 @@ def _ways(container: Container, host: str, port: int) -> Iterator[tuple[str, int
         return
     is_here = False
     for neighbour in _neighbours(container):
-        for network in _networks(neighbour).values():
+        for network in networks(neighbour).values():
             names = {*(network.get("Aliases") or ()), *(network.get("DNSNames") or ())}
             if host not in (names | {neighbour.name, network.get("IPAddress")}):
                 continue

@@ -25,6 +25,7 @@ from matomo_harness.gate.core.target import Target
 from matomo_harness.gate.probes.php import Php
 from matomo_harness.gate.probes.preflight import PREFLIGHT
 from matomo_harness.matomo.image import ImageProfile
+from matomo_harness.operate.capture_policy import MAXIMUM_ROWS
 from matomo_harness.operate.gate import OnResult
 from matomo_harness.operate.gate_image import AT_ONCE
 from matomo_harness.policy import Policy, deployment, is_promise
@@ -47,7 +48,6 @@ AN_ID: Final = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 UNNAMED: Final = "matomo:ci"
 """The name of its build, then."""
 WIDTH: Final = 100
-ROWS: Final = "datatable_archiving_maximum_rows_"
 DAYS_OF_GRACE: Final = 10
 """Between the age at which Matomo deletes visits and what is promised: it looks once a week."""
 NOT_TODAY: Final = "not so today"
@@ -55,7 +55,6 @@ MASK_IS_ON: Final = "PrivacyManager.ipAnonymizerEnabled=1"
 MANY: Final = 8
 MOST: Final = 5
 """A promise that so many checks prove is kept where one of five at most is broken."""
-BROKEN: Final = (Status.FAILED, Status.ERROR)
 
 
 @dataclass(frozen=True)
@@ -148,9 +147,9 @@ def _everything(target: Target, installed: Golden) -> Policy:
         "accounts.superusers": None,
         "archiving.maximum_rows": _numbers(
             {
-                name.removeprefix(ROWS): value
+                name.removeprefix(MAXIMUM_ROWS): value
                 for name, value in general.items()
-                if name.startswith(ROWS)
+                if name.startswith(MAXIMUM_ROWS)
             }
         ),
         "archiving.today_outdated_after_seconds": _number(
@@ -234,7 +233,7 @@ class Draft:
             self.left_out[key] = NOT_TODAY
             return
         of_key = [result for result in self._results if key in result.check.proves]
-        broken = [result for result in of_key if result.status in BROKEN and not result.cause]
+        broken = [result for result in of_key if result.status in runner.RED and not result.cause]
         self.causes += [result.cause for result in of_key if result.cause]
         refined = _refined(key, value, broken)
         if refined is not None:

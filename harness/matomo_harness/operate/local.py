@@ -4,16 +4,17 @@ import os
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from docker.models.containers import Container
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.gate import remote
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.database import Database
-from matomo_harness.matomo.install import FirstSite, Superuser
+from matomo_harness.matomo.install import Superuser
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import adoption, compose, schedule, stack_files, stack_image
 from matomo_harness.operate.alone import alone
@@ -85,7 +86,7 @@ def _up(settings: RunSettings, stack: Stack) -> StackSummary:
         step("Installing Matomo unless it is installed"),
         stack_image.writable_configuration(shell),
     ):
-        installed_now = ensure_installed(shell, web, database, superuser, FirstSite())
+        installed_now = ensure_installed(shell, web, database, superuser)
         if not installed_now:
             adoption.adopt_collation(database, shell)
             adoption.ensure_superuser(shell, database, superuser)
@@ -270,16 +271,14 @@ def second_factor(stack: Stack = LOCAL) -> str:
         WrongInputError: the stack is not up or not installed, or the superuser has no second
             factor.
     """
-    database = installed_database(stack)
-    login = stack_files.read(stack).superuser_login
-    secret = database.second_factor_secret(login)
-    if not secret:
+    found = account(stack)
+    if not found.secret:
         raise WrongInputError(
-            expected=f"a second factor of {login}",
+            expected=f"a second factor of {found.login}",
             seen="none is enrolled",
             next_command=f"{stack.begin}   (enrols one)",
         )
-    return secret
+    return found.secret
 
 
 def login_variables(stack: Stack = LOCAL) -> dict[str, str]:
@@ -290,29 +289,30 @@ def login_variables(stack: Stack = LOCAL) -> dict[str, str]:
     Raises:
         WrongInputError: the stack is not up, or not installed.
     """
-    held = stack_files.read(stack)
-    secret = installed_database(stack).second_factor_secret(held.superuser_login)
-    if not secret:
+    found = account(stack)
+    if not found.secret:
         return {}
-    return {
-        "HARNESS_LOGIN": held.superuser_login,
-        "HARNESS_PASSWORD": held.superuser_password,
-        "HARNESS_TOTP_SECRET": secret,
-    }
+    return dict(zip(remote.VARIABLES, astuple(found), strict=True))
+
+
+def account(stack: Stack) -> twofactor.Account:
+    """Return the superuser's account; its secret is empty where there is no second factor.
+
+    Raises:
+        WrongInputError: the stack is not up, or not installed.
+    """
+    database, held = installed_database(stack), stack_files.read(stack)
+    secret = database.second_factor_secret(held.superuser_login)
+    return twofactor.Account(held.superuser_login, held.superuser_password, secret or "")
 
 
 def token(settings: RunSettings, stack: Stack = LOCAL) -> str:
     """Make an API token of the superuser and return it.
 
     Raises:
-        WrongInputError: the local stack is not up or not installed, or the superuser has no second
-            factor.
+        WrongInputError: the stack is not up, or not installed.
     """
-    database = installed_database(stack)
-    secrets = stack_files.read(stack)
-    secret = database.second_factor_secret(secrets.superuser_login)
-    account = twofactor.Account(secrets.superuser_login, secrets.superuser_password, secret or "")
-    return create_token(_web(settings, stack), account, steps=0).token
+    return create_token(_web(settings, stack), account(stack), steps=0).token
 
 
 # -- pieces ---------------------------------------------------------------------------------------
@@ -404,7 +404,7 @@ def _start(variables: dict[str, str], ports: dict[str, int], stack: Stack) -> No
 
 
 def installed_database(stack: Stack) -> Database:
-    """Return the same of a stack whose Matomo is installed.
+    """Return the schema of a stack whose Matomo is installed.
 
     Raises:
         WrongInputError: it is not up, or what brought it up did not come to its end.

@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -208,7 +209,7 @@ def _made_safe(
         with step("Rewriting person data"), held.refusals("the rewriting of person data"):
             plans = archives.bounded(connection, plans)
             planted = canaries.plant(connection, plans)
-            done: list[rewriting.Rewritten] = []
+            done: list[Counter[str]] = []
             with rewriting.key_of_run(connection):
                 side_by_side(
                     held,
@@ -246,9 +247,9 @@ def _made_safe(
             return certificate, _in_files(connection, plans)
 
 
-def _unread(done: Sequence[rewriting.Rewritten]) -> Iterator[str]:
+def _unread(done: Sequence[Counter[str]]) -> Iterator[str]:
     """Say how many reports were removed: of days before the first visit nothing makes them anew."""
-    if count := sum(sum(each.unread.values()) for each in done):
+    if count := sum(each.total() for each in done):
         yield f"reports that could not be read, as of another version of Matomo ({count} records)"
 
 

@@ -51,13 +51,13 @@ from matomo_harness.personal_data import schema, slices
 from matomo_harness.personal_data.slices import Slice
 from matomo_harness.progress import console, step
 from matomo_harness.runtime import images
-from matomo_harness.runtime.containers import DATA_DIRECTORY
+from matomo_harness.runtime.containers import DATA_DIRECTORY, SCHEMA
 from matomo_harness.runtime.installation import (
     ensure_second_factor,
     require_healthy,
     require_tracking,
 )
-from matomo_harness.runtime.quarantine import SCHEMA, Quarantine
+from matomo_harness.runtime.quarantine import Quarantine
 from matomo_harness.runtime.shell import WHOLE_DATA_SECONDS, MatomoShell
 from matomo_harness.settings import RunSettings
 from matomo_harness.time_limit import TimeLimitError

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import ini
-from matomo_harness.matomo.twofactor import Account
 from matomo_harness.operate import clean, local, repro, snapshot, stack_files
 from matomo_harness.operate.local import StartedStack
 from matomo_harness.operate.stack import LOCAL, Stack
@@ -95,13 +94,11 @@ def _instance(started: StartedStack, settings: RunSettings, name: str) -> Instan
             seen="older ones, so that Matomo shows its updater",
             next_command=f"matomo-harness snapshot restore {name}, update it, and save it anew",
         )
-    secret = local.installed_database(copy).second_factor_secret(opening.superuser_login)
-    account = Account(opening.superuser_login, opening.superuser_password, secret or "")
     return Instance(
         url=started.web.url,
         shell=started.shell,
         database=dataclasses.replace(started.database, prefix=opening.tables_prefix),
-        account=account,
+        account=local.account(copy),
         token=local.token(settings, copy),
         authority=copy.authority_file,
     )

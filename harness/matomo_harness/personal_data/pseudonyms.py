@@ -45,7 +45,8 @@ WEBSITE: Final = 3
 """A website as referrer (core/Common.php)."""
 
 IPV6_BYTES_LEFT: Final = (16, 8, 6, 3, 0)
-"""Bytes of an IPv6 address that are left, by the bytes masked (component-network, IPv6.php)."""
+"""Bytes of an IPv6 address that are left, by the bytes masked of an IPv4 one (component-network,
+IPv6.php); an IPv4 address written as IPv6 is masked as IPv4."""
 
 # JSON leaves the first as it is: an escape of it could also be a part of the value, as text.
 _BREAK, _END = "\x7f", "\x02"

@@ -5,11 +5,10 @@ no statement, and gone when `key_of_run` ends. Nothing raw is in a statement eit
 rewrites, JSON and serialised PHP, comes as an answer, and goes back rewritten.
 """
 
-import time
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -287,29 +286,12 @@ def _buster(plan: TablePlan, column: Column) -> str:
     return f"IF({order} IS NULL OR {order} = '', {quoted(column.name)}, {made})"
 
 
-@dataclass
-class Rewritten:
-    """What a rewriting did.
-
-    Args:
-        rows: rows that were written anew, by table.
-        removed: rows that a case has removed, such as options without a rule, by table.
-        seconds: how long it took, by table.
-        unread: records of archives that could not be read, and were removed, by table.
-    """
-
-    rows: dict[str, int] = field(default_factory=dict)
-    removed: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    unread: dict[str, int] = field(default_factory=dict)
-
-
 def rewrite(
     connection: Connection,
     plans: Iterable[TablePlan],
     masked_bytes: int = MASKED_BYTES,
     keys: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> Rewritten:
+) -> Counter[str]:
     """Rewrite tables by their plans, within `key_of_run`.
 
     Tables do not depend on each other: several sessions that joined may each take some, in any
@@ -321,14 +303,16 @@ def rewrite(
         masked_bytes: bytes of an address to mask.
         keys: secondary keys that tables have yet to get, by their whole names.
 
+    Returns:
+        How many records of archives could not be read, and were removed, by table.
+
     Raises:
         BrokenPromiseError: rows were lost, or two would have the same unique key.
     """
-    done = Rewritten()
+    unread = Counter[str]()
     for plan in plans:
-        began = time.monotonic()
         with connection.cursor(Cursor) as cursor:
-            number, before = next_number(connection, plan.table), _rows_before(connection, plan)
+            number = next_number(connection, plan.table)
             for statement in statements(plan, masked_bytes, keys.get(plan.table, ())):
                 try:
                     changed = cursor.execute(statement)
@@ -338,16 +322,14 @@ def rewrite(
                     new = statement.split()[2]
                     cursor.execute(f"ALTER TABLE {new} AUTO_INCREMENT = {number}")
                 if statement.startswith("INSERT"):
-                    done.rows[plan.name] = changed
                     _require_rows(connection, statement.split()[2], plan, changed)
-            if before is not None:
-                done.removed[plan.name] = before - done.rows.get(plan.name, before)
-            if plan.rows == "keep" and _rewrite_documents(cursor, plan, _pseudonyms(cursor), done):
+            if plan.rows == "keep" and _rewrite_documents(
+                cursor, plan, _pseudonyms(cursor), unread
+            ):
                 # Into a new file again, without the old values.
                 cursor.execute(f"ALTER TABLE {quoted(plan.table)} FORCE")
         connection.commit()
-        done.seconds[plan.name] = time.monotonic() - began
-    return done
+    return unread
 
 
 def _same_twice(plan: TablePlan) -> BrokenPromiseError:
@@ -370,17 +352,12 @@ def _require_rows(connection: Connection, new: str, plan: TablePlan, inserted: i
         )
 
 
-def _rows_before(connection: Connection, plan: TablePlan) -> int | None:
-    """Return how many rows a table has that may lose some; None for another."""
-    if plan.rows != "keep" or not _drops_rows(plan):
-        return None
-    return row_count(connection, plan.table)
-
-
 # -- documents ------------------------------------------------------------------------------------
 
 
-def _rewrite_documents(cursor: Cursor, plan: TablePlan, made: Pseudonyms, done: Rewritten) -> int:
+def _rewrite_documents(
+    cursor: Cursor, plan: TablePlan, made: Pseudonyms, unread: Counter[str]
+) -> int:
     """Rewrite JSON, serialised PHP and segments of a table, after its keys have been.
 
     Returns:
@@ -391,7 +368,7 @@ def _rewrite_documents(cursor: Cursor, plan: TablePlan, made: Pseudonyms, done: 
         for condition, rules in _documents(rule):
             seen += _rewrite_each(cursor, plan, column, condition, rules, made)
     for column in plan.of_kind("report"):
-        seen += _rewrite_reports(cursor, plan, column, made, done)
+        seen += _rewrite_reports(cursor, plan, column, made, unread)
     for column in plan.of_kind("md5"):
         _hash_definitions(cursor, plan, column)
     for column in plan.of_kind("done_flag"):
@@ -469,7 +446,7 @@ def _rewrite_each(
 
 
 def _rewrite_reports(
-    cursor: Cursor, plan: TablePlan, column: Column, made: Pseudonyms, done: Rewritten
+    cursor: Cursor, plan: TablePlan, column: Column, made: Pseudonyms, unread: Counter[str]
 ) -> int:
     """Rewrite the records of archives; what cannot be read is removed, and counted."""
     table, value = quoted(plan.table), quoted(column.name)
@@ -490,7 +467,7 @@ def _rewrite_reports(
                 cursor.execute(set_value, (new, *key))
             else:
                 cursor.execute(f"DELETE FROM {table} WHERE idarchive = %s AND name = %s", key)
-                done.unread[plan.name] = done.unread.get(plan.name, 0) + 1
+                unread[plan.name] += 1
         seen += len(rows)
         if len(rows) < REPORTS:
             return seen

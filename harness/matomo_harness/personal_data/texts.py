@@ -4,7 +4,8 @@ import ipaddress
 import re
 from typing import Final
 
-REDACTED: Final = "(redacted)"
+from matomo_harness.redaction import REDACTED
+
 _MAIL: Final = re.compile(
     r"[A-Za-z0-9._+'-]+(?:@|%40)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}"
 )

@@ -96,14 +96,9 @@ def gate_on(
     return GateSession(stack, runner, run, tuple(target.secrets), waivers)
 
 
-def group_of(check: "Check", name: str = "gate") -> list[pytest.MarkDecorator]:
-    """Return the mark that has xdist run the checks of a group in one worker.
-
-    Args:
-        check: a check of the gate.
-        name: the deployment's, where a run has several.
-    """
-    return [pytest.mark.xdist_group(f"{name}-{check.group}")] if check.group else []
+def group_of(check: "Check") -> list[pytest.MarkDecorator]:
+    """Return the mark that has xdist run the checks of a group in one worker."""
+    return [pytest.mark.xdist_group(f"gate-{check.group}")] if check.group else []
 
 
 # -- a policy file's items ------------------------------------------------------------------------

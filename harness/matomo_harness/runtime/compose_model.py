@@ -51,7 +51,6 @@ NO_WAY_OUT: Final = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 """Nothing outside answers an address of such a network (docs.docker.com, "Bridge network driver");
 published ports work."""
 CONFIGURATION: Final = "config.ini.php"
-MOUNT_KEYS: Final = ("type", "target", "read_only", "tmpfs")
 SOCKETS: Final = ("docker.sock", "podman.sock", "containerd.sock")
 OF_THE_KERNEL: Final = ("/proc", "/sys", "/dev", "/run", "/var/run")
 OF_THE_PROJECT: Final = (
@@ -574,23 +573,22 @@ def _is_data(target: str) -> bool:
     return any(target == folder or target.startswith(f"{folder}/") for folder in DATA)
 
 
-def require_size(sources: list[Path], most: int = MOST_BYTES) -> None:
+def require_size(sources: list[Path]) -> None:
     """Refuse mounts that are too large to be copied; the search ends at the limit.
 
     Args:
         sources: files and directories.
-        most: bytes, all in all.
 
     Raises:
         WrongInputError: they are larger, or cannot be read.
     """
-    left = most
+    left = MOST_BYTES
     for source in sources:
         for size in _sizes(source):
             left -= size
             if left < 0:
                 raise _wrong(
-                    f"mounts of at most {most // 2**20} MiB in all, which can be copied",
+                    f"mounts of at most {MOST_BYTES // 2**20} MiB in all, which can be copied",
                     f"{source}, with which they are larger",
                     "mount for the gate what Matomo needs, and not its uploads or dumps, in a"
                     " second file: COMPOSE=docker-compose.yml:gate.yml",

@@ -31,7 +31,7 @@ from matomo_harness.runtime.compose_model import (
 )
 from matomo_harness.runtime.containers import LOOPBACK
 from matomo_harness.runtime.engine import engine, execute
-from matomo_harness.runtime.inspection import inspected
+from matomo_harness.runtime.inspection import environment, inspected
 from matomo_harness.runtime.reaper import RUN_LABEL, Run, this_process
 from matomo_harness.runtime.shell import log_end, wait_for_answer
 
@@ -359,19 +359,13 @@ def of_environment(container: Container, names: Sequence[str]) -> str:
 
     NAME_FILE is read as the images do: it names a file in the container that has the value.
     """
-    environment = variables(container)
+    given = environment(container)
     for name in names:
-        if environment.get(name):
-            return environment[name]
-        if path := environment.get(f"{name}_FILE"):
+        if given.get(name):
+            return given[name]
+        if path := given.get(f"{name}_FILE"):
             return _read(container, path)
     return ""
-
-
-def variables(container: Container) -> Mapping[str, str]:
-    """Return the environment that a container was started with."""
-    lines = inspected(container, "Config", "Env") or []
-    return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 def _read(container: Container, path: str) -> str:

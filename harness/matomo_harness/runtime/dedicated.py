@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from docker.errors import APIError
 from testcontainers.core.network import Network
 
-from matomo_harness.matomo.install import FirstSite, Superuser
+from matomo_harness.matomo.install import Superuser
 from matomo_harness.runtime.containers import (
     DATABASE_ALIAS,
     SMALL_DATABASE,
@@ -48,7 +48,7 @@ class ContainerPair:
             HarnessError: the installer refuses a step, or Matomo is not healthy afterwards.
         """
         matomo, database = self.matomo, self.mariadb.database
-        ensure_installed(matomo.shell, matomo.web, database, self.superuser, FirstSite())
+        ensure_installed(matomo.shell, matomo.web, database, self.superuser)
 
 
 @dataclass(frozen=True, kw_only=True)

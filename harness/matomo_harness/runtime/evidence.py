@@ -165,13 +165,7 @@ def write(watched: WatchedInstance, directory: Path) -> None:
     for name, text in texts.items():
         try:
             content = text()
-        except (
-            HarnessError,
-            DockerException,
-            RequestException,
-            pymysql.Error,
-            ValueError,
-        ) as error:
+        except NOT_HAD as error:
             content = f"could not be had: {error}"
         (directory / name).write_text(redact(content, known) + "\n")
 

@@ -23,7 +23,7 @@ from matomo_harness.matomo.container import ADDED
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime import archiver, description, images
 from matomo_harness.runtime.archiver import ArchiverResult
-from matomo_harness.runtime.certificates import Authority, Certificate, KnownAuthority, authority
+from matomo_harness.runtime.certificates import Authority, KnownAuthority, authority
 from matomo_harness.runtime.containers import (
     DATABASE_USER,
     SMALL_DATABASE,
@@ -74,8 +74,6 @@ class FullStack:
             warm. A deployed one starts as on its first day, with what is on `efs`.
         environment: MATOMO_* variables; they win over the harness's. One that is None is not set.
         efs: volumes to mount on config, misc and js; by default these end with the web container.
-        certificate: the database's certificate.
-        trusted: authority that Matomo trusts; by default the one that signed everything here.
         database_memory: size limit of the database's data, in bytes.
         run: the run that owns the containers; this process's own by default.
         is_changed: whether a fault or a mutant changes it while it runs. If not, as under the gate,
@@ -90,8 +88,6 @@ class FullStack:
         image: Image | None = None,
         environment: Mapping[str, str | None] = MappingProxyType({}),
         efs: Efs | None = None,
-        certificate: Certificate | None = None,
-        trusted: Authority | None = None,
         database_memory: int | None = None,
         run: Run | None = None,
         is_changed: bool = True,
@@ -103,8 +99,6 @@ class FullStack:
         self._environment = environment
         self._efs = efs
         self._signer: Authority | KnownAuthority = authority(self._run)
-        self._trusted: Authority | KnownAuthority = trusted or self._signer
-        self._certificate = certificate or self._signer.issue(*ALL_NAMES)
         self._database_memory = database_memory
         self._running = ExitStack()
 
@@ -134,7 +128,7 @@ class FullStack:
             passwords=self._golden.installed.passwords,
             run=self._run,
             arguments=SMALL_DATABASE,
-            certificate=self._certificate,
+            certificate=certificate,
             # A config.ini.php that the installer filled asks for no encryption.
             requires_tls=self._golden.reads_variables,
             memory=self._database_memory,
@@ -282,7 +276,6 @@ class FullStack:
         """
         attached = cls(golden, run=run)
         attached._signer = KnownAuthority(Path(whereabouts["authority"]))
-        attached._trusted = attached._signer
         own_network = network(run)
         own_network.name = whereabouts["network"]
         attached._describe(own_network)
@@ -333,7 +326,7 @@ class FullStack:
             {name: value for name, value in variables.items() if value is not None},
             run=self._run,
             profile=self._golden.installed.profile,
-            authority=self._trusted.file,
+            authority=self._signer.file,
             options=options,
         ).with_chosen({**self._environment, **environment})
 

@@ -34,7 +34,7 @@ from matomo_harness.matomo import ini, twofactor
 from matomo_harness.matomo.api import create_token
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.image import ImageProfile, profile_of
-from matomo_harness.matomo.install import FirstSite, Superuser
+from matomo_harness.matomo.install import Superuser
 from matomo_harness.matomo.twofactor import Account
 from matomo_harness.policy import deployment
 from matomo_harness.policy.deployment import DeploymentFile
@@ -365,7 +365,7 @@ def _install(
             # A start that writes the file has a salt of its own, or takes ours.
             salt = as_matomo_sees(shell).get(("General", "salt")) or salt
             reads_variables = _reads_variables(shell)
-            ensure_installed(shell, web, database, superuser, FirstSite())
+            ensure_installed(shell, web, database, superuser)
             account = twofactor.first_login(web, superuser.login, superuser.password)
             token = create_token(web, account).token
             settings = _settings(shell.read(shell.config), own, written)

@@ -27,6 +27,12 @@ def inspected(found: Model, *path: str) -> Any:
     return value
 
 
+def environment(found: Model) -> dict[str, str]:
+    """Return the variables that a container was started with, or that an image sets."""
+    pairs = (line.partition("=") for line in inspected(found, "Config", "Env") or [])
+    return {name: value for name, _, value in pairs}
+
+
 def networks(found: Model) -> dict[str, Any]:
     """Return the networks that a container is in, by name, each with its endpoint."""
     return dict(inspected(found, "NetworkSettings", "Networks") or {})

@@ -16,7 +16,6 @@ from matomo_harness.gate.probes.php import Php
 from matomo_harness.matomo import found
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.install import (
-    FirstSite,
     Superuser,
     install,
     is_in_progress,
@@ -49,7 +48,7 @@ before it comes to the database."""
 
 
 def ensure_installed(
-    shell: MatomoShell, web: Web, database: Database, superuser: Superuser, site: FirstSite
+    shell: MatomoShell, web: Web, database: Database, superuser: Superuser
 ) -> bool:
     """Install Matomo unless it is installed; return whether anything was done.
 
@@ -85,7 +84,7 @@ def ensure_installed(
     with contextlib.suppress(UnsupportedEnvironmentError):
         database.wait_until_alone(SETTLES_SECONDS)
     # Tables that exist now are those of an interrupted installation.
-    install(web, superuser, site, restart=database.tables() & {*found.OF_EVERY_MATOMO} != set())
+    install(web, superuser, restart=database.tables() & {*found.OF_EVERY_MATOMO} != set())
     _close_installer(shell)
     require_healthy(shell, web, "the login page once Matomo is installed")
     return True

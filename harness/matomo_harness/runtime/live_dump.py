@@ -37,21 +37,18 @@ AUTHORITY: Final = "/authority.pem"
 
 
 @contextmanager
-def live_dump(
-    image: Image, database: Database, tables: Sequence[str] = (), *, run: Run | None = None
-) -> Iterator[Path]:
+def live_dump(image: Image, database: Database, tables: Sequence[str] = ()) -> Iterator[Path]:
     """Yield a named pipe out of which a dump of `database` can be read once.
 
     Args:
         image: a MariaDB, for its mariadb-dump.
         database: the schema, and a user who may read it.
         tables: those that are dumped; all of them where none is named.
-        run: the run that owns the container; this process's own by default.
 
     Raises:
         UnsupportedEnvironmentError: mariadb-dump has failed.
     """
-    owner = run or this_process()
+    owner = this_process()
     inside = owner.file(f"live-dump-{secrets.token_hex(3)}")
     inside.mkdir(mode=0o700)
     pipe = inside / f"{database.name}.sql"

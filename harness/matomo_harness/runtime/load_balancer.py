@@ -33,8 +33,6 @@ class LoadBalancer(HarnessContainer):
         target_tls: whether the target terminates TLS itself, as some images do and a load
             balancer behind a CDN; the target's certificate is not checked.
         alias: its own name in the network.
-        public_port: the port that the redirect from HTTP leads to; the engine picks the published
-            ports, and in production a browser comes by 443.
         run: the run that owns the container; this process's own by default.
     """
 
@@ -49,7 +47,6 @@ class LoadBalancer(HarnessContainer):
         target: str | None = None,
         target_tls: bool = False,
         alias: str = "load-balancer",
-        public_port: int = HTTPS,
         run: Run | None = None,
     ) -> None:
         files = {CERTIFICATE_FILE: haproxy_certificate(certificate)}
@@ -57,7 +54,9 @@ class LoadBalancer(HarnessContainer):
             images.service_image("load-balancer").reference, network, alias, run, files=files
         )
         self._certificate = certificate
-        described = description.read({"MATOMO_PORT": str(public_port)}).services["load-balancer"]
+        # The redirect from HTTP leads to 443, by which a browser comes in production: the engine
+        # picks the published port.
+        described = description.read({"MATOMO_PORT": str(HTTPS)}).services["load-balancer"]
         chosen = {"TARGET": target} if target else {}
         self.with_envs(**{**described.environment, **chosen})
         if target_tls:

@@ -25,8 +25,7 @@ class MailContainer(HarnessContainer):
 
     Args:
         network: the network in which Matomo looks for it.
-        certificate: the certificate that clients see, for `alias`.
-        alias: its name in the network.
+        certificate: the certificate that clients see, for the name `mail`.
         run: the run that owns the container; this process's own by default.
         page_on_demand: the page starts with the first mail or the first request for it, and costs
             nothing where neither comes: its start takes 1.7 s of processor time.
@@ -39,13 +38,12 @@ class MailContainer(HarnessContainer):
         network: Network,
         *,
         certificate: Certificate,
-        alias: str = "mail",
         run: Run | None = None,
         page_on_demand: bool = False,
     ) -> None:
         described = description.read({}).services["mail"]
         files = tls_files(described, certificate)
-        super().__init__(images.service_image("mail").reference, network, alias, run, files=files)
+        super().__init__(images.service_image("mail").reference, network, "mail", run, files=files)
         self.username = described.environment["MAIL_USERNAME"]
         # It has every character that shell, ini, PHP or exim could misread.
         self.password = secrets.token_urlsafe(12) + """ '"\\$;#{}:"""

@@ -22,13 +22,12 @@ from pymysql.constants import ER
 from testcontainers.core.container import DockerContainer
 
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
-from matomo_harness.runtime.containers import DATA_DIRECTORY, FAST_DATABASE
+from matomo_harness.runtime.containers import DATA_DIRECTORY, FAST_DATABASE, SCHEMA
 from matomo_harness.runtime.engine import execute, execute_stream
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.reaper import Run, this_process
 from matomo_harness.runtime.shell import AnswerWaitStrategy, is_alive
 
-SCHEMA: Final = "matomo"
 LOADER: Final = "quarantine"
 SOCKETS: Final = "/quarantine"
 SOCKET: Final = "server.sock"
@@ -180,12 +179,12 @@ class Quarantine:
         free = execute(self.container, ["df", "-h", DATA_DIRECTORY], "root").out.splitlines()
         return f"MariaDB's error {code}; {free[-1] if free else 'no answer'}"
 
-    def _connect(self, user: str, password: str, schema: str | None = SCHEMA) -> Any:
+    def _connect(self, user: str, password: str) -> Any:
         return pymysql.connect(
             unix_socket=str(self.socket),
             user=user,
             password=password,
-            database=schema,
+            database=SCHEMA,
             charset="utf8mb4",
             autocommit=True,
             local_infile=False,
@@ -253,18 +252,17 @@ def _without_values(error: pymysql.err.MySQLError) -> str:
 
 
 @contextmanager
-def quarantine(image: Image, *, memory: int | None, run: Run | None = None) -> Iterator[Quarantine]:
+def quarantine(image: Image, *, memory: int | None) -> Iterator[Quarantine]:
     """Start a quarantine, and destroy it at the end, whatever ends it.
 
     Args:
         image: the MariaDB that the data files are for.
         memory: most bytes of data in memory; None keeps them on a volume, which is destroyed too.
-        run: the run that owns it; this process's own by default.
 
     Raises:
         UnsupportedEnvironmentError: it does not start.
     """
-    owner = run or this_process()
+    owner = this_process()
     # A socket's path has at most 107 bytes, so not below the checkout. Only this user gets into the
     # directory above, and the server's user may write into this one.
     inside = owner.file(f"quarantine-{secrets.token_hex(3)}")

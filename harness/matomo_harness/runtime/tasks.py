@@ -11,7 +11,7 @@ from docker.models.containers import Container
 
 from matomo_harness.gate.core.target import Task
 from matomo_harness.runtime.engine import engine
-from matomo_harness.runtime.inspection import inspected, networks
+from matomo_harness.runtime.inspection import environment, inspected, networks
 
 MOUNTED: Final = ("Source", "Name", "Destination")
 NOBODY_NAMED: Final = re.compile(r"[0-9a-f]{64}")
@@ -20,10 +20,9 @@ NOBODY_NAMED: Final = re.compile(r"[0-9a-f]{64}")
 
 def task(container: Container) -> Task:
     """Return the image, environment and mounts that `container` was started from."""
-    pairs = (variable.partition("=") for variable in inspected(container, "Config", "Env") or [])
     return Task(
         str(inspected(container, "Image")),
-        {name: value for name, _, value in pairs},
+        environment(container),
         frozenset(
             tuple(str(mount.get(key, "")) for key in MOUNTED)
             for mount in inspected(container, "Mounts") or []

@@ -72,9 +72,5 @@ class Enrolment:
         )
 
     @property
-    def finished(self) -> Locator:
-        return self.page.get_by_role("heading", name="Your account is now more secure")
-
-    @property
     def _dialog(self) -> Locator:
         return self.page.locator(".modal.open")

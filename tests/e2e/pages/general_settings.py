@@ -26,7 +26,3 @@ class GeneralSettings:
 
     def field(self, label: str) -> Locator:
         return self.page.get_by_label(label, exact=True)
-
-    @property
-    def second_factor_for_everybody(self) -> Locator:
-        return self.page.get_by_label("Require two-factor authentication for everyone")

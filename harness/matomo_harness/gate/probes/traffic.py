@@ -26,6 +26,7 @@ from matomo_harness.matomo.api import Api, ApiError, all_rows
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
+from matomo_harness.personal_data.pseudonyms import IPV6_BYTES_LEFT
 
 TEST_SITE: Final = "matomo-harness gate"
 SINCE: Final = "2025-12-31"
@@ -50,9 +51,6 @@ VISITS_LOG_OFF: Final = re.compile(r"(?i)deactivated|not activated")
 """Part of the refusal where the visits log, or the plugin Live, is switched off for privacy."""
 NONE_STORED: Final = "none is stored"
 """What is seen where no hit arrives, and Matomo has refused none."""
-IPV6_UNMASKED: Final = (16, 8, 6, 3, 0)
-"""How many bytes of an IPv6 address stay when 0 to 4 bytes of an IPv4 address are masked
-(plugins/PrivacyManager/IPAnonymizer.php; an IPv4 address written as IPv6 is masked as IPv4)."""
 
 
 def masked(address: str, zeroed: int) -> str:
@@ -60,7 +58,7 @@ def masked(address: str, zeroed: int) -> str:
     parsed = ipaddress.ip_address(address)
     packed = parsed.packed
     is_ipv6 = parsed.version == 6 and parsed.ipv4_mapped is None
-    unmasked = IPV6_UNMASKED[zeroed] if is_ipv6 else len(packed) - zeroed
+    unmasked = IPV6_BYTES_LEFT[zeroed] if is_ipv6 else len(packed) - zeroed
     return str(ipaddress.ip_address(packed[:unmasked] + bytes(len(packed) - unmasked)))
 
 

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
-
 from matomo_harness import __version__
-from matomo_harness.gate.report import STYLE
+from matomo_harness.gate.report import page
 from matomo_harness.operate.drill.findings import Findings, Stage
 from matomo_harness.operate.drill.judgement import BackupVerdict
 from matomo_harness.operate.rehearsal.report import minutes
@@ -48,7 +46,7 @@ def write(found: Findings, judged: BackupVerdict, directory: Path) -> dict[str, 
     # A page is made of the same as the file.
     document: dict[str, Any] = json.loads(json.dumps(said, default=str))
     (directory / DOCUMENT).write_text(json.dumps(document, indent=2) + "\n")
-    (directory / PAGE).write_text(_page(document))
+    (directory / PAGE).write_text(page(TEMPLATE, document))
     return document
 
 
@@ -102,10 +100,3 @@ def loading(dump: Sequence[str]) -> str:
 
 def _took(found: Findings, *stages: Stage) -> str:
     return minutes(sum(found.seconds.get(stage, 0.0) for stage in stages))
-
-
-def _page(document: dict[str, Any]) -> str:
-    template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(
-        TEMPLATE.read_text()
-    )
-    return template.render(**document, style=STYLE.read_text())

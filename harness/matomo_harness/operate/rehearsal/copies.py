@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Final
 
 from matomo_harness.errors import WrongInputError
-from matomo_harness.matomo.install import FirstSite
 from matomo_harness.operate import (
     clean,
     compose,
@@ -241,7 +240,7 @@ def _started(source: Source, settings: RunSettings, copy: Stack) -> StartedStack
 def _install(started: StartedStack, visits: int) -> None:
     shell, web, database = started.shell, started.web, started.database
     with step("Installing Matomo"), stack_image.writable_configuration(shell):
-        ensure_installed(shell, web, database, started.superuser, FirstSite())
+        ensure_installed(shell, web, database, started.superuser)
         require_tracking(shell, web, database)
         ensure_second_factor(web, database, started.superuser)
     traffic.make(SITES, DAYS, visits, started.stack)

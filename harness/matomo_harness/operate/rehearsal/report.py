@@ -7,10 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
-
 from matomo_harness import __version__
-from matomo_harness.gate.report import STYLE
+from matomo_harness.gate.report import page
 from matomo_harness.operate.rehearsal import stages
 from matomo_harness.operate.rehearsal.copies import Way
 from matomo_harness.operate.rehearsal.findings import Findings
@@ -48,7 +46,7 @@ def write(found: Findings, judged: Verdict, directory: Path) -> dict[str, Any]:
         **_findings(found, directory),
     }
     (directory / DOCUMENT).write_text(json.dumps(document, indent=2) + "\n")
-    (directory / PAGE).write_text(_page(document))
+    (directory / PAGE).write_text(page(TEMPLATE, document))
     patch = directory / PATCH
     if found.config_patch:
         patch.write_text(found.config_patch)
@@ -186,10 +184,3 @@ def _steps_of_the_code(found: Findings) -> list[tuple[str, str, str]]:
 def minutes(seconds: float) -> str:
     """Return a time as a report shows it; empty where none was taken."""
     return "" if not seconds else f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
-
-
-def _page(document: dict[str, Any]) -> str:
-    template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(
-        TEMPLATE.read_text()
-    )
-    return template.render(**document, style=STYLE.read_text())

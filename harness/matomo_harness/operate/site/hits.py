@@ -28,14 +28,10 @@ class Hit:
     Args:
         tracker: the address it goes to, without a query.
         parameters: of the Tracking HTTP API, decoded.
-        method: of the request.
-        in_bulk: whether other hits may be in the same request.
     """
 
     tracker: str
     parameters: Mapping[str, str] = field(repr=False)
-    method: str = "GET"
-    in_bulk: bool = False
 
     @property
     def site(self) -> str:
@@ -89,21 +85,19 @@ def _place(address: str) -> str:
     return f"{split.scheme}://{split.hostname}:{port}{folder}/"
 
 
-def decoded(address: str, method: str, body: bytes) -> tuple[Hit, ...]:
+def decoded(address: str, body: bytes) -> tuple[Hit, ...]:
     """Return the hits in a request; none where it is something else, or cannot be read.
 
     Args:
         address: of the request, with its query.
-        method: of the request.
         body: what a POST has sent: a form, or the JSON of a bulk request.
     """
     tracker = address.partition("#")[0].partition("?")[0]
     query = _pairs(urlsplit(address).query)
     text = body.decode(errors="replace").strip()
-    in_bulk = text.startswith("{")
-    sent = list(_of_bulk(text)) if in_bulk else [_pairs(text)]
+    sent = list(_of_bulk(text)) if text.startswith("{") else [_pairs(text)]
     return tuple(
-        Hit(tracker, parameters, method, in_bulk)
+        Hit(tracker, parameters)
         for each in sent
         if {"idsite", "rec"} <= (parameters := {**query, **each}).keys()
     )

@@ -7,10 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
-
 from matomo_harness import __version__
-from matomo_harness.gate.report import STYLE
+from matomo_harness.gate import report
 from matomo_harness.operate.site import values
 from matomo_harness.operate.site.faults import Expectation, Fault
 from matomo_harness.operate.site.records import PageRecord
@@ -57,10 +55,7 @@ def write(said: dict[str, Any], directory: Path) -> None:
     """Write both files; `said` is what `document` returned."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / DOCUMENT).write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n")
-    template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(
-        TEMPLATE.read_text()
-    )
-    (directory / PAGE).write_text(template.render(**said, style=STYLE.read_text()))
+    (directory / PAGE).write_text(report.page(TEMPLATE, said))
 
 
 def _page(page: PageRecord, expected: Expectation) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class Watch:
         self._pending.clear()
 
     def _route(self, route: "Route", request: "Request") -> None:
-        hits = decoded(request.url, request.method, request.post_data_buffer or b"")
+        hits = decoded(request.url, request.post_data_buffer or b"")
         if hits:
             self._sent[request] = sent = SentRequest(hits, self.has_agreed)
             self.page.requests.append(sent)

@@ -16,7 +16,6 @@ from matomo_harness.gate.probes.queue import Queue
 from matomo_harness.gate.probes.reports import Archives, MailedReport
 from matomo_harness.gate.probes.tables import visit_tables
 from matomo_harness.gate.probes.traffic import (
-    IPV6_UNMASKED,
     Canary,
     RefusedHits,
     SentHits,
@@ -29,6 +28,7 @@ from matomo_harness.gate.probes.waiting import WaitingHit
 from matomo_harness.matomo import versions
 from matomo_harness.matomo.container import MatomoContainer
 from matomo_harness.matomo.database import Database
+from matomo_harness.personal_data.pseudonyms import IPV6_BYTES_LEFT
 from matomo_harness.policy import Section, promised
 
 
@@ -294,7 +294,7 @@ def no_visit_keeps_more(
     families = (
         ("LENGTH(location_ip) = 4", masked_bytes),
         (f"LENGTH(location_ip) = 16 AND {MAPPED}", masked_bytes),
-        (f"LENGTH(location_ip) = 16 AND NOT {MAPPED}", 16 - IPV6_UNMASKED[masked_bytes]),
+        (f"LENGTH(location_ip) = 16 AND NOT {MAPPED}", 16 - IPV6_BYTES_LEFT[masked_bytes]),
     )
     more = []
     for table, (family, zeroed) in itertools.product(visit_tables(database, container), families):

@@ -137,16 +137,16 @@ def copied(directory: Path, settings: RunSettings | None = None) -> Iterator[Che
     )
     shutil.copytree(ROOT, root, ignore=left_out)
     # Nobody is given them until it is gone: another worker or clone may start a stack meanwhile.
-    kept = directory / "ports"
-    kept.mkdir()
-    port, http_port = ports.keep(Stack(kept))
+    holder = directory / "ports"
+    holder.mkdir()
+    port, http_port = ports.keep(Stack(holder))
     settings = dataclasses.replace(
         settings or RunSettings.from_environment(), port=port, http_port=http_port
     )
     try:
         yield Checkout(root, settings)
     finally:
-        kept.rmdir()
+        holder.rmdir()
         own = f"{OWNER_LABEL}={project_name(root)}"
         reaper.remove_containers(engine(), own)
         schedule.wait_for_end(root)

@@ -26,7 +26,7 @@ class HarnessError(Exception):
 
     exit_code = ExitCode.BROKEN_PROMISE
 
-    def __init__(self, *, expected: str, seen: str, next_command: str) -> None:
+    def __init__(self, expected: str, seen: str, next_command: str) -> None:
         self.expected = expected
         self.seen = seen
         self.next_command = next_command

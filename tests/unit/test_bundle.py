@@ -226,8 +226,8 @@ def test_the_configuration_for_a_ticket_names_no_machine_and_no_account() -> Non
     )
     assert not [word for word in ("library", "Ada") if word in text]
     assert {"LoginLdap_srv.admin_user", "Redis.nodes"} <= {*left_out}
-    kept = ("use_webserver_auth = 1", "port = 389", 'file = "DBIP-City.mmdb"')
-    assert not [line for line in kept if line not in text]
+    left = ("use_webserver_auth = 1", "port = 389", 'file = "DBIP-City.mmdb"')
+    assert not [line for line in left if line not in text]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_a_dump_is_asked_for_by_its_whole_name() -> None:
 @pytest.mark.parametrize(
     ("header", "passed"), [("no-store", True), ("s-maxage=600", False), ("max-age=60", False)]
 )
-def test_a_cache_on_the_way_is_told_by_its_own_word(header: str, passed: bool) -> None:
+def test_a_cache_on_the_way_has_a_word_of_its_own(header: str, passed: bool) -> None:
     answer = SimpleNamespace(headers={"Cache-Control": header})
     public: Any = SimpleNamespace(login_page=answer)
     http: Any = SimpleNamespace(web=SimpleNamespace(get=lambda _: answer))

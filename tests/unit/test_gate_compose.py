@@ -18,6 +18,7 @@ from matomo_harness.matomo.image import OFFICIAL, ImageProfile
 from matomo_harness.matomo.look import profile_of
 from matomo_harness.operate import gate_compose
 from matomo_harness.operate.gate_compose import _Installer
+from matomo_harness.runtime import images
 from matomo_harness.runtime.compose_model import Roles
 from matomo_harness.runtime.images import Image
 
@@ -204,7 +205,7 @@ def test_a_web_server_that_publishes_no_port_is_come_by_where_its_image_listens(
     matomo = {"image": "matomo:fpm", "volumes": html}
     model: dict[str, Any] = {"services": {"matomo": matomo, "web": web, "db": {"image": "mariadb"}}}
     found = SimpleNamespace(attrs={"Config": {"ExposedPorts": of_image}})
-    monkeypatch.setattr(gate_compose.images, "given", lambda *_: IMAGE)
+    monkeypatch.setattr(images, "given", lambda *_: IMAGE)
     monkeypatch.setattr(
         gate_compose, "engine", lambda: SimpleNamespace(images=SimpleNamespace(get=lambda _: found))
     )

@@ -275,7 +275,7 @@ def test_an_image_that_a_tag_names_is_of_its_commit_alone(
     [({OWNER_LABEL: "matomo-harness"}, "make dist-dev"), ({}, "docker build --label")],
     ids=["ours", "of somebody whose base has a label"],
 )
-def test_an_image_of_another_commit_is_told_how_to_be_built(
+def test_of_an_image_of_another_commit_it_says_how_to_build_it(
     monkeypatch: pytest.MonkeyPatch, labels: dict[str, str], helps: str
 ) -> None:
     engine = MagicMock()

@@ -1,5 +1,6 @@
 """The statements that rewrite: no key in them, and none where nothing changes."""
 
+from collections import Counter
 from unittest.mock import MagicMock
 
 import pytest
@@ -8,7 +9,6 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.personal_data.pseudonyms import Pseudonyms
 from matomo_harness.personal_data.rewriting import (
     REPORTS,
-    Rewritten,
     _rewrite_reports,
     expression,
     statements,
@@ -118,7 +118,7 @@ def test_reports_are_read_on_from_where_the_last_ones_ended() -> None:
     cursor = MagicMock()
     cursor.fetchall.side_effect = [[(7, f"r{number:02}", b"") for number in range(REPORTS)], []]
     (column,) = made.of_kind("report")
-    _rewrite_reports(cursor, made, column, Pseudonyms(bytes(32)), Rewritten())
+    _rewrite_reports(cursor, made, column, Pseudonyms(bytes(32)), Counter())
     *_, (statement, values) = [call.args for call in cursor.execute.call_args_list]
     assert " WHERE idarchive >= %s AND " in statement
     assert values == (7, 7, f"r{REPORTS - 1}")

@@ -11,7 +11,7 @@ from matomo_harness.operate.delivery.aws import PushedImage, _rules
 from matomo_harness.operate.delivery.releases import expiring
 
 DIGEST = f"sha256:{'a' * 64}"
-KEEPS = {"countType": "imageCountMoreThan", "countNumber": 9999}
+KEEPS: dict[str, Any] = {"countType": "imageCountMoreThan", "countNumber": 9999}
 
 
 def rule(priority: int, tags: str = "", **selection: Any) -> dict[str, Any]:

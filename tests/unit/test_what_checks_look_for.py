@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -338,7 +338,7 @@ def test_a_superuser_without_a_second_factor_has_no_secret_to_give() -> None:
         remote._account({"HARNESS_LOGIN": "ada", "HARNESS_TOTP_SECRET": "A" * 16})
 
 
-def schema_of(*rows: dict[str, object], prefix: str = "matomo_") -> Any:
+def schema_of(*rows: Mapping[str, object], prefix: str = "matomo_") -> Any:
     return SimpleNamespace(query=lambda *_: list(rows), tables_prefix=prefix)
 
 

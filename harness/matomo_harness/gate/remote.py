@@ -102,7 +102,9 @@ def signed_in(url: str, *, authority: Path | None) -> Web:
     """
     account = _account(os.environ)
     if account is None:
-        raise _wrong(Capability.LOGIN.value, f"no {VARIABLES[0]}", f"export {VARIABLES[0]}=…")
+        raise WrongInputError(
+            Capability.LOGIN.value, f"no {VARIABLES[0]}", f"export {VARIABLES[0]}=…"
+        )
     url = _address(url, "matomo-harness capture --url https://…")
     _require_matomo(Web(url, authority=authority, time_limit=PATIENCE))
     web = Web(url, authority=authority, time_limit=PATIENCE)
@@ -113,13 +115,13 @@ def signed_in(url: str, *, authority: Path | None) -> Web:
 def _address(url: str, next_command: str) -> str:
     parts = urlsplit(url)
     if "@" in parts.netloc:
-        raise _wrong(
+        raise WrongInputError(
             "an address without a user and a password in it: every report names it",
             f"one with a user before @{parts.netloc.rpartition('@')[2]}",
             next_command,
         )
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise _wrong("an address that begins with http:// or https://", url, next_command)
+        raise WrongInputError("an address that begins with http:// or https://", url, next_command)
     # As people copy it from the browser; behind its query every path would be a part of that.
     own = parts._replace(query="", fragment="").geturl().rstrip("/")
     return own.removesuffix("/index.php").removesuffix("/matomo.php").rstrip("/")
@@ -145,7 +147,7 @@ def _require_matomo(web: Web) -> None:
     answer = web.get()
     page = Page(answer)
     if ANGULAR.search(answer.text):
-        raise _wrong(
+        raise WrongInputError(
             f"Matomo {versions.RANGE}, for which these checks are made",
             "Matomo 4 or older, by its login page",
             "use the release of the harness that was made for it",
@@ -155,25 +157,25 @@ def _require_matomo(web: Web) -> None:
     seen = f"HTTP {answer.status_code}: {page.excerpt[:200]}"
     text = page.excerpt.lower()
     if "maintenance" in text:
-        raise _wrong(
+        raise WrongInputError(
             "a Matomo that is not in maintenance mode",
             f"the page of its maintenance mode ({seen})",
             f"curl {web.url}/, later",
         )
     if "database upgrade" in text or "action=runUpdaterAndExitIfNoUpdate" in answer.text:
-        raise _wrong(
+        raise WrongInputError(
             "a Matomo whose database is of its own version",
             f"the page that asks for an update of its database ({seen})",
             "php console core:update, there",
         )
-    raise _wrong(f"the login form of a Matomo at {web.url}", seen, f"open {web.url}/")
+    raise WrongInputError(f"the login form of a Matomo at {web.url}", seen, f"open {web.url}/")
 
 
 def _require_version(api: Api) -> str:
     try:
         version = str(api.call("API.getMatomoVersion")["value"])
     except ApiError as error:
-        raise _wrong(
+        raise WrongInputError(
             "HARNESS_TOKEN to be a superuser's valid token",
             error.seen[:200],
             "make one: Administration, Personal, Security, Auth tokens",
@@ -185,7 +187,7 @@ def _require_version(api: Api) -> str:
 def _require_superuser(api: Api) -> None:
     """Require a superuser's token: to others Matomo shows some accounts, and these in part."""
     if api.call("UsersManager.hasSuperUserAccess")["value"] not in (True, 1, "1"):
-        raise _wrong(
+        raise WrongInputError(
             "HARNESS_TOKEN to be a superuser's valid token",
             "the token of a user who is none",
             "make one as a superuser: Administration, Personal, Security, Auth tokens",
@@ -194,7 +196,7 @@ def _require_superuser(api: Api) -> None:
 
 def _require_supported(version: str, source: str) -> None:
     if not versions.is_supported(version):
-        raise _wrong(
+        raise WrongInputError(
             f"Matomo {versions.RANGE}, for which these checks are made",
             f"Matomo {version}, by {source}",
             "use the release of the harness that was made for it",
@@ -210,7 +212,7 @@ def _require_same_sites(api: Api, database: ReadOnlyDatabase) -> None:
     rows = database.query("SELECT idsite, ts_created FROM {prefix}site")
     stored = {f"{row['idsite']} of {row['ts_created']}" for row in rows}
     if different := sorted(shown ^ stored):
-        raise _wrong(
+        raise WrongInputError(
             f"the database of the Matomo at {api.web.url}",
             f"the schema {database.name} with other sites: {', '.join(different[:3])}",
             "name that Matomo's own schema in DATABASE_URL (a replica may lag behind)",
@@ -223,7 +225,9 @@ def _account(environment: Mapping[str, str]) -> Account | None:
         return None
     if not (login and password):  # whoever has no second factor has no secret
         missing = VARIABLES[bool(login)]
-        raise _wrong("all of " + ", ".join(VARIABLES), f"no {missing}", f"export {missing}=…")
+        raise WrongInputError(
+            "all of " + ", ".join(VARIABLES), f"no {missing}", f"export {missing}=…"
+        )
     return Account(login, password, secret)
 
 
@@ -233,16 +237,12 @@ def _require_login(web: Web, account: Account) -> None:
         page = twofactor.sign_in(web, account, steps=1)
     except (BrokenPromiseError, ValueError) as error:
         seen = error.seen if isinstance(error, HarnessError) else "a secret that is not base32"
-        raise _wrong(
+        raise WrongInputError(
             "login, password and code of a superuser to be accepted",
             seen[:200],
             "check these three variables, and this machine's clock",
         ) from error
     if page.response.status_code != requests.codes.ok:
-        raise _wrong(
+        raise WrongInputError(
             "a page behind the login", f"HTTP {page.response.status_code}", f"open {web.url}/"
         )
-
-
-def _wrong(expected: str, seen: str, next_command: str) -> WrongInputError:
-    return WrongInputError(expected=expected, seen=seen, next_command=next_command)

@@ -208,10 +208,10 @@ def entered(shell: Shell, name: str) -> ReadOnlyContainer:
     version = re.search(r"""VERSION *= *['"]([^'"]+)""", code_of_version)
     if not root or not version:
         seen = f"no core/Version.php outside /usr/src (exit {code}) {error.strip()[-200:]}"
-        raise _wrong(f"a Matomo in the container of {name}", seen.strip(), "docker ps")
+        raise WrongInputError(f"a Matomo in the container of {name}", seen.strip(), "docker ps")
     is_root = user == "0"
     if is_root and owner != "0" and not becomes:
-        raise _wrong(
+        raise WrongInputError(
             f"setpriv, su or chroot in the container, to become the user {owner} of Matomo's files",
             "none of them works",
             "give a command that runs as that user: docker exec -i --user …",
@@ -237,9 +237,11 @@ def reached_by(text: str) -> ReadOnlyContainer:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise _wrong("a command whose quotes are closed", f"{text}: {error}", EXAMPLE) from error
+        raise WrongInputError(
+            "a command whose quotes are closed", f"{text}: {error}", EXAMPLE
+        ) from error
     if not words:
-        raise _wrong("a command that reaches the container", "an empty one", EXAMPLE)
+        raise WrongInputError("a command that reaches the container", "an empty one", EXAMPLE)
     return entered(_Command(tuple(words)), f"`{_in_short(words)}`")
 
 
@@ -279,7 +281,7 @@ class _Command:
         except OSError as error:
             os.close(for_writing)
             seen = f"{self.words[0]}: {error.strerror}"
-            raise _wrong(
+            raise WrongInputError(
                 "a command of this machine that reaches the container", seen, EXAMPLE
             ) from error
         finally:
@@ -323,7 +325,7 @@ def exchange(shell: Shell, script: str, seconds: float, name: str) -> tuple[int,
     error, is_whole, _ = rest.partition(f"{mark}>\n")
     if not (begun and middle and is_whole):
         said = " | ".join(line.strip() for line in _last(text)) or "nothing"
-        raise _wrong(
+        raise WrongInputError(
             f"an answer of sh in the container, by {name}",
             f"{ended}; it printed: {said}" + ("" if begun else " (a prompt, or no shell?)"),
             f"try it: {name.strip('`')} sh -c 'echo here'",
@@ -331,7 +333,7 @@ def exchange(shell: Shell, script: str, seconds: float, name: str) -> tuple[int,
     try:
         decoded = [base64.b64decode("".join(part.split()), validate=True) for part in (out, error)]
     except (binascii.Error, ValueError) as mistake:
-        raise _wrong(
+        raise WrongInputError(
             f"an answer in base64, by {name}", f"something else in it: {mistake}", "try it again"
         ) from mistake
     output, errors = (part.decode(errors="replace") for part in decoded)
@@ -355,7 +357,3 @@ printf '%s=\\n' {mark}; printf %s "$error" | base64; printf '%s>\\n' {mark}
 
 def _last(text: str) -> list[str]:
     return text.strip().splitlines()[-LAST_LINES:]
-
-
-def _wrong(expected: str, seen: str, next_command: str) -> WrongInputError:
-    return WrongInputError(expected=expected, seen=seen, next_command=next_command)

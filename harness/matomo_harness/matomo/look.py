@@ -94,14 +94,14 @@ def profile_of(
         code = web_root  # upstream's start copies nothing to where there is a Matomo already
     version = places[code]
     if not versions.is_supported(version):
-        raise _wrong(
+        raise WrongInputError(
             f"Matomo {versions.RANGE} in {what}, for which the checks are made",
             f"Matomo {version} in {code}",
             "use the release of the harness that was made for it",
         )
     servers = found.get("server", ())
     if not servers and not found.get("fpm"):
-        raise _wrong(
+        raise WrongInputError(
             f"a web server in {what}",
             "neither Apache, nginx, Caddy, FrankenPHP nor PHP-FPM",
             "give the image that serves Matomo, and not one that only has its code",
@@ -235,7 +235,3 @@ def _commands(profile: ImageProfile, found: LookResult, started: Sequence[str]) 
         "has_archiver": archiver is not None,
         "tasks": command(only_tasks[0]) if only_tasks and (leaves_out or not archiver) else (),
     }
-
-
-def _wrong(expected: str, seen: str, next_command: str) -> WrongInputError:
-    return WrongInputError(expected=expected, seen=seen, next_command=next_command)

@@ -185,7 +185,7 @@ def opened(address: Address) -> OpenDatabase:
         "SELECT option_value AS version FROM {prefix}option WHERE option_name = 'version_core'"
     )
     if not rows:
-        raise _wrong(
+        raise WrongInputError(
             f"the version of Matomo in {found.tables_prefix}option",
             "no row version_core",
             "make up",
@@ -208,7 +208,7 @@ def require_mariadb(version: str, comment: str) -> str:
     # MariaDB says its name in its version, unless whoever runs it has set another.
     if "mariadb" in f"{version} {comment}".lower():
         return f"MariaDB {version.lower().partition('-mariadb')[0]}"
-    raise _wrong(
+    raise WrongInputError(
         "a MariaDB server, for which these checks are made",
         f"MySQL {version} ({comment})",
         "make gate URL=… without DATABASE_URL; what needs the database is skipped",
@@ -219,7 +219,7 @@ def _with_prefix(database: ReadOnlyDatabase, prefix: str | None) -> ReadOnlyData
     names = database.all_tables()
     found = whole(names)
     if prefix is None and len(found) > 1:
-        raise _wrong(
+        raise WrongInputError(
             f"one Matomo in the schema {database.name}",
             f"tables of {', '.join(repr(name) for name in found)}",
             f"say which at the end of {VARIABLE}: ?prefix={found[0]}",
@@ -227,7 +227,7 @@ def _with_prefix(database: ReadOnlyDatabase, prefix: str | None) -> ReadOnlyData
     chosen = prefix if prefix is not None else "".join(found)
     if chosen not in found:
         seen = f"{len(names)} tables that this user may see, and none named {chosen}log_visit"
-        raise _wrong(
+        raise WrongInputError(
             f"the tables of a Matomo in the schema {database.name} at {database.host}",
             seen,
             f"name Matomo's schema ([database] dbname of config.ini.php) in {VARIABLE}",
@@ -253,7 +253,7 @@ def _refused(error: WrongInputError) -> WrongInputError:
         next_command = f"check host and port in {VARIABLE}, and whether a firewall is between"
     else:
         next_command = f"check {VARIABLE}"
-    return _wrong(error.expected, error.seen, next_command)
+    return WrongInputError(error.expected, error.seen, next_command)
 
 
 # -- the address ----------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def given(environment: Mapping[str, str] = os.environ) -> Address | None:
     """
     text, path = environment.get(VARIABLE, ""), environment.get(FILE_VARIABLE, "")
     if text and path:
-        raise _wrong(f"{VARIABLE} or {FILE_VARIABLE}", "both", f"unset {FILE_VARIABLE}")
+        raise WrongInputError(f"{VARIABLE} or {FILE_VARIABLE}", "both", f"unset {FILE_VARIABLE}")
     if path:
         text = _of_file(Path(path))
     return parsed(text) if text else None
@@ -277,14 +277,14 @@ def _of_file(path: Path) -> str:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & ~(stat.S_IRUSR | stat.S_IWUSR):
-            raise _wrong(
+            raise WrongInputError(
                 f"{FILE_VARIABLE} to name a file that only its owner may read, of mode 0600",
                 f"{path} of mode {mode:04o}",
                 f"chmod 600 {path}",
             )
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(
+        raise WrongInputError(
             f"{FILE_VARIABLE} to name a file with the address", f"{path}: {error}", f"ls -l {path}"
         ) from error
 
@@ -341,7 +341,7 @@ def _tls(options: Mapping[str, str]) -> ssl.SSLContext | None:
         try:
             return ssl.create_default_context(cafile=path)
         except (OSError, ssl.SSLError) as error:
-            raise _wrong(
+            raise WrongInputError(
                 f"ssl-ca of {VARIABLE} to name a file with an authority's certificate",
                 f"{path}: {error}",
                 f"ls -l {path}",
@@ -350,8 +350,4 @@ def _tls(options: Mapping[str, str]) -> ssl.SSLContext | None:
 
 
 def _no_address(seen: str) -> WrongInputError:
-    return _wrong(f"{VARIABLE} to be {FORM}", seen, f"export {VARIABLE}='{FORM}'")
-
-
-def _wrong(expected: str, seen: str, next_command: str) -> WrongInputError:
-    return WrongInputError(expected=expected, seen=seen, next_command=next_command)
+    return WrongInputError(f"{VARIABLE} to be {FORM}", seen, f"export {VARIABLE}='{FORM}'")

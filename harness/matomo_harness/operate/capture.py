@@ -180,9 +180,11 @@ def _text_of(path: Path) -> str:
             with production_files.read(path) as files:
                 text = files.config
         except (zlib.error, lzma.LZMAError) as error:
-            raise _wrong(f"a whole archive in {path}", str(error), f"tar -tf {path}") from error
+            raise WrongInputError(
+                f"a whole archive in {path}", str(error), f"tar -tf {path}"
+            ) from error
         if text is None:
-            raise _wrong(
+            raise WrongInputError(
                 f"config/{CONFIG} in {path}", f"{len(files.names)} other files", f"tar -tf {path}"
             )
     else:
@@ -190,9 +192,11 @@ def _text_of(path: Path) -> str:
     try:
         file = ini.read(text)
     except WrongInputError as error:
-        raise _wrong(f"{error.expected} in {path}", error.seen, error.next_command) from error
+        raise WrongInputError(
+            f"{error.expected} in {path}", error.seen, error.next_command
+        ) from error
     if not file.headings or not file.entries:
-        raise _wrong(
+        raise WrongInputError(
             f"a {CONFIG}, with [sections] and keys, in {path}",
             f"{len(file.headings)} sections and {len(file.entries)} keys",
             "give the file that Matomo has in config/, or a tar of that directory",
@@ -212,7 +216,7 @@ def _decoded(path: Path, what: str = f"a {CONFIG}, or a tar with one,") -> str:
         return path.read_bytes().decode()
     except (OSError, UnicodeError) as error:
         seen = getattr(error, "strerror", None) or "bytes that are no text"
-        raise _wrong(f"{what} in {path}", seen, f"ls -l {path}") from error
+        raise WrongInputError(f"{what} in {path}", seen, f"ls -l {path}") from error
 
 
 def of_container(name: str) -> Live:
@@ -317,7 +321,7 @@ def _of_container(
 def _config_of(what: str, matomo: ReadOnlyContainer) -> str:
     config = _read(matomo, CONFIG)
     if config is None:
-        raise _wrong(
+        raise WrongInputError(
             f"config/{CONFIG} in {what}", f"none in {matomo.root}", "install Matomo there first"
         )
     return config
@@ -461,7 +465,7 @@ def require_new(directory: Path) -> None:
     """
     there = [name for name in FILES if (directory / name).exists()]
     if there or (directory.exists() and not directory.is_dir()):
-        raise _wrong(
+        raise WrongInputError(
             f"--to to name a directory without {', '.join(FILES)}",
             f"{directory / there[0] if there else directory} is there, and nothing is overwritten",
             "--to ANOTHER",
@@ -490,7 +494,7 @@ def write(found: Capture, directory: Path) -> list[Path]:
     except OSError as error:
         for path in written:
             path.unlink()
-        raise _wrong(
+        raise WrongInputError(
             f"--to to name a directory that can be written to, without {', '.join(FILES)}",
             f"{directory}: {error.strerror}",
             "--to ANOTHER",
@@ -511,7 +515,3 @@ def require_promises_hold(found: Capture) -> None:
             next_command="undo what is set there; or change the policy's line, if that is what you"
             " want to promise",
         )
-
-
-def _wrong(expected: str, seen: str, next_command: str) -> WrongInputError:
-    return WrongInputError(expected=expected, seen=seen, next_command=next_command)

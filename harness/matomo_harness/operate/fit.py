@@ -123,9 +123,9 @@ def _require_way(before: str, after: str) -> None:
             Version(text)
         except InvalidVersion as error:
             wanted = f"a version of Matomo with {option}, as 5.10.0"
-            raise _wrong(wanted, text, f"{option} 5.10.0") from error
+            raise WrongInputError(wanted, text, f"{option} 5.10.0") from error
     if versions.number(after) < versions.number(before):
-        raise _wrong(
+        raise WrongInputError(
             f"--to to be {before} or newer: Matomo has no way down",
             after,
             f"--from, if {before} is not what runs today",
@@ -137,11 +137,13 @@ def _config(path: Path) -> Ini:
         text = path.read_bytes().decode()
     except (OSError, UnicodeError) as error:
         seen = getattr(error, "strerror", None) or "bytes that are no text"
-        raise _wrong(f"a config.ini.php at {path}", seen, "--config FILE") from error
+        raise WrongInputError(f"a config.ini.php at {path}", seen, "--config FILE") from error
     try:
         return ini.read(text)
     except WrongInputError as error:
-        raise _wrong(f"{error.expected} in {path}", error.seen, error.next_command) from error
+        raise WrongInputError(
+            f"{error.expected} in {path}", error.seen, error.next_command
+        ) from error
 
 
 def _plugins(directory: Path) -> dict[str, dict[str, Any]]:
@@ -159,7 +161,7 @@ def _plugins(directory: Path) -> dict[str, dict[str, Any]]:
                 raise ValueError("`require` is no object")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise _wrong(
+            raise WrongInputError(
                 f"the plugin {folder.name} to have a plugin.json", reason, f"cat {path}"
             ) from error
         found[folder.name] = require
@@ -235,7 +237,3 @@ def _notes(after: str, unknown: list[str]) -> Iterable[str]:
     if versions.number(after) > version_changes.READ_UP_TO:
         yield f"nothing newer than Matomo {version_changes.READ_UP_TO} was read for these tables"
     yield "files alone were read; make rehearse-upgrade proves the rest on a copy of your data"
-
-
-def _wrong(expected: str, seen: str, next_command: str) -> WrongInputError:
-    return WrongInputError(expected=expected, seen=seen, next_command=next_command)

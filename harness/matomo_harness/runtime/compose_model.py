@@ -124,7 +124,7 @@ def service(model: Model, name: str, file: str) -> Model:
     """
     services: Model = model.get("services") or {}
     if name not in services:
-        raise _wrong(
+        raise WrongInputError(
             f"a service {name} in {file}, and none that waits for a profile",
             f"the services {', '.join(services) or 'none'}",
             f"name the one that runs Matomo: --service {next(iter(services), 'NAME')}",
@@ -150,13 +150,13 @@ def require_copyable(model: Model, file: str) -> None:
             # matomo or nginx, which the build would take, and begin with the next time.
             own = f"{model.get('name') or 'institution'}-{name}"
             files = " ".join(f"--file {part}" for part in file.split(os.pathsep))
-            raise _wrong(
+            raise WrongInputError(
                 f"the service {name} of {file} to name an image",
                 "build: alone, whose image has no name that says what is judged",
                 f"add `image: {own}` to it, then: docker compose {files} build {name}",
             )
         for key, seen in _parts_in_the_machine(one):
-            raise _wrong(
+            raise WrongInputError(
                 f"a service {name} of which a copy can be kept apart from this machine and from the"
                 " project itself",
                 f"{key}: {seen}",
@@ -255,7 +255,7 @@ def database_service(model: Model, matomo: str, file: str, configuration: str = 
             led.append((matomo, "config.ini.php", host.partition(":")[0]))
     for name, variable, host in led:
         if host not in (*known, *THIS_CONTAINER):
-            raise _wrong(
+            raise WrongInputError(
                 f"{name} to have its database in the project: nothing is installed in another",
                 f"{variable} leads to {host}, which is no service of {file}",
                 instead,
@@ -275,7 +275,7 @@ def database_service(model: Model, matomo: str, file: str, configuration: str = 
     needed = model["services"][matomo].get("depends_on") or {}
     chosen = [name for name in looks_so if name in needed] or looks_so
     if len(chosen) != 1:
-        raise _wrong(
+        raise WrongInputError(
             f"one MariaDB in {file}, for {matomo}",
             f"{', '.join(chosen) or 'none'}, and no MATOMO_DATABASE_HOST of {matomo} that says so",
             instead if not chosen else f"set MATOMO_DATABASE_HOST of {matomo}",
@@ -360,7 +360,7 @@ def web_of_fpm(model: Model, matomo: str, file: str, web_root: str) -> str:
     ]
     if chosen := [*(name for name in with_code if name in before), *hidden, *needing]:
         return str(chosen[0])
-    raise _wrong(
+    raise WrongInputError(
         f"a web server in {file} before {matomo}, which is php-fpm alone",
         "no web server that shares its files, and no service with ports that depends on it",
         f"publish the port of that web server in {file}",
@@ -587,7 +587,7 @@ def require_size(sources: list[Path]) -> None:
         for size in _sizes(source):
             left -= size
             if left < 0:
-                raise _wrong(
+                raise WrongInputError(
                     f"mounts of at most {MOST_BYTES // 2**20} MiB in all, which can be copied",
                     f"{source}, with which they are larger",
                     "mount for the gate what Matomo needs, and not its uploads or dumps, in a"
@@ -626,7 +626,7 @@ def unreadable(source: Path, error: OSError) -> WrongInputError:
         source: the file or directory.
         error: what the system said.
     """
-    return _wrong(
+    return WrongInputError(
         f"to be allowed to read {source}, which the project mounts: it is copied",
         str(error.strerror or error),
         "the same command as a user who may read it",
@@ -666,7 +666,3 @@ def mounted_code(model: Model, matomo: str) -> Path | None:
         if mount["type"] == "bind" and _is_file(source / "matomo.php"):
             return source
     return None
-
-
-def _wrong(expected: str, seen: str, next_command: str) -> WrongInputError:
-    return WrongInputError(expected=expected, seen=seen, next_command=next_command)

@@ -173,7 +173,7 @@ def look(image: Image, declared: DeploymentFile | None = None) -> ImageProfile:
     entrypoint = tuple(settings.get("Entrypoint") or ())
     command = tuple(settings.get("Cmd") or ())
     if not entrypoint and not command:
-        raise _wrong(
+        raise WrongInputError(
             f"{image.reference} to start a web server",
             "neither ENTRYPOINT nor CMD: an ENTRYPOINT in a Dockerfile drops the base's CMD",
             'name the command in the Dockerfile, as in CMD ["apache2-foreground"]',
@@ -285,7 +285,7 @@ def _require_commands(profile: ImageProfile, image: Image) -> None:
         )
         found = images.run_once(image.reference, ["sh", "-c", f"{asks} || true"], user="root")
         if not found.strip():
-            raise _wrong(
+            raise WrongInputError(
                 f"the command {command[0]} in {image.reference}, as deployment.toml says",
                 "no such program",
                 "correct the command, or name the image that the file was written for",
@@ -464,7 +464,7 @@ def _entrance(
     """
     port = known or answers.likeliest
     if port not in answers.ports:
-        raise _wrong(
+        raise WrongInputError(
             f"{image.reference} to listen on port {port}, as [web] of deployment.toml says",
             f"it listens on {', '.join(map(str, answers.ports))}",
             "correct the port, or name the image that the file was written for",
@@ -478,7 +478,7 @@ def _entrance(
     if led == ["yes", "yes"] and answers.tls and not known:
         return _entrance(container, answers, likeliest(answers.tls), image, is_http=is_http)
     if led == ["yes", "yes"]:
-        raise _wrong(
+        raise WrongInputError(
             f"{image.reference} to answer a load balancer that has terminated TLS",
             f"its web server leads every request at port {port} to https, also one that says by"
             " X-Forwarded-Proto that it was: round in a circle",
@@ -575,7 +575,3 @@ def _with_start(
     if not is_a_copy:
         profile = dataclasses.replace(profile, configuration="rendered", seed="")
     return with_settings(profile, live)
-
-
-def _wrong(expected: str, seen: str, next_command: str) -> WrongInputError:
-    return WrongInputError(expected=expected, seen=seen, next_command=next_command)

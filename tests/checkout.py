@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from matomo_harness.errors import ExitCode
 from matomo_harness.matomo.database import Database
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import ports, schedule
@@ -23,22 +22,8 @@ from matomo_harness.runtime.certificates import loopback_tls
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.reaper import PARENT_VARIABLE
 from matomo_harness.settings import OWNER_LABEL, PERIODS, ROOT, RunSettings, project_name
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The exit code of a command and the text that it printed."""
-
-    code: int
-    text: str
-
-    def refuses(self, code: ExitCode, *words: str) -> None:
-        """Assert an error in our own form: its parts, `words` in it, and no traceback."""
-        assert self.code == code, self.text
-        assert "Traceback" not in self.text
-        for part in ("expected", "seen:", "next:", *words):
-            assert part in self.text, self.text
-
+from tests import programs
+from tests.programs import Answer
 
 BEGAN: Final = time.time()
 FAR: Final = max(range(PERIODS.stop // 2, PERIODS.stop), key=lambda each: each - BEGAN % each)
@@ -83,10 +68,13 @@ class Checkout:
 
     def harness(self, *arguments: str, prefix: tuple[str, ...] = (), **changes: str) -> Answer:
         """Run the harness to its end."""
+        environment = self.environment(**changes)
+        if not prefix and self.program == Checkout.program:
+            return programs.run(arguments, self.root, environment, self.seconds)
         ended = subprocess.run(
             [*prefix, *self.command(*arguments)],
             cwd=self.root,
-            env=self.environment(**changes),
+            env=environment,
             capture_output=True,
             text=True,
             timeout=self.seconds,
@@ -132,9 +120,7 @@ def copied(directory: Path, settings: RunSettings | None = None) -> Iterator[Che
         settings: images and Matomo's version; by default those of the environment.
     """
     root = directory / "checkout"
-    left_out = shutil.ignore_patterns(
-        ".git", ".venv", ".local", "reports", ".*_cache", "__pycache__"
-    )
+    left_out = shutil.ignore_patterns(".git", ".venv", ".local", "reports", ".*_cache")
     shutil.copytree(ROOT, root, ignore=left_out)
     # Nobody is given them until it is gone: another worker or clone may start a stack meanwhile.
     holder = directory / "ports"
@@ -147,6 +133,7 @@ def copied(directory: Path, settings: RunSettings | None = None) -> Iterator[Che
         yield Checkout(root, settings)
     finally:
         holder.rmdir()
+        programs.end(str(root / "harness"))
         own = f"{OWNER_LABEL}={project_name(root)}"
         reaper.remove_containers(engine(), own)
         schedule.wait_for_end(root)

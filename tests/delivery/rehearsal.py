@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -39,9 +38,10 @@ from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.shell import wait_for_answer
 from matomo_harness.settings import OWNER_LABEL
-from tests.checkout import Answer
+from tests import programs
 from tests.delivery.aws import REGION, Aws
 from tests.delivery.front import Front
+from tests.programs import Answer
 
 WORK, PRODUCTION = "210987654321", "321098765432"
 """Two accounts."""
@@ -280,16 +280,7 @@ class Rehearsal:
 
     def harness(self, *arguments: str, **changes: str) -> Answer:
         """Run the command line in the work tree."""
-        ended = subprocess.run(
-            [sys.executable, "-m", "matomo_harness", *arguments],
-            cwd=self.root,
-            env={**os.environ, **changes},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        return Answer(ended.returncode, ended.stdout + ended.stderr)
+        return programs.run(arguments, self.root, {**os.environ, **changes}, seconds=240)
 
     def sign_with(self, name: str) -> Path:
         """Have another key sign, which is made; return its public part."""

@@ -101,10 +101,9 @@ def changed(path: Path, to: Path, **values: object) -> Path:
     return to
 
 
-@pytest.mark.slow(reason="a stack is started from a dump, and another from its bundle")
-def test_a_bundle_holds_no_secret_and_no_person_and_becomes_the_same_state(
-    bundling: Checkout, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def bug(bundling: Checkout) -> RunningReproduction:
+    """A reproduction with a visit of somebody, which is archived."""
     dump = str(DUMPS / "matomo-4.x-mysql-8.0.sql")
     opened = RunningReproduction(
         bundling,
@@ -112,11 +111,23 @@ def test_a_bundle_holds_no_secret_and_no_person_and_becomes_the_same_state(
     )
     visited(opened)
     run(opened, "php", "console", "core:archive")
-    ticket = tmp_path / "ticket.zip"
-    answer = bundling.harness("bundle", "--repro", "bug", "--to", str(ticket))
-    assert answer.code == 0, answer.text
-    assert ticket.stat().st_mode & 0o777 == 0o600
+    return opened
 
+
+@pytest.fixture(scope="module")
+def ticket(
+    bundling: Checkout, bug: RunningReproduction, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Its bundle."""
+    path = tmp_path_factory.mktemp("ticket") / "ticket.zip"
+    answer = bundling.harness("bundle", "--repro", bug.record["name"], "--to", str(path))
+    assert answer.code == 0, answer.text
+    return path
+
+
+@pytest.mark.slow(reason="a stack is started from a dump")
+def test_a_bundle_holds_no_secret_and_no_person(bug: RunningReproduction, ticket: Path) -> None:
+    assert ticket.stat().st_mode & 0o777 == 0o600
     files = contents(ticket)
     assert {"manifest.json", "config.ini.php", "schema.sql", "reproduction.json"} <= {*files}
     assert {f"logs/{name}-1.log" for name in ("matomo", "db", "mail", "load-balancer")} <= {*files}
@@ -124,17 +135,17 @@ def test_a_bundle_holds_no_secret_and_no_person_and_becomes_the_same_state(
     definitions = files["schema.sql"].count(b"CREATE TABLE")
     assert definitions == files["data.sql.zst"].count(b"CREATE TABLE") >= 31
     manifest = json.loads(files["manifest.json"])
-    assert manifest["images"]["matomo"]["reference"] == opened.record["image"]
+    assert manifest["images"]["matomo"]["reference"] == bug.record["image"]
     (actions,) = [plugin for plugin in manifest["plugins"] if plugin["name"] == "Actions"]
     assert actions == {"name": "Actions", "active": True, "code": None, "tables": manifest["code"]}
 
-    login = opened.secrets["SUPERUSER_LOGIN"]
-    generated = re.findall(rb"PASSWORD: (\S+)", container(opened, "db").logs())
+    login = bug.secrets["SUPERUSER_LOGIN"]
+    generated = re.findall(rb"PASSWORD: (\S+)", container(bug, "db").logs())
     secrets = [
-        *(value.encode() for name, value in opened.secrets.items() if "PASS" in name),
-        opened.secrets["SALT"].encode(),
-        str(opened.database.second_factor_secret(login)).encode(),
-        opened.api.token.encode(),
+        *(value.encode() for name, value in bug.secrets.items() if "PASS" in name),
+        bug.secrets["SALT"].encode(),
+        str(bug.database.second_factor_secret(login)).encode(),
+        bug.api.token.encode(),
         *generated,
     ]
     assert len(secrets) >= 6
@@ -149,20 +160,29 @@ def test_a_bundle_holds_no_secret_and_no_person_and_becomes_the_same_state(
     mails = re.compile(rb"[\w.+-]+(?:@|%40)[\w-]+\.[\w.-]*[a-z]")
     assert not [name for name in files if name.startswith("logs/") and mails.search(files[name])]
 
+
+@pytest.mark.slow(reason="a stack is started from a bundle")
+def test_a_bundle_becomes_the_same_state(
+    bug: RunningReproduction, bundling: Checkout, ticket: Path, tmp_path: Path
+) -> None:
     other = changed(ticket, tmp_path / "other.zip", mariadb="10.6.22-MariaDB", code="5.1.0")
     answer = bundling.harness("repro", "new", str(other), "--name", "again", "--json")
     for said in ("of the reproduction bug", "code 5.1.0; here", "10.6.22-MariaDB; here 11."):
         assert said in answer.text
     assert answer.text.count("ANOTHER SERIES") == 2
     again = RunningReproduction(bundling, made(answer))
-    assert sum(site["report"]["nb_visits"] for site in visits(opened)) == 1
-    assert visits(again) == visits(opened)
+    assert sum(site["report"]["nb_visits"] for site in visits(bug)) == 1
+    assert visits(again) == visits(bug)
 
-    # -- what is refused --
+
+@pytest.mark.slow(reason="a stack is started from a dump")
+def test_a_bundle_takes_no_name_of_another_file_and_no_secret_in_an_odd_place(
+    bug: RunningReproduction, bundling: Checkout, ticket: Path, tmp_path: Path
+) -> None:
     bundling.harness("bundle", "--repro", "bug", "--to", str(ticket)).refuses(
         ExitCode.WRONG_INPUT, "a file of that name"
     )
-    with_line(opened, f"of {opened.secrets['SALT']}")
+    with_line(bug, f"of {bug.secrets['SALT']}")
     leaking = tmp_path / "leaking.zip"
     bundling.harness("bundle", "--repro", "bug", "--to", str(leaking)).refuses(
         ExitCode.BROKEN_PROMISE, "config.ini.php (plain)", "nothing was written"

@@ -16,7 +16,8 @@ from matomo_harness.matomo.api import Api
 from matomo_harness.operate import clean, local
 from matomo_harness.operate.stack import Stack
 from matomo_harness.settings import ROOT
-from tests.checkout import Answer, Checkout, copied
+from tests.checkout import Checkout, copied
+from tests.programs import Answer
 
 PLANTED = "planted-swordfish"
 PAGE = ROOT / "docs/howto/compare-and-capture-configuration.md"

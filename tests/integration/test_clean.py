@@ -14,7 +14,8 @@ import pytest
 from matomo_harness.errors import ExitCode
 from matomo_harness.operate.clean import FOLDER_LABEL
 from matomo_harness.settings import OWNER_LABEL, ROOT, project_name
-from tests.checkout import Answer, Checkout
+from tests.checkout import Checkout
+from tests.programs import Answer
 
 EMPTY_ARCHIVE = bytes(1024)
 IMAGE = "matomo-harness/golden-matomo:1"

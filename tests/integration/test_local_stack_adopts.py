@@ -13,7 +13,8 @@ from matomo_harness.matomo.traffic import USER_AGENTS
 from matomo_harness.matomo.web import Parameters
 from matomo_harness.operate import stack_image
 from matomo_harness.operate.stack import Stack
-from tests.checkout import Answer, Checkout, copied
+from tests.checkout import Checkout, copied
+from tests.programs import Answer
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,8 @@ from matomo_harness.operate.prepare_images import SERVICES
 from matomo_harness.runtime import faults, images
 from matomo_harness.runtime.engine import connect, engine
 from matomo_harness.settings import RunSettings
-from tests.checkout import Answer, Checkout
+from tests.checkout import Checkout
+from tests.programs import Answer
 from tests.unit.test_engine_choice import DEBIAN, PODMAN, contexts
 
 QUICK: Final = (("doctor",), ("up",))

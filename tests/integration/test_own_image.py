@@ -188,8 +188,9 @@ def test_a_start_that_ends_for_another_reason_says_it_once_it_has_a_database(bui
     assert "[web.variables]" in error.value.next_command
 
 
-@pytest.mark.nightly(reason="the waits for what cannot come take 90 s")
+@pytest.mark.nightly(reason="the waits for what cannot come take four minutes")
 @pytest.mark.slow(reason="an image is built and started")
+@pytest.mark.timeout(900)
 def test_a_start_that_never_finds_its_database_names_the_file_to_write(built: Build) -> None:
     waits = "RUN printf '#!/bin/sh\\necho Waiting for $DB_SERVER; exec sleep 600\\n' > /wait"
     image = built(waits, 'ENTRYPOINT ["sh", "/wait"]')

@@ -1,5 +1,6 @@
 """What one run of the gate cannot show: odd values, a rotated password, new plugins, age."""
 
+import secrets
 from urllib.parse import parse_qsl
 
 import pytest
@@ -275,3 +276,15 @@ def test_a_leak_scan_skips_files_from_before(fresh_matomo: Instance) -> None:
     assert leak_scan.in_files(fresh_matomo.shell, {"an address": (digits,)}) == [
         f"{fresh_matomo.shell.tmp}/leak"
     ]
+
+
+def test_a_leak_scan_finds_what_was_written_since_wherever_that_is(fresh_matomo: Instance) -> None:
+    shell, canary = fresh_matomo.shell, secrets.token_hex(8)
+    since, place = int(shell.run("date", "+%s")), f"/mnt/leak-{canary[:4]}"
+    shell.run("sh", "-c", 'echo "$1" > "$2"', "sh", canary, place, user="root")
+    try:
+        needles = {"a canary": (canary.encode(),)}
+        assert leak_scan.in_files(shell, needles) == [], "it is in none of the usual places"
+        assert leak_scan.in_files(shell, needles, since=since) == [place]
+    finally:
+        shell.run("rm", place, user="root")

@@ -22,7 +22,8 @@ from matomo_harness.runtime import faults
 from matomo_harness.runtime.containers import wait_for_database
 from matomo_harness.runtime.engine import engine, execute
 from matomo_harness.runtime.shell import OWN_CONFIG, wait_for_web
-from tests.checkout import Answer, Checkout, copied
+from tests.checkout import Checkout, copied
+from tests.programs import Answer
 
 IN_EVERY_RUN: Final = ("database-gone", "mask-of-one-byte")
 every_recipe = pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from matomo_harness.operate.rehearsal import stages
 from matomo_harness.runtime import images
 from matomo_harness.runtime.images import BaseUnavailableError, Image
 from matomo_harness.settings import RunSettings
-from tests.checkout import Answer, Checkout
+from tests.checkout import Checkout
+from tests.programs import Answer
 from tests.rehearsed import reasons, rehearsed, small_stack
 from tests.runs import left_of, run_of
 

@@ -23,7 +23,8 @@ from matomo_harness.operate.stack import Stack
 from matomo_harness.runtime import images
 from matomo_harness.runtime.engine import engine, execute
 from matomo_harness.settings import OWNER_LABEL, RunSettings, project_name
-from tests.checkout import Answer, Checkout, copied
+from tests.checkout import Checkout, copied
+from tests.programs import Answer
 
 MARK = "/var/www/html/misc/mark"
 SAVED = "saved"

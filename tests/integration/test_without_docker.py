@@ -12,7 +12,7 @@ from matomo_harness.errors import ExitCode
 from matomo_harness.gate.catalogue import ALL
 from matomo_harness.runtime.instance import Instance
 from tests import wheel
-from tests.checkout import Answer
+from tests.programs import Answer
 
 # The gate asks for pages that are not there, and for what is refused.
 pytestmark = pytest.mark.matomo_log(r'" 5\d\d ', reason="the gate asks for what is refused")

@@ -1,12 +1,14 @@
 """One process has one authority, whoever asks for it first."""
 
 import contextlib
+import os
 import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,15 @@ def test_threads_that_ask_at_once_get_the_same_authority() -> None:
     with ThreadPoolExecutor(8) as pool:
         authorities = list(pool.map(lambda _: certificates.authority(), range(8)))
     assert len({id(authority) for authority in authorities}) == 1
+
+
+def test_the_users_of_containers_may_read_an_authority_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        made = certificates.Authority(tmp_path / "authority.pem")
+    finally:
+        os.umask(before)
+    assert made.file.stat().st_mode & 0o777 == 0o644
 
 
 @contextmanager

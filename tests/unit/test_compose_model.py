@@ -379,6 +379,20 @@ def test_a_web_server_behind_a_proxy_of_the_project_publishes_no_port(
     assert compose_model.exposed(project, "db") == []
 
 
+def test_volumes_without_a_name_are_not_shared(project: dict[str, Any]) -> None:
+    services = project["services"]
+    web = services["web"] = {"image": "nginx", "ports": [{"target": 80}]}
+    web["volumes_from"] = ["matomo:ro"]
+    services["matomo"]["volumes"] = [{"type": "volume", "target": "/var/www/html", "volume": {}}]
+    services["cache"] = {
+        "image": "redis",
+        "ports": [{"target": 6379}],
+        "volumes": [{"type": "volume", "target": "/data", "volume": {}}],
+    }
+    project["services"] = dict(sorted(services.items()))
+    assert compose_model.web_of_fpm(project, "matomo", FILE, "/var/www/html") == "web"
+
+
 @pytest.mark.parametrize(
     ("targets", "found", "port"),
     [

@@ -1,8 +1,14 @@
-"""What is understood of a start that ends while an image is installed."""
+"""What a golden image's start reads, and what is understood of one that ends."""
+
+import os
+from pathlib import Path
 
 import pytest
 
+from matomo_harness.matomo.image import OFFICIAL
+from matomo_harness.runtime import golden, images
 from matomo_harness.runtime.golden import replaces
+from matomo_harness.runtime.images import Image
 
 
 @pytest.mark.parametrize(
@@ -16,3 +22,24 @@ from matomo_harness.runtime.golden import replaces
 )
 def test_a_start_that_replaces_its_web_root_is_understood(said: str, is_in_the_way: bool) -> None:
     assert replaces(said, "/opt/bitnami/matomo") is is_in_the_way
+
+
+def test_whoever_starts_a_golden_image_may_read_what_its_start_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    modes: dict[str, int] = {}
+
+    def build(context: Path, *_: object) -> None:
+        modes.update({path.name: path.stat().st_mode for path in context.iterdir()})
+        raise InterruptedError
+
+    monkeypatch.setattr(images, "build", build)
+    image = Image("matomo:5", "sha256:0", "given")
+    before = os.umask(0o077)
+    try:
+        with pytest.raises(InterruptedError):
+            golden._build(image, image, "key", OFFICIAL, {})
+    finally:
+        os.umask(before)
+    read = ("start-matomo", "php.ini", "web-command", "web-root")
+    assert [name for name in read if not modes[name] & 0o004] == []

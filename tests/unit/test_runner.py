@@ -15,6 +15,7 @@ from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.gate.catalogue import ALL, read_policy
 from matomo_harness.gate.core import runner as run
 from matomo_harness.gate.core.check import (
+    CannotTellError,
     Capability,
     Check,
     Finding,
@@ -309,20 +310,37 @@ class Late(Step):
         DONE.append("late")
 
 
+class _Archiver(Scheduler):
+    def __init__(self) -> None:
+        super().__init__(None, None)
+
+    def archive(self) -> int:
+        DONE.append("archived")
+        return 0
+
+
+class TooOld(Step):
+    """Visits are counted of a day of which Matomo takes no hits."""
+
+    def __init__(self) -> None:
+        raise CannotTellError("visits are deleted so early")
+
+
+def test_the_archiver_runs_also_where_some_hits_cannot_be_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reports, "SENT_BEFORE", (TooOld, Late))
+    context = Context(target(permissions=ABLE), {TooOld, Late})
+    assert ArchiverRun(context, _Archiver(), None).exit_code == 0
+    assert DONE == ["late", "archived"]
+
+
 def test_the_hits_of_every_check_are_sent_before_the_archiver_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Archiver(Scheduler):
-        def __init__(self) -> None:
-            super().__init__(None, None)
-
-        def archive(self) -> int:
-            DONE.append("archived")
-            return 0
-
     monkeypatch.setattr(reports, "SENT_BEFORE", (Late, Traffic))
     context = Context(target(permissions=ABLE), {Late})
-    assert ArchiverRun(context, Archiver(), None).exit_code == 0
+    assert ArchiverRun(context, _Archiver(), None).exit_code == 0
     assert DONE == ["late", "archived"], "and what no check wants is not sent"
 
 

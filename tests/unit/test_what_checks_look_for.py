@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -41,6 +42,7 @@ from matomo_harness.gate.promises.exposure.checks import (
     no_dump_is_open,
 )
 from matomo_harness.gate.promises.user_ids.checks import MAIL_ADDRESS, NAMES_A_USER
+from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.api import ApiError
 from matomo_harness.matomo.image import OFFICIAL
 from matomo_harness.matomo.twofactor import Account
@@ -336,6 +338,17 @@ def test_a_superuser_without_a_second_factor_has_no_secret_to_give() -> None:
     assert remote._account({}) is None
     with pytest.raises(WrongInputError, match="no HARNESS_PASSWORD"):
         remote._account({"HARNESS_LOGIN": "ada", "HARNESS_TOTP_SECRET": "A" * 16})
+
+
+@pytest.mark.parametrize(("component", "refused"), [(twofactor.SETUP, True), (None, False)])
+def test_a_superuser_who_has_yet_to_enrol_sees_no_page_to_judge(
+    monkeypatch: pytest.MonkeyPatch, component: str | None, refused: bool
+) -> None:
+    page = SimpleNamespace(component=component, response=SimpleNamespace(status_code=200))
+    monkeypatch.setattr(twofactor, "sign_in", lambda *_, **__: page)
+    web: Any = SimpleNamespace(url="https://analytics.example")
+    with pytest.raises(WrongInputError, match="enrolled") if refused else nullcontext():
+        remote._require_login(web, Account("ada", "of hers", ""))
 
 
 def schema_of(*rows: Mapping[str, object], prefix: str = "matomo_") -> Any:

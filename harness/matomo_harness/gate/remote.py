@@ -225,9 +225,7 @@ def _account(environment: Mapping[str, str]) -> Account | None:
         return None
     if not (login and password):  # whoever has no second factor has no secret
         missing = VARIABLES[bool(login)]
-        raise WrongInputError(
-            "all of " + ", ".join(VARIABLES), f"no {missing}", f"export {missing}=…"
-        )
+        raise WrongInputError(" and ".join(VARIABLES[:2]), f"no {missing}", f"export {missing}=…")
     return Account(login, password, secret)
 
 
@@ -242,6 +240,12 @@ def _require_login(web: Web, account: Account) -> None:
             seen[:200],
             "check these three variables, and this machine's clock",
         ) from error
+    if page.component == twofactor.SETUP:
+        raise WrongInputError(
+            f"{account.login} to come to Matomo's pages by that login",
+            "the page on which a second factor is enrolled: this Matomo demands one of everybody",
+            f"log in once and enrol one, then: export {VARIABLES[2]}=…",
+        )
     if page.response.status_code != requests.codes.ok:
         raise WrongInputError(
             "a page behind the login", f"HTTP {page.response.status_code}", f"open {web.url}/"

@@ -64,6 +64,7 @@ class Authority:
         self._authority = trustme.CA(organization_name="matomo-harness")
         self.file = file
         file.write_bytes(self.certificate)
+        file.chmod(0o644)  # users of containers, who are others here, read it whatever the umask
 
     @property
     def certificate(self) -> bytes:

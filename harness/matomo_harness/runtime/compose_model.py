@@ -338,7 +338,7 @@ def web_of_fpm(model: Model, matomo: str, file: str, web_root: str) -> str:
         mount.get("source")
         for mount in model["services"][matomo].get("volumes") or ()
         if Path(str(mount["target"])) in (Path(web_root), *Path(web_root).parents)
-    }
+    } - {None}  # a volume without a name is its service's alone
     others = {name: one for name, one in model["services"].items() if name != matomo}
     before = {name: one for name, one in others.items() if web_port(model, name)}
     with_code = [

@@ -429,9 +429,12 @@ class WebContainer(HarnessContainer):
 
 
 def _misplaced(matomo: WebContainer) -> WrongInputError | None:
-    """Return why a web server that runs does not serve Matomo; None where it does, or has ended."""
+    """Return why a web server that runs does not serve Matomo; None where it does, or none runs."""
     container, profile = matomo.get_wrapped_container(), matomo.profile
     if not is_alive(container):
+        return None
+    status = _status(matomo, "matomo.js")
+    if status is None:  # a start may wait for something, and put the code into place after that
         return None
     root = profile.web_root
     if execute(container, ["test", "-e", f"{root}/matomo.php"], "root").code != 0:
@@ -441,8 +444,7 @@ def _misplaced(matomo: WebContainer) -> WrongInputError | None:
             next_command="have the start copy it there, as the official image's /entrypoint.sh"
             " does, or build it into the web root",
         )
-    status = _status(matomo, "matomo.js")
-    if status in (None, requests.codes.ok):
+    if status == requests.codes.ok:
         return None
     if status in CLOSED:
         return closed_server("matomo.js", status)

@@ -257,12 +257,12 @@ def _build(
     with tempfile.TemporaryDirectory() as directory:
         context = Path(directory)
         shutil.copytree(FILES, context, dirs_exist_ok=True)
-        images.let_everybody_read(context)
         profile = _seen_from_within(profile)
         stage = f"{images.REPOSITORY}/golden-stage:{key}"
         entrypoint = [START_MATOMO, *profile.entrypoint]
         (context / "web-command").write_text(" ".join((*profile.entrypoint, *profile.command)))
         (context / "web-root").write_text(profile.web_root)
+        images.let_everybody_read(context)  # start-matomo runs as the user of the image
         _dockerfile(
             context,
             f"FROM {image.reference}",

@@ -23,8 +23,8 @@ SEARCHED_DIRECTORIES: Final = (
 """Where the deployment's own files may be, besides its tmp/; relative to the web root. What may be
 a link is named itself: a search enters only links that are its arguments."""
 
-OF_THE_KERNEL: Final = r"\( -path /proc -o -path /sys -o -path /dev \) -prune"
-"""What is below / and no file."""
+OF_THE_KERNEL: Final = r"\( -path /proc -o -path /sys \) -prune"
+"""What is below / and no file; below /dev is memory that files are kept in, /dev/shm."""
 BEGINNING: Final = 8
 """Letters of a token that may be an argument: of 32, they leave 96 bits to guess."""
 
@@ -91,7 +91,7 @@ def in_files(
         of_before: search also the files that have not changed since the container's start. None of
             them holds what was sent since, but eight digits of an address are soon found by chance
             in the sums of a package's files. Where the image's `find` cannot compare times, all
-            files are searched.
+            files of the usual places are searched.
     """
     patterns = b"\n".join(
         form for forms in needles.values() for form in forms if _is_printable(form)
@@ -101,11 +101,17 @@ def in_files(
     encoded = base64.b64encode(patterns).decode()
     container.run("sh", "-c", 'echo "$1" | base64 -d > "$2"', "sh", encoded, path)
     places = f"{SEARCHED_DIRECTORIES} {container.tmp}"
-    newer = f"-newerct @{container.started_at if since is None else since}"
+    moment = container.started_at if since is None else since
+    # Busybox's find, which is Alpine's, takes no moment, but minutes: a few too many do no harm.
+    minutes = f"$(( ($(date +%s) - {moment}) / 60 + 2 ))"
+    is_known = " || ".join(
+        f'{{ newer="{words}"; find / -maxdepth 0 $newer; }}'
+        for words in (f"-newerct @{moment}", f"-mmin -{minutes}")
+    )
     changed = f"-H {places}" if since is None else f"/ {OF_THE_KERNEL} -o"
     in_all = f"grep -rlaF -f {path} {places}"
-    in_changed = f"find {changed} -type f {newer} -exec grep -laF -f {path} {{}} +"
-    in_changed_or_all = f"if find / -maxdepth 0 {newer}; then {in_changed}; else {in_all}; fi"
+    in_changed = f"find {changed} -type f $newer -exec grep -laF -f {path} {{}} +"
+    in_changed_or_all = f"if {is_known}; then {in_changed}; else {in_all}; fi"
     search = in_all if of_before else in_changed_or_all
     script = f"{{ {search}; }} 2>/dev/null | grep -vx / | grep -vF {name}; rm -f {path}"
     return list(dict.fromkeys(container.run("sh", "-c", script, user="root").split()))

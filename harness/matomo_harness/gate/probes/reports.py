@@ -250,10 +250,10 @@ class ArchiverRun(Step, needs={Capability.CHANGE}, group=Group.TRAFFIC):
 
 
 def _try(context: Context, step: type[Step]) -> Step | None:
-    """Perform `step`; where it fails, return None, and the checks that need it report that."""
+    """Perform `step`; where it cannot be done, return None: the checks that need it say why."""
     try:
         return context.get(step)
-    except StepFailedError:
+    except (StepFailedError, CannotTellError):
         return None
 
 

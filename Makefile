@@ -44,10 +44,10 @@ fault: .venv/requirements.lock ## make something go wrong for a while: F="cut db
 recipe: .venv/requirements.lock ## bring a known failure about in the local stack: NAME=database-gone; without a name, list them
 	@$(HARNESS) recipe $(if $(NAME),run "$(NAME)",list)
 
-rehearse-upgrade: .venv/requirements.lock ## an upgrade on a copy, and both ways back: TO=image, DATABASE_TO=11.8 or both; FROM= a snapshot, a reproduction or an image (DATABASE_FROM=), else the local stack; DATABASE_WAY=dump
+rehearse-upgrade: .venv/requirements.lock ## an upgrade on a copy, and both ways back: TO=image, DATABASE_TO=11.8 or both; FROM= a snapshot, a reproduction or an image (DATABASE_FROM=), else the local stack; DATABASE_WAY=dump, POLICY=
 	@$(HARNESS) rehearse-upgrade $(if $(TO),--to "$(TO)") $(if $(DATABASE_TO),--database-to "$(DATABASE_TO)") $(if $(DATABASE_WAY),--database-way "$(DATABASE_WAY)") $(if $(DATABASE_FROM),--database-from "$(DATABASE_FROM)") $(if $(FROM),--from "$(FROM)") $(if $(POLICY),--policy "$(POLICY)")
 
-rehearse-plugin: .venv/requirements.lock ## a plugin added, updated or removed on a copy: ADD=folder or zip, UPDATE=, or REMOVE=name; FROM= as above, ROUTE=list
+rehearse-plugin: .venv/requirements.lock ## a plugin added, updated or removed on a copy: ADD=folder or zip, UPDATE=, or REMOVE=name; FROM= and POLICY= as above, ROUTE=list
 	@$(HARNESS) rehearse-plugin $(if $(ADD),add "$(ADD)")$(if $(UPDATE),update "$(UPDATE)")$(if $(REMOVE),remove "$(REMOVE)") $(if $(FROM),--from "$(FROM)") $(if $(ROUTE),--route "$(ROUTE)") $(if $(POLICY),--policy "$(POLICY)")
 
 token: .venv/requirements.lock ## print an API token of the local stack's superuser, for HARNESS_TOKEN

@@ -19,8 +19,8 @@ from matomo_harness.errors import (
 )
 from matomo_harness.gate.probes.traffic import TEST_SITE
 from matomo_harness.matomo.database import Database
-from matomo_harness.operate import local, schedule, stack_files
-from matomo_harness.operate.rehearsal import hits, rehearse, stages, state
+from matomo_harness.operate import local, rehearsal, schedule, stack_files
+from matomo_harness.operate.rehearsal import copies, hits, rehearse, stages, state
 from matomo_harness.operate.rehearsal.findings import Findings, Stage
 from matomo_harness.operate.rehearsal.hits import (
     SITE,
@@ -37,8 +37,10 @@ from matomo_harness.operate.rehearsal.updater import Migration, Update, parsed, 
 from matomo_harness.operate.rehearsal.verdict import Weight, verdict
 from matomo_harness.operate.stack import Stack
 from matomo_harness.policy import Upgrade
+from matomo_harness.runtime import images
 from matomo_harness.runtime.engine import CommandResult
 from matomo_harness.runtime.shell import MatomoShell
+from matomo_harness.settings import RunSettings
 
 # -- hits -----------------------------------------------------------------------------------------
 
@@ -371,6 +373,22 @@ def test_hits_that_wait_in_a_queue_are_stored_before_they_are_counted(
     shell.read.side_effect = UnsupportedEnvironmentError(expected="it", seen="", next_command="")
     rehearsal._remember(done.live)
     assert done.live.remember.call_count == 2
+
+
+def test_an_image_that_is_nowhere_is_named_before_a_stack_that_is_not_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(expected: str) -> Callable[..., None]:
+        def refusing(*_: object) -> None:
+            raise WrongInputError(expected=expected, seen="nothing", next_command="")
+
+        return refusing
+
+    monkeypatch.setattr(images, "given", refused("TO to name an image"))
+    monkeypatch.setattr(copies, "settings_of", refused("the local stack to be up"))
+    with pytest.raises(WrongInputError) as error:
+        rehearsal.rehearse_upgrade("", "no/such:image", RunSettings())
+    assert error.value.expected == "TO to name an image"
 
 
 def test_the_report_of_an_earlier_rehearsal_does_not_stay(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+import requests
 
 from matomo_harness.errors import BrokenPromiseError
+from matomo_harness.matomo.web import Web
 from matomo_harness.operate import adoption, repro, stack_files
 from matomo_harness.operate.stack import Stack
 
@@ -53,8 +55,24 @@ def test_one_without_a_login_page_is_left_as_it_is(
     taken: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repro, "require_healthy", refused)
-    assert "every hit would be lost" in repro._with_account(MagicMock())
+    said = repro._with_account(MagicMock())
+    assert said.endswith("every hit would be lost; so the harness has no account in it yet")
     assert taken == []
+
+
+def test_one_that_leads_from_page_to_page_for_ever_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As force_ssl does, where Matomo does not believe the proxy that it comes by https."""
+
+    def lead_on(*_: Any, **__: Any) -> None:
+        raise requests.TooManyRedirects("Exceeded 30 redirects.")
+
+    web = Web("https://localhost:1")
+    monkeypatch.setattr(web.session, "request", lead_on)
+    said = repro._with_account(MagicMock(web=web))
+    assert "Exceeded 30 redirects" in said
+    assert said.endswith("no account in it yet")
 
 
 def test_beside_people_who_stay_its_superuser_has_a_name_that_production_has_not(

@@ -7,7 +7,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from matomo_harness.errors import WrongInputError
+from matomo_harness.errors import BrokenPromiseError, WrongInputError
 from matomo_harness.operate import recipes, snapshot, stack_files
 from matomo_harness.operate.stack import Stack
 from matomo_harness.settings import RunSettings
@@ -157,6 +157,19 @@ def test_a_snapshot_is_copied_and_restored_by_a_file_of_secrets_that_a_person_ed
     monkeypatch.setattr(snapshot, "waits_for_update", lambda *_: False)
     snapshot.restore("one", RunSettings(), stack)
     assert stack_files.known(stack)["SALT"] == "a=b"
+
+
+def test_a_reproduction_that_shows_no_login_page_comes_back_as_it_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def silent(*_: object) -> bool:
+        raise BrokenPromiseError(expected="the login page", seen="HTTP 500", next_command="")
+
+    monkeypatch.setattr(snapshot, "waits_for_update", silent)
+    assert not snapshot._waits(MagicMock(), "", Stack(tmp_path, "bug"))
+    assert "expected the login page; seen: HTTP 500" in capsys.readouterr().err
+    with pytest.raises(BrokenPromiseError):
+        snapshot._waits(MagicMock(), "", Stack(tmp_path))
 
 
 def test_no_snapshot_is_saved_of_a_failure_that_was_brought_about(stack: Stack) -> None:

@@ -32,7 +32,10 @@ def drill(
     ] = "",
     authority: Authority = None,
     policy: Annotated[
-        Path | None, typer.Option(help="The policy; by default policy.toml here, or image/'s.")
+        Path | None,
+        typer.Option(
+            help="The policy; by default policy.toml here, or image/'s for its own image."
+        ),
     ] = None,
     promises: Annotated[
         str, typer.Option("--gate", help="Promises that the gate judges: 'masking plugins'; all.")

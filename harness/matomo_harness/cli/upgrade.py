@@ -19,7 +19,8 @@ Beginning = Annotated[
     ),
 ]
 PolicyFile = Annotated[
-    Path | None, typer.Option(help="The policy; by default policy.toml here, or image/'s.")
+    Path | None,
+    typer.Option(help="The policy; by default policy.toml here, or image/'s for its own image."),
 ]
 Visits = Annotated[int, typer.Option(help="Made-up ones, where it begins with an image.")]
 Promises = Annotated[

@@ -357,6 +357,7 @@ def access(name: str, settings: RunSettings) -> Access:
     record = find(name)
     stack = record.stack
     container = compose.running("matomo", stack)
+    _require_account(stack)
     token = local.token(settings_of(record, settings), stack)
     return Access(
         container=str(container.name),
@@ -364,6 +365,17 @@ def access(name: str, settings: RunSettings) -> Access:
         authority=stack.authority_file,
         variables={"HARNESS_TOKEN": token, **local.login_variables(stack)},
     )
+
+
+def _require_account(stack: Stack) -> None:
+    login = stack_files.read(stack).superuser_login
+    known = "SELECT 1 FROM {prefix}user WHERE login = %s"
+    if not local.installed_database(stack).query(known, login):
+        raise WrongInputError(
+            expected=f"the harness's own account {login} in {stack.title}",
+            seen="none: its Matomo waits for an update of its tables, or shows no login page",
+            next_command=f"matomo-harness repro open {stack.name}   (says which; --update updates)",
+        )
 
 
 def is_open(record: Reproduction) -> bool:
@@ -546,16 +558,19 @@ def _with_account(started: StartedStack) -> str:
     """Make the harness's own account; return what of Matomo does not work, in words.
 
     That may be the bug itself: without a login page, or where every hit is refused, it is a
-    reproduction all the same.
+    reproduction all the same. One that leads from page to page for ever, as force_ssl does behind
+    a proxy that it does not believe, or that does not end, has no answer at all.
     """
     shell, web, database = started.shell, started.web, started.database
+    without = "; so the harness has no account in it yet"
     try:
         require_healthy(shell, web, "the login page of the reproduction")
         adoption.ensure_superuser(shell, database, started.superuser)
         ensure_second_factor(web, database, started.superuser)
+        without = ""
         require_tracking(shell, web, database)
-    except BrokenPromiseError as error:
-        return f"expected {error.expected}; seen: {error.seen}"
+    except (BrokenPromiseError, UnsupportedEnvironmentError) as error:
+        return f"expected {error.expected}; seen: {error.seen}{without}"
     return ""
 
 

@@ -76,6 +76,8 @@ def rehearse_upgrade(
             )
         settings = _with_database(settings, database_from)
     server = images.mariadb_base(_with_database(settings, database_to)) if database_to else None
+    if image:
+        images.given(image, "TO")  # what was named by hand comes first, in an error as well
     policy_file = policy or policy_for(copies.settings_of(begins, settings).image)
     limits = read_policy(policy_file).section(Upgrade)
     waivers_of(policy_file)  # the gate needs them hours later: a mistake is named now

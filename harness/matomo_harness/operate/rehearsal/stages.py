@@ -4,7 +4,7 @@ from typing import Final
 
 TODAY: Final = "today's code"
 SERVER: Final = "today's code on the new database server"
-LOOKED: Final = "the same, looked at"
+LOOKED: Final = "the data on the new database server"
 SWITCHED_OFF: Final = "the plugin off, with today's code"
 CLOSED: Final = "the new code on the old tables"
 BACK_AT_ONCE: Final = "back to the old code, with nothing restored"

@@ -304,6 +304,7 @@ def test_a_mistake_in_the_waivers_is_named_before_a_drill_or_a_rehearsal_begins(
         raise AssertionError("the rehearsal has begun")
 
     monkeypatch.setattr(rehearsal.rehearse, "rehearse", never)
+    monkeypatch.setattr(images, "given", lambda name, _: Image(name, "sha256:1", "given"))
     settings = RunSettings.from_environment({})
     with pytest.raises(WrongInputError, match=r"waivers\.toml"):
         rehearsal.rehearse_upgrade("image:a", "b", settings, policy=policy)

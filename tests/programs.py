@@ -113,13 +113,13 @@ def _end_all() -> None:
         _running.popitem()[1].close()
 
 
-def _imported(before: tuple[tuple[str, str], ...]) -> "_Imported":
+def _imported(before: tuple[tuple[str, str], ...]) -> "_Server":
     if before not in _running:
-        _running[before] = _Imported(dict(before))
+        _running[before] = _Server(dict(before))
     return _running[before]
 
 
-class _Imported:
+class _Server:
     """A program that has made its imports, and forks for each run.
 
     Args:
@@ -187,4 +187,4 @@ def _text(file: IO[bytes]) -> str:
     return file.read().decode()
 
 
-_running: Final[dict[tuple[tuple[str, str], ...], _Imported]] = {}
+_running: Final[dict[tuple[tuple[str, str], ...], _Server]] = {}

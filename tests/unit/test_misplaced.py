@@ -11,7 +11,7 @@ from matomo_harness.runtime.containers import _misplaced
 
 
 @pytest.mark.parametrize(("status", "seen"), [(None, ""), (404, "no matomo.php in it")])
-def test_a_start_that_still_waits_is_not_told_from_where_to_copy_the_code(
+def test_of_a_start_that_still_waits_nothing_is_misplaced(
     monkeypatch: pytest.MonkeyPatch, status: int | None, seen: str
 ) -> None:
     monkeypatch.setattr(containers, "is_alive", lambda _: True)

@@ -11,7 +11,7 @@ from matomo_harness.errors import ExitCode, WrongInputError
 from matomo_harness.gate.catalogue import ALL
 from matomo_harness.gate.mutation import WRITTEN
 from matomo_harness.operate import gate
-from tests.checkout import Answer
+from tests.programs import Answer
 
 
 def harness(*arguments: str) -> Answer:

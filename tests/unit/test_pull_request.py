@@ -22,7 +22,7 @@ from matomo_harness.gate.core.runner import Result
 from matomo_harness.gate.core.verdict import Verdict
 from matomo_harness.operate import pull_request
 from matomo_harness.operate.pull_request import MARK, PullRequest
-from tests.checkout import Answer
+from tests.programs import Answer
 from tests.unit.test_without_docker import harness
 
 TOKEN = "a-token-of-the-run"

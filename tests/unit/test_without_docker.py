@@ -14,7 +14,7 @@ from matomo_harness import extra
 from matomo_harness.errors import ExitCode, UnsupportedEnvironmentError
 from matomo_harness.gate.catalogue import ALL
 from matomo_harness.settings import ROOT
-from tests.checkout import Answer
+from tests.programs import Answer
 
 BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({extra.LIBRARIES}))\n"
 """Makes Python treat these modules as missing, whoever imports them."""

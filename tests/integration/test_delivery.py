@@ -681,7 +681,7 @@ def test_an_image_and_a_container_of_this_machine_are_verified(begun: Rehearsal)
         with refusal(BrokenPromiseError, "other digest"):
             verify(begun.delivery, other.reference, file=file)
     finally:
-        container.remove(force=True)
+        container.remove(force=True, v=True)
     shutil.rmtree(file.parent)
     with refusal(BrokenPromiseError, "no passport"):
         verify(begun.delivery, image.reference)

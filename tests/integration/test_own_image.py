@@ -233,7 +233,7 @@ def test_a_container_names_its_image_whatever_has_the_name_now(any_image: Image)
         assert client.images.get(other).tag(name)
         assert image_of(str(container.name), "") == Image(any_image.id, any_image.id, "given")
     finally:
-        container.remove(force=True)
+        container.remove(force=True, v=True)
         client.images.remove(name)
 
 

@@ -27,6 +27,7 @@ from matomo_harness.runtime.profiles import (
     web_server_of,
     web_user_of,
 )
+from tests.clock import Clock
 
 STOCK = """\
 plugins\t/usr/src/matomo API CoreHome
@@ -248,21 +249,6 @@ def test_an_image_that_cannot_change_its_user_runs_matomo_as_that_one(
     assert (found.web_user, found.port) == (web_user, 8080)
 
 
-class Clock:
-    """Time that goes on while somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        """Return the seconds since it began."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time go on."""
-        self.now += 10 * seconds
-
-
 def waited(
     monkeypatch: pytest.MonkeyPatch, said: list[str], exposed: tuple[int, ...], known: int | None
 ) -> Answers:
@@ -278,7 +264,7 @@ def waited(
 
     monkeypatch.setattr(profiles, "execute", answer)
     monkeypatch.setattr(profiles, "is_alive", lambda _: True)
-    monkeypatch.setattr(profiles, "time", Clock())
+    monkeypatch.setattr(profiles, "time", Clock(times=10))
     container: Any = None
     answers, _ = profiles._wait_for_ports(container, exposed, known, is_http=True)
     return answers

@@ -7,23 +7,9 @@ import pytest
 
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.matomo.mail import POLL_SECONDS, Mailbox, MailMessage
+from tests.clock import Clock
 
 RESET = MailMessage("1", "noreply@matomo.example", ("jane@people.example",), "Reset", "", "")
-
-
-class Clock:
-    """Time that goes on while somebody waits, and never else."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        """Return the seconds since it began."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time go on."""
-        self.now += seconds
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A reproduction of what does not work, and its own account beside the people of production."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -11,7 +10,6 @@ import requests
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.matomo.web import Web
 from matomo_harness.operate import adoption, repro, stack_files
-from matomo_harness.operate.stack import Stack
 
 STEPS = ("require_healthy", "ensure_second_factor", "require_tracking")
 
@@ -75,9 +73,7 @@ def test_one_that_leads_from_page_to_page_for_ever_is_left_as_it_is(
     assert said.endswith("no account in it yet")
 
 
-def test_beside_people_who_stay_its_superuser_has_a_name_that_production_has_not(
-    tmp_path: Path,
-) -> None:
-    stack = Stack(tmp_path / "kept", "kept")
-    repro._take_own_login(stack)
-    assert stack_files.known(stack)["SUPERUSER_LOGIN"].startswith("harness-")
+def test_a_login_of_nobody_is_another_each_time_and_no_name_of_a_person() -> None:
+    first, second = stack_files.login_of_nobody(), stack_files.login_of_nobody()
+    assert first.startswith("harness-")
+    assert first != second

@@ -7,7 +7,6 @@ of their own, which is started like the local one.
 
 import dataclasses
 import json
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -241,7 +240,7 @@ def _make(
         )
         with _removed_unless_whole(stack):
             if choices.keep_person_data:
-                _take_own_login(record.stack)
+                stack_files.write({"SUPERUSER_LOGIN": stack_files.login_of_nobody()}, record.stack)
             with step("Copying the tables into the reproduction's database"):
                 fill(safe, record.stack, settings_of(record, settings))
             port, http_port = ports_for(stack)
@@ -438,14 +437,6 @@ def _removed_unless_whole(stack: Stack) -> Iterator[None]:
     except BaseException:
         clean.remove_stack(stack)
         raise
-
-
-def _take_own_login(stack: Stack) -> None:
-    """Have the harness's superuser called as nobody in production is.
-
-    There may be an `admin` among people who stay who they are, whose password nobody here has.
-    """
-    stack_files.write({"SUPERUSER_LOGIN": f"harness-{secrets.token_hex(4)}"}, stack)
 
 
 def fill(safe: SafeTables, stack: Stack, settings: RunSettings) -> Database:

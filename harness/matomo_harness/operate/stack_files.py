@@ -56,6 +56,14 @@ _OPENS_THE_DATA: Final = ("DATABASE_PASSWORD", "SALT")
 """What cannot be made anew for data that is there: the server, and all tokens, have the old one."""
 
 
+def login_of_nobody() -> str:
+    """Return a login for the harness that nobody in production has.
+
+    Beside people who stay who they are there may be an `admin`, whose password nobody here has.
+    """
+    return f"harness-{secrets.token_hex(4)}"
+
+
 def read(stack: Stack = LOCAL) -> StackSecrets:
     """Read the secrets, and make those that are missing; the file appears whole or not at all.
 

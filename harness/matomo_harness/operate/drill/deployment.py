@@ -73,7 +73,7 @@ def prepare_secrets(stack: Stack, salt: str | None) -> None:
 
     The superuser of the harness gets a name that no production has.
     """
-    known = {"SUPERUSER_LOGIN": f"drill-{secrets.token_hex(4)}"}
+    known = {"SUPERUSER_LOGIN": stack_files.login_of_nobody()}
     stack_files.write({**known, **({"SALT": salt} if salt else {})}, stack)
 
 

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -79,8 +80,9 @@ def pytest_collection_modifyitems(
     """
     size, shard = Size(config.getoption("--size")), config.getoption("--shard")
     taken = [item for item in items if is_taken(item, size)]
+    shared = shared_fixtures(taken)
     for item in taken:
-        if group := _group(item):
+        if group := _group(item, shared):
             item.add_marker(getattr(pytest.mark, GROUP)(group))
     if shard:
         taken = [item for item in taken if is_in_shard(_scope(item), shard)]
@@ -111,30 +113,68 @@ def _version(item: pytest.Item) -> RunSettings | None:
     return chosen.params.get("matomo_settings") if chosen else None
 
 
-def _group(item: pytest.Item) -> str:
+@dataclass(frozen=True)
+class SharedFixtures:
+    """Fixtures that one worker starts for all tests of them.
+
+    Args:
+        path: of the module whose they are; None for those of the whole run.
+        names: theirs.
+        has_versions: whether there is one of each for each of Matomo's versions.
+    """
+
+    path: Path | None
+    names: frozenset[str]
+    has_versions: bool
+
+    @property
+    def title(self) -> str:
+        """Name the group of the tests."""
+        name = min(self.names)
+        return f"{self.path.stem}-{name}" if self.path else name
+
+
+def shared_fixtures(items: Iterable[pytest.Item]) -> list[SharedFixtures]:
+    """Return the fixtures of `items` that only one worker should start.
+
+    Fixtures of a module are together where a test asks for both, or one of them for the other: by
+    two workers, what both of them ask for would be started twice.
+    """
+    found: list[SharedFixtures] = []
+    for item in items:
+        if mine := _shared_by(item):
+            met = [each for each in found if each.path == mine.path and each.names & mine.names]
+            names = mine.names.union(*(each.names for each in met))
+            has_versions = all(each.has_versions for each in (mine, *met))
+            found = [each for each in found if each not in met]
+            found.append(SharedFixtures(mine.path, names, has_versions))
+    return found
+
+
+def _shared_by(item: pytest.Item) -> SharedFixtures | None:
+    if not isinstance(item, pytest.Function):
+        return None
+    fixtures = item._fixtureinfo.name2fixturedefs
+    scopes = {name: fixtures[name][-1].scope for name in item.fixturenames if name in fixtures}
+    of_run = frozenset(name for name in STARTED_ONCE if scopes.get(name) == "session")
+    names = of_run or frozenset(name for name, scope in scopes.items() if scope == "module")
+    if not names:
+        return None
+    has_versions = all(_has_versions(item, name) for name in names)
+    return SharedFixtures(None if of_run else item.path, names, has_versions)
+
+
+def _group(item: pytest.Item, shared: Iterable[SharedFixtures]) -> str:
     """Name the one-worker group of `item`; xdist appends it to a group that the test names."""
     version = _version(item)
     suffix = version.matomo_version if version else ""
     if item.get_closest_marker(GROUP):
         return suffix
-    shared = shared_by(item)
-    if shared is None:
+    mine = _shared_by(item)
+    if mine is None:
         return ""
-    return f"{shared}-{suffix}" if _has_versions(item, shared.rpartition("-")[2]) else shared
-
-
-def shared_by(item: pytest.Item) -> str | None:
-    """Name the fixture of `item` that only one worker should start; None if there is none."""
-    if not isinstance(item, pytest.Function):
-        return None
-    fixtures = item._fixtureinfo.name2fixturedefs
-    names = [name for name in item.fixturenames if name in fixtures]
-    scopes = {name: fixtures[name][-1].scope for name in names}
-    of_run = [name for name in STARTED_ONCE if scopes.get(name) == "session"]
-    of_module = [name for name in names if scopes[name] == "module"]
-    if of_run:
-        return of_run[0]
-    return f"{item.path.stem}-{of_module[0]}" if of_module else None
+    (group,) = (each for each in shared if each.path == mine.path and mine.names <= each.names)
+    return f"{group.title}-{suffix}" if group.has_versions else group.title
 
 
 def _has_versions(item: pytest.Item, fixture: str) -> bool:

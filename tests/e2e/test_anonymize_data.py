@@ -24,6 +24,7 @@ def test_the_page_shows_two_bytes_masked(superuser: Page, evidence: Evidence) ->
 
 
 @pytest.mark.slow(reason="the gate runs as well")
+@pytest.mark.nightly(reason="the gate runs as well")
 def test_one_byte_chosen_on_the_page_turns_the_gate_red(
     superuser: Page, matomo_by_tls: MatomoByTls
 ) -> None:

@@ -123,6 +123,7 @@ def test_what_was_changed_by_console_and_api_is_captured(stack: Checkout, tmp_pa
 
 
 @pytest.mark.slow(reason="a stack is started")
+@pytest.mark.nightly(reason="a browser, beside the same by a stack in every run")
 def test_a_url_alone_says_what_its_page_shows(stack: Checkout) -> None:
     authority = str(stack.root / ".local/tls/authority.pem")
     place = ("capture", "--url", stack.web.url, "--authority", authority)

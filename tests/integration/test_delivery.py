@@ -563,6 +563,7 @@ def test_the_same_image_is_deployed_anew(begun: Rehearsal) -> None:
     assert anew != tasks
 
 
+@pytest.mark.nightly(reason="the wait for tasks that do not stay")
 def test_new_tasks_that_do_not_stay_are_named(begun: Rehearsal) -> None:
     good = released(begun)
     bad = on_stage(begun)

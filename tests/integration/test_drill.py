@@ -444,6 +444,7 @@ def line_of(output: IO[str], beginning: str) -> None:
 
 @pytest.mark.slow(reason="a backup is made of a full stack, and restored in part")
 @pytest.mark.timeout(600)
+@pytest.mark.nightly(reason="a second restoring")
 def test_nothing_leaves_the_deployment_and_a_kill_leaves_nothing_of_it(
     drilling: Checkout, backup: Backup
 ) -> None:

@@ -151,6 +151,7 @@ def test_a_task_takes_its_files_where_chown_is_allowed(any_image: Image) -> None
 
 
 @pytest.mark.slow(reason="two tasks in a row")
+@pytest.mark.nightly(reason="two tasks in a row")
 def test_a_task_leaves_files_alone_that_others_read(any_image: Image, efs: Efs) -> None:
     files = "config/global.ini.php js/piwik.js misc/user/index.html"
     with network() as own_network:
@@ -170,6 +171,7 @@ def test_a_task_leaves_files_alone_that_others_read(any_image: Image, efs: Efs) 
 
 
 @pytest.mark.slow(reason="two tasks in a row")
+@pytest.mark.nightly(reason="two tasks in a row")
 def test_an_archiver_takes_no_file_of_a_newer_version_back(any_image: Image, efs: Efs) -> None:
     with network() as own_network:
         options = {"mounts": efs.mounts()}

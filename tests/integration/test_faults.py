@@ -209,6 +209,7 @@ def test_a_burst_stays_within_the_memory_of_a_task(
 
 @pytest.mark.matomo_log(".", reason="the kernel kills Apache's children")
 @pytest.mark.slow(reason="a deployment of its own, and time for the fault")
+@pytest.mark.nightly(reason="a deployment of its own, and time for the fault")
 def test_a_kill_for_lack_of_memory_is_counted(matomo_production: FullStack) -> None:
     container = matomo_production.matomo.get_wrapped_container()
     shrink(container, memory.peak_mib(container) + 16)

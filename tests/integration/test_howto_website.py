@@ -78,6 +78,7 @@ def test_the_code_of_the_page_is_green(fresh_matomo: Instance) -> None:
 
 
 @pytest.mark.slow(reason="five browsers, one after the other")
+@pytest.mark.nightly(reason="five browsers, one after the other")
 def test_every_command_about_a_website_runs(fresh_matomo: Instance, checkout: Checkout) -> None:
     commands = COMMAND.findall(WEBSITE)
     assert len(commands) == 5

@@ -163,6 +163,7 @@ def different(one: dict[str, FoundFile], other: dict[str, FoundFile]) -> set[str
 
 
 @pytest.mark.slow(reason="an image is built twice, and all its files are read")
+@pytest.mark.nightly(reason="an image is built twice, and all its files are read")
 def test_two_builds_give_the_same_files(
     any_base: Image, files: dict[str, FoundFile], tree: Path, tag: str
 ) -> None:

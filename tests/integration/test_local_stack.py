@@ -74,6 +74,7 @@ def test_a_second_up_changes_nothing(stack: Checkout) -> None:
 
 
 @pytest.mark.slow(reason="make up")
+@pytest.mark.nightly(reason="make up once more")
 def test_up_waits_for_the_port_of_its_own_container_that_has_stopped(
     stack: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +203,7 @@ def test_an_unknown_fault_is_refused(stack: Checkout) -> None:
 
 
 @pytest.mark.slow(reason="four commands")
+@pytest.mark.nightly(reason="four commands on a stack")
 def test_a_half_installed_plugin_is_installed_again(stack: Checkout) -> None:
     stack.database.query("DROP TABLE {prefix}custom_dimensions")
     answer = stack.harness("repair-plugin", "CustomDimensions")

@@ -149,6 +149,7 @@ def test_a_superuser_of_another_name_is_adopted_where_its_password_is_known(
 
 
 @pytest.mark.slow(reason="make up")
+@pytest.mark.nightly(reason="make up once more")
 def test_another_password_is_said_to_be_one(stack: Checkout) -> None:
     with with_secret(stack, "SUPERUSER_PASSWORD", "another-one"):
         answer = stack.harness("up")
@@ -157,6 +158,7 @@ def test_another_password_is_said_to_be_one(stack: Checkout) -> None:
 
 
 @pytest.mark.slow(reason="make up")
+@pytest.mark.nightly(reason="make up once more")
 def test_a_user_of_that_name_who_is_no_superuser_is_left_so(stack: Checkout) -> None:
     change = "UPDATE {prefix}user SET superuser_access = %s WHERE login = 'admin'"
     stack.database.query(change, 0)
@@ -168,6 +170,7 @@ def test_a_user_of_that_name_who_is_no_superuser_is_left_so(stack: Checkout) -> 
 
 
 @pytest.mark.slow(reason="make up")
+@pytest.mark.nightly(reason="make up once more")
 def test_tables_of_another_server_are_spoken_to_as_they_are(stack: Checkout) -> None:
     """As a dump of MariaDB 10.11 leaves them on 11.8, where an archiver ends with error 1267."""
     (row,) = stack.database.query(

@@ -255,6 +255,7 @@ def from_an_index(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @SLOW
+@pytest.mark.nightly(reason="an environment of its own")
 def test_a_package_from_an_index_names_its_version_to_install_more(
     from_an_index: wheel.Environment,
 ) -> None:
@@ -265,6 +266,7 @@ def test_a_package_from_an_index_names_its_version_to_install_more(
 
 @pytest.mark.timeout(1000)
 @SLOW
+@pytest.mark.nightly(reason="an environment of its own")
 def test_a_package_from_an_index_runs_the_gate(
     from_an_index: wheel.Environment, any_image: Image, tmp_path: Path
 ) -> None:

@@ -422,6 +422,7 @@ def test_what_a_killed_run_left_is_no_taken_name(reproducing: Checkout, tmp_path
 
 
 @pytest.mark.slow(reason="a quarantine is started")
+@pytest.mark.nightly(reason="one more quarantine")
 def test_a_rule_of_ones_own_that_keeps_addresses_fails_the_certificate(
     reproducing: Checkout, tmp_path: Path
 ) -> None:
@@ -486,6 +487,7 @@ def test_a_database_that_runs_is_dumped_without_person_data(
 
 
 @pytest.mark.slow(reason="a quarantine is started")
+@pytest.mark.nightly(reason="one more quarantine")
 def test_a_table_that_may_not_be_read_ends_a_dump_by_name(
     reproducing: Checkout, production: Instance, tmp_path: Path
 ) -> None:

@@ -189,6 +189,7 @@ REMEDIED: Final = (
 
 
 @pytest.mark.slow(reason="a page for each remedy")
+@pytest.mark.nightly(reason="a page for each remedy")
 def test_the_remedy_mends_the_page(website: Website, faulty: dict[str, Any]) -> None:
     pages, paths = {}, []
     for path in FAULTS:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -261,7 +262,10 @@ def test_a_second_command_at_the_same_time_is_refused(stack: Checkout) -> None:
     with running(holding(stack), "save", "slowly") as program:
         wait_until_held(program)
         try:
-            answers = [restored(stack), stack.harness("down"), stack.harness("clean")]
+            # At once: each waits for ten seconds.
+            commands = (("snapshot", "restore", SAVED), ("down",), ("clean",))
+            with ThreadPoolExecutor(len(commands)) as people:
+                answers = list(people.map(lambda command: stack.harness(*command), commands))
         finally:
             program.send_signal(signal.SIGCONT)
     assert program.returncode == 0
@@ -374,14 +378,9 @@ def wait_for_line(program: "subprocess.Popen[str]", moment: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "moment",
-    [
-        r"Starting the containers \.\.\.",
-        pytest.param("Copying the snapshot", marks=pytest.mark.nightly(reason="another moment")),
-        pytest.param("Stopping the local", marks=pytest.mark.nightly(reason="another moment")),
-    ],
+    "moment", [r"Starting the containers \.\.\.", "Copying the snapshot", "Stopping the local"]
 )
-@pytest.mark.slow(reason="a restoring is killed, make up, and a restoring")
+@pytest.mark.nightly(reason="a restoring is killed, make up, and a restoring")
 def test_a_restoring_that_is_killed_leaves_the_state_before(stack: Checkout, moment: str) -> None:
     mark(stack, "mine")
     killed(stack, moment, "restore", SAVED)

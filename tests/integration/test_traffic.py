@@ -61,6 +61,7 @@ def test_a_stack_that_is_not_up_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow(reason="three commands on a stack")
+@pytest.mark.nightly(reason="a rare state")
 def test_a_stack_without_its_tables_is_named(stack: Checkout) -> None:
     prefix = stack.database.tables_prefix
     stack.database.query(f"RENAME TABLE {prefix}user TO {prefix}user_away")

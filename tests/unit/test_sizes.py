@@ -143,6 +143,45 @@ def test_only_one_of_three_workers_starts_a_shared_fixture(
     assert len(workers) == 1, run.outlines
 
 
+def test_fixtures_that_tests_ask_for_together_are_started_by_one_worker(
+    suite: pytest.Pytester,
+) -> None:
+    begun = suite.path / "begun"
+    suite.makepyfile(f"""
+import time
+import pytest
+
+@pytest.fixture(scope="module")
+def base():
+    with open({str(begun)!r}, "a") as file:
+        file.write("base\\n")
+    time.sleep(1)  # whoever else would start it has begun
+
+@pytest.fixture(scope="module")
+def upon(base):
+    return 1
+
+@pytest.fixture(scope="module")
+def alone():
+    return 1
+
+def test_base(base):
+    pass
+
+def test_upon(upon):
+    pass
+
+def test_both(alone, base):
+    pass
+
+def test_alone(alone):
+    pass
+""")
+    run = suite.runpytest_subprocess("-p", "tests.sizes", "-n", "4", "--dist", "loadgroup")
+    run.assert_outcomes(passed=4)
+    assert begun.read_text() == "base\n"
+
+
 def test_waiting_for_a_shared_fixture_is_no_work_of_a_test(suite: pytest.Pytester) -> None:
     # By a clock that goes on in these two alone: on a busy machine everything takes time.
     suite.makepyfile("""

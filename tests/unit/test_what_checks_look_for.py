@@ -27,6 +27,7 @@ from matomo_harness.gate.promises.archiving.checks import (
 from matomo_harness.gate.promises.code import checks as of_code
 from matomo_harness.gate.promises.code.checks import compiled_pages_only_show
 from matomo_harness.gate.promises.database.checks import (
+    does_nothing_of_its_own,
     numbers_of_archives_are_new,
     one_character_set,
     tables_have_their_keys,
@@ -41,7 +42,11 @@ from matomo_harness.gate.promises.exposure.checks import (
     errors_tell_no_path,
     no_dump_is_open,
 )
-from matomo_harness.gate.promises.user_ids.checks import MAIL_ADDRESS, NAMES_A_USER
+from matomo_harness.gate.promises.user_ids.checks import (
+    MAIL_ADDRESS,
+    NAMES_A_USER,
+    no_mail_address_is_stored,
+)
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.api import ApiError
 from matomo_harness.matomo.image import OFFICIAL
@@ -361,6 +366,85 @@ def test_tables_of_another_application_are_not_matomos() -> None:
     assert tables_have_their_keys(schema_of(other, own)).seen == "matomo_x"
     assert one_character_set(schema_of(other, own)).passed
     assert one_character_set(schema_of(other, own, prefix="")).seen == "latin1: 1, utf8mb4: 1"
+
+
+def schema_with(
+    tables: Mapping[str, str],
+    *,
+    prefix: str = "matomo_",
+    **objects: tuple[str, str | None, str | None],
+) -> Any:
+    """Return a schema with these tables, and objects with name, table and text, by their kinds."""
+
+    def query(statement: str) -> list[dict[str, str | None]]:
+        if "information_schema.TABLES" in statement:
+            return [{"name": name, "kind": kind} for name, kind in tables.items()]
+        found = [one for kind, one in objects.items() if f"information_schema.{kind}" in statement]
+        return [dict(zip(("name", "on", "text"), one, strict=True)) for one in found]
+
+    return SimpleNamespace(query=query, tables_prefix=prefix, unseen_kinds=list)
+
+
+OWN = {"matomo_log_visit": "BASE TABLE", "matomo_site": "BASE TABLE"}
+SHARED = {**OWN, "wp_posts": "BASE TABLE", "wp_history": "SYSTEM VERSIONED"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "one"),
+    [
+        ("TRIGGERS", ("wp_count", "wp_posts", "UPDATE wp_terms SET count = 1")),
+        ("EVENTS", ("purge", None, "DELETE FROM wp_posts WHERE post_date < NOW()")),
+        ("ROUTINES", ("cleanup", None, "BEGIN DELETE FROM wp_matomo_log_visit; END")),
+        ("VIEWS", ("recent", None, "select `a`.`wp_posts`.`id` from `a`.`wp_posts`")),
+    ],
+)
+def test_what_another_application_has_in_the_schema_is_not_matomos(
+    kind: str, one: tuple[str, str | None, str | None]
+) -> None:
+    assert does_nothing_of_its_own(schema_with(SHARED, **{kind: one})).passed
+    assert one[0] in does_nothing_of_its_own(schema_with(OWN, **{kind: one})).seen
+    assert not does_nothing_of_its_own(schema_with(SHARED, prefix="", **{kind: one})).passed
+
+
+@pytest.mark.parametrize(
+    ("kind", "one"),
+    [
+        ("TRIGGERS", ("kept", "matomo_site", "INSERT INTO wp_posts VALUES (1)")),
+        ("TRIGGERS", ("copied", "wp_posts", "DELETE FROM matomo_site")),
+        ("EVENTS", ("purge", None, "DELETE FROM `matomo_log_visit`")),
+        ("VIEWS", ("visits", None, "select 1 from `a`.`matomo_log_visit`")),
+    ],
+)
+def test_what_acts_on_matomos_tables_is_seen_beside_another_application(
+    kind: str, one: tuple[str, str | None, str | None]
+) -> None:
+    assert one[0] in does_nothing_of_its_own(schema_with(SHARED, **{kind: one})).seen
+
+
+def test_a_copy_of_a_table_makes_no_other_application() -> None:
+    copies = {**OWN, "old_matomo_site": "SYSTEM VERSIONED"}
+    assert does_nothing_of_its_own(schema_with(copies)).seen == "history of old_matomo_site"
+
+
+def test_what_another_applications_routine_does_is_not_guessed() -> None:
+    hidden = schema_with(SHARED, ROUTINES=("cleanup", None, None))
+    with pytest.raises(CannotTellError, match="routine cleanup"):
+        does_nothing_of_its_own(hidden)
+
+
+def test_mail_addresses_are_looked_for_in_tables_of_hits_alone() -> None:
+    names = ("matomo_log_visit", "before_log_visit", "matomo_own", "wp_customers")
+    asked: list[str] = []
+
+    def query(statement: str, *_: str) -> list[dict[str, object]]:
+        if "information_schema" in statement:
+            return [{"name": name, "column": "custom_dimension_1"} for name in names]
+        asked.append(statement.partition("FROM ")[2])
+        return [{"custom_dimension_1": 0}]
+
+    database: Any = SimpleNamespace(query=query, tables_prefix="matomo_")
+    assert no_mail_address_is_stored(database).passed
+    assert asked == ["`matomo_log_visit`", "`before_log_visit`", "`matomo_own`"]
 
 
 def test_a_copy_of_an_archive_takes_no_number() -> None:

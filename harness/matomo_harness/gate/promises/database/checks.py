@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from matomo_harness.gate.core.check import CannotTellError, Finding, Severity, holds, nothing
@@ -15,6 +16,15 @@ PROMISE: Final = Promise(
 
 ARCHIVE: Final = re.compile(r"archive_(numeric|blob)_\d{4}_\d{2}")
 """A table of archives; what follows the month is a copy's, which Matomo never reads."""
+VIEW: Final = "VIEW"
+OBJECTS: Final = (
+    ("TRIGGER", "EVENT_OBJECT_TABLE", "ACTION_STATEMENT"),
+    ("EVENT", "NULL", "EVENT_DEFINITION"),
+    ("ROUTINE", "NULL", "ROUTINE_DEFINITION"),
+    ("VIEW", "NULL", "VIEW_DEFINITION"),
+)
+"""What may act in a schema, and where information_schema has its name, its table and its text. Of a
+schema that other applications use as well, only what has to do with Matomo's tables is judged."""
 
 
 @PROMISE.check(
@@ -102,30 +112,47 @@ def no_update_waits(php: Php) -> Finding:
 )
 def does_nothing_of_its_own(database: Database) -> Finding:
     """The schema has no trigger, event, routine, view or table with a history: Matomo makes none."""
-    kinds = (
-        ("TRIGGER", "TRIGGERS", "TRIGGER_NAME", "TRIGGER_SCHEMA"),
-        ("EVENT", "EVENTS", "EVENT_NAME", "EVENT_SCHEMA"),
-        ("ROUTINE", "ROUTINES", "ROUTINE_NAME", "ROUTINE_SCHEMA"),
-        ("VIEW", "VIEWS", "TABLE_NAME", "TABLE_SCHEMA"),
-    )
-    found = [
-        f"{kind.lower()} {row['name']}"
-        for kind, table, name, schema in kinds
+    tables = {
+        str(row["name"]): str(row["kind"])
         for row in database.query(
-            f"SELECT {name} AS name FROM information_schema.{table}"  # noqa: S608
-            f" WHERE {schema} = DATABASE()"
+            "SELECT TABLE_NAME AS name, TABLE_TYPE AS kind FROM information_schema.TABLES"
+            " WHERE TABLE_SCHEMA = DATABASE()"
         )
-    ]
+    }
+    prefix = database.tables_prefix
+    own = {name for name, kind in tables.items() if name.startswith(prefix) and kind != VIEW}
+    # A copy of a table of Matomo's is no other application's.
+    of_others = {
+        name
+        for name, kind in tables.items()
+        if kind != VIEW and not any(table in name for table in own)
+    }
+    found, unread = [], []
+    for kind, on, text in OBJECTS:
+        column = "TABLE" if kind == VIEW else kind
+        for row in database.query(
+            f"SELECT {column}_NAME AS name, {on} AS `on`, {text} AS text"  # noqa: S608
+            f" FROM information_schema.{kind}S WHERE {column}_SCHEMA = DATABASE()"
+        ):
+            said, name = str(row["text"] or ""), f"{kind.lower()} {row['name']}"
+            is_of_matomo = str(row["on"] or row["name"]).startswith(prefix)
+            if not of_others or is_of_matomo or _names_one_of(own, said):
+                found.append(name)
+            elif not said:
+                unread.append(name)
     found += [
-        f"history of {row['name']}"
-        for row in database.query(
-            "SELECT TABLE_NAME AS name FROM information_schema.TABLES"
-            " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'SYSTEM VERSIONED'"
-        )
+        f"history of {name}"
+        for name, kind in tables.items()
+        if kind == "SYSTEM VERSIONED" and name not in of_others
     ]
-    if not found and (unseen := database.unseen_kinds()):
+    if not found and (unseen := [*database.unseen_kinds(), *unread]):
         raise CannotTellError(f"the user of the database is not shown {', '.join(unseen)}")
     return nothing("trigger, event, routine, view or history", found)
+
+
+def _names_one_of(tables: Iterable[str], text: str) -> bool:
+    """Return whether the text of an object in the schema names one of `tables`."""
+    return any(re.search(rf"(?<!\w){re.escape(table)}(?!\w)", text) for table in tables)
 
 
 @PROMISE.check(

@@ -14,6 +14,7 @@ from matomo_harness import pytest_plugin
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.image import OFFICIAL
 from matomo_harness.runtime import shared
+from matomo_harness.runtime.compose_model import UNREACHABLE
 from matomo_harness.runtime.containers import WebContainer
 from matomo_harness.runtime.dedicated import DedicatedMatomo
 from matomo_harness.runtime.evidence import WatchedInstance
@@ -119,6 +120,15 @@ def test_what_a_test_sets_wins_over_the_deployments_file(monkeypatch: pytest.Mon
     web = WebContainer("m:1", network, {}, run=Run("a"), profile=profile).with_chosen(chosen)
     assert (web.env["APP_MODE"], web.env["OTHER"]) == ("debug", "1")
     assert "GONE" not in web.env
+
+
+def test_a_matomo_that_reads_no_variable_asks_nobody_outside_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("testcontainers.core.container.DockerClient", lambda **_: None)
+    web = WebContainer("m:1", cast(Any, MagicMock()), {}, run=Run("a"), options={"mem_limit": 1})
+    assert web._kwargs["extra_hosts"]["api.matomo.org"] == UNREACHABLE
+    assert web._kwargs["mem_limit"] == 1
 
 
 def test_no_mirror_of_a_ci_takes_the_place_of_an_image_of_ours(

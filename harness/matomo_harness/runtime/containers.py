@@ -25,6 +25,7 @@ from matomo_harness.matomo.install import CLOSED, closed_server
 from matomo_harness.matomo.web import Web
 from matomo_harness.runtime import description
 from matomo_harness.runtime.certificates import Certificate, loopback_tls
+from matomo_harness.runtime.compose_model import OF_MATOMO, UNREACHABLE
 from matomo_harness.runtime.description import Service, require_supported
 from matomo_harness.runtime.engine import engine, execute
 from matomo_harness.runtime.reaper import Run, this_process
@@ -348,6 +349,9 @@ DATABASE_TLS: Final = ("MATOMO_DATABASE_ENABLE_SSL", "MATOMO_DATABASE_SSL_CA")
 """Both are needed: without an authority Matomo connects in clear text, without any message."""
 OF_EVERY_MATOMO: Final = ("MATOMO_GENERAL_ENABLE_INTERNET_FEATURES",)
 """It switches off marketplace, update check and licences: no test calls the outside world."""
+NOBODY_ASKED: Final = {"extra_hosts": dict.fromkeys(OF_MATOMO, UNREACHABLE)}
+"""The same for an image that reads no variable: its container, and an archiver's beside it, know no
+way to the hosts that Matomo would tell its address, its versions, and how many users it has."""
 
 
 class WebContainer(HarnessContainer):
@@ -382,7 +386,7 @@ class WebContainer(HarnessContainer):
         described = description.read({}).services["matomo"]
         self.port = profile.port
         self.profile = profile
-        super().__init__(image, network, alias, run, **{**UNATTENDED, **options})
+        super().__init__(image, network, alias, run, **{**UNATTENDED, **NOBODY_ASKED, **options})
         self.with_tmpfs_mount(profile.web_root, web_root_options(profile))
         if authority:
             # It is mounted and not copied, as an archiver gets the same mounts.

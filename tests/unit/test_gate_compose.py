@@ -18,8 +18,9 @@ from matomo_harness.matomo.image import OFFICIAL, ImageProfile
 from matomo_harness.matomo.look import profile_of
 from matomo_harness.operate import gate_compose
 from matomo_harness.operate.gate_compose import _Installer
-from matomo_harness.runtime import images
+from matomo_harness.runtime import images, profiles
 from matomo_harness.runtime.compose_model import Roles
+from matomo_harness.runtime.engine import CommandResult
 from matomo_harness.runtime.images import Image
 
 ROLES = Roles("matomo", "db", "matomo", 80, tls_port=443)
@@ -230,6 +231,29 @@ def test_code_that_is_in_a_mount_and_in_no_image_is_refused_by_its_own_sentence(
         gate_compose._look(IMAGE, model, "web", tmp_path / "policy.toml")
 
 
+# -- as which user --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("processes", "user"),
+    [
+        ("httpd 0\nhttpd 1\n", "daemon"),
+        ("nginx 0\nnginx 2\nphp-fpm 0\nphp-fpm 1000\n", "1000"),
+        ("php-fpm 0\n", "www-data"),
+        ("", "www-data"),
+    ],
+)
+def test_the_user_of_the_copy_is_who_runs_the_code_there(
+    monkeypatch: pytest.MonkeyPatch, processes: str, user: str
+) -> None:
+    names = "root:x:0:0:::\ndaemon:x:1:1:::\nnginx:x:2:2:::\n"
+    said = CommandResult(0, processes + names, "")
+    monkeypatch.setattr(profiles, "execute", lambda *_: said)
+    made = installer(profile=replace(OFFICIAL, starts_alone=False))
+    made._take_its_user()
+    assert made.shell.profile.web_user == user
+
+
 # -- its configuration ----------------------------------------------------------------------------
 
 
@@ -279,6 +303,7 @@ def test_a_start_that_needs_its_database_may_end_before_anything_is_written(
         raise StopIteration
 
     monkeypatch.setattr(made, "_wait_for_its_files", step("files"))
+    monkeypatch.setattr(made, "_take_its_user", step("user"))
     # Without a file, Matomo's own settings cannot be read.
     monkeypatch.setattr(made, "_configuration", step("configuration", ""))
     monkeypatch.setattr(made, "_settings", step("settings", {}))

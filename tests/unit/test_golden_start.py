@@ -2,6 +2,8 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,21 @@ from matomo_harness.runtime.images import Image
 )
 def test_a_start_that_replaces_its_web_root_is_understood(said: str, is_in_the_way: bool) -> None:
     assert replaces(said, "/opt/bitnami/matomo") is is_in_the_way
+
+
+@pytest.mark.parametrize(("found", "user"), [("daemon", "daemon"), ("", "www-data")])
+def test_whose_code_it_is_is_seen_once_its_web_server_runs(
+    monkeypatch: pytest.MonkeyPatch, found: str, user: str
+) -> None:
+    commands: list[tuple[str, ...]] = []
+    monkeypatch.setattr(golden, "web_user_in", lambda _: found)
+    matomo: Any = SimpleNamespace(
+        profile=OFFICIAL,
+        get_wrapped_container=lambda: None,
+        shell=SimpleNamespace(run=lambda *command, **_: commands.append(command)),
+    )
+    assert golden.with_its_user(matomo).web_user == matomo.profile.web_user == user
+    assert commands == ([("chown", "daemon", golden.COMPILED)] if found else [])
 
 
 def test_whoever_starts_a_golden_image_may_read_what_its_start_reads(

@@ -53,7 +53,7 @@ from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.inspection import inspected
 from matomo_harness.runtime.installation import BOOT, ensure_installed
 from matomo_harness.runtime.load_balancer import LoadBalancer
-from matomo_harness.runtime.profiles import exposed_ports, look
+from matomo_harness.runtime.profiles import exposed_ports, look, web_user_in
 from matomo_harness.runtime.servers import HTTPS_ONLY
 from matomo_harness.runtime.shell import (
     OWN_CONFIG,
@@ -237,6 +237,7 @@ class _Installer:
     def target(self, policy: Policy, about: Mapping[str, str]) -> Target:
         """Install Matomo, and return it as a target that may be changed."""
         self._wait_for_its_files()
+        self._take_its_user()
         if not self.shell.profile.starts_alone:
             self._wait_until_steady()
         modes = self._open()
@@ -295,6 +296,15 @@ class _Installer:
             self.shell.run("test", "-d", "config", user="root")
 
         wait_for_answer(self.shell.container, "Matomo's code", ask)
+
+    def _take_its_user(self) -> None:
+        """Work as the user that Matomo's code runs as: the project may have chosen another one.
+
+        Of an image that waits for its database it was not known before, either.
+        """
+        if user := web_user_in(self.shell.container):
+            profile = dataclasses.replace(self.shell.profile, web_user=user)
+            self.shell = dataclasses.replace(self.shell, profile=profile)
 
     def _wait_until_steady(self) -> None:
         """Wait until a start that needs its database is done with it: it may install by itself."""

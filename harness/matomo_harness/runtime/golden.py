@@ -56,7 +56,7 @@ from matomo_harness.runtime.fpm import web_container
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.installation import ensure_installed
 from matomo_harness.runtime.instance import Instance
-from matomo_harness.runtime.profiles import look
+from matomo_harness.runtime.profiles import look, web_user_in
 from matomo_harness.runtime.servers import (
     HTTPS_ONLY,
     WARM_FILES,
@@ -354,6 +354,7 @@ def _install(
         }
         matomo = web_container(stage, own_network, environment, profile=profile)
         with mariadb, _started(matomo):
+            profile = with_its_user(matomo)
             shell, web, database = matomo.shell, matomo.web, mariadb.database
             if not profile.starts_alone:
                 wait_until_steady(lambda: ask_web(matomo.web), database)
@@ -399,6 +400,18 @@ def _install(
         "reads_environment": not written,
         "reads_variables": reads_variables,
     }
+
+
+def with_its_user(matomo: WebContainer) -> ImageProfile:
+    """Return its profile with the user that Matomo's code runs as, and have it work as that user.
+
+    Of an image that waits for its database nobody had seen a web server before.
+    """
+    user = web_user_in(matomo.get_wrapped_container()) or matomo.profile.web_user
+    if user != matomo.profile.web_user:
+        matomo.profile = dataclasses.replace(matomo.profile, web_user=user)
+        matomo.shell.run("chown", user, COMPILED, user="root")
+    return matomo.profile
 
 
 def _connection(

@@ -525,6 +525,11 @@ def _web_processes(container: Container) -> list[tuple[str, str]]:
     ]
 
 
+def web_user_in(container: Container) -> str:
+    """Return the user of Matomo's code in a container whose web server runs; empty if not known."""
+    return web_user_of(_web_processes(container))
+
+
 def web_server_of(processes: Sequence[tuple[str, str]]) -> str:
     """Return the name of the web server that runs; empty where that is not known.
 

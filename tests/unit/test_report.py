@@ -3,7 +3,8 @@
 import dataclasses
 from datetime import date
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import pytest
@@ -17,6 +18,7 @@ from matomo_harness.gate.core.context import Preflight, Step
 from matomo_harness.gate.core.runner import Result, Runner
 from matomo_harness.gate.core.target import Http, Target
 from matomo_harness.gate.core.verdict import Verdict, verdict
+from matomo_harness.gate.probes.preflight import ArchiverHasProcesses
 from matomo_harness.gate.report.outline import State
 from matomo_harness.policy import Policy, Waiver
 
@@ -237,6 +239,26 @@ def test_a_preflight_that_explains_some_findings_leaves_the_others_alone() -> No
     assert runner.run(_check("asks", asks)).cause == "The word is known"
     other = runner.run(_check("fails", fails))
     assert (other.status, other.cause) == (Status.FAILED, "")
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_explained"),
+    [
+        ("255", True),
+        ("exit code 1", True),
+        ("exit 1: no archiver was seen", True),
+        ("exit code 0, and no visit in any report", False),
+        ("root", False),
+    ],
+)
+def test_an_archiver_without_processes_explains_that_it_fails(
+    seen: str, is_explained: bool
+) -> None:
+    ArchiverHasProcesses(cast(Any, SimpleNamespace(facts={"has_processes": True})))
+    with pytest.raises(BrokenPromiseError, match="public address") as error:
+        ArchiverHasProcesses(cast(Any, SimpleNamespace(facts={"has_processes": False})))
+    assert "procps" in error.value.next_command
+    assert ArchiverHasProcesses.explains(seen) is is_explained
 
 
 def test_the_step_that_failed_first_is_the_cause() -> None:

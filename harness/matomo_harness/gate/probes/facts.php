@@ -25,6 +25,7 @@ foreach ($facts["settings"]["Plugins"]["Plugins"] ?? [] as $name) {
     }
 }
 $facts["tmp"] = $container->get("path.tmp");
+$facts["has_processes"] = (bool) (new \Piwik\CliMulti())->supportsAsync();
 $facts["methods"] = [];
 foreach ($facts["activated"] as $name) {
     if (!$manager->isPluginLoaded($name) || !class_exists($api = "Piwik\\Plugins\\$name\\API")) { continue; }

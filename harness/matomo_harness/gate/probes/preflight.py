@@ -237,6 +237,32 @@ class ArchiverIsFound(Preflight, blocks=(Scheduler,)):
             )
 
 
+class ArchiverHasProcesses(Preflight, blocks=(Scheduler,), is_fatal=False):
+    """Matomo archives in processes of its own.
+
+    Where it cannot start and list any, as without `ps` (core/CliMulti/Process.php), it asks its
+    public address for every archive: that is a port of this machine, unknown in a container.
+
+    Args:
+        php: what Matomo's own code says of its container.
+    """
+
+    def __init__(self, php: Php) -> None:
+        if not php.facts["has_processes"]:
+            raise BrokenPromiseError(
+                expected="an image in which Matomo can start processes and list them",
+                seen="none: it asks its public address for every archive, which is not reached from"
+                " its container here",
+                next_command="install ps (procps) in the image, and leave shell_exec out of PHP's"
+                " disable_functions on the command line",
+            )
+
+    @classmethod
+    def explains(cls, seen: str) -> bool:
+        """Return whether `seen` is that the archiver failed, or was not seen at work."""
+        return bool(re.fullmatch(r"(exit code )?\d+", seen)) or "no archiver was seen" in seen
+
+
 PREFLIGHT: Final = (
     MatomoAnswers,
     NoRedirectLoop,
@@ -244,6 +270,7 @@ PREFLIGHT: Final = (
     LoginPageIsShown,
     DatabaseAnswers,
     ArchiverIsFound,
+    ArchiverHasProcesses,
     ListedPluginsLoad,
     QueueRuns,
     VisitorAddressArrives,

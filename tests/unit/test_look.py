@@ -1,5 +1,6 @@
 """What is read of an image: from what look.sh printed, from /proc, from deployment.toml."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -250,9 +251,16 @@ def test_an_image_that_cannot_change_its_user_runs_matomo_as_that_one(
 
 
 def waited(
-    monkeypatch: pytest.MonkeyPatch, said: list[str], exposed: tuple[int, ...], known: int | None
+    monkeypatch: pytest.MonkeyPatch,
+    said: list[str],
+    exposed: tuple[int, ...],
+    known: int | None,
+    state: str = "S",
 ) -> Answers:
-    """Return where the web server answers; the last of what is said is said until the end."""
+    """Return where the web server answers; the last of what is said is said until the end.
+
+    The start has one process and its child: at two of three looks one is in this state.
+    """
     words: Iterator[str] = iter(said)
     last = [""]
 
@@ -265,7 +273,8 @@ def waited(
     monkeypatch.setattr(profiles, "execute", answer)
     monkeypatch.setattr(profiles, "is_alive", lambda _: True)
     monkeypatch.setattr(profiles, "time", Clock(times=10))
-    container: Any = None
+    states = itertools.cycle([state, state, "S"])
+    container: Any = SimpleNamespace(top=lambda **_: {"Processes": [["1", next(states)]]})
     answers, _ = profiles._wait_for_ports(container, exposed, known, is_http=True)
     return answers
 
@@ -306,6 +315,17 @@ def test_a_web_server_without_a_file_of_matomos_is_taken_in_the_end(
     monkeypatch: pytest.MonkeyPatch, exposed: tuple[int, ...], port: int
 ) -> None:
     assert waited(monkeypatch, ["tcp:8085:404 "], exposed, None).likeliest == port
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds", "is_found"),
+    [("S", 20, True), ("S+", 40, False), ("R+", 100, True), ("D", 100, True), ("R", 200, False)],
+)
+def test_a_start_that_is_at_work_may_take_longer_than_one_that_waits(
+    monkeypatch: pytest.MonkeyPatch, state: str, seconds: int, is_found: bool
+) -> None:
+    said = ["", *[""] * seconds, "tcp:80:200 "]
+    assert waited(monkeypatch, said, (80,), None, state).ports == ((80,) if is_found else ())
 
 
 def test_the_names_of_a_start_may_be_in_a_script_that_it_reads(tmp_path: Path) -> None:

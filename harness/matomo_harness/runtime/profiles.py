@@ -4,7 +4,8 @@ import dataclasses
 import re
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -36,6 +37,13 @@ from matomo_harness.runtime.shell import is_alive, log_end
 
 START_SECONDS: Final = 30.0
 """How long an image may take until something listens in it, without its database."""
+LONGEST_WORK: Final = 120.0
+"""The same where it is at work all the time: it does not wait then, and the machine is slow."""
+LOOKS: Final = 20
+"""So many of the last looks say whether a start is at work: most of them have seen it."""
+AT_WORK: Final = ("R", "D")
+"""States of a process that runs or could run, or that waits for a disk (ps(1)). Who waits for a
+database sleeps, on a slow machine as well; who copies files or compiles is one of these there."""
 LISTENING: Final = "0A"
 """A socket's state in /proc/net/tcp (include/net/tcp_states.h)."""
 LOOPBACK_HEX: Final = "0100007F"
@@ -356,7 +364,8 @@ def _first_start(
         return None  # it may end because it has none
     raise UnsupportedEnvironmentError(
         expected=f"{image.reference} to {'answer HTTP' if is_http else 'listen'} somewhere"
-        f" within {START_SECONDS:.0f} s of its start, without its database",
+        f" within {START_SECONDS:.0f} s of its start, without its database"
+        f" ({LONGEST_WORK:.0f} s while it is at work)",
         seen=seen,
         next_command="say where it listens: port under [web] in deployment.toml, and under"
         " [web.variables] which variables it needs",
@@ -413,11 +422,11 @@ def _wait_for_ports(
     Something else may answer HTTP first, and often does. It is not taken for Matomo's until each
     declared port answers or the time is over, and never where another port is declared.
     """
-    deadline = time.monotonic() + START_SECONDS
+    begun, work = time.monotonic(), deque[bool](maxlen=LOOKS)
     declared = (known,) if known else exposed
     ports: tuple[int, ...] = ()
     answers = Answers()
-    while time.monotonic() < deadline and is_alive(container):
+    while _may_take_longer(time.monotonic() - begun, work) and is_alive(container):
         with suppress(APIError):  # it may end in between
             said = execute(container, ["cat", "/proc/net/tcp", "/proc/net/tcp6"], "root").out
             ports = listening(said)
@@ -426,11 +435,23 @@ def _wait_for_ports(
                 return answers, ()
             if answers.of_matomo and not known:
                 return answers, ()
+            work.append(_is_at_work(container))
         time.sleep(0.1)
     is_another = bool(declared) and not {*answers.of_matomo, *declared} & {*answers.ports}
     if is_another or not answers.ports or not is_alive(container):
         return Answers(), ports
     return answers, ()
+
+
+def _may_take_longer(seconds: float, work: Collection[bool]) -> bool:
+    """Whether to wait for a start that has taken so long; `work` is what was seen of it last."""
+    return seconds < START_SECONDS or (seconds < LONGEST_WORK and 2 * sum(work) > len(work))
+
+
+def _is_at_work(container: Container) -> bool:
+    """Whether a process of the container is at work now; what is run in it by us is over."""
+    rows = container.top(ps_args="-eo pid,stat")["Processes"] or []
+    return any(str(row[-1]).startswith(AT_WORK) for row in rows)
 
 
 def _answering(container: Container, ports: Sequence[int]) -> Answers:

@@ -15,8 +15,9 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.image import OFFICIAL, ImageProfile, profile_of
 from matomo_harness.matomo.look import SCRIPT, found_in, with_settings
 from matomo_harness.matomo.look import profile_of as read
+from matomo_harness.operate import inspect
 from matomo_harness.policy import deployment
-from matomo_harness.runtime import profiles
+from matomo_harness.runtime import compose_project, profiles
 from matomo_harness.runtime.engine import CommandResult
 from matomo_harness.runtime.fpm import memory_of
 from matomo_harness.runtime.images import Image
@@ -348,6 +349,27 @@ def test_the_names_of_a_start_may_be_in_a_script_that_it_reads(tmp_path: Path) -
         check=True,
     ).stdout
     assert {"MATOMO_DATABASE_USER", "MATOMO_DATABASE_NAME"} <= {*found_in(said)["name"]}
+
+
+def test_what_a_service_has_besides_its_image_is_named_and_no_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    matomo = {
+        "image": "matomo:5-apache",
+        "environment": {"MATOMO_DATABASE_HOST": "db", "MATOMO_DATABASE_PASSWORD": "hunter2"},
+        "volumes": [
+            {"type": "bind", "source": "/srv/own.ini.php", "target": "/var/www/html/config"}
+        ],
+        "command": None,
+        "user": "1000",
+    }
+    model = {"services": {"matomo": matomo, "plain": {"image": "matomo:5-apache"}}}
+    monkeypatch.setattr(compose_project, "resolved", lambda _: model)
+    found = inspect.beyond_the_image("docker-compose.yml", "matomo")
+    variables = "variables (MATOMO_DATABASE_HOST, MATOMO_DATABASE_PASSWORD)"
+    assert found == [variables, "mounts (/var/www/html/config)", "user"]
+    assert inspect.beyond_the_image("docker-compose.yml", "plain") == []
+    assert inspect.beyond_the_image("matomo:5-apache", "matomo") == []
 
 
 def test_a_file_that_nobody_can_execute_is_no_archiver(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def inspect(
     for name, text in operation.described(profile):
         table.add_row(name, escape(text))
     out.print(table)
+    _say_what_was_not_seen(operation.beyond_the_image(what, service), service)
     options = ["--service", service] if operation.compose_files(what) else []
     options += ["--directory", str(directory)] if directory != Path() else []
     out.print(f"Next: {shlex.join(['matomo-harness', 'init', what, *options])}", markup=False)
@@ -72,7 +73,7 @@ def init(
     written as a comment.
     """
     from matomo_harness.operate import init as operation
-    from matomo_harness.operate.inspect import compose_files, image_of
+    from matomo_harness.operate.inspect import beyond_the_image, compose_files, image_of
     from matomo_harness.operate.prepare import prepare
 
     prepare()
@@ -105,6 +106,7 @@ def init(
     for key, reason in drafted.left_out.items():
         if reason != operation.NOT_TODAY:
             out.print(f"left out {key}: {escape(reason)}")
+    _say_what_was_not_seen(beyond_the_image(what, service), service)
     judged = ["--image", image.reference]
     if compose_files(what):
         judged = ["--compose", what, "--service", service]
@@ -114,3 +116,10 @@ def init(
         f" Next: {gate}",
         markup=False,
     )
+
+
+def _say_what_was_not_seen(parts: list[str], service: str) -> None:
+    """Say what a service has besides its image: the gate on the project goes by that, too."""
+    if parts:
+        said = f"Seen was the image alone, without what {service} has besides: {'; '.join(parts)}."
+        out.print(said, markup=False)

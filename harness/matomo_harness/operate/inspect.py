@@ -51,6 +51,24 @@ def compose_files(what: str) -> list[Path]:
     return files if all(file.suffix in (".yml", ".yaml") for file in files) else []
 
 
+def beyond_the_image(what: str, service: str) -> list[str]:
+    """Return what a service of a Compose file has besides its image, of which nothing is seen here.
+
+    Args:
+        what: as in `image_of`; an image or a container has nothing besides.
+        service: the service of a Compose file.
+    """
+    if not (files := compose_files(what)):
+        return []
+    one = compose_model.service(compose_project.resolved(files), service, what)
+    # Names alone: a value may be a password.
+    names = ", ".join(one.get("environment") or ())
+    mounts = ", ".join(str(mount["target"]) for mount in one.get("volumes") or ())
+    found = [f"variables ({names})"] if names else []
+    found += [f"mounts ({mounts})"] if mounts else []
+    return found + [key for key in ("command", "entrypoint", "user", "ports") if one.get(key)]
+
+
 def _image_of_container(container: Container) -> Image:
     """Return its image, by name as long as the name is still that image's."""
     identity = str(inspected(container, "Image"))

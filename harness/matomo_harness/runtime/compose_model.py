@@ -49,7 +49,8 @@ OF_MATOMO: Final = ("api.matomo.org", "plugins.matomo.org", "builds.matomo.org",
 that each second of waiting would be felt."""
 NO_WAY_OUT: Final = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 """Nothing outside answers an address of such a network (docs.docker.com, "Bridge network driver");
-published ports work."""
+published ports work. By number this machine itself is reached, as from any network that publishes:
+the gateway mode `isolated`, without an address of this machine, is for `internal` ones alone."""
 CONFIGURATION: Final = "config.ini.php"
 SOCKETS: Final = ("docker.sock", "podman.sock", "containerd.sock")
 OF_THE_KERNEL: Final = ("/proc", "/sys", "/dev", "/run", "/var/run")

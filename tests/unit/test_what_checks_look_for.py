@@ -473,6 +473,16 @@ def test_the_report_that_is_mailed_is_of_the_day_of_the_hits() -> None:
     assert asked["ScheduledReports.sendReport idReport"] == 7
 
 
+def test_the_visits_log_is_of_the_day_of_the_hits() -> None:
+    asked: dict[str, object] = {}
+    sent = object.__new__(Traffic)
+    sent.site = cast(Any, SimpleNamespace(id=2))
+    sent.day = date(2026, 11, 30)
+    sent._api = cast(Any, SimpleNamespace(call=lambda _, **more: asked.update(more) or []))
+    assert sent.visits_log == []
+    assert asked["date"] == "2026-11-30"
+
+
 def test_a_visits_log_that_is_off_tells_nothing() -> None:
     def call(*_: object, **__: object) -> None:
         raise ApiError(expected="", seen="Visits log is deactivated globally.", next_command="")

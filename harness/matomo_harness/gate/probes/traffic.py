@@ -483,7 +483,7 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
 
     @once
     def visits_log(self) -> list[dict[str, Any]]:
-        """Today's visits of the test site, as the visits log shows them.
+        """Visits of the test site on the day of the hits, as the visits log shows them.
 
         Raises:
             CannotTellError: it is switched off.
@@ -493,7 +493,7 @@ class Traffic(Step, needs={Capability.HITS}, group=Group.TRAFFIC):
                 "Live.getLastVisitsDetails",
                 idSite=self.site.id,
                 period="day",
-                date="today",
+                date=str(self.day),
                 filter_limit=100,
             )
         except ApiError as error:

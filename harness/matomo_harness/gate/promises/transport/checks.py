@@ -1,8 +1,11 @@
 """Transport: what passes between browsers, Matomo and its database is encrypted, and stays so."""
 
+import re
 import socket
 import ssl
 import warnings
+from collections.abc import Iterable
+from http.cookiejar import Cookie
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -55,6 +58,12 @@ FORGED_HOSTS: Final = ("X-Forwarded-Host", "X-Host", "X-Forwarded-Server", "X-Or
 """Headers in which proxies name the requested host; the load balancer leaves them as they are."""
 HTTP_ONLY: Final = ("HttpOnly", "httponly")
 """The spellings of servers: to Python these are two names."""
+OF_A_PROXY: Final = re.compile(
+    r"AWSALB\w*|AWSELB\w*|BIGipServer.*|ARRAffinity\w*|INGRESSCOOKIE|SERVERID|ROUTEID|__cf_bm|__cflb"
+)
+"""Cookies by which a proxy before Matomo finds the same server again, or knows a robot (of AWS, F5,
+Azure, nginx, haproxy, Apache, Cloudflare). They open nothing in Matomo; that they are there before a
+click is for tracking.no_cookie_before_a_click to say."""
 SCHEME: Final = (
     "Have the load balancer send X-Forwarded-Proto, name HTTP_X_FORWARDED_PROTO in"
     " proxy_scheme_headers[] of [General], and set MATOMO_GENERAL_FORCE_SSL=1."
@@ -115,6 +124,11 @@ def database_certificate_is_checked(php: Php, _services: Services) -> Finding:
 
 
 # -- browsers -------------------------------------------------------------------------------------
+
+
+def of_matomo(cookies: Iterable[Cookie]) -> list[Cookie]:
+    """Return the cookies that are not known to be of a proxy before Matomo."""
+    return [cookie for cookie in cookies if not OF_A_PROXY.fullmatch(cookie.name)]
 
 
 def _by_tls(http: Http) -> bool:
@@ -178,12 +192,13 @@ def cookies_are_secure(http: Http) -> Finding:
         return holds(False, "an address by https", http.url)
     web = http.web
     web.get({"module": "Login"})
+    cookies = of_matomo(web.session.cookies)
     insecure = [
         cookie.name
-        for cookie in web.session.cookies
+        for cookie in cookies
         if not cookie.secure or not any(cookie.has_nonstandard_attr(name) for name in HTTP_ONLY)
     ]
-    if not web.session.cookies:
+    if not cookies:
         return holds(False, "a session cookie", "none")
     return nothing("cookie that is not Secure and HttpOnly", insecure)
 
@@ -200,7 +215,7 @@ def cookies_are_not_for_scripts(http: Http) -> Finding:
     web = http.web
     web.get({"module": "Login"})
     exposed = []
-    for cookie in web.session.cookies:
+    for cookie in of_matomo(web.session.cookies):
         is_closed = any(cookie.has_nonstandard_attr(name) for name in HTTP_ONLY)
         same_site = str(cookie.get_nonstandard_attr("SameSite"))
         if not is_closed or same_site.lower() not in ("lax", "strict"):

@@ -33,6 +33,7 @@ from matomo_harness.gate.promises.database.checks import (
     tables_have_their_keys,
 )
 from matomo_harness.gate.promises.environment.checks import (
+    READ_ELSEWHERE,
     _is_of_a_service,
     keys_set,
     no_useless_variable,
@@ -218,6 +219,30 @@ def test_a_variable_that_a_script_of_the_start_mentions_is_not_useless() -> None
     php: Any = SimpleNamespace(facts={"environment": environment, "warnings": None, "settings": {}})
     found = no_useless_variable(php, container(lambda *_: "MATOMO_USERNAME\n"))
     assert found.seen == "MATOMO_MISSPELT"
+
+
+def test_a_variable_that_a_plugin_or_the_web_server_reads_is_not_useless(tmp_path: Path) -> None:
+    for path, text in (
+        ("plugins/Own/Own.php", "<?php $secret = getenv('MATOMO_OWN_SECRET');"),
+        ("config/config.php", "<?php return ['own' => getenv('MATOMO_OWN_WORD')];"),
+        ("php.d/own.ini", "memory_limit = ${MATOMO_MEMORY}"),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(text)
+    # Of this machine nothing is searched.
+    instead = f'find {tmp_path}/php.d -type f -exec grep -lwF -- "$name" {{}} +'
+    script = re.sub(r"find (-L )?/.*", instead, READ_ELSEWHERE)
+
+    def run(*command: str) -> str:
+        words = [script if word == READ_ELSEWHERE else word for word in command]
+        return subprocess.run(
+            words, cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    names = ("MATOMO_OWN_SECRET", "MATOMO_OWN_WORD", "MATOMO_MEMORY", "MATOMO_OWN", "MATOMO_MEMO")
+    facts = {"environment": dict.fromkeys(names, "1"), "warnings": None, "settings": {}}
+    found = no_useless_variable(cast(Any, SimpleNamespace(facts=facts)), container(run))
+    assert found.seen == "MATOMO_OWN; MATOMO_MEMO"
 
 
 def test_a_variable_that_names_a_file_sets_its_key_too() -> None:

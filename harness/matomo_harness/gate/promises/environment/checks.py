@@ -48,16 +48,20 @@ STARTS: Final = (
     " /lagoon/entrypoints /opt/bitnami/scripts /scripts /usr/local/bin /usr/local/sbin"
 )
 """Where images have what they start with, besides / itself."""
-READ_BY_A_START: Final = f"""
+SERVERS: Final = "/usr/local/etc /etc/php /etc/apache2 /etc/httpd /etc/nginx /etc/caddy"
+"""Where a web server and PHP have their configuration, which names variables as `${NAME}`."""
+READ_ELSEWHERE: Final = f"""
 for name; do
-    {{ find / -maxdepth 1 -type f -size -64k; find {STARTS} -type f -size -64k; }} 2>/dev/null |
-        while read -r file; do
-            grep -qwF -- "$name" "$file" 2>/dev/null && echo "$name" && break
-        done
+    {{
+        find / -maxdepth 1 -type f -size -64k -exec grep -lwF -- "$name" {{}} +
+        find -L {STARTS} {SERVERS} -type f -size -64k -exec grep -lwF -- "$name" {{}} +
+        find -L config plugins -type f -name '*.php' -exec grep -lwF -- "$name" {{}} +
+    }} 2>/dev/null | grep -q . && echo "$name"
 done
 true
 """
-"""Prints those of its arguments that a script of the image's start mentions."""
+"""Prints those of its arguments that the image's start, its web server, PHP's settings, a plugin's
+code or config/config.php mentions (getenv)."""
 PROMISE: Final = Promise(
     "environment",
     "What the task definition sets takes effect everywhere, and the policy names all of it.",
@@ -185,7 +189,7 @@ def no_useless_variable(php: Php, container: MatomoContainer) -> Finding:
     ]
     unknown = [name for name in names if name not in known]
     if unknown:
-        read = container.run("sh", "-c", READ_BY_A_START, "sh", *unknown).split()
+        read = container.run("sh", "-c", READ_ELSEWHERE, "sh", *unknown).split()
         unknown = [name for name in unknown if name not in read]
     return nothing("useless variable", unknown)
 

@@ -58,7 +58,7 @@ class Checkout:
             # One of the full hour, or of midnight, would archive beside the one of a test.
             "ARCHIVE_SECONDS": str(FAR),
             # A person's stack stays when its command has ended; this one goes with its test.
-            PARENT_VARIABLE: os.environ.get(PARENT_VARIABLE) or reaper.this_process().id,
+            PARENT_VARIABLE: os.environ.get(PARENT_VARIABLE) or reaper.this_process().as_parent,
         }
         return {**os.environ, **own, **changes}
 

@@ -47,7 +47,8 @@ def is_watched(run: str) -> bool:
 
 def things_of(run: str) -> tuple[str, ...]:
     """Name what is on the engine of a run."""
-    labels = (f"{PARENT_LABEL}={run}", f"{reaper.RUN_LABEL}={run}")
+    parent = f"{PARENT_LABEL}={reaper.Run(run).as_parent}"
+    labels = (parent, f"{reaper.RUN_LABEL}={run}")
     return tuple(thing.name for label in labels for thing in reaper.labelled(engine(), label))
 
 

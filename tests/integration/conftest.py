@@ -22,7 +22,7 @@ MIB = 2**20
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_run() -> None:
-    os.environ[PARENT_VARIABLE] = this_process().id
+    os.environ[PARENT_VARIABLE] = this_process().as_parent
 
 
 @pytest.fixture

@@ -451,7 +451,8 @@ def test_nothing_leaves_the_deployment_and_a_kill_leaves_nothing_of_it(
     with begun(drilling, backup, **backup.variables) as program:
         run = run_of(program)
         line_of(program.stdout, f"Drill: {Stage.LOGIN}")
-        containers = engine().containers.list(filters={"label": f"{PARENT_LABEL}={run}"})
+        label = f"{PARENT_LABEL}={reaper.Run(run).as_parent}"
+        containers = engine().containers.list(filters={"label": label})
         assert_closed(containers)
         assert list(reaper.RUNS.glob(f"{run}-drill-*"))
         program.send_signal(signal.SIGKILL)

@@ -147,7 +147,7 @@ def test_the_archiver_runs_by_schedule_and_its_exit_code_is_listed(stack: Checko
     container = engine().containers.get(ended[-1]["container"])
     assert "Done archiving!" in container.logs().decode()
     # Else it would hold the stack's volumes when the run that the stack is of is killed.
-    assert container.labels[PARENT_LABEL] == this_process().id
+    assert container.labels[PARENT_LABEL] == this_process().as_parent
 
 
 def test_the_archiver_runs_at_once_on_demand(stack: Checkout) -> None:

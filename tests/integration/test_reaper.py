@@ -220,4 +220,4 @@ def test_a_stack_goes_with_the_process_that_began_it_for_a_test(
 ) -> None:
     # Outside of tests/integration nobody has set it: such a stack was once found hours later.
     monkeypatch.delenv(PARENT_VARIABLE)
-    assert checkout.environment()[PARENT_VARIABLE] == this_process().id
+    assert checkout.environment()[PARENT_VARIABLE] == this_process().as_parent

@@ -11,7 +11,7 @@ from matomo_harness.errors import WrongInputError
 from matomo_harness.operate.clean import EngineUsers, clean_run, left_things, why_it_stays
 from matomo_harness.runtime import reaper
 from matomo_harness.runtime.engine import EngineSilentError
-from matomo_harness.runtime.reaper import PLACE_LABEL, RUN_LABEL, EngineObject
+from matomo_harness.runtime.reaper import PARENT_LABEL, PLACE_LABEL, RUN_LABEL, EngineObject
 from matomo_harness.settings import OWNER_LABEL, ROOT
 
 HERE, ELSEWHERE = "here:/tmp/runs", "another:/tmp/runs"
@@ -115,6 +115,23 @@ def test_an_engine_that_is_gone_is_not_asked_again_and_again(
     with pytest.raises(EngineSilentError):
         reaper.remove_leftovers(reaper.Run("gone"))
     assert len(asked) == 1
+
+
+def test_a_stack_whose_run_ended_with_the_machine_goes_with_the_next_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A drill's has production's data, and no label but its owner's and its parent's."""
+    monkeypatch.setattr(reaper, "RUNS", tmp_path)
+    living = reaper.begin()
+    parents = ("", "dead@another:/tmp/runs", living.as_parent, reaper.Run("dead").as_parent)
+    stacks = [EngineObject("volume x", {PARENT_LABEL: parent}) for parent in parents]
+    monkeypatch.setattr(reaper, "connect", lambda: None)
+    monkeypatch.setattr(
+        reaper, "labelled", lambda _, label: stacks if label == PARENT_LABEL else []
+    )
+    monkeypatch.setattr(reaper, "remove_leftovers", lambda run: [run.id])
+    assert reaper.remove_leftovers_of_dead_runs() == ["dead"]
+    reaper.end(living)
 
 
 def test_a_mistyped_run_does_not_lead_to_the_removal_of_the_stack(

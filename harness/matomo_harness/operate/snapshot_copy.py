@@ -66,7 +66,7 @@ def running_copy(
 def goes_with(run: Run) -> Iterator[None]:
     """Have Compose label what it makes with the run that it goes with."""
     before = os.environ.get(PARENT_VARIABLE)
-    os.environ[PARENT_VARIABLE] = run.id
+    os.environ[PARENT_VARIABLE] = run.as_parent
     try:
         yield
     finally:

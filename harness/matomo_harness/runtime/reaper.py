@@ -152,6 +152,15 @@ class Run:
             **parent(),
         }
 
+    @property
+    def as_parent(self) -> str:
+        """The value of PARENT_LABEL for what goes with this run.
+
+        It says where the lock file is as well: a stack has no label for that, and with one label
+        more Compose would make anew what people have running.
+        """
+        return f"{self.id}@{place()}"
+
     def keep(self, name: str, facts: Mapping[str, str]) -> Path:
         """Leave everything of this run in place until `matomo-harness clean`.
 
@@ -390,7 +399,7 @@ def remove_leftovers(run: Run) -> list[str]:
         return []
     client = connect()
     removed = remove_labelled(client, f"{RUN_LABEL}={run.id}")
-    removed += remove_labelled(client, f"{PARENT_LABEL}={run.id}")
+    removed += remove_labelled(client, f"{PARENT_LABEL}={run.as_parent}")
     for file in RUNS.glob(f"{run.id}*"):
         if file.is_dir():
             shutil.rmtree(file, ignore_errors=True)
@@ -400,11 +409,18 @@ def remove_leftovers(run: Run) -> list[str]:
 
 
 def remove_leftovers_of_dead_runs() -> list[str]:
-    """Remove the leftovers of runs of this place whose process and watcher are both gone."""
+    """Remove the leftovers of runs of this place whose process and watcher are both gone.
+
+    After a reboot these may be a stack alone, as that of a drill, which holds production's data.
+    """
     removed = []
     client = connect()
     leftovers = labelled(client, f"{PLACE_LABEL}={place()}")
-    for run in {Run(leftover.labels[RUN_LABEL]) for leftover in leftovers}:
+    known = {leftover.labels[RUN_LABEL] for leftover in leftovers}
+    here = f"@{place()}"
+    parents = {thing.labels[PARENT_LABEL] for thing in labelled(client, PARENT_LABEL)}
+    known |= {parent.removesuffix(here) for parent in parents if parent.endswith(here)}
+    for run in map(Run, known):
         try:
             with FileLock(run.lock, blocking=False):
                 removed += remove_leftovers(run)

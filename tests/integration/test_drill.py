@@ -325,6 +325,10 @@ LATE_DUMPS: Final[Mapping[str, tuple[Rows, str]]] = {
         lambda text: without_table(text, r"archive_blob_\d{4}_\d\d"),
         "the reports beside them are not in the dump: archive_blob_",
     ),
+    "without the rows of visits": (
+        lambda text: without_rows(text, r"\w*log_"),
+        "of which the dump has no visit",
+    ),
     "one table missing": (
         lambda text: without_table(text, "log_conversion"),
         "tables that the code needs are not in the dump: log_conversion",

@@ -954,6 +954,68 @@ def test_another_number_or_none_is_a_difference(changed: Archive) -> None:
     assert archived.differing(reports, [changed]) == [changed.name]
 
 
+class Visits:
+    """A database of two sites' visits, in UTC and five hours behind it."""
+
+    def __init__(self, *visits: tuple[int, str]) -> None:
+        self._visits = [(site, datetime.fromisoformat(moment)) for site, moment in visits]
+
+    def query(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        """Return the rows of a statement."""
+        if "GROUP BY idsite" in statement:
+            firsts = dict(sorted(self._visits, reverse=True))
+            return [{"idsite": site, "first": moment} for site, moment in firsts.items()]
+        site, *bounds = values
+        if "timezone" in statement:
+            return [{"timezone": "UTC" if site == 1 else "UTC-5"}]
+        begun, ended = bounds
+        return [{"1": 1} for one, moment in self._visits if one == site and begun <= moment < ended]
+
+
+@pytest.mark.parametrize(
+    ("visits", "days_stored", "days"),
+    [
+        ([(1, "2026-03-01T08:00")], None, ["2026-03-03", "2026-03-02"]),
+        ([(1, "2026-03-01T08:00")], 720, ["2026-03-03"]),
+        # Of a site with another's archives alone nobody knows whether it has lost any.
+        ([(2, "2026-03-01T08:00")], None, []),
+        # A dump without a visit: those of these days should be there.
+        ([], None, ["2026-03-03", "2026-03-02"]),
+        ([], 3, ["2026-03-03"]),
+        ([], 1, []),
+    ],
+)
+def test_days_are_sampled_whose_visits_should_be_there(
+    visits: list[tuple[int, str]], days_stored: int | None, days: list[str]
+) -> None:
+    archives = [
+        archive(first="2026-03-02"),
+        archive(first="2026-03-03"),
+        archive(first="2026-03-04", is_closed=False),
+        archive("week"),
+    ]
+    database: Any = Visits(*visits)
+    sampled = steps._sampled(database, archives, date(2026, 3, 4), days_stored)
+    assert [str(day.first) for day in sampled] == days
+
+
+def test_a_day_of_whose_visits_the_dump_has_none_is_not_compared_with_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Matomo archives no such day anew: its old numbers stay."""
+    monkeypatch.setattr(state, "numbers", lambda _, asked: dict.fromkeys(map(str, asked), 3))
+    nothing: Any = SimpleNamespace(
+        call=lambda *_, **__: None, shell=SimpleNamespace(console=lambda *_, **__: "")
+    )
+    database: Any = Visits((1, "2026-03-02T23:59"), (2, "2026-03-03T02:00"))
+    sampled = [archive(first="2026-03-03"), archive(site=2), archive()]
+    found = steps._archived_anew(nothing, nothing, database, sampled)
+    assert (found.count, found.different) == (
+        3,
+        ("site 1, day of 2026-03-03, of which the dump has no visit",),
+    )
+
+
 def test_a_segment_is_named_without_whom_it_is_about() -> None:
     segment = "userId==margaret"
     assert "margaret" not in archive(segment=segment).name

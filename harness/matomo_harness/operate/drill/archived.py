@@ -185,6 +185,19 @@ def _end(day: date, zone: str) -> datetime:
         return midnight + FARTHEST_WEST
 
 
+def has_visits(database: Database, day: Archive) -> bool:
+    """Whether there is a visit of the day of an archive, as Matomo counts it among that day's."""
+    (row,) = database.query("SELECT timezone FROM {prefix}site WHERE idsite = %s", day.site)
+    zone = str(row["timezone"])
+    return bool(
+        database.query(
+            "SELECT 1 FROM {prefix}log_visit WHERE idsite = %s"
+            " AND visit_last_action_time >= %s AND visit_last_action_time < %s LIMIT 1",
+            *(day.site, _end(day.first - timedelta(days=1), zone), _end(day.last, zone)),
+        )
+    )
+
+
 def newest_closed(archives: Iterable[Archive]) -> list[ArchivedPeriod]:
     """Return of each site, kind of period and segment the newest period that was over."""
     newest: dict[tuple[int, str, str], Archive] = {}

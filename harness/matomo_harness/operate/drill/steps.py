@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from matomo_harness.errors import (
 )
 from matomo_harness.gate.catalogue import ALL
 from matomo_harness.gate.core.target import Http
-from matomo_harness.gate.probes.php import Php
+from matomo_harness.gate.probes.php import Php, in_force
 from matomo_harness.matomo import twofactor
 from matomo_harness.matomo.api import Api, ApiError
 from matomo_harness.matomo.database import Database
@@ -370,7 +370,10 @@ class _Drill:
         if api is None:
             raise _EndedError
         with self._stage(Stage.SAMPLE, may_fail=True):
-            self._found.sample = _archived_anew(started, api, database, archives)
+            assert self._found.ages is not None  # noqa: S101  the tables were looked at
+            dumped, days_stored = self._found.ages.dump.date(), _days_stored(started, database)
+            days = _sampled(database, archives, dumped, days_stored)
+            self._found.sample = _archived_anew(started, api, database, days)
         with self._stage(Stage.GATE, may_fail=True):
             self._found.gate = self._judged(started, api.token)
 
@@ -663,12 +666,15 @@ def _no_archiving_by_pages(database: Database) -> Iterator[None]:
 
 
 def _archived_anew(
-    started: StartedStack, api: Api, database: Database, archives: Sequence[Archive]
+    started: StartedStack, api: Api, database: Database, sampled: Sequence[Archive]
 ) -> Comparison:
-    """Archive a few days anew whose visits are there, and compare their reports."""
-    days = _sampled(database, archives)
-    if not days:
+    """Archive a few days anew whose visits should be there, and compare their reports."""
+    if not sampled:
         return Comparison(0, left_out="no day that was over has both its archive and its visits")
+    # Matomo keeps the archive of a day without a visit (canSkipThisArchive in
+    # ArchiveProcessor/Loader.php): it would be compared with itself.
+    lost = [day for day in sampled if not archived.has_visits(database, day)]
+    days = [day for day in sampled if day not in lost]
     asked = [day.as_asked for day in days]
     before = state.numbers(api, asked)
     for day in days:
@@ -691,26 +697,53 @@ def _archived_anew(
             seconds=WHOLE_DATA_SECONDS,
         )
     after = state.numbers(api, asked)
-    return Comparison(len(before), tuple(state.different(before, after)))
+    missing = [f"{day.name}, of which the dump has no visit" for day in lost]
+    different = state.different(before, after)
+    return Comparison(len(lost) + len(before), (*missing, *different))
 
 
-def _sampled(database: Database, archives: Sequence[Archive]) -> list[Archive]:
-    """Return a few days, of different sites first, the newest first."""
-    (row,) = database.query("SELECT MIN(visit_first_action_time) AS first FROM {prefix}log_visit")
-    if not row["first"]:
-        return []
-    purged = database.query(
-        "SELECT 1 FROM {prefix}option WHERE option_name = 'delete_logs_enable' AND option_value = 1"
-    )
+def _days_stored(started: StartedStack, database: Database) -> int | None:
+    """Return after how many days Matomo deletes visits; None where it keeps them."""
+    php = Php(started.shell, Http(started.web.url, started.web.authority))
+    if not in_force(php, database, "Deletelogs", "delete_logs_enable"):
+        return None
+    return in_force(php, database, "Deletelogs", "delete_logs_older_than")
+
+
+def _sampled(
+    database: Database, archives: Sequence[Archive], dumped: date, days_stored: int | None
+) -> list[Archive]:
+    """Return a few days whose visits should be there, of different sites first, the newest first.
+
+    Args:
+        database: that was loaded.
+        archives: in it.
+        dumped: when.
+        days_stored: after so many days visits are deleted; None where they never are.
+    """
     # Of the first days that a purge has left, some visits may be gone.
-    first = row["first"].date() + timedelta(days=2 if purged else -1)
+    margin = timedelta(days=0 if days_stored is None else 2)
+    firsts = {
+        int(row["idsite"]): row["first"].date() + margin
+        for row in database.query(
+            "SELECT idsite, MIN(visit_first_action_time) AS first FROM {prefix}log_visit"
+            " GROUP BY idsite"
+        )
+    }
+    if not firsts:
+        oldest = date.min
+        if days_stored is not None:
+            oldest = dumped - timedelta(days=days_stored) + margin
+        firsts = {archive.site: oldest for archive in archives}
     days = [
         archive
         for archive in archives
         if archive.period == "day"
         and not archive.segment
         and archive.is_closed
-        and archive.first >= first
+        # A site alone without a visit: an import has made its archives, or somebody deleted them.
+        and archive.site in firsts
+        and archive.first >= firsts[archive.site]
         and archive.numbers.get("nb_visits")
     ]
     days.sort(key=lambda archive: archive.first, reverse=True)

@@ -153,7 +153,8 @@ def test_the_archiver_runs_by_schedule_and_its_exit_code_is_listed(stack: Checko
 def test_the_archiver_runs_at_once_on_demand(stack: Checkout) -> None:
     answer = stack.harness("archive")
     assert answer.code == 0, answer.text
-    assert "Done archiving!" in answer.text
+    # The alarm of the worked example on AWS goes by it (docs/howto/first-set-up/matomo.yaml).
+    assert "ms, no error" in answer.text
 
 
 @contextmanager

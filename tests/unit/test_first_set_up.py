@@ -208,6 +208,14 @@ def test_the_database_refuses_clear_text_and_is_not_public() -> None:
     assert database["DBName"] == service("db")["environment"]["MARIADB_DATABASE"]
 
 
+def test_another_series_of_the_database_server_is_a_parameter() -> None:
+    database = properties("Database")
+    assert database["EngineVersion"] == {"Ref": "MariaDbVersion"}
+    assert database["DBParameterGroupName"] == {"Ref": "DatabaseSettings"}
+    assert properties("DatabaseSettings")["Family"] == {"Fn::Sub": "mariadb${MariaDbVersion}"}
+    assert database["AllowMajorVersionUpgrade"] is True
+
+
 @pytest.mark.parametrize("stage", ["dev", "stage", "production"])
 def test_the_names_are_those_that_a_delivery_looks_for(stage: str) -> None:
     declared = DELIVERY[stage]

@@ -73,6 +73,15 @@ def test_the_page_gives_every_parameter_that_has_no_default() -> None:
     assert set(re.findall(r"\b([A-Z][a-z]\w+)=", PAGE.read_text())) == {*asked, *later}
 
 
+def test_what_a_failed_first_attempt_made_is_not_in_the_way_of_the_second() -> None:
+    policies = {
+        name: each["DeletionPolicy"] for name, each in RESOURCES.items() if "DeletionPolicy" in each
+    }
+    assert policies.pop("Database") == "Snapshot"
+    assert {"Repository", "Salt", "Files", "Log"} <= policies.keys()
+    assert {*policies.values()} == {"RetainExceptOnCreate"}
+
+
 def test_without_an_image_nothing_is_made_that_runs_it() -> None:
     conditions = {name: each.get("Condition") for name, each in RESOURCES.items()}
     waiting = {name for name, condition in conditions.items() if condition}

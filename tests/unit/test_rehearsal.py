@@ -535,6 +535,13 @@ def test_a_table_without_rows_that_is_gone_is_a_note() -> None:
     assert not any("tables are gone" in what for what in notes)
 
 
+def test_columns_that_are_gone_are_named() -> None:
+    after = dataclasses.replace(AFTER, columns={**COLUMNS, "site": {}})
+    said = "columns are gone, with what was in them: site.name"
+    assert said in reasons(Weight.NOTE, after=after)
+    assert said not in reasons(Weight.NOTE)
+
+
 def test_a_table_of_another_collation_is_named() -> None:
     odd = {**COLLATIONS, "goal": "latin1_swedish_ci"}
     (what,) = reasons(Weight.NO, after=dataclasses.replace(AFTER, collations=odd))

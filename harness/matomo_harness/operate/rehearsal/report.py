@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from matomo_harness import __version__
 from matomo_harness.gate.report import page
-from matomo_harness.operate.rehearsal import stages
+from matomo_harness.operate.rehearsal import stages, state
 from matomo_harness.operate.rehearsal.copies import Way
 from matomo_harness.operate.rehearsal.findings import Findings
 from matomo_harness.operate.rehearsal.plugin import Kind, Route
@@ -96,9 +96,7 @@ def _tables(found: Findings) -> dict[str, list[str]]:
         "new columns": sorted(
             f"{table}.{name}" for table in both for name in new[table].keys() - old[table].keys()
         ),
-        "gone columns": sorted(
-            f"{table}.{name}" for table in both for name in old[table].keys() - new[table].keys()
-        ),
+        "gone columns": state.gone_columns(before, after),
         "changed columns": sorted(
             f"{table}.{name}: {old[table][name]} → {new[table][name]}"
             for table in both

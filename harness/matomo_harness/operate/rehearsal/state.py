@@ -112,6 +112,15 @@ def columns(database: Database) -> dict[str, dict[str, str]]:
     return found
 
 
+def gone_columns(before: State, after: State) -> list[str]:
+    """Return the columns that tables had before and have no more; tables that are gone are not."""
+    return sorted(
+        f"{table}.{name}"
+        for table in before.columns.keys() & after.columns.keys()
+        for name in before.columns[table].keys() - after.columns[table].keys()
+    )
+
+
 def collations(database: Database) -> dict[str, str]:
     """Return the collation of each of Matomo's tables.
 

@@ -9,7 +9,7 @@ from typing import Final
 from matomo_harness.operate.rehearsal import stages
 from matomo_harness.operate.rehearsal.findings import Findings
 from matomo_harness.operate.rehearsal.plugin import Kind
-from matomo_harness.operate.rehearsal.state import State
+from matomo_harness.operate.rehearsal.state import State, gone_columns
 from matomo_harness.policy import Upgrade
 
 NAMED: Final = 8
@@ -168,6 +168,12 @@ def _of_code_and_tables(found: Findings) -> Iterable[Reason]:
         )
     if gone := sorted(before.columns.keys() - after.columns.keys() - {*found.emptied}):
         yield Reason(Weight.NOTE, f"tables are gone: {named(gone)}")
+    if gone := gone_columns(before, after):
+        yield Reason(
+            Weight.NOTE,
+            f"columns are gone, with what was in them: {named(gone)}",
+            "keep a copy of what you need of them: afterwards only a restore brings it back",
+        )
     known = _strange_collations(before)
     if strange := [each for each in _strange_collations(after) if each not in known]:
         yield Reason(

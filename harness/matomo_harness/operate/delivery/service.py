@@ -106,7 +106,7 @@ class EcsService:
 
         Where they did, ECS's circuit breaker went back: the service names the one before again.
         """
-        family = _family(str(self._service()["taskDefinition"]))
+        family = _family(str(self._own_service()["taskDefinition"]))
         images = [image for one, image in self._images(family) if one == self.stage.container]
         return "".join(DIGEST.findall(images[0])) if images else ""
 
@@ -133,11 +133,12 @@ class EcsService:
         """Have the service, and its jobs, run `image`; wait until no other task runs.
 
         Raises:
-            WrongInputError: there is no such service, container or job.
+            WrongInputError: there is no such service, container or job, or something else than ECS
+                deploys it.
             BrokenPromiseError: the new tasks do not stay, and ECS went back.
             UnsupportedEnvironmentError: it takes too long.
         """
-        name = str(self._service()["taskDefinition"])
+        name = str(self._own_service()["taskDefinition"])
         # The newest one always says what was asked for last (see `wanted`).
         is_newest = self._name_of(name) == self._name_of(_family(name))
         revision = self._revision(name, image, anew=not is_newest)
@@ -178,6 +179,19 @@ class EcsService:
                 next_command=f"aws ecs list-services --cluster {self.stage.cluster}",
             )
         return dict(found[0])
+
+    def _own_service(self) -> dict[str, Any]:
+        """Return the service, which ECS itself deploys: it takes no task definition otherwise."""
+        service = self._service()
+        controller = (service.get("deploymentController") or {}).get("type", "ECS")
+        if controller != "ECS":
+            raise WrongInputError(
+                expected=f"the service {self.name} to be deployed by ECS",
+                seen=f"its deployment controller is {controller}",
+                next_command="say in delivery.toml, by `redeploy` and `running` in place of cluster"
+                " and service, what deploys it",
+            )
+        return service
 
     def _tasks(self) -> list[dict[str, Any]]:
         self._service()  # says by name what is missing
@@ -250,10 +264,11 @@ class EcsService:
             state = next((one for one in service["deployments"] if one["id"] == deployment), None)
             if state is None or state.get("rolloutState") == "FAILED":
                 reason = state.get("rolloutStateReason", "") if state else "another took its place"
+                if state:
+                    self._wait_for_the_way_back(deployment, end)
                 raise BrokenPromiseError(
                     expected=f"the new tasks of {self.name} to stay",
-                    seen=f"the deployment failed: {reason}"
-                    f"; {', '.join(map(short, self.running())) or 'nothing'} runs",
+                    seen=f"the deployment failed: {reason}; {self._what_runs()} runs",
                     next_command=f"aws ecs describe-services --cluster {self.stage.cluster}"
                     f" --services {self.stage.service}",
                 )
@@ -267,12 +282,33 @@ class EcsService:
             if time.monotonic() > end:
                 raise UnsupportedEnvironmentError(
                     expected=f"{self.name} to run {short(digest)} within {MINUTES} minutes",
-                    seen=str(state.get("rolloutStateReason", "")) or "its deployment goes on",
+                    seen=f"{_said_last(service, state)}; {self._what_runs()} runs",
                     next_command=f"aws ecs wait services-stable --cluster {self.stage.cluster}"
                     f" --services {self.stage.service}; then the same command again, which gives"
                     " its jobs the image",
                 )
             time.sleep(POLL_SECONDS)
+
+    def _wait_for_the_way_back(self, deployment: str, end: float) -> None:
+        """Wait for what ECS's circuit breaker deploys in place of a deployment that failed."""
+        while time.monotonic() < end:
+            now = _primary(self._service())
+            if now["id"] == deployment or now.get("rolloutState") != "IN_PROGRESS":
+                return
+            time.sleep(POLL_SECONDS)
+
+    def _what_runs(self) -> str:
+        return ", ".join(map(short, self.running())) or "nothing"
+
+
+def _said_last(service: dict[str, Any], deployment: dict[str, Any]) -> str:
+    """Return what ECS said last while it deployed: why it places no task, say."""
+    begun = deployment.get("createdAt")
+    # The newest comes first.
+    for event in service.get("events") or ():
+        if begun is None or event["createdAt"] >= begun:
+            return str(event["message"])
+    return str(deployment.get("rolloutStateReason", "")) or "its deployment goes on"
 
 
 def _family(definition: str) -> str:

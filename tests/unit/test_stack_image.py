@@ -22,6 +22,24 @@ def theirs(**seen: object) -> StackImage:
     return StackImage(profile, DeploymentFile(), is_reference=False)
 
 
+def test_what_an_image_needs_is_declared_beside_the_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(stack_image.POLICY, "")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "deployment.toml").touch()
+    assert stack_image.declared() is None
+    with stack_image.declared_beside(theirs / "policy.toml"):
+        assert stack_image.declared() == theirs / "deployment.toml"
+    (tmp_path / "deployment.toml").touch()
+    with stack_image.declared_beside(None):
+        assert stack_image.declared() == Path("deployment.toml")
+    monkeypatch.setenv(stack_image.POLICY, "theirs/policy.toml")
+    assert stack_image.declared() == Path("theirs/deployment.toml")
+
+
 def test_nothing_is_added_for_the_reference_image() -> None:
     reference = StackImage(OFFICIAL, deployment.read(), is_reference=True)
     assert reference.added(KNOWN) == {}

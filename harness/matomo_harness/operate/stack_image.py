@@ -7,6 +7,7 @@ added to compose.yml by a file of the stack's own, or refused by name.
 import dataclasses
 import functools
 import json
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +23,8 @@ from matomo_harness.matomo import ini
 from matomo_harness.matomo.image import OFFICIAL, PROCESS_MANAGER, ImageProfile, profile_of
 from matomo_harness.operate import compose, prepare
 from matomo_harness.operate.stack import LOCAL, Stack
-from matomo_harness.policy import deployment
-from matomo_harness.policy.deployment import DEPLOYMENT_FILE, DeploymentFile
+from matomo_harness.policy import POLICY_FILE, deployment
+from matomo_harness.policy.deployment import DeploymentFile
 from matomo_harness.progress import step
 from matomo_harness.runtime import images
 from matomo_harness.runtime.archiver import Job, jobs, reference_job
@@ -41,8 +42,8 @@ from matomo_harness.runtime.profiles import look
 from matomo_harness.runtime.shell import MatomoShell
 from matomo_harness.settings import ROOT
 
-OWN_DEPLOYMENT: Final = Path(DEPLOYMENT_FILE.name)
-"""An institution's declaration of its image, in the directory where it runs the harness."""
+POLICY: Final = "POLICY"
+"""The variable that names the policy: what an image needs lies beside it, as for the gate."""
 PROFILES: Final = ROOT / ".local" / "images"
 """What was seen of images, by a hash of the image and of the code that looked."""
 MOUNTED: Final = ("config", "misc", "js")
@@ -124,12 +125,29 @@ def of(image: Image) -> StackImage:
             cannot run it.
         UnsupportedEnvironmentError: it does not start.
     """
-    return _of(image.id, image.reference)
+    return _of(image.id, image.reference, declared())
 
 
 def of_container(container: Container) -> StackImage:
     """Return the same of the image that a web container runs."""
-    return _of(str(inspected(container, "Image")), str(inspected(container, "Config", "Image")))
+    image, named = inspected(container, "Image"), inspected(container, "Config", "Image")
+    return _of(str(image), str(named), declared())
+
+
+def declared() -> Path | None:
+    """Return the deployment.toml beside the policy that POLICY names, or in this directory."""
+    return deployment.beside(Path(os.environ.get(POLICY) or POLICY_FILE.name))
+
+
+@contextmanager
+def declared_beside(policy: Path | None) -> Iterator[None]:
+    """Go by the deployment.toml beside a policy for the block, where one is named."""
+    before = os.environ.get(POLICY, "")
+    os.environ[POLICY] = str(policy or before)
+    try:
+        yield
+    finally:
+        os.environ[POLICY] = before
 
 
 def shell_of(stack: Stack = LOCAL) -> MatomoShell:
@@ -143,14 +161,14 @@ def shell_of(stack: Stack = LOCAL) -> MatomoShell:
 
 
 @functools.cache
-def _of(image_id: str, reference: str) -> StackImage:
+def _of(image_id: str, reference: str, said: Path | None) -> StackImage:
     image = Image(reference, image_id, "local")
     if images.is_reference(image):
         return StackImage(OFFICIAL, deployment.read(), is_reference=True)
-    declared = deployment.read(OWN_DEPLOYMENT) if OWN_DEPLOYMENT.exists() else DeploymentFile()
-    profile = _seen(image, declared)
+    needs = deployment.read(said) if said else DeploymentFile()
+    profile = _seen(image, needs)
     require_supported(profile, reference)
-    return StackImage(profile, declared, is_reference=False)
+    return StackImage(profile, needs, is_reference=False)
 
 
 def _seen(image: Image, declared: DeploymentFile) -> ImageProfile:

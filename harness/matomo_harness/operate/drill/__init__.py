@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from matomo_harness.errors import BrokenPromiseError
 from matomo_harness.gate.catalogue import read_policy, waivers_of
-from matomo_harness.operate import gate, rehearsal
+from matomo_harness.operate import gate, rehearsal, stack_image
 from matomo_harness.operate.drill import report, steps
 from matomo_harness.operate.drill.against import Production
 from matomo_harness.operate.drill.judgement import verdict
@@ -53,7 +53,8 @@ def drill(
     waivers_of(policy_file)
     gate.require_place(DIRECTORY)
     choices = Choices(policy_file, DIRECTORY, promises, production)
-    found = steps.drill(dump, files, settings, choices)
+    with stack_image.declared_beside(policy):
+        found = steps.drill(dump, files, settings, choices)
     return report.write(found, verdict(found, limits), DIRECTORY)
 
 

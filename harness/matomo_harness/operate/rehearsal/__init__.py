@@ -9,7 +9,7 @@ from matomo_harness.errors import BrokenPromiseError, WrongInputError, one_of
 from matomo_harness.gate.catalogue import read_policy, waivers_of
 from matomo_harness.gate.promises import NAMES
 from matomo_harness.matomo import database_versions
-from matomo_harness.operate import gate
+from matomo_harness.operate import gate, stack_image
 from matomo_harness.operate.gate_image import policy_for
 from matomo_harness.operate.rehearsal import copies, rehearse, report
 from matomo_harness.operate.rehearsal import plugin as plugins
@@ -83,7 +83,8 @@ def rehearse_upgrade(
     waivers_of(policy_file)  # the gate needs them hours later: a mistake is named now
     gate.require_place(DIRECTORY)
     choices = Choices(policy_file, DIRECTORY, visits, promises, server, way, plugin)
-    found = rehearse.rehearse(begins, image, settings, choices)
+    with stack_image.declared_beside(policy):
+        found = rehearse.rehearse(begins, image, settings, choices)
     return report.write(found, verdict(found, limits), DIRECTORY)
 
 
@@ -132,9 +133,11 @@ def rehearse_plugin(
     chosen = one_of(Kind, kind, "the first word", example)
     change = plugins.change_of(chosen, what, one_of(Route, by, "--route", example))
     old = images.deployed_image(copies.settings_of(copies.source_of(source), settings))
+    with stack_image.declared_beside(policy):
+        new = plugins.build(change, what, old)
     return rehearse_upgrade(
         source,
-        plugins.build(change, what, old).reference,
+        new.reference,
         settings,
         policy=policy,
         visits=visits,

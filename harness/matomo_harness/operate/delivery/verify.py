@@ -59,6 +59,9 @@ def verify(
         )
     registry, digests = _found(delivery, what)
     passports = _passports(registry, digests, file)
+    if not passports and not registry and (pulled := _pulled_from(delivery, digests)):
+        # An engine has the image by itself: what lies beside it stays where it was pulled from.
+        passports = _passports(*pulled, file)
     return _vouched(delivery, what, digests, passports, whenever=whenever)
 
 
@@ -174,10 +177,26 @@ def _on_this_machine(what: str) -> list[str]:
 
 
 def _registry_digests(image: str) -> list[str]:
+    named = _names_by_digest(image)
+    return [digest for name in named if DIGEST.fullmatch(digest := name.rpartition("@")[2])]
+
+
+def _names_by_digest(image: str) -> list[str]:
+    """Return what registries call an image of this machine, which was pulled from there."""
     from matomo_harness.runtime.engine import engine
 
-    named = engine().images.get(image).attrs.get("RepoDigests") or []
-    return [digest for name in named if DIGEST.fullmatch(digest := name.rpartition("@")[2])]
+    return list(engine().images.get(image).attrs.get("RepoDigests") or [])
+
+
+def _pulled_from(delivery: Delivery, digests: list[str]) -> tuple[Registry, list[str]] | None:
+    """Return the stage's registry that an image of this machine is of, and its digest there."""
+    stages = {stage.name: name for name, stage in delivery.content.stages}
+    for named in _names_by_digest(digests[0]):
+        name, _, digest = named.rpartition("@")
+        # The engine leaves Docker Hub's own name out.
+        if stage := stages.get(name) or stages.get(f"docker.io/{name}"):
+            return delivery.stage(stage).registry, [digest]
+    return None
 
 
 def _passports(registry: Registry | None, digests: list[str], file: Path | None) -> list[Passport]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from matomo_harness.errors import WrongInputError
+from matomo_harness.operate.drill import backup_files
 from matomo_harness.operate.production_files import read
 
 
@@ -53,6 +54,20 @@ def test_what_is_served_or_configures_is_taken_wherever_it_is(tmp_path: Path, mo
         with tarfile.open(fileobj=found.archive) as taken:
             assert tuple(taken.getnames()) == found.names
             assert not [member for member in taken if not member.isfile()]
+
+
+def test_what_runs_and_its_backup_in_one_archive_are_refused(tmp_path: Path) -> None:
+    """As in a tar of all of EFS: a logo that the backup lacks would be that of what runs."""
+    both = ("backup/config/config.ini.php", "config/config.ini.php", "misc/user/logo.png")
+    path = archive(tmp_path / "efs.tar", *(f"./{name}" for name in both))
+    for reading in (read, backup_files.read):
+        with pytest.raises(WrongInputError) as error, reading(path):
+            pass
+        assert not isinstance(error.value, backup_files.DamagedFilesError)
+        assert error.value.seen == "backup/config/config.ini.php, config/config.ini.php"
+    # `tar -r` puts a newer one behind the one of before.
+    with read(archive(path, "./config/config.ini.php", "config/config.ini.php")) as found:
+        assert found.config == "config/config.ini.php"
 
 
 @pytest.mark.parametrize(

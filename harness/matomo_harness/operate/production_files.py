@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -90,7 +90,7 @@ def read(path: Path) -> Iterator[ProductionFiles]:
             in, whatever that is in.
 
     Raises:
-        WrongInputError: it is no such tar, or nothing in it is of Matomo.
+        WrongInputError: it is no such tar, nothing in it is of Matomo, or two copies of it are.
     """
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as archive:
         try:
@@ -108,12 +108,14 @@ def _sorted(
     tar: tarfile.TarFile, archive: IO[bytes]
 ) -> tuple[str | None, list[str], dict[str, int]]:
     config, names, left_out, size = None, [], Counter[str](), 0
+    configs: list[str] = []
     with tarfile.open(fileobj=archive, mode="w") as taken:
         for member in tar:
             file = _content(tar, member)
             if file is None:
                 continue
             name = below_web_root(member.name)
+            configs += [member.name] if name == CONFIG else []
             length = file.seek(0, os.SEEK_END)
             file.seek(0)
             if name == CONFIG and length <= MOST_OF_CONFIG:
@@ -127,7 +129,29 @@ def _sorted(
             else:
                 left_out[str(PurePosixPath(name).parent)] += 1
     read_to_the_end(tar)
+    require_one_copy(configs, tar)
     return config, names, dict(left_out)
+
+
+def require_one_copy(configs: Iterable[str], tar: tarfile.TarFile) -> None:
+    """Require that an archive has one config.ini.php, and not that of another file system as well.
+
+    A whole EFS has what runs and its backup: of a mixture nobody could say what it proves.
+
+    Args:
+        configs: names of those in the archive.
+        tar: the archive.
+
+    Raises:
+        WrongInputError: it has several.
+    """
+    found = sorted({str(PurePosixPath(name)) for name in configs})
+    if len(found) > 1:
+        raise WrongInputError(
+            expected=f"one copy of config, misc and js in {PurePosixPath(str(tar.name)).name}",
+            seen=", ".join(found),
+            next_command="tar -C DIRECTORY -cf efs.tar .   (DIRECTORY: the one of these to take)",
+        )
 
 
 def read_to_the_end(tar: tarfile.TarFile) -> None:

@@ -147,7 +147,7 @@ def read(path: Path) -> Iterator[BackupFiles]:
 
     Raises:
         DamagedFilesError: it cannot be read to its end, or nothing in it is of Matomo.
-        WrongInputError: this user may not read it.
+        WrongInputError: this user may not read it, or there are two copies in it.
         UnsupportedEnvironmentError: there is no room for what is in it.
     """
     with tempfile.TemporaryFile() as archive:
@@ -171,6 +171,7 @@ def read(path: Path) -> Iterator[BackupFiles]:
 
 def _sorted(tar: tarfile.TarFile, archive: IO[bytes]) -> BackupFiles:
     config, manifest, sums, newest = None, None, dict[str, str](), 0.0
+    configs: list[str] = []
     with tarfile.open(fileobj=archive, mode="w") as restored:
         for member in tar:
             name = below_web_root(member.name, PARTS)
@@ -197,6 +198,7 @@ def _sorted(tar: tarfile.TarFile, archive: IO[bytes]) -> BackupFiles:
                 sums[name] = hashlib.file_digest(copy, "sha256").hexdigest()
                 copy.seek(0)
                 if name == CONFIG:
+                    configs.append(member.name)
                     config = copy.read(MOST_OF_A_TEXT).decode(errors="replace")
                     copy.seek(0)
                 if name.partition("/")[0] in RESTORED:
@@ -204,6 +206,7 @@ def _sorted(tar: tarfile.TarFile, archive: IO[bytes]) -> BackupFiles:
                     plain.size, plain.mtime = size, changed
                     restored.addfile(plain, copy)
     production_files.read_to_the_end(tar)
+    production_files.require_one_copy(configs, tar)
     return BackupFiles(config, sums, _moment(newest), manifest, archive)
 
 

@@ -629,6 +629,10 @@ def test_the_runbook_has_the_steps_and_their_times() -> None:
     steps = runbook(found, verdict(found, Upgrade()))
     assert [step["took"] for step in steps if step["took"]] == ["20 s", "1.7 min", "30 s"]
     assert any("apply config.patch" in step["how"] for step in steps)
+    order = [step["what"].partition(" ")[0] for step in steps]
+    # No archiver starts with the new code on the old tables, or holds those that are changed.
+    assert order.index("Stop") < order.index("Save") < order.index("Deploy")
+    assert order.index("Update") < order.index("Judge") < order.index("Start")
 
 
 # -- what somebody else's image, tables and plugins bring along ------------------------------------

@@ -110,6 +110,8 @@ def runbook(found: Findings, judged: Verdict) -> list[dict[str, str]]:
     """Return the steps of the real upgrade in their order, with the time that each took here."""
     server = found.server
     steps = [
+        # A copy has no schedule. Production's starts one at the full hour, wherever the upgrade is.
+        ("Stop the archiver's schedule, and wait for an archiver that is at work", "", ""),
         ("Save the database and the file system, and note the images that run", "", ""),
         *((reason.what, reason.next, "") for reason in judged.of(Weight.STEP)),
         *(
@@ -126,6 +128,7 @@ def runbook(found: Findings, judged: Verdict) -> list[dict[str, str]]:
         *(_steps_of_the_code(found) if found.changes_code else []),
         ("Log in, and archive", found.archiver, ""),
         ("Judge it", "make gate URL=https://…", ""),
+        ("Start the archiver's schedule again", "", ""),
         (
             "Afterwards the way back is a restore of database and files, with the old images",
             "what was tracked since the backup is lost",

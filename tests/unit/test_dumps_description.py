@@ -101,6 +101,34 @@ def test_what_was_dropped_is_counted(file: str) -> None:
     assert {note.partition(":")[0]: count for note, count in dropped.items()} == expected
 
 
+DROP = "/*!40000 DROP DATABASE IF EXISTS `matomo`*/;\n\n"
+CREATE = "CREATE DATABASE IF NOT EXISTS `matomo`"
+
+
+@pytest.mark.parametrize("drop", [DROP, "DROP DATABASE IF EXISTS `matomo`;\n"])
+def test_a_schema_that_is_dropped_to_be_made_anew_is_passed_over(dump: Path, drop: str) -> None:
+    assert CREATE in PHPMYADMIN
+    dropped = described(dump, PHPMYADMIN.replace(CREATE, drop + CREATE)).dropped
+    counted = {note.partition(":")[0]: count for note, count in dropped.items()}
+    assert counted == {"DROP DATABASE": 1, "CREATE DATABASE": 1, "USE": 1}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (CREATE, DROP.replace("matomo", "mysql") + CREATE),
+        (CREATE, DROP + DROP + CREATE),
+        (CREATE, DROP.replace("IF EXISTS ", "") + CREATE),
+        ("USE `matomo`", DROP + "USE `matomo`"),
+        ("", DROP),
+    ],
+    ids=["another one", "twice", "whether it is there or not", "without making it", "at the end"],
+)
+def test_any_other_drop_of_a_schema_is_refused(dump: Path, old: str, new: str) -> None:
+    text = PHPMYADMIN.replace(old, new, 1) if old else PHPMYADMIN + new
+    assert refused(dump, text).seen.startswith("DROP DATABASE in line")
+
+
 # -- wrong input -----------------------------------------------------------------------------------
 
 

@@ -13,7 +13,14 @@ from typing import Final
 from matomo_harness.dumps import tab_files
 from matomo_harness.dumps.scanner import Comment, Scanner, Statement
 from matomo_harness.dumps.sources import DumpSource, Part
-from matomo_harness.dumps.statements import DUMP_ONE_SCHEMA, Judgement, Kind, judge
+from matomo_harness.dumps.statements import (
+    DROPPED,
+    DUMP_ONE_SCHEMA,
+    Judgement,
+    Kind,
+    judge,
+    schema_dropped,
+)
 from matomo_harness.dumps.translation import translated
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import found
@@ -161,15 +168,35 @@ class DumpReader:
         self.description()
 
     def _of_part(self, part: Part) -> Iterator[Judgement]:
+        drop: Statement | None = None
         for piece in Scanner(part.name).scan(part.chunks):
             if isinstance(piece, Comment):
                 self._take_comment(piece, part.name)
                 continue
+            if drop is None and schema_dropped(piece):
+                drop = piece
+                continue
             judged = self._judge(piece)
+            if drop is not None:
+                self._pass_over(drop, judged)
+                drop = None
             if judged.kind is None:
                 self._dropped[judged.note or ""] += 1
             else:
                 yield judged
+        if drop is not None:
+            judge(drop)  # which refuses it
+
+    def _pass_over(self, drop: Statement, following: Judgement) -> None:
+        """Pass over a DROP DATABASE before the CREATE DATABASE of the same schema.
+
+        Raises:
+            WrongInputError: something else follows it.
+        """
+        made = following.schema if (following.note or "").startswith("CREATE DATABASE") else None
+        if made != schema_dropped(drop):
+            judge(drop)  # which refuses it
+        self._dropped[f"DROP DATABASE: {DROPPED['CREATE DATABASE']}"] += 1
 
     def _of_rows(self, part: Part, table: str) -> Iterator[Judgement]:
         def settings(texts: tuple[bytes, ...]) -> Iterator[Judgement]:

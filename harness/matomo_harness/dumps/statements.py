@@ -141,6 +141,10 @@ _HOW_TO_DO_WITHOUT: Final = {
     "PROCEDURE": "dump again with --skip-routines",
     "FUNCTION": "dump again with --skip-routines",
 }
+_DROP_SCHEMA: Final = re.compile(
+    rb"(?:/\*!40000 )?DROP DATABASE IF EXISTS (`(?:[^`]|``)+`|[\w$]+)\s*(?:\*/)?"
+)
+"""As mysqldump and mariadb-dump --add-drop-database write it, phpMyAdmin and HeidiSQL."""
 DUMP_ONE_SCHEMA: Final = "dump Matomo's schema alone, without accounts: mariadb-dump SCHEMA"
 
 
@@ -197,6 +201,22 @@ def judge(statement: Statement) -> Judgement:
     if _is_all_ignored(tokens) and first not in ("CREATE", "DROP", "GRANT", "ALTER", "LOAD"):
         return Judgement(statement, None, note=f"{_named(two)}: MariaDB passes over it")
     raise refused(statement, words)
+
+
+def schema_dropped(statement: Statement) -> str | None:
+    """Return the schema that a dump drops in order to make it anew; None for any other statement.
+
+    Such a statement is harmless where the next one makes that schema: neither is obeyed. `judge`,
+    which sees one statement alone, refuses it.
+
+    Args:
+        statement: as the scanner found it.
+    """
+    found = _DROP_SCHEMA.fullmatch(statement.text)
+    if not found:
+        return None
+    name = found[1].decode(errors="replace")
+    return name[1:-1].replace("``", "`") if name.startswith("`") else name
 
 
 def _runs_another(statement: Statement, words: Sequence[str], tokens: Sequence[_Token]) -> bool:

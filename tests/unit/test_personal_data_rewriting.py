@@ -11,6 +11,7 @@ from matomo_harness.personal_data.rewriting import (
     REPORTS,
     _rewrite_reports,
     expression,
+    is_one_of,
     statements,
 )
 from matomo_harness.personal_data.rules import TablePlan, built_in, parse
@@ -97,6 +98,11 @@ def test_options_without_a_rule_are_dropped_and_known_ones_stay() -> None:
     assert "IS NOT TRUE" in insert
 
 
+def test_a_value_that_decides_may_have_a_quote_in_it() -> None:
+    assert "LIKE 'it''s' ESCAPE '|'" in is_one_of("kind", ["it's"])
+    assert r"LIKE 'a\\%' ESCAPE '|'" in is_one_of("kind", [r"a\*"])
+
+
 def test_the_settings_of_a_queue_go_and_are_not_emptied() -> None:
     """An empty name of its backend is a Redis without a name, and not the default."""
     schema: Schema = {
@@ -114,7 +120,9 @@ def test_the_settings_of_a_queue_go_and_are_not_emptied() -> None:
 
 def test_reports_are_read_on_from_where_the_last_ones_ended() -> None:
     """The server finds the place by the first column of the key: it looks no pair up."""
-    made = plan('[[tables]]\nname = "t"\nkeep = ["id"]\nreport = ["name"]', ID, NAME)
+    of_archive = Column("p_t", "idarchive", "int", in_primary_key=True, in_unique_key=True)
+    text = '[[tables]]\nname = "t"\nkeep = ["idarchive"]\nreport = ["name"]'
+    made = plan(text, of_archive, NAME)
     cursor = MagicMock()
     cursor.fetchall.side_effect = [[(7, f"r{number:02}", b"") for number in range(REPORTS)], []]
     (column,) = made.of_kind("report")

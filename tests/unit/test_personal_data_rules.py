@@ -151,6 +151,43 @@ def test_a_mistake_in_the_file_is_named(text: str, seen: str) -> None:
     assert "mine.toml" in error.value.expected
 
 
+def test_rules_for_a_document_that_are_not_there_are_named_with_their_table() -> None:
+    text = (
+        '[[tables]]\nname = "club"\nkeep = ["kind"]\n'
+        '[[tables.cases]]\ncolumn = "data"\nby = "kind"\ndocuments = { "member" = "Card" }\n'
+    )
+    with pytest.raises(WrongInputError) as error:
+        parse(text, "mine.toml")
+    assert error.value.seen.startswith("club.data: no [tables.documents.Card]")
+    assert "mine.toml" in error.value.expected
+    assert parse(text.replace("[[tables.cases]]", "[tables.documents.Card]\n[[tables.cases]]"))
+
+
+CASES = '[[tables.cases]]\ncolumn = "note"\nby = "kind"\n'
+
+
+@pytest.mark.parametrize(
+    ("rule", "by"),
+    [
+        (CASES, "kind"),
+        ('md5 = ["note"]', "definition"),
+        ('crc32 = ["note"]', "name"),
+        ('referrer = ["note", "referer_url"]', "referer_type"),
+        ('report = ["note"]', "idarchive"),
+    ],
+)
+def test_a_rule_by_a_column_that_is_not_there_is_named(rule: str, by: str) -> None:
+    columns = [Column("p_club", name, "varchar", 100) for name in ("note", "referer_url")]
+    text = '[[tables]]\nname = "club"\nkeep = ["*"]\n' + rule
+    own = built_in().extended(parse(text, "mine.toml"))
+    with pytest.raises(WrongInputError) as error:
+        own.plan({"club": columns})
+    assert re.search(rf"club\.(note|referer_url) by {by}\b", error.value.seen)
+    assert "mine.toml" in error.value.expected
+    lacking = [Column("p_club", name, "varchar", 100) for name in (by, "name")]
+    assert own.plan({"club": [*columns, *lacking]})
+
+
 def test_every_kind_is_explained_at_the_head_of_the_file() -> None:
     head = (Path(rules.__file__).parent / rules.RULES_FILE).read_text().split("# -- people")[0]
     assert [kind for kind in KINDS if not re.search(rf"^# {kind} ", head, re.MULTILINE)] == []

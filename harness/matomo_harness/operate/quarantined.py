@@ -198,6 +198,8 @@ def _made_safe(
     with held.connect() as connection:
         columns = schema.read(connection, described.prefix)
         plans = _as_they_are(columns) if keep_person_data else rules.plan(columns)
+        for plan in plans:
+            rewriting.statements(plan)  # what a rule cannot do is named before hours of work
         count = sum(len(found) for found in columns.values())
         if keep_person_data:
             certificate = Certificate(

@@ -163,7 +163,8 @@ def is_one_of(by: str, patterns: Iterable[str]) -> str:
     likes = []
     for pattern in patterns:
         like = pattern.replace("|", "||").replace("%", "|%").replace("_", "|_").replace("*", "%")
-        likes.append(f"{text} LIKE '{like}' ESCAPE '|'")
+        literal = like.replace("\\", "\\\\").replace("'", "''")
+        likes.append(f"{text} LIKE '{literal}' ESCAPE '|'")
     return f"({' OR '.join(likes)})" if likes else "FALSE"
 
 

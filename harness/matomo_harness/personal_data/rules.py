@@ -182,16 +182,38 @@ class TablePlan:
         return [column for column, rule in self.columns if rule.kind in kinds]
 
 
+_DECIDED_BY: Final[Mapping[str, tuple[str, ...]]] = {
+    "crc32": ("name",),
+    "md5": ("definition",),
+    "report": ("idarchive", "name"),
+}
+
+
+def _decided_by(column: Column, rule: Rule) -> tuple[str, ...]:
+    """Return the other columns of the row that a rule reads."""
+    if rule.cases:
+        return (rule.cases.by,)
+    if rule.kind == "referrer" and column.name.endswith(("url", "name")):
+        return ("referer_type",)
+    return _DECIDED_BY.get(rule.kind, ())
+
+
 class Rules:
     """All rules.
 
     Args:
         tables: as they are in the file.
         own: those of somebody's own file, which win for a column.
+        file: the name of the last file that they are of, for messages.
     """
 
-    def __init__(self, tables: Iterable[TableRules], own: Iterable[TableRules] = ()) -> None:
-        self._built_in, self._own = tuple(tables), tuple(own)
+    def __init__(
+        self,
+        tables: Iterable[TableRules],
+        own: Iterable[TableRules] = (),
+        file: str = RULES_FILE,
+    ) -> None:
+        self._built_in, self._own, self.file = tuple(tables), tuple(own), file
 
     @property
     def tables(self) -> tuple[TableRules, ...]:
@@ -218,7 +240,8 @@ class Rules:
         """Return the rule of each column of `schema`.
 
         Raises:
-            WrongInputError: there is a column or a table without a rule.
+            WrongInputError: there is a column or a table without a rule, or a rule reads another
+                column, which the table has not.
         """
         missing = self.missing(schema)
         if missing:
@@ -234,7 +257,7 @@ class Rules:
                 seen=f"none for {', '.join(unknown)}; to be added:\n{draft(missing)}",
                 next_command=DRAFT_COMMAND,
             )
-        return [
+        plans = [
             TablePlan(
                 columns[0].table,
                 name,
@@ -243,6 +266,25 @@ class Rules:
             )
             for name, columns in schema.items()
         ]
+        self._require_what_is_read(plans)
+        return plans
+
+    def _require_what_is_read(self, plans: Iterable[TablePlan]) -> None:
+        lacking = []
+        for plan in plans:
+            there = {column.name.lower() for column, _ in plan.columns}
+            lacking += [
+                f"{plan.name}.{column.name} by {other}, which that table has not"
+                for column, rule in plan.columns
+                for other in _decided_by(column, rule)
+                if other.lower() not in there
+            ]
+        if lacking:
+            raise WrongInputError(
+                expected=f"in {self.file} rules by columns that there are",
+                seen="; ".join(lacking),
+                next_command=f"edit {self.file}",
+            )
 
     def missing(self, schema: Schema) -> dict[str, list[Column]]:
         """Return the columns of `schema` that have no rule, by their table's name."""
@@ -255,7 +297,7 @@ class Rules:
 
     def extended(self, more: "Rules") -> "Rules":
         """Return these rules with `more`, which win for a column; dropped rows stay dropped."""
-        return Rules(self._built_in, (*more.tables, *self._own))
+        return Rules(self._built_in, (*more.tables, *self._own), more.file)
 
     def without(self, table: str, column: str) -> "Rules":
         """Return the same rules, of which the one for a column is switched off: it stays."""
@@ -321,10 +363,11 @@ def parse(text: str, name: str = RULES_FILE) -> Rules:
         name: the file's name, for messages.
 
     Raises:
-        WrongInputError: it is not TOML, or has a key or a value that no rule has.
+        WrongInputError: it is not TOML, has a key or a value that no rule has, or names rules for
+            documents that are not there.
     """
     try:
-        return Rules(_File.model_validate(tomllib.loads(text)).tables)
+        tables = _File.model_validate(tomllib.loads(text)).tables
     except tomllib.TOMLDecodeError as error:
         raise _mistake(name, str(error)) from error
     except ValidationError as error:
@@ -333,6 +376,15 @@ def parse(text: str, name: str = RULES_FILE) -> Rules:
             for detail in error.errors()
         )
         raise _mistake(name, "; ".join(mistakes)) from error
+    if lacking := [
+        f"{table.name}.{cases.column}: no [tables.documents.{wanted}] in the same [[tables]]"
+        for table in tables
+        for cases in table.cases
+        for wanted in cases.documents.values()
+        if wanted not in table.documents
+    ]:
+        raise _mistake(name, "; ".join(lacking))
+    return Rules(tables, file=name)
 
 
 def _mistake(name: str, seen: str) -> WrongInputError:

@@ -168,8 +168,31 @@ def test_the_older_encryption_of_zip_is_read_too() -> None:
     path = DUMPS / "zip-crypto.zip"
     assert opened(path, password=PASSWORD) == (DUMPS / "mariadb-dump.sql").read_bytes()
     for wrong in range(600):  # one of 256 fits the check at the beginning
-        with pytest.raises(WrongInputError, match="another one"):
+        with pytest.raises(UnreadableDumpError, match="another one"):
             opened(path, password=f"wrong {wrong}")
+
+
+@pytest.mark.parametrize("password", [None, PASSWORD])
+def test_a_damaged_zip_of_7_zip_is_no_matter_of_the_password(
+    file: Path, password: str | None
+) -> None:
+    packed = io.BytesIO()
+    with pyzipper.AESZipFile(
+        packed,
+        "w",
+        compression=pyzipper.ZIP_LZMA,
+        encryption=pyzipper.WZ_AES if password else None,
+    ) as archive:
+        archive.setpassword(password.encode() if password else None)
+        archive.writestr("dump.sql", TEXT[:CHUNK])
+    whole = bytearray(packed.getvalue())
+    file.write_bytes(whole)
+    assert opened(file, password=password) == TEXT[:CHUNK]
+    whole[200] ^= 0xFF
+    file.write_bytes(whole)
+    with pytest.raises(WrongInputError, match="corrupt") as error:
+        opened(file, password=password)
+    assert not isinstance(error.value, UnreadableDumpError)
 
 
 TRUNCATED = ("gz", "zst", "xz", "zip", "tar", "tar.gz", "zst of gz", "gz, of two members")

@@ -6,6 +6,7 @@ What a file is, its first bytes say, never its name. Memory does not grow with t
 import lzma
 import os
 import re
+import struct
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -513,25 +514,33 @@ def _chunks_of(name: str, file: IO[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
-_ARCHIVE_ERRORS: Final = (tarfile.TarError, zlib.error, EOFError, NotImplementedError, OSError)
+_ARCHIVE_ERRORS: Final = (
+    *(tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, OSError),
+)
 
 
 def _entry(name: str, archive: Any, entry: Any, password: bytes | None) -> Iterator[bytes]:
     """Yield a file of a zip; of an encrypted one, whose first bytes may fit a wrong password."""
-    is_encrypted = bool(entry.flag_bits & 1)
+    is_encrypted, is_out = bool(entry.flag_bits & 1), False
     if is_encrypted and not password:
         raise _no_password(name, "no password")
     try:
         with archive.open(entry, pwd=password) as file:
-            yield from _chunks_of(name, file)
+            for chunk in _chunks_of(name, file):
+                is_out = True
+                yield chunk
     except NotImplementedError as error:
         raise _not_unpacked(name, str(error), f"unzip {name}") from error
     except RuntimeError as error:
         raise _no_password(name, "another one") from error
     except WrongInputError as error:
         if is_encrypted:
-            seen = f"another one, or {error.seen}"
-            raise _no_password(name, seen, WrongInputError) from error
+            # One of 256 wrong passwords fits the one byte that zip's older encryption checks; of
+            # what it opens nothing can be unpacked. AES is sure: what breaks off is damaged.
+            is_damaged = is_out or bool(entry.wz_aes_version)
+            kind = WrongInputError if is_damaged else UnreadableDumpError
+            raise _no_password(name, f"another one, or {error.seen}", kind) from error
         raise
 
 

@@ -4,7 +4,7 @@ Both are a keyed hash, SHA-256 of the run's key and the value, cut to a length. 
 session variable that the server fills itself, so it is in no statement's text. Where values are
 equal whatever their case, as in Matomo's collations, the hash is of the lower case without spaces
 at the end; a unique key stays unique, because such values could not both be in it. Where a column's
-collation tells case apart, the hash does.
+collation tells case or such spaces apart, the hash does.
 """
 
 import hashlib
@@ -76,7 +76,9 @@ def _folded(value: str) -> str:
 
 def _same(value: str, column: Column | None) -> str:
     """Return the expression that is the same for values that are the same in `column`."""
-    return _exact(value) if column and column.is_case_sensitive else _folded(value)
+    if column and column.is_case_sensitive:
+        return _exact(value)
+    return f"LOWER({_exact(value)})" if column and column.tells_spaces else _folded(value)
 
 
 def _exact(value: str) -> str:

@@ -37,6 +37,8 @@ class Column:
         sets_itself: whether an UPDATE of other columns changes it to the time of now.
         is_generated: whether the server computes it, so that nothing can be written into it.
         is_case_sensitive: whether values that differ in case only are different ones there.
+        tells_spaces: whether values that differ in spaces at their end only are different ones
+            there (NO PAD, as all collations that MySQL 8 takes by itself).
         character_set: of its characters; empty where it holds none, or where that is not known.
     """
 
@@ -50,6 +52,7 @@ class Column:
     sets_itself: bool = False
     is_generated: bool = False
     is_case_sensitive: bool = False
+    tells_spaces: bool = False
     character_set: str = ""
 
     @property
@@ -122,6 +125,7 @@ def read(connection: Connection, prefix: str = "") -> dict[str, list[Column]]:
             sets_itself="on update" in row["extra"].lower(),
             is_generated=bool(row["generated"]),
             is_case_sensitive=str(row["collation"]).endswith(("_bin", "_cs")),
+            tells_spaces="_nopad_" in str(row["collation"]),
             character_set=row["characters"] or "",
         )
         is_another = not column.table.startswith(prefix) and column.table in of_matomo

@@ -221,6 +221,8 @@ def test_the_configuration_for_a_ticket_names_no_machine_and_no_account() -> Non
     text, left_out = production_config.for_ticket(
         '[LoginLdap]\nuse_webserver_auth = 1\n[LoginLdap_srv]\nhostname = "ad1.library.edu"\n'
         'port = 389\nbase_dn = "DC=library,DC=edu"\nadmin_user = "CN=Ada Lovelace,DC=library"\n'
+        'ldap_user_filter = "(memberOf=cn=stats,dc=library,dc=edu)"\n'
+        '[General]\nnoreply_email_name = "Ada Lovelace"\n'
         '[Redis]\nnodes = "redis.library.edu:6379, other.library.edu"\n'
         '[GeoIp]\nfile = "DBIP-City.mmdb"\n'
     )

@@ -108,6 +108,14 @@ def test_a_queue_in_productions_redis_is_left_out() -> None:
     assert "redis.example" not in text
 
 
+def test_a_login_at_productions_identity_provider_is_left_out() -> None:
+    """With it the page of the login leads a browser there, and nobody gets in."""
+    saml = '[LoginSaml]\nstatus = 1\noptions_forcesaml = 1\nidp_sso = "https://idp.example/sso"\n'
+    text, left_out = production_config.without_secrets(f"{PRODUCTION}\n{saml}")
+    assert "[LoginSaml]" in left_out
+    assert "idp.example" not in text
+
+
 @pytest.mark.parametrize("cache", ["redis", "file"])
 def test_a_cache_in_productions_redis_is_left_out(cache: str) -> None:
     """The reproduction's network leads nowhere: Matomo would end at its first page."""

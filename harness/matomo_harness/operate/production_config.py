@@ -12,8 +12,9 @@ from matomo_harness.redaction import LIKELY_SECRET, NO_SECRET, SECRET, SWITCH
 
 OF_TABLES: Final = ("charset", "collation", "adapter")
 """Keys of [database] that say how to speak to the tables; the others lead to a server."""
-ELSEWHERE: Final = ("mail", "proxy", "database_reader")
-"""Sections that lead to services of production's."""
+ELSEWHERE: Final = ("mail", "proxy", "database_reader", "LoginSaml")
+"""Sections that lead to services of production's; the last one leads whoever opens the login page
+to production's own, out of a browser that the reproduction's network does not hold back."""
 QUEUE: Final = "QueuedTracking"
 """The section of the plugin that puts hits into a Redis; it wins over what is clicked."""
 CACHES: Final = (("Cache", "backend"), ("ChainedCache", "backends"))
@@ -31,8 +32,10 @@ ADDRESS: Final = re.compile(
     re.IGNORECASE,
 )
 """A mail address, a URL, an address of IPv4 or IPv6, or a host's name with a domain."""
-NAMED_ACCOUNT: Final = re.compile(r"(?i)(^|_)(user|username|login|dn)$")
-"""Names of keys with who logs in at a service, as in a directory (LDAP)."""
+NAMED_ACCOUNT: Final = re.compile(r"(?i)(^|_)(user|username|login|dn|email_name)$")
+"""Names of keys with who logs in at a service, as in a directory (LDAP), or who sends mail."""
+OF_A_DIRECTORY: Final = re.compile(r"(?i)\b(cn|dc|ou|uid)\s*=")
+"""A name in a directory, or a part of one, as filters have it: (memberOf=cn=…,dc=…)."""
 APART: Final = re.compile(r"[\s,;\"'\[\]{}]+")
 """What stands between the words of a value with several: a list, JSON, serialised PHP."""
 IN_MAINTENANCE: Final = (("General", "maintenance_mode"), ("Tracker", "record_statistics"))
@@ -134,6 +137,7 @@ def _names_somebody(entry: ini.Entry) -> bool:
         texts.names_a_person(entry.text)
         or NAMED_ADDRESS.search(entry.name)
         or NAMED_ACCOUNT.search(entry.name)
+        or OF_A_DIRECTORY.search(entry.text)
         or any(ADDRESS.fullmatch(piece) for piece in APART.split(entry.text))
     )
 

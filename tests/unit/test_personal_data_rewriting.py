@@ -60,6 +60,13 @@ def test_a_number_that_a_rule_cannot_fill_is_refused_by_name(kind: str) -> None:
         expression(kind, ID)
 
 
+def test_texts_that_differ_stay_different_where_there_is_room_for_few_signs() -> None:
+    assert expression("text", Column("p_t", "idpageview", "char", 6)).count("'text-'") == 0
+    assert ", 256), 6)" in expression("text", Column("p_t", "idpageview", "char", 6))
+    for length in (17, 100, None):
+        assert "'text-'" in expression("text", Column("p_t", "name", "varchar", length))
+
+
 def test_a_name_with_a_backtick_stays_a_name() -> None:
     column = Column("p_t", "a`b", "varchar", 10)
     made = statements(plan('[[tables]]\nname = "t"\nempty = ["a`b"]', column))

@@ -91,13 +91,17 @@ def test_a_draft_takes_the_most_careful_rule() -> None:
         Column("t", "idvisitor", "binary", 8),
         Column("t", "payload", "longblob", 2**32 - 1),
         Column("t", "remark", "text", 65535),
+        Column("t", "segment_filter", "text", 65535),
+        Column("t", "segment_15", "tinyint"),
         Column("t", "code", "varchar", 20, in_unique_key=True),
         Column("t", "phone", "bigint"),
         Column("t", "client_ip", "int"),
         Column("t", "home_latitude", "decimal"),
         Column("t", "birthdate", "date"),
     ]
-    drafted = parse(draft({"new_plugin": table}))
+    text = draft({"new_plugin": table})
+    assert "# Numbers and times stay" in text
+    drafted = parse(text)
     kinds = {column.name: drafted.rule_of("new_plugin", column.name) for column in table}
     assert {name: rule and rule.kind for name, rule in kinds.items()} == {
         "id": "keep",
@@ -110,6 +114,8 @@ def test_a_draft_takes_the_most_careful_rule() -> None:
         "idvisitor": "pseudonym",
         "payload": "empty",
         "remark": "text",
+        "segment_filter": "segment",
+        "segment_15": "keep",
         "code": "pseudonym",
         "phone": "empty",
         "client_ip": "empty",

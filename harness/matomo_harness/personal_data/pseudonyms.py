@@ -115,8 +115,14 @@ def login(value: str, column: Column) -> str:
 
 
 def text(value: str, length: int | None = None) -> str:
-    """Return the expression of what takes the place of free text."""
-    return unless_empty(value, _cut(f"CONCAT('text-', {digest(_exact(value), WORD)})", length))
+    """Return the expression of what takes the place of free text.
+
+    A column that is too short for more has the hash alone: cut, all values would be the same.
+    """
+    prefix = "text-"
+    if length and length < len(prefix) + WORD:
+        return unless_empty(value, digest(_exact(value), length))
+    return unless_empty(value, f"CONCAT('{prefix}', {digest(_exact(value), WORD)})")
 
 
 def person(value: str, column: Column) -> str:

@@ -410,6 +410,9 @@ _BY_NAME: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("pseudonym", ("idvisitor", "user_id", "userid", "visitor", "orderid", "idorder")),
 )
 _ADDRESS_WORDS: Final = frozenset(("ip", "ips", "ipaddress", "addr"))
+_NUMBERS_STAY: Final = (
+    "# Numbers and times stay: is one of them somebody's (a staff or a card number)? Then `empty`."
+)
 _PLACE_WORDS: Final = frozenset(("latitude", "longitude", "lat", "lng", "lon", "long"))
 
 
@@ -428,6 +431,8 @@ def draft(schema: Schema) -> str:
         for column in columns:
             by_kind.setdefault(_drafted(column), []).append(column.name)
         lines = [f"{kind} = [{_listed(names)}]" for kind, names in by_kind.items()]
+        if "keep" in by_kind:
+            lines.insert(0, _NUMBERS_STAY)
         entries.append("\n".join(["[[tables]]", f'name = "{name}"', *lines]))
     return "\n\n".join(entries) + "\n"
 
@@ -451,4 +456,5 @@ def _drafted(column: Column) -> str:
         return "pseudonym" if named in (None, "empty") or column.is_bytes else named
     if column.is_bytes:
         return "empty"
-    return named or "text"
+    # What is no segment any more, as a hash is none, ends the archiver.
+    return named or ("segment" if "segment" in words else "text")

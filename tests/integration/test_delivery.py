@@ -328,6 +328,7 @@ def test_no_login_is_in_an_argument_or_left_in_a_file(begun: Rehearsal, tmp_path
     assert seen
     assert not [command for command in seen if "auth-token" in command]
     assert not list(tmp_path.glob("matomo-harness-login-*"))
+    assert not list(reaper.RUNS.glob(f"{reaper.this_process().id}-login-*"))
 
 
 # -- promote refuses ------------------------------------------------------------------------------

@@ -1,6 +1,10 @@
 """What `clean` leaves and to whom it belongs, found from plain values."""
 
+import os
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -132,6 +136,39 @@ def test_a_stack_whose_run_ended_with_the_machine_goes_with_the_next_start(
     monkeypatch.setattr(reaper, "remove_leftovers", lambda run: [run.id])
     assert reaper.remove_leftovers_of_dead_runs() == ["dead"]
     reaper.end(living)
+
+
+IS_KILLED = """
+import os, signal
+from matomo_harness.runtime import reaper
+
+with reaper.directory("login") as made:
+    (made / "auth.json").write_text("a password")
+    print(made, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_directory_goes_with_a_killed_process_where_no_engine_answers(tmp_path: Path) -> None:
+    nowhere = {**os.environ, "TMPDIR": str(tmp_path), "DOCKER_HOST": "unix:///nowhere"}
+    command = [sys.executable, "-c", IS_KILLED]
+    ended = subprocess.run(command, env=nowhere, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    made = Path(ended.stdout.strip())
+    assert made.is_relative_to(tmp_path)
+    until = time.monotonic() + 30
+    while made.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not made.exists()
+
+
+def test_a_directory_goes_with_its_block(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(reaper, "RUNS", tmp_path)
+    monkeypatch.setattr(reaper, "this_process", lambda: reaper.Run("this"))
+    with reaper.directory("image") as made:
+        assert made.stat().st_mode & 0o777 == 0o700
+        (made / "image.tar").touch()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_mistyped_run_does_not_lead_to_the_removal_of_the_stack(

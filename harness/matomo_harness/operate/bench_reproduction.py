@@ -2,7 +2,6 @@
 
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from matomo_harness.runtime.engine import engine, execute
 from matomo_harness.runtime.golden import Golden
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.live_dump import live_dump
-from matomo_harness.runtime.reaper import this_process
+from matomo_harness.runtime.reaper import directory, this_process
 from matomo_harness.settings import RunSettings
 
 DAYS: Final = 60
@@ -43,8 +42,8 @@ def times(settings: RunSettings, state: Golden, database_image: Image) -> tuple[
     Raises:
         HarnessError: one of them failed.
     """
-    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        dump = Path(directory) / "dump.sql"
+    with directory("bench") as made:
+        dump = made / "dump.sql"
         _write(dump, state, database_image)
         begun = time.monotonic()
         repro.make([dump], settings, Choices(NAME, archive=False))

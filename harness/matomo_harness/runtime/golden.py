@@ -12,7 +12,6 @@ import json
 import re
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -39,7 +38,7 @@ from matomo_harness.matomo.twofactor import Account
 from matomo_harness.policy import deployment
 from matomo_harness.policy.deployment import DeploymentFile
 from matomo_harness.progress import step
-from matomo_harness.runtime import images
+from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.archiver import START_MATOMO
 from matomo_harness.runtime.containers import (
     DATA_DIRECTORY,
@@ -254,8 +253,7 @@ def _build(
     profile: ImageProfile,
     labels: Mapping[str, str],
 ) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        context = Path(directory)
+    with reaper.directory("golden") as context:
         shutil.copytree(FILES, context, dirs_exist_ok=True)
         profile = _seen_from_within(profile)
         stage = f"{images.REPOSITORY}/golden-stage:{key}"

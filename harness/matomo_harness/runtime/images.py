@@ -523,9 +523,9 @@ def _debootstrap(release: str) -> Image:
     process.install_packages("mmdebstrap")
     with (
         step(f"Making a base of Debian {release} with mmdebstrap") as running,
-        tempfile.TemporaryDirectory() as directory,
+        reaper.directory("debian") as directory,
     ):
-        archive = Path(directory) / "debian.tar"
+        archive = directory / "debian.tar"
         process.run(["mmdebstrap", "--variant=minbase", *_LEFT_OUT, release, str(archive)], running)
         repository, _, version = debian_tag(release).partition(":")
         engine().api.import_image_from_file(

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -270,6 +271,24 @@ def this_process() -> Run:
     return run
 
 
+@contextlib.contextmanager
+def directory(name: str) -> Iterator[Path]:
+    """Yield an empty directory of this user's alone, which goes with the block.
+
+    Where the process is killed in it, the watcher removes the directory; nobody removes one of
+    `tempfile` then, which may hold a secret or a whole image.
+
+    Args:
+        name: what it is for, as a part of its name.
+    """
+    made = this_process().file(f"{name}-{secrets.token_hex(3)}")
+    made.mkdir(mode=0o700)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
 @functools.cache
 def watch_once(run: Run) -> int:
     """Start the process that removes what `run` made, once the run has ended; return its pid."""
@@ -397,15 +416,22 @@ def remove_leftovers(run: Run) -> list[str]:
     """
     if run.keep_marker.exists():
         return []
-    client = connect()
-    removed = remove_labelled(client, f"{RUN_LABEL}={run.id}")
-    removed += remove_labelled(client, f"{PARENT_LABEL}={run.as_parent}")
-    for file in RUNS.glob(f"{run.id}*"):
+    try:
+        client = connect()
+        removed = remove_labelled(client, f"{RUN_LABEL}={run.id}")
+        removed += remove_labelled(client, f"{PARENT_LABEL}={run.as_parent}")
+    finally:
+        _remove(RUNS.glob(f"{run.id}-*"))  # where no engine answers, too: they may hold secrets
+    _remove(RUNS.glob(f"{run.id}*"))
+    return removed
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
         if file.is_dir():
             shutil.rmtree(file, ignore_errors=True)
         else:
             file.unlink(missing_ok=True)
-    return removed
 
 
 def remove_leftovers_of_dead_runs() -> list[str]:

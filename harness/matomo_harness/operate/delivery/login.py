@@ -72,9 +72,22 @@ def authfile(host: str, login: Login | None) -> Iterator[Path]:
         login: who logs in; None writes a file without a login, so that no other is taken.
     """
     auths = {host: {"auth": login.pair}} if login else {}
-    with tempfile.TemporaryDirectory(prefix="matomo-harness-login-") as directory:  # mode 0700
-        path = Path(directory) / "auth.json"
+    with _directory() as directory:
+        path = directory / "auth.json"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump({"auths": auths}, file)
         yield path
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[Path]:
+    """Yield a directory of mode 0700; with the engine's libraries it goes with a killed process."""
+    if extra.is_installed():
+        from matomo_harness.runtime import reaper
+
+        with reaper.directory("login") as made:
+            yield made
+    else:
+        with tempfile.TemporaryDirectory(prefix="matomo-harness-login-") as name:
+            yield Path(name)

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,7 @@ from matomo_harness.operate.delivery.passport import Passport
 from matomo_harness.operate.delivery.registry import Manifest, Registry, digest_of, short
 from matomo_harness.operate.delivery.stages import Delivery, OpenStage
 from matomo_harness.progress import step
-from matomo_harness.runtime import images
+from matomo_harness.runtime import images, reaper
 from matomo_harness.runtime.engine import engine
 from matomo_harness.runtime.images import Image
 from matomo_harness.runtime.inspection import inspected
@@ -200,8 +199,8 @@ def _taken(registry: Registry, tag: str, there: Manifest, image: Image) -> Wrong
 @contextlib.contextmanager
 def _archive(image: Image) -> Iterator[Path]:
     """Yield the image as a file that `docker load` takes."""
-    with tempfile.TemporaryDirectory(prefix="matomo-harness-image-") as directory:
-        archive = Path(directory) / "image.tar"
+    with reaper.directory("image") as directory:
+        archive = directory / "image.tar"
         with step(f"Taking {image.reference} from the engine"), archive.open("wb") as file:
             for chunk in engine().api.get_image(image.reference):
                 file.write(chunk)

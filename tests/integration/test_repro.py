@@ -150,16 +150,20 @@ VISITORS: Final = "SELECT DISTINCT HEX(idvisitor) AS id FROM {prefix}log_visit"
 def same(
     reproducing: Checkout, matomo_servers: SharedServers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Twins]:
-    """A reproduction of a production that deletes old visits, whose reports stay."""
+    """A reproduction of a production of which one site has lost old visits; their reports stay."""
     servers, instance = matomo_servers.fresh()
     dump = tmp_path_factory.mktemp("same") / "production.sql.gz"
     try:
         production = filled(instance)
         before = {site: numbers(production.api, site, LOOKED_AT) for site in (1, 2)}
-        gone = f"--dates={FIRST_DAY},{FIRST_DAY + timedelta(days=1)}"
-        production.shell.console("core:delete-logs-data", gone, "--no-interaction")
-        left = "SELECT DATE(MIN(visit_last_action_time)) AS first FROM {prefix}log_visit"
-        assert production.database.query(left) == [{"first": FIRST_DAY + timedelta(days=1)}]
+        third_day = FIRST_DAY + timedelta(days=2)
+        gone = f"--dates={FIRST_DAY},{third_day}", "--idsite=2"
+        production.shell.console("core:delete-logs-data", *gone, "--no-interaction")
+        left = (
+            "SELECT DATE(MIN(visit_last_action_time)) AS first FROM {prefix}log_visit"
+            " GROUP BY idsite ORDER BY idsite"
+        )
+        assert production.database.query(left) == [{"first": FIRST_DAY}, {"first": third_day}]
         dump_of(production, dump)
         visitors = {str(row["id"]) for row in production.database.query(VISITORS)}
     finally:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -568,18 +569,10 @@ def _with_account(started: StartedStack) -> str:
 def _archive(database: Database, shell: MatomoShell, part: Slice) -> None:
     """Archive anew what there are visits for: the reports that describe them were not copied.
 
-    Those of the first day were, and of all before it (archives.bounded), unless something was cut.
+    Those of a site's first day were, and of all before it (archives.bounded), unless something was
+    cut.
     """
-    (row,) = database.query(
-        "SELECT DATE(MIN(visit_last_action_time)) + INTERVAL %s DAY AS first,"
-        " LEAST(DATE(MAX(visit_last_action_time)) + INTERVAL 1 DAY, UTC_DATE()) AS last,"
-        # Visits of a site that was deleted stay for a while, and Matomo refuses its number.
-        " (SELECT GROUP_CONCAT(idsite) FROM {prefix}site WHERE idsite IN"
-        " (SELECT idsite FROM {prefix}log_visit)) AS sites"
-        " FROM {prefix}log_visit",
-        int(part.is_all),
-    )
-    if not row["sites"] or not row["first"] or row["first"] > row["last"]:
+    if not (firsts := _first_days(database, part)):
         return
     if not (numbers := numbers_of_archives_are_new(database)).passed:
         console.print(
@@ -587,16 +580,32 @@ def _archive(database: Database, shell: MatomoShell, part: Slice) -> None:
             markup=False,
         )
         return
-    with step(f"Archiving anew what there are visits for ({row['first']} to {row['last']})"):
-        dates = f"--dates={row['first']},{row['last']}"
-        sites = f"--sites={row['sites']}"  # others have reports that were imported
-        invalidate = ("core:invalidate-report-data", dates, sites, "--no-interaction")
+    with step(f"Archiving anew what there are visits for (since {min(firsts)})"):
         try:
-            for command in (invalidate, ("core:archive",)):
-                shell.console(*command, seconds=WHOLE_DATA_SECONDS)
+            for first, (last, sites) in firsts.items():
+                asked = f"--dates={first},{last}", f"--sites={sites}", "--no-interaction"
+                shell.console("core:invalidate-report-data", *asked, seconds=WHOLE_DATA_SECONDS)
+            shell.console("core:archive", seconds=WHOLE_DATA_SECONDS)
         except (BrokenPromiseError, TimeLimitError) as error:
             # This may be the bug itself; without these reports it is a reproduction all the same.
             console.print(f"Not all of it is archived: {error.seen}", markup=False)
+
+
+def _first_days(database: Database, part: Slice) -> dict[date, tuple[date, str]]:
+    """Return the last day with visits, and the sites, by the first day to be archived anew.
+
+    A site has days of its own: what is before its first may be imported.
+    """
+    rows = database.query(
+        "SELECT first, MAX(last) AS last, GROUP_CONCAT(idsite) AS sites FROM"
+        " (SELECT idsite, DATE(MIN(visit_last_action_time)) + INTERVAL %s DAY AS first,"
+        " LEAST(DATE(MAX(visit_last_action_time)) + INTERVAL 1 DAY, UTC_DATE()) AS last"
+        # Visits of a site that was deleted stay for a while, and Matomo refuses its number.
+        " FROM {prefix}log_visit WHERE idsite IN (SELECT idsite FROM {prefix}site)"
+        " GROUP BY idsite) of_site WHERE first <= last GROUP BY first ORDER BY first",
+        int(part.is_all),
+    )
+    return {row["first"]: (row["last"], str(row["sites"])) for row in rows}
 
 
 def ports_for(stack: Stack) -> tuple[int, int]:

@@ -69,9 +69,9 @@ SUMMARY: Final = -1
 
 
 def bounded(connection: Connection, plans: Iterable[TablePlan]) -> list[TablePlan]:
-    """Return plans by which only those reports stay that no visit is there for.
+    """Return plans by which only those reports stay that no visit of their site is there for.
 
-    The first day with visits counts as one of these: where a site's day begins in another one of
+    A site's first day with visits counts as one of these: where its day begins in another one of
     the server's, a part of its visits may be gone. A week, month or year that begins before it is
     put together again from its days, old ones and new ones.
 
@@ -85,15 +85,15 @@ def bounded(connection: Connection, plans: Iterable[TablePlan]) -> list[TablePla
         return plans
     with connection.cursor(Cursor) as cursor:
         cursor.execute(
-            "SELECT DATE(MIN(visit_last_action_time)), GROUP_CONCAT(DISTINCT idsite)"
-            f" FROM {quoted(visits)}"
+            "SELECT idsite, DATE(MIN(visit_last_action_time))"
+            f" FROM {quoted(visits)} GROUP BY idsite"
         )
-        row: Any = cursor.fetchone()
-    first, sites = row
-    if first is None:
+        firsts: list[Any] = list(cursor.fetchall())
+    if not firsts:
         return plans
-    # A site without a visit has reports that were imported, and nothing makes them anew.
-    staying = f"`date1` <= '{first}' OR idsite NOT IN ({sites})"
+    # Earlier reports were imported, or are of visits that were deleted: nothing makes them anew.
+    first_day = " ".join(f"WHEN {site} THEN '{day}'" for site, day in firsts)
+    staying = f"COALESCE(`date1` <= CASE idsite {first_day} END, TRUE)"
     return [
         dataclasses.replace(plan, staying=staying) if plan.of_kind("report") else plan
         for plan in plans

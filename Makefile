@@ -86,13 +86,13 @@ test-local: lint ## lint, and the quick tests on one Matomo version; T=path narr
 
 test-all: lint ## lint, every test, and on each version the gate and what is quick, as CI does; T= and IMAGE= as above
 	@$(HARNESS) prepare --browser --images --all-versions
-	@$(PYTEST) --size all $(if $(SHARD),--shard $(SHARD)) $(T)
+	@$(PYTEST) --size all $(if $(SHARD),--shard "$(SHARD)") $(T)
 
 test-nightly: .venv/requirements.lock ## run the whole kill matrix and every test on every version: hours; T= narrows to tests, IMAGE= as above
 	@$(HARNESS) prepare --browser --images --all-versions
 	@$(if $(T),,versions=$$($(EVERY_VERSION)) && for version in $$versions; do \
 	    MATOMO_VERSION=$$version $(MAKE) mutants || exit; done)
-	@$(PYTEST) --size nightly $(if $(SHARD),--shard $(SHARD)) $(T)
+	@$(PYTEST) --size nightly $(if $(SHARD),--shard "$(SHARD)") $(T)
 
 e2e-ten: .venv/requirements.lock ## run the browser's tests ten times in a row, into a table
 	@$(HARNESS) prepare --browser
@@ -129,10 +129,10 @@ lint: .venv/requirements.lock ## ruff, mypy, import layers, shellcheck, hadolint
 
 gate: .venv/requirements.lock ## prove every promise: of image/, of IMAGE=ref, of a copy of your project: COMPOSE=file SERVICE=name, or of what runs: URL=https://… (EXEC=), CONTAINER=name
 	@$(if $(URL),,$(HARNESS) prepare --browser)
-	@$(HARNESS) gate $(if $(ONLY),--only "$(ONLY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(URL),--url $(URL)) $(if $(COMPOSE),--compose "$(COMPOSE)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(REPRO),--repro "$(REPRO)") $(if $(EXEC),--exec "$(EXEC)") $(if $(AUTHORITY),--authority $(AUTHORITY)) $(if $(filter 1,$(ALLOW_HITS)),--allow-hits) $(if $(SUMMARY),--summary "$(SUMMARY)")
+	@$(HARNESS) gate $(if $(ONLY),--only "$(ONLY)") $(if $(POLICY),--policy "$(POLICY)") $(if $(URL),--url "$(URL)") $(if $(COMPOSE),--compose "$(COMPOSE)") $(if $(SERVICE),--service "$(SERVICE)") $(if $(CONTAINER),--container "$(CONTAINER)") $(if $(REPRO),--repro "$(REPRO)") $(if $(EXEC),--exec "$(EXEC)") $(if $(AUTHORITY),--authority "$(AUTHORITY)") $(if $(filter 1,$(ALLOW_HITS)),--allow-hits) $(if $(SUMMARY),--summary "$(SUMMARY)")
 
 report: .venv/requirements.lock ## print the last gate's verdict as Markdown; PR=number also comments on that pull request, FILE=gate.json
-	@$(HARNESS) report $(FILE) $(if $(PR),--pull-request "$(PR)")
+	@$(HARNESS) report $(if $(FILE),"$(FILE)") $(if $(PR),--pull-request "$(PR)")
 
 mutants: .venv/requirements.lock ## prove the gate itself: break each promise in turn; T=masking, GENERATED=1, FULL=1, SHARD=1/4
 	@$(HARNESS) mutants $(if $(T),--only "$(T)") $(if $(filter 1,$(GENERATED)),--generated) $(if $(filter 1,$(FULL)),--full) $(if $(SHARD),--shard "$(SHARD)")

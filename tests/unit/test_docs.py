@@ -68,6 +68,11 @@ def test_make_help_explains_every_target() -> None:
     assert explained >= TARGETS - {"test"}
 
 
+def test_what_a_target_hands_on_is_one_word_to_the_shell() -> None:
+    """An address with a `&` in it ended the command: make was green before the gate had begun."""
+    assert re.findall(r"(?m)--[a-z-]+ \$\([A-Z_]+\)", MAKEFILE) == []
+
+
 # -- matomo-harness -------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import json
 import shlex
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -59,12 +60,13 @@ def requirement(extra: str = DOCKER) -> str:
     if commit:
         return f"{named} @ git+{url}@{commit}"
     # A folder needs no name, and an editable one is read as a name only.
-    return f"{unquote(urlsplit(url).path)}[{extra}]" if is_of_a_folder() else f"{named} @ {url}"
+    return f"{place}[{extra}]" if (place := folder()) else f"{named} @ {url}"
 
 
-def is_of_a_folder() -> bool:
-    """Whether pip took this harness from a folder, as a checkout is."""
-    return "dir_info" in _origin()
+def folder() -> Path | None:
+    """Return the folder that pip took this harness from, as a checkout is; None for all else."""
+    origin = _origin()
+    return Path(unquote(urlsplit(origin["url"]).path)) if "dir_info" in origin else None
 
 
 def _origin() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What an installed harness says of itself to pip, by where pip took it from."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,3 +94,26 @@ def test_a_drafted_workflow_takes_a_checkout_by_its_commit(install: Installation
         'pip install "matomo-harness[browser,docker] @ git+$MATOMO_HARNESS@'
     )
     assert step["env"] == {"MATOMO_HARNESS": "${{ vars.MATOMO_HARNESS }}"}
+
+
+def test_that_commit_is_the_harnesss_own_whatever_repository_init_is_run_in(
+    install: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = {name: committed(tmp_path / name) for name in ("harness", "institution")}
+    (tmp_path / "harness" / "file").write_text("changed since, as a policy is")
+    install({"url": (tmp_path / "harness").as_uri(), "dir_info": {}})
+    # What is installed from a wheel takes the directory in which it is run for its checkout.
+    monkeypatch.setattr("matomo_harness.runtime.images.ROOT", tmp_path / "institution")
+    (step,) = [step for step in steps(workflow_text("a:1")) if "pip" in str(step.get("run"))]
+    assert str(step["run"]).endswith(f'git+$MATOMO_HARNESS@{commits["harness"]}"')
+
+
+def committed(folder: Path) -> str:
+    """Make a repository with one commit; return that."""
+    folder.mkdir()
+    (folder / "file").write_text(folder.name)
+    author = ("-c", "user.name=Ada", "-c", "user.email=ada@people.example")
+    for words in (("init", "-q"), ("add", "."), (*author, "commit", "-qm", folder.name)):
+        subprocess.run(["git", "-C", str(folder), *words], check=True)
+    asked = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()

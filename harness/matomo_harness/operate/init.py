@@ -349,8 +349,9 @@ def workflow_text(reference: str) -> str:
             it, and an id is no name: no build gets either.
     """
     harness, is_named_by_variable = extra.requirement(NEEDED), False
-    if extra.is_of_a_folder():  # of this machine: CI takes the commit from the repository
-        harness = f"{extra.DISTRIBUTION}[{NEEDED}] @ git+$MATOMO_HARNESS@{images.revision()}"
+    if folder := extra.folder():  # of this machine: CI takes the commit from the repository
+        commit = images.commit_in(folder)
+        harness = f"{extra.DISTRIBUTION}[{NEEDED}] @ git+$MATOMO_HARNESS@{commit}"
         is_named_by_variable = True
     return _rendered(
         "workflow.yml",

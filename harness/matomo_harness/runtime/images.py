@@ -708,6 +708,11 @@ def revision(*options: str) -> str:
     return _git("describe", "--always", "--dirty", "--abbrev=12", *options) or "unknown"
 
 
+def commit_in(folder: Path) -> str:
+    """Return the commit that is checked out in a folder; `COMMIT` where it is none of git's."""
+    return _git("-C", str(folder), "rev-parse", "--verify", "HEAD") or "COMMIT"
+
+
 def _git(*arguments: str) -> str:
     """Return what git says of the checkout; empty where it says nothing."""
     ended = subprocess.run(

@@ -102,7 +102,7 @@ pictures: .venv/requirements.lock ## record the README's pictures anew
 	@$(HARNESS) prepare --browser
 	@.venv/bin/python tests/pictures.py
 
-docs: .venv/requirements.lock ## write docs/checks.md, docs/commands.md and the coverage in docs/failure-modes.md anew
+docs: .venv/requirements.lock ## write docs/checks.md, docs/commands.md, the coverage in docs/failure-modes.md and the README's numbers anew
 	@.venv/bin/python tests/generated_docs.py
 
 SCHEMA := .venv/bin/check-jsonschema --quiet --builtin-schema vendor

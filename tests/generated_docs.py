@@ -2,8 +2,8 @@
 
 docs/checks.md is written from the catalogue and docs/commands.md from the command line, as a whole;
 of docs/failure-modes.md the last column of each row alone: the checks and mutants that name the
-row. With `--check` nothing is written, and what differs is
-printed.
+row; of README.md the numbers of what there is. With `--check` nothing is written, and what differs
+is printed.
 """
 
 import argparse
@@ -19,9 +19,10 @@ from typing import Any, Final
 from typer.main import get_command
 
 from matomo_harness.cli import app
-from matomo_harness.gate.catalogue import ALL, PROMISES
+from matomo_harness.gate.catalogue import ALL, PROMISES, read_policy
 from matomo_harness.gate.core.check import Capability, Check
 from matomo_harness.gate.core.promise import Promise
+from matomo_harness.gate.core.runner import is_promised
 from matomo_harness.gate.mutants import Control, Mutant
 from matomo_harness.gate.mutation import CONTROLS, WRITTEN
 
@@ -29,6 +30,7 @@ ROOT: Final = Path(__file__).parents[1]
 CHECKS_PAGE: Final = "docs/checks.md"
 FAILURE_MODES: Final = "docs/failure-modes.md"
 COMMANDS_PAGE: Final = "docs/commands.md"
+README: Final = "README.md"
 COMMAND: Final = "make docs"
 
 OPEN: Final = "**open**"
@@ -164,6 +166,24 @@ def flaws(text: str, catalogue: Catalogue) -> Iterator[str]:
             yield f"{named} is no row of {FAILURE_MODES}"
 
 
+# -- README.md ------------------------------------------------------------------------------------
+
+
+def with_numbers(text: str, catalogue: Catalogue) -> str:
+    """Return README.md with the numbers of what there is, as a gate on our image counts them."""
+    promised = sum(is_promised(check, read_policy()) for check in catalogue.checks)
+    every, left = len(catalogue.checks), len(catalogue.checks) - promised
+    numbers = {
+        r"(?<=all )\d+(?= promises\.)": len(catalogue.promises),
+        r"\d+ checks: \d+(?= passed)": f"{every} checks: {promised}",
+        r"\d+(?= not promised)": left,
+        r"(?<=in )\d+(?= ways)": len(catalogue.mutants),
+    }
+    for pattern, number in numbers.items():
+        text = re.sub(pattern, str(number), text)
+    return text
+
+
 # -- docs/commands.md -----------------------------------------------------------------------------
 
 PROGRAM: Final = "matomo-harness"
@@ -253,10 +273,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="only print what differs")
     only_check = parser.parse_args(arguments).check
     catalogue = Catalogue(PROMISES, ALL, WRITTEN, CONTROLS)
-    paths = {path: ROOT / path for path in (CHECKS_PAGE, FAILURE_MODES, COMMANDS_PAGE)}
+    paths = {path: ROOT / path for path in (CHECKS_PAGE, FAILURE_MODES, COMMANDS_PAGE, README)}
     found = {path: file.read_text() for path, file in paths.items() if file.exists()}
     expected = documents(found[FAILURE_MODES], catalogue)
     expected[COMMANDS_PAGE] = commands_page(get_command(app))
+    expected[README] = with_numbers(found[README], catalogue)
     complaints = list(flaws(found[FAILURE_MODES], catalogue))
     if only_check:
         complaints += differences(found, expected)

@@ -24,6 +24,7 @@ from tests.generated_docs import (
     documents,
     flaws,
     with_coverage,
+    with_numbers,
 )
 
 COLUMNS = "| id | what goes wrong | how it shows | evidence | covered by |"
@@ -131,6 +132,17 @@ def test_a_page_that_is_not_there_is_a_difference() -> None:
     expected = documents(TEXT, catalogue(CHECK))
     found = {FAILURE_MODES: expected[FAILURE_MODES]}
     assert list(differences(found, expected))[-1].startswith(f"{CHECKS_PAGE}: ")
+
+
+def test_the_readme_gets_the_numbers_of_what_there_is() -> None:
+    text = (
+        "Proven: all 18 promises. 217 checks: 215 passed, 0 failed, 0 waived; 2 not promised.\n"
+        "We broke a promise in 284 ways.\n"
+    )
+    assert with_numbers(text, catalogue(GUARD, mutants=(COLD, COLD))) == (
+        "Proven: all 1 promises. 1 checks: 1 passed, 0 failed, 0 waived; 0 not promised.\n"
+        "We broke a promise in 2 ways.\n"
+    )
 
 
 def test_the_committed_documents_are_what_the_catalogue_says() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 
-from matomo_harness.errors import UnsupportedEnvironmentError
+from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.runtime import compose_project, fpm
 from matomo_harness.runtime.compose_model import ProjectCopy, Roles
 from matomo_harness.runtime.compose_project import ComposeCopy, of_environment
@@ -49,6 +49,17 @@ def test_the_database_answers_before_matomo_starts_and_matomo_before_its_web_ser
     copy._start_in_turn()
     first = [("db",), ("answers", "the database"), ("--no-recreate", "matomo")]
     assert steps == [*first, *([("--no-recreate", "nginx")] if web == "nginx" else [])]
+
+
+def test_a_compose_file_that_is_not_there_is_looked_for_where_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Make runs in the harness's checkout; the advice was the command that had just failed."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WrongInputError) as refused:
+        compose_project.resolved([Path("docker-compose.yml")])
+    assert str(tmp_path / "docker-compose.yml") in refused.value.seen
+    assert "whole path" in refused.value.next_command
 
 
 @pytest.mark.parametrize("greeting", [b"J", b""])

@@ -56,6 +56,16 @@ def test_a_mistake_is_named(tmp_path: Path, before: str, after: str, complaint: 
         read_policy(written(tmp_path, TEXT.replace(before, after, 1)))
 
 
+def test_a_file_that_is_not_there_is_looked_for_where_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WrongInputError) as refused:
+        read_policy(Path("policy.toml"))
+    assert refused.value.seen == f"none at {tmp_path}/policy.toml"
+    assert "whole path" in refused.value.next_command
+
+
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
     text = TEXT.replace("bytes = 2", "bytes = 5").replace("arrives = true", "arives = true")
     with pytest.raises(WrongInputError) as refused:

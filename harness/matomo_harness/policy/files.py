@@ -14,13 +14,25 @@ def document(path: Path) -> tuple[dict[str, Any], str]:
     """Return the content of `path`, and its SHA-256.
 
     Raises:
-        WrongInputError: the file is not TOML, or cannot be read.
+        WrongInputError: the file is not there, is not TOML, or cannot be read.
     """
     try:
         content = path.read_bytes()
         return tomllib.loads(content.decode()), hashlib.sha256(content).hexdigest()
+    except FileNotFoundError as error:
+        raise not_there(path) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise mistake(path, "a readable TOML file", str(error)) from error
+
+
+def not_there(path: Path) -> WrongInputError:
+    """Return the error for a file that a user named and that is not there."""
+    return WrongInputError(
+        expected=f"a file {path.name}",
+        seen=f"none at {path.absolute()}",
+        # What lies in a project of one's own is named from there in our documents.
+        next_command="name it by its whole path: make runs in the harness's checkout",
+    )
 
 
 def mistakes_in(error: ValidationError) -> str:

@@ -53,9 +53,9 @@ def resolved(files: Sequence[Path]) -> Model:
     for file in files:
         if not file.is_file():
             raise WrongInputError(
-                expected="COMPOSE to name a Compose file, or several with a colon between them",
-                seen=f"{file}, which is no file",
-                next_command="make gate COMPOSE=docker-compose.yml SERVICE=matomo",
+                expected="a Compose file, or several with a colon between them",
+                seen=f"{file.absolute()}, which is no file",
+                next_command="name it by its whole path: make runs in the harness's checkout",
             )
     command = ["docker", "compose", *_options(files), "config"]
     try:

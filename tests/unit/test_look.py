@@ -372,6 +372,17 @@ def test_what_a_service_has_besides_its_image_is_named_and_no_value(
     assert inspect.beyond_the_image("matomo:5-apache", "matomo") == []
 
 
+def test_a_service_with_build_alone_gets_the_line_that_names_its_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To build it and to "name its image" was all that was said, and the next try said it again."""
+    model = {"name": "library", "services": {"matomo": {"build": {"context": "."}}}}
+    monkeypatch.setattr(compose_project, "resolved", lambda _: model)
+    with pytest.raises(WrongInputError) as refused:
+        inspect.image_of("docker-compose.yml", "matomo")
+    assert "add `image: library-matomo` to it" in refused.value.next_command
+
+
 def test_a_file_that_nobody_can_execute_is_no_archiver(tmp_path: Path) -> None:
     names = ("archive.sh", "crontab")
     for name in names:

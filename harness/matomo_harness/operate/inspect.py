@@ -9,7 +9,6 @@ from typing import Final
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
-from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo.image import ImageProfile
 from matomo_harness.policy import deployment
 from matomo_harness.progress import step
@@ -78,14 +77,9 @@ def _image_of_container(container: Container) -> Image:
 
 def _image_of_service(files: Sequence[Path], what: str, service: str) -> str:
     """Return the image of a service, as Compose itself reads the files."""
-    entry = compose_model.service(compose_project.resolved(files), service, what)
-    if not entry.get("image"):
-        build = " ".join(f"--file {file}" for file in files)
-        raise WrongInputError(
-            expected=f"the service {service} of {what} to name an image",
-            seen="build: alone, whose image has no name yet",
-            next_command=f"docker compose {build} build {service}, then name its image",
-        )
+    model = compose_project.resolved(files)
+    entry = compose_model.service(model, service, what)
+    compose_model.require_image(model, service, what)
     return str(entry["image"])
 
 

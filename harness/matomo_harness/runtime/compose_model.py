@@ -134,6 +134,29 @@ def service(model: Model, name: str, file: str) -> Model:
     return found
 
 
+def require_image(model: Model, name: str, file: str) -> None:
+    """Refuse a service whose image has no name.
+
+    Args:
+        model: the project.
+        name: of the service.
+        file: the Compose file, for the next command.
+
+    Raises:
+        WrongInputError: it has `build:` and no image.
+    """
+    if not model["services"][name].get("image"):
+        # Compose's own name for it. The service's name alone may be that of a public image, as
+        # matomo or nginx, which the build would take, and begin with the next time.
+        own = f"{model.get('name') or 'institution'}-{name}"
+        files = " ".join(f"--file {part}" for part in file.split(os.pathsep))
+        raise WrongInputError(
+            f"the service {name} of {file} to name an image",
+            "build: alone, whose image has no name that says what is judged",
+            f"add `image: {own}` to it, then: docker compose {files} build {name}",
+        )
+
+
 def require_copyable(model: Model, file: str) -> None:
     """Refuse a project of which no copy can be kept apart from this machine.
 
@@ -146,16 +169,7 @@ def require_copyable(model: Model, file: str) -> None:
             its network, its processes, its devices or the engine.
     """
     for name, one in model["services"].items():
-        if not one.get("image"):
-            # Compose's own name for it. The service's name alone may be that of a public image, as
-            # matomo or nginx, which the build would take, and begin with the next time.
-            own = f"{model.get('name') or 'institution'}-{name}"
-            files = " ".join(f"--file {part}" for part in file.split(os.pathsep))
-            raise WrongInputError(
-                f"the service {name} of {file} to name an image",
-                "build: alone, whose image has no name that says what is judged",
-                f"add `image: {own}` to it, then: docker compose {files} build {name}",
-            )
+        require_image(model, name, file)
         for key, seen in _parts_in_the_machine(one):
             raise WrongInputError(
                 f"a service {name} of which a copy can be kept apart from this machine and from the"

@@ -150,6 +150,31 @@ def test_a_drafted_workflow_passes_the_linters(tmp_path: Path) -> None:
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+def test_the_action_runs_the_gate_where_no_browser_can_be_had(tmp_path: Path) -> None:
+    """As docs/gate.md says; it ended before the gate began."""
+    python = tmp_path / "python"
+    harness = '#!/bin/sh\necho "$1" >>called\n[ "$1" = gate ]\n'
+    python.write_text(
+        '#!/bin/sh\nmkdir -p "$3/bin"\nln -s /bin/true "$3/bin/python"\n'
+        f"printf '%s' '{harness}' >\"$3/bin/matomo-harness\"\n"
+        'chmod +x "$3/bin/matomo-harness"\n'
+    )
+    python.chmod(0o755)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHON": str(python),
+        "RUNNER_TEMP": str(tmp_path / "temporary"),
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+        "IMAGE_UNDER_TEST": "matomo:1",
+        "POLICY": "policy.toml",
+    }
+    command = [str(ROOT / ".ci/gate-action")]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "called").read_text().split() == ["prepare", "gate"]
+
+
 def test_nobody_comments_on_the_pull_request_of_a_fork() -> None:
     """A run for one may not write, so that a green gate would end in a red job."""
     (step,) = (each for each in read(ROOT / "action.yml")["runs"]["steps"] if "if" in each)

@@ -4,6 +4,12 @@ HARNESS := .venv/bin/matomo-harness
 # A command that compiles the harness anew each time takes a third longer to begin.
 unexport PYTHONDONTWRITEBYTECODE
 export MATOMO_BASE MARIADB_BASE MATOMO_VERSION MARIADB_VERSION MATOMO_PORT MATOMO_HTTP_PORT ARCHIVE_SECONDS IMAGE
+# WSL sets NAME to what the machine is called, which is no reproduction and no recipe.
+ifneq ($(WSL_DISTRO_NAME),)
+ifeq ($(origin NAME),environment)
+NAME :=
+endif
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help up down clean console shell traffic repro bundle capture archive fault recipe rehearse-upgrade rehearse-plugin drill token totp logs doctor test-local test-all test-nightly lint \

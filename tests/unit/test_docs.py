@@ -1,7 +1,9 @@
 """The documents name only commands, options and files that exist, and every command has help."""
 
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -51,6 +53,22 @@ def _verb(words: list[str]) -> tuple[Any, list[str]]:
 
 
 # -- make -----------------------------------------------------------------------------------------
+
+
+def test_the_name_of_a_windows_machine_is_no_reproduction() -> None:
+    """WSL puts it into NAME; what is given to make counts."""
+    environment = {**os.environ, "WSL_DISTRO_NAME": "Debian", "NAME": "DESKTOP"}
+    command = ["make", "--dry-run", "-o", ".venv/requirements.lock", "shell"]
+    for given, shown in (((), False), (("NAME=prod",), True)):
+        ended = subprocess.run(
+            [*command, *given],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ("--repro" in ended.stdout) is shown, ended.stdout
 
 
 @every_document

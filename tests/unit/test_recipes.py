@@ -38,6 +38,16 @@ def test_the_page_names_all_with_their_rows() -> None:
     assert listed == [(recipe.name, recipe.failure_mode) for recipe in RECIPES]
 
 
+def test_the_recipe_that_the_page_adds_is_one() -> None:
+    page = (ROOT / "docs" / "howto" / "see-a-failure-on-purpose.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (recipe,) = eval(f"({block})", vars(recipes))  # noqa: S307  our own page
+    assert isinstance(recipe, Recipe)
+    assert recipe.failure_mode in ROWS - {each.failure_mode for each in RECIPES}
+    test_it_says_in_a_sentence_what_happens(recipe)
+    test_it_names_checks_that_see_it_without_more_than_it_says(recipe)
+
+
 def test_every_name_is_given_once_and_easy_to_type() -> None:
     names = [recipe.name for recipe in RECIPES]
     assert len(names) == len(set(names))

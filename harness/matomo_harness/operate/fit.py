@@ -98,7 +98,7 @@ def fit(before: str, after: str, config: Path = CONFIG, plugins: Path = PLUGINS)
         misfits=tuple(sorted(misfits, key=lambda misfit: not misfit.breaks)),
         plugins=tuple(folders),
         unknown=tuple(unknown),
-        notes=tuple(_notes(after, unknown)),
+        notes=(*_whose(config, plugins), *_notes(after, unknown)),
     )
 
 
@@ -226,6 +226,16 @@ def _breaks(change: OptionChange, file: Ini) -> bool:
         is_forced = file.text("General", "force_ssl") == "1"
         return is_forced and file.text("General", "assume_secure_protocol") != "1"
     return change.breaks
+
+
+def _whose(config: Path, plugins: Path) -> Iterable[str]:
+    """Say what was read of our image: it says nothing of another one."""
+    read = {"--config": (config, CONFIG), "--plugins": (plugins, PLUGINS)}
+    if ours := [option for option, (given, own) in read.items() if given == own]:
+        yield (
+            "Of another image than the reference image this says nothing without"
+            f" {' and '.join(ours)}."
+        )
 
 
 def _notes(after: str, unknown: list[str]) -> Iterable[str]:

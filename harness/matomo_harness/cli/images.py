@@ -114,7 +114,7 @@ def updates(
 
 @app.command()
 def bench(json_output: Json = False) -> None:
-    """Measure the figures that the README promises; write them into reports/bench.json."""
+    """Measure the figures of docs/performance.md; write them into reports/bench.json."""
     from matomo_harness.operate import bench as measuring
 
     record = measuring.run(RunSettings.from_environment())

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from matomo_harness.operate import doctor
 from matomo_harness.operate.prepare import remove_stale_pid_file, weigh_containers
+from matomo_harness.runtime.engine import EngineSilentError
 from matomo_harness.settings import ROOT
 
 PYTHON = """#!/bin/sh
@@ -21,6 +23,22 @@ def ended() -> int:
     program = subprocess.Popen(["true"])
     program.wait()
     return program.pid
+
+
+@pytest.mark.parametrize("may_install", [True, False])
+def test_only_who_may_install_is_sent_to_make_up(
+    monkeypatch: pytest.MonkeyPatch, may_install: bool
+) -> None:
+    def silent() -> None:
+        raise EngineSilentError("an engine", "no answer", "sudo systemctl start docker")
+
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", "/nowhere")
+    monkeypatch.setattr("matomo_harness.process.is_root_on_debian", lambda: may_install)
+    monkeypatch.setattr(doctor, "connect", silent)
+    monkeypatch.setattr(doctor, "compose_version", lambda: None)
+    for found in (doctor.container_engine(), doctor._compose()):
+        assert str(found.lacking).startswith("make up") is may_install, found
 
 
 def test_the_file_of_a_dead_process_is_removed(tmp_path: Path, ended: int) -> None:

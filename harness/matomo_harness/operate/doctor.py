@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from matomo_harness import process
 from matomo_harness.errors import HarnessError
 from matomo_harness.gate.probes.chromium import system_chromium
-from matomo_harness.operate.prepare import REPLACES_LISTS, compose_version, playwrights_chromium
+from matomo_harness.operate.prepare import (
+    INSTALL_COMPOSE,
+    REPLACES_LISTS,
+    compose_version,
+    playwrights_chromium,
+)
 from matomo_harness.runtime.address import chosen
 from matomo_harness.runtime.engine import NO_CGROUPS, EngineSilentError, connect
 from matomo_harness.settings import ROOT
@@ -53,7 +59,8 @@ def container_engine() -> Requirement:
         version, driver = client.version(), client.info().get("CgroupDriver")
     except EngineSilentError as error:
         # `make up` installs and starts the machine's own engine, and no other that somebody chose.
-        mend = error.next_command if chosen().chosen_by else f"make up   (or: {error.next_command})"
+        installs = process.is_root_on_debian() and not chosen().chosen_by
+        mend = f"make up   (or: {error.next_command})" if installs else error.next_command
         return Requirement("container engine", error.seen, mend)
     except HarnessError as error:  # there is one, and installing another would not help
         return Requirement("container engine", error.seen, error.next_command)
@@ -69,7 +76,8 @@ def container_engine() -> Requirement:
 def _compose() -> Requirement:
     version = compose_version()
     if version is None:
-        return Requirement("docker compose", "none", "make up   (installs it)")
+        mend = "make up   (installs it)" if process.is_root_on_debian() else INSTALL_COMPOSE
+        return Requirement("docker compose", "none", mend)
     seen = ".".join(map(str, version))
     if version < REPLACES_LISTS:
         seen += (

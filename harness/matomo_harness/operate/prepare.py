@@ -171,6 +171,10 @@ REPLACES_LISTS: Final = (2, 24, 4)
 """The first Compose whose second file can replace a list of the first one (`!override`)."""
 
 
+INSTALL_COMPOSE: Final = "install Docker Desktop, or the package docker-compose-plugin"
+"""What only a person can do, where this is not root on Debian or Ubuntu."""
+
+
 def compose_version() -> tuple[int, ...] | None:
     """Return the version of `docker compose`, None where the plugin is missing."""
     if not shutil.which("docker"):
@@ -194,7 +198,7 @@ def ensure_compose() -> None:
         raise UnsupportedEnvironmentError(
             expected="Docker Compose v2 (`docker compose version`)",
             seen="the docker command does not know `compose`",
-            next_command="install Docker Desktop, or the package docker-compose-plugin",
+            next_command=INSTALL_COMPOSE,
         )
     with step("Installing Docker Compose") as running:
         if not _compose_from_this_release():

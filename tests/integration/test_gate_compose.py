@@ -28,7 +28,7 @@ from matomo_harness.runtime.compose_model import GIVES_UP, MOST_BYTES, NO_RESOLV
 from matomo_harness.runtime.compose_project import ComposeCopy
 from matomo_harness.runtime.engine import engine, execute
 from matomo_harness.runtime.images import Image
-from matomo_harness.runtime.reaper import RUN_LABEL, this_process
+from matomo_harness.runtime.reaper import PARENT_LABEL, RUN_LABEL, this_process
 from matomo_harness.settings import RunSettings
 from tests.checkout import Checkout
 from tests.foreign_images import Layout, image_of
@@ -120,7 +120,7 @@ class Institution:
 
     def of_copies(self) -> list[str]:
         """Return what is there of copies that a process of this test has made."""
-        parent: Any = {"label": f"org.matomo-harness.parent={this_process().id}"}
+        parent: Any = {"label": f"{PARENT_LABEL}={this_process().as_parent}"}
         found = [
             *engine().containers.list(all=True, filters=parent, ignore_removed=True),
             *engine().networks.list(filters=parent),
@@ -308,7 +308,7 @@ def test_a_killed_gate_leaves_nothing_of_the_copy(running: Institution, checkout
 def _started_copy(gate: "subprocess.Popen[bytes]", service: str) -> Any:
     """Return the container of a service in the copy, once it runs."""
     labels = [
-        f"org.matomo-harness.parent={this_process().id}",
+        f"{PARENT_LABEL}={this_process().as_parent}",
         f"com.docker.compose.service={service}",
     ]
     while True:

@@ -458,18 +458,22 @@ def test_what_another_applications_routine_does_is_not_guessed() -> None:
 
 
 def test_mail_addresses_are_looked_for_in_tables_of_hits_alone() -> None:
-    names = ("matomo_log_visit", "before_log_visit", "matomo_own", "wp_customers")
+    names = ("matomo_log_visit", "visits_of_2023", "matomo_own", "wp_customers")
+    columns = [{"name": name, "column": "custom_dimension_1"} for name in names]
+    # A copy may have any name; the second of these has no dimension.
+    columns += [{"name": name, "column": "idvisit"} for name in ("visits_of_2023", "goals_of_2023")]
     asked: list[str] = []
 
-    def query(statement: str, *_: str) -> list[dict[str, object]]:
+    def query(statement: str, *_: str) -> list[dict[str, Any]]:
         if "information_schema" in statement:
-            return [{"name": name, "column": "custom_dimension_1"} for name in names]
+            return [*columns]
         asked.append(statement.partition("FROM ")[2])
-        return [{"custom_dimension_1": 0}]
+        return [{"custom_dimension_1": int("2023" in statement)}]
 
     database: Any = SimpleNamespace(query=query, tables_prefix="matomo_")
-    assert no_mail_address_is_stored(database).passed
-    assert asked == ["`matomo_log_visit`", "`before_log_visit`", "`matomo_own`"]
+    found = no_mail_address_is_stored(database)
+    assert found.seen == "1 in visits_of_2023.custom_dimension_1"
+    assert asked == ["`matomo_log_visit`", "`visits_of_2023`", "`matomo_own`"]
 
 
 def test_a_copy_of_an_archive_takes_no_number() -> None:

@@ -51,8 +51,8 @@ MAIL_ADDRESS: Final = (
     r"(?!(png|jpe?g|gif|webp|svg|js|css)\b)[A-Za-z]"
 )
 """The first thing that names people where a page says who they are."""
-OF_HITS: Final = re.compile(r"log_(visit|action|link_visit_action|conversion)")
-"""A table that has what hits say, or a copy of it."""
+OF_HITS: Final = ("idvisit", "idaction")
+"""One of these is in each table that has what hits say, and in a copy of it, whatever its name."""
 BY_THE_PLUGIN: Final = (
     "Name NoUserIds in Plugins[] of config.ini.php, and make sure that plugins/NoUserIds is as in"
     " the image."
@@ -260,16 +260,19 @@ def no_mail_address_is_stored(database: Database) -> Finding:
     columns = database.query(
         "SELECT TABLE_NAME AS name, COLUMN_NAME AS `column` FROM information_schema.COLUMNS"
         " WHERE TABLE_SCHEMA = DATABASE() AND (COLUMN_NAME LIKE 'custom\\_%%'"
-        " OR (TABLE_NAME LIKE '%%log\\_action' AND COLUMN_NAME = 'name'))"
+        " OR (TABLE_NAME LIKE '%%log\\_action' AND COLUMN_NAME = 'name')"
+        " OR COLUMN_NAME IN ('idvisit', 'idaction'))"
     )
     of_table: dict[str, list[str]] = {}
     for column in columns:
-        table = str(column["name"])
-        # The schema may have tables of other applications; copies of Matomo's have other names.
-        if table.startswith(database.tables_prefix) or OF_HITS.search(table):
-            of_table.setdefault(table, []).append(column["column"])
+        of_table.setdefault(str(column["name"]), []).append(str(column["column"]))
     found = []
-    for table, names in of_table.items():
+    for table, listed in of_table.items():
+        names = [name for name in listed if name not in OF_HITS]
+        # The schema may have tables of other applications; copies of Matomo's have other names.
+        is_of_matomo = table.startswith(database.tables_prefix) or names != listed
+        if not (names and is_of_matomo):
+            continue
         # One look at the table, however many columns it has.
         counts = ", ".join(f"SUM(`{name}` REGEXP %s) AS `{name}`" for name in names)
         (row,) = database.query(f"SELECT {counts} FROM `{table}`", *[MAIL_ADDRESS] * len(names))  # noqa: S608

@@ -138,6 +138,15 @@ def test_a_stack_whose_run_ended_with_the_machine_goes_with_the_next_start(
     reaper.end(living)
 
 
+def test_a_machine_that_gets_another_name_meanwhile_still_removes_the_stack_of_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else production's data would stay, and no later command would know whose it is."""
+    begun = reaper.Run("a").as_parent
+    monkeypatch.setattr("socket.gethostname", lambda: "another")
+    assert reaper.Run("a").as_parent == begun
+
+
 IS_KILLED = """
 import os, signal
 from matomo_harness.runtime import reaper

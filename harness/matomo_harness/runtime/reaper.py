@@ -55,6 +55,10 @@ RUNS: Final = Path(tempfile.gettempdir()) / f"matomo-harness-{os.getuid()}"
 """Has the lock files, and files by which the processes of a run inform each other; only this user
 may read it."""
 
+MACHINE: Final = socket.gethostname()
+"""As a run began: a laptop gets another name in another network, and the run's watcher, which has
+begun with it, would look for what is labelled with that."""
+
 POLL_SECONDS: Final = 0.2
 REMOVED_SECONDS = 60
 """How long the engine may refuse a removal."""
@@ -466,7 +470,7 @@ def parent() -> dict[str, str]:
 
 def place() -> str:
     """Return the value of PLACE_LABEL for the runs that can be seen from here."""
-    return f"{socket.gethostname()}:{RUNS}"
+    return f"{MACHINE}:{RUNS}"
 
 
 def main() -> None:

@@ -239,7 +239,7 @@ def test_code_that_is_in_a_mount_and_in_no_image_is_refused_by_its_own_sentence(
     [
         ("httpd 0\nhttpd 1\n", "daemon"),
         ("nginx 0\nnginx 2\nphp-fpm 0\nphp-fpm 1000\n", "1000"),
-        ("php-fpm 0\n", "www-data"),
+        ("nginx 0\nnginx 2\nphp-fpm 0\n", "www-data"),
         ("", "www-data"),
     ],
 )

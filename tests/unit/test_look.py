@@ -204,6 +204,8 @@ def test_nginx_serves_and_php_fpm_runs_the_code() -> None:
         ("nginx", "web"),
     ]
     assert (web_server_of(found), web_user_of(found)) == ("nginx", "www-data")
+    # Its workers come with the first request, and nginx's run no code.
+    assert web_user_of([one for one in found if one != ("php-fpm8.4", "www-data")]) == ""
     alone = [("apache2", "root"), ("apache2", "institution")]
     assert (web_server_of(alone), web_user_of(alone)) == ("apache2", "institution")
     assert (web_server_of([]), web_user_of([("apache2", "root")])) == ("", "")

@@ -567,9 +567,10 @@ def web_user_of(processes: Sequence[tuple[str, str]]) -> str:
     Args:
         processes: name and user of each; Matomo's code runs in php-fpm where there is one.
     """
-    workers = [(name, user) for name, user in processes if user not in ("root", "0")]
-    of_php = [user for name, user in workers if name.startswith(PROCESS_MANAGER)]
-    return (of_php or [user for _, user in workers] or [""])[-1]
+    of_php = [user for name, user in processes if name.startswith(PROCESS_MANAGER)]
+    # Where php-fpm has no worker yet (pm = ondemand), another one's user is not Matomo's.
+    users = of_php or [user for _, user in processes]
+    return ([user for user in users if user not in ("root", "0")] or [""])[-1]
 
 
 def _with_start(

@@ -129,8 +129,9 @@ def test_the_settings_of_a_queue_go_and_are_not_emptied() -> None:
 def test_reports_are_read_on_from_where_the_last_ones_ended() -> None:
     """The server finds the place by the first column of the key: it looks no pair up."""
     of_archive = Column("p_t", "idarchive", "int", in_primary_key=True, in_unique_key=True)
-    text = '[[tables]]\nname = "t"\nkeep = ["idarchive"]\nreport = ["name"]'
-    made = plan(text, of_archive, NAME)
+    text = '[[tables]]\nname = "t"\nkeep = ["id*", "date1"]\nreport = ["name"]'
+    of_site, day = Column("p_t", "idsite", "int"), Column("p_t", "date1", "date")
+    made = plan(text, of_archive, NAME, of_site, day)
     cursor = MagicMock()
     cursor.fetchall.side_effect = [[(7, f"r{number:02}", b"") for number in range(REPORTS)], []]
     (column,) = made.of_kind("report")

@@ -180,6 +180,8 @@ CASES = '[[tables.cases]]\ncolumn = "note"\nby = "kind"\n'
         ('crc32 = ["note"]', "name"),
         ('referrer = ["note", "referer_url"]', "referer_type"),
         ('report = ["note"]', "idarchive"),
+        ('report = ["note"]', "idsite"),
+        ('report = ["note"]', "date1"),
     ],
 )
 def test_a_rule_by_a_column_that_is_not_there_is_named(rule: str, by: str) -> None:
@@ -190,7 +192,8 @@ def test_a_rule_by_a_column_that_is_not_there_is_named(rule: str, by: str) -> No
         own.plan({"club": columns})
     assert re.search(rf"club\.(note|referer_url) by {by}\b", error.value.seen)
     assert "mine.toml" in error.value.expected
-    lacking = [Column("p_club", name, "varchar", 100) for name in (by, "name")]
+    names = (by, "name", "idarchive", "idsite", "date1")
+    lacking = [Column("p_club", name, "varchar", 100) for name in dict.fromkeys(names)]
     assert own.plan({"club": [*columns, *lacking]})
 
 

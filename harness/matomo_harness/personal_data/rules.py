@@ -185,7 +185,8 @@ class TablePlan:
 _DECIDED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "crc32": ("name",),
     "md5": ("definition",),
-    "report": ("idarchive", "name"),
+    # The last two say which reports stay (archives.bounded).
+    "report": ("idarchive", "name", "idsite", "date1"),
 }
 
 

@@ -59,9 +59,9 @@ def verify(
         )
     registry, digests = _found(delivery, what)
     passports = _passports(registry, digests, file)
-    if not passports and not registry and (pulled := _pulled_from(delivery, digests)):
+    if not passports and not registry:
         # An engine has the image by itself: what lies beside it stays where it was pulled from.
-        passports = _passports(*pulled, file)
+        passports = _beside(delivery, digests[0])
     return _vouched(delivery, what, digests, passports, whenever=whenever)
 
 
@@ -188,15 +188,16 @@ def _names_by_digest(image: str) -> list[str]:
     return list(engine().images.get(image).attrs.get("RepoDigests") or [])
 
 
-def _pulled_from(delivery: Delivery, digests: list[str]) -> tuple[Registry, list[str]] | None:
-    """Return the stage's registry that an image of this machine is of, and its digest there."""
+def _beside(delivery: Delivery, image: str) -> list[Passport]:
+    """Return what lies beside an image of this machine in the stages that it was pulled from."""
     stages = {stage.name: name for name, stage in delivery.content.stages}
-    for named in _names_by_digest(digests[0]):
+    for named in _names_by_digest(image):
         name, _, digest = named.rpartition("@")
         # The engine leaves Docker Hub's own name out.
-        if stage := stages.get(name) or stages.get(f"docker.io/{name}"):
-            return delivery.stage(stage).registry, [digest]
-    return None
+        stage = stages.get(name) or stages.get(f"docker.io/{name}")
+        if stage and (found := passport.stored(delivery.stage(stage).registry, digest)):
+            return found
+    return []
 
 
 def _passports(registry: Registry | None, digests: list[str], file: Path | None) -> list[Passport]:

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -395,9 +395,8 @@ def test_tables_of_another_application_are_not_matomos() -> None:
 
 def schema_with(
     tables: Mapping[str, str],
-    *,
+    objects: Mapping[str, tuple[str, str | None, str | None]] = MappingProxyType({}),
     prefix: str = "matomo_",
-    **objects: tuple[str, str | None, str | None],
 ) -> Any:
     """Return a schema with these tables, and objects with name, table and text, by their kinds."""
 
@@ -426,9 +425,9 @@ SHARED = {**OWN, "wp_posts": "BASE TABLE", "wp_history": "SYSTEM VERSIONED"}
 def test_what_another_application_has_in_the_schema_is_not_matomos(
     kind: str, one: tuple[str, str | None, str | None]
 ) -> None:
-    assert does_nothing_of_its_own(schema_with(SHARED, **{kind: one})).passed
-    assert one[0] in does_nothing_of_its_own(schema_with(OWN, **{kind: one})).seen
-    assert not does_nothing_of_its_own(schema_with(SHARED, prefix="", **{kind: one})).passed
+    assert does_nothing_of_its_own(schema_with(SHARED, {kind: one})).passed
+    assert one[0] in does_nothing_of_its_own(schema_with(OWN, {kind: one})).seen
+    assert not does_nothing_of_its_own(schema_with(SHARED, {kind: one}, prefix="")).passed
 
 
 @pytest.mark.parametrize(
@@ -443,7 +442,7 @@ def test_what_another_application_has_in_the_schema_is_not_matomos(
 def test_what_acts_on_matomos_tables_is_seen_beside_another_application(
     kind: str, one: tuple[str, str | None, str | None]
 ) -> None:
-    assert one[0] in does_nothing_of_its_own(schema_with(SHARED, **{kind: one})).seen
+    assert one[0] in does_nothing_of_its_own(schema_with(SHARED, {kind: one})).seen
 
 
 def test_a_copy_of_a_table_makes_no_other_application() -> None:
@@ -452,7 +451,7 @@ def test_a_copy_of_a_table_makes_no_other_application() -> None:
 
 
 def test_what_another_applications_routine_does_is_not_guessed() -> None:
-    hidden = schema_with(SHARED, ROUTINES=("cleanup", None, None))
+    hidden = schema_with(SHARED, {"ROUTINES": ("cleanup", None, None)})
     with pytest.raises(CannotTellError, match="routine cleanup"):
         does_nothing_of_its_own(hidden)
 

@@ -4,12 +4,12 @@ import re
 import socket
 import ssl
 import warnings
-from collections.abc import Iterable
 from http.cookiejar import Cookie
 from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import Field
+from requests.cookies import RequestsCookieJar
 
 from matomo_harness.errors import BrokenPromiseError, UnsupportedEnvironmentError
 from matomo_harness.gate.core.check import (
@@ -126,7 +126,7 @@ def database_certificate_is_checked(php: Php, _services: Services) -> Finding:
 # -- browsers -------------------------------------------------------------------------------------
 
 
-def of_matomo(cookies: Iterable[Cookie]) -> list[Cookie]:
+def of_matomo(cookies: RequestsCookieJar) -> list[Cookie]:
     """Return the cookies that are not known to be of a proxy before Matomo."""
     return [cookie for cookie in cookies if not OF_A_PROXY.fullmatch(cookie.name)]
 

@@ -109,7 +109,8 @@ def test_what_follows_an_inspection_looks_at_the_same(
     follows: str,
 ) -> None:
     monkeypatch.setattr("matomo_harness.operate.prepare.prepare", lambda: None)
-    for name, said in (("image_of", None), ("profile_of", None), ("described", ())):
+    found = {"image_of": None, "profile_of": None, "described": (), "beyond_the_image": []}
+    for name, said in found.items():
         monkeypatch.setattr(f"matomo_harness.operate.inspect.{name}", lambda *_, said=said: said)
     cli.app(["inspect", *arguments], standalone_mode=False)
     assert capsys.readouterr().out.splitlines()[-1] == f"Next: {follows}"

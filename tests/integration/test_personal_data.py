@@ -52,8 +52,8 @@ TABLES_OF_PLUGINS = (
     " excluded_elements TEXT, page_treemirror MEDIUMBLOB, screenshot_url VARCHAR(300))",
     "annotations (id BIGINT PRIMARY KEY, idsite INT, date DATETIME, note TEXT, starred TINYINT,"
     " user VARCHAR(100))",
-    "archive_blob_2026_10 (idarchive INT, name VARCHAR(190), value MEDIUMBLOB,"
-    " PRIMARY KEY (idarchive, name))",
+    "archive_blob_2026_10 (idarchive INT, idsite INT, date1 DATE, name VARCHAR(190),"
+    " value MEDIUMBLOB, PRIMARY KEY (idarchive, name))",
 )
 """Columns that matter of plugins, of a later Matomo, and of what the archiver makes."""
 

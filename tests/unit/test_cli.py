@@ -109,7 +109,8 @@ def test_what_follows_an_inspection_looks_at_the_same(
     follows: str,
 ) -> None:
     monkeypatch.setattr("matomo_harness.operate.prepare.prepare", lambda: None)
-    found = {"image_of": None, "profile_of": None, "described": (), "beyond_the_image": []}
+    found: dict[str, list[str] | None] = {"image_of": None, "profile_of": None}
+    found |= {"described": [], "beyond_the_image": []}
     for name, said in found.items():
         monkeypatch.setattr(f"matomo_harness.operate.inspect.{name}", lambda *_, said=said: said)
     cli.app(["inspect", *arguments], standalone_mode=False)

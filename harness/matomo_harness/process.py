@@ -1,10 +1,11 @@
-"""Run programs on this machine; an error carries the last lines that they printed."""
+"""Run programs, and set what they see; an error carries the last lines that they printed."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from matomo_harness.errors import UnsupportedEnvironmentError
@@ -101,3 +102,17 @@ def _installed(package: str) -> bool:
         check=False,
     )
     return query.stdout.endswith(" installed")
+
+
+@contextlib.contextmanager
+def variable(name: str, value: str) -> Iterator[None]:
+    """Have a variable of the environment, for this process and what it starts, for the block."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -121,5 +121,5 @@ def init(
 def _say_what_was_not_seen(parts: list[str], service: str) -> None:
     """Say what a service has besides its image: the gate on the project goes by that, too."""
     if parts:
-        said = f"Seen was the image alone, without what {service} has besides: {'; '.join(parts)}."
+        said = f"Only the image was looked at, not what {service} adds to it: {'; '.join(parts)}."
         out.print(said, markup=False)

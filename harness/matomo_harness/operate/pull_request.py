@@ -114,7 +114,7 @@ def comment(where: PullRequest, text: str) -> str:
 def _body(where: PullRequest, text: str) -> str:
     if len(text) > LONGEST:
         text = text[:LONGEST].rpartition("\n")[0] + "\n\n… and more: see the report.\n"
-    found_in = f"\n[This run]({where.run}) has the whole report where it keeps artifacts.\n"
+    found_in = f"\nThe whole report is in [this run]({where.run}), if it keeps artifacts.\n"
     return f"{MARK}\n{text}" + (found_in if where.run else "")
 
 

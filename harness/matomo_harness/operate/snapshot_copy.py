@@ -1,12 +1,12 @@
 """A copy of a snapshot as a stack of its own, for as long as a test needs it."""
 
 import dataclasses
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from matomo_harness import process
 from matomo_harness.errors import WrongInputError
 from matomo_harness.matomo import ini
 from matomo_harness.operate import clean, local, repro, snapshot, stack_files
@@ -65,15 +65,8 @@ def running_copy(
 @contextmanager
 def goes_with(run: Run) -> Iterator[None]:
     """Have Compose label what it makes with the run that it goes with."""
-    before = os.environ.get(PARENT_VARIABLE)
-    os.environ[PARENT_VARIABLE] = run.as_parent
-    try:
+    with process.variable(PARENT_VARIABLE, run.as_parent):
         yield
-    finally:
-        if before is None:
-            del os.environ[PARENT_VARIABLE]
-        else:
-            os.environ[PARENT_VARIABLE] = before
 
 
 def take_own_address(started: StartedStack) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 import yaml
 from docker.models.containers import Container
 
+from matomo_harness import process
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
 from matomo_harness.matomo import ini
 from matomo_harness.matomo.image import OFFICIAL, PROCESS_MANAGER, ImageProfile, profile_of
@@ -142,12 +143,8 @@ def declared() -> Path | None:
 @contextmanager
 def declared_beside(policy: Path | None) -> Iterator[None]:
     """Go by the deployment.toml beside a policy for the block, where one is named."""
-    before = os.environ.get(POLICY, "")
-    os.environ[POLICY] = str(policy or before)
-    try:
+    with process.variable(POLICY, str(policy or os.environ.get(POLICY, ""))):
         yield
-    finally:
-        os.environ[POLICY] = before
 
 
 def shell_of(stack: Stack = LOCAL) -> MatomoShell:

@@ -3,7 +3,7 @@
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -25,13 +25,16 @@ def document(path: Path) -> tuple[dict[str, Any], str]:
         raise mistake(path, "a readable TOML file", str(error)) from error
 
 
+BY_ITS_WHOLE_PATH: Final = "name it by its whole path: make runs in the harness's checkout"
+"""What lies in a project of one's own is named from there in our documents."""
+
+
 def not_there(path: Path) -> WrongInputError:
     """Return the error for a file that a user named and that is not there."""
     return WrongInputError(
         expected=f"a file {path.name}",
         seen=f"none at {path.absolute()}",
-        # What lies in a project of one's own is named from there in our documents.
-        next_command="name it by its whole path: make runs in the harness's checkout",
+        next_command=BY_ITS_WHOLE_PATH,
     )
 
 

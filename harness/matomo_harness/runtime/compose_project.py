@@ -20,6 +20,7 @@ from docker.models.containers import Container
 
 from matomo_harness import process
 from matomo_harness.errors import UnsupportedEnvironmentError, WrongInputError
+from matomo_harness.policy.files import BY_ITS_WHOLE_PATH
 from matomo_harness.progress import step
 from matomo_harness.runtime import compose_model, images
 from matomo_harness.runtime.compose_model import (
@@ -55,7 +56,7 @@ def resolved(files: Sequence[Path]) -> Model:
             raise WrongInputError(
                 expected="a Compose file, or several with a colon between them",
                 seen=f"{file.absolute()}, which is no file",
-                next_command="name it by its whole path: make runs in the harness's checkout",
+                next_command=BY_ITS_WHOLE_PATH,
             )
     command = ["docker", "compose", *_options(files), "config"]
     try:

@@ -261,7 +261,8 @@ def no_mail_address_is_stored(database: Database) -> Finding:
         "SELECT TABLE_NAME AS name, COLUMN_NAME AS `column` FROM information_schema.COLUMNS"
         " WHERE TABLE_SCHEMA = DATABASE() AND (COLUMN_NAME LIKE 'custom\\_%%'"
         " OR (TABLE_NAME LIKE '%%log\\_action' AND COLUMN_NAME = 'name')"
-        " OR COLUMN_NAME IN ('idvisit', 'idaction'))"
+        " OR COLUMN_NAME IN (%s, %s))",
+        *OF_HITS,
     )
     of_table: dict[str, list[str]] = {}
     for column in columns:
